@@ -1,0 +1,269 @@
+//! The CustomResourceDefinition: the types' own schema, and beside it what types cannot say: bounds,
+//! grammars and rules across fields. Floor 0. `deploy/crd` is this, rendered.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+use serde_json::{Value, json};
+
+use crate::group::KconsumerGroup;
+use crate::names::{self, Grammar};
+use crate::rules::consumer::{GROUP_ID_LENGTH, MOST_TOPICS, PULL_POLICIES};
+use crate::rules::metrics::{
+    MOST_PERIOD, MOST_WINDOW, OWN_ALERT_LABELS, OWN_LABELS, POLICY_TYPES, SELECT_POLICIES, STRATEGIES,
+};
+use crate::rules::sentences;
+
+/// The annotation by which a cluster's CRD is told from the binary's.
+pub const VERSION_ANNOTATION: &str = "thenextapps.com/crd-version";
+
+/// The CRD as it is installed.
+pub fn crd() -> CustomResourceDefinition {
+    let derived = serde_json::to_value(KconsumerGroup::crd()).unwrap_or_default();
+    // Both directions are between JSON and the very types that it came from.
+    serde_json::from_value(constrained(derived)).unwrap_or_else(|_| KconsumerGroup::crd())
+}
+
+fn constrained(mut crd: Value) -> Value {
+    crd["metadata"]["annotations"][VERSION_ANNOTATION] = json!(env!("CARGO_PKG_VERSION"));
+    let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    foreign_types_stay_small(schema);
+    for (path, constraint) in constraints() {
+        lay_over(at(schema, &path), constraint);
+    }
+    for (path, required) in [("spec", "consumerSpec"), ("spec.consumerSpec", "image")] {
+        let object = at(schema, path);
+        object["required"] = json!([required]);
+        remove(&mut object["properties"][required], "default");
+    }
+    crd
+}
+
+/// The schema of the field at `path`; `[]` is a list's item, `{}` a map's value, the empty path the root.
+fn at<'a>(schema: &'a mut Value, path: &str) -> &'a mut Value {
+    path.split('.').filter(|part| !part.is_empty()).fold(schema, |schema, part| match part {
+        "[]" => &mut schema["items"],
+        "{}" => &mut schema["additionalProperties"],
+        name => &mut schema["properties"][name],
+    })
+}
+
+fn lay_over(schema: &mut Value, constraint: Value) {
+    if let (Value::Object(schema), Value::Object(constraint)) = (schema, constraint) {
+        schema.extend(constraint);
+    }
+}
+
+fn remove(schema: &mut Value, key: &str) {
+    if let Some(schema) = schema.as_object_mut() {
+        schema.remove(key);
+    }
+}
+
+/// What types cannot say, field by field. Unchanged values that break one of these are let be on update:
+/// the API server ratchets them by itself.
+fn constraints() -> impl Iterator<Item = (String, Value)> {
+    let positive = || json!({"minimum": 1});
+    let object_labels = || labels(&names::LABEL_KEY, sentences::LABEL_KEY, &OWN_LABELS);
+    let constraints = [
+        ("", json!({"x-kubernetes-validations": [name_rule()]})),
+        ("spec", json!({"x-kubernetes-validations": [min_within_max_rule()]})),
+        ("spec.minReplicas", positive()),
+        ("spec.maxReplicas", positive()),
+        ("spec.averageRecordsLagLimit", positive()),
+        ("spec.consumerSpec", json!({"x-kubernetes-validations": [topic_rule()]})),
+        (
+            "spec.consumerSpec.image",
+            json!({"minLength": 1, "maxLength": names::IMAGE.length, "x-kubernetes-validations": [grammar_rule(&names::IMAGE, sentences::IMAGE)]}),
+        ),
+        ("spec.consumerSpec.containerName", grammar(&names::DNS_LABEL, sentences::DNS_LABEL)),
+        ("spec.consumerSpec.topic", grammar(&names::SUBDOMAIN, sentences::TOPIC)),
+        ("spec.consumerSpec.topics", json!({"maxItems": MOST_TOPICS, "x-kubernetes-list-type": "set"})),
+        ("spec.consumerSpec.topics.[]", grammar(&names::SUBDOMAIN, sentences::TOPIC)),
+        ("spec.consumerSpec.topicNamespace", grammar(&names::DNS_LABEL, sentences::DNS_LABEL)),
+        ("spec.consumerSpec.groupId", printed(GROUP_ID_LENGTH)),
+        ("spec.consumerSpec.bootstrapServers", printed(names::PRINTED.length)),
+        ("spec.consumerSpec.partitionsPerConsumer", positive()),
+        (
+            "spec.consumerSpec.env",
+            json!({"maxItems": 1000, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
+        ),
+        ("spec.consumerSpec.envFrom", json!({"maxItems": 100})),
+        ("spec.consumerSpec.imagePullPolicy", json!({"enum": PULL_POLICIES})),
+        ("spec.consumerSpec.imagePullSecrets", json!({"maxItems": 100})),
+        (
+            "spec.consumerSpec.podTemplate",
+            json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}),
+        ),
+        ("spec.metrics.port", json!({"minimum": 1, "maximum": 65535})),
+        ("spec.metrics.path", grammar(&names::HTTP_PATH, sentences::PATH)),
+        ("spec.metrics.interval", grammar(&names::DURATION, sentences::DURATION)),
+        ("spec.metrics.lagMetric", grammar(&names::METRIC_NAME, sentences::METRIC)),
+        ("spec.metrics.labels", object_labels()),
+        ("spec.metrics.labels.{}", label_value()),
+        ("spec.alerts.for", grammar(&names::DURATION, sentences::DURATION)),
+        ("spec.alerts.severity", printed(names::PRINTED.length)),
+        (
+            "spec.alerts.labels",
+            labels(&names::PROMETHEUS_LABEL, sentences::PROMETHEUS_LABEL, &OWN_ALERT_LABELS),
+        ),
+        ("spec.alerts.ruleLabels", object_labels()),
+        ("spec.alerts.ruleLabels.{}", label_value()),
+        ("spec.scaling.strategy.type", json!({"enum": STRATEGIES})),
+        (
+            "status.conditions",
+            json!({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
+        ),
+    ];
+    constraints.into_iter().map(|(path, constraint)| (path.to_owned(), constraint)).chain(scaling_rules())
+}
+
+/// What autoscaling/v2 holds a behavior to, upwards and downwards alike.
+fn scaling_rules() -> impl Iterator<Item = (String, Value)> {
+    let rules = [
+        ("stabilizationWindowSeconds", json!({"minimum": 0, "maximum": MOST_WINDOW})),
+        ("selectPolicy", json!({"enum": SELECT_POLICIES})),
+        ("policies", json!({"minItems": 1})),
+        ("policies.[].type", json!({"enum": POLICY_TYPES})),
+        ("policies.[].value", json!({"minimum": 1})),
+        ("policies.[].periodSeconds", json!({"minimum": 1, "maximum": MOST_PERIOD})),
+    ];
+    ["scaleUp", "scaleDown"].into_iter().flat_map(move |direction| {
+        let path = move |field: &str| format!("spec.scaling.behavior.{direction}.{field}");
+        rules.clone().map(|(field, rule)| (path(field), rule))
+    })
+}
+
+/// A map's keys have no schema of their own: only a rule over all of them reaches them.
+fn labels(keys: &Grammar, sentence: &str, own: &[&str]) -> Value {
+    json!({
+        "maxProperties": 32,
+        "x-kubernetes-validations": [
+            {"rule": format!("self.all(key, key.matches(r\"{}\"))", keys.pattern), "message": sentence},
+            {"rule": format!("self.all(key, !(key in {own:?}))"), "message": sentences::OWN_LABEL},
+        ],
+    })
+}
+
+fn label_value() -> Value {
+    grammar(&names::LABEL_VALUE, sentences::LABEL_VALUE)
+}
+
+fn grammar(grammar: &Grammar, sentence: &str) -> Value {
+    json!({"maxLength": grammar.length, "x-kubernetes-validations": [grammar_rule(grammar, sentence)]})
+}
+
+fn grammar_rule(grammar: &Grammar, sentence: &str) -> Value {
+    json!({"rule": format!("self.matches(r\"{}\")", grammar.pattern), "message": sentence})
+}
+
+fn printed(length: usize) -> Value {
+    let sentence = sentences::fill(sentences::PRINTED, length);
+    json!({"maxLength": length, "x-kubernetes-validations": [grammar_rule(&names::PRINTED, &sentence)]})
+}
+
+/// A name cannot change, so only a new group is held to it.
+fn name_rule() -> Value {
+    json!({
+        "rule": format!(
+            "oldSelf.hasValue() || (self.metadata.name.size() <= {} && self.metadata.name.matches(r\"{}\"))",
+            names::SERVICE_NAME.length, names::SERVICE_NAME.pattern
+        ),
+        "optionalOldSelf": true,
+        "message": format!("metadata.name {}", sentences::NAME),
+    })
+}
+
+/// The webhook's ratchet, in CEL: an excess that has not grown is let be.
+fn min_within_max_rule() -> Value {
+    let (before, after) =
+        sentences::MIN_WITHIN_MAX.split_once("{}").unwrap_or((sentences::MIN_WITHIN_MAX, ""));
+    json!({
+        "rule": "!has(self.maxReplicas) || self.minReplicas <= self.maxReplicas || oldSelf.optMap(old, has(old.maxReplicas) && old.minReplicas > old.maxReplicas && self.minReplicas - self.maxReplicas <= old.minReplicas - old.maxReplicas).orValue(false)",
+        "optionalOldSelf": true,
+        "fieldPath": ".minReplicas",
+        "message": sentences::fill(sentences::MIN_WITHIN_MAX, "lower"),
+        "messageExpression": format!("'{before}%d{after}'.format([self.maxReplicas])"),
+    })
+}
+
+fn topic_rule() -> Value {
+    json!({
+        "rule": "has(self.topic) || (has(self.topics) && self.topics.size() > 0) || oldSelf.optMap(old, !has(old.topic) && (!has(old.topics) || old.topics.size() == 0)).orValue(false)",
+        "optionalOldSelf": true,
+        "fieldPath": ".topic",
+        "reason": "FieldValueRequired",
+        "message": sentences::NO_TOPIC,
+    })
+}
+
+/// The fields whose types are Kubernetes' own: their schema without its prose, since `kubectl explain pod`
+/// tells it, and with quantities that may be numbers.
+fn foreign_types_stay_small(schema: &mut Value) {
+    let consumer =
+        ["env", "envFrom", "resources", "imagePullSecrets"].map(|name| format!("spec.consumerSpec.{name}"));
+    let scaling = ["behavior", "strategy"].map(|name| format!("spec.scaling.{name}"));
+    for path in consumer.iter().chain(&scaling) {
+        let field = at(schema, path);
+        let description = field["description"].clone();
+        without_prose(field);
+        field["description"] = description;
+    }
+    let number_or_text =
+        json!({"x-kubernetes-int-or-string": true, "anyOf": [{"type": "integer"}, {"type": "string"}]});
+    for path in ["spec.consumerSpec.resources.limits.{}", "spec.consumerSpec.resources.requests.{}"] {
+        *at(schema, path) = number_or_text.clone();
+    }
+}
+
+fn without_prose(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            if fields.get("description").is_some_and(Value::is_string) {
+                fields.remove("description");
+            }
+            fields.values_mut().for_each(without_prose);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_prose),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schema() -> Value {
+        let crd = serde_json::to_value(crd()).unwrap();
+        crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+    }
+
+    #[test]
+    fn every_constraint_lands_on_a_field_that_exists() {
+        let mut derived = serde_json::to_value(KconsumerGroup::crd()).unwrap();
+        let schema = &mut derived["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+        for (path, _) in constraints() {
+            let field = at(schema, &path);
+            assert!(!field.is_null(), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_static_defaults_stand_in_the_schema() {
+        let schema = schema();
+        let spec = &schema["properties"]["spec"]["properties"];
+        assert_eq!(spec["minReplicas"]["default"], 1);
+        assert_eq!(spec["averageRecordsLagLimit"]["default"], 1000);
+        assert_eq!(spec["metrics"]["properties"]["interval"]["default"], "5s");
+        assert_eq!(spec["metrics"]["default"]["preset"], "Spring");
+        assert_eq!(spec["alerts"]["properties"]["for"]["default"], "1m");
+        assert_eq!(spec["alerts"]["default"]["enabled"], true);
+        assert_eq!(spec["consumerSpec"].get("default"), None);
+        assert_eq!(schema["properties"]["spec"]["required"], json!(["consumerSpec"]));
+    }
+
+    #[test]
+    fn the_crd_stays_small() {
+        let size = serde_json::to_string(&crd()).unwrap().len();
+        assert!(size < 32 * 1024, "{size} bytes");
+    }
+}

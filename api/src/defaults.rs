@@ -1,0 +1,150 @@
+//! Defaults. The static ones are the `Default` of the spec's types: serde gives them to a typed
+//! group and schemars writes them into the CRD. The two that depend on the group's name are what the
+//! mutating webhook fills in. Floor 0.
+
+use json_patch::jsonptr::PointerBuf;
+use json_patch::{AddOperation, Patch, PatchOperation};
+use serde_json::Value;
+
+use crate::group::{AlertsSpec, ConsumerSpec, KconsumerGroupSpec, Labels, MetricsSpec, ScalingSpec};
+use crate::preset::Preset;
+
+pub const MIN_REPLICAS: i32 = 1;
+pub const AVERAGE_RECORDS_LAG_LIMIT: i64 = 1000;
+pub const PARTITIONS_PER_CONSUMER: i32 = 1;
+pub const SCRAPE_INTERVAL: &str = "5s";
+pub const ALERT_FOR: &str = "1m";
+pub const ALERT_SEVERITY: &str = "warning";
+
+/// The labels by which kube-prometheus' Prometheus selects rules.
+pub fn rule_labels() -> Labels {
+    [("prometheus", "k8s"), ("role", "alert-rules")].map(|(k, v)| (k.to_owned(), v.to_owned())).into()
+}
+
+impl Default for KconsumerGroupSpec {
+    fn default() -> Self {
+        Self {
+            min_replicas: MIN_REPLICAS,
+            max_replicas: None,
+            average_records_lag_limit: AVERAGE_RECORDS_LAG_LIMIT,
+            paused: false,
+            consumer_spec: ConsumerSpec::default(),
+            metrics: MetricsSpec::default(),
+            alerts: AlertsSpec::default(),
+            scaling: ScalingSpec::default(),
+        }
+    }
+}
+
+impl Default for ConsumerSpec {
+    fn default() -> Self {
+        Self {
+            image: String::new(),
+            container_name: None,
+            topic: None,
+            topics: Vec::new(),
+            topic_namespace: None,
+            group_id: None,
+            bootstrap_servers: None,
+            partitions_per_consumer: PARTITIONS_PER_CONSUMER,
+            env: Vec::new(),
+            env_from: Vec::new(),
+            resources: None,
+            image_pull_policy: None,
+            image_pull_secrets: Vec::new(),
+            pod_template: None,
+        }
+    }
+}
+
+impl Default for MetricsSpec {
+    fn default() -> Self {
+        Self {
+            preset: Preset::default(),
+            port: None,
+            path: None,
+            interval: SCRAPE_INTERVAL.to_owned(),
+            lag_metric: None,
+            labels: Labels::new(),
+        }
+    }
+}
+
+impl Default for AlertsSpec {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            hold: ALERT_FOR.to_owned(),
+            severity: ALERT_SEVERITY.to_owned(),
+            labels: Labels::new(),
+            rule_labels: rule_labels(),
+        }
+    }
+}
+
+/// What a schema cannot say: the JSON patch (RFC 6902) that fills in what depends on the group's name.
+/// Empty where nothing is missing, where the name is not known yet (generateName), or where there is
+/// no consumerSpec to fill; it only ever adds fields that are absent.
+pub fn patch(group: &Value) -> Patch {
+    let name = group.pointer("/metadata/name").and_then(Value::as_str).filter(|name| !name.is_empty());
+    let consumer = group.pointer("/spec/consumerSpec").and_then(Value::as_object);
+    let (Some(name), Some(consumer)) = (name, consumer) else {
+        return Patch::default();
+    };
+    let operations = ["containerName", "groupId"]
+        .into_iter()
+        .filter(|field| !consumer.contains_key(*field))
+        .map(|field| {
+            PatchOperation::Add(AddOperation {
+                path: PointerBuf::from_tokens(["spec", "consumerSpec", field]),
+                value: Value::from(name),
+            })
+        })
+        .collect();
+    Patch(operations)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn patched(group: &Value) -> Value {
+        let (mut group, patch) = (group.clone(), patch(group));
+        json_patch::patch(&mut group, &patch).expect("the patch applies to what it was made for");
+        group
+    }
+
+    #[test]
+    fn the_names_are_filled_in_and_nothing_else() {
+        let group = json!({"metadata": {"name": "kconsumer"}, "spec": {"consumerSpec": {"image": "a", "topic": "t"}}});
+        assert_eq!(
+            patched(&group)["spec"],
+            json!({"consumerSpec": {"image": "a", "topic": "t", "containerName": "kconsumer", "groupId": "kconsumer"}})
+        );
+    }
+
+    #[test]
+    fn a_name_not_known_yet_fills_in_nothing() {
+        let group = json!({"metadata": {"generateName": "k-"}, "spec": {"consumerSpec": {"image": "a"}}});
+        assert!(patch(&group).0.is_empty());
+        assert!(patch(&json!(null)).0.is_empty());
+        assert!(patch(&json!({"metadata": {"name": "x"}, "spec": {"consumerSpec": 3}})).0.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn filling_twice_is_filling_once_and_what_was_written_stays(
+            name in "[a-z]{1,8}",
+            written in proptest::collection::btree_map("containerName|groupId|image|topic|other", "[a-z]{0,4}", 0..5),
+        ) {
+            let group = json!({"metadata": {"name": name}, "spec": {"consumerSpec": written.clone()}});
+            let once = patched(&group);
+            prop_assert_eq!(&patched(&once), &once);
+            for (field, value) in written {
+                prop_assert_eq!(&once["spec"]["consumerSpec"][field], &Value::from(value));
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Rules on what consumes and what it consumes.
+
+use super::sentences;
+use crate::names;
+use crate::subject::Subject;
+use crate::violation::{Class, Rule, Violation};
+
+/// The most topics that the list may hold.
+pub const MOST_TOPICS: usize = 100;
+
+fn field(name: &str) -> String {
+    format!("spec.consumerSpec.{name}")
+}
+
+/// An image that is left out, blank or malformed starts no consumer.
+pub fn image_is_a_reference(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
+    let image = &subject.spec.consumer_spec.image;
+    if image.is_empty() {
+        violations.push(Violation::required(Rule::Image, field("image"), ""));
+    } else if !names::IMAGE.matches(image) {
+        violations.push(Violation::invalid(Rule::Image, field("image"), image.as_str(), sentences::IMAGE));
+    }
+}
+
+pub fn container_name_is_a_label(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
+    if let Some(name) =
+        subject.spec.consumer_spec.container_name.as_deref().filter(|name| !names::DNS_LABEL.matches(name))
+    {
+        violations.push(Violation::invalid(
+            Rule::ContainerName,
+            field("containerName"),
+            name,
+            sentences::DNS_LABEL,
+        ));
+    }
+}
+
+/// At least one topic, each a possible name of a KafkaTopic, the list's distinct and at most 100.
+pub fn topics_are_named(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
+    let consumer = &subject.spec.consumer_spec;
+    if consumer.topic.is_none() && consumer.topics.is_empty() {
+        violations.push(Violation::required(Rule::Topics, field("topic"), sentences::NO_TOPIC));
+    }
+    if consumer.topics.len() > MOST_TOPICS {
+        let sentence = format!("must have at most {MOST_TOPICS} items");
+        let count = consumer.topics.len();
+        violations.push(Violation {
+            value: Some(count.into()),
+            ..Violation::new(Rule::Topics, Class::TooMany, field("topics"), sentence)
+        });
+    }
+    let one = consumer.topic.iter().map(|name| (field("topic"), name));
+    let many =
+        consumer.topics.iter().enumerate().map(|(index, name)| (field(&format!("topics[{index}]")), name));
+    for (path, name) in one.chain(many) {
+        if !names::SUBDOMAIN.matches(name) {
+            violations.push(Violation::invalid(Rule::Topics, path, name.as_str(), sentences::TOPIC));
+        }
+    }
+    for (index, name) in consumer.topics.iter().enumerate() {
+        if consumer.topics[..index].contains(name) {
+            let path = field(&format!("topics[{index}]"));
+            violations.push(Violation {
+                value: Some(name.as_str().into()),
+                ..Violation::new(Rule::Topics, Class::Duplicate, path, "")
+            });
+        }
+    }
+}
+
+/// Another namespace's topics only where the installer granted it.
+pub fn topic_namespace_is_granted(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
+    let Some(namespace) = subject.spec.consumer_spec.topic_namespace.as_deref() else {
+        return;
+    };
+    if !names::DNS_LABEL.matches(namespace) {
+        violations.push(Violation::invalid(
+            Rule::TopicNamespace,
+            field("topicNamespace"),
+            namespace,
+            sentences::DNS_LABEL,
+        ));
+    } else if !subject.grants.allow(subject.namespace, namespace) {
+        let sentence = format!(
+            "KafkaTopics of namespace {namespace} may not be used from namespace {}: ask whoever installed the operator to start it with --topic-namespaces={namespace}",
+            subject.namespace
+        );
+        violations.push(Violation::forbidden(Rule::TopicNamespace, field("topicNamespace"), sentence));
+    }
+}
+
+/// The longest consumer group id taken, in characters.
+pub const GROUP_ID_LENGTH: usize = 249;
+
+fn is_printed(rule: Rule, name: &str, value: Option<&str>, length: usize, violations: &mut Vec<Violation>) {
+    if let Some(value) = value.filter(|value| value.len() > length || !names::PRINTED.matches(value)) {
+        violations.push(Violation::invalid(
+            rule,
+            field(name),
+            value,
+            sentences::fill(sentences::PRINTED, length),
+        ));
+    }
+}
+
+pub fn group_id_is_printed(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
+    is_printed(
+        Rule::GroupId,
+        "groupId",
+        subject.spec.consumer_spec.group_id.as_deref(),
+        GROUP_ID_LENGTH,
+        violations,
+    );
+}
+
+pub fn bootstrap_servers_are_printed(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
+    let servers = subject.spec.consumer_spec.bootstrap_servers.as_deref();
+    is_printed(Rule::BootstrapServers, "bootstrapServers", servers, names::PRINTED.length, violations);
+}
+
+/// A variable that is named twice has two values, of which the API server would refuse one.
+pub fn env_names_are_distinct(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
+    let env = &subject.spec.consumer_spec.env;
+    for (index, variable) in env.iter().enumerate() {
+        let path = field(&format!("env[{index}].name"));
+        let name = variable.name.as_str();
+        if !names::ENV_NAME.matches(name) {
+            violations.push(Violation::invalid(
+                Rule::Env,
+                path,
+                name,
+                "must be printable ASCII without an equals sign",
+            ));
+        } else if env[..index].iter().any(|before| before.name == name) {
+            violations.push(Violation {
+                value: Some(name.into()),
+                ..Violation::new(Rule::Env, Class::Duplicate, path, "")
+            });
+        }
+    }
+}
+
+pub const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
+
+pub fn pull_policy_is_known(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
+    let policy = subject.spec.consumer_spec.image_pull_policy.as_deref();
+    if let Some(policy) = policy.filter(|policy| !PULL_POLICIES.contains(policy)) {
+        let supported = PULL_POLICIES.map(|known| format!("\"{known}\"")).join(", ");
+        let sentence = format!("supported values: {supported}");
+        let violation =
+            Violation::new(Rule::ImagePullPolicy, Class::NotSupported, field("imagePullPolicy"), sentence);
+        violations.push(Violation { value: Some(policy.into()), ..violation });
+    }
+}

@@ -1,0 +1,221 @@
+//! The one live rule: minReplicas against the partitions that the group's topics have now.
+
+use crate::ceiling;
+use crate::group::{KconsumerGroupSpec, PartitionPolicy};
+use crate::topic::{Partitions, Sight, Sights, TopicRef};
+use crate::valid;
+use crate::violation::{Rule, Violation};
+
+/// What the live rule found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Live {
+    pub violation: Option<Violation>,
+    /// Why the rule could not be applied, a sentence a topic.
+    pub warnings: Vec<String>,
+}
+
+/// Compares minReplicas with what the topics' partitions keep busy. Where a topic's partitions are not
+/// known, nothing is refused: the topic may come later, as it does with GitOps, and a warning says so.
+pub fn check(spec: &KconsumerGroupSpec, namespace: &str, sights: &Sights) -> Live {
+    let topics = valid::topics(spec, namespace);
+    let mut known = Vec::new();
+    let mut warnings = Vec::new();
+    for topic in &topics {
+        match sights.get(topic) {
+            Some(Sight::Seen(facts)) => match facts.partitions.known() {
+                Some(count) => known.push((topic.name.as_str(), count)),
+                None => warnings.push(unknown(topic, &facts.partitions)),
+            },
+            Some(Sight::NotServed) => warnings.push(format!(
+                "minReplicas was not checked: the cluster serves no KafkaTopics, so {topic} cannot exist yet"
+            )),
+            Some(Sight::Unknown(why)) => warnings
+                .push(format!("minReplicas was not checked: KafkaTopic {topic} cannot be read now ({why})")),
+            Some(Sight::Absent) | None => {
+                warnings.push(format!("minReplicas was not checked: KafkaTopic {topic} does not exist yet"));
+            }
+        }
+    }
+    let known = Known {
+        min_replicas: spec.min_replicas,
+        partitions_per_consumer: spec.consumer_spec.partitions_per_consumer,
+        policy: spec.scaling.partitions,
+        topics: &known,
+    };
+    let violation = if warnings.is_empty() { min_within_ceiling(&known) } else { None };
+    Live { violation, warnings }
+}
+
+fn unknown(topic: &TopicRef, partitions: &Partitions) -> String {
+    match partitions {
+        Partitions::Refused { reason, .. } => {
+            format!("minReplicas was not checked: Strimzi refused KafkaTopic {topic} ({reason})")
+        }
+        Partitions::Impossible(stated) => format!(
+            "minReplicas was not checked: KafkaTopic {topic} states {stated} partitions, which is no count"
+        ),
+        Partitions::Known(_) | Partitions::Unset => {
+            format!("minReplicas was not checked: KafkaTopic {topic} leaves spec.partitions out")
+        }
+    }
+}
+
+/// The rule's subject once every topic's partitions are known: what a webhook sees now, or what the controller
+/// holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    pub min_replicas: i32,
+    pub partitions_per_consumer: i32,
+    pub policy: PartitionPolicy,
+    /// Each topic's name and partitions, in the order of the spec.
+    pub topics: &'a [(&'a str, i32)],
+}
+
+/// A minimum above what the partitions keep busy pays for idle consumers.
+pub fn min_within_ceiling(known: &Known<'_>) -> Option<Violation> {
+    let (min, per_consumer) = (known.min_replicas, known.partitions_per_consumer.max(1));
+    let partitions = ceiling::partitions(known.topics.iter().map(|(_, count)| *count), known.policy);
+    let busy = ceiling::consumers(partitions, per_consumer);
+    if known.topics.is_empty() || min <= busy {
+        return None;
+    }
+    let sentence = format!(
+        "must not be more than {busy}: {}{}, so {} consumer would be idle",
+        in_words(known.topics, partitions, known.policy),
+        if per_consumer > 1 { format!(" at {per_consumer} a consumer") } else { String::new() },
+        ordinal(i64::from(busy) + 1)
+    );
+    let excess = i64::from(min) - i64::from(busy);
+    Some(Violation::invalid(Rule::MinWithinCeiling, "spec.minReplicas", min, sentence).by(excess))
+}
+
+/// The topics and their partitions, as a person would say it.
+pub fn in_words(known: &[(&str, i32)], partitions: i32, policy: PartitionPolicy) -> String {
+    let plural = if partitions == 1 { "partition" } else { "partitions" };
+    if let [(name, _)] = known {
+        return format!("topic {name} has {partitions} {plural}");
+    }
+    let mut listed: Vec<String> =
+        known.iter().take(MOST_LISTED).map(|(name, count)| format!("{name} ({count})")).collect();
+    if known.len() > MOST_LISTED {
+        listed.push(format!("{} more", known.len() - MOST_LISTED));
+    }
+    let listed = listed.join(", ");
+    match policy {
+        PartitionPolicy::Sum => format!("topics {listed} have {partitions} {plural} in all"),
+        PartitionPolicy::Max => format!("the largest of topics {listed} has {partitions} {plural}"),
+    }
+}
+
+/// As many topics as one sentence names.
+const MOST_LISTED: usize = 5;
+
+fn ordinal(number: i64) -> String {
+    const WORDS: [&str; 13] = [
+        "",
+        "a first",
+        "a second",
+        "a third",
+        "a fourth",
+        "a fifth",
+        "a sixth",
+        "a seventh",
+        "an eighth",
+        "a ninth",
+        "a tenth",
+        "an eleventh",
+        "a twelfth",
+    ];
+    let word = usize::try_from(number).ok().and_then(|number| WORDS.get(number));
+    if let Some(word) = word.filter(|word| !word.is_empty()) {
+        return (*word).to_owned();
+    }
+    let suffix = match (number % 10, number % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    let article = if number.to_string().starts_with('8') || number == 18 { "an" } else { "a" };
+    format!("{article} {number}{suffix}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topic::TopicFacts;
+    use serde_json::{Value, json};
+
+    fn live(spec: &Value, topics: &[(&str, Sight)]) -> Live {
+        let spec: KconsumerGroupSpec = serde_json::from_value(spec.clone()).unwrap();
+        let sights = topics
+            .iter()
+            .map(|(name, sight)| {
+                (TopicRef { namespace: "default".into(), name: (*name).into() }, sight.clone())
+            })
+            .collect();
+        check(&spec, "default", &sights)
+    }
+
+    fn seen(partitions: Partitions) -> Sight {
+        Sight::Seen(TopicFacts { topic_name: "t".into(), partitions, topic_id: None })
+    }
+
+    #[test]
+    fn the_refusal_names_the_topic_the_numbers_and_the_consequence() {
+        let spec = json!({"minReplicas": 4, "consumerSpec": {"topic": "fast-data-topic"}});
+        let found = live(&spec, &[("fast-data-topic", seen(Partitions::Known(3)))]);
+        assert_eq!(
+            found.violation.unwrap().to_string(),
+            "spec.minReplicas: Invalid value: 4: must not be more than 3: topic fast-data-topic has 3 partitions, so a fourth consumer would be idle"
+        );
+    }
+
+    #[test]
+    fn several_topics_count_as_the_policy_says() {
+        let topics = [("a", seen(Partitions::Known(3))), ("b", seen(Partitions::Known(5)))];
+        let spec = |policy: &str| json!({"minReplicas": 9, "scaling": {"partitions": policy}, "consumerSpec": {"topics": ["a", "b"], "partitionsPerConsumer": 2}});
+        let sentence = |policy: &str| live(&spec(policy), &topics).violation.unwrap().sentence;
+        assert_eq!(
+            sentence("Sum"),
+            "must not be more than 4: topics a (3), b (5) have 8 partitions in all at 2 a consumer, so a fifth consumer would be idle"
+        );
+        assert_eq!(
+            sentence("Max"),
+            "must not be more than 3: the largest of topics a (3), b (5) has 5 partitions at 2 a consumer, so a fourth consumer would be idle"
+        );
+    }
+
+    #[test]
+    fn a_topic_of_unknown_partitions_warns_and_refuses_nothing() {
+        let spec = json!({"minReplicas": 9, "consumerSpec": {"topics": ["a", "b"]}});
+        let unknown = [
+            Sight::Absent,
+            Sight::NotServed,
+            Sight::Unknown("cut off for 61 s".into()),
+            seen(Partitions::Unset),
+            seen(Partitions::Impossible("0".into())),
+            seen(Partitions::Refused { wanted: 1, reason: "NotSupported".into() }),
+        ];
+        for sight in unknown {
+            let found = live(&spec, &[("a", seen(Partitions::Known(1))), ("b", sight.clone())]);
+            assert_eq!((found.violation, found.warnings.len()), (None, 1), "{sight:?}");
+        }
+    }
+
+    #[test]
+    fn ordinals_read_well() {
+        for (number, want) in [
+            (2, "a second"),
+            (8, "an eighth"),
+            (13, "a 13th"),
+            (18, "an 18th"),
+            (21, "a 21st"),
+            (80, "an 80th"),
+            (112, "a 112th"),
+        ] {
+            assert_eq!(ordinal(number), want);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Rules on metrics, alerts and scaling: every text that reaches Prometheus or a label.
+
+use k8s_openapi::api::autoscaling::v2::HPAScalingRules;
+
+use super::sentences;
+use crate::group::Labels;
+use crate::names::{self, Grammar};
+use crate::subject::Subject;
+use crate::violation::{Class, Rule, Violation};
+
+fn matches(
+    grammar: &Grammar,
+    rule: Rule,
+    field: &str,
+    value: Option<&str>,
+    sentence: &str,
+    violations: &mut Vec<Violation>,
+) {
+    if let Some(value) = value.filter(|value| !grammar.matches(value)) {
+        violations.push(Violation::invalid(rule, field, value, sentence));
+    }
+}
+
+/// Prometheus finds the port, the path and the metric.
+pub fn endpoint_can_be_scraped(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
+    let metrics = &subject.spec.metrics;
+    if let Some(port) = metrics.port.filter(|port| !(1..=65535).contains(port)) {
+        violations.push(Violation::invalid(Rule::Metrics, "spec.metrics.port", port, sentences::PORT));
+    }
+    let mut check =
+        |grammar, field, value, sentence| matches(grammar, Rule::Metrics, field, value, sentence, violations);
+    check(&names::HTTP_PATH, "spec.metrics.path", metrics.path.as_deref(), sentences::PATH);
+    check(&names::DURATION, "spec.metrics.interval", Some(&metrics.interval), sentences::DURATION);
+    check(&names::METRIC_NAME, "spec.metrics.lagMetric", metrics.lag_metric.as_deref(), sentences::METRIC);
+}
+
+/// The labels by which the operator and Services find things, which nobody else may set.
+pub const OWN_LABELS: [&str; 3] = [names::LABEL_APP, names::LABEL_MANAGED_BY, names::LABEL_GROUP];
+
+fn object_labels(rule: Rule, field: &str, labels: &Labels, violations: &mut Vec<Violation>) {
+    for (key, value) in labels {
+        if !names::LABEL_KEY.matches(key) {
+            violations.push(Violation::invalid(rule, field, key.as_str(), sentences::LABEL_KEY));
+        } else if OWN_LABELS.contains(&key.as_str()) {
+            violations.push(Violation::forbidden(rule, format!("{field}[{key}]"), sentences::OWN_LABEL));
+        } else if !names::LABEL_VALUE.matches(value) {
+            violations.push(Violation::invalid(
+                rule,
+                format!("{field}[{key}]"),
+                value.as_str(),
+                sentences::LABEL_VALUE,
+            ));
+        }
+    }
+}
+
+pub fn monitor_labels_are_labels(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
+    object_labels(Rule::Metrics, "spec.metrics.labels", &subject.spec.metrics.labels, violations);
+}
+
+/// The labels that tell one alert from another, which nobody else may set.
+pub const OWN_ALERT_LABELS: [&str; 4] = ["alertname", "namespace", "kconsumergroup", "severity"];
+
+/// A rule that Prometheus would not load is never written.
+pub fn alerts_are_well_formed(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
+    let alerts = &subject.spec.alerts;
+    matches(
+        &names::DURATION,
+        Rule::Alerts,
+        "spec.alerts.for",
+        Some(&alerts.hold),
+        sentences::DURATION,
+        violations,
+    );
+    matches(
+        &names::PRINTED,
+        Rule::Alerts,
+        "spec.alerts.severity",
+        Some(&alerts.severity),
+        &sentences::fill(sentences::PRINTED, names::PRINTED.length),
+        violations,
+    );
+    object_labels(Rule::Alerts, "spec.alerts.ruleLabels", &alerts.rule_labels, violations);
+    for key in alerts.labels.keys() {
+        if OWN_ALERT_LABELS.contains(&key.as_str()) {
+            violations.push(Violation::forbidden(
+                Rule::Alerts,
+                format!("spec.alerts.labels[{key}]"),
+                sentences::OWN_LABEL,
+            ));
+        } else if !names::PROMETHEUS_LABEL.matches(key) {
+            violations.push(Violation::invalid(
+                Rule::Alerts,
+                "spec.alerts.labels",
+                key.as_str(),
+                sentences::PROMETHEUS_LABEL,
+            ));
+        }
+    }
+}
+
+/// In seconds.
+pub const MOST_WINDOW: i32 = 3600;
+/// In seconds.
+pub const MOST_PERIOD: i32 = 1800;
+pub const SELECT_POLICIES: [&str; 3] = ["Max", "Min", "Disabled"];
+pub const POLICY_TYPES: [&str; 2] = ["Pods", "Percent"];
+pub const STRATEGIES: [&str; 2] = ["RollingUpdate", "Recreate"];
+
+/// A Deployment knows two strategies.
+pub fn strategy_is_known(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
+    let strategy = subject.spec.scaling.strategy.as_ref().and_then(|strategy| strategy.type_.as_deref());
+    if let Some(strategy) = strategy {
+        one_of("spec.scaling.strategy.type".into(), strategy, &STRATEGIES, violations);
+    }
+}
+
+/// What the API server would refuse in the HorizontalPodAutoscaler (autoscaling/v2 validation).
+pub fn behavior_is_well_formed(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
+    let Some(behavior) = &subject.spec.scaling.behavior else {
+        return;
+    };
+    for (direction, rules) in [("scaleUp", &behavior.scale_up), ("scaleDown", &behavior.scale_down)] {
+        if let Some(rules) = rules {
+            scaling_rules(&format!("spec.scaling.behavior.{direction}"), rules, violations);
+        }
+    }
+}
+
+fn one_of(field: String, value: &str, known: &[&str], violations: &mut Vec<Violation>) {
+    if !known.contains(&value) {
+        let known = known.iter().map(|known| format!("\"{known}\"")).collect::<Vec<_>>().join(", ");
+        let sentence = format!("supported values: {known}");
+        let violation = Violation::new(Rule::Scaling, Class::NotSupported, field, sentence);
+        violations.push(Violation { value: Some(value.into()), ..violation });
+    }
+}
+
+fn scaling_rules(path: &str, rules: &HPAScalingRules, violations: &mut Vec<Violation>) {
+    let between = |field: String, value: i32, least: i32, most: i32, violations: &mut Vec<Violation>| {
+        if !(least..=most).contains(&value) {
+            let sentence = format!("must be between {least} and {most}");
+            violations.push(Violation::invalid(Rule::Scaling, field, value, sentence));
+        }
+    };
+    if let Some(window) = rules.stabilization_window_seconds {
+        between(format!("{path}.stabilizationWindowSeconds"), window, 0, MOST_WINDOW, violations);
+    }
+    if let Some(select) = &rules.select_policy {
+        one_of(format!("{path}.selectPolicy"), select, &SELECT_POLICIES, violations);
+    }
+    if rules.policies.as_ref().is_some_and(Vec::is_empty) {
+        let sentence = "must have at least one policy; leave the list out for the API server's own";
+        violations.push(Violation::required(Rule::Scaling, format!("{path}.policies"), sentence));
+    }
+    for (index, policy) in rules.policies.iter().flatten().enumerate() {
+        let path = format!("{path}.policies[{index}]");
+        one_of(format!("{path}.type"), &policy.type_, &POLICY_TYPES, violations);
+        between(format!("{path}.value"), policy.value, 1, i32::MAX, violations);
+        between(format!("{path}.periodSeconds"), policy.period_seconds, 1, MOST_PERIOD, violations);
+    }
+}

@@ -1,0 +1,46 @@
+//! The rules, as a list: each a short function that says what it ensures. Floor 0.
+
+pub(crate) mod consumer;
+pub mod live;
+pub(crate) mod metrics;
+mod pod;
+mod replicas;
+pub mod sentences;
+
+use crate::subject::Subject;
+use crate::violation::Violation;
+
+/// One rule: every way in which the subject breaks it.
+type Check = fn(&Subject<'_>, &mut Vec<Violation>);
+
+const RULES: &[Check] = &[
+    replicas::name_names_a_service,
+    replicas::min_replicas_is_positive,
+    replicas::max_replicas_is_positive,
+    replicas::min_is_within_max,
+    replicas::lag_limit_is_positive,
+    replicas::partitions_per_consumer_is_positive,
+    consumer::image_is_a_reference,
+    consumer::container_name_is_a_label,
+    consumer::topics_are_named,
+    consumer::topic_namespace_is_granted,
+    consumer::group_id_is_printed,
+    consumer::bootstrap_servers_are_printed,
+    consumer::env_names_are_distinct,
+    consumer::pull_policy_is_known,
+    pod::overlay_is_a_pod_template,
+    metrics::endpoint_can_be_scraped,
+    metrics::monitor_labels_are_labels,
+    metrics::alerts_are_well_formed,
+    metrics::behavior_is_well_formed,
+    metrics::strategy_is_known,
+];
+
+/// Every violation of every static rule, in the order of the rules.
+pub fn check(subject: &Subject<'_>) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for rule in RULES {
+        rule(subject, &mut violations);
+    }
+    violations
+}

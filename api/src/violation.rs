@@ -1,0 +1,257 @@
+//! A broken rule, in the words of Kubernetes' own field errors, and the ratchet that lets an object
+//! that broke it before be edited. Floor 0.
+
+use serde_json::Value;
+use std::fmt;
+
+/// How Kubernetes classes a field's error; the wording and the machine-readable reason follow from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    Required,
+    Invalid,
+    NotSupported,
+    Duplicate,
+    Forbidden,
+    TooMany,
+    TooLong,
+    TypeInvalid,
+}
+
+impl Class {
+    /// The `reason` of a StatusCause.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Required => "FieldValueRequired",
+            Self::Invalid => "FieldValueInvalid",
+            Self::NotSupported => "FieldValueNotSupported",
+            Self::Duplicate => "FieldValueDuplicate",
+            Self::Forbidden => "FieldValueForbidden",
+            Self::TooMany => "FieldValueTooMany",
+            Self::TooLong => "FieldValueTooLong",
+            Self::TypeInvalid => "FieldValueTypeInvalid",
+        }
+    }
+}
+
+/// The rules, by name: what metrics and logs call a refusal, and what the ratchet compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Rule {
+    Type,
+    Name,
+    MinReplicas,
+    MaxReplicas,
+    MinWithinMax,
+    MinWithinCeiling,
+    LagLimit,
+    Image,
+    ContainerName,
+    Topics,
+    TopicNamespace,
+    GroupId,
+    BootstrapServers,
+    PartitionsPerConsumer,
+    Env,
+    ImagePullPolicy,
+    PodTemplate,
+    Privilege,
+    Metrics,
+    Alerts,
+    Scaling,
+}
+
+impl Rule {
+    /// The rule's name as metrics and logs print it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Type => "Type",
+            Self::Name => "Name",
+            Self::MinReplicas => "MinReplicas",
+            Self::MaxReplicas => "MaxReplicas",
+            Self::MinWithinMax => "MinWithinMax",
+            Self::MinWithinCeiling => "MinWithinCeiling",
+            Self::LagLimit => "LagLimit",
+            Self::Image => "Image",
+            Self::ContainerName => "ContainerName",
+            Self::Topics => "Topics",
+            Self::TopicNamespace => "TopicNamespace",
+            Self::GroupId => "GroupId",
+            Self::BootstrapServers => "BootstrapServers",
+            Self::PartitionsPerConsumer => "PartitionsPerConsumer",
+            Self::Env => "Env",
+            Self::ImagePullPolicy => "ImagePullPolicy",
+            Self::PodTemplate => "PodTemplate",
+            Self::Privilege => "Privilege",
+            Self::Metrics => "Metrics",
+            Self::Alerts => "Alerts",
+            Self::Scaling => "Scaling",
+        }
+    }
+}
+
+/// One broken rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    pub rule: Rule,
+    pub class: Class,
+    /// The field's path, for instance `spec.consumerSpec.topics[1]`.
+    pub field: String,
+    /// What was written there; `None` where Kubernetes prints no value.
+    pub value: Option<Value>,
+    /// What is wrong and the cure; may be empty where the class says it all.
+    pub sentence: String,
+    /// How far the rule is broken, where that can grow; 0 elsewhere.
+    pub excess: i64,
+}
+
+impl Violation {
+    pub fn new(rule: Rule, class: Class, field: impl Into<String>, sentence: impl Into<String>) -> Self {
+        Self { rule, class, field: field.into(), value: None, sentence: sentence.into(), excess: 0 }
+    }
+
+    pub fn required(rule: Rule, field: impl Into<String>, sentence: impl Into<String>) -> Self {
+        Self::new(rule, Class::Required, field, sentence)
+    }
+
+    pub fn invalid(
+        rule: Rule,
+        field: impl Into<String>,
+        value: impl Into<Value>,
+        sentence: impl Into<String>,
+    ) -> Self {
+        Self { value: Some(value.into()), ..Self::new(rule, Class::Invalid, field, sentence) }
+    }
+
+    pub fn forbidden(rule: Rule, field: impl Into<String>, sentence: impl Into<String>) -> Self {
+        Self::new(rule, Class::Forbidden, field, sentence)
+    }
+
+    #[must_use]
+    pub fn by(self, excess: i64) -> Self {
+        Self { excess, ..self }
+    }
+
+    /// The message as Kubernetes prints it behind the field's path.
+    pub fn message(&self) -> String {
+        let value = self.value.as_ref().map(ToString::to_string).unwrap_or_default();
+        let head = match self.class {
+            Class::Required => "Required value".to_owned(),
+            Class::Invalid | Class::TypeInvalid => format!("Invalid value: {value}"),
+            Class::NotSupported => format!("Unsupported value: {value}"),
+            Class::Duplicate => format!("Duplicate value: {value}"),
+            Class::Forbidden => "Forbidden".to_owned(),
+            Class::TooMany => format!("Too many: {value}"),
+            Class::TooLong => "Too long".to_owned(),
+        };
+        if self.sentence.is_empty() { head } else { format!("{head}: {}", self.sentence) }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.message())
+    }
+}
+
+/// All of them in one line, as conditions and logs say it.
+pub fn sentence(violations: &[Violation]) -> String {
+    violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// An update's violations, told apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ratcheted {
+    /// New, or worse than before: refused.
+    pub refused: Vec<Violation>,
+    /// Broken before and no worse: allowed, with a warning.
+    pub tolerated: Vec<Violation>,
+}
+
+/// Tells the violations of `new` that an update brought or worsened from those that it found. Each one that was there
+/// before excuses one that is there now.
+pub fn ratchet(old: &[Violation], new: Vec<Violation>) -> Ratcheted {
+    let mut before: Vec<&Violation> = old.iter().collect();
+    let (tolerated, refused) = new.into_iter().partition(|violation| {
+        let excuse = before.iter().position(|before| no_worse(before, violation));
+        excuse.map(|excuse| before.swap_remove(excuse)).is_some()
+    });
+    Ratcheted { refused, tolerated }
+}
+
+/// The same rule broken at the same field: by no more than before, where that is counted, and with the
+/// same value where it is not.
+fn no_worse(before: &Violation, after: &Violation) -> bool {
+    let same_place =
+        before.rule == after.rule && before.class == after.class && place(before) == place(after);
+    let counted = before.excess > 0 && after.excess > 0;
+    same_place
+        && if counted {
+            after.excess <= before.excess
+        } else {
+            before.value == after.value && before.sentence == after.sentence
+        }
+}
+
+/// The field without the numbers of list items, which move when an earlier item goes.
+fn place(violation: &Violation) -> String {
+    let mut inside = false;
+    let is_kept = |c: &char| {
+        inside = (inside || *c == '[') && *c != ']';
+        !(inside && c.is_ascii_digit())
+    };
+    violation.field.chars().filter(is_kept).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn above(excess: i64) -> Violation {
+        Violation::invalid(Rule::MinWithinCeiling, "spec.minReplicas", 3 + excess, "must not be more than 3")
+            .by(excess)
+    }
+
+    #[test]
+    fn messages_read_like_kubernetes_own() {
+        assert_eq!(above(1).to_string(), "spec.minReplicas: Invalid value: 4: must not be more than 3");
+        assert_eq!(
+            Violation::required(Rule::Image, "spec.consumerSpec.image", "").to_string(),
+            "spec.consumerSpec.image: Required value"
+        );
+        let blank =
+            Violation::invalid(Rule::Image, "spec.consumerSpec.image", " ", "must be an image reference");
+        assert_eq!(blank.message(), "Invalid value: \" \": must be an image reference");
+    }
+
+    #[test]
+    fn another_wrong_value_is_a_new_violation() {
+        let wrong = |value: &str| {
+            Violation::invalid(Rule::Image, "spec.consumerSpec.image", value, "must be an image reference")
+        };
+        assert_eq!(ratchet(&[wrong("a b")], vec![wrong("a b")]).refused, []);
+        assert_eq!(ratchet(&[wrong("a b")], vec![wrong("a c")]).refused.len(), 1);
+    }
+
+    #[test]
+    fn an_item_that_moves_is_the_old_violation_and_a_second_one_is_new() {
+        let privileged = |index: usize| {
+            Violation::forbidden(Rule::Privilege, format!("containers[{index}].privileged"), "may not be")
+        };
+        assert_eq!(ratchet(&[privileged(1)], vec![privileged(0)]).refused, []);
+        assert_eq!(ratchet(&[privileged(0)], vec![privileged(0), privileged(1)]).refused, [privileged(1)]);
+    }
+
+    proptest! {
+        #[test]
+        fn an_update_is_refused_exactly_when_the_excess_has_grown(before in 1..1000_i64, after in 1..1000_i64) {
+            let told = ratchet(&[above(before)], vec![above(after)]);
+            prop_assert_eq!(told.refused.is_empty(), after <= before);
+            prop_assert_eq!(told.tolerated.len() + told.refused.len(), 1);
+        }
+
+        #[test]
+        fn what_was_right_before_is_never_tolerated_now(excess in 1..1000_i64) {
+            prop_assert_eq!(ratchet(&[], vec![above(excess)]).refused.len(), 1);
+        }
+    }
+}
