@@ -1,0 +1,124 @@
+//! What the resolver serves while pairs come, go wrong and are replaced.
+#![allow(clippy::unwrap_used, reason = "test code")]
+
+use std::time::{Duration, SystemTime};
+
+use kcg_certs::{Kept, Pair, PairError, Resolver, Standing};
+use rcgen::{CertificateParams, KeyPair};
+
+const DAY: Duration = Duration::from_hours(24);
+
+struct Files {
+    chain: String,
+    key: String,
+}
+
+/// A self-signed pair that holds from `from` until `until`.
+fn issued(from: SystemTime, until: SystemTime) -> Files {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec!["webhook.test.svc".to_owned()]).unwrap();
+    params.not_before = from.into();
+    params.not_after = until.into();
+    Files { chain: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
+}
+
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_hours(500_000)
+}
+
+fn valid() -> Files {
+    issued(now() - DAY, now() + DAY)
+}
+
+fn parse(files: &Files) -> Result<Pair, PairError> {
+    Pair::from_pem(files.chain.as_bytes(), files.key.as_bytes())
+}
+
+#[test]
+fn a_pair_knows_when_it_holds() {
+    let pair = parse(&valid()).unwrap();
+    assert_eq!(pair.not_before(), now() - DAY);
+    assert_eq!(pair.not_after(), now() + DAY);
+    assert_eq!(pair.standing(now()), Standing::Valid);
+    assert_eq!(pair.standing(now() - DAY - Duration::from_secs(1)), Standing::NotYetValid);
+    assert_eq!(pair.standing(now() + DAY + Duration::from_secs(1)), Standing::Expired);
+}
+
+#[test]
+fn a_leaf_from_before_1970_until_9999_is_read() {
+    let ancient = SystemTime::UNIX_EPOCH - DAY;
+    let far = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+    let pair = parse(&issued(ancient, far)).unwrap();
+    assert_eq!((pair.not_before(), pair.not_after()), (ancient, far));
+}
+
+#[test]
+fn a_new_certificate_beside_the_old_key_is_no_pair() {
+    let (old, new) = (valid(), valid());
+    let half = Files { chain: new.chain, key: old.key };
+    assert!(matches!(parse(&half), Err(PairError::Mismatch)));
+}
+
+#[test]
+fn what_is_broken_is_named() {
+    let good = valid();
+    let with = |chain: &str, key: &str| Pair::from_pem(chain.as_bytes(), key.as_bytes()).unwrap_err();
+    assert!(matches!(with("", &good.key), PairError::NoCertificate));
+    assert!(matches!(with(&good.chain[..good.chain.len() / 2], &good.key), PairError::ChainPem(_)));
+    assert!(matches!(with(&good.chain, ""), PairError::KeyPem(_)));
+    assert!(matches!(with(&good.chain, &good.chain), PairError::KeyPem(_)));
+    let second_is_no_certificate =
+        format!("{}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", good.chain);
+    let refused = with(&second_is_no_certificate, &good.key);
+    assert!(matches!(refused, PairError::Certificate { position: 2, .. }), "{refused}");
+}
+
+#[test]
+fn the_key_is_in_no_debug_output() {
+    let files = valid();
+    let shown = format!("{:?}", parse(&files).unwrap());
+    assert!(shown.starts_with("Pair { names"), "{shown}");
+    assert!(!shown.contains("key"), "{shown}");
+}
+
+#[test]
+fn the_last_good_pair_stays_when_a_candidate_is_broken() {
+    let resolver = Resolver::new();
+    assert!(resolver.current().is_none());
+    assert!(resolver.replace(Err(PairError::Mismatch), now()).is_err());
+    assert!(resolver.current().is_none());
+
+    let first = resolver.replace(parse(&valid()), now()).unwrap();
+    assert!(matches!(
+        resolver.replace(Err(PairError::NoCertificate), now()),
+        Err(Kept::Unusable(PairError::NoCertificate))
+    ));
+    assert!(std::sync::Arc::ptr_eq(&first, &resolver.current().unwrap()));
+}
+
+#[test]
+fn a_pair_that_is_not_valid_yet_waits_behind_a_valid_one() {
+    let resolver = Resolver::new();
+    resolver.replace(parse(&valid()), now()).unwrap();
+    let early = issued(now() + DAY / 2, now() + 9 * DAY);
+    assert!(matches!(resolver.replace(parse(&early), now()), Err(Kept::NotYetValid)));
+    assert!(resolver.replace(parse(&early), now() + DAY / 2).is_ok());
+}
+
+#[test]
+fn an_expired_pair_replaces_only_what_is_no_better() {
+    let expired = issued(now() - 9 * DAY, now() - 2 * DAY);
+    let resolver = Resolver::new();
+    assert!(resolver.replace(parse(&expired), now()).is_ok(), "an empty resolver takes it");
+    resolver.replace(parse(&valid()), now()).unwrap();
+    assert!(matches!(resolver.replace(parse(&expired), now()), Err(Kept::Expired)));
+}
+
+#[test]
+fn a_pair_for_another_name_is_kept_out_and_told_what_it_is_for() {
+    let resolver = Resolver::for_name("other.test.svc");
+    let kept = resolver.replace(parse(&valid()), now()).unwrap_err();
+    assert_eq!(kept.to_string(), "the certificate is not for other.test.svc: it is for webhook.test.svc");
+    assert!(resolver.current().is_none());
+    assert!(Resolver::for_name("webhook.test.svc").replace(parse(&valid()), now()).is_ok());
+}
