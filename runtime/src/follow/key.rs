@@ -1,0 +1,66 @@
+//! The place of an object: its namespace and name, in one small allocation that clones share.
+
+use std::{borrow::Borrow, fmt, sync::Arc};
+
+/// `namespace/name`, or `name` alone for what stands in no namespace. Neither part can hold a slash.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(Arc<str>);
+
+impl Key {
+    pub fn new(namespace: &str, name: &str) -> Self {
+        if namespace.is_empty() { Self(name.into()) } else { Self(format!("{namespace}/{name}").into()) }
+    }
+
+    /// Empty for what stands in no namespace.
+    pub fn namespace(&self) -> &str {
+        self.0.split_once('/').map_or("", |(namespace, _)| namespace)
+    }
+
+    pub fn name(&self) -> &str {
+        self.0.split_once('/').map_or(&self.0, |(_, name)| name)
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A map by Key can be asked with `"namespace/name"`.
+impl Borrow<str> for Key {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn a_key_gives_back_what_it_was_made_of() {
+        for (namespace, name, text) in [("default", "a", "default/a"), ("", "node-1", "node-1")] {
+            let key = Key::new(namespace, name);
+            assert_eq!((key.namespace(), key.name(), key.as_str()), (namespace, name, text));
+        }
+    }
+
+    #[test]
+    fn a_set_of_keys_is_asked_with_plain_text() {
+        let keys = HashSet::from([Key::new("default", "a")]);
+        assert!(keys.contains("default/a") && !keys.contains("a"));
+    }
+}

@@ -1,0 +1,57 @@
+//! A watch kept as small facts. Each object that comes from the API server is turned at once into the fact that
+//! its owner wants to remember, and dropped. Floor 2 (I/O shell).
+//!
+//! Why not kube's `watcher()`: it shows neither bookmarks nor newly opened watches, so nobody can tell an idle
+//! watch from a dead one; its lists have no deadline; one object that does not parse ends the whole list; and
+//! what vanished while the watch was broken is only to be guessed from what a new list leaves out.
+
+mod follower;
+mod key;
+mod ledger;
+mod pace;
+mod pulse;
+mod raw;
+mod source;
+mod watch;
+
+use std::time::Duration;
+
+pub use follower::Follower;
+pub use key::Key;
+use kube::core::ApiResource;
+pub(crate) use pace::{Pace, jittered};
+pub use pulse::{Pulse, State, WatchMetrics};
+pub use source::{Projection, Scope, Source};
+
+/// How long the server keeps a watch open. It bounds the time in which a dead connection goes unnoticed: a
+/// watch that is still open a few seconds after this is given up as dead.
+pub const WATCH_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// What a follower tells its owner, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change<F> {
+    /// An object is there, as this fact says. Comes again for every object whenever a list is taken anew:
+    /// compare with what you have.
+    Applied(Key, F),
+    /// An object is gone, whether its end was seen or only noticed in a later list.
+    Deleted(Key),
+    /// An object is there, and it is not of the shape that the projection wants.
+    Unparsable(Key, Unparsable),
+    /// Everything that exists has been told. Comes again after every later list.
+    Synced,
+    /// What stands in the way of the watch has changed. Where it is [`State::Absent`], the objects of the kind
+    /// went with it: whether their facts are forgotten or held is the owner's to decide. Those that are not
+    /// there when the kind comes back are told as deleted then.
+    State(State),
+    /// An optional kind is served, and followed, in this version from now on.
+    Served(ApiResource),
+}
+
+/// What is known of an object that does not parse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unparsable {
+    pub uid: String,
+    pub generation: i64,
+    /// Which field, and why.
+    pub error: String,
+}
