@@ -1,0 +1,214 @@
+//! An admission port on 127.0.0.1 and a client that speaks HTTP by hand, so that it can do it badly.
+#![allow(clippy::unwrap_used, dead_code, reason = "test code: each test file uses its own part of it")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use json_patch::Patch;
+use kcg_certs::{Pair, Resolver};
+use kcg_webhook::admit::{Admission, Request, Verdict};
+use kcg_webhook::metrics::Metrics;
+use kcg_webhook::server::{self, Drain, Limits};
+use prometheus_client::registry::Registry;
+use rcgen::{CertificateParams, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_util::sync::CancellationToken;
+
+/// A request's head but for what says where its body ends.
+pub const HEAD: &str = "POST /validate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+
+/// Allows everything.
+#[derive(Debug)]
+pub struct Lenient;
+
+impl Admission for Lenient {
+    fn judge(&self, _request: &Request<'_>) -> Verdict {
+        Verdict::Allowed { patch: Patch::default(), warnings: Vec::new() }
+    }
+}
+
+pub struct Files {
+    pub chain: String,
+    pub key: String,
+}
+
+/// A self-signed pair for `localhost`.
+pub fn issued() -> Files {
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    Files { chain: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
+}
+
+pub struct Port {
+    pub address: SocketAddr,
+    pub stop: CancellationToken,
+    pub served: JoinHandle<usize>,
+    pub registry: Registry,
+    pub resolver: Arc<Resolver>,
+    chain: String,
+}
+
+/// Limits short enough for a test to wait for.
+pub fn short() -> Limits {
+    Limits {
+        handshake: Duration::from_millis(300),
+        head: Duration::from_millis(300),
+        request: Duration::from_millis(300),
+        write: Duration::from_millis(300),
+        idle: Duration::from_millis(1500),
+        linger: Duration::from_millis(300),
+        ..Limits::default()
+    }
+}
+
+impl Port {
+    pub async fn open(limits: Limits) -> Self {
+        Self::open_with(limits, Lenient, Duration::ZERO).await
+    }
+
+    pub async fn open_with(limits: Limits, admission: impl Admission, quiet_period: Duration) -> Self {
+        let files = issued();
+        let resolver = Arc::new(Resolver::new());
+        let pair = Pair::from_pem(files.chain.as_bytes(), files.key.as_bytes());
+        resolver.replace(pair, SystemTime::now()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        let drain = Drain { stop: stop.clone(), quiet_period };
+        let tls = server::tls(Arc::clone(&resolver)).unwrap();
+        let served = tokio::spawn(server::serve(listener, tls, limits, admission, metrics, drain));
+        Self { address, stop, served, registry, resolver, chain: files.chain }
+    }
+
+    pub fn chain(&self) -> String {
+        self.chain.clone()
+    }
+
+    pub async fn plain(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    pub async fn client(&self) -> Client {
+        Client::connect(self.address, &self.chain, &[b"http/1.1"]).await.unwrap()
+    }
+
+    pub fn metrics(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        text
+    }
+}
+
+pub struct Client {
+    pub stream: TlsStream<TcpStream>,
+    /// What was read and belongs to no response yet.
+    read: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Response {
+    pub fn says_close(&self) -> bool {
+        self.head.to_ascii_lowercase().contains("connection: close")
+    }
+}
+
+impl Client {
+    pub async fn connect(address: SocketAddr, chain: &str, alpn: &[&[u8]]) -> std::io::Result<Self> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        let stream = TcpStream::connect(address).await?;
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+        Ok(Self { stream, read: Vec::new() })
+    }
+
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).await.unwrap();
+        self.stream.flush().await.unwrap();
+    }
+
+    /// One whole request and its answer.
+    pub async fn post(&mut self, path: &str, body: &str) -> Response {
+        self.send(format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+        .await;
+        self.response().await
+    }
+
+    /// The next response; an interim one (100) is a response, too.
+    pub async fn response(&mut self) -> Response {
+        loop {
+            if let Some((response, length)) = parsed(&self.read) {
+                self.read.drain(..length);
+                return response;
+            }
+            let mut chunk = [0; 4096];
+            let read = self.stream.read(&mut chunk).await.unwrap_or_default();
+            assert!(read > 0, "the connection was closed after {:?}", String::from_utf8_lossy(&self.read));
+            self.read.extend_from_slice(&chunk[..read]);
+        }
+    }
+
+    /// How long it takes until the server closes the connection, reading what it still sends.
+    pub async fn closed_after(&mut self) -> Duration {
+        closed_after(&mut self.stream).await
+    }
+}
+
+/// The response that `bytes` begin with, and how many of them it takes.
+fn parsed(bytes: &[u8]) -> Option<(Response, usize)> {
+    let head = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let text = String::from_utf8_lossy(&bytes[..head]).into_owned();
+    let length: usize = text
+        .lines()
+        .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned))
+        .map_or(0, |length| length.trim().parse().unwrap());
+    let body = bytes.get(head + 4..head + 4 + length)?;
+    let status = text[9..12].parse().unwrap();
+    let response = Response { status, head: text, body: String::from_utf8_lossy(body).into_owned() };
+    Some((response, head + 4 + length))
+}
+
+/// How long it takes until the server closes the stream.
+pub async fn closed_after(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Duration {
+    let began = std::time::Instant::now();
+    let mut chunk = [0; 4096];
+    loop {
+        let read = tokio::time::timeout(Duration::from_secs(20), stream.read(&mut chunk)).await;
+        match read.expect("the server closes the connection within 20 s") {
+            Ok(0) | Err(_) => return began.elapsed(),
+            Ok(_) => {}
+        }
+    }
+}
+
+/// A review of our kind, its object `object`.
+pub fn review(uid: &str, object: &str) -> String {
+    format!(
+        r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"{uid}","kind":{{"group":"thenextapps.com","version":"v1alpha1","kind":"KconsumerGroup"}},"resource":{{"group":"thenextapps.com","version":"v1alpha1","resource":"kconsumergroups"}},"name":"kconsumer","namespace":"default","operation":"CREATE","userInfo":{{}},"object":{object},"oldObject":null,"dryRun":false,"options":null}}}}"#
+    )
+}
