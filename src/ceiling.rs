@@ -1,0 +1,390 @@
+//! The ceiling of a group: from what its topics state now and what was last known of them. Floor 1.
+//!
+//! A count rises at once. It falls only when Strimzi says that the topic is a new one (another topicId), or
+//! when the person lowers it (cap, topics, partitionsPerConsumer). Whatever cannot be read is held.
+
+use kcg_api::Valid;
+use kcg_api::ceiling;
+use kcg_api::condition::Reason;
+use kcg_api::topic::{Partitions, Sight, Sights, TopicFacts, TopicRef};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What was last known of one topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeldTopic {
+    /// The last good count; `None` where there never was one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub partitions: Option<i32>,
+    /// The name in Kafka, kept for the consumers while the KafkaTopic is away.
+    pub topic_name: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub topic_id: Option<String>,
+}
+
+/// The last good counts, topic by topic, by `namespace/name`: an annotation on the HPA.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Held(pub BTreeMap<String, HeldTopic>);
+
+impl Held {
+    /// Reads the annotation. One that does not parse, or states an impossible count, holds nothing.
+    pub fn parse(annotation: &str) -> Option<Self> {
+        let held: Self = serde_json::from_str(annotation).ok()?;
+        held.0.values().all(|topic| topic.partitions.is_none_or(|count| count >= 1)).then_some(held)
+    }
+
+    pub fn annotation(&self) -> String {
+        // A map of text to plain structs always serialises.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    fn of(&self, topic: &TopicRef) -> Option<&HeldTopic> {
+        self.0.get(&topic.to_string())
+    }
+}
+
+/// How one topic counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Count {
+    pub topic: TopicRef,
+    /// What counts; `None` where the KafkaTopic was never seen.
+    pub known: Option<HeldTopic>,
+    /// Why the topic's own count does not count now, in words, with the cure.
+    pub problem: Option<(Reason, String)>,
+}
+
+impl Count {
+    /// The partitions that count; `None` where no good count was ever known.
+    pub fn partitions(&self) -> Option<i32> {
+        self.known.as_ref().and_then(|known| known.partitions)
+    }
+
+    /// The name in Kafka: as last known, or the KafkaTopic's own name.
+    pub fn topic_name(&self) -> &str {
+        self.known.as_ref().map_or(&self.topic.name, |known| &known.topic_name)
+    }
+}
+
+/// The ceiling of one group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ceiling {
+    /// In the order of the spec.
+    pub counts: Vec<Count>,
+    /// The partitions that count, of the topics that were ever known; `None` where none was.
+    pub partitions: Option<i32>,
+    /// The HPA's bounds: 1 <= min <= max.
+    pub min: i32,
+    pub max: i32,
+    /// The person's minimum is above the ceiling.
+    pub min_above: bool,
+}
+
+impl Ceiling {
+    /// What the HPA's annotation should hold now.
+    pub fn held(&self) -> Held {
+        let known =
+            self.counts.iter().filter_map(|count| Some((count.topic.to_string(), count.known.clone()?)));
+        Held(known.collect())
+    }
+}
+
+/// Resolves the ceiling from the topics as they are seen and what is held of them.
+pub fn resolve(group: &Valid, sights: &Sights, held: Option<&Held>) -> Ceiling {
+    let counts: Vec<Count> = group
+        .consumer
+        .topics
+        .iter()
+        .map(|topic| count(topic, sights.get(topic), held.and_then(|held| held.of(topic))))
+        .collect();
+    let known = || counts.iter().filter_map(Count::partitions);
+    let all_known = known().count() == counts.len();
+    let partitions = known().next().map(|_| ceiling::partitions(known(), group.scaling.policy));
+    let busy = partitions
+        .map(|partitions| ceiling::ceiling(partitions, group.consumer.partitions_per_consumer, group.cap));
+    let asked = group.cap.map_or(group.min_replicas, |cap| cap.min(group.min_replicas));
+    let max = match busy {
+        Some(busy) if all_known => busy,
+        // A topic that was never known can only add to the others: no reason to run fewer than the person asked for,
+        // and no room that nobody has seen.
+        Some(busy) => busy.max(asked),
+        None => asked,
+    }
+    .max(1);
+    Ceiling {
+        counts,
+        partitions,
+        min: group.min_replicas.clamp(1, max),
+        max,
+        min_above: group.min_replicas > max,
+    }
+}
+
+fn count(topic: &TopicRef, sight: Option<&Sight>, held: Option<&HeldTopic>) -> Count {
+    let instead = held.and_then(|held| held.partitions).map_or_else(
+        || "; its partitions were never known".to_owned(),
+        |partitions| format!("; holding at {partitions} partitions"),
+    );
+    let keep = |reason: Reason, sentence: String| Count {
+        topic: topic.clone(),
+        known: last_known(sight.and_then(Sight::facts), held),
+        problem: Some((reason, format!("{sentence}{instead}"))),
+    };
+    match sight {
+        None => keep(Reason::TopicsUnreadable, format!("KafkaTopic {topic} has not been looked for yet")),
+        Some(Sight::Unknown(why)) => {
+            keep(Reason::TopicsUnreadable, format!("KafkaTopic {topic} cannot be read: {why}"))
+        }
+        Some(Sight::NotServed) => keep(
+            Reason::KafkaTopicsNotServed,
+            format!(
+                "KafkaTopic {topic} cannot exist: the cluster serves no KafkaTopics; install Strimzi's CRDs"
+            ),
+        ),
+        Some(Sight::Absent) => keep(
+            Reason::TopicNotFound,
+            format!("KafkaTopic {topic} does not exist; create it, or correct spec.consumerSpec"),
+        ),
+        Some(Sight::Seen(facts)) => seen(topic, facts, held, &keep),
+    }
+}
+
+/// What is held of a topic whose own count does not count. A KafkaTopic that is there has a name, whatever it says of
+/// its partitions.
+fn last_known(facts: Option<&TopicFacts>, held: Option<&HeldTopic>) -> Option<HeldTopic> {
+    let Some(facts) = facts else { return held.cloned() };
+    let (partitions, topic_id) = match held {
+        Some(held) => (held.partitions, held.topic_id.clone()),
+        None => (None, facts.topic_id.clone()),
+    };
+    Some(HeldTopic { partitions, topic_name: facts.topic_name.clone(), topic_id })
+}
+
+fn seen(
+    topic: &TopicRef,
+    facts: &TopicFacts,
+    held: Option<&HeldTopic>,
+    keep: &dyn Fn(Reason, String) -> Count,
+) -> Count {
+    match &facts.partitions {
+        Partitions::Known(stated) => known(topic, facts, *stated, held, keep),
+        Partitions::Unset => keep(
+            Reason::PartitionsUnset,
+            format!("KafkaTopic {topic} leaves spec.partitions out, so nobody states its count; set it"),
+        ),
+        Partitions::Impossible(stated) => keep(
+            Reason::PartitionsImpossible,
+            format!(
+                "KafkaTopic {topic} states {stated} partitions, which is no count; correct its spec.partitions"
+            ),
+        ),
+        Partitions::Refused { reason, .. } => keep(
+            Reason::TopicRefused,
+            format!("Strimzi refused KafkaTopic {topic} ({reason}); correct the KafkaTopic"),
+        ),
+    }
+}
+
+fn known(
+    topic: &TopicRef,
+    facts: &TopicFacts,
+    stated: i32,
+    held: Option<&HeldTopic>,
+    keep: &dyn Fn(Reason, String) -> Count,
+) -> Count {
+    let now = HeldTopic {
+        partitions: Some(stated),
+        topic_name: facts.topic_name.clone(),
+        topic_id: facts.topic_id.clone(),
+    };
+    match held.filter(|held| held.partitions > Some(stated)) {
+        None => {
+            // An id once known is kept while Strimzi does not report one, or a new topic could not be told later.
+            let topic_id = now.topic_id.clone().or_else(|| held.and_then(|held| held.topic_id.clone()));
+            Count { topic: topic.clone(), known: Some(HeldTopic { topic_id, ..now }), problem: None }
+        }
+        Some(held) if is_new(held, facts) => Count { topic: topic.clone(), known: Some(now), problem: None },
+        Some(held) => keep(Reason::DecreaseHeld, decrease(topic, facts, stated, held)),
+    }
+}
+
+/// Strimzi's topicId changes only when the topic was deleted and made anew.
+fn is_new(held: &HeldTopic, facts: &TopicFacts) -> bool {
+    matches!((&held.topic_id, &facts.topic_id), (Some(before), Some(now)) if before != now)
+}
+
+fn decrease(topic: &TopicRef, facts: &TopicFacts, stated: i32, held: &HeldTopic) -> String {
+    let cure = if held.topic_id.is_some() && facts.topic_id.is_some() {
+        "Kafka never takes partitions away: set spec.partitions back, or, if Kafka never had more, remove the annotation thenextapps.com/held-partitions from the HorizontalPodAutoscaler"
+    } else {
+        "without status.topicId on the KafkaTopic nobody can tell whether it is a new topic: if it is, remove the annotation thenextapps.com/held-partitions from the HorizontalPodAutoscaler"
+    };
+    format!("KafkaTopic {topic} states {stated} partitions, fewer than before; {cure}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures;
+    use proptest::prelude::*;
+
+    fn topic() -> TopicRef {
+        TopicRef { namespace: "default".into(), name: "fast-data-topic".into() }
+    }
+
+    fn facts(partitions: Partitions, topic_id: Option<&str>) -> Sight {
+        Sight::Seen(TopicFacts {
+            topic_name: "fast-data-topic".into(),
+            partitions,
+            topic_id: topic_id.map(str::to_owned),
+        })
+    }
+
+    fn held(partitions: i32, topic_id: Option<&str>) -> Held {
+        let topic_id = topic_id.map(str::to_owned);
+        Held(
+            [(
+                topic().to_string(),
+                HeldTopic { partitions: Some(partitions), topic_name: "fast-data-topic".into(), topic_id },
+            )]
+            .into(),
+        )
+    }
+
+    fn resolved(sight: Sight, held: Option<&Held>) -> (i32, Option<Reason>) {
+        let ceiling = resolve(&fixtures::group("{}"), &[(topic(), sight)].into(), held);
+        (ceiling.max, ceiling.counts[0].problem.as_ref().map(|(reason, _)| *reason))
+    }
+
+    #[test]
+    fn whatever_cannot_be_read_is_held() {
+        let refused = Partitions::Refused { wanted: 1, reason: "NotSupported".into() };
+        for (sight, reason) in [
+            (Sight::Absent, Reason::TopicNotFound),
+            (Sight::NotServed, Reason::KafkaTopicsNotServed),
+            (Sight::Unknown("cut off".into()), Reason::TopicsUnreadable),
+            (facts(Partitions::Unset, None), Reason::PartitionsUnset),
+            (facts(Partitions::Impossible("0".into()), None), Reason::PartitionsImpossible),
+            (facts(refused, Some("a")), Reason::TopicRefused),
+            (facts(Partitions::Known(1), Some("a")), Reason::DecreaseHeld),
+            (facts(Partitions::Known(1), None), Reason::DecreaseHeld),
+        ] {
+            assert_eq!(resolved(sight.clone(), Some(&held(3, Some("a")))), (3, Some(reason)), "{sight:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_topic_lowers_and_growth_raises_at_once() {
+        assert_eq!(resolved(facts(Partitions::Known(1), Some("b")), Some(&held(3, Some("a")))), (1, None));
+        assert_eq!(resolved(facts(Partitions::Known(5), Some("a")), Some(&held(3, Some("a")))), (5, None));
+        assert_eq!(resolved(facts(Partitions::Known(5), None), Some(&held(3, Some("a")))), (5, None));
+    }
+
+    #[test]
+    fn a_decrease_that_nobody_can_explain_names_its_cure() {
+        let ceiling = resolve(
+            &fixtures::group("{}"),
+            &[(topic(), facts(Partitions::Known(1), None))].into(),
+            Some(&held(3, None)),
+        );
+        let (_, sentence) = ceiling.counts[0].problem.clone().expect("it is held");
+        assert!(sentence.contains("remove the annotation thenextapps.com/held-partitions"), "{sentence}");
+    }
+
+    #[test]
+    fn an_id_once_known_is_kept_while_strimzi_reports_none() {
+        let ceiling = resolve(
+            &fixtures::group("{}"),
+            &[(topic(), facts(Partitions::Known(3), None))].into(),
+            Some(&held(3, Some("a"))),
+        );
+        assert_eq!(ceiling.held(), held(3, Some("a")));
+    }
+
+    #[test]
+    fn never_known_at_all_runs_the_minimum() {
+        let ceiling = resolve(&fixtures::group("{minReplicas: 3}"), &Sights::new(), None);
+        assert_eq!((ceiling.min, ceiling.max, ceiling.partitions, ceiling.min_above), (3, 3, None, false));
+        let capped = resolve(&fixtures::group("{minReplicas: 3, maxReplicas: 3}"), &Sights::new(), None);
+        assert_eq!((capped.min, capped.max), (3, 3));
+    }
+
+    #[test]
+    fn a_topic_that_was_never_known_takes_nothing_from_the_others() {
+        let group = fixtures::group("{minReplicas: 2, consumerSpec: {topics: [not-there-yet]}}");
+        let known: Sights = [(topic(), facts(Partitions::Known(6), None))].into();
+        let ceiling = resolve(&group, &known, None);
+        assert_eq!((ceiling.min, ceiling.max, ceiling.partitions, ceiling.min_above), (2, 6, Some(6), false));
+        let asked = fixtures::group("{minReplicas: 8, consumerSpec: {topics: [not-there-yet]}}");
+        assert_eq!(resolve(&asked, &known, None).max, 8);
+    }
+
+    #[test]
+    fn the_name_in_kafka_is_known_before_the_count_and_outlives_the_topic() {
+        let named = Sight::Seen(TopicFacts {
+            topic_name: "Fast_Data".into(),
+            partitions: Partitions::Unset,
+            topic_id: None,
+        });
+        let ceiling = resolve(&fixtures::group("{}"), &[(topic(), named)].into(), None);
+        assert_eq!((ceiling.counts[0].topic_name(), ceiling.partitions, ceiling.max), ("Fast_Data", None, 1));
+        let gone = resolve(&fixtures::group("{}"), &[(topic(), Sight::Absent)].into(), Some(&ceiling.held()));
+        assert_eq!(gone.counts[0].topic_name(), "Fast_Data");
+    }
+
+    #[test]
+    fn a_minimum_above_the_ceiling_leaves_the_autoscaler_valid() {
+        let ceiling = resolve(
+            &fixtures::group("{minReplicas: 4}"),
+            &[(topic(), facts(Partitions::Known(3), None))].into(),
+            None,
+        );
+        assert_eq!((ceiling.min, ceiling.max, ceiling.min_above), (3, 3, true));
+    }
+
+    #[test]
+    fn the_annotation_reads_back_and_a_spoilt_one_holds_nothing() {
+        let all = held(3, Some("a"));
+        assert_eq!(Held::parse(&all.annotation()), Some(all));
+        for spoilt in ["", "{", "[]", r#"{"default/a":{"partitions":0,"topicName":"a"}}"#] {
+            assert_eq!(Held::parse(spoilt), None, "{spoilt}");
+        }
+    }
+
+    fn any_sight() -> impl Strategy<Value = Sight> {
+        let id = prop_oneof![Just(None), Just(Some("a")), Just(Some("b"))];
+        let partitions = prop_oneof![
+            (1..20_i32).prop_map(Partitions::Known),
+            Just(Partitions::Unset),
+            Just(Partitions::Impossible("-1".into())),
+            (1..20_i32).prop_map(|wanted| Partitions::Refused { wanted, reason: "NotSupported".into() }),
+        ];
+        prop_oneof![
+            4 => (partitions, id).prop_map(|(partitions, id)| facts(partitions, id)),
+            1 => Just(Sight::Absent),
+            1 => Just(Sight::NotServed),
+            1 => Just(Sight::Unknown("cut off".into())),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_ceiling_never_falls_without_cause(history in proptest::collection::vec(any_sight(), 1..20)) {
+            let group = fixtures::group("{}");
+            let mut held: Option<Held> = None;
+            let mut before: Option<Ceiling> = None;
+            for sight in history {
+                let ceiling = resolve(&group, &[(topic(), sight.clone())].into(), held.as_ref());
+                prop_assert!(1 <= ceiling.min && ceiling.min <= ceiling.max);
+                if let Some(before) = before.filter(|before| before.max > ceiling.max) {
+                    let known = before.counts[0].known.clone().expect("something lower was known");
+                    let now = sight.facts().and_then(|facts| facts.topic_id.clone());
+                    prop_assert!(known.topic_id.is_some() && now.is_some() && known.topic_id != now, "fell on {:?}", sight);
+                }
+                held = Some(ceiling.held());
+                before = Some(ceiling);
+            }
+        }
+    }
+}

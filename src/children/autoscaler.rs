@@ -1,0 +1,45 @@
+//! The HorizontalPodAutoscaler between the minimum and the ceiling, and what it holds.
+
+use kcg_api::{Valid, names};
+use serde_json::{Value, json};
+
+use super::{ChildKind, head};
+use crate::ceiling::Ceiling;
+use crate::quantity;
+
+pub(super) fn build(group: &Valid, ceiling: &Ceiling) -> Value {
+    let mut autoscaler = head(ChildKind::HorizontalPodAutoscaler, group);
+    autoscaler["metadata"]["annotations"] = json!({names::ANNOTATION_HELD: ceiling.held().annotation()});
+    autoscaler["spec"] = json!({
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": group.name},
+        "minReplicas": ceiling.min,
+        "maxReplicas": ceiling.max,
+        // One decision in one place: the lag reaches the HPA as a Pods metric.
+        "metrics": [{
+            "type": "Pods",
+            "pods": {
+                "metric": {"name": group.metrics.lag_metric},
+                "target": {"type": "AverageValue", "averageValue": quantity::canonical(group.lag_limit)},
+            },
+        }],
+        "behavior": group.scaling.behavior.as_ref().map_or_else(consumer_behavior, |behavior| json!(behavior)),
+    });
+    autoscaler
+}
+
+/// Up in one jump, since a backlog is worked off soonest by all that can work on it; down after five quiet
+/// minutes and by half at a time, since each step is a rebalance.
+fn consumer_behavior() -> Value {
+    json!({
+        "scaleUp": {
+            "stabilizationWindowSeconds": 0,
+            "selectPolicy": "Max",
+            "policies": [{"type": "Pods", "value": 10_000, "periodSeconds": 15}],
+        },
+        "scaleDown": {
+            "stabilizationWindowSeconds": 300,
+            "selectPolicy": "Max",
+            "policies": [{"type": "Percent", "value": 50, "periodSeconds": 300}],
+        },
+    })
+}

@@ -1,0 +1,104 @@
+//! The Deployment that runs the consumers. It never holds spec.replicas: that is the autoscaler's.
+
+use k8s_openapi::api::core::v1::PodTemplateSpec;
+use kcg_api::{Valid, names, overlay};
+use serde_json::{Value, json};
+
+use super::{ChildKind, head, selector};
+use crate::ceiling::{Ceiling, Count};
+
+/// Long enough to finish a message, commit and leave the consumer group.
+const TERMINATION_GRACE_SECONDS: i64 = 60;
+
+pub(super) fn build(group: &Valid, ceiling: &Ceiling) -> Value {
+    let mut deployment = head(ChildKind::Deployment, group);
+    let strategy = group
+        .scaling
+        .strategy
+        .as_ref()
+        .map_or_else(|| consumer_strategy(ceiling.min), |strategy| json!(strategy));
+    deployment["spec"] = json!({
+        "selector": {"matchLabels": selector(&group.name)},
+        "strategy": strategy,
+        "template": overlaid(template(group, ceiling), group),
+    });
+    deployment
+}
+
+/// A surge pod beyond the partitions would be idle and cost two rebalances; but where there is one consumer
+/// only, a bad image must not take it.
+fn consumer_strategy(min: i32) -> Value {
+    let (surge, unavailable) = if min >= 2 { (0, 1) } else { (1, 0) };
+    json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}})
+}
+
+fn template(group: &Valid, ceiling: &Ceiling) -> Value {
+    let mut pod = json!({
+        "containers": [container(group, ceiling)],
+        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+        "terminationGracePeriodSeconds": TERMINATION_GRACE_SECONDS,
+    });
+    if !group.consumer.image_pull_secrets.is_empty() {
+        pod["imagePullSecrets"] = json!(group.consumer.image_pull_secrets);
+    }
+    json!({"metadata": {"labels": selector(&group.name)}, "spec": pod})
+}
+
+fn container(group: &Valid, ceiling: &Ceiling) -> Value {
+    let consumer = &group.consumer;
+    let mut container = json!({
+        "name": consumer.container_name,
+        "image": consumer.image,
+        "imagePullPolicy": consumer.image_pull_policy.as_deref().unwrap_or("Always"),
+        "ports": [{"name": names::METRICS_PORT_NAME, "containerPort": group.metrics.port, "protocol": "TCP"}],
+        "env": env(group, ceiling),
+        "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+    });
+    if !consumer.env_from.is_empty() {
+        container["envFrom"] = json!(consumer.env_from);
+    }
+    if let Some(resources) = &consumer.resources {
+        container["resources"] = json!(resources);
+    }
+    container
+}
+
+/// What the consumer is told; a variable that the person sets replaces ours.
+fn env(group: &Valid, ceiling: &Ceiling) -> Vec<Value> {
+    let consumer = &group.consumer;
+    let topics = ceiling.counts.iter().map(Count::topic_name).collect::<Vec<_>>().join(",");
+    let told = [
+        (names::ENV_TOPICS, Some(topics.as_str())),
+        (names::ENV_GROUP_ID, Some(consumer.group_id.as_str())),
+        (names::ENV_BOOTSTRAP_SERVERS, consumer.bootstrap_servers.as_deref()),
+    ];
+    let is_set = |name: &str| consumer.env.iter().any(|variable| variable.name == name);
+    let ours = told.into_iter().filter(|(name, _)| !is_set(name));
+    ours.filter_map(|(name, value)| Some(json!({"name": name, "value": value?})))
+        .chain(consumer.env.iter().map(|variable| json!(variable)))
+        .collect()
+}
+
+/// The template with the person's laid over it.
+fn overlaid(template: Value, group: &Valid) -> Value {
+    let Some(overlay) = &group.consumer.overlay else {
+        return template;
+    };
+    // The template above is one by construction; a test builds it with every field set.
+    let Ok(mut typed) = serde_json::from_value::<PodTemplateSpec>(template.clone()) else {
+        return template;
+    };
+    overlay::merge(&mut typed, overlay.clone());
+    own_both_names_of_the_service_account(&mut typed);
+    serde_json::to_value(typed).unwrap_or(template)
+}
+
+/// The API server keeps a ServiceAccount's name under its old field, too, and takes it from there where the new one
+/// is gone: only whoever owns both can take the name away again.
+fn own_both_names_of_the_service_account(template: &mut PodTemplateSpec) {
+    if let Some(pod) = &mut template.spec {
+        let name = pod.service_account_name.clone().or_else(|| pod.service_account.clone());
+        pod.service_account_name.clone_from(&name);
+        pod.service_account = name;
+    }
+}

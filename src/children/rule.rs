@@ -1,0 +1,111 @@
+//! The PrometheusRule: what a person is woken for. Every text in it is quoted for where it stands.
+
+use kcg_api::{Valid, names};
+use serde_json::{Value, json};
+
+use super::{ChildKind, head};
+use crate::ceiling::Ceiling;
+
+pub(super) fn build(group: &Valid, ceiling: &Ceiling) -> Value {
+    let mut rule = head(ChildKind::PrometheusRule, group);
+    for (key, value) in &group.alerts.rule_labels {
+        rule["metadata"]["labels"][key] = json!(value);
+    }
+    let alerts = [behind(group), at_ceiling(group, ceiling.max), no_metrics(group), no_consumers(group)];
+    rule["spec"] = json!({"groups": [{"name": format!("./{}.rules", group.name), "rules": alerts}]});
+    rule
+}
+
+/// A text as PromQL and JSON both quote it.
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// Prometheus expands templates in labels and annotations: a person's braces are theirs, not a template's.
+fn plain(text: &str) -> String {
+    text.replace("{{", r#"{{"{{"}}"#)
+}
+
+/// The group's own series: those scraped through its Service, in its namespace.
+fn own(metric: &str, group: &Valid) -> String {
+    format!("{metric}{{namespace={},service={}}}", quoted(&group.namespace), quoted(&group.name))
+}
+
+/// Each pod's worst partition's lag. The comparison keeps NaN out, which an idle client reports.
+fn worst_by_pod(group: &Valid) -> String {
+    format!("max by (pod) ({} >= 0)", own(&group.metrics.lag_metric, group))
+}
+
+fn lag_above_limit(group: &Valid) -> String {
+    format!("avg({}) > {}", worst_by_pod(group), group.lag_limit)
+}
+
+fn alert(name: &str, group: &Valid, expr: &str, message: &str, description: &str) -> Value {
+    let mut labels: serde_json::Map<String, Value> =
+        group.alerts.labels.iter().map(|(key, value)| (key.clone(), json!(plain(value)))).collect();
+    labels.insert("severity".into(), json!(plain(&group.alerts.severity)));
+    labels.insert("namespace".into(), json!(group.namespace));
+    labels.insert("kconsumergroup".into(), json!(group.name));
+    json!({
+        "alert": format!("{name}-{}", group.name),
+        "expr": expr,
+        "for": group.alerts.hold,
+        "labels": labels,
+        "annotations": {"message": message, "description": description},
+    })
+}
+
+fn whose(group: &Valid) -> String {
+    format!("{}/{}", group.namespace, group.name)
+}
+
+fn behind(group: &Valid) -> Value {
+    alert(
+        names::ALERT_LAG,
+        group,
+        &lag_above_limit(group),
+        &format!("The consumers of {} are behind by {{{{ $value }}}} records on average.", whose(group)),
+        &format!(
+            "The limit is {} records, each pod's worst partition averaged over the pods. The autoscaler adds consumers up to the ceiling.",
+            group.lag_limit
+        ),
+    )
+}
+
+fn at_ceiling(group: &Valid, max: i32) -> Value {
+    let pods = format!("count({}) >= {max}", worst_by_pod(group));
+    alert(
+        names::ALERT_AT_CEILING,
+        group,
+        &format!("({}) and on() ({pods})", lag_above_limit(group)),
+        &format!(
+            "{} runs at its ceiling of {max} consumers and is still behind by {{{{ $value }}}} records on average.",
+            whose(group)
+        ),
+        "No further consumer can help: add partitions to the topic, raise spec.maxReplicas if that is what caps it, or make the consumer faster.",
+    )
+}
+
+fn no_metrics(group: &Valid) -> Value {
+    alert(
+        names::ALERT_NO_METRICS,
+        group,
+        &format!(
+            "absent({}) and on() (count({} == 1) > 0)",
+            own(&group.metrics.lag_metric, group),
+            own("up", group)
+        ),
+        &format!("The consumers of {} are scraped but show no {}.", whose(group), group.metrics.lag_metric),
+        "Without it nothing scales. Check spec.metrics (preset, path, lagMetric) against what the consumer exports.",
+    )
+}
+
+fn no_consumers(group: &Valid) -> Value {
+    alert(
+        names::ALERT_NO_CONSUMERS,
+        group,
+        &format!("absent({} == 1)", own("up", group)),
+        &format!("No consumer of {} can be scraped.", whose(group)),
+        "None runs, or none answers on its metrics port: look at the group's pods and at spec.metrics.",
+    )
+}

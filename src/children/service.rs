@@ -1,0 +1,21 @@
+//! The Service by which Prometheus finds the consumers.
+
+use kcg_api::{Valid, names};
+use serde_json::{Value, json};
+
+use super::{ChildKind, head, selector};
+
+pub(super) fn build(group: &Valid) -> Value {
+    let mut service = head(ChildKind::Service, group);
+    service["spec"] = json!({
+        "type": "ClusterIP",
+        "selector": selector(&group.name),
+        "ports": [{
+            "name": names::METRICS_PORT_NAME,
+            "port": group.metrics.port,
+            "targetPort": group.metrics.port,
+            "protocol": "TCP",
+        }],
+    });
+    service
+}

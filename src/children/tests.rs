@@ -1,0 +1,114 @@
+//! What the children hold: the original's sample as a whole, and what each part of a spec does to them.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::fixtures::{ceiling_of, group, new_world};
+
+fn children(spec: &str) -> Vec<Desired> {
+    let group = group(spec);
+    desired(&group, &ceiling_of(&group, &new_world(&group)))
+}
+
+fn child(kind: ChildKind, spec: &str) -> Value {
+    children(spec)
+        .into_iter()
+        .find(|desired| desired.kind == kind)
+        .map(|desired| desired.object)
+        .expect("the child is desired")
+}
+
+fn consumer(spec: &str) -> Value {
+    let deployment = child(ChildKind::Deployment, spec);
+    let containers =
+        deployment["spec"]["template"]["spec"]["containers"].as_array().expect("containers").clone();
+    containers.into_iter().find(|container| container["name"] == "kconsumer").expect("the consumer")
+}
+
+#[test]
+fn the_original_s_sample_has_these_five_children() {
+    let objects: Vec<Value> = children("{}").into_iter().map(|desired| desired.object).collect();
+    insta::assert_yaml_snapshot!(objects);
+}
+
+#[test]
+fn no_child_ever_holds_a_count_of_replicas() {
+    for spec in ["{}", "{minReplicas: 3}", "{consumerSpec: {podTemplate: {spec: {}}}}"] {
+        assert_eq!(child(ChildKind::Deployment, spec)["spec"].get("replicas"), None);
+    }
+}
+
+#[test]
+fn a_variable_that_the_person_sets_replaces_ours() {
+    let told = |spec: &str| consumer(spec)["env"].clone();
+    assert_eq!(
+        told("{consumerSpec: {groupId: g, bootstrapServers: 'b:9092'}}"),
+        json!([{"name": "KAFKA_TOPICS", "value": "fast-data-topic"}, {"name": "KAFKA_GROUP_ID", "value": "g"}, {"name": "KAFKA_BOOTSTRAP_SERVERS", "value": "b:9092"}])
+    );
+    assert_eq!(
+        told("{consumerSpec: {env: [{name: KAFKA_GROUP_ID, value: mine}]}}"),
+        json!([{"name": "KAFKA_TOPICS", "value": "fast-data-topic"}, {"name": "KAFKA_GROUP_ID", "value": "mine"}])
+    );
+}
+
+#[test]
+fn the_overlay_is_merged_into_the_consumer_by_its_container_s_name() {
+    let spec = "{consumerSpec: {podTemplate: {metadata: {labels: {team: t}}, spec: {serviceAccountName: s, containers: [
+        {name: kconsumer, securityContext: {readOnlyRootFilesystem: true}, env: [{name: KAFKA_TOPICS, value: other}]},
+        {name: sidecar, image: s}]}}}}";
+    let template = child(ChildKind::Deployment, spec)["spec"]["template"].clone();
+    assert_eq!(
+        template["metadata"]["labels"],
+        json!({"app": "kconsumer", "thenextapps.com/kconsumergroup": "kconsumer", "team": "t"})
+    );
+    // Both names, or the API server would bring a name back that was taken away.
+    assert_eq!([&template["spec"]["serviceAccountName"], &template["spec"]["serviceAccount"]], ["s", "s"]);
+    assert_eq!(template["spec"]["containers"].as_array().map(Vec::len), Some(2));
+    let consumer = consumer(spec);
+    assert_eq!(consumer["image"], "thenextapps/kconsumer:latest");
+    assert_eq!(
+        consumer["securityContext"],
+        json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": true})
+    );
+    assert_eq!(
+        consumer["env"],
+        json!([{"name": "KAFKA_GROUP_ID", "value": "kconsumer"}, {"name": "KAFKA_TOPICS", "value": "other"}])
+    );
+}
+
+#[test]
+fn hardening_can_be_overridden_by_the_overlay() {
+    let spec = "{consumerSpec: {podTemplate: {spec: {securityContext: {seccompProfile: {type: Unconfined}}, terminationGracePeriodSeconds: 5,
+        containers: [{name: kconsumer, securityContext: {allowPrivilegeEscalation: true}}]}}}}";
+    let pod = child(ChildKind::Deployment, spec)["spec"]["template"]["spec"].clone();
+    assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "Unconfined");
+    assert_eq!(pod["terminationGracePeriodSeconds"], 5);
+    assert_eq!(consumer(spec)["securityContext"]["allowPrivilegeEscalation"], true);
+}
+
+#[test]
+fn a_template_with_every_field_set_is_a_pod_template_so_the_overlay_never_goes_missing() {
+    let spec = "{consumerSpec: {bootstrapServers: b, imagePullSecrets: [{name: s}], envFrom: [{secretRef: {name: s}}],
+        resources: {limits: {cpu: 1}}, env: [{name: A, value: b}], podTemplate: {metadata: {annotations: {seen: 'yes'}}}}}";
+    assert_eq!(
+        child(ChildKind::Deployment, spec)["spec"]["template"]["metadata"]["annotations"]["seen"],
+        "yes"
+    );
+}
+
+#[test]
+fn the_only_consumer_is_never_taken_and_more_of_them_never_surge() {
+    let rolling =
+        |spec: &str| child(ChildKind::Deployment, spec)["spec"]["strategy"]["rollingUpdate"].clone();
+    assert_eq!(rolling("{}"), json!({"maxSurge": 1, "maxUnavailable": 0}));
+    assert_eq!(rolling("{minReplicas: 2}"), json!({"maxSurge": 0, "maxUnavailable": 1}));
+}
+
+#[test]
+fn texts_are_quoted_for_promql_and_kept_from_being_templates() {
+    let rule =
+        child(ChildKind::PrometheusRule, "{alerts: {labels: {note: 'a {{ b }} \"c\"'}, severity: '{{x}}'}}");
+    let labels = &rule["spec"]["groups"][0]["rules"][0]["labels"];
+    assert_eq!(labels["note"], r#"a {{"{{"}} b }} "c""#);
+    assert_eq!(labels["severity"], r#"{{"{{"}}x}}"#);
+}

@@ -1,0 +1,94 @@
+//! `--partitions TOPIC=N`: what a manifest cannot know of its topics, given by hand.
+
+use clap::Args;
+use kcg_api::topic::{Partitions, Sight, Sights, TopicFacts, TopicRef};
+
+/// The topics' partitions, for want of a cluster.
+#[derive(Debug, Default, Args)]
+pub struct Given {
+    /// The partitions of a KafkaTopic: TOPIC=N, or NAMESPACE/TOPIC=N. May be given several times
+    #[arg(long = "partitions", value_name = "[NAMESPACE/]TOPIC=N", value_parser = parse)]
+    topics: Vec<Count>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Count {
+    /// `None`: in whichever namespace the topic is looked for.
+    namespace: Option<String>,
+    name: String,
+    partitions: i32,
+}
+
+fn parse(flag: &str) -> Result<Count, String> {
+    let malformed = || "name a topic and its partitions, for instance orders=12".to_owned();
+    let (topic, count) = flag.split_once('=').ok_or_else(malformed)?;
+    let (namespace, name) = match topic.split_once('/') {
+        Some((namespace, name)) => (Some(namespace.to_owned()), name),
+        None => (None, topic),
+    };
+    if name.is_empty() || name.contains('/') || namespace.as_deref() == Some("") {
+        return Err(malformed());
+    }
+    match count.parse() {
+        Ok(partitions @ 1..) => Ok(Count { namespace, name: name.to_owned(), partitions }),
+        _ => Err(format!("{count} is no count of partitions: a topic has 1 or more")),
+    }
+}
+
+impl Given {
+    /// Whether there is anything to hold a group to.
+    pub fn any(&self) -> bool {
+        !self.topics.is_empty()
+    }
+
+    /// The topics as the flags say they are.
+    pub fn sights(&self, topics: &[TopicRef]) -> Sights {
+        topics.iter().map(|topic| (topic.clone(), self.sight(topic))).collect()
+    }
+
+    fn sight(&self, topic: &TopicRef) -> Sight {
+        let exact = |count: &&Count| count.namespace.as_ref() == Some(&topic.namespace);
+        let anywhere = |count: &&Count| count.namespace.is_none();
+        let named = || self.topics.iter().filter(|count| count.name == topic.name);
+        match named().rfind(exact).or_else(|| named().rfind(anywhere)) {
+            Some(count) => Sight::Seen(TopicFacts {
+                topic_name: topic.name.clone(),
+                partitions: Partitions::Known(count.partitions),
+                topic_id: None,
+            }),
+            None => Sight::Unknown("no --partitions was given for it".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(namespace: &str, name: &str) -> TopicRef {
+        TopicRef { namespace: namespace.into(), name: name.into() }
+    }
+
+    fn known(given: &Given, namespace: &str, name: &str) -> Option<i32> {
+        given.sight(&topic(namespace, name)).facts().and_then(|facts| facts.partitions.known())
+    }
+
+    #[test]
+    fn a_namespace_narrows_a_count_to_its_topic() {
+        let given = Given { topics: ["t=3", "a/t=5", "u=7"].map(|flag| parse(flag).unwrap()).into() };
+        assert_eq!(known(&given, "a", "t"), Some(5));
+        assert_eq!(known(&given, "b", "t"), Some(3));
+        assert_eq!(known(&given, "b", "u"), Some(7));
+        assert_eq!(known(&given, "b", "v"), None);
+    }
+
+    #[test]
+    fn what_is_no_count_is_refused_with_an_example() {
+        for flag in ["t", "=3", "a/=3", "/t=3", "a/b/c=3"] {
+            assert!(parse(flag).unwrap_err().contains("orders=12"), "{flag}");
+        }
+        for flag in ["t=", "t=0", "t=-1", "t=many", "t=2147483648"] {
+            assert!(parse(flag).unwrap_err().contains("is no count"), "{flag}");
+        }
+    }
+}

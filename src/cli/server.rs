@@ -1,0 +1,110 @@
+//! What both servers share: their flags, their signals, their runtime.
+
+use clap::Args;
+use kcg_api::valid::TopicGrants;
+use kcg_runtime::calls::{Access, ConnectError};
+use kcg_runtime::follow::Scope;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{Failure, telemetry};
+
+// Flattened beside others of that name: clap would take them for one group.
+#[derive(Debug, Args)]
+#[group(skip)]
+pub struct Flags {
+    /// The cluster's kubeconfig; left out: KUBECONFIG, ~/.kube/config, or the pod's own ServiceAccount
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Where /healthz, /readyz and /metrics are served
+    #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
+    pub status_addr: SocketAddr,
+    /// The namespaces whose KconsumerGroups count; left out: all
+    #[arg(long, value_delimiter = ',', value_name = "NAMESPACE,...")]
+    namespaces: Vec<String>,
+    /// Other namespaces whose KafkaTopics a group may name; * is all
+    #[arg(long, value_delimiter = ',', value_name = "NAMESPACE,...")]
+    topic_namespaces: Vec<String>,
+    #[command(flatten)]
+    telemetry: telemetry::Flags,
+}
+
+impl Flags {
+    /// Where groups and their children are.
+    pub fn scope(&self) -> Scope {
+        match named(&self.namespaces) {
+            [] => Scope::All,
+            names => Scope::Namespaces(names.iter().cloned().collect()),
+        }
+    }
+
+    /// Where KafkaTopics are: beside the groups, and where a group may look beyond its own namespace.
+    pub fn topic_scope(&self) -> Scope {
+        match (self.scope(), self.grants()) {
+            (Scope::All, _) | (_, TopicGrants::Every) => Scope::All,
+            (Scope::Namespaces(names), TopicGrants::Own) => Scope::Namespaces(names),
+            (Scope::Namespaces(names), TopicGrants::Named(granted)) => {
+                Scope::Namespaces(names.into_iter().chain(granted).collect())
+            }
+        }
+    }
+
+    pub fn grants(&self) -> TopicGrants {
+        TopicGrants::from_flag(named(&self.topic_namespaces))
+    }
+
+    pub fn access(&self) -> Access {
+        let agent = concat!("kconsumer-group-operator/", env!("CARGO_PKG_VERSION"));
+        Access::new(self.kubeconfig.as_deref(), agent)
+    }
+}
+
+/// A flag given as "" names nothing: a manifest can leave it in place.
+fn named(names: &[String]) -> &[String] {
+    if names.iter().all(String::is_empty) { &[] } else { names }
+}
+
+/// Runs a server until it ends by itself or is told to stop by SIGTERM or Ctrl-C.
+pub fn run<S, F>(flags: &Flags, serve: S) -> Result<ExitCode, Failure>
+where
+    S: FnOnce(CancellationToken) -> F,
+    F: Future<Output = Result<(), Failure>>,
+{
+    flags.telemetry.begin()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::passing(format_args!("start the runtime's threads: {error}")))?;
+    let outcome = runtime.block_on(async {
+        // Before anything that takes time: a signal that comes early must not kill the process half-started.
+        serve(stop_signal()?).await
+    });
+    // What is still running has no one left to report to.
+    runtime.shutdown_background();
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+fn stop_signal() -> Result<CancellationToken, Failure> {
+    let listen =
+        |kind| signal(kind).map_err(|error| Failure::passing(format_args!("listen for signals: {error}")));
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("told to stop by SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("told to stop by SIGINT"),
+        }
+        told.cancel();
+    });
+    Ok(stop)
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        Self::lasting(error)
+    }
+}

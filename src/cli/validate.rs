@@ -1,0 +1,124 @@
+//! `validate FILE...`: the rules that the webhook and the controller hold a group to, applied to manifests.
+
+use clap::Args;
+use kcg_api::rules::live;
+use kcg_api::valid::{self, TopicGrants};
+use kcg_api::{KconsumerGroup, Valid, Violation, names};
+use serde_json::Value;
+use std::process::ExitCode;
+
+use super::partitions::Given;
+use super::{Failure, manifests, output, unknown};
+
+#[derive(Debug, Args)]
+pub struct Flags {
+    /// Files of YAML or JSON; - is standard input. Objects of other kinds are passed over
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+    #[command(flatten)]
+    given: Given,
+    #[command(flatten)]
+    pub read: Reading,
+}
+
+/// How a manifest is read that does not say everything itself.
+#[derive(Debug, Args)]
+pub struct Reading {
+    /// The namespace of groups that state none
+    #[arg(short, long, default_value = "default", value_name = "NAMESPACE")]
+    namespace: String,
+    /// Other namespaces whose KafkaTopics a group may name, as the operator's flag of that name; * is all
+    #[arg(long, value_delimiter = ',', value_name = "NAMESPACE,...")]
+    topic_namespaces: Vec<String>,
+}
+
+/// A group that keeps the rules, with the live rule's warnings; or what it breaks.
+pub struct Checked {
+    pub name: String,
+    pub outcome: Result<(Valid, Vec<String>), Vec<String>>,
+}
+
+pub fn run(flags: &Flags) -> Result<ExitCode, Failure> {
+    let mut sound = true;
+    for file in &flags.files {
+        let shown = manifests::name(file);
+        for group in manifests::groups(file) {
+            match group {
+                Ok(group) => sound &= report(shown, check(group, &flags.read, &flags.given))?,
+                Err(error) => {
+                    sound = false;
+                    output::complain(&format!("{shown}: {error}"));
+                }
+            }
+        }
+    }
+    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn report(file: &str, checked: Checked) -> Result<bool, Failure> {
+    match checked.outcome {
+        Ok((_, warnings)) => {
+            for warning in warnings {
+                output::complain(&format!("{file}: Warning: {warning}"));
+            }
+            output::print(&format!("{file}: {} {:?} is valid\n", names::KIND, checked.name))?;
+            Ok(true)
+        }
+        Err(violations) => {
+            output::complain(&format!("{file}: {}", refusal(&checked.name, &violations)));
+            Ok(false)
+        }
+    }
+}
+
+/// All violations of one group in the shape in which kubectl prints an API server's refusal.
+pub fn refusal(name: &str, violations: &[String]) -> String {
+    let head = format!("The {} {name:?} is invalid:", names::KIND);
+    match violations {
+        [one] => format!("{head} {one}"),
+        several => format!("{head}\n* {}", several.join("\n* ")),
+    }
+}
+
+/// Applies every rule to one written group.
+pub fn check(mut group: Value, read: &Reading, given: &Given) -> Checked {
+    if let Some(metadata) = group.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.entry("namespace").or_insert_with(|| Value::from(read.namespace.as_str()));
+    }
+    let unknown = unknown::fields(&group, &unknown::schema());
+    let unknown = unknown.iter().map(|field| format!("{field}: Unknown field: no {} has it", names::KIND));
+    let written = valid::read_written(group);
+    let grants = TopicGrants::from_flag(&read.topic_namespaces);
+    let statics = Valid::read(&written.group, &grants);
+    let live = live_rule(&written.group, given);
+
+    let mut violations: Vec<String> = unknown.collect();
+    violations.extend(written.violations.iter().map(ToString::to_string));
+    // What could not be read was left out: that it is missing now is no second fault.
+    let read =
+        |violation: &&Violation| !written.violations.iter().any(|earlier| earlier.field == violation.field);
+    violations.extend(statics.iter().flat_map(|_| &live.violation).map(ToString::to_string));
+    if let Err(broken) = &statics {
+        violations.extend(broken.iter().chain(&live.violation).filter(read).map(ToString::to_string));
+    }
+    let outcome = match statics {
+        Ok(valid) if violations.is_empty() => Ok((valid, live.warnings)),
+        _ => Err(violations),
+    };
+    Checked { name: name(&written.group), outcome }
+}
+
+/// The one rule that needs the topics; without a word about them it is left out.
+fn live_rule(group: &KconsumerGroup, given: &Given) -> live::Live {
+    if !given.any() {
+        return live::Live::default();
+    }
+    let namespace = group.metadata.namespace.as_deref().unwrap_or_default();
+    let sights = given.sights(&valid::topics(&group.spec, namespace));
+    live::check(&group.spec, namespace, &sights)
+}
+
+fn name(group: &KconsumerGroup) -> String {
+    let metadata = &group.metadata;
+    metadata.name.clone().or_else(|| metadata.generate_name.clone()).unwrap_or_default()
+}

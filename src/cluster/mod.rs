@@ -1,0 +1,173 @@
+//! The cluster, as the driver sees it: what is known of it without asking ([`Cluster::observe`]), and what can
+//! be done to it ([`Cluster::write`], [`Cluster::report`]). Floor 2 (I/O shell); the only module of its crate that
+//! speaks to the API server.
+
+mod fault;
+mod group;
+mod index;
+mod kept_child;
+mod kept_status;
+mod ports;
+mod report;
+mod requests;
+mod state;
+mod watches;
+mod write;
+
+use kcg_api::Valid;
+use kcg_api::valid::TopicGrants;
+use kcg_runtime::follow::Key;
+use kube::Client;
+use kube::runtime::events::{Recorder, Reporter};
+use serde_json::Value;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use fault::Fault;
+pub use group::{ConditionStatus, Group, Summary};
+use requests::Requests;
+pub use state::{Snapshot, Touched};
+pub use watches::{Scopes, Watches};
+pub use write::Deed;
+
+use crate::ceiling::{self, Held};
+use crate::children::{self, ChildKind};
+use crate::observed::{Child, Detail, Digest, Observed, Standing, projection};
+use kept_child::SeenChild;
+use kept_status::Texts;
+use state::{State, TopicsView};
+
+/// One cluster: the facts that the watches keep, and the client for the writes.
+pub struct Cluster {
+    state: Mutex<State>,
+    texts: Texts,
+    grants: TopicGrants,
+    requests: Requests,
+    recorder: Recorder,
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Cluster").finish_non_exhaustive()
+    }
+}
+
+impl Cluster {
+    /// `instance` names this process in the Events that it records.
+    pub fn new(client: Client, grants: TopicGrants, instance: &str) -> Self {
+        let reporter =
+            Reporter { controller: kcg_api::names::OPERATOR.into(), instance: Some(instance.into()) };
+        Self {
+            state: Mutex::default(),
+            texts: Texts::default(),
+            grants,
+            requests: Requests::new(client.clone()),
+            recorder: Recorder::new(client, reporter),
+        }
+    }
+
+    /// The namespaces that groups may look for topics in.
+    pub fn grants(&self) -> &TopicGrants {
+        &self.grants
+    }
+
+    /// One group and all that is decided by, without a request; `None` where there is no such group.
+    pub fn observe(&self, key: &Key) -> Option<Snapshot> {
+        self.state().snapshot(key)
+    }
+
+    /// Whether the cluster serves this kind of child.
+    pub fn serves(&self, kind: ChildKind) -> bool {
+        self.state().serves(kind)
+    }
+
+    /// Keeps what counts for a group whose HPA is not there to hold it.
+    pub fn remember(&self, key: &Key, held: Held) {
+        self.state().remember(key, held);
+    }
+
+    /// Whether this very group is still there, and is to stay.
+    fn wants_children(&self, key: &Key, uid: &str) -> bool {
+        self.state().group(key).is_some_and(|group| *group.uid == *uid && !group.deleting)
+    }
+
+    /// Every group that is known.
+    pub fn keys(&self) -> Touched {
+        self.state().keys()
+    }
+
+    /// Calls `tell` for what is told of each group; it must not take long.
+    pub fn for_each_summary(&self, mut tell: impl FnMut(&Key, &Summary)) {
+        self.state().groups().for_each(|(key, group)| tell(key, &group.summary));
+    }
+
+    /// A panic elsewhere leaves plain values here: they are as good as before.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A watch has told of a child.
+    fn saw(&self, key: &Key, kind: ChildKind, live: &Value) -> Touched {
+        let mut child = projection::child(kind, live);
+        let fingerprint = projection::fingerprint(live);
+        let judged = self.state().judged(key, kind, fingerprint);
+        child.standing = judged.unwrap_or_else(|| self.judge(key, kind, &child, live));
+        self.state().child_is(key, kind, SeenChild::new(child, fingerprint, false))
+    }
+
+    /// A write of ours was answered with the child as it is stored now. It counts as what was asked for even where
+    /// the server stored it in a way that a comparison would not take for the same: sending it again would change
+    /// nothing.
+    fn wrote(&self, key: &Key, kind: ChildKind, live: &Value, digest: Digest) {
+        let child = Child { standing: Standing::Matches(digest), ..projection::child(kind, live) };
+        let fingerprint = projection::fingerprint(live);
+        // The look that wrote goes on with what it learns here.
+        self.state().child_is(key, kind, SeenChild::new(child, fingerprint, true));
+    }
+
+    /// Compares a live object with what its group wants it to be at this moment.
+    fn judge(&self, key: &Key, kind: ChildKind, child: &Child, live: &Value) -> Standing {
+        let Some(Snapshot { group, observed }) = self.observe(key) else {
+            return Standing::Unjudged;
+        };
+        if child.controller.as_ref() != Some(&group.uid) {
+            return Standing::Unjudged;
+        }
+        // One object that the code was not made for must not end the watch of all others.
+        let judged =
+            catch_unwind(AssertUnwindSafe(|| self.compare(key, &group, &observed, kind, child, live)));
+        judged.unwrap_or_default()
+    }
+
+    fn compare(
+        &self,
+        key: &Key,
+        group: &Group,
+        observed: &Observed,
+        kind: ChildKind,
+        child: &Child,
+        live: &Value,
+    ) -> Standing {
+        let written = group.read(key);
+        let valid = match Valid::read(&written.group, &self.grants) {
+            Ok(valid) if written.violations.is_empty() => valid,
+            _ => return Standing::Unjudged,
+        };
+        // An autoscaler is judged by what it holds itself, since the others will be by then.
+        let held = match &child.detail {
+            Detail::Autoscaler(facts) => facts.held.as_ref(),
+            _ => observed.held(&group.uid),
+        };
+        let ceiling = ceiling::resolve(&valid, &observed.topics, held);
+        projection::standing(children::desired_one(kind, &valid, &ceiling).as_ref(), live)
+    }
+
+    fn group_was_seen(&self, key: &Key, object: &Value, ours: bool) -> Touched {
+        let group = Group::of(key, object, &self.texts);
+        self.state().group_is(key, group, ours)
+    }
+
+    fn topics_are(&self, view: TopicsView) -> Touched {
+        self.state().topics_are(view)
+    }
+}

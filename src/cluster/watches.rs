@@ -1,0 +1,312 @@
+//! The watches, in the order in which they are needed: groups and topics, the autoscalers that hold what was
+//! known of the topics, then all that is judged by these.
+
+use k8s_openapi::api::core::v1::Pod;
+use kcg_api::topic::TopicFacts;
+use kcg_api::{KconsumerGroup, names};
+use kcg_runtime::discovery::Candidates;
+use kcg_runtime::follow::{Change, Follower, Key, Projection, Pulse, Scope, Source, State};
+use kcg_runtime::probes::{Gate, Readiness};
+use kcg_runtime::topics;
+use kube::Client;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::requests::resource;
+use super::state::TopicsView;
+use super::{Cluster, Touched};
+use crate::children::ChildKind;
+
+/// After this long without a sign of life, what a watch told says nothing about now.
+const TRUSTED: Duration = Duration::from_mins(1);
+/// How often that is looked at.
+const CHECK: Duration = Duration::from_secs(5);
+/// How long the first view of a kind may take once the groups are known.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Where groups and their children are, and where topics.
+#[derive(Clone, Debug)]
+pub struct Scopes {
+    pub groups: Scope,
+    pub topics: Scope,
+}
+
+/// Told of the groups that a change concerns.
+pub trait Listener: Fn(Touched) + Clone + Send + Sync + 'static {}
+impl<L: Fn(Touched) + Clone + Send + Sync + 'static> Listener for L {}
+
+/// The followers of everything that is decided by.
+pub struct Watches {
+    cluster: Arc<Cluster>,
+    groups: Follower<Value>,
+    topics: Follower<TopicFacts>,
+    autoscalers: Follower<Value>,
+    others: Vec<(ChildKind, Follower<Value>)>,
+    pods: Follower<PodFact>,
+    /// Rung whenever a watch has told everything, or changed its state.
+    bell: watch::Sender<()>,
+}
+
+impl std::fmt::Debug for Watches {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Watches").finish_non_exhaustive()
+    }
+}
+
+const AUTOSCALERS: ChildKind = ChildKind::HorizontalPodAutoscaler;
+
+impl Watches {
+    pub fn new(client: &Client, scopes: &Scopes, cluster: Arc<Cluster>) -> Self {
+        let child = |kind: ChildKind| child_follower(client, kind, scopes.groups.clone());
+        let groups = Source::typed::<KconsumerGroup>(scopes.groups.clone());
+        let pods = Source::typed::<Pod>(scopes.groups.clone()).labels(names::LABEL_GROUP);
+        let others = ChildKind::ALL.into_iter().filter(|kind| *kind != AUTOSCALERS);
+        Self {
+            groups: Follower::new(
+                names::PLURAL,
+                client.clone(),
+                groups,
+                Projection::of(|object: Value| object),
+            ),
+            topics: topics::follower(client.clone(), scopes.topics.clone()),
+            autoscalers: child(AUTOSCALERS),
+            others: others.map(|kind| (kind, child(kind))).collect(),
+            pods: Follower::new("pods", client.clone(), pods, Projection::of(|pod: Pod| PodFact::of(&pod))),
+            bell: watch::Sender::new(()),
+            cluster,
+        }
+    }
+
+    pub fn pulses(&self) -> Vec<Pulse> {
+        let first = [self.groups.pulse(), self.topics.pulse(), self.autoscalers.pulse()];
+        let others = self.others.iter().map(|(_, follower)| follower.pulse());
+        first.into_iter().chain(others).chain([self.pods.pulse()]).collect()
+    }
+
+    /// Keeps one gate a watch, open once the watch has told everything. Never ends by itself.
+    pub fn keep_gates(&self, readiness: &Readiness) -> impl Future<Output = ()> + Send + 'static {
+        let waits = "waits for the watches before it";
+        let gates: Vec<(Gate, Pulse)> =
+            self.pulses().into_iter().map(|pulse| (readiness.gate(pulse.name(), waits), pulse)).collect();
+        let mut rung = self.bell.subscribe();
+        async move {
+            loop {
+                for (gate, pulse) in &gates {
+                    gate.set(if pulse.synced() { Ok(()) } else { Err(pulse.state().to_string()) });
+                }
+                if rung.changed().await.is_err() {
+                    return std::future::pending().await;
+                }
+            }
+        }
+    }
+
+    /// Follows until `stop`, or until one of the watches ends by itself, which is a fault. `synced` is cancelled
+    /// once all that exists was told; a watch that may not look, and says so, is not waited for.
+    pub async fn run(self, listener: impl Listener, synced: CancellationToken, stop: CancellationToken) {
+        let mut tasks = JoinSet::new();
+        let told = self.start(&mut tasks, listener, &stop);
+        if stop.run_until_cancelled(told).await == Some(()) {
+            synced.cancel();
+        }
+        let _ = tasks.join_next().await;
+    }
+
+    /// Starts all watches, each when those are filled that its objects are judged by; returns when the last is.
+    async fn start(self, tasks: &mut JoinSet<()>, listener: impl Listener, stop: &CancellationToken) {
+        let Self { cluster, groups, topics, autoscalers, others, pods, bell } = self;
+        let (groups_pulse, topics_pulse) = (groups.pulse(), topics.pulse());
+        tasks.spawn(groups.run(stop.clone(), rung(&bell, told_groups(&cluster, &listener))));
+        tasks.spawn(topics.run(stop.clone(), rung(&bell, told_topics(&cluster, &listener))));
+        let distrust = distrust(cluster.clone(), topics_pulse.clone(), listener.clone());
+        let stopped = stop.clone();
+        tasks.spawn(async move { stopped.run_until_cancelled(distrust).await.unwrap_or_default() });
+        settled(&[groups_pulse], &bell).await;
+        patiently(settled(&[topics_pulse], &bell)).await;
+
+        let autoscalers_pulse = autoscalers.pulse();
+        tasks.spawn(
+            autoscalers.run(stop.clone(), rung(&bell, told_children(&cluster, AUTOSCALERS, &listener))),
+        );
+        patiently(settled(&[autoscalers_pulse], &bell)).await;
+
+        let mut pulses = vec![pods.pulse()];
+        tasks.spawn(pods.run(stop.clone(), rung(&bell, told_pods(&cluster, &listener))));
+        for (kind, follower) in others {
+            pulses.push(follower.pulse());
+            tasks.spawn(follower.run(stop.clone(), rung(&bell, told_children(&cluster, kind, &listener))));
+        }
+        patiently(settled(&pulses, &bell)).await;
+    }
+}
+
+/// Waits, and not for ever: a kind that the API server keeps failing at must not keep the groups from their
+/// other children. Without its watch an object is read before it is written.
+async fn patiently(settled: impl Future<Output = ()>) {
+    if timeout(PATIENCE, settled).await.is_err() {
+        tracing::warn!("going on without a full view: see the watches before this line");
+    }
+}
+
+fn child_follower(client: &Client, kind: ChildKind, scope: Scope) -> Follower<Value> {
+    let source = match kind {
+        ChildKind::ServiceMonitor => Source::optional(Candidates::service_monitor(), scope),
+        ChildKind::PrometheusRule => Source::optional(Candidates::prometheus_rule(), scope),
+        ChildKind::Service | ChildKind::HorizontalPodAutoscaler | ChildKind::Deployment => {
+            Source::of(resource(kind), scope)
+        }
+    };
+    let selector = format!("{}={}", names::LABEL_MANAGED_BY, names::OPERATOR);
+    Follower::new(
+        kind.plural(),
+        client.clone(),
+        source.labels(&selector),
+        Projection::of(|object: Value| object),
+    )
+}
+
+/// Rings after each change that may have filled a watch or hindered it.
+fn rung<F>(
+    bell: &watch::Sender<()>,
+    mut tell: impl FnMut(Change<F>) + Send + 'static,
+) -> impl FnMut(Change<F>) + Send + 'static {
+    let bell = bell.clone();
+    move |change| {
+        let rings = matches!(change, Change::Synced | Change::State(_));
+        tell(change);
+        if rings {
+            bell.send_replace(());
+        }
+    }
+}
+
+/// Returns when each watch has told everything, or is not allowed to look.
+async fn settled(pulses: &[Pulse], bell: &watch::Sender<()>) {
+    let is_settled = |pulse: &Pulse| pulse.synced() || matches!(pulse.state(), State::Forbidden(_));
+    let mut rung = bell.subscribe();
+    while !pulses.iter().all(is_settled) {
+        if rung.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn told_groups(
+    cluster: &Arc<Cluster>,
+    listener: &impl Listener,
+) -> impl FnMut(Change<Value>) + Send + 'static {
+    let (cluster, listener) = (cluster.clone(), listener.clone());
+    move |change| {
+        listener(match change {
+            Change::Applied(key, object) => cluster.group_was_seen(&key, &object, false),
+            Change::Deleted(key) => cluster.state().group_is_gone(&key),
+            Change::State(State::Absent) => cluster.state().groups_are_gone(),
+            // Any JSON is taken.
+            Change::Unparsable(..) | Change::Synced | Change::State(_) | Change::Served(_) => Touched::new(),
+        });
+    }
+}
+
+fn told_topics(
+    cluster: &Arc<Cluster>,
+    listener: &impl Listener,
+) -> impl FnMut(Change<TopicFacts>) + Send + 'static {
+    let (cluster, listener) = (cluster.clone(), listener.clone());
+    move |change| {
+        listener(match change {
+            Change::Applied(key, facts) => cluster.state().topic_is(key, facts),
+            Change::Deleted(key) => cluster.state().topic_is_gone(&key),
+            Change::State(State::Absent) => cluster.topics_are(TopicsView::NotServed),
+            Change::State(State::Live) => cluster.topics_are(TopicsView::Live),
+            Change::State(State::Forbidden(said)) => cluster.topics_are(TopicsView::Unreadable(said)),
+            // What was told last counts until it is too old.
+            Change::State(State::Broken(_) | State::Starting)
+            | Change::Unparsable(..)
+            | Change::Synced
+            | Change::Served(_) => Touched::new(),
+        });
+    }
+}
+
+/// Stops believing what the topics' watch told once it has been cut off for too long, and believes it again.
+async fn distrust(cluster: Arc<Cluster>, pulse: Pulse, listener: impl Listener) {
+    let mut checks = tokio::time::interval(CHECK);
+    let mut trusted = true;
+    loop {
+        checks.tick().await;
+        let fresh = pulse.age() <= TRUSTED;
+        if trusted && !fresh && pulse.synced() {
+            let why = format!("their watch is cut off ({})", pulse.state());
+            listener(cluster.topics_are(TopicsView::Unreadable(why)));
+        } else if !trusted && fresh {
+            match pulse.state() {
+                State::Live => listener(cluster.topics_are(TopicsView::Live)),
+                State::Absent => listener(cluster.topics_are(TopicsView::NotServed)),
+                State::Starting | State::Broken(_) | State::Forbidden(_) => continue,
+            }
+        }
+        trusted = fresh;
+    }
+}
+
+fn told_children(
+    cluster: &Arc<Cluster>,
+    kind: ChildKind,
+    listener: &impl Listener,
+) -> impl FnMut(Change<Value>) + Send + 'static {
+    let (cluster, listener) = (cluster.clone(), listener.clone());
+    let mut absent = false;
+    move |change| {
+        listener(match change {
+            Change::Applied(key, live) => cluster.saw(&key, kind, &live),
+            Change::Deleted(key) => cluster.state().child_is_gone(&key, kind),
+            Change::State(state) => {
+                absent = state == State::Absent;
+                if absent { cluster.state().kind_is(kind, false) } else { Touched::new() }
+            }
+            // A kind that has come is there once its objects are known.
+            Change::Synced if !absent => cluster.state().kind_is(kind, true),
+            Change::Synced | Change::Unparsable(..) | Change::Served(_) => Touched::new(),
+        });
+    }
+}
+
+/// What is kept of a pod.
+#[derive(Debug)]
+struct PodFact {
+    group: Option<String>,
+    active: bool,
+}
+
+impl PodFact {
+    fn of(pod: &Pod) -> Self {
+        let labels = pod.metadata.labels.as_ref();
+        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        Self {
+            group: labels.and_then(|labels| labels.get(names::LABEL_GROUP)).cloned(),
+            active: phase == Some("Running") && pod.metadata.deletion_timestamp.is_none(),
+        }
+    }
+}
+
+fn told_pods(
+    cluster: &Arc<Cluster>,
+    listener: &impl Listener,
+) -> impl FnMut(Change<PodFact>) + Send + 'static {
+    let (cluster, listener) = (cluster.clone(), listener.clone());
+    move |change| {
+        listener(match change {
+            Change::Applied(pod, fact) => {
+                let group = fact.group.filter(|_| fact.active).map(|name| Key::new(pod.namespace(), &name));
+                cluster.state().pod_is(&pod, group)
+            }
+            Change::Deleted(pod) | Change::Unparsable(pod, _) => cluster.state().pod_is(&pod, None),
+            Change::Synced | Change::State(_) | Change::Served(_) => Touched::new(),
+        });
+    }
+}

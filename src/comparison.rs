@@ -1,0 +1,230 @@
+//! Whether a live object is as it should be in every field that is ours. Floor 1.
+//!
+//! The API server says which fields our last apply set: the managedFields entry of our field manager. Walking
+//! that, the desired object and the live one side by side answers three questions at once, with no schema and
+//! nothing remembered: does every desired field still belong to us (whoever changes one takes it), has it
+//! the desired value, and do we own none that is no longer desired. What others own is not looked at.
+
+use kcg_api::names;
+use serde_json::{Map, Value};
+
+use crate::quantity::billionths;
+
+/// Whether applying `desired` to `live` would change nothing that is ours.
+pub fn matches(desired: &Value, live: &Value) -> bool {
+    owned_fields(live, desired["apiVersion"].as_str())
+        .is_some_and(|fields| Level::Root.walk(fields, desired, live))
+}
+
+/// The fields that our last apply set, unless it was made through another version of the API.
+fn owned_fields<'a>(live: &'a Value, api_version: Option<&str>) -> Option<&'a Map<String, Value>> {
+    let entries = live.pointer("/metadata/managedFields")?.as_array()?;
+    let text = |entry: &'a Value, key: &str| entry.get(key).and_then(Value::as_str);
+    let ours = entries.iter().find(|entry| {
+        text(entry, "manager") == Some(names::OPERATOR)
+            && text(entry, "operation") == Some("Apply")
+            && text(entry, "subresource").is_none()
+            && text(entry, "apiVersion") == api_version
+    })?;
+    ours.get("fieldsV1")?.as_object()
+}
+
+/// Whether our last apply set this annotation and nobody has changed it since.
+pub fn owns_annotation(live: &Value, key: &str) -> bool {
+    let annotations = owned_fields(live, live["apiVersion"].as_str())
+        .and_then(|fields| fields.get("f:metadata")?.get("f:annotations")?.as_object());
+    annotations.is_some_and(|annotations| annotations.contains_key(&format!("f:{key}")))
+}
+
+/// Where in the object a walk is: what names an object stands in no managedFields.
+#[derive(Clone, Copy)]
+enum Level {
+    Root,
+    Metadata,
+    Below,
+}
+
+impl Level {
+    fn names_the_object(self, key: &str) -> bool {
+        match self {
+            Self::Root => matches!(key, "apiVersion" | "kind"),
+            Self::Metadata => matches!(key, "name" | "namespace" | "uid"),
+            Self::Below => false,
+        }
+    }
+
+    fn below(self, key: &str) -> Self {
+        if matches!(self, Self::Root) && key == "metadata" { Self::Metadata } else { Self::Below }
+    }
+
+    fn walk(self, fields: &Map<String, Value>, desired: &Value, live: &Value) -> bool {
+        let leaf = fields.keys().all(|key| key == ".");
+        match desired {
+            Value::Object(wanted) if !leaf => self.walk_object(fields, wanted, live),
+            Value::Array(items) if !leaf => walk_list(fields, items, live),
+            _ => leaf && same(desired, live),
+        }
+    }
+
+    fn walk_object(self, fields: &Map<String, Value>, wanted: &Map<String, Value>, live: &Value) -> bool {
+        let as_wanted = wanted.iter().filter(|(key, _)| !self.names_the_object(key)).all(|(key, value)| {
+            let live = live.get(key).unwrap_or(&Value::Null);
+            match fields.get(&format!("f:{key}")).and_then(Value::as_object) {
+                Some(fields) => self.below(key).walk(fields, value, live),
+                // Nobody set it, so that it is ours all the same; or somebody took it by saying something.
+                None => says_nothing(value) && says_nothing(live),
+            }
+        });
+        let no_more =
+            fields.keys().filter_map(|key| key.strip_prefix("f:")).all(|key| wanted.contains_key(key));
+        as_wanted && no_more
+    }
+}
+
+/// A list that the API server merges item by item: keyed by some of the items' fields (`k:`), or a set
+/// (`v:`).
+fn walk_list(fields: &Map<String, Value>, items: &[Value], live: &Value) -> bool {
+    let owned: Vec<(&String, &Value)> = fields.iter().filter(|(key, _)| *key != ".").collect();
+    owned.len() == items.len()
+        && owned.into_iter().all(|(key, fields)| {
+            if let Some(value) = key.strip_prefix("v:") {
+                let value: Value = serde_json::from_str(value).unwrap_or_default();
+                return items.contains(&value);
+            }
+            let Some(keys) = key.strip_prefix("k:").and_then(|keys| serde_json::from_str::<Map<String, Value>>(keys).ok()) else {
+                return false;
+            };
+            // A key that is left out has its default in the live item.
+            let wanted = items.iter().find(|item| keys.iter().all(|(key, value)| item.get(key).is_none_or(|own| own == value)));
+            let live = live.as_array().and_then(|live| live.iter().find(|item| keys.iter().all(|(key, value)| item.get(key) == Some(value))));
+            matches!((wanted, live, fields.as_object()), (Some(wanted), Some(live), Some(fields)) if Level::Below.walk(fields, wanted, live))
+        })
+}
+
+/// A value that the API server does not keep.
+fn says_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Object(fields) => fields.values().all(says_nothing),
+        Value::Array(items) => items.is_empty(),
+        Value::String(text) => text.is_empty(),
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::Bool(true) => false,
+    }
+}
+
+/// Equality as the API server sees it: it may have filled in what we left out, dropped what says nothing, and
+/// rewritten a quantity.
+fn same(desired: &Value, live: &Value) -> bool {
+    match (desired, live) {
+        (_, Value::Null) => says_nothing(desired),
+        (Value::Object(desired), Value::Object(live)) => {
+            desired.iter().all(|(key, value)| same(value, live.get(key).unwrap_or(&Value::Null)))
+        }
+        (Value::Array(desired), Value::Array(live)) => {
+            desired.len() == live.len() && desired.iter().zip(live).all(|(desired, live)| same(desired, live))
+        }
+        (Value::String(desired), Value::String(live)) => {
+            desired == live || matches!((billionths(desired), billionths(live)), (Some(a), Some(b)) if a == b)
+        }
+        (Value::Number(_), Value::Number(_)) => desired == live || desired.as_f64() == live.as_f64(),
+        _ => desired == live,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn live(fields: &Value, rest: &Value) -> Value {
+        let mut live = rest.clone();
+        live["apiVersion"] = json!("v1");
+        live["metadata"]["managedFields"] = json!([
+            {"manager": "kubectl", "operation": "Update", "apiVersion": "v1", "fieldsV1": {"f:spec": {"f:other": {}}}},
+            {"manager": names::OPERATOR, "operation": "Apply", "apiVersion": "v1", "fieldsV1": fields},
+        ]);
+        live
+    }
+
+    fn desired(spec: &Value) -> Value {
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "k", "namespace": "n", "labels": {"app": "k"}}, "spec": spec})
+    }
+
+    fn service(port: i32, fields: Option<Value>) -> Value {
+        let owned = json!({
+            "f:metadata": {"f:labels": {"f:app": {}}},
+            "f:spec": {"f:ports": {"k:{\"port\":8085,\"protocol\":\"TCP\"}": {".": {}, "f:port": {}, "f:name": {}}}, "f:selector": {}},
+        });
+        live(
+            &fields.unwrap_or(owned),
+            &json!({
+                "metadata": {"labels": {"app": "k", "others": "own"}},
+                "spec": {"other": 1, "selector": {"app": "k"}, "ports": [{"port": port, "protocol": "TCP", "name": "metrics", "targetPort": 8085}]},
+            }),
+        )
+    }
+
+    fn wanted() -> Value {
+        desired(&json!({"selector": {"app": "k"}, "ports": [{"port": 8085, "name": "metrics"}]}))
+    }
+
+    #[test]
+    fn what_others_own_and_what_the_server_filled_in_is_no_difference() {
+        assert!(matches(&wanted(), &service(8085, None)));
+    }
+
+    #[test]
+    fn a_field_taken_from_us_differs() {
+        let taken = json!({"f:metadata": {"f:labels": {"f:app": {}}},
+            "f:spec": {"f:ports": {"k:{\"port\":8085,\"protocol\":\"TCP\"}": {".": {}, "f:port": {}, "f:name": {}}}}});
+        assert!(!matches(&wanted(), &service(8085, Some(taken))));
+    }
+
+    #[test]
+    fn a_changed_value_a_changed_key_and_a_field_no_longer_desired_differ() {
+        assert!(!matches(&wanted(), &service(8086, None)));
+        let mut renamed = wanted();
+        renamed["spec"]["ports"][0]["name"] = json!("lag");
+        assert!(!matches(&renamed, &service(8085, None)));
+        let mut fewer = wanted();
+        fewer["spec"].as_object_mut().unwrap().remove("selector");
+        assert!(!matches(&fewer, &service(8085, None)));
+    }
+
+    #[test]
+    fn a_value_that_says_nothing_differs_where_somebody_said_something() {
+        let desired = desired(&json!({"hostNetwork": false, "window": 0}));
+        let fields = json!({"f:metadata": {"f:labels": {"f:app": {}}}});
+        let with = |spec: &Value| live(&fields, &json!({"metadata": {"labels": {"app": "k"}}, "spec": spec}));
+        assert!(matches(&desired, &with(&json!({}))));
+        assert!(!matches(&desired, &with(&json!({"hostNetwork": true}))));
+        assert!(!matches(&desired, &with(&json!({"window": 5}))));
+    }
+
+    #[test]
+    fn wiped_managed_fields_differ() {
+        let mut wiped = service(8085, None);
+        wiped["metadata"]["managedFields"] = json!([{}]);
+        assert!(!matches(&wanted(), &wiped));
+        wiped["metadata"].as_object_mut().unwrap().remove("managedFields");
+        assert!(!matches(&wanted(), &wiped));
+    }
+
+    #[test]
+    fn quantities_are_equal_by_value() {
+        for (a, b) in [
+            ("1000m", "1"),
+            ("1k", "1000"),
+            ("1Gi", "1024Mi"),
+            ("0.5", "500m"),
+            ("1e3", "1k"),
+            ("-1.5", "-1500m"),
+        ] {
+            assert!(same(&json!(a), &json!(b)), "{a} {b}");
+        }
+        for (a, b) in [("1", "2"), ("1k", "1Ki"), ("latest", "1"), ("", "0")] {
+            assert!(!same(&json!(a), &json!(b)), "{a} {b}");
+        }
+    }
+}

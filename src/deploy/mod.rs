@@ -1,0 +1,66 @@
+//! What deploy/ ships, as far as the code decides it: the CRD, every right, the webhooks' registrations, their
+//! certificates. Floor 1:
+//! values in, values out; a test compares them with the files.
+
+pub mod certificates;
+pub mod chart;
+pub mod rbac;
+pub mod registration;
+
+use kcg_api::crd;
+use serde_json::Value;
+
+/// One rendered file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct File {
+    /// Below deploy/.
+    pub path: &'static str,
+    pub objects: Vec<Value>,
+}
+
+/// The first line of every rendered file.
+pub const HEADER: &str =
+    "# Rendered from src/deploy: edit the code, then UPDATE_DEPLOY=1 cargo test --locked --test deploy\n";
+
+/// Every rendered file.
+pub fn files() -> Vec<File> {
+    let file = |path, objects| File { path, objects };
+    vec![
+        file("crd/kconsumergroups.yaml", vec![custom_resource_definition()]),
+        file("crd/people.yaml", rbac::people()),
+        file("base/lease.yaml", rbac::lease()),
+        file("scopes/cluster/rbac.yaml", rbac::cluster()),
+        file("scopes/cluster/registrations.yaml", registration::everywhere()),
+        file("scopes/namespaced/registrations.yaml", registration::nowhere_yet()),
+        file("components/cert-manager/certificates.yaml", certificates::issued()),
+        file("components/self-managed/secret.yaml", certificates::kept()),
+        file("components/self-managed/rbac.yaml", rbac::certificates()),
+        file("rbac/namespace/rbac.yaml", rbac::namespace()),
+        file("rbac/topics/rbac.yaml", rbac::topic_namespace()),
+        file(
+            "charts/kconsumer-group-operator-crds/templates/kconsumergroups.yaml",
+            vec![chart::kept(custom_resource_definition())],
+        ),
+        file(
+            "charts/kconsumer-group-operator-crds/templates/people.yaml",
+            rbac::people().into_iter().map(chart::kept).collect(),
+        ),
+    ]
+}
+
+fn custom_resource_definition() -> Value {
+    // A type of Kubernetes' own turns into JSON without fail.
+    serde_json::to_value(crd::crd()).unwrap_or_default()
+}
+
+impl File {
+    /// The file's text: the header, then one YAML document for each object.
+    pub fn text(&self) -> Result<String, serde_saphyr::ser::Error> {
+        let mut text = HEADER.to_owned();
+        for object in &self.objects {
+            text.push_str("---\n");
+            text.push_str(&serde_saphyr::to_string(object)?);
+        }
+        Ok(text)
+    }
+}

@@ -1,0 +1,90 @@
+//! The groups and worlds that the tests of the decisions start from.
+
+use kcg_api::topic::{Partitions, Sight, TopicFacts, TopicRef};
+use kcg_api::valid::{TopicGrants, read_written};
+use kcg_api::{KconsumerGroup, Valid};
+use serde_json::{Value, json};
+
+use crate::ceiling::{self, Ceiling};
+use crate::children::{self, ChildKind};
+use crate::observed::{Acceptance, AutoscalerFacts, Child, DeploymentFacts, Detail, Observed, Standing};
+use crate::plan;
+
+pub const UID: &str = "4c9a6c6e-0000-4000-8000-000000000001";
+
+/// The original's sample with `spec` (YAML) laid over its spec, as stored.
+pub fn stored(spec: &str) -> KconsumerGroup {
+    let mut group = json!({
+        "apiVersion": "thenextapps.com/v1alpha1",
+        "kind": "KconsumerGroup",
+        "metadata": {"name": "kconsumer", "namespace": "default", "uid": UID, "generation": 1},
+        "spec": {"minReplicas": 1, "averageRecordsLagLimit": 1000, "consumerSpec": {
+            "containerName": "kconsumer", "image": "thenextapps/kconsumer:latest", "topic": "fast-data-topic"}},
+    });
+    let spec: Value = serde_saphyr::from_str(spec).expect("the spec is YAML");
+    json_patch::merge(&mut group["spec"], &spec);
+    let written = read_written(group);
+    assert_eq!(written.violations, [], "the fixture's types");
+    written.group
+}
+
+pub fn group(spec: &str) -> Valid {
+    let grants = TopicGrants::Every;
+    Valid::read(&stored(spec), &grants).expect("the fixture is valid")
+}
+
+/// A world in which the group's topics have three partitions each, and nothing else is there.
+pub fn new_world(group: &Valid) -> Observed {
+    let topics = group.consumer.topics.iter().map(|topic| (topic.clone(), three_partitions(topic))).collect();
+    Observed { topics, ..Observed::default() }
+}
+
+fn three_partitions(topic: &TopicRef) -> Sight {
+    Sight::Seen(TopicFacts {
+        topic_name: topic.name.clone(),
+        partitions: Partitions::Known(3),
+        topic_id: Some("id".into()),
+    })
+}
+
+/// A world in which the group's children are all as they should be and its one pod runs.
+pub fn settled_world(group: &Valid) -> Observed {
+    let mut world = new_world(group);
+    let ceiling = ceiling_of(group, &world);
+    for kind in ChildKind::ALL {
+        world.children[kind.index()] = children::desired_one(kind, group, &ceiling).map(|desired| Child {
+            uid: format!("uid-of-{}", kind.kind()).into(),
+            resource_version: 1,
+            controller: Some(UID.into()),
+            deleting: false,
+            standing: Standing::Matches(plan::digest(&desired.object)),
+            detail: detail(kind, &ceiling),
+        });
+    }
+    world.active_pods = vec!["kconsumer-1".into()];
+    world
+}
+
+pub fn ceiling_of(group: &Valid, world: &Observed) -> Ceiling {
+    ceiling::resolve(group, &world.topics, world.held(&group.uid))
+}
+
+fn detail(kind: ChildKind, ceiling: &Ceiling) -> Detail {
+    match kind {
+        ChildKind::Service => Detail::Plain,
+        ChildKind::ServiceMonitor | ChildKind::PrometheusRule => Detail::Monitor(Acceptance::default()),
+        ChildKind::HorizontalPodAutoscaler => Detail::Autoscaler(AutoscalerFacts {
+            held: Some(ceiling.held()),
+            current_replicas: 1,
+            max_replicas: ceiling.max,
+            ..Default::default()
+        }),
+        ChildKind::Deployment => Detail::Deployment(DeploymentFacts {
+            replicas: 1,
+            ready: 1,
+            available: Some(true),
+            stuck: None,
+            selector_is_ours: true,
+        }),
+    }
+}

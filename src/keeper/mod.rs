@@ -1,0 +1,190 @@
+//! Keeps the webhook's certificate and its authority, where no cert-manager does: one Secret, and what the registrations
+//! trust. Floor 2; what is due when is decided in `kcg_certs::stock`.
+//!
+//! Only the leader looks, but nothing depends on that: every write of the Secret names the version that it was decided on,
+//! so of two that decide at once one is refused and looks again.
+
+mod metrics;
+mod requests;
+
+use kcg_api::names;
+use kcg_certs::AuthorityError;
+use kcg_certs::stock::{Entries, Lives, Purpose, Renewal, Renewed, Step, Stock, step};
+use kcg_runtime::calls::CallError;
+use kcg_runtime::lease::{Clock, Leadership};
+use kube::Client;
+use prometheus_client::registry::Registry;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::time::sleep;
+
+use metrics::Metrics;
+use requests::{Kept, Registration, Requests};
+
+/// How often is looked. By then a wiped caBundle is back, a nonsense Secret is replaced, and a machine that was suspended
+/// over a renewal has noticed.
+const PERIOD: Duration = Duration::from_secs(10);
+/// The longest wait after failures in a row.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
+
+/// Where the certificates are, and what they are for.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The operator's namespace; the registrations are called like it.
+    pub namespace: String,
+    /// How this process is called in Events.
+    pub identity: String,
+    pub lives: Lives,
+}
+
+/// Why a look did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum KeeperError {
+    /// It ships with the overlay, so that no right to create Secrets is needed.
+    #[error("there is no Secret {namespace}/{secret}: apply the operator's overlay again, which brings it empty", secret = names::CERTIFICATE_SECRET)]
+    NoSecret { namespace: String },
+    #[error("{0}: apply the operator's overlay again, which grants this")]
+    Forbidden(CallError),
+    #[error(transparent)]
+    Call(CallError),
+    #[error(transparent)]
+    Issue(#[from] AuthorityError),
+    #[error(
+        "there is no {kind} {name}: the API server asks this webhook nothing until the operator's overlay is applied again"
+    )]
+    NoRegistration { kind: &'static str, name: String },
+}
+
+impl From<CallError> for KeeperError {
+    fn from(error: CallError) -> Self {
+        if error.is_forbidden() { Self::Forbidden(error) } else { Self::Call(error) }
+    }
+}
+
+/// Looks after one installation's certificates.
+#[derive(Debug)]
+pub struct Keeper {
+    requests: Requests,
+    purpose: Purpose,
+    metrics: Metrics,
+    clock: Arc<dyn Clock>,
+}
+
+impl Keeper {
+    /// A keeper that has not looked yet. It judges by the clock's wall side.
+    pub fn new(client: Client, settings: &Settings, clock: Arc<dyn Clock>, registry: &mut Registry) -> Self {
+        let purpose = Purpose {
+            name: format!("{} in {}", names::OPERATOR, settings.namespace),
+            names: vec![names::webhook_host(&settings.namespace)],
+            lives: settings.lives,
+        };
+        let requests = Requests::new(client, &settings.namespace, &settings.identity);
+        Self { requests, purpose, metrics: Metrics::register(registry), clock }
+    }
+
+    /// Looks again and again, for as long as the leadership lasts.
+    pub async fn keep(&self, leadership: &Leadership) {
+        let (mut known, mut wait) = (String::new(), PERIOD);
+        loop {
+            let troubles = self.look(|| leadership.still_held()).await;
+            let said = troubles.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            wait = if troubles.is_empty() { PERIOD } else { (wait * 2).min(LONGEST_WAIT) };
+            if said != known {
+                if troubles.is_empty() {
+                    tracing::info!("the certificates are in order again");
+                } else {
+                    tracing::warn!("the certificates are not in order: {said}");
+                }
+            }
+            known = said;
+            sleep(wait).await;
+        }
+    }
+
+    /// One look, and the writes that it finds due. `may_write` is asked before each.
+    ///
+    /// What is wrong in one place keeps nothing from being done in another.
+    pub async fn look(&self, may_write: impl Fn() -> bool) -> Vec<KeeperError> {
+        let (mut troubles, mut registrations) = (Vec::new(), Vec::new());
+        for found in self.requests.registrations().await {
+            match found {
+                Ok(registration) => registrations.push(registration),
+                Err(error) => troubles.push(error),
+            }
+        }
+        let mut trusted: Vec<Vec<u8>> = registrations.iter().flat_map(Registration::bundles).collect();
+        // What cannot be read may trust anything: no authority is replaced meanwhile.
+        let unread = |trouble: &KeeperError| !matches!(trouble, KeeperError::NoRegistration { .. });
+        trusted.extend(troubles.iter().filter(|trouble| unread(trouble)).map(|_| Vec::new()));
+
+        match self.renewed(&trusted, &may_write).await {
+            Ok(Some(entries)) => {
+                let stock = Stock::read(&entries, self.now());
+                self.metrics.stands(&stock);
+                for registration in &registrations {
+                    troubles.extend(self.publish(&stock, registration, &may_write).await.err());
+                }
+            }
+            Ok(None) => {}
+            Err(error) => troubles.push(error),
+        }
+        self.metrics.looked(troubles.is_empty());
+        troubles
+    }
+
+    /// The Secret's entries after what was due; `None` where somebody else wrote at the same moment.
+    async fn renewed(
+        &self,
+        trusted: &[Vec<u8>],
+        may_write: &impl Fn() -> bool,
+    ) -> Result<Option<Entries>, KeeperError> {
+        let kept = self.requests.secret().await?;
+        let Some(Step { entries, renewals }) = step(&kept.entries, trusted, &self.purpose, self.now())?
+        else {
+            return Ok(Some(kept.entries));
+        };
+        if !may_write() || !self.requests.replace(&kept, &entries).await? {
+            return Ok(None);
+        }
+        for renewal in &renewals {
+            self.announce(&kept, renewal).await;
+        }
+        Ok(Some(entries))
+    }
+
+    /// Makes one registration trust what it should.
+    async fn publish(
+        &self,
+        stock: &Stock,
+        registration: &Registration,
+        may_write: &impl Fn() -> bool,
+    ) -> Result<(), KeeperError> {
+        let now = self.now();
+        let bundle = |before: &[u8]| stock.bundle(before, now, &self.purpose.lives).into_bytes();
+        let changed = registration.with_bundles(bundle);
+        if changed.is_empty() || !may_write() {
+            return Ok(());
+        }
+        self.requests.trust(registration, &changed).await?;
+        tracing::info!(kind = registration.kind(), webhooks = changed.len(), "caBundle written");
+        Ok(())
+    }
+
+    fn now(&self) -> SystemTime {
+        self.clock.now().wall
+    }
+
+    async fn announce(&self, kept: &Kept, renewal: &Renewal) {
+        let Renewal { what, why, by_time } = renewal;
+        self.metrics.renewed(*what);
+        let thing = match what {
+            Renewed::Leaf => "certificate",
+            Renewed::Authority => "authority",
+        };
+        tracing::info!(why, "{thing} issued");
+        // The first ones, and those that only time has brought, are no news.
+        if !by_time && !kept.entries.is_empty() {
+            self.requests.event(kept, &format!("The {thing} was issued anew: {why}")).await;
+        }
+    }
+}

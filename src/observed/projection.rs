@@ -1,0 +1,269 @@
+//! From a live object to the facts that are kept of it. Floor 1.
+
+use kcg_api::names;
+use serde_json::{Value, json};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::{Acceptance, AutoscalerFacts, Child, DeploymentFacts, Detail, Signal, Standing};
+use crate::ceiling::Held;
+use crate::children::{self, ChildKind, Desired};
+use crate::comparison;
+use crate::plan;
+use crate::quantity;
+
+/// The facts of one live object, not yet compared with what it should be.
+pub fn child(kind: ChildKind, live: &Value) -> Child {
+    let metadata = &live["metadata"];
+    Child {
+        uid: text(&metadata["uid"]).into(),
+        resource_version: version(live),
+        controller: controller(live).and_then(|owner| owner["uid"].as_str()).map(Into::into),
+        deleting: metadata.get("deletionTimestamp").is_some(),
+        standing: Standing::Unjudged,
+        detail: match kind {
+            ChildKind::Deployment => Detail::Deployment(deployment(live)),
+            ChildKind::HorizontalPodAutoscaler => Detail::Autoscaler(autoscaler(live)),
+            ChildKind::ServiceMonitor | ChildKind::PrometheusRule => Detail::Monitor(acceptance(live)),
+            ChildKind::Service => Detail::Plain,
+        },
+    }
+}
+
+/// How a live object of ours stands to what it should be; `None` is a child that should not be there.
+pub fn standing(desired: Option<&Desired>, live: &Value) -> Standing {
+    match desired {
+        Some(desired) if comparison::matches(&desired.object, live) => {
+            Standing::Matches(plan::digest(&desired.object))
+        }
+        Some(_) => Standing::Differs,
+        None => Standing::Unjudged,
+    }
+}
+
+/// metadata.resourceVersion as a number, by which two versions of one object are ordered; 0 where it is none.
+pub fn version(live: &Value) -> u64 {
+    text(&live["metadata"]["resourceVersion"]).parse().unwrap_or_default()
+}
+
+/// The owner that controls an object.
+pub fn controller(live: &Value) -> Option<&Value> {
+    let owners = live["metadata"]["ownerReferences"].as_array()?;
+    owners.iter().find(|owner| owner["controller"] == true)
+}
+
+/// A digest of all that a comparison looks at: it stays the same while only status changes, so that a
+/// comparison once made holds on.
+pub fn fingerprint(live: &Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let parts = live.as_object().into_iter().flatten();
+    for (name, part) in parts.filter(|(name, _)| !matches!(name.as_str(), "status" | "metadata")) {
+        (name, part.to_string()).hash(&mut hasher);
+    }
+    let metadata = &live["metadata"];
+    for name in ["labels", "annotations", "ownerReferences", "uid", "deletionTimestamp"] {
+        metadata[name].to_string().hash(&mut hasher);
+    }
+    let managers = metadata["managedFields"].as_array().into_iter().flatten();
+    for entry in managers.filter(|entry| entry["manager"] == names::OPERATOR) {
+        for name in ["operation", "subresource", "apiVersion", "fieldsV1"] {
+            entry[name].to_string().hash(&mut hasher);
+        }
+    }
+    hasher.finish()
+}
+
+fn deployment(live: &Value) -> DeploymentFacts {
+    let status = &live["status"];
+    let progressing = condition(status, "Progressing").filter(|signal| !signal.status);
+    DeploymentFacts {
+        replicas: number(&status["replicas"]),
+        ready: number(&status["readyReplicas"]),
+        available: condition(status, "Available").map(|signal| signal.status),
+        stuck: progressing.map(
+            |signal| {
+                if signal.message.is_empty() { signal.reason } else { signal.message }
+            },
+        ),
+        selector_is_ours: live["spec"]["selector"]
+            == json!({"matchLabels": children::selector(text(&live["metadata"]["name"]))}),
+    }
+}
+
+fn autoscaler(live: &Value) -> AutoscalerFacts {
+    let status = &live["status"];
+    let annotation = live["metadata"]["annotations"][names::ANNOTATION_HELD].as_str();
+    let held = annotation.and_then(Held::parse);
+    let is_ours = held.is_some() && comparison::owns_annotation(live, names::ANNOTATION_HELD);
+    AutoscalerFacts {
+        held,
+        held_is_foreign: annotation.is_some() && !is_ours,
+        current_replicas: number(&status["currentReplicas"]),
+        max_replicas: number(&live["spec"]["maxReplicas"]),
+        lag_milli: lag(status),
+        scaling_active: condition(status, "ScalingActive"),
+    }
+}
+
+/// The current average of the one Pods metric that we ask for.
+fn lag(status: &Value) -> Option<i64> {
+    let metrics = status["currentMetrics"].as_array()?;
+    let pods = metrics.iter().find(|metric| metric["type"] == "Pods")?;
+    milli(pods["pods"]["current"]["averageValue"].as_str()?)
+}
+
+/// A Kubernetes quantity in thousandths, rounded down; `None` for what is none, or is beyond counting.
+fn milli(text: &str) -> Option<i64> {
+    i64::try_from(quantity::billionths(text)?.div_euclid(1_000_000)).ok()
+}
+
+/// What prometheus-operator says of its Prometheuses, where its feature gate lets it.
+fn acceptance(live: &Value) -> Acceptance {
+    let bindings = live["status"]["bindings"].as_array().into_iter().flatten();
+    let accepted: Vec<Signal> = bindings.filter_map(|binding| condition(binding, "Accepted")).collect();
+    match accepted.iter().find(|signal| !signal.status) {
+        Some(Signal { reason, message, .. }) if message.is_empty() => Acceptance::Rejected(reason.clone()),
+        Some(Signal { message, .. }) => Acceptance::Rejected(message.clone()),
+        None if accepted.is_empty() => Acceptance::NotReported,
+        None => Acceptance::Accepted,
+    }
+}
+
+/// One of an object's conditions; one whose status is Unknown says nothing.
+fn condition(holder: &Value, kind: &str) -> Option<Signal> {
+    let conditions = holder["conditions"].as_array()?;
+    let found = conditions.iter().find(|condition| condition["type"] == kind)?;
+    let status = match text(&found["status"]) {
+        "True" => true,
+        "False" => false,
+        _ => return None,
+    };
+    Some(Signal { status, reason: text(&found["reason"]).into(), message: text(&found["message"]).into() })
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn number(value: &Value) -> i32 {
+    value.as_i64().and_then(|number| i32::try_from(number).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_are_read_in_thousandths() {
+        for (quantity, want) in [
+            ("0", Some(0)),
+            ("1500", Some(1_500_000)),
+            ("1500m", Some(1500)),
+            ("1.5k", Some(1_500_000)),
+            ("2M", Some(2_000_000_000)),
+            ("0.5", Some(500)),
+            ("-1", Some(-1000)),
+            ("-0.5", Some(-500)),
+            ("2500u", Some(2)),
+            ("9000E", None),
+            ("many", None),
+            ("", None),
+        ] {
+            assert_eq!(milli(quantity), want, "{quantity}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_outlives_status_and_versions_and_nothing_else() {
+        let live = json!({
+            "metadata": {
+                "name": "a", "resourceVersion": "5", "generation": 1, "labels": {"a": "b"},
+                "managedFields": [
+                    {"manager": names::OPERATOR, "operation": "Apply", "time": "1", "fieldsV1": {"f:spec": {}}},
+                    {"manager": "kube-controller-manager", "operation": "Update", "time": "1", "fieldsV1": {}},
+                ],
+            },
+            "spec": {"minReplicas": 1},
+            "status": {"currentReplicas": 1},
+        });
+        let after = |pointer: &str, value: Value| {
+            let mut changed = live.clone();
+            *changed.pointer_mut(pointer).unwrap() = value;
+            fingerprint(&changed)
+        };
+        for noise in [
+            "/status/currentReplicas",
+            "/metadata/resourceVersion",
+            "/metadata/managedFields/0/time",
+            "/metadata/managedFields/1/fieldsV1",
+        ] {
+            assert_eq!(after(noise, json!("other")), fingerprint(&live), "{noise}");
+        }
+        for matter in [
+            "/spec/minReplicas",
+            "/metadata/labels/a",
+            "/metadata/managedFields/0/fieldsV1",
+            "/metadata/managedFields/0/operation",
+        ] {
+            assert_ne!(after(matter, json!("other")), fingerprint(&live), "{matter}");
+        }
+    }
+
+    #[test]
+    fn a_deployment_says_whether_it_is_ours_to_change() {
+        let mut live = json!({
+            "metadata": {"name": "a", "uid": "u", "resourceVersion": "7", "generation": 2, "ownerReferences": [
+                {"uid": "other"}, {"uid": "g", "controller": true},
+            ]},
+            "spec": {"selector": {"matchLabels": {"app": "a", "thenextapps.com/kconsumergroup": "a"}}},
+            "status": {"observedGeneration": 1, "replicas": 3, "readyReplicas": 2, "conditions": [
+                {"type": "Available", "status": "True"},
+                {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "it has timed out"},
+            ]},
+        });
+        let seen = child(ChildKind::Deployment, &live);
+        assert_eq!((&*seen.uid, seen.resource_version, seen.controller.as_deref()), ("u", 7, Some("g")));
+        let wanted = DeploymentFacts {
+            replicas: 3,
+            ready: 2,
+            available: Some(true),
+            stuck: Some("it has timed out".into()),
+            selector_is_ours: true,
+        };
+        assert_eq!(seen.detail, Detail::Deployment(wanted));
+        live["spec"]["selector"]["matchLabels"] = json!({"app": "a"});
+        assert!(!deployment(&live).selector_is_ours);
+    }
+
+    #[test]
+    fn an_autoscaler_tells_lag_signal_and_what_is_held() {
+        let live = json!({
+            "metadata": {"annotations": {names::ANNOTATION_HELD: r#"{"ns/t":{"partitions":3,"topicName":"t"}}"#}},
+            "spec": {"maxReplicas": 3},
+            "status": {
+                "currentReplicas": 2,
+                "currentMetrics": [{"type": "Pods", "pods": {"current": {"averageValue": "1200"}}}],
+                "conditions": [{"type": "ScalingActive", "status": "False", "reason": "FailedGetPodsMetric", "message": "none"}],
+            },
+        });
+        let seen = autoscaler(&live);
+        assert_eq!((seen.current_replicas, seen.max_replicas, seen.lag_milli), (2, 3, Some(1_200_000)));
+        assert_eq!(seen.held.unwrap().0["ns/t"].partitions, Some(3));
+        assert!(
+            seen.scaling_active
+                .is_some_and(|signal| !signal.status && &*signal.reason == "FailedGetPodsMetric")
+        );
+    }
+
+    #[test]
+    fn one_prometheus_that_refuses_is_told() {
+        let binding = |status: &str| json!({"conditions": [{"type": "Accepted", "status": status, "reason": "R", "message": "m"}]});
+        for (bindings, want) in [
+            (json!([]), Acceptance::NotReported),
+            (json!([{"conditions": []}]), Acceptance::NotReported),
+            (json!([binding("True")]), Acceptance::Accepted),
+            (json!([binding("True"), binding("False")]), Acceptance::Rejected("m".into())),
+        ] {
+            assert_eq!(acceptance(&json!({"status": {"bindings": bindings}})), want);
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Kubernetes quantities: read by value, and printed as the API server stores them. Floor 1.
+
+/// A whole number as the API server prints it: `1000` is stored as `1k`.
+pub fn canonical(mut number: i64) -> String {
+    const SUFFIXES: [&str; 7] = ["", "k", "M", "G", "T", "P", "E"];
+    let mut suffix = 0;
+    while number != 0 && number % 1000 == 0 && suffix + 1 < SUFFIXES.len() {
+        number /= 1000;
+        suffix += 1;
+    }
+    format!("{number}{}", SUFFIXES[suffix])
+}
+
+/// A Kubernetes quantity in billionths: `100m`, `1.5Gi`, `2e3`. `None` where the text is none, or one too large.
+pub fn billionths(text: &str) -> Option<i128> {
+    let end = text.find(|c: char| !matches!(c, '0'..='9' | '.' | '+' | '-')).unwrap_or(text.len());
+    let (number, suffix) = text.split_at(end);
+    let (factor, divisor): (i128, i128) = match suffix {
+        "n" => (1, 1_000_000_000),
+        "u" => (1, 1_000_000),
+        "m" => (1, 1000),
+        "" => (1, 1),
+        "k" => (1000, 1),
+        "M" => (1_000_000, 1),
+        "G" => (1_000_000_000, 1),
+        "T" => (10_i128.pow(12), 1),
+        "P" => (10_i128.pow(15), 1),
+        "E" => (10_i128.pow(18), 1),
+        "Ki" => (1 << 10, 1),
+        "Mi" => (1 << 20, 1),
+        "Gi" => (1 << 30, 1),
+        "Ti" => (1 << 40, 1),
+        "Pi" => (1 << 50, 1),
+        "Ei" => (1 << 60, 1),
+        exponent => (10_i128.checked_pow(exponent.strip_prefix(['e', 'E'])?.parse().ok()?)?, 1),
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let negative = whole.starts_with('-');
+    let digits = number.bytes().filter(u8::is_ascii_digit).count();
+    if digits == 0 || fraction.len() > 9 || !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let whole: i128 = if matches!(whole, "" | "+" | "-") { 0 } else { whole.parse().ok()? };
+    let fraction: i128 = format!("{fraction:0<9}").parse().ok()?;
+    let billionths =
+        whole.checked_mul(1_000_000_000)?.checked_add(if negative { -fraction } else { fraction })?;
+    Some(billionths.checked_mul(factor)? / divisor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_are_printed_as_the_api_server_stores_them() {
+        for (number, want) in
+            [(1, "1"), (999, "999"), (1000, "1k"), (1500, "1500"), (2_000_000, "2M"), (0, "0")]
+        {
+            assert_eq!(canonical(number), want);
+        }
+    }
+}

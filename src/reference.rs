@@ -1,0 +1,140 @@
+//! docs/resource.md: the resource's reference, rendered from the CRD's schema and the conditions' own words, so
+//! that it cannot say anything else than what is served. Floor 1.
+
+use kcg_api::condition::{Reason, Type};
+use kcg_api::preset::Preset;
+use serde_json::Value;
+use std::fmt::Write as _;
+
+const HEAD: &str = "\
+<!-- Rendered from the code: edit the types' own words in api/src, then UPDATE_DOCS=1 cargo test --test reference -->
+# KconsumerGroup (thenextapps.com/v1alpha1)
+Every field, as `kubectl explain kconsumergroup --recursive` knows it. Rules that need the topics' live partitions, the
+installer's grants or a look into the pod template are the admission webhook's; all others hold with it away, too.
+
+";
+
+/// The reference as Markdown, from the CRD as JSON.
+pub fn render(crd: &Value) -> String {
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
+    let mut text = HEAD.to_owned();
+    table(&mut text, "Spec", "spec", &schema["spec"]);
+    presets(&mut text);
+    table(&mut text, "Status", "status", &schema["status"]);
+    conditions(&mut text);
+    text
+}
+
+fn table(text: &mut String, title: &str, root: &str, schema: &Value) {
+    let _ = write!(text, "## {title}\n| field | type | default | meaning |\n|---|---|---|---|\n");
+    rows(text, root, schema);
+    text.push('\n');
+}
+
+fn rows(text: &mut String, path: &str, schema: &Value) {
+    let required: Vec<&str> =
+        schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}.{name}");
+        let meaning =
+            field["description"].as_str().unwrap_or_default().replace('\n', " ").replace('|', "\\|");
+        let needed = if required.contains(&name.as_str()) { "**required** " } else { "" };
+        let _ = writeln!(
+            text,
+            "| `{path}` | {} | {} | {needed}{meaning}{} |",
+            kind(field),
+            default(field),
+            rules(field)
+        );
+        if is_ours(&path) {
+            rows(text, &path, field);
+            rows(text, &format!("{path}[]"), &field["items"]);
+        }
+    }
+}
+
+/// Kubernetes' own types are named, not unfolded: `kubectl explain` tells them.
+fn is_ours(path: &str) -> bool {
+    const FOREIGN: [&str; 8] = [
+        "env",
+        "envFrom",
+        "resources",
+        "imagePullSecrets",
+        "behavior",
+        "strategy",
+        "conditions",
+        "podTemplate",
+    ];
+    path.rsplit('.').next().is_none_or(|last| !FOREIGN.contains(&last))
+}
+
+fn kind(field: &Value) -> String {
+    let of = |schema: &Value| {
+        schema["format"].as_str().or_else(|| schema["type"].as_str()).unwrap_or("any").to_owned()
+    };
+    match field["type"].as_str() {
+        Some("array") => format!("list of {}", of(&field["items"])),
+        Some("object") if field["additionalProperties"].is_object() => {
+            format!("map to {}", of(&field["additionalProperties"]))
+        }
+        _ => of(field),
+    }
+}
+
+fn default(field: &Value) -> String {
+    match &field["default"] {
+        Value::Null | Value::Object(_) => String::new(),
+        value => format!("`{value}`"),
+    }
+}
+
+/// The bounds and sentences that the schema holds a field to.
+fn rules(field: &Value) -> String {
+    let mut rules = Vec::new();
+    let number = |key: &str| field[key].as_f64().map(|number| format!("{number:.0}"));
+    if let Some(least) = number("minimum") {
+        rules.push(match number("maximum") {
+            Some(most) => format!("between {least} and {most}"),
+            None => format!("at least {least}"),
+        });
+    }
+    if let Some(most) = field["maxItems"].as_u64() {
+        rules.push(format!("at most {most} items"));
+    }
+    if let Some(known) = field["enum"].as_array() {
+        rules
+            .push(format!("one of {}", known.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")));
+    }
+    for rule in field["x-kubernetes-validations"].as_array().into_iter().flatten() {
+        rules.extend(rule["message"].as_str().map(str::to_owned));
+    }
+    if rules.is_empty() { String::new() } else { format!(" _Rule: {}._", rules.join("; ")) }
+}
+
+fn presets(text: &mut String) {
+    text.push_str(
+        "### Presets of spec.metrics.preset\n| preset | port | path | lagMetric |\n|---|---|---|---|\n",
+    );
+    for preset in [Preset::Spring, Preset::JmxExporter, Preset::Librdkafka] {
+        let endpoint = preset.endpoint();
+        let name = serde_json::to_value(preset).unwrap_or_default();
+        let name = name.as_str().unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "| `{name}` | {} | `{}` | `{}` |",
+            endpoint.port, endpoint.path, endpoint.lag_metric
+        );
+    }
+    text.push('\n');
+}
+
+fn conditions(text: &mut String) {
+    text.push_str("## Conditions\n| type | True means |\n|---|---|\n");
+    for type_ in Type::ALL {
+        let _ = writeln!(text, "| `{}` |{} |", type_.as_str(), type_.meaning());
+    }
+    text.push_str("\n### Reasons\nThe same reason names the condition, the Event and the metric's label.\n\n| reason | meaning |\n|---|---|\n");
+    for reason in Reason::ALL {
+        let _ = writeln!(text, "| `{}` |{} |", reason.as_str(), reason.meaning());
+    }
+}

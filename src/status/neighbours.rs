@@ -1,0 +1,117 @@
+//! The conditions that speak of what lies around the group: topics, metrics, monitoring, partitions.
+
+use kcg_api::Valid;
+use kcg_api::ceiling::consumers;
+use kcg_api::condition::Reason;
+
+use super::trouble::in_words;
+use super::verdict::{Verdict, no, unknown, yes};
+use crate::ceiling::Ceiling;
+use crate::children::ChildKind;
+use crate::observed::{Acceptance, AutoscalerFacts, Detail, Observed, Trouble};
+
+pub(super) fn topics_resolved(ceiling: &Ceiling) -> Verdict {
+    let problems: Vec<&(Reason, String)> =
+        ceiling.counts.iter().filter_map(|count| count.problem.as_ref()).collect();
+    if let Some((reason, _)) = problems.first() {
+        let sentences: Vec<&str> = problems.iter().map(|(_, sentence)| sentence.as_str()).collect();
+        return no(*reason, sentences.join("; "));
+    }
+    let partitions = ceiling.partitions.unwrap_or_default();
+    let topics = ceiling.counts.len();
+    let of = if topics == 1 { "the topic has".to_owned() } else { format!("of {topics} topics count") };
+    let sentence = if topics == 1 {
+        format!("{of} {partitions} partitions")
+    } else {
+        format!("{partitions} partitions {of}")
+    };
+    yes(Reason::Resolved, sentence)
+}
+
+pub(super) fn metrics_available(group: &Valid, observed: &Observed) -> Verdict {
+    let Some(signal) = observed.autoscaler(&group.uid).and_then(|facts| facts.scaling_active.as_ref()) else {
+        return unknown(Reason::Pending, "the HorizontalPodAutoscaler has not reported yet");
+    };
+    let metric = &group.metrics.lag_metric;
+    match &*signal.reason {
+        _ if signal.status => yes(Reason::MetricsRead, format!("the HorizontalPodAutoscaler reads {metric}")),
+        "AmbiguousSelector" => no(Reason::OtherAutoscaler, signal.message.to_string()),
+        "FailedGetPodsMetric" => no(
+            Reason::MetricsMissing,
+            format!(
+                "{}; check that the consumers export {metric} on port {} at {} and that the custom metrics API serves it (kubectl get --raw /apis/custom.metrics.k8s.io/v1beta2); an adapter shows a new metric after its relist interval, up to 10 minutes",
+                signal.message, group.metrics.port, group.metrics.path
+            ),
+        ),
+        _ => no(Reason::ScalingInactive, signal.message.to_string()),
+    }
+}
+
+pub(super) fn monitoring_accepted(group: &Valid, observed: &Observed) -> Verdict {
+    let kinds = [ChildKind::ServiceMonitor, ChildKind::PrometheusRule];
+    if let Some(kind) =
+        kinds.into_iter().find(|kind| observed.troubles[kind.index()] == Some(Trouble::NotServed))
+    {
+        return no(Reason::KindNotServed, in_words(kind, group, &Trouble::NotServed));
+    }
+    let acceptance = |kind| match observed.own(kind, &group.uid).map(|child| &child.detail) {
+        Some(Detail::Monitor(acceptance)) => acceptance.clone(),
+        _ => Acceptance::NotReported,
+    };
+    let monitors = kinds.map(|kind| (kind, acceptance(kind)));
+    for (kind, acceptance) in &monitors {
+        if let Acceptance::Rejected(why) = acceptance {
+            return no(Reason::Rejected, format!("a Prometheus refused the {}: {why}", kind.kind()));
+        }
+    }
+    if monitors[0].1 == Acceptance::Accepted {
+        return yes(Reason::Accepted, "a Prometheus has taken up the ServiceMonitor");
+    }
+    unknown(
+        Reason::NotReported,
+        "nobody reports whether a Prometheus selects the ServiceMonitor (prometheus-operator does behind its feature gate StatusForConfigurationResources); if its metrics are missing, compare spec.metrics.labels with the Prometheus' serviceMonitorSelector",
+    )
+}
+
+pub(super) fn partition_bound(group: &Valid, observed: &Observed, ceiling: &Ceiling) -> Verdict {
+    let Some((facts, lag)) =
+        observed.autoscaler(&group.uid).and_then(|facts| Some((facts, facts.lag_milli?)))
+    else {
+        return unknown(Reason::Pending, "the lag is not known yet");
+    };
+    if !is_bound(facts, lag, group.lag_limit, ceiling.max) {
+        return no(Reason::RoomToScale, "there is room to scale, or no need");
+    }
+    let per_consumer = group.consumer.partitions_per_consumer;
+    let busy = ceiling.partitions.map(|partitions| consumers(partitions, per_consumer));
+    let cure = if group.cap == Some(ceiling.max) && busy > Some(ceiling.max) {
+        "raise spec.maxReplicas"
+    } else {
+        "add partitions to the topic, or make the consumer faster"
+    };
+    yes(
+        Reason::AtCeiling,
+        format!(
+            "{} consumers run, no more can help, and the lag is above {} records: {cure}",
+            ceiling.max, group.lag_limit
+        ),
+    )
+}
+
+/// At the ceiling and the lag is above the limit (both per pod, on average).
+pub fn is_bound(facts: &AutoscalerFacts, lag_milli: i64, lag_limit: i64, max: i32) -> bool {
+    facts.current_replicas >= max && lag_milli > lag_limit.saturating_mul(1000)
+}
+
+pub(super) fn paused(group: &Valid, ceiling: &Ceiling) -> Verdict {
+    if group.paused {
+        let (min, max) = (ceiling.min, ceiling.max);
+        return yes(
+            Reason::PausedBySpec,
+            format!(
+                "spec.paused is true: the children are left as they are; a HorizontalPodAutoscaler that exists goes on scaling (it would be {min} to {max} now)"
+            ),
+        );
+    }
+    no(Reason::Running, "the operator keeps the children as they should be")
+}

@@ -1,0 +1,267 @@
+//! What each condition has to answer, as tables.
+
+use super::*;
+use crate::children::ChildKind;
+use crate::fixtures::{ceiling_of, group, new_world, settled_world, stored};
+use crate::observed::{AutoscalerFacts, Child, Detail, Observed, Signal, Trouble};
+use kcg_api::topic::Sight;
+
+const EARLIER: i64 = 1_700_000_000;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).expect("a second of this century")
+}
+
+fn composed(spec: &str, change: impl FnOnce(&mut Observed)) -> KconsumerGroupStatus {
+    let group = group(spec);
+    let mut world = settled_world(&group);
+    change(&mut world);
+    compose(&group, &world, &ceiling_of(&group, &world), &KconsumerGroupStatus::default(), at(EARLIER))
+}
+
+fn told(status: &KconsumerGroupStatus, type_: Type) -> (String, String) {
+    let condition = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == type_.as_str())
+        .expect("every type is there");
+    (condition.status.clone(), condition.reason.clone())
+}
+
+fn as_text(status: &str, reason: Reason) -> (String, String) {
+    (status.to_owned(), reason.as_str().to_owned())
+}
+
+fn autoscaler(change: impl FnOnce(&mut AutoscalerFacts)) -> impl FnOnce(&mut Observed) {
+    |world| {
+        let Some(Child { detail: Detail::Autoscaler(facts), .. }) =
+            &mut world.children[ChildKind::HorizontalPodAutoscaler.index()]
+        else {
+            panic!("the settled world has an autoscaler")
+        };
+        change(facts);
+    }
+}
+
+fn deployment(change: impl FnOnce(&mut crate::observed::DeploymentFacts)) -> impl FnOnce(&mut Observed) {
+    |world| {
+        let Some(Child { detail: Detail::Deployment(facts), .. }) =
+            &mut world.children[ChildKind::Deployment.index()]
+        else {
+            panic!("the settled world has a Deployment")
+        };
+        change(facts);
+    }
+}
+
+fn signal(status: bool, reason: &str) -> Signal {
+    Signal { status, reason: reason.into(), message: "as the HPA says it".into() }
+}
+
+#[test]
+fn a_settled_group_is_ready_and_says_the_original_s_message() {
+    let status = composed("{}", |_| {});
+    assert_eq!(told(&status, Type::Ready), as_text("True", Reason::Reconciled));
+    assert_eq!(told(&status, Type::TopicsResolved), as_text("True", Reason::Resolved));
+    assert_eq!(told(&status, Type::Paused), as_text("False", Reason::Running));
+    assert_eq!(status.message, "Message: Reconciliation completed, Error: <nil>");
+    assert_eq!(
+        (status.replicas, status.ready_replicas, status.partitions, status.max_replicas),
+        (1, 1, Some(3), Some(3))
+    );
+    assert_eq!(status.active_pods, ["kconsumer-1"]);
+    assert_eq!(status.observed_generation, Some(1));
+    assert_eq!(
+        status.conditions.iter().map(|condition| condition.type_.as_str()).collect::<Vec<_>>(),
+        Type::ALL.iter().map(|type_| type_.as_str()).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn no_pods_are_an_empty_list_and_never_null() {
+    let group = group("{}");
+    let world = new_world(&group);
+    let status =
+        compose(&group, &world, &ceiling_of(&group, &world), &KconsumerGroupStatus::default(), at(EARLIER));
+    assert_eq!(serde_json::to_value(&status).unwrap()["activePods"], serde_json::json!([]));
+    assert_eq!(told(&status, Type::Ready), as_text("False", Reason::PodsNotReady));
+}
+
+#[test]
+fn what_is_wrong_with_a_child_is_the_reason_and_the_original_s_message() {
+    let trouble = |kind: ChildKind, trouble: Trouble| {
+        move |world: &mut Observed| world.troubles[kind.index()] = Some(trouble)
+    };
+    let refused = Trouble::Refused { message: "no quota".into() };
+    for (kind, trouble_, reason, message) in [
+        (
+            ChildKind::Service,
+            Trouble::NameConflict { owner: "nobody".into() },
+            Reason::NameConflict,
+            "Message: Error reconciling Service, Error: the Service of that name belongs to nobody",
+        ),
+        (
+            ChildKind::ServiceMonitor,
+            refused.clone(),
+            Reason::ApplyRefused,
+            "Message: Error reconciling Service Monitor, Error: no quota",
+        ),
+        (
+            ChildKind::PrometheusRule,
+            refused.clone(),
+            Reason::ApplyRefused,
+            "Message: Error reconciling Prometheus Rule, Error: no quota",
+        ),
+        (
+            ChildKind::HorizontalPodAutoscaler,
+            Trouble::Failed { message: "timed out".into() },
+            Reason::ApplyFailed,
+            "Message: Error reconciling HPA, Error: timed out",
+        ),
+        (
+            ChildKind::Deployment,
+            Trouble::SelectorImmutable,
+            Reason::SelectorImmutable,
+            "Message: Error reconciling Deployment, Error: the selector is another and cannot be changed",
+        ),
+    ] {
+        let status = composed("{}", trouble(kind, trouble_));
+        assert_eq!(told(&status, Type::Ready), as_text("False", reason));
+        assert_eq!(status.message, message);
+    }
+}
+
+#[test]
+fn a_missing_neighbour_is_said_and_does_not_make_the_group_unready() {
+    let status =
+        composed("{}", |world| world.troubles[ChildKind::ServiceMonitor.index()] = Some(Trouble::NotServed));
+    assert_eq!(told(&status, Type::MonitoringAccepted), as_text("False", Reason::KindNotServed));
+    assert_eq!(told(&status, Type::Ready), as_text("True", Reason::Reconciled));
+}
+
+#[test]
+fn the_topic_s_trouble_is_told_and_its_count_is_held() {
+    let status = composed("{}", |world| world.topics.values_mut().for_each(|sight| *sight = Sight::Absent));
+    assert_eq!(told(&status, Type::TopicsResolved), as_text("False", Reason::TopicNotFound));
+    assert_eq!((status.partitions, status.max_replicas), (Some(3), Some(3)));
+    assert!(status.message.starts_with("Message: Error reconciling Kconsumer group for topic changes, Error: KafkaTopic default/fast-data-topic does not exist"), "{}", status.message);
+}
+
+#[test]
+fn the_autoscaler_s_word_on_its_metric_is_mirrored() {
+    for (facts, status, reason) in [
+        (None, "Unknown", Reason::Pending),
+        (Some(signal(true, "ValidMetricFound")), "True", Reason::MetricsRead),
+        (Some(signal(false, "FailedGetPodsMetric")), "False", Reason::MetricsMissing),
+        (Some(signal(false, "ScalingDisabled")), "False", Reason::ScalingInactive),
+        (Some(signal(false, "AmbiguousSelector")), "False", Reason::OtherAutoscaler),
+    ] {
+        let composed = composed("{}", autoscaler(|autoscaler| autoscaler.scaling_active = facts));
+        assert_eq!(told(&composed, Type::MetricsAvailable), as_text(status, reason));
+    }
+}
+
+#[test]
+fn partition_bound_is_the_ceiling_reached_and_the_lag_above_the_limit() {
+    for (replicas, lag, want) in [
+        (3, Some(1_000_001), as_text("True", Reason::AtCeiling)),
+        (3, Some(1_000_000), as_text("False", Reason::RoomToScale)),
+        (2, Some(9_000_000), as_text("False", Reason::RoomToScale)),
+        (3, None, as_text("Unknown", Reason::Pending)),
+    ] {
+        let status =
+            composed("{}", autoscaler(|facts| (facts.current_replicas, facts.lag_milli) = (replicas, lag)));
+        assert_eq!(told(&status, Type::PartitionBound), want, "{replicas} replicas, {lag:?}");
+    }
+}
+
+#[test]
+fn a_minimum_above_the_ceiling_says_the_webhook_s_sentence() {
+    let status = composed("{minReplicas: 4}", |_| {});
+    assert_eq!(told(&status, Type::Ready), as_text("True", Reason::MinAboveCeiling));
+    assert!(status.conditions[0].message.starts_with("spec.minReplicas: Invalid value: 4: must not be more than 3: topic fast-data-topic has 3 partitions, so a fourth consumer would be idle"), "{}", status.conditions[0].message);
+}
+
+#[test]
+fn pods_that_do_not_come_up_and_rollouts_that_are_stuck_are_told_apart() {
+    let status = composed("{}", deployment(|facts| (facts.available, facts.ready) = (Some(false), 0)));
+    assert_eq!(told(&status, Type::Ready), as_text("False", Reason::PodsNotReady));
+    let status = composed(
+        "{}",
+        deployment(|facts| facts.stuck = Some("ReplicaSet has timed out progressing.".into())),
+    );
+    assert_eq!(told(&status, Type::Ready), as_text("False", Reason::RolloutStuck));
+}
+
+#[test]
+fn rivals_for_the_same_partitions_are_named() {
+    let status = composed("{}", |world| world.rivals = vec!["other".into()]);
+    assert_eq!(told(&status, Type::Ready), as_text("False", Reason::GroupIdShared));
+    assert!(status.conditions[0].message.contains("other"));
+}
+
+#[test]
+fn transition_times_move_only_on_flips() {
+    let group = group("{}");
+    let mut world = settled_world(&group);
+    let ceiling = ceiling_of(&group, &world);
+    let first = compose(&group, &world, &ceiling, &KconsumerGroupStatus::default(), at(EARLIER));
+    let second = compose(&group, &world, &ceiling, &first, at(EARLIER + 60));
+    assert_eq!(first, second);
+    world.rivals = vec!["other".into()];
+    let third = compose(&group, &world, &ceiling, &second, at(EARLIER + 120));
+    let moved: Vec<&str> = third
+        .conditions
+        .iter()
+        .filter(|condition| condition.last_transition_time.0 == at(EARLIER + 120))
+        .map(|condition| condition.type_.as_str())
+        .collect();
+    assert_eq!(moved, ["Ready"]);
+}
+
+#[test]
+fn a_new_wording_of_the_autoscaler_alone_is_not_worth_a_write() {
+    let group = group("{}");
+    let mut world = settled_world(&group);
+    let ceiling = ceiling_of(&group, &world);
+    autoscaler(|facts| facts.scaling_active = Some(signal(true, "ValidMetricFound")))(&mut world);
+    let first = compose(&group, &world, &ceiling, &KconsumerGroupStatus::default(), at(EARLIER));
+    autoscaler(|facts| {
+        facts.scaling_active =
+            Some(Signal { status: true, reason: "ValidMetricFound".into(), message: "other words".into() });
+    })(&mut world);
+    assert_eq!(compose(&group, &world, &ceiling, &first, at(EARLIER + 1)), first);
+}
+
+#[test]
+fn an_invalid_group_keeps_what_was_known_and_says_every_violation() {
+    let before = composed("{}", |_| {});
+    let group = stored("{minReplicas: 0, consumerSpec: {image: a b}}");
+    let violations = Valid::read(&group, &kcg_api::valid::TopicGrants::Own).unwrap_err();
+    let status = invalid(&group, &violations, &Observed::default(), &before, at(EARLIER + 1));
+    assert_eq!(told(&status, Type::Ready), as_text("False", Reason::InvalidSpec));
+    assert_eq!(status.max_replicas, Some(3));
+    for field in [
+        "spec.minReplicas: Invalid value: 0: must be at least 1",
+        "spec.consumerSpec.image: Invalid value: \"a b\"",
+    ] {
+        assert!(status.conditions[0].message.contains(field), "{}", status.conditions[0].message);
+    }
+}
+
+#[test]
+fn a_healthy_group_s_way_up_makes_no_event_and_a_trouble_makes_one() {
+    let group = group("{}");
+    let world = new_world(&group);
+    let ceiling = ceiling_of(&group, &world);
+    let fresh = compose(&group, &world, &ceiling, &KconsumerGroupStatus::default(), at(EARLIER));
+    let settled = composed("{}", |_| {});
+    assert_eq!(notices(&KconsumerGroupStatus::default(), &fresh), []);
+    assert_eq!(notices(&fresh, &settled), []);
+    let rivalled = composed("{}", |world| world.rivals = vec!["other".into()]);
+    assert_eq!(
+        notices(&settled, &rivalled).iter().map(|notice| notice.reason).collect::<Vec<_>>(),
+        [Reason::GroupIdShared]
+    );
+    assert_eq!(notices(&rivalled, &rivalled), []);
+}

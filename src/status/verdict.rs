@@ -1,0 +1,40 @@
+//! A condition before its times are known.
+
+use kcg_api::condition::Reason;
+
+/// A condition before its times are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub(super) status: Status,
+    pub(super) reason: Reason,
+    pub(super) message: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    True,
+    False,
+    Unknown,
+}
+
+impl Status {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+pub(super) fn yes(reason: Reason, message: impl Into<String>) -> Verdict {
+    Verdict { status: Status::True, reason, message: message.into() }
+}
+
+pub(super) fn no(reason: Reason, message: impl Into<String>) -> Verdict {
+    Verdict { status: Status::False, reason, message: message.into() }
+}
+
+pub(super) fn unknown(reason: Reason, message: impl Into<String>) -> Verdict {
+    Verdict { status: Status::Unknown, reason, message: message.into() }
+}
