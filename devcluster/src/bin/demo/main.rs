@@ -1,0 +1,73 @@
+//! `demo`: the operator's whole story on a terminal. The cluster, kubectl and the operator are the real ones;
+//! the pods are kwok's, and the consumers' lag is a simulation.
+
+mod story;
+mod terminal;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::Parser;
+use kcg_devcluster::{Interrupts, MetricsApi, Site};
+
+use terminal::Terminal;
+
+#[derive(Parser)]
+#[command(
+    name = "demo",
+    about = "The operator's whole story on a real control plane, in about half a minute"
+)]
+struct Cli {
+    /// Leave the cluster up at the end, until Ctrl-C.
+    #[arg(long)]
+    keep: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match demonstrate(Cli::parse().keep).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("demo: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn demonstrate(keep: bool) -> Result<ExitCode> {
+    let mut interrupts = Interrupts::listen()?;
+    let outcome = interrupts.unless(Box::pin(tell())).await;
+    let Some(site) = outcome else {
+        return Ok(ExitCode::from(130));
+    };
+    let (site, _metrics, terminal) = site?;
+    if keep {
+        terminal.say(&format!(
+            "The cluster stays until Ctrl-C: export KUBECONFIG={} PATH={}:$PATH",
+            site.plane.kubeconfig_path().display(),
+            site.plane.parts().kubectl_folder()?.display(),
+        ))?;
+        interrupts.next().await;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The cluster is handed back, so that it may be kept.
+async fn tell() -> Result<(Site, MetricsApi, Terminal)> {
+    let mut terminal = Terminal::new();
+    terminal.heading("A real control plane starts, and the operator in it")?;
+    terminal.say(
+        "etcd, kube-apiserver, kube-controller-manager and kube-scheduler are the real programs; the operator's two\n\
+         processes run under their own ServiceAccounts. The node and the pods are kwok's: they have no containers.\n\
+         So the consumers' lag is simulated, too. What is done about it is not.",
+    )?;
+    let started = Instant::now();
+    let site = Site::start(true).await?;
+    let metrics = MetricsApi::start(&site.plane).await?;
+    terminal.connect(&site.plane)?;
+    terminal.say(&format!("(ready after {:.1} s)", started.elapsed().as_secs_f32()))?;
+    story::tell(&terminal, &metrics).await?;
+    terminal.heading(&format!("The end, after {} s", started.elapsed().as_secs()))?;
+    Ok((site, metrics, terminal))
+}

@@ -1,0 +1,52 @@
+//! What is applied to a control plane: manifests, kustomizations, CRDs. By kubectl, as a person would.
+
+use std::path::Path;
+
+use super::ControlPlane;
+use crate::crds::{self, Crds};
+use crate::parts::catalog::MONITORING_CRDS;
+use crate::{Error, Result};
+
+/// Server-side, since CRDs outgrow the annotation that a client-side apply keeps.
+const APPLY: [&str; 3] = ["apply", "--server-side", "--force-conflicts"];
+
+impl ControlPlane {
+    /// Applies YAML or JSON text, several documents at will.
+    pub async fn apply_yaml(&self, text: &str) -> Result<()> {
+        let [apply, server_side, force] = APPLY;
+        let args = [apply, server_side, force, "-f", "-"];
+        self.kubectl.run_with_input(&args, text).await?.ok().map(drop)
+    }
+
+    /// Applies a manifest, or a folder with manifests or with a kustomization.
+    pub async fn apply_path(&self, path: &Path) -> Result<()> {
+        let flag = if path.join("kustomization.yaml").is_file() { "-k" } else { "-f" };
+        let [apply, server_side, force] = APPLY;
+        let path = path.display().to_string();
+        self.kubectl.run(&[apply, server_side, force, flag, &path]).await?.ok().map(drop)
+    }
+
+    /// Installs CRDs and waits until they are served.
+    pub async fn install_crds(&self, crds: &Crds) -> Result<()> {
+        let Crds { own, kafka_topic, prometheus_operator } = crds;
+        let mut text = String::new();
+        if let Some(kafka_topics) = crds::kafka_topics(*kafka_topic)? {
+            text = format!("{kafka_topics}\n---\n");
+        }
+        if *prometheus_operator {
+            let path = self.parts.file(MONITORING_CRDS)?;
+            text += &std::fs::read_to_string(path).map_err(Error::file("read", path))?;
+        }
+        if !text.is_empty() {
+            self.apply_yaml(&text).await?;
+        }
+        if let Some(own) = own {
+            self.apply_path(own).await?;
+        }
+        if own.is_none() && text.is_empty() {
+            return Ok(());
+        }
+        let wait = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"];
+        self.kubectl(&wait).await?.ok().map(drop)
+    }
+}

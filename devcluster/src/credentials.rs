@@ -1,0 +1,121 @@
+//! Who may speak to the API server: its certificates, its tokens, and kubeconfig files for them.
+
+use std::path::{Path, PathBuf};
+
+use crate::pki::{self, Authority};
+use crate::{Error, Result};
+
+/// A user of the token file. Each component has a name of its own, so that the audit log tells them apart;
+/// all are system:masters, since none of them is what is tested here.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Component {
+    Admin,
+    ControllerManager,
+    Scheduler,
+    Kwok,
+}
+
+impl Component {
+    const ALL: [Self; 4] = [Self::Admin, Self::ControllerManager, Self::Scheduler, Self::Kwok];
+
+    fn user(self) -> &'static str {
+        match self {
+            Self::Admin => "devcluster-admin",
+            Self::ControllerManager => "system:kube-controller-manager",
+            Self::Scheduler => "system:kube-scheduler",
+            Self::Kwok => "devcluster-kwok",
+        }
+    }
+
+    /// A token guards nothing here beyond 127.0.0.1, but two clusters side by side must not take each other's.
+    fn token(self, secret: &str) -> String {
+        format!("{}-{secret}", self.user().replace(':', "-"))
+    }
+}
+
+/// The files of one cluster's identities.
+#[derive(Debug)]
+pub(crate) struct Credentials {
+    folder: PathBuf,
+    server: String,
+    authority: String,
+    secret: String,
+}
+
+impl Credentials {
+    /// Writes certificates, keys and the token file into `folder`, for an API server at `server`.
+    pub fn create(folder: &Path, server: String) -> Result<Self> {
+        let authority = Authority::new("devcluster")?;
+        let serving = authority.server(&["localhost", "127.0.0.1", "kubernetes.default.svc"])?;
+        let front_authority = Authority::new("devcluster-front-proxy")?;
+        let front = front_authority.client("front-proxy-client")?;
+        let signing = pki::signing_keys()?;
+        // The secret only has to differ between clusters: the folder's random name does.
+        let secret = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let this = Self { folder: folder.into(), server, authority: authority.certificate().into(), secret };
+        this.write("ca.crt", authority.certificate())?;
+        this.write("apiserver.crt", &serving.certificate)?;
+        this.write("apiserver.key", &serving.key)?;
+        this.write("front-proxy-ca.crt", front_authority.certificate())?;
+        this.write("front-proxy.crt", &front.certificate)?;
+        this.write("front-proxy.key", &front.key)?;
+        this.write("service-accounts.pub", &signing.certificate)?;
+        this.write("service-accounts.key", &signing.key)?;
+        this.write("tokens.csv", &this.token_file())?;
+        Ok(this)
+    }
+
+    /// The path of one of the files above.
+    pub fn file(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
+    /// Writes a component's kubeconfig and returns its path.
+    pub fn component(&self, component: Component) -> Result<PathBuf> {
+        let name = component.user().replace(':', "-");
+        self.kubeconfig(&format!("{name}.kubeconfig"), &component.token(&self.secret))
+    }
+
+    /// Writes a kubeconfig for a token and returns its path.
+    pub fn kubeconfig(&self, file: &str, token: &str) -> Result<PathBuf> {
+        let text = KUBECONFIG
+            .replace("SERVER", &self.server)
+            .replace("AUTHORITY", &self.file("ca.crt"))
+            .replace("TOKEN", token);
+        self.write(file, &text)?;
+        Ok(self.folder.join(file))
+    }
+
+    /// The API server's authority as PEM.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    fn token_file(&self) -> String {
+        let line = |component: Component| {
+            let user = component.user();
+            format!("{},{user},{user},system:masters\n", component.token(&self.secret))
+        };
+        Component::ALL.map(line).concat()
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.folder.join(name);
+        std::fs::write(&path, text).map_err(Error::file("write", &path))
+    }
+}
+
+const KUBECONFIG: &str = "\
+apiVersion: v1
+kind: Config
+current-context: devcluster
+clusters:
+- name: devcluster
+  cluster: {server: 'SERVER', certificate-authority: 'AUTHORITY'}
+users:
+- name: devcluster
+  user: {token: 'TOKEN'}
+contexts:
+- name: devcluster
+  context: {cluster: devcluster, user: devcluster}
+";

@@ -1,0 +1,66 @@
+//! HTTPS for the simulated API.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::serve::Listener;
+use rustls::ServerConfig;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::pki::Pair;
+use crate::port::Port;
+use crate::{Error, Result};
+
+/// Serves until the task is aborted.
+pub(super) async fn serve(port: &Port, pair: &Pair, router: Router) -> Result<JoinHandle<()>> {
+    let tcp = TcpListener::bind(port.address())
+        .await
+        .map_err(|source| Error::Start { program: format!("a server at {}", port.address()), source })?;
+    let listener = TlsListener { tcp, acceptor: TlsAcceptor::from(Arc::new(config(pair)?)) };
+    Ok(tokio::spawn(async move {
+        // It returns only when the task is aborted.
+        let _ = axum::serve(listener, router).await;
+    }))
+}
+
+fn config(pair: &Pair) -> Result<ServerConfig> {
+    let failed = |reason: &dyn std::fmt::Display| Error::Certificate(reason.to_string());
+    let certificate =
+        CertificateDer::from_pem_slice(pair.certificate.as_bytes()).map_err(|error| failed(&error))?;
+    let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).map_err(|error| failed(&error))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(vec![certificate], key))
+        .map_err(|error| failed(&error))
+}
+
+/// One handshake at a time is enough for the one API server that calls.
+struct TlsListener {
+    tcp: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Listener for TlsListener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, address) = Listener::accept(&mut self.tcp).await;
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.tcp.local_addr()
+    }
+}

@@ -1,0 +1,103 @@
+//! What each part is made of: its Go module below devcluster/parts, the programs built from it, and the data
+//! files copied out of it. Versions stand in the go.mod files alone.
+
+/// One Go module of devcluster/parts.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// Its folder's name.
+    pub name: &'static str,
+    /// The module it pins.
+    pub module: &'static str,
+    /// Programs by name, with the package each is built from.
+    pub programs: &'static [(&'static str, &'static str)],
+    /// Further arguments for `go build`.
+    pub build_args: &'static [&'static str],
+    /// Variables that the linker sets to the module's version.
+    pub version_variables: &'static [&'static str],
+    /// Data files by name, each with the files of the module that are joined into it.
+    pub data: &'static [(&'static str, &'static [&'static str])],
+}
+
+impl Part {
+    /// The names of all its files.
+    pub fn files(&self) -> impl Iterator<Item = &'static str> {
+        self.programs.iter().map(|(name, _)| *name).chain(self.data.iter().map(|(name, _)| *name))
+    }
+}
+
+const NONE: Part =
+    Part { name: "", module: "", programs: &[], build_args: &[], version_variables: &[], data: &[] };
+
+/// The stages that make nodes Ready and pods Running without containers.
+pub(crate) const KWOK_STAGES: &str = "kwok-stages.yaml";
+/// prometheus-operator's CRDs that this product writes objects of.
+pub(crate) const MONITORING_CRDS: &str = "monitoring-crds.yaml";
+
+/// What every control plane needs.
+pub(super) static CONTROL_PLANE: &[Part] = &[
+    Part {
+        name: "etcd",
+        module: "go.etcd.io/etcd/server/v3",
+        programs: &[("etcd", "go.etcd.io/etcd/server/v3")],
+        ..NONE
+    },
+    Part {
+        name: "kubernetes",
+        module: "k8s.io/kubernetes",
+        programs: &[
+            ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+            ("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+            ("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
+            ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
+        ],
+        // Without them the server and kubectl say that they are v0.0.0.
+        version_variables: &["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"],
+        ..NONE
+    },
+    Part {
+        name: "kwok",
+        module: "sigs.k8s.io/kwok",
+        programs: &[("kwok", "sigs.k8s.io/kwok/cmd/kwok")],
+        data: &[(
+            KWOK_STAGES,
+            &[
+                "kustomize/stage/node/fast/node-initialize.yaml",
+                "kustomize/stage/node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
+                "kustomize/stage/pod/fast/pod-ready.yaml",
+                "kustomize/stage/pod/fast/pod-complete.yaml",
+                "kustomize/stage/pod/fast/pod-delete.yaml",
+            ],
+        )],
+        ..NONE
+    },
+    Part {
+        name: "prometheus-operator",
+        module: "github.com/prometheus-operator/prometheus-operator",
+        data: &[(
+            MONITORING_CRDS,
+            &[
+                "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+                "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+            ],
+        )],
+        ..NONE
+    },
+];
+
+/// helm, for the tests of the charts.
+pub(super) static HELM: Part = Part {
+    name: "helm",
+    module: "helm.sh/helm/v4",
+    programs: &[("helm", "helm.sh/helm/v4/cmd/helm")],
+    ..NONE
+};
+
+/// promtool, for the tests that check alerts.
+pub(super) static PROMETHEUS: Part = Part {
+    name: "prometheus",
+    module: "github.com/prometheus/prometheus",
+    programs: &[("promtool", "github.com/prometheus/prometheus/cmd/promtool")],
+    // Without the tags the build wants every cloud's discovery plugin.
+    build_args: &["-tags=remove_all_sd,enable_kubernetes_sd"],
+    ..NONE
+};
