@@ -1,0 +1,299 @@
+//! Every AdmissionReview of tests/fixtures/admission, sent over HTTP and TLS as an API server would, against the answer
+//! beside it. `UPDATE=1` rewrites the answers.
+#![allow(clippy::unwrap_used, reason = "test code")]
+
+#[path = "../webhook/tests/port/mod.rs"]
+mod port;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use kcg_api::topic::{Sight, Sights, TopicFacts, TopicRef};
+use kcg_api::valid::TopicGrants;
+use kcg_webhook::admit::{Admission, Request, Verdict, admit};
+use kcg_webhook::server::Limits;
+use port::{Client, Port, Response};
+use serde_json::{Map, Value, json};
+
+/// The rules as the process applies them, before topics that each case sets.
+#[derive(Clone, Debug, Default)]
+struct Cluster(Arc<Mutex<Topics>>);
+
+#[derive(Clone, Debug)]
+enum Topics {
+    Known(Sights),
+    All(Sight),
+}
+
+impl Default for Topics {
+    fn default() -> Self {
+        Self::Known(Sights::new())
+    }
+}
+
+impl Admission for Cluster {
+    fn judge(&self, request: &Request<'_>) -> Verdict {
+        let topics = self.0.lock().unwrap();
+        let grants = TopicGrants::Named(vec!["kafka".to_owned()]);
+        admit(request, &grants, |topic| match &*topics {
+            Topics::Known(sights) => sights.get(topic).cloned().unwrap_or(Sight::Absent),
+            Topics::All(sight) => sight.clone(),
+        })
+    }
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/admission")
+}
+
+/// What is sent for one case.
+enum Sent {
+    Body(Vec<u8>),
+    Http(Vec<u8>),
+}
+
+struct Case {
+    name: String,
+    sent: Sent,
+    topics: Topics,
+}
+
+fn topics(name: &str) -> Topics {
+    let own = folder().join(format!("{name}.topics.json"));
+    let path = if own.exists() { own } else { folder().join("topics.json") };
+    let written: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    match &written {
+        Value::String(text) if text == "NotServed" => Topics::All(Sight::NotServed),
+        Value::Object(unknown) => {
+            Topics::All(Sight::Unknown(unknown["Unknown"].as_str().unwrap().to_owned()))
+        }
+        Value::Array(topics) => Topics::Known(topics.iter().map(seen).collect()),
+        other => panic!("{name}: no topics: {other}"),
+    }
+}
+
+fn seen(topic: &Value) -> (TopicRef, Sight) {
+    let text = |field: &str| topic["metadata"][field].as_str().unwrap().to_owned();
+    let place = TopicRef { namespace: text("namespace"), name: text("name") };
+    (place, Sight::Seen(TopicFacts::decode(topic)))
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases: Vec<Case> = std::fs::read_dir(folder())
+        .unwrap()
+        .filter_map(|entry| {
+            let path = entry.unwrap().path();
+            let (name, kind) = path.file_name()?.to_str()?.rsplit_once(".request.")?;
+            let bytes = std::fs::read(&path).unwrap();
+            let sent = match kind {
+                "json" | "raw" => Sent::Body(bytes),
+                "http" => Sent::Http(bytes),
+                other => panic!("{name}: no such kind of request: {other}"),
+            };
+            Some(Case { name: name.to_owned(), sent, topics: topics(name) })
+        })
+        .collect();
+    cases.sort_by(|a, b| a.name.cmp(&b.name));
+    cases
+}
+
+impl Case {
+    async fn ask(&self, port: &Port, path: &str) -> Response {
+        match &self.sent {
+            Sent::Body(body) => post(port, path, body).await,
+            Sent::Http(request) => {
+                let text = std::str::from_utf8(request).unwrap();
+                let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
+                let head = head.replace("PATH", path).replace('\n', "\r\n");
+                exchange(port, format!("{head}\r\n\r\n{body}").as_bytes()).await
+            }
+        }
+    }
+
+    /// The uid that the answer has to carry.
+    fn uid(&self) -> Option<String> {
+        let Sent::Body(body) = &self.sent else { return None };
+        let review: Value = serde_json::from_slice(body).ok()?;
+        review.pointer("/request/uid")?.as_str().map(str::to_owned)
+    }
+
+    fn expected(&self) -> PathBuf {
+        folder().join(format!("{}.response.json", self.name))
+    }
+}
+
+async fn post(port: &Port, path: &str, body: &[u8]) -> Response {
+    let head = format!(
+        "POST {path}?timeout=5s HTTP/1.1\r\nHost: webhook\r\nUser-Agent: kube-apiserver-admission\r\nContent-Length: {}\r\n\
+         Accept: application/json, */*\r\nContent-Type: application/json\r\nAccept-Encoding: gzip\r\n\r\n",
+        body.len()
+    );
+    exchange(port, &[head.as_bytes(), body].concat()).await
+}
+
+async fn exchange(port: &Port, request: &[u8]) -> Response {
+    let mut client: Client = port.client().await;
+    client.send(request).await;
+    let interim = client.response().await;
+    if interim.status == 100 { client.response().await } else { interim }
+}
+
+/// An answer as the fixtures show it: the patch decoded, so that it can be read.
+fn shown(answer: &Response) -> Value {
+    if answer.status != 200 {
+        return json!({"code": answer.status, "text": answer.body.trim_end()});
+    }
+    let mut review: Value = serde_json::from_str(&answer.body).unwrap();
+    let mut shown = Map::from_iter([("code".to_owned(), json!(200))]);
+    if let Some(patch) = review["response"].as_object_mut().unwrap().remove("patch") {
+        let patch = BASE64_STANDARD.decode(patch.as_str().unwrap()).unwrap();
+        shown.insert("patch".to_owned(), serde_json::from_slice(&patch).unwrap());
+    }
+    shown.insert("review".to_owned(), review);
+    Value::Object(shown)
+}
+
+/// The two answers as one file.
+fn file(mutate: &Value, validate: &Value) -> String {
+    let answers = if mutate == validate {
+        json!({"both": mutate})
+    } else {
+        json!({"mutate": mutate, "validate": validate})
+    };
+    serde_json::to_string_pretty(&answers).unwrap() + "\n"
+}
+
+/// The lines between the first and the last that differ.
+fn difference(expected: &str, found: &str) -> String {
+    let (old, new): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), found.lines().collect());
+    let same = |(a, b): &(&&str, &&str)| a == b;
+    let before = old.iter().zip(&new).take_while(same).count();
+    let rest = old.len().min(new.len()) - before;
+    let after = old.iter().rev().zip(new.iter().rev()).take(rest).take_while(same).count();
+    let lines = |sign: char, lines: &[&str]| -> String {
+        let changed = lines[before..lines.len() - after].iter();
+        changed.flat_map(|line| ["  ", &sign.to_string(), " ", line, "\n"].map(str::to_owned)).collect()
+    };
+    lines('-', &old) + &lines('+', &new)
+}
+
+async fn open(cluster: &Cluster) -> Port {
+    // Broken-off bodies are waited for; the test need not wait as long as a server does.
+    let limits = Limits { request: Duration::from_secs(2), ..Limits::default() };
+    Port::open_with(limits, cluster.clone(), Duration::ZERO).await
+}
+
+#[tokio::test]
+async fn every_review_is_answered_as_its_fixture_says() {
+    let update = std::env::var_os("UPDATE").is_some();
+    let cluster = Cluster::default();
+    let port = open(&cluster).await;
+    let cases = cases();
+    assert!(cases.len() >= 60, "the fixtures are there");
+    let mut wrong = Vec::new();
+    for case in &cases {
+        *cluster.0.lock().unwrap() = case.topics.clone();
+        let (mutate, validate) = (case.ask(&port, "/mutate").await, case.ask(&port, "/validate").await);
+        let found = file(&shown(&mutate), &shown(&validate));
+        let expected = std::fs::read_to_string(case.expected()).unwrap_or_default();
+        if found == expected {
+            continue;
+        }
+        if update {
+            std::fs::write(case.expected(), &found).unwrap();
+        } else {
+            wrong.push(format!("{}:\n{}", case.name, difference(&expected, &found)));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {} differ (UPDATE=1 rewrites them):\n{}",
+        wrong.len(),
+        cases.len(),
+        wrong.concat()
+    );
+}
+
+#[test]
+fn no_answer_is_left_over_from_a_case_that_is_gone() {
+    let names: Vec<String> = cases().into_iter().map(|case| case.name).collect();
+    for entry in std::fs::read_dir(folder()).unwrap() {
+        let file = entry.unwrap().file_name().into_string().unwrap();
+        let case = file.strip_suffix(".response.json").or_else(|| file.strip_suffix(".topics.json"));
+        assert!(
+            case.is_none_or(|case| names.iter().any(|name| name == case)),
+            "{file} belongs to no request"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_holds_for_every_answer_holds() {
+    let cluster = Cluster::default();
+    let port = open(&cluster).await;
+    for case in cases() {
+        *cluster.0.lock().unwrap() = case.topics.clone();
+        let name = &case.name;
+        let answers = [case.ask(&port, "/mutate").await, case.ask(&port, "/validate").await];
+        let reviews: Vec<Value> =
+            answers.iter().filter_map(|answer| serde_json::from_str(&answer.body).ok()).collect();
+        assert!(answers.iter().all(|answer| matches!(answer.status, 200 | 400..=499)), "{name}: {answers:?}");
+        assert!(!name.starts_with("malformed") || reviews.iter().all(refused), "{name} was allowed");
+        for review in &reviews {
+            well_formed(name, review, case.uid());
+        }
+        if let [mutate, validate] = reviews.as_slice() {
+            let said = |review: &Value| review.pointer("/response/status").cloned();
+            assert_eq!(said(mutate), said(validate), "{name}: both refuse alike");
+            assert_eq!(validate.pointer("/response/patch"), None, "{name}: only mutate patches");
+            admitted_again(&case, &port, mutate).await;
+        }
+    }
+}
+
+fn refused(review: &Value) -> bool {
+    review["response"]["allowed"] == json!(false)
+}
+
+fn well_formed(name: &str, review: &Value, uid: Option<String>) {
+    assert_eq!(review["kind"], "AdmissionReview", "{name}");
+    assert_eq!(review["apiVersion"], "admission.k8s.io/v1", "{name}");
+    let response = &review["response"];
+    assert!(uid.is_none_or(|uid| response["uid"] == json!(uid)), "{name}: the uid comes back");
+    assert_eq!(refused(review), response.get("status").is_some(), "{name}: a refusal says why");
+    let warnings: Vec<&str> =
+        response["warnings"].as_array().into_iter().flatten().map(|w| w.as_str().unwrap()).collect();
+    assert!(warnings.iter().all(|w| w.chars().count() <= 120 && !w.contains('\n')), "{name}: {warnings:?}");
+    if response["status"]["reason"] == "Invalid" {
+        let causes = response["status"]["details"]["causes"].as_array().unwrap();
+        assert!(!causes.is_empty() && response["status"]["code"] == 422, "{name}: {response}");
+        let distinct: BTreeMap<String, &Value> =
+            causes.iter().map(|cause| (cause.to_string(), cause)).collect();
+        assert_eq!(distinct.len(), causes.len(), "{name}: each cause once");
+    }
+}
+
+/// The patch only adds, what it makes is decided alike, and nothing is left to patch.
+async fn admitted_again(case: &Case, port: &Port, first: &Value) {
+    let Some(patch) = first.pointer("/response/patch") else {
+        return;
+    };
+    let patch: json_patch::Patch =
+        serde_json::from_slice(&BASE64_STANDARD.decode(patch.as_str().unwrap()).unwrap()).unwrap();
+    let Sent::Body(body) = &case.sent else { return };
+    let mut review: Value = serde_json::from_slice(body).unwrap();
+    let object = &mut review["request"]["object"];
+    for operation in &patch.0 {
+        let json_patch::PatchOperation::Add(add) = operation else { panic!("{}: {operation}", case.name) };
+        assert!(object.pointer(add.path.as_str()).is_none(), "{}: {} was written", case.name, add.path);
+    }
+    json_patch::patch(object, &patch).unwrap();
+    let again = post(port, "/mutate", review.to_string().as_bytes()).await;
+    let again: Value = serde_json::from_str(&again.body).unwrap();
+    assert_eq!(again["response"]["allowed"], first["response"]["allowed"], "{}", case.name);
+    assert_eq!(again.pointer("/response/patch"), None, "{}: nothing is left to fill in", case.name);
+}

@@ -1,0 +1,42 @@
+//! The groups' alerts, judged by Prometheus' own promtool: every rule loads, and each fires when it should.
+
+#[path = "alerts/rules.rs"]
+mod rules;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use kcg_devcluster::{Parts, parts};
+use tokio::process::Command;
+
+/// Runs promtool in `folder`; fails with all that it says.
+async fn promtool(folder: &Path, args: &[&str]) -> Result<()> {
+    let program: PathBuf = Parts::promtool(&parts::to_stderr).await?;
+    let output =
+        Command::new(&program).args(args).current_dir(folder).output().await.context("run promtool")?;
+    let said = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
+    ensure!(output.status.success(), "promtool {}:\n{}", args.join(" "), said.concat());
+    Ok(())
+}
+
+#[tokio::test]
+async fn rules_of_every_kind_of_group_load_into_prometheus() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    for (number, spec) in rules::GROUPS.iter().enumerate() {
+        let file = format!("{number}.yaml");
+        rules::write(&folder.path().join(&file), "kconsumer", spec)?;
+        promtool(folder.path(), &["check", "rules", "--lint-fatal", &file])
+            .await
+            .with_context(|| format!("a group with spec {spec}"))?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn alerts_fire_when_they_should_and_stay_silent_when_not() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    rules::write(&folder.path().join("kconsumer.yaml"), "kconsumer", "{}")?;
+    rules::write(&folder.path().join("odd.yaml"), "odd", rules::ODD)?;
+    std::fs::write(folder.path().join("scenes.yaml"), include_str!("alerts/scenes.yaml"))?;
+    promtool(folder.path(), &["test", "rules", "scenes.yaml"]).await
+}

@@ -1,0 +1,57 @@
+//! The rules as the operator renders them, in a file as Prometheus loads it.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use kcg_api::topic::{Partitions, Sight, TopicFacts};
+use kcg_api::valid::{TopicGrants, read_written};
+use kcg_api::{KconsumerGroup, Valid};
+use kconsumer_group_operator::ceiling;
+use kconsumer_group_operator::children::{self, ChildKind};
+use serde_json::json;
+
+/// Labels that would end a string, open a template, or break a line.
+pub const ODD: &str = r#"{"alerts": {"severity": "page \"now\" {{ $value }} \\", "labels": {
+    "quotes": "\"a\" 'b' `c`", "braces": "{{ .Labels.pod }} }} {", "lines": "one\ntwo\\n", "umlaut": "größer 漢"}}}"#;
+
+/// Specs laid over the shortest one.
+pub const GROUPS: [&str; 6] = [
+    "{}",
+    ODD,
+    r#"{"averageRecordsLagLimit": 9223372036854775807, "maxReplicas": 1}"#,
+    r#"{"metrics": {"preset": "Librdkafka"}, "alerts": {"for": "1d2h", "ruleLabels": {}}}"#,
+    r#"{"metrics": {"lagMetric": "a:b_0"}, "minReplicas": 3}"#,
+    r#"{"consumerSpec": {"topics": ["a.b", "c"], "partitionsPerConsumer": 7}, "scaling": {"partitions": "Max"}}"#,
+];
+
+/// Writes the rules of a group of three-partition topics in namespace `default`.
+pub fn write(file: &Path, name: &str, spec: &str) -> Result<()> {
+    let group = valid(name, spec)?;
+    let three = |topic: &kcg_api::topic::TopicRef| {
+        Sight::Seen(TopicFacts {
+            topic_name: topic.name.clone(),
+            partitions: Partitions::Known(3),
+            topic_id: None,
+        })
+    };
+    let topics = &group.consumer.topics;
+    let sights = topics.iter().map(|topic| (topic.clone(), three(topic))).collect();
+    let ceiling = ceiling::resolve(&group, &sights, None);
+    let rule = children::desired_one(ChildKind::PrometheusRule, &group, &ceiling).context("alerts are on")?;
+    // JSON is YAML; what a PrometheusRule's spec holds is what a file of rules holds.
+    std::fs::write(file, rule.object["spec"].to_string()).context("write the rules")
+}
+
+fn valid(name: &str, spec: &str) -> Result<Valid> {
+    let mut group = json!({
+        "apiVersion": "thenextapps.com/v1alpha1",
+        "kind": "KconsumerGroup",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"consumerSpec": {"image": "thenextapps/kconsumer:latest", "topic": "fast-data-topic"}},
+    });
+    json_patch::merge(&mut group["spec"], &serde_json::from_str(spec)?);
+    let written = read_written(group);
+    ensure!(written.violations.is_empty(), "{:?}", written.violations);
+    let group: KconsumerGroup = written.group;
+    Valid::read(&group, &TopicGrants::Own).map_err(|broken| anyhow::anyhow!("{broken:?}"))
+}

@@ -1,0 +1,203 @@
+//! The binary as a person or a pipe runs it: what it prints, where, and its exit code.
+
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+const GROUP: &str = "
+apiVersion: thenextapps.com/v1alpha1
+kind: KconsumerGroup
+metadata: {name: orders, namespace: shop}
+spec:
+  minReplicas: 4
+  consumerSpec: {image: example.com/orders:1, topic: orders}
+";
+
+fn operator() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kconsumer-group-operator"));
+    // No cluster of whoever runs the tests.
+    command.env_clear().env("HOME", "/nonexistent");
+    command
+}
+
+fn run(arguments: &[&str], input: &str) -> Result<Output, std::io::Error> {
+    let mut command = operator();
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = command.spawn()?;
+    process.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(input.as_bytes()))?;
+    process.wait_with_output()
+}
+
+#[track_caller]
+fn says(output: &Output, code: i32, stdout: &str, stderr: &str) {
+    assert_eq!(String::from_utf8_lossy(&output.stderr), stderr);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), stdout);
+    assert_eq!(output.status.code(), Some(code));
+}
+
+#[test]
+fn valid_group_is_said_to_be_valid() -> Outcome {
+    let output = run(&["validate", "-"], GROUP)?;
+    says(&output, 0, "standard input: KconsumerGroup \"orders\" is valid\n", "");
+    Ok(())
+}
+
+#[test]
+fn partitions_given_by_hand_bring_the_live_rule() -> Outcome {
+    let refusal = "standard input: The KconsumerGroup \"orders\" is invalid: spec.minReplicas: Invalid value: 4: \
+                   must not be more than 3: topic orders has 3 partitions, so a fourth consumer would be idle\n";
+    says(&run(&["validate", "-", "--partitions", "shop/orders=3"], GROUP)?, 1, "", refusal);
+    let valid = "standard input: KconsumerGroup \"orders\" is valid\n";
+    says(&run(&["validate", "-", "--partitions", "orders=4"], GROUP)?, 0, valid, "");
+    let warning = "standard input: Warning: minReplicas was not checked: KafkaTopic shop/orders cannot be read now \
+                   (no --partitions was given for it)\n";
+    says(&run(&["validate", "-", "--partitions", "other/orders=3"], GROUP)?, 0, valid, warning);
+    Ok(())
+}
+
+#[test]
+fn every_violation_is_listed_misspelt_fields_and_wrong_types_among_them() -> Outcome {
+    let group = "
+apiVersion: thenextapps.com/v1alpha1
+kind: KconsumerGroup
+metadata: {name: bad}
+spec:
+  minReplica: 2
+  averageRecordsLagLimit: many
+  consumerSpec: {topics: [a, b], image: ' '}
+";
+    let output = run(&["validate", "-"], group)?;
+    let said = String::from_utf8(output.stderr)?;
+    let fields: Vec<&str> =
+        said.lines().skip(1).filter_map(|line| line.strip_prefix("* ")?.split(':').next()).collect();
+    assert_eq!(
+        fields,
+        ["spec.minReplica", "spec.averageRecordsLagLimit", "spec.consumerSpec.image"],
+        "{said}"
+    );
+    assert!(
+        said.starts_with(
+            "standard input: The KconsumerGroup \"bad\" is invalid:\n* spec.minReplica: Unknown field"
+        ),
+        "{said}"
+    );
+    assert_eq!(output.status.code(), Some(1));
+    Ok(())
+}
+
+#[test]
+fn file_that_cannot_be_read_is_told_with_its_place_and_the_others_go_on() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let file = |name: &str, text: &str| -> Result<String, std::io::Error> {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text)?;
+        Ok(path.display().to_string())
+    };
+    let bad = file("bad.yaml", "a: b\n  c: [\n")?;
+    let good = file("good.yaml", GROUP)?;
+    let missing = folder.path().join("missing.yaml").display().to_string();
+    let output = run(&["validate", &bad, &missing, &good], "")?;
+    let said = String::from_utf8(output.stderr)?;
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines[0].starts_with(&format!("{bad}: line 2, column ")), "{said}");
+    assert!(lines[1].starts_with(&format!("{missing}: No such file")), "{said}");
+    assert_eq!(lines.len(), 2, "{said}");
+    assert_eq!(String::from_utf8(output.stdout)?, format!("{good}: KconsumerGroup \"orders\" is valid\n"));
+    assert_eq!(output.status.code(), Some(1));
+    Ok(())
+}
+
+#[test]
+fn rendered_children_have_no_owner_and_follow_the_partitions() -> Outcome {
+    let output = run(&["render", "-", "--partitions", "orders=12"], GROUP)?;
+    assert_eq!(String::from_utf8(output.stderr)?, "");
+    let children: Vec<serde_json::Value> = serde_saphyr::from_multiple(std::str::from_utf8(&output.stdout)?)?;
+    let kinds: Vec<&str> = children.iter().filter_map(|child| child["kind"].as_str()).collect();
+    assert_eq!(
+        kinds,
+        ["Service", "ServiceMonitor", "PrometheusRule", "HorizontalPodAutoscaler", "Deployment"]
+    );
+    assert!(children.iter().all(|child| child["metadata"].get("ownerReferences").is_none()));
+    assert!(children.iter().all(|child| child["metadata"]["namespace"] == "shop"));
+    assert_eq!(children[3]["spec"]["maxReplicas"], 12);
+    Ok(())
+}
+
+#[test]
+fn nothing_is_rendered_where_anything_is_wrong() -> Outcome {
+    let two = format!(
+        "{GROUP}---{}",
+        GROUP.replace("example.com/orders:1", "''").replace("name: orders", "name: worse")
+    );
+    let output = run(&["render", "-"], &two)?;
+    let refusal =
+        "standard input: The KconsumerGroup \"worse\" is invalid: spec.consumerSpec.image: Required value\n";
+    says(&output, 1, "", refusal);
+    Ok(())
+}
+
+#[test]
+fn printed_crd_is_the_installed_one() -> Outcome {
+    let output = run(&["crd"], "")?;
+    let printed: serde_json::Value = serde_saphyr::from_str(std::str::from_utf8(&output.stdout)?)?;
+    assert_eq!(printed, serde_json::to_value(kcg_api::crd::crd())?);
+    Ok(())
+}
+
+#[test]
+fn reader_that_has_read_enough_is_no_failure() -> Outcome {
+    let mut process = operator().arg("crd").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    drop(process.stdout.take());
+    let output = process.wait_with_output()?;
+    says(&output, 0, "", "");
+    Ok(())
+}
+
+#[test]
+fn server_that_cannot_start_says_why_in_one_sentence_with_the_cure() -> Outcome {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let address = taken.local_addr()?.to_string();
+    let folder = tempfile::tempdir()?;
+    let kubeconfig = folder.path().join("config");
+    std::fs::write(&kubeconfig, KUBECONFIG)?;
+    let kubeconfig = kubeconfig.display().to_string();
+    for (arguments, code, sentence) in [
+        (&["controller"][..], 2, "no cluster to talk to"),
+        (&["webhook"][..], 2, "no cluster to talk to"),
+        (&["controller", "--kubeconfig", "/nonexistent"][..], 2, "read kubeconfig /nonexistent"),
+        (
+            &["controller", "--kubeconfig", &kubeconfig, "--status-addr", &address][..],
+            1,
+            "listen on 127.0.0.1",
+        ),
+        (&["controller", "--log-level", "a=b=c"][..], 2, "--log-level a=b=c"),
+    ] {
+        let output = run(arguments, "")?;
+        let said = String::from_utf8(output.stderr)?;
+        assert!(said.starts_with(&format!("kconsumer-group-operator: {sentence}")), "{arguments:?}: {said}");
+        assert_eq!((said.lines().count(), said.contains("backtrace")), (1, false), "{arguments:?}: {said}");
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn bad_flag_is_the_person_s_to_mend() -> Outcome {
+    for arguments in
+        [&["controller", "--bogus"][..], &["validate"], &["validate", "-", "--partitions", "orders"], &[]]
+    {
+        assert_eq!(run(arguments, "")?.status.code(), Some(2), "{arguments:?}");
+    }
+    Ok(())
+}
+
+/// A cluster that nobody is asked for.
+const KUBECONFIG: &str = "
+apiVersion: v1
+kind: Config
+current-context: c
+clusters: [{name: c, cluster: {server: 'http://127.0.0.1:9'}}]
+contexts: [{name: c, context: {cluster: c, user: c}}]
+users: [{name: c, user: {}}]
+";

@@ -1,0 +1,183 @@
+//! The overlays, as kustomize builds them.
+
+use std::path::Path;
+
+use clap::Parser;
+use kcg_api::names;
+use kcg_devcluster::{Parts, parts};
+use kconsumer_group_operator::cli::Cli;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::kustomize::{OVERLAYS, Outcome, build, copied, deploy, of_kind, title};
+
+#[tokio::test]
+async fn no_overlay_holds_the_resource_so_that_deleting_it_keeps_the_users_groups() -> Outcome {
+    for overlay in OVERLAYS {
+        let objects = build(&deploy(overlay)).await?;
+        assert_eq!(of_kind(&objects, "CustomResourceDefinition").count(), 0, "{overlay}");
+    }
+    let resource = build(&deploy("crd")).await?;
+    assert_eq!(of_kind(&resource, "CustomResourceDefinition").count(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_namespaced_scope_is_cluster_scoped_in_its_namespace_and_registrations_alone() -> Outcome {
+    let objects = build(&deploy("scopes/namespaced")).await?;
+    let cluster_scoped: Vec<String> =
+        objects.iter().filter(|object| object["metadata"].get("namespace").is_none()).map(title).collect();
+    let expected = ["Namespace", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"];
+    assert_eq!(cluster_scoped, expected.map(|kind| format!("{kind} kconsumer-group-operator")));
+    Ok(())
+}
+
+/// The steps that the scope's own comment names.
+#[tokio::test]
+async fn another_namespace_is_named_by_a_copied_folder() -> Outcome {
+    let script = "cd deploy/scopes/namespaced \
+        && cp -r namespaces/default namespaces/team-a \
+        && sed -i 's/default/team-a/' namespaces/team-a/kustomization.yaml namespaces/team-a/roles/kustomization.yaml \
+        && printf 'components:\\n- namespaces/default\\n- namespaces/team-a\\n- topic-namespaces/kafka\\n' > components \
+        && sed -i -e '/^- namespaces/d' -e '/^components:/{r components' -e 'd}' kustomization.yaml";
+    let copy = copied(script).await?;
+
+    let objects = build(&copy.path().join("deploy/scopes/namespaced")).await?;
+    for deployment in of_kind(&objects, "Deployment") {
+        let arguments =
+            deployment["spec"]["template"]["spec"]["containers"][0]["args"].as_array().ok_or("no args")?;
+        let named = ["--namespaces=default", "--namespaces=team-a", "--topic-namespaces=kafka"];
+        assert!(arguments.ends_with(&named.map(Value::from)), "{arguments:?}");
+    }
+    for registration in objects.iter().filter(|object| object.get("webhooks").is_some()) {
+        let selected = &registration["webhooks"][0]["namespaceSelector"]["matchExpressions"][0];
+        assert_eq!(selected["values"], json!(["default", "team-a"]));
+    }
+    let roles: Vec<String> = of_kind(&objects, "Role").map(title).collect();
+    for role in ["team-a/kconsumer-group-operator-controller", "team-a/kconsumer-group-operator-webhook"] {
+        assert!(roles.contains(&format!("Role {role}")), "{roles:?}");
+    }
+    assert!(roles.contains(&"Role kafka/kconsumer-group-operator-topics".to_owned()), "{roles:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_second_installation_shares_no_object_and_no_account_with_the_first() -> Outcome {
+    let script = "cd deploy && cp -r scopes/namespaced scopes/second && cp -r overlays/namespaced overlays/second \
+        && sed -i 's#scopes/namespaced#scopes/second#' overlays/second/*/kustomization.yaml && cd scopes/second \
+        && sed -i 's/^namespace: .*/namespace: second/' operator/kustomization.yaml \
+        && sed -i 's/default/team-a/' namespaces/default/kustomization.yaml namespaces/default/roles/kustomization.yaml";
+    let copy = copied(script).await?;
+    for mode in ["cert-manager", "self-managed"] {
+        let first = build(&deploy(&format!("overlays/namespaced/{mode}"))).await?;
+        let second = build(&copy.path().join("deploy/overlays/second").join(mode)).await?;
+        share_nothing(&first, &second);
+    }
+    Ok(())
+}
+
+fn share_nothing(first: &[Value], second: &[Value]) {
+    let titles: Vec<String> = first.iter().map(title).collect();
+    for object in second {
+        assert!(!titles.contains(&title(object)), "{} is the first's, too", title(object));
+        for subject in object["subjects"].as_array().into_iter().flatten() {
+            assert_eq!(subject["namespace"], "second", "{}", title(object));
+        }
+        for webhook in object["webhooks"].as_array().into_iter().flatten() {
+            assert_eq!(webhook["clientConfig"]["service"]["namespace"], "second");
+        }
+    }
+}
+
+#[tokio::test]
+async fn manifests_name_what_the_code_names() -> Outcome {
+    for overlay in OVERLAYS {
+        let objects = build(&deploy(overlay)).await?;
+        for process in [names::CONTROLLER, names::WEBHOOK] {
+            for kind in ["Deployment", "ServiceAccount", "PodDisruptionBudget"] {
+                assert!(
+                    objects
+                        .iter()
+                        .any(|object| title(object) == format!("{kind} {}/{process}", names::NAMESPACE))
+                );
+            }
+        }
+        for subject in objects.iter().flat_map(|object| object["subjects"].as_array().into_iter().flatten()) {
+            let account =
+                format!("ServiceAccount {}/{}", text(subject, "/namespace"), text(subject, "/name"));
+            assert!(
+                objects.iter().any(|object| title(object) == account),
+                "{account} is bound and not there"
+            );
+        }
+        let service = of_kind(&objects, "Service").next().ok_or("no Service")?;
+        assert_eq!(title(service), format!("Service {}/{}", names::NAMESPACE, names::WEBHOOK));
+    }
+    Ok(())
+}
+
+fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn pods_are_this_version_and_hold_nothing_that_they_do_not_need() -> Outcome {
+    let objects = build(&deploy("scopes/cluster")).await?;
+    for deployment in of_kind(&objects, "Deployment") {
+        let pod = &deployment["spec"]["template"]["spec"];
+        assert_eq!(pod["automountServiceAccountToken"], false);
+        assert!(pod["securityContext"]["runAsUser"].as_i64().is_some_and(|user| user >= 10_000));
+        let [container] = pod["containers"].as_array().ok_or("no containers")?.as_slice() else {
+            return Err("one container a pod".into());
+        };
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(container["image"], format!("thenextapps/kconsumer-group-operator:{version}"));
+        assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
+        for (pointer, why) in [
+            ("/resources/requests/memory", "it is scheduled by what it takes"),
+            ("/resources/limits/memory", "a leak ends it and not its node"),
+            ("/startupProbe", "probed"),
+            ("/livenessProbe", "probed"),
+            ("/readinessProbe", "probed"),
+        ] {
+            assert!(container.pointer(pointer).is_some(), "{pointer}: {why}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_program_takes_the_flags_that_the_manifests_give_it() -> Outcome {
+    for overlay in OVERLAYS {
+        for deployment in of_kind(&build(&deploy(overlay)).await?, "Deployment") {
+            let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+            let arguments: Vec<String> = serde_json::from_value(container["args"].clone())?;
+            let line = std::iter::once(names::OPERATOR.to_owned()).chain(arguments);
+            Cli::try_parse_from(line)?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_monitoring_component_fits_an_overlay_and_its_rules_are_promql() -> Outcome {
+    let folder = copied("true").await?;
+    let own = json!({
+        "resources": ["deploy/overlays/cluster/self-managed"],
+        "components": ["deploy/components/monitoring"],
+    });
+    std::fs::write(folder.path().join("kustomization.yaml"), own.to_string())?;
+    let objects = build(folder.path()).await?;
+    assert_eq!(of_kind(&objects, "PodMonitor").count(), 1);
+    let rules = of_kind(&objects, "PrometheusRule").next().ok_or("no PrometheusRule")?;
+    promtool_accepts(&rules["spec"], folder.path()).await
+}
+
+async fn promtool_accepts(groups: &Value, folder: &Path) -> Outcome {
+    let promtool = Parts::promtool(&parts::to_stderr).await?;
+    let file = folder.join("rules.yaml");
+    std::fs::write(&file, groups.to_string())?;
+    let output = Command::new(promtool).args(["check", "rules"]).arg(&file).output().await?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}

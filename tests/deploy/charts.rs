@@ -1,0 +1,233 @@
+//! The Helm charts, rendered and installed by the real helm.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use kcg_api::names;
+use kcg_devcluster::{Parts, parts};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::kustomize::{Outcome, build, copied, deploy, of_kind, title};
+
+pub const OPERATOR: &str = "charts/kconsumer-group-operator";
+pub const RESOURCE: &str = "charts/kconsumer-group-operator-crds";
+const MODES: [&str; 3] = ["cert-manager", "self-managed", "provided"];
+
+/// helm with some arguments, whatever comes of it; `config` keeps its own files out of the person's.
+pub async fn helm(arguments: &[&str], variables: &[(&str, &str)]) -> Outcome<std::process::Output> {
+    let home = tempfile::tempdir()?;
+    let mut command = Command::new(Parts::helm(&parts::to_stderr).await?);
+    for folder in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
+        command.env(folder, home.path());
+    }
+    Ok(command.args(arguments).envs(variables.iter().copied()).output().await?)
+}
+
+/// What helm prints where it succeeds.
+async fn succeeded(arguments: &[&str]) -> Outcome<String> {
+    let output = helm(arguments, &[]).await?;
+    if !output.status.success() {
+        return Err(format!("helm {arguments:?}: {}", String::from_utf8_lossy(&output.stderr)).into());
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The objects of a chart, installed into a namespace with values of this JSON.
+async fn template(chart: &Path, namespace: &str, values: &Value) -> Outcome<Vec<Value>> {
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), values.to_string())?;
+    let (chart, values) = (chart.display().to_string(), file.path().display().to_string());
+    let arguments = ["template", names::OPERATOR, &chart, "--namespace", namespace, "--values", &values];
+    Ok(serde_saphyr::from_multiple(&succeeded(&arguments).await?)?)
+}
+
+/// Labels that helm's charts carry and ours do not.
+const HELMS_LABELS: [&str; 2] = ["app.kubernetes.io/managed-by", "helm.sh/chart"];
+/// An annotation that is for helm alone.
+const HELMS_ANNOTATION: &str = "helm.sh/resource-policy";
+
+/// By title, without what is helm's own, and without what helm leaves to the person: the release's namespace.
+fn compared(objects: Vec<Value>) -> BTreeMap<String, Value> {
+    let all = objects.into_iter().filter(|object| object["kind"] != "Namespace");
+    all.map(|mut object| {
+        for (map, keys) in [("labels", &HELMS_LABELS[..]), ("annotations", &[HELMS_ANNOTATION])] {
+            if let Some(map) = object["metadata"].get_mut(map).and_then(Value::as_object_mut) {
+                map.retain(|key, _| !keys.contains(&key.as_str()));
+            }
+        }
+        (title(&object), object)
+    })
+    .collect()
+}
+
+/// Where two values differ first; `1.0` is `1` in YAML that a Go program has written.
+fn difference(left: &Value, right: &Value) -> Option<String> {
+    match (left, right) {
+        (Value::Object(one), Value::Object(other)) => {
+            let keys: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+            keys.into_iter().find_map(|key| {
+                let (one, other) =
+                    (one.get(key).unwrap_or(&Value::Null), other.get(key).unwrap_or(&Value::Null));
+                difference(one, other).map(|found| format!(".{key}{found}"))
+            })
+        }
+        (Value::Array(one), Value::Array(other)) if one.len() == other.len() => {
+            let mut pairs = one.iter().zip(other).enumerate();
+            pairs.find_map(|(index, (one, other))| {
+                difference(one, other).map(|found| format!("[{index}]{found}"))
+            })
+        }
+        (Value::Number(one), Value::Number(other)) if one.as_f64() == other.as_f64() => None,
+        _ => (left != right).then(|| format!(": {left} in the chart, {right} in the overlay")),
+    }
+}
+
+fn same(chart: Vec<Value>, overlay: Vec<Value>, what: &str) {
+    let (chart, overlay) = (compared(chart), compared(overlay));
+    let titles = |objects: &BTreeMap<String, Value>| objects.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(titles(&chart), titles(&overlay), "{what}");
+    for (title, object) in &overlay {
+        assert_eq!(difference(&chart[title], object), None, "{what}: {title}");
+    }
+}
+
+#[tokio::test]
+async fn the_chart_holds_the_overlays_objects_in_every_scope_and_mode() -> Outcome {
+    for (scope, namespaces) in [("cluster", json!([])), ("namespaced", json!(["default"]))] {
+        for mode in MODES {
+            let values = json!({"certificates": {"mode": mode}, "namespaces": namespaces});
+            let chart = template(&deploy(OPERATOR), names::NAMESPACE, &values).await?;
+            let overlay = match mode {
+                "provided" => format!("scopes/{scope}"),
+                _ => format!("overlays/{scope}/{mode}"),
+            };
+            same(chart, build(&deploy(&overlay)).await?, &overlay);
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_charts_objects_follow_its_namespace_as_the_overlays_do() -> Outcome {
+    let script = "cd deploy/scopes/namespaced && sed -i 's/^namespace: .*/namespace: other/' operator/kustomization.yaml \
+        && sed -i 's|^# - topic-namespaces|- topic-namespaces|' kustomization.yaml";
+    let copy = copied(script).await?;
+    for mode in ["cert-manager", "self-managed"] {
+        let values =
+            json!({"certificates": {"mode": mode}, "namespaces": ["default"], "topicNamespaces": ["kafka"]});
+        let chart = template(&deploy(OPERATOR), "other", &values).await?;
+        let mut overlay = build(&copy.path().join("deploy/overlays/namespaced").join(mode)).await?;
+        // The chart names them by its release's namespace; of the overlay's, a person does it (nameSuffix).
+        for object in overlay.iter_mut().filter(|object| object["metadata"]["namespace"] == "kafka") {
+            object["metadata"]["name"] = json!("other-topics");
+            if object.get("roleRef").is_some() {
+                object["roleRef"]["name"] = json!("other-topics");
+            }
+        }
+        same(chart, overlay, mode);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_monitoring_values_bring_the_monitoring_components_objects() -> Outcome {
+    let folder = copied("true").await?;
+    let own = json!({"resources": ["deploy/scopes/cluster"], "components": ["deploy/components/monitoring"]});
+    std::fs::write(folder.path().join("kustomization.yaml"), own.to_string())?;
+    let values =
+        json!({"certificates": {"mode": "provided"}, "monitoring": {"podMonitor": true, "alerts": true}});
+    let chart = template(&deploy(OPERATOR), names::NAMESPACE, &values).await?;
+    same(chart, build(folder.path()).await?, "monitoring");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_resources_chart_holds_what_deploy_crd_does_and_keeps_the_resource() -> Outcome {
+    let chart = template(&deploy(RESOURCE), names::NAMESPACE, &json!({})).await?;
+    let resource = of_kind(&chart, "CustomResourceDefinition").next().ok_or("no CRD")?;
+    assert_eq!(resource["metadata"]["annotations"][HELMS_ANNOTATION], "keep");
+    same(chart, build(&deploy("crd")).await?, "crd");
+    Ok(())
+}
+
+#[tokio::test]
+async fn values_reach_the_pods_and_the_registrations() -> Outcome {
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let values = json!({
+        "image": {"repository": "example.com/own", "digest": digest, "pullPolicy": "Always"},
+        "imagePullSecrets": [{"name": "pull"}],
+        "replicas": {"webhook": 3},
+        "resources": {"webhook": {"limits": {"memory": "1Gi"}}},
+        "topicNamespaces": ["*"],
+        "certificates": {"mode": "provided", "authority": "-----BEGIN CERTIFICATE-----\n"},
+        "failurePolicy": "Ignore",
+        "logging": {"level": "debug", "format": "json"},
+        "nodeSelector": {"disk": "ssd"},
+        "tolerations": [{"operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "priorityClassName": "system-cluster-critical",
+        "podAnnotations": {"team": "a"},
+    });
+    let objects = template(&deploy(OPERATOR), names::NAMESPACE, &values).await?;
+    for deployment in of_kind(&objects, "Deployment") {
+        let template = &deployment["spec"]["template"];
+        let (pod, container) = (&template["spec"], &template["spec"]["containers"][0]);
+        assert_eq!(template["metadata"]["annotations"], json!({"team": "a"}));
+        assert_eq!(container["image"], format!("example.com/own@{digest}"));
+        assert_eq!(container["imagePullPolicy"], "Always");
+        assert_eq!(pod["imagePullSecrets"], json!([{"name": "pull"}]));
+        for key in ["nodeSelector", "tolerations", "affinity", "priorityClassName"] {
+            assert_eq!(pod[key], values[key], "{key}");
+        }
+        let flags = container["args"].as_array().ok_or("no args")?;
+        let last = ["--topic-namespaces=*", "--log-level=debug", "--log-format=json"];
+        assert!(flags.ends_with(&last.map(Value::from)), "{flags:?}");
+        let is_webhook = deployment["metadata"]["name"] == names::WEBHOOK;
+        assert_eq!(deployment["spec"]["replicas"], if is_webhook { 3 } else { 2 });
+        assert_eq!(container["resources"] == values["resources"]["webhook"], is_webhook);
+    }
+    for registration in objects.iter().filter(|object| object.get("webhooks").is_some()) {
+        let webhook = &registration["webhooks"][0];
+        assert_eq!(webhook["failurePolicy"], "Ignore");
+        assert_eq!(webhook["clientConfig"]["caBundle"], "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCg==");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_value_that_is_misspelt_or_impossible_is_refused_by_its_name() -> Outcome {
+    let (operator, resource) =
+        (deploy(OPERATOR).display().to_string(), deploy(RESOURCE).display().to_string());
+    for (chart, value, named) in [
+        (&operator, "replica.webhook=3", "replica"),
+        (&operator, "certificates.mod=provided", "mod"),
+        (&operator, "certificates.mode=none", "mode"),
+        (&operator, "namespaces={Team_A}", "namespaces"),
+        (&operator, "failurePolicy=fail", "failurePolicy"),
+        (&operator, "image.digest=sha256:12", "digest"),
+        (&resource, "keep=false", "keep"),
+    ] {
+        let output = helm(&["template", "x", chart, "--set", value], &[]).await?;
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && message.contains(named), "{value}: {message}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn charts_pass_helms_lint_and_are_this_version() -> Outcome {
+    for chart in [OPERATOR, RESOURCE] {
+        let folder = deploy(chart).display().to_string();
+        let text = std::fs::read_to_string(deploy(chart).join("Chart.yaml"))?;
+        let about: Value = serde_saphyr::from_str(&text)?;
+        assert_eq!(about["version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(about["appVersion"], env!("CARGO_PKG_VERSION"));
+        for mode in MODES {
+            let value = format!("certificates.mode={mode}");
+            let set: &[&str] = if chart == OPERATOR { &["--set", &value] } else { &[] };
+            succeeded(&[&["lint", "--strict", &folder], set].concat()).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! deploy/ on a real API server.
+
+use kcg_api::names;
+use kcg_devcluster::pki::Authority;
+use kcg_devcluster::{ControlPlane, Crds};
+use serde_json::json;
+use tokio::process::Command;
+
+use crate::kustomize::{Outcome, build, deploy, of_kind, title};
+
+/// etcd and the API server, with our resource installed as a person would, and with nobody else's: neither Strimzi's
+/// nor Prometheus'.
+pub async fn cluster() -> Outcome<ControlPlane> {
+    let crds = Crds { own: Some(deploy("crd")), ..Crds::default() };
+    Ok(ControlPlane::builder().controller_manager(false).scheduler(false).crds(crds).start().await?)
+}
+
+/// Applies an overlay as the README says; a warning (of Pod Security, for instance) is a failure. The same again rolls
+/// nothing.
+async fn applied(plane: &ControlPlane, overlay: &str) -> Outcome {
+    let folder = deploy(overlay).display().to_string();
+    for _ in 0..2 {
+        let answer = plane.kubectl(&["apply", "-k", &folder]).await?;
+        assert_eq!((answer.code, answer.stderr.as_str()), (0, ""), "{overlay}");
+    }
+    let generations = "-o=jsonpath={.items[*].metadata.generation}";
+    let deployments = ["get", "deployments", "--namespace", names::NAMESPACE, generations];
+    assert_eq!(plane.kubectl(&deployments).await?.ok()?, "1 1");
+    Ok(())
+}
+
+/// What a Deployment makes of its template; Pod Security refuses pods, of Deployments it only warns.
+async fn pods_pass_pod_security(plane: &ControlPlane, overlay: &str) -> Outcome {
+    let objects = build(&deploy(overlay)).await?;
+    for deployment in of_kind(&objects, "Deployment") {
+        let template = &deployment["spec"]["template"];
+        let pod = json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "probe", "namespace": names::NAMESPACE, "labels": template["metadata"]["labels"]},
+            "spec": template["spec"],
+        });
+        let create = ["create", "--dry-run=server", "-f", "-"];
+        let answer = plane.kubectl_command().run_with_input(&create, &pod.to_string()).await?;
+        assert_eq!(answer.stderr, "", "{}", title(deployment));
+    }
+    Ok(())
+}
+
+/// The namespace does enforce it: a pod that is not hardened is turned away.
+async fn other_pods_do_not(plane: &ControlPlane) -> Outcome {
+    let run = ["run", "probe", "--image=x", "--dry-run=server", "--namespace", names::NAMESPACE];
+    let answer = plane.kubectl(&run).await?;
+    assert!(answer.stderr.contains("violates PodSecurity \"restricted"), "{}", answer.stderr);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_cluster_overlay_installs_and_its_removal_keeps_the_groups() -> Outcome {
+    let plane = cluster().await?;
+    let overlay = "overlays/cluster/self-managed";
+    applied(&plane, overlay).await?;
+    pods_pass_pod_security(&plane, overlay).await?;
+    other_pods_do_not(&plane).await?;
+
+    // No webhook runs, and it fails closed: groups come before it, or not at all.
+    let sample = deploy("samples/kconsumer.yaml").display().to_string();
+    let refused = plane.kubectl(&["create", "-f", &sample]).await?;
+    assert!(
+        refused.stderr.contains("failed calling webhook \"validate.kconsumergroups.thenextapps.com\""),
+        "{}",
+        refused.stderr
+    );
+    plane.kubectl(&["delete", "validatingwebhookconfiguration", names::OPERATOR]).await?.ok()?;
+    plane.kubectl(&["create", "-f", &sample]).await?.ok()?;
+
+    let folder = deploy(overlay).display().to_string();
+    plane.kubectl(&["delete", "-k", &folder, "--ignore-not-found", "--wait=false"]).await?.ok()?;
+    let kept = plane.kubectl(&["get", "kcg", "-o", "name"]).await?.ok()?;
+    assert_eq!(kept.trim(), "kconsumergroup.thenextapps.com/kconsumer");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_namespaced_overlay_installs_and_reviews_only_the_namespaces_it_names() -> Outcome {
+    let plane = cluster().await?;
+    let overlay = "overlays/namespaced/self-managed";
+    applied(&plane, overlay).await?;
+    pods_pass_pod_security(&plane, overlay).await?;
+
+    plane.kubectl(&["create", "namespace", "elsewhere"]).await?.ok()?;
+    let sample = deploy("samples/short.yaml").display().to_string();
+    let create = |namespace| ["create", "--namespace", namespace, "-f", &sample];
+    let refused = plane.kubectl(&create("default")).await?;
+    assert!(refused.stderr.contains("failed calling webhook"), "{}", refused.stderr);
+    plane.kubectl(&create("elsewhere")).await?.ok()?;
+    Ok(())
+}
+
+/// The shell blocks of deploy/README.md, in their order.
+fn commands() -> Outcome<Vec<String>> {
+    let readme = std::fs::read_to_string(deploy("README.md"))?;
+    let blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split_once("```"));
+    Ok(blocks.map(|(block, _)| block.to_owned()).collect())
+}
+
+#[tokio::test]
+async fn the_readmes_commands_install_it_and_have_its_certificate_trusted() -> Outcome {
+    let plane = ControlPlane::builder().controller_manager(false).scheduler(false).start().await?;
+    let folder = tempfile::tempdir()?;
+    std::os::unix::fs::symlink(deploy(""), folder.path().join("deploy"))?;
+    let authority = Authority::new("a person's own")?;
+    let pair = authority.server(&[&format!("{}.{}.svc", names::WEBHOOK, names::NAMESPACE)])?;
+    for (file, text) in
+        [("ca.crt", authority.certificate()), ("tls.crt", &pair.certificate), ("tls.key", &pair.key)]
+    {
+        std::fs::write(folder.path().join(file), text)?;
+    }
+    let path = std::env::join_paths(
+        [plane.parts().kubectl_folder()?.to_owned()]
+            .into_iter()
+            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
+    )?;
+    for commands in commands()?.iter().take(2) {
+        let mut shell = Command::new("sh");
+        shell.args(["-euc", commands]).current_dir(folder.path()).env("PATH", &path);
+        let output = shell.envs(plane.kubectl_command().environment()).output().await?;
+        assert!(output.status.success(), "{commands}{}", String::from_utf8_lossy(&output.stderr));
+    }
+    for kind in ["mutating", "validating"] {
+        let registration = format!("{kind}webhookconfiguration/{}", names::OPERATOR);
+        let trusted = "-o=go-template={{range .webhooks}}{{base64decode .clientConfig.caBundle}}{{end}}";
+        let bundle = plane.kubectl(&["get", &registration, trusted]).await?.ok()?;
+        assert_eq!(bundle, authority.certificate());
+    }
+    Ok(())
+}
+
+/// The CRD alone, without any webhook.
+#[tokio::test]
+async fn samples_are_taken_strictly_and_the_schema_alone_refuses_what_is_bad() -> Outcome {
+    let plane = cluster().await?;
+    let create = async |name: &str| {
+        let path = deploy("samples").join(name).display().to_string();
+        plane.kubectl(&["create", "--validate=strict", "-f", &path]).await
+    };
+    for name in ["kconsumer.yaml", "short.yaml", "full.yaml"] {
+        let answer = create(name).await?;
+        assert_eq!((answer.code, answer.stderr.as_str()), (0, ""), "{name}");
+    }
+    for (name, field) in
+        [("bad-no-image.yaml", "spec.consumerSpec.image"), ("bad-many.yaml", "spec.averageRecordsLagLimit")]
+    {
+        let answer = create(name).await?;
+        assert!(answer.stderr.contains(field), "{name}: {}", answer.stderr);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_clusters_own_roles_learn_about_groups() -> Outcome {
+    let crds = Crds { own: Some(deploy("crd")), ..Crds::default() };
+    let plane = ControlPlane::builder().scheduler(false).crds(crds).start().await?;
+    for role in ["view", "edit", "admin"] {
+        let (user, binding) = (format!("--user=a-person-who-may-{role}"), format!("who-may-{role}"));
+        let bind = ["create", "rolebinding", &binding, &format!("--clusterrole={role}"), &user];
+        plane.kubectl(&bind).await?.ok()?;
+    }
+    let can = async |role: &str, verb: &str| -> Outcome<bool> {
+        let person = format!("--as=a-person-who-may-{role}");
+        Ok(plane.kubectl(&["auth", "can-i", verb, names::PLURAL, &person]).await?.code == 0)
+    };
+    // kube-controller-manager gathers the rules a moment after the ClusterRoles have come.
+    kcg_devcluster::wait::until("the roles to be gathered", std::time::Duration::from_secs(30), async || {
+        let gathered =
+            can("admin", "create").await.unwrap_or(false) && can("view", "watch").await.unwrap_or(false);
+        Ok(if gathered { Ok(()) } else { Err("not yet".to_owned()) })
+    })
+    .await?;
+    for (role, verb, may) in [
+        ("view", "list", true),
+        ("view", "create", false),
+        ("edit", "watch", true),
+        ("edit", "patch", true),
+        ("edit", "deletecollection", true),
+        ("admin", "delete", true),
+    ] {
+        assert_eq!(can(role, verb).await?, may, "{role} {verb}");
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! What kustomize, as it comes with kubectl, makes of a folder.
+
+use std::path::{Path, PathBuf};
+
+use kcg_devcluster::{Parts, parts};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+
+/// Everything that a person may apply: each scope by itself, for a certificate of one's own, and with either way to
+/// one.
+pub const OVERLAYS: [&str; 6] = [
+    "scopes/cluster",
+    "scopes/namespaced",
+    "overlays/cluster/cert-manager",
+    "overlays/cluster/self-managed",
+    "overlays/namespaced/cert-manager",
+    "overlays/namespaced/self-managed",
+];
+
+/// A path below deploy/.
+pub fn deploy(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(path)
+}
+
+/// A folder with a copy of deploy/, in which a shell has done what the script says.
+pub async fn copied(script: &str) -> Outcome<TempDir> {
+    let folder = tempfile::tempdir()?;
+    let copy = Command::new("cp").arg("-r").arg(deploy("")).arg(folder.path()).status().await?;
+    let changed = Command::new("sh").args(["-euc", script]).current_dir(folder.path()).status().await?;
+    if copy.success() && changed.success() { Ok(folder) } else { Err(script.into()) }
+}
+
+/// The objects that are applied with `kubectl apply -k`.
+pub async fn build(folder: &Path) -> Outcome<Vec<Value>> {
+    let kubectl = Parts::ensure(&parts::to_stderr).await?.kubectl_folder()?.join("kubectl");
+    let output = Command::new(kubectl).arg("kustomize").arg(folder).output().await?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into());
+    }
+    Ok(serde_saphyr::from_multiple(std::str::from_utf8(&output.stdout)?)?)
+}
+
+/// Those of one kind.
+pub fn of_kind<'a>(objects: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> {
+    objects.iter().filter(move |object| object["kind"] == kind)
+}
+
+/// `Kind namespace/name`, as a list of objects is compared.
+pub fn title(object: &Value) -> String {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+    let name = text("/metadata/name").unwrap_or("?");
+    let kind = text("/kind").unwrap_or("?");
+    match text("/metadata/namespace") {
+        Some(namespace) => format!("{kind} {namespace}/{name}"),
+        None => format!("{kind} {name}"),
+    }
+}

@@ -1,0 +1,63 @@
+//! The optional component against what the two processes really serve.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use kcg_devcluster::{ControlPlane, Crds, Operator, build_operator, wait};
+use serde_json::Value;
+
+use crate::kustomize::{Outcome, deploy};
+
+const PREFIX: &str = "kconsumer_group_operator_";
+/// Long enough for the controller to get its Lease on a busy computer.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// The metrics that the component's alerts ask for, as /metrics declares them: a counter's without its `_total`.
+fn asked_for() -> Outcome<BTreeSet<String>> {
+    let text = std::fs::read_to_string(deploy("components/monitoring/alerts.yaml"))?;
+    let rule: Value = serde_saphyr::from_str(&text)?;
+    let alerts = rule.pointer("/spec/groups/0/rules").and_then(Value::as_array).ok_or("no rules")?;
+    let expressions = alerts.iter().filter_map(|alert| alert["expr"].as_str());
+    let name = |rest: &str| -> String {
+        rest.chars().take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '_').collect()
+    };
+    let names = expressions.flat_map(|expression| expression.split(PREFIX).skip(1).map(name));
+    Ok(names.map(|name| name.trim_end_matches("_total").to_owned()).collect())
+}
+
+#[tokio::test]
+async fn alerts_ask_for_metrics_that_the_processes_serve() -> Outcome {
+    let plane = ControlPlane::builder()
+        .controller_manager(false)
+        .scheduler(false)
+        .crds(Crds::all(deploy("crd")))
+        .start()
+        .await?;
+    let operator = Operator::install(&plane, &deploy("scopes/cluster"), &build_operator().await?).await?;
+    let (controller, webhook) =
+        tokio::try_join!(operator.start_controller("controller", &[]), operator.start_webhook(&[]))?;
+    // A counter is served from its first count on: one group is taken and looked after, another refused.
+    for (sample, taken) in [("kconsumer.yaml", true), ("bad-many.yaml", false)] {
+        let path = deploy("samples").join(sample).display().to_string();
+        let answer = plane.kubectl(&["create", "-f", &path]).await?;
+        assert_eq!(answer.code == 0, taken, "{sample}: {}", answer.stderr);
+    }
+    let asked_for = asked_for()?;
+    assert!(asked_for.len() > 5, "{asked_for:?}");
+    wait::until("every metric that an alert asks for", LIMIT, async || {
+        let mut served = String::new();
+        for replica in [&controller, &webhook] {
+            served += &replica.get("/metrics").await?.1;
+        }
+        let missing = asked_for.iter().find(|metric| !served.contains(&format!("# TYPE {PREFIX}{metric} ")));
+        Ok(match missing {
+            None if !served.contains("decision=\"Refused\"") => {
+                Err(format!("no refusal was counted:\n{served}"))
+            }
+            None => Ok(()),
+            Some(metric) => Err(format!("{metric} is not in\n{served}")),
+        })
+    })
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! What a person sees of the webhook through kubectl: refusals word for word, warnings, defaults, and updates of what
+//! was broken before.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::cases::cases;
+use crate::objects::{GROUP, TOPIC, assert_says, group};
+use crate::place::Place;
+use crate::world::World;
+
+cases![
+    refusal_of_one_violation_is_one_sentence,
+    refusal_of_many_violations_lists_them_all,
+    samples_that_are_bad_are_refused_and_the_others_taken,
+    unknown_field_is_kubectl_s_own_matter,
+    defaults_are_filled_in_and_what_was_written_stays,
+    dry_run_leaves_no_trace,
+    group_that_was_broken_before_can_be_edited_and_not_worsened,
+];
+
+async fn place(world: &Arc<World>, namespace: &str) -> Result<Place> {
+    let place = Place::open(world, namespace).await?;
+    place.create_topic("fast-data-topic", 3).await?;
+    Ok(place)
+}
+
+async fn refusal_of_one_violation_is_one_sentence(world: Arc<World>) -> Result<()> {
+    let place = place(&world, "refused-one").await?;
+    let answer = place.kubectl_create(&group("kconsumer", &json!({"minReplicas": 4}))).await?;
+    assert_eq!(
+        (answer.code, answer.stdout.as_str(), answer.stderr.as_str()),
+        (
+            1,
+            "",
+            "The KconsumerGroup \"kconsumer\" is invalid: spec.minReplicas: Invalid value: 4: must not be more than 3: topic \
+             fast-data-topic has 3 partitions, so a fourth consumer would be idle\n"
+        )
+    );
+    assert!(place.list(GROUP).await?.is_empty());
+    place.close().await
+}
+
+async fn refusal_of_many_violations_lists_them_all(world: Arc<World>) -> Result<()> {
+    let place = place(&world, "refused-many").await?;
+    let sample = kcg_devcluster::deploy_folder()?.join("samples/bad-many.yaml");
+    let answer = place.kubectl(&["create", "-f", &sample.display().to_string()]).await?;
+    assert_eq!(answer.code, 1);
+    assert_eq!(answer.stderr, REFUSAL);
+    place.close().await
+}
+
+const REFUSAL: &str = "\
+The KconsumerGroup \"bad-many\" is invalid: 
+* spec.minReplicas: Invalid value: 5: must not be more than spec.maxReplicas, which is 2
+* spec.averageRecordsLagLimit: Invalid value: 0: must be at least 1
+* spec.consumerSpec.image: Invalid value: \"not an image\": must be an image reference such as registry.example.com/team/consumer:1.0
+* spec.consumerSpec.podTemplate.spec.hostNetwork: Forbidden: a consumer may not share its node's network
+* spec.consumerSpec.podTemplate.spec.containers[0].securityContext.privileged: Forbidden: a consumer may not be privileged
+* spec.alerts.for: Invalid value: \"soon\": must be a Prometheus duration such as 5s or 1m30s
+* spec.minReplicas: Invalid value: 5: must not be more than 3: topic fast-data-topic has 3 partitions, so a fourth consumer would be idle
+";
+
+async fn samples_that_are_bad_are_refused_and_the_others_taken(world: Arc<World>) -> Result<()> {
+    let place = place(&world, "samples").await?;
+    for topic in ["orders", "payments.retries"] {
+        place.create_topic(topic, 3).await?;
+    }
+    let folder = kcg_devcluster::deploy_folder()?.join("samples");
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if file == "kafkatopic.yaml" || path.extension().is_none_or(|end| end != "yaml") {
+            continue;
+        }
+        let answer = place.kubectl(&["create", "-f", &path.display().to_string()]).await?;
+        let bad = file.starts_with("bad-");
+        assert_eq!(answer.code == 1, bad, "{file}: {}{}", answer.stdout, answer.stderr);
+        assert_eq!(answer.stderr.contains("is invalid"), bad, "{file}: {}", answer.stderr);
+        if !bad {
+            assert_eq!(answer.stderr, "", "{file}");
+        }
+    }
+    place.close().await
+}
+
+async fn unknown_field_is_kubectl_s_own_matter(world: Arc<World>) -> Result<()> {
+    let place = place(&world, "unknown-field").await?;
+    let answer = place.kubectl_create(&group("kconsumer", &json!({"minReplica": 4}))).await?;
+    assert_eq!(
+        answer.stderr,
+        "Error from server (BadRequest): error when creating \"STDIN\": KconsumerGroup in version \"v1alpha1\" cannot be handled \
+         as a KconsumerGroup: strict decoding error: unknown field \"spec.minReplica\"\n"
+    );
+    // In the one field that has no schema it is the webhook's.
+    let template = json!({"consumerSpec": {"podTemplate": {"spec": {"contaners": []}}}});
+    let answer = place.kubectl_create(&group("kconsumer", &template)).await?;
+    assert!(answer.stderr.contains("spec.consumerSpec.podTemplate.spec.contaners"), "{}", answer.stderr);
+    place.close().await
+}
+
+async fn defaults_are_filled_in_and_what_was_written_stays(world: Arc<World>) -> Result<()> {
+    let place = place(&world, "defaults").await?;
+    let written = group(
+        "kconsumer",
+        &json!({"consumerSpec": {"groupId": "mine"}, "alerts": {"labels": {"team": "data"}}}),
+    );
+    let stored = place.create(GROUP, &written).await?;
+    assert_says(&stored["spec"], &written["spec"]);
+    assert_says(
+        &stored["spec"],
+        &json!({
+            "minReplicas": 1, "averageRecordsLagLimit": 1000,
+            "consumerSpec": {"containerName": "kconsumer", "groupId": "mine", "partitionsPerConsumer": 1},
+            "metrics": {"preset": "Spring", "interval": "5s"},
+            "alerts": {"enabled": true, "for": "1m", "severity": "warning", "labels": {"team": "data"}},
+        }),
+    );
+    // Without a name there is nothing to derive yet; the controller derives it.
+    let mut generated = group("", &json!({}));
+    generated["metadata"] = json!({"generateName": "made-"});
+    let stored = place.create(GROUP, &generated).await?;
+    let name = stored["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    assert!(name.starts_with("made-") && stored["spec"]["consumerSpec"]["containerName"].is_null());
+    place.group_is_well(&name).await?;
+    let deployment = place.get(crate::objects::DEPLOYMENT, &name).await?;
+    assert_eq!(deployment["spec"]["template"]["spec"]["containers"][0]["name"], name);
+    place.close().await
+}
+
+async fn dry_run_leaves_no_trace(world: Arc<World>) -> Result<()> {
+    let place = place(&world, "dry-run").await?;
+    let page = place.ledger()?;
+    let dry = async |object: &Value| {
+        place.kubectl_with(&["create", "--dry-run=server", "-f", "-"], &object.to_string()).await
+    };
+    let answer = dry(&group("kconsumer", &json!({}))).await?;
+    assert_eq!(answer.stdout, "kconsumergroup.thenextapps.com/kconsumer created (server dry run)\n");
+    let answer = dry(&group("kconsumer", &json!({"minReplicas": 4}))).await?;
+    assert!(answer.stderr.contains("so a fourth consumer would be idle"), "{}", answer.stderr);
+    // A real one after it: whatever the dry runs had left would come before.
+    place.create_group("real", &json!({})).await?;
+    place.group_is_well("real").await?;
+    assert!(page.by_operator()?.iter().all(|event| event.object_ref.name != "kconsumer"));
+    assert_eq!(place.list(GROUP).await?.len(), 1);
+    place.close().await
+}
+
+async fn group_that_was_broken_before_can_be_edited_and_not_worsened(world: Arc<World>) -> Result<()> {
+    let place = Place::open(&world, "ratchet").await?;
+    // Right while nobody knew the topic, broken since it came.
+    place.create_group("kconsumer", &json!({"minReplicas": 5})).await?;
+    place.create_topic("fast-data-topic", 3).await?;
+    place.group_is("kconsumer", "True", "MinAboveCeiling").await?;
+    let patch =
+        async |patch: &str| place.kubectl(&["patch", "kcg", "kconsumer", "--type=merge", "-p", patch]).await;
+
+    for harmless in
+        [r#"{"metadata":{"labels":{"a":"b"}}}"#, r#"{"metadata":{"finalizers":["example.com/hold"]}}"#]
+    {
+        let answer = patch(harmless).await?;
+        assert_eq!((answer.code, answer.stderr.as_str()), (0, ""), "{harmless}");
+    }
+    let warning = "Warning: spec.minReplicas: must not be more than 3: topic fast-data-topic has 3 partitions, so a fourth consumer would be idle\n";
+    for no_worse in [r#"{"spec":{"averageRecordsLagLimit":5}}"#, r#"{"spec":{"minReplicas":4}}"#] {
+        let answer = patch(no_worse).await?;
+        assert_eq!((answer.code, answer.stderr.as_str()), (0, warning), "{no_worse}");
+    }
+    let worse = patch(r#"{"spec":{"minReplicas":5}}"#).await?;
+    assert_eq!(worse.code, 1);
+    assert!(
+        worse.stderr.contains("spec.minReplicas: Invalid value: 5: must not be more than 3"),
+        "{}",
+        worse.stderr
+    );
+    // What is broken besides is not let in on the way.
+    let another = patch(r#"{"spec":{"consumerSpec":{"podTemplate":{"spec":{"hostNetwork":true}}}}}"#).await?;
+    assert!(
+        another.stderr.contains("hostNetwork: Forbidden") && !another.stderr.contains("Invalid value: 4"),
+        "{}",
+        another.stderr
+    );
+
+    place.patch(TOPIC, "fast-data-topic", &json!({"spec": {"partitions": 4}})).await?;
+    place.group_is_well("kconsumer").await?;
+    let answer = patch(r#"{"metadata":{"finalizers":null}}"#).await?;
+    assert_eq!((answer.code, answer.stderr.as_str()), (0, ""));
+    place.kubectl(&["delete", "kcg", "kconsumer"]).await?.ok()?;
+    Ok(())
+}

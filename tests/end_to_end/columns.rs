@@ -1,0 +1,37 @@
+//! What `kubectl get kcg` shows.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::cases::cases;
+use crate::place::Place;
+use crate::world::World;
+
+cases![get_shows_the_group_at_a_glance];
+
+async fn get_shows_the_group_at_a_glance(world: Arc<World>) -> Result<()> {
+    let place = Place::open(&world, "columns").await?;
+    place.create_topic("fast-data-topic", 3).await?;
+    place.create_topic("orders", 2).await?;
+    place.create_group("kconsumer", &json!({"consumerSpec": {"topics": ["orders"]}})).await?;
+    place.group_is_well("kconsumer").await?;
+    let words = async |args: &[&str]| -> Result<Vec<Vec<String>>> {
+        let table = place.kubectl(args).await?.ok()?;
+        Ok(table.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect())
+    };
+
+    let table = words(&["get", "kcg"]).await?;
+    assert_eq!(table[0], ["NAME", "MIN", "MAX", "PARTITIONS", "PODS", "AVAILABLE", "READY", "REASON", "AGE"]);
+    assert_eq!(table[1][..8], ["kconsumer", "1", "5", "5", "1", "1", "True", "Reconciled"]);
+    assert_eq!((table.len(), table[1].len()), (2, 9));
+
+    let wide = words(&["get", "kconsumergroup", "kconsumer", "-o", "wide"]).await?;
+    assert_eq!(wide[0][9..], ["TOPIC", "TOPICS", "IMAGE"]);
+    assert_eq!(wide[1][9..], ["fast-data-topic", "[\"orders\"]", "thenextapps/kconsumer:latest"]);
+
+    let all = place.kubectl(&["get", "all", "-o", "name"]).await?.ok()?;
+    assert!(all.lines().any(|line| line == "kconsumergroup.thenextapps.com/kconsumer"), "{all}");
+    place.close().await
+}

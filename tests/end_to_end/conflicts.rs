@@ -1,0 +1,243 @@
+//! An object of a child's name that is not the group's is nobody's to touch; the other children go on without it.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::cases::cases;
+use crate::objects::{
+    AUTOSCALER, CHILDREN, CONFIG_MAP, DEPLOYMENT, GROUP, Kind, MONITOR, RULE, SERVICE, condition,
+};
+use crate::place::Place;
+use crate::world::World;
+
+cases![
+    object_that_nobody_owns_is_left_alone_until_it_goes,
+    object_of_another_controller_is_left_alone_until_it_goes,
+    child_that_was_taken_from_the_group_is_not_taken_back,
+    children_that_outlive_their_group_are_nobody_s,
+    selector_of_an_older_deployment_is_a_condition_with_a_cure,
+    group_made_anew_under_its_name_waits_for_the_old_children_to_go,
+];
+
+/// Somebody's object of each kind.
+fn theirs(kind: Kind, name: &str) -> Value {
+    let spec = match kind {
+        SERVICE => json!({"ports": [{"name": "web", "port": 80}], "selector": {"app": "web"}}),
+        MONITOR => json!({"selector": {}, "endpoints": []}),
+        RULE => json!({"groups": []}),
+        AUTOSCALER => json!({
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "nothing"}, "maxReplicas": 2,
+        }),
+        _ => deployment(&json!({"app": name})),
+    };
+    json!({"apiVersion": kind.api_version(), "kind": kind.name, "metadata": {"name": name, "labels": {"app": "theirs"}}, "spec": spec})
+}
+
+fn deployment(selector: &Value) -> Value {
+    json!({"replicas": 0, "selector": {"matchLabels": selector}, "template": {
+        "metadata": {"labels": selector},
+        "spec": {"containers": [{"name": "web", "image": "example.com/web:1"}]},
+    }})
+}
+
+/// What a person wrote of it, and everything that an apply of ours would leave behind.
+fn written(object: &Value) -> [Value; 6] {
+    let metadata = &object["metadata"];
+    let others = metadata["managedFields"].as_array().into_iter().flatten();
+    let managers: Vec<&Value> = others
+        .map(|entry| &entry["manager"])
+        .filter(|manager| *manager == "kconsumer-group-operator")
+        .collect();
+    [
+        object["spec"].clone(),
+        metadata["uid"].clone(),
+        metadata["labels"].clone(),
+        metadata["ownerReferences"].clone(),
+        metadata["annotations"]["thenextapps.com/held-partitions"].clone(),
+        json!(managers),
+    ]
+}
+
+/// What the original called each child in its message.
+fn original_name(kind: Kind) -> &'static str {
+    match kind {
+        MONITOR => "Service Monitor",
+        RULE => "Prometheus Rule",
+        AUTOSCALER => "HPA",
+        other => other.name,
+    }
+}
+
+async fn conflicts(place: &Place, kind: Kind, object: &Value, owner: &str) -> Result<()> {
+    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let before = place.create(kind, object).await?;
+    let page = place.ledger()?;
+    place.create_group(&name, &json!({})).await?;
+    let group = place.group_is(&name, "False", "NameConflict").await?;
+    let message = condition(&group, "Ready")[2];
+    assert_eq!(
+        message,
+        format!(
+            "{} {name} belongs to {owner} and is left alone: delete it, or give the group another name",
+            kind.name
+        )
+    );
+    let said = group["status"]["message"].as_str().unwrap_or_default();
+    let originals = format!("Message: Error reconciling {}, Error: ", original_name(kind));
+    assert!(said.starts_with(&originals), "{said}");
+    for other in CHILDREN.into_iter().filter(|other| *other != kind) {
+        place.sees(other, &name, "it goes on", |_| true).await?;
+    }
+    let after = place.get(kind, &name).await?;
+    assert_eq!(written(&after), written(&before), "{}", kind.name);
+    // Of these nobody else writes a status: not even their version has moved.
+    if kind != AUTOSCALER && kind != DEPLOYMENT {
+        assert_eq!(after["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"]);
+    }
+    assert_eq!(page.of_child(kind, &name)?.len(), 0, "{} is not written", kind.name);
+
+    place.delete(kind, &name).await?;
+    place.group_is_well(&name).await?;
+    let ours = place.get(kind, &name).await?;
+    assert_eq!(ours["metadata"]["ownerReferences"][0]["uid"], group["metadata"]["uid"], "{}", kind.name);
+    Ok(())
+}
+
+async fn object_that_nobody_owns_is_left_alone_until_it_goes(world: Arc<World>) -> Result<()> {
+    let place = Place::open(&world, "conflicts").await?;
+    place.create_topic("fast-data-topic", 3).await?;
+    for kind in CHILDREN {
+        conflicts(&place, kind, &theirs(kind, &format!("of-{}", kind.name.to_lowercase())), "nobody").await?;
+    }
+    place.close().await
+}
+
+async fn object_of_another_controller_is_left_alone_until_it_goes(world: Arc<World>) -> Result<()> {
+    let place = Place::open(&world, "conflicts-owned").await?;
+    place.create_topic("fast-data-topic", 3).await?;
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "their-owner"}});
+    let uid = place.create(CONFIG_MAP, &map).await?["metadata"]["uid"].clone();
+    for kind in CHILDREN {
+        let mut object = theirs(kind, &format!("of-{}", kind.name.to_lowercase()));
+        object["metadata"]["ownerReferences"] = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "their-owner", "uid": uid, "controller": true}]);
+        let owner = format!("ConfigMap their-owner of uid {}", uid.as_str().unwrap_or_default());
+        conflicts(&place, kind, &object, &owner).await?;
+    }
+    place.close().await
+}
+
+async fn child_that_was_taken_from_the_group_is_not_taken_back(world: Arc<World>) -> Result<()> {
+    let place = Place::open(&world, "conflicts-taken").await?;
+    place.create_topic("fast-data-topic", 3).await?;
+    place.create_group("kconsumer", &json!({})).await?;
+    place.group_is_well("kconsumer").await?;
+    let page = place.ledger()?;
+    for kind in CHILDREN {
+        place.patch(kind, "kconsumer", &json!({"metadata": {"ownerReferences": null}})).await?;
+    }
+    let group = place
+        .sees(GROUP, "kconsumer", "all five are named", |group| {
+            let [_, reason, message] = condition(group, "Ready");
+            reason == "NameConflict" && message.matches("belongs to nobody").count() == 5
+        })
+        .await?;
+    assert_eq!(page.children()?, [] as [String; 0]);
+    for kind in CHILDREN {
+        place.delete(kind, "kconsumer").await?;
+    }
+    place.group_is_well("kconsumer").await?;
+    for kind in CHILDREN {
+        assert_eq!(
+            place.get(kind, "kconsumer").await?["metadata"]["ownerReferences"][0]["uid"],
+            group["metadata"]["uid"]
+        );
+    }
+    place.close().await
+}
+
+/// `--cascade=orphan`: the consumers are to run on without the group.
+async fn children_that_outlive_their_group_are_nobody_s(world: Arc<World>) -> Result<()> {
+    let place = Place::open(&world, "orphans").await?;
+    place.create_topic("fast-data-topic", 3).await?;
+    place.create_group("kconsumer", &json!({})).await?;
+    place.group_is_well("kconsumer").await?;
+    place.kubectl(&["delete", "kcg", "kconsumer", "--cascade=orphan"]).await?.ok()?;
+    let orphan = |seen: &Value| seen["metadata"]["ownerReferences"].is_null();
+    let mut before = Vec::new();
+    for kind in CHILDREN {
+        before.push(place.sees(kind, "kconsumer", "it is an orphan", orphan).await?);
+    }
+    let page = place.ledger()?;
+    place.create_group("kconsumer", &json!({})).await?;
+    place.group_is("kconsumer", "False", "NameConflict").await?;
+    assert_eq!(page.children()?, [] as [String; 0]);
+    for (kind, before) in CHILDREN.into_iter().zip(before) {
+        assert_eq!(place.get(kind, "kconsumer").await?["spec"], before["spec"], "{}", kind.name);
+        place.delete(kind, "kconsumer").await?;
+    }
+    place.group_is_well("kconsumer").await?;
+    place.close().await
+}
+
+async fn selector_of_an_older_deployment_is_a_condition_with_a_cure(world: Arc<World>) -> Result<()> {
+    let place = Place::open(&world, "selector").await?;
+    place.create_topic("fast-data-topic", 3).await?;
+    // Paused, so that somebody older can be there first.
+    let group = place.create_group("kconsumer", &json!({"paused": true})).await?;
+    let older = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "kconsumer", "ownerReferences": [{
+            "apiVersion": "thenextapps.com/v1alpha1", "kind": "KconsumerGroup", "name": "kconsumer",
+            "uid": group["metadata"]["uid"], "controller": true, "blockOwnerDeletion": true,
+        }]},
+        "spec": deployment(&json!({"app": "kconsumer"})),
+    });
+    let before = place.create(DEPLOYMENT, &older).await?;
+    let page = place.ledger()?;
+    place.patch(GROUP, "kconsumer", &json!({"spec": {"paused": false}})).await?;
+    let group = place.group_is("kconsumer", "False", "SelectorImmutable").await?;
+    let message = condition(&group, "Ready")[2];
+    assert!(
+        message.contains("has another selector, which cannot be changed")
+            && message.contains("kubectl delete"),
+        "{message}"
+    );
+    for kind in [SERVICE, MONITOR, RULE, AUTOSCALER] {
+        place.sees(kind, "kconsumer", "it goes on", |_| true).await?;
+    }
+    let after = place.get(DEPLOYMENT, "kconsumer").await?;
+    assert_eq!(written(&after), written(&before));
+    assert_eq!(page.of_child(DEPLOYMENT, "kconsumer")?.len(), 0, "neither written nor deleted");
+
+    place.delete(DEPLOYMENT, "kconsumer").await?;
+    place.group_is_well("kconsumer").await?;
+    place.close().await
+}
+
+async fn group_made_anew_under_its_name_waits_for_the_old_children_to_go(world: Arc<World>) -> Result<()> {
+    let place = Place::open(&world, "made-anew").await?;
+    place.create_topic("fast-data-topic", 3).await?;
+    place.create_group("kconsumer", &json!({})).await?;
+    let active = |group: &Value| group["status"]["activePods"].as_array().is_some_and(|pods| pods.len() == 1);
+    let before = place.sees(GROUP, "kconsumer", "its pod is active", active).await?;
+    place.delete(GROUP, "kconsumer").await?;
+    let group = place.create_group("kconsumer", &json!({})).await?;
+    let uid = &group["metadata"]["uid"];
+    assert_ne!(*uid, before["metadata"]["uid"]);
+    for kind in CHILDREN {
+        place
+            .sees(kind, "kconsumer", "it is the new group's", |seen| {
+                seen["metadata"]["ownerReferences"][0]["uid"] == *uid
+            })
+            .await?;
+    }
+    place.group_is_well("kconsumer").await?;
+    place
+        .sees(GROUP, "kconsumer", "its own pod alone is active", |group| {
+            active(group) && group["status"]["activePods"] != before["status"]["activePods"]
+        })
+        .await?;
+    place.close().await
+}

@@ -1,0 +1,157 @@
+//! What somebody changes in a field of ours is put back, by one write each, within two seconds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::cases::cases;
+use crate::ledger;
+use crate::objects::{AUTOSCALER, DEPLOYMENT, Kind, MONITOR, RULE, SERVICE};
+use crate::place::Place;
+use crate::world::World;
+
+cases![
+    service_is_repaired_field_by_field,
+    service_monitor_is_repaired_field_by_field,
+    prometheus_rule_is_repaired_field_by_field,
+    autoscaler_is_repaired_field_by_field,
+    deployment_is_repaired_field_by_field,
+];
+
+const MOST: Duration = Duration::from_secs(2);
+const NAME: &str = "kconsumer";
+
+/// A field of ours and what somebody puts there; null takes it away.
+type Edit = (&'static str, Value);
+
+async fn service_is_repaired_field_by_field(world: Arc<World>) -> Result<()> {
+    let edits = [
+        ("/metadata/labels/app", json!("other")),
+        ("/metadata/labels/app.kubernetes.io~1managed-by", Value::Null),
+        ("/spec/selector/app", json!("other")),
+        ("/spec/selector/thenextapps.com~1kconsumergroup", Value::Null),
+        ("/spec/type", json!("NodePort")),
+        ("/spec/ports/0/targetPort", json!(1)),
+        ("/spec/ports/0/name", json!("other")),
+        // The key of the list: the list has to be set back first, by one write more.
+        ("/spec/ports/0/port", json!(9999)),
+        ("/spec/ports/0/protocol", json!("UDP")),
+    ];
+    repaired(&world, SERVICE, "drift-service", &edits).await
+}
+
+async fn service_monitor_is_repaired_field_by_field(world: Arc<World>) -> Result<()> {
+    let edits = [
+        ("/metadata/labels/app", json!("other")),
+        ("/spec/jobLabel", json!("other")),
+        ("/spec/selector/matchLabels/app", json!("other")),
+        ("/spec/namespaceSelector/matchNames", json!(["default"])),
+        ("/spec/endpoints/0/port", json!("other")),
+        ("/spec/endpoints/0/path", json!("/other")),
+        ("/spec/endpoints/0/scheme", json!("https")),
+        ("/spec/endpoints/0/interval", json!("1h")),
+        ("/spec/endpoints/0/honorLabels", json!(true)),
+        ("/spec/endpoints", json!([])),
+    ];
+    repaired(&world, MONITOR, "drift-monitor", &edits).await
+}
+
+async fn prometheus_rule_is_repaired_field_by_field(world: Arc<World>) -> Result<()> {
+    let edits = [
+        ("/metadata/labels/prometheus", json!("other")),
+        ("/metadata/labels/role", Value::Null),
+        ("/spec/groups/0/rules/0/expr", json!("vector(0)")),
+        ("/spec/groups/0/rules/1/for", json!("1d")),
+        ("/spec/groups/0/rules/2/labels/severity", json!("none")),
+        ("/spec/groups/0/rules/3/annotations/message", json!("other")),
+        ("/spec/groups/0/rules/3", Value::Null),
+        ("/spec/groups", json!([])),
+    ];
+    repaired(&world, RULE, "drift-rule", &edits).await
+}
+
+async fn autoscaler_is_repaired_field_by_field(world: Arc<World>) -> Result<()> {
+    let edits = [
+        ("/metadata/labels/app", json!("other")),
+        ("/metadata/annotations/thenextapps.com~1held-partitions", json!("spoilt")),
+        ("/metadata/annotations/thenextapps.com~1held-partitions", Value::Null),
+        ("/spec/minReplicas", json!(2)),
+        ("/spec/maxReplicas", json!(100)),
+        ("/spec/scaleTargetRef/name", json!("other")),
+        ("/spec/metrics/0/pods/metric/name", json!("other")),
+        ("/spec/metrics/0/pods/target/averageValue", json!("5")),
+        ("/spec/behavior/scaleUp/stabilizationWindowSeconds", json!(60)),
+        ("/spec/behavior/scaleDown/policies/0/value", json!(100)),
+        ("/spec/behavior/scaleDown/selectPolicy", json!("Disabled")),
+    ];
+    repaired(&world, AUTOSCALER, "drift-autoscaler", &edits).await
+}
+
+async fn deployment_is_repaired_field_by_field(world: Arc<World>) -> Result<()> {
+    let edits = [
+        ("/metadata/labels/app", json!("other")),
+        ("/spec/strategy/rollingUpdate/maxSurge", json!(3)),
+        ("/spec/strategy", json!({"type": "Recreate"})),
+        ("/spec/template/spec/terminationGracePeriodSeconds", json!(0)),
+        ("/spec/template/spec/securityContext/seccompProfile/type", json!("Unconfined")),
+        ("/spec/template/spec/containers/0/image", json!("example.com/other:1")),
+        ("/spec/template/spec/containers/0/imagePullPolicy", json!("Never")),
+        ("/spec/template/spec/containers/0/env/0/value", json!("other")),
+        ("/spec/template/spec/containers/0/env/1", Value::Null),
+        ("/spec/template/spec/containers/0/ports/0/name", json!("other")),
+        ("/spec/template/spec/containers/0/ports/0/containerPort", json!(9999)),
+        ("/spec/template/spec/containers/0/securityContext/allowPrivilegeEscalation", json!(true)),
+        ("/spec/template/spec/containers/0/securityContext/capabilities/drop", json!([])),
+        ("/spec/template/spec/containers/0/securityContext", Value::Null),
+    ];
+    repaired(&world, DEPLOYMENT, "drift-deployment", &edits).await
+}
+
+/// The writes that a repair takes: one, or two where a list has to be set back before its key is ours again.
+fn writes(path: &str) -> usize {
+    let key = ["/port", "/protocol", "/containerPort"].iter().any(|key| path.ends_with(key));
+    if key && path.contains("/ports/") { 2 } else { 1 }
+}
+
+async fn repaired(world: &Arc<World>, kind: Kind, namespace: &str, edits: &[Edit]) -> Result<()> {
+    let place = Place::open(world, namespace).await?;
+    place.create_topic("fast-data-topic", 3).await?;
+    place.create_group(NAME, &json!({})).await?;
+    place.group_is_well(NAME).await?;
+    let whole = place.ledger()?;
+    for (path, value) in edits {
+        let page = place.ledger()?;
+        spoil_and_await_repair(&place, kind, path, value).await?;
+        let written = page.awaited(kind, NAME, writes(path)).await?;
+        let spoilt = page.by_others(kind, NAME)?;
+        let took = ledger::between(spoilt.first().context("it was spoilt")?, &written[written.len() - 1])?;
+        assert!(took <= MOST, "{} {path} took {took:?}", kind.name);
+    }
+    // Whatever came late shows here: what is awaited comes after it, and is a write of its own child alone.
+    let (other, spoil) =
+        if kind == SERVICE { (MONITOR, "/spec/jobLabel") } else { (SERVICE, "/spec/selector/app") };
+    spoil_and_await_repair(&place, other, spoil, &json!("late")).await?;
+    whole.awaited(other, NAME, 1).await?;
+    let mut wanted: Vec<&str> = vec![kind.plural; edits.iter().map(|(path, _)| writes(path)).sum()];
+    wanted.push(other.plural);
+    wanted.sort_unstable();
+    assert_eq!(whole.children()?, wanted, "one write for each repair");
+    place.close().await
+}
+
+async fn spoil_and_await_repair(place: &Place, kind: Kind, path: &str, value: &Value) -> Result<()> {
+    let before = place.get(kind, NAME).await?;
+    let right = before.pointer(path).with_context(|| format!("{} has {path}", kind.name))?.clone();
+    assert_ne!(right, *value, "{path} is changed");
+    let operation = if value.is_null() {
+        json!([{"op": "remove", "path": path}])
+    } else {
+        json!([{"op": "replace", "path": path, "value": value}])
+    };
+    let spoilt = place.edit(kind, NAME, &operation).await?;
+    assert_ne!(spoilt.pointer(path), Some(&right), "{path} was changed");
+    let what = format!("{path} is {right} again");
+    place.sees(kind, NAME, &what, |seen| seen.pointer(path) == Some(&right)).await.map(drop)
+}

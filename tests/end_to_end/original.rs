@@ -1,0 +1,244 @@
+//! The flows that the original documents and that need no Kafka: the sample, its children, partitions that grow, a load
+//! that comes and goes, and the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::cases::cases;
+use crate::ledger;
+use crate::objects::{AUTOSCALER, CHILDREN, GROUP, POD, RULE, TOPIC, assert_says, condition};
+use crate::place::Place;
+use crate::world::World;
+
+cases![
+    sample_applies_unchanged_and_gets_the_five_children,
+    status_says_what_the_original_said_and_why,
+    partitions_from_one_to_three_raise_the_ceiling,
+    load_brings_consumers_up_to_the_ceiling_and_quiet_takes_them_away,
+    deleted_group_takes_all_that_was_made_for_it_along,
+];
+
+pub const LAG: &str = "kafka_consumer_fetch_manager_records_lag_max";
+
+/// The original's sample with a topic of one partition, once all is well.
+async fn sample(world: &Arc<World>, namespace: &str) -> Result<Place> {
+    let place = Place::open(world, namespace).await?;
+    world.metrics.set(namespace, "kconsumer-", LAG, 10);
+    place.create_topic("fast-data-topic", 1).await?;
+    let file = kcg_devcluster::deploy_folder()?.join("samples/kconsumer.yaml");
+    let answer = place.kubectl(&["apply", "-f", &file.display().to_string()]).await?;
+    assert_eq!((answer.code, answer.stderr.as_str()), (0, ""), "nothing to say against the sample");
+    assert_eq!(answer.stdout, "kconsumergroup.thenextapps.com/kconsumer created\n");
+    Ok(place)
+}
+
+async fn sample_applies_unchanged_and_gets_the_five_children(world: Arc<World>) -> Result<()> {
+    let place = sample(&world, "original-children").await?;
+    let group = place.group_is_well("kconsumer").await?;
+    let selector = json!({"app": "kconsumer", "thenextapps.com/kconsumergroup": "kconsumer"});
+    for kind in CHILDREN {
+        let child = place.get(kind, "kconsumer").await?;
+        let owner = json!([{
+            "apiVersion": GROUP.api_version(), "kind": GROUP.name, "name": "kconsumer", "uid": group["metadata"]["uid"],
+            "controller": true, "blockOwnerDeletion": true,
+        }]);
+        assert_says(&child["metadata"], &json!({"ownerReferences": owner, "labels": selector}));
+        assert_says(&child, &wanted(kind.name, &place.namespace, &selector));
+    }
+    place.close().await
+}
+
+/// What each child carries: the original's content, corrected where it was wrong.
+fn wanted(kind: &str, namespace: &str, selector: &Value) -> Value {
+    match kind {
+        "Service" => json!({"spec": {
+            "type": "ClusterIP", "selector": selector,
+            "ports": [{"name": "metrics", "port": 8085, "targetPort": 8085, "protocol": "TCP"}],
+        }}),
+        "ServiceMonitor" => json!({"spec": {
+            "jobLabel": "app", "selector": {"matchLabels": selector}, "namespaceSelector": {"matchNames": [namespace]},
+            "endpoints": [{
+                "port": "metrics", "path": "/actuator/prometheus", "scheme": "http", "interval": "5s", "honorLabels": false,
+            }],
+        }}),
+        "HorizontalPodAutoscaler" => json!({"spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "kconsumer"},
+            "minReplicas": 1, "maxReplicas": 1,
+            "metrics": [{"type": "Pods", "pods": {
+                "metric": {"name": LAG}, "target": {"type": "AverageValue", "averageValue": "1k"},
+            }}],
+        }}),
+        "Deployment" => json!({"spec": {
+            "replicas": 1, "selector": {"matchLabels": selector},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "template": {"metadata": {"labels": selector}, "spec": {
+                "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+                "terminationGracePeriodSeconds": 60,
+                "containers": [{
+                    "name": "kconsumer", "image": "thenextapps/kconsumer:latest", "imagePullPolicy": "Always",
+                    "ports": [{"name": "metrics", "containerPort": 8085, "protocol": "TCP"}],
+                    "env": [
+                        {"name": "KAFKA_TOPICS", "value": "fast-data-topic"}, {"name": "KAFKA_GROUP_ID", "value": "kconsumer"},
+                    ],
+                    "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+                }],
+            }},
+        }}),
+        _ => rule(namespace),
+    }
+}
+
+fn rule(namespace: &str) -> Value {
+    let own = format!("{{namespace=\"{namespace}\",service=\"kconsumer\"}}");
+    let labels = json!({"severity": "warning", "namespace": namespace, "kconsumergroup": "kconsumer"});
+    let behind = format!("avg(max by (pod) ({LAG}{own} >= 0)) > 1000");
+    let alert = |name: &str, expr: String| json!({"alert": format!("{name}-kconsumer"), "expr": expr, "for": "1m", "labels": labels});
+    json!({
+        "metadata": {"labels": {"prometheus": "k8s", "role": "alert-rules"}},
+        "spec": {"groups": [{"name": "./kconsumer.rules", "rules": [
+            alert("RecordsLagBreached", behind.clone()),
+            alert("RecordsLagAtCeiling", format!("({behind}) and on() (count(max by (pod) ({LAG}{own} >= 0)) >= 1)")),
+            alert("RecordsLagAbsent", format!("absent({LAG}{own}) and on() (count(up{own} == 1) > 0)")),
+            alert("NoConsumers", format!("absent(up{own} == 1)")),
+        ]}]},
+    })
+}
+
+async fn status_says_what_the_original_said_and_why(world: Arc<World>) -> Result<()> {
+    let place = sample(&world, "original-status").await?;
+    // From the first status on the list is there: null is what the original's schema refused.
+    let group = place
+        .sees(GROUP, "kconsumer", "its metric is read", |group| {
+            let status = &group["status"];
+            assert!(status.is_null() || status["activePods"].is_array(), "{status}");
+            condition(group, "MetricsAvailable")[0] == "True" && condition(group, "Ready")[0] == "True"
+        })
+        .await?;
+    let pods: Vec<String> = place.list(POD).await?.iter().map(name).collect();
+    assert_eq!(pods.len(), 1);
+    let mut status = group["status"].clone();
+    let conditions =
+        status.as_object_mut().and_then(|status| status.remove("conditions")).context("conditions")?;
+    assert_eq!(
+        status,
+        json!({
+            "observedGeneration": group["metadata"]["generation"],
+            "replicas": 1, "readyReplicas": 1, "activePods": pods,
+            "message": "Message: Reconciliation completed, Error: <nil>",
+            "partitions": 1, "maxReplicas": 1,
+            "topics": [{
+                "name": "fast-data-topic", "namespace": "original-status", "topicName": "fast-data-topic", "partitions": 1,
+            }],
+        })
+    );
+    let told: Vec<String> = conditions
+        .as_array()
+        .context("a list")?
+        .iter()
+        .map(|condition| {
+            let field = |name: &str| condition[name].as_str().unwrap_or_default().to_owned();
+            assert_eq!(condition["observedGeneration"], group["metadata"]["generation"]);
+            format!("{} {} {}", field("type"), field("status"), field("reason"))
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "Ready True Reconciled",
+            "TopicsResolved True Resolved",
+            "MetricsAvailable True MetricsRead",
+            "MonitoringAccepted Unknown NotReported",
+            "PartitionBound False RoomToScale",
+            "Paused False Running",
+        ]
+    );
+    place.close().await
+}
+
+fn name(object: &Value) -> String {
+    object["metadata"]["name"].as_str().unwrap_or_default().to_owned()
+}
+
+async fn partitions_from_one_to_three_raise_the_ceiling(world: Arc<World>) -> Result<()> {
+    let place = sample(&world, "original-partitions").await?;
+    place.group_is_well("kconsumer").await?;
+    place.bounds_are("kconsumer", 1, 1).await?;
+    let page = place.ledger()?;
+    place.patch(TOPIC, "fast-data-topic", &json!({"spec": {"partitions": 3}})).await?;
+    place.bounds_are("kconsumer", 1, 3).await?;
+    let group = place
+        .sees(GROUP, "kconsumer", "it has three partitions", |group| group["status"]["partitions"] == 3)
+        .await?;
+    assert_says(&group["status"], &json!({"maxReplicas": 3, "replicas": 1}));
+    // The alert at the ceiling knows the new one, too.
+    assert_eq!(page.children()?, [AUTOSCALER.plural, RULE.plural]);
+    let grown = page.by_others(TOPIC, "fast-data-topic")?;
+    let raised = page.of_child(AUTOSCALER, "kconsumer")?;
+    let took = ledger::between(&grown[0], &raised[0])?;
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    place.close().await
+}
+
+async fn load_brings_consumers_up_to_the_ceiling_and_quiet_takes_them_away(world: Arc<World>) -> Result<()> {
+    let place = sample(&world, "original-load").await?;
+    place.patch(TOPIC, "fast-data-topic", &json!({"spec": {"partitions": 3}})).await?;
+    let quickly = json!({"stabilizationWindowSeconds": 0, "policies": [{"type": "Percent", "value": 100, "periodSeconds": 1}]});
+    place
+        .patch(GROUP, "kconsumer", &json!({"spec": {"scaling": {"behavior": {"scaleDown": quickly}}}}))
+        .await?;
+    place.group_is_well("kconsumer").await?;
+    place.bounds_are("kconsumer", 1, 3).await?;
+    let page = place.ledger()?;
+
+    world.metrics.set(&place.namespace, "kconsumer-", LAG, 3412);
+    let group = place
+        .sees(GROUP, "kconsumer", "it runs three consumers and is at its ceiling", |group| {
+            group["status"]["readyReplicas"] == 3 && condition(group, "PartitionBound")[0] == "True"
+        })
+        .await?;
+    let mut pods: Vec<String> = place.list(POD).await?.iter().map(name).collect();
+    pods.sort();
+    let group = if group["status"]["activePods"] == json!(pods) {
+        group
+    } else {
+        place
+            .sees(GROUP, "kconsumer", "its three pods are named in order", |group| {
+                group["status"]["activePods"] == json!(pods)
+            })
+            .await?
+    };
+    assert_eq!(condition(&group, "PartitionBound")[1], "AtCeiling");
+    assert_says(&group["status"], &json!({"replicas": 3, "readyReplicas": 3, "maxReplicas": 3}));
+
+    world.metrics.set(&place.namespace, "kconsumer-", LAG, 0);
+    place
+        .sees(GROUP, "kconsumer", "one consumer is left", |group| {
+            let status = &group["status"];
+            status["replicas"] == 1
+                && status["activePods"].as_array().is_some_and(|pods| pods.len() == 1)
+                && condition(group, "PartitionBound")[0] == "False"
+        })
+        .await?;
+    assert_eq!(page.children()?, [] as [String; 0], "scaling is the autoscaler's work alone");
+    place.close().await
+}
+
+async fn deleted_group_takes_all_that_was_made_for_it_along(world: Arc<World>) -> Result<()> {
+    let place = sample(&world, "original-deleted").await?;
+    place.group_is_well("kconsumer").await?;
+    let page = place.ledger()?;
+    let answer = place.kubectl(&["delete", "kcg", "kconsumer"]).await?.ok()?;
+    assert!(answer.starts_with("kconsumergroup.thenextapps.com \"kconsumer\" deleted"), "{answer}");
+    for kind in CHILDREN {
+        place.loses(kind, "kconsumer").await?;
+    }
+    let pods = place.list(POD).await?;
+    for pod in pods {
+        place.loses(POD, &name(&pod)).await?;
+    }
+    assert_eq!(page.children()?, [] as [String; 0], "nothing is made for a group that is gone");
+    Ok(())
+}

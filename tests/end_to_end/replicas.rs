@@ -1,0 +1,78 @@
+//! The count of consumers is the autoscaler's: a fresh Deployment is scaled once, and never again.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use futures::StreamExt;
+use kube::runtime::watcher;
+use serde_json::{Value, json};
+
+use crate::cases::cases;
+use crate::objects::{DEPLOYMENT, GROUP, is_settled};
+use crate::place::Place;
+use crate::world::World;
+
+cases![count_outlives_every_change_of_the_image];
+
+const NAME: &str = "kconsumer";
+
+async fn count_outlives_every_change_of_the_image(world: Arc<World>) -> Result<()> {
+    let place = Place::open(&world, "replicas").await?;
+    place.create_topic("fast-data-topic", 6).await?;
+    let page = place.ledger()?;
+    place.create_group(NAME, &json!({"minReplicas": 3})).await?;
+    place.sees(DEPLOYMENT, NAME, "three are ready", |seen| seen["status"]["readyReplicas"] == 3).await?;
+    place.group_is_well(NAME).await?;
+    let scaled = |page: &crate::ledger::Ledger| -> Result<usize> {
+        Ok(page.children()?.iter().filter(|written| *written == "deployments/scale").count())
+    };
+    assert_eq!(scaled(&page)?, 1, "scaled once, by its own subresource");
+
+    // Somebody, or the autoscaler, wants five.
+    place.kubectl(&["scale", "deployment/kconsumer", "--replicas=5"]).await?.ok()?;
+    place.sees(DEPLOYMENT, NAME, "five are ready", |seen| seen["status"]["readyReplicas"] == 5).await?;
+    let counts = tokio::spawn(counts_until(place.clone(), "example.com/consumer:3"));
+    for tag in 1..=3 {
+        let image = format!("example.com/consumer:{tag}");
+        place.patch(GROUP, NAME, &json!({"spec": {"consumerSpec": {"image": image}}})).await?;
+        place.sees(GROUP, NAME, "it is settled", is_settled).await?;
+    }
+    let counts = counts.await??;
+    assert!(counts.iter().all(|count| *count == 5), "the count never moved: {counts:?}");
+    assert_eq!(scaled(&page)?, 1);
+    assert!(!owns_the_count(&place.get(DEPLOYMENT, NAME).await?), "f:replicas is not ours");
+    place.close().await
+}
+
+/// Every count that the Deployment's spec held until its rollout to `image` is through.
+async fn counts_until(place: Place, image: &'static str) -> Result<Vec<i64>> {
+    let mut events = pin!(watcher::watch_object(place.api(DEPLOYMENT), NAME));
+    let mut counts = Vec::new();
+    let watching = async {
+        while let Some(event) = events.next().await {
+            let seen = serde_json::to_value(event?.context("the Deployment is gone")?)?;
+            counts.push(seen["spec"]["replicas"].as_i64().context("a count")?);
+            let through = seen["spec"]["template"]["spec"]["containers"][0]["image"] == image
+                && seen["status"]["observedGeneration"] == seen["metadata"]["generation"]
+                && seen["status"]["updatedReplicas"] == 5
+                && seen["status"]["readyReplicas"] == 5
+                && seen["status"]["replicas"] == 5;
+            if through {
+                return Ok(());
+            }
+        }
+        anyhow::bail!("the watch ended")
+    };
+    tokio::time::timeout(crate::place::LIMIT, watching).await.context("the rollout takes too long")??;
+    ensure!(counts.len() > 3, "the rollouts were seen");
+    Ok(counts)
+}
+
+/// Whether the operator's apply of the Deployment holds spec.replicas.
+fn owns_the_count(deployment: &Value) -> bool {
+    let entries = deployment["metadata"]["managedFields"].as_array().into_iter().flatten();
+    entries
+        .filter(|entry| entry["manager"] == "kconsumer-group-operator" && entry["operation"] == "Apply")
+        .any(|entry| !entry["fieldsV1"]["f:spec"]["f:replicas"].is_null())
+}

@@ -1,0 +1,294 @@
+//! Every change of a group's spec reaches every child that it concerns, and no other.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::cases::cases;
+use crate::objects::{AUTOSCALER, DEPLOYMENT, GROUP, Kind, MONITOR, RULE, SERVICE, assert_says, is_settled};
+use crate::place::Place;
+use crate::world::World;
+
+cases![every_change_reaches_every_child_that_it_concerns, alerts_that_are_turned_off_take_the_rule_alone,];
+
+const NAME: &str = "kconsumer";
+
+/// What a person changes, and what the children it concerns then say.
+struct Change {
+    spec: Value,
+    children: Vec<(Kind, Value)>,
+}
+
+fn change(spec: Value, children: Vec<(Kind, Value)>) -> Change {
+    Change { spec, children }
+}
+
+/// Of the consumer's container.
+fn container(says: &Value) -> (Kind, Value) {
+    pod(&json!({"containers": [says]}))
+}
+
+fn pod(says: &Value) -> (Kind, Value) {
+    (DEPLOYMENT, json!({"spec": {"template": {"spec": says}}}))
+}
+
+fn endpoint(says: &Value) -> (Kind, Value) {
+    (MONITOR, json!({"spec": {"endpoints": [says]}}))
+}
+
+fn alerts(says: &Value) -> (Kind, Value) {
+    (RULE, json!({"spec": {"groups": [{"rules": [says, says, says, says]}]}}))
+}
+
+fn autoscaler(says: &Value) -> (Kind, Value) {
+    (AUTOSCALER, json!({"spec": says}))
+}
+
+/// A child that is written although only a text in it changes, which other tests read.
+fn somehow(kind: Kind) -> (Kind, Value) {
+    (kind, json!({}))
+}
+
+fn metric(says: &Value) -> (Kind, Value) {
+    autoscaler(&json!({"metrics": [{"pods": says}]}))
+}
+
+fn of_the_consumer() -> Vec<Change> {
+    let consumer = |says: Value| json!({"consumerSpec": says});
+    vec![
+        change(
+            consumer(json!({"image": "example.com/consumer:2"})),
+            vec![container(&json!({"image": "example.com/consumer:2"}))],
+        ),
+        change(
+            consumer(json!({"groupId": "other"})),
+            vec![container(&json!({"env": [
+                {"name": "KAFKA_TOPICS", "value": "fast-data-topic"}, {"name": "KAFKA_GROUP_ID", "value": "other"},
+            ]}))],
+        ),
+        change(
+            consumer(json!({"bootstrapServers": "kafka:9092"})),
+            vec![container(&json!({"env": [
+                {"name": "KAFKA_TOPICS", "value": "fast-data-topic"}, {"name": "KAFKA_GROUP_ID", "value": "other"},
+                {"name": "KAFKA_BOOTSTRAP_SERVERS", "value": "kafka:9092"},
+            ]}))],
+        ),
+        change(
+            consumer(json!({"bootstrapServers": null, "env": [{"name": "KAFKA_GROUP_ID", "value": "mine"}]})),
+            vec![container(&json!({"env": [
+                {"name": "KAFKA_TOPICS", "value": "fast-data-topic"}, {"name": "KAFKA_GROUP_ID", "value": "mine"},
+            ]}))],
+        ),
+        change(
+            consumer(json!({"envFrom": [{"configMapRef": {"name": "settings", "optional": true}}]})),
+            vec![container(&json!({"envFrom": [{"configMapRef": {"name": "settings", "optional": true}}]}))],
+        ),
+        change(
+            consumer(json!({"resources": {"limits": {"memory": "512Mi"}, "requests": {"cpu": 1}}})),
+            vec![container(&json!({"resources": {"limits": {"memory": "512Mi"}, "requests": {"cpu": "1"}}}))],
+        ),
+        change(
+            consumer(json!({"imagePullPolicy": "IfNotPresent"})),
+            vec![container(&json!({"imagePullPolicy": "IfNotPresent"}))],
+        ),
+        change(
+            consumer(json!({"imagePullSecrets": [{"name": "registry"}]})),
+            vec![pod(&json!({"imagePullSecrets": [{"name": "registry"}]}))],
+        ),
+        change(
+            consumer(json!({"podTemplate": {"metadata": {"annotations": {"a": "b"}}, "spec": {
+                "serviceAccountName": "consumer", "terminationGracePeriodSeconds": 5,
+                "containers": [{"name": NAME, "livenessProbe": {"httpGet": {"path": "/health", "port": "metrics"}}}],
+            }}})),
+            vec![pod(
+                &json!({"serviceAccountName": "consumer", "terminationGracePeriodSeconds": 5, "containers": [{
+                    "name": NAME, "image": "example.com/consumer:2", "livenessProbe": {"httpGet": {"path": "/health"}},
+                }]}),
+            )],
+        ),
+        change(
+            consumer(json!({"podTemplate": null})),
+            vec![pod(&json!({"terminationGracePeriodSeconds": 60}))],
+        ),
+        change(consumer(json!({"containerName": "consumer"})), vec![container(&json!({"name": "consumer"}))]),
+        change(
+            consumer(json!({"partitionsPerConsumer": 2})),
+            vec![autoscaler(&json!({"maxReplicas": 3})), somehow(RULE)],
+        ),
+        change(
+            consumer(json!({"partitionsPerConsumer": 1})),
+            vec![autoscaler(&json!({"maxReplicas": 6})), somehow(RULE)],
+        ),
+        change(
+            consumer(json!({"topics": ["orders"]})),
+            vec![
+                autoscaler(&json!({"maxReplicas": 10})),
+                somehow(RULE),
+                container(&json!({"env": [
+                    {"name": "KAFKA_TOPICS", "value": "fast-data-topic,orders"}, {"name": "KAFKA_GROUP_ID", "value": "mine"},
+                ]})),
+            ],
+        ),
+        change(
+            consumer(json!({"topic": null})),
+            vec![
+                autoscaler(&json!({"maxReplicas": 4})),
+                somehow(RULE),
+                container(&json!({"env": [
+                    {"name": "KAFKA_TOPICS", "value": "orders"}, {"name": "KAFKA_GROUP_ID", "value": "mine"},
+                ]})),
+            ],
+        ),
+    ]
+}
+
+fn of_the_rest() -> Vec<Change> {
+    let port = |port: i32| {
+        vec![
+            (SERVICE, json!({"spec": {"ports": [{"name": "metrics", "port": port, "targetPort": port}]}})),
+            container(&json!({"ports": [{"name": "metrics", "containerPort": port}]})),
+        ]
+    };
+    let behavior = json!({"scaleDown": {"stabilizationWindowSeconds": 7}});
+    vec![
+        // From two consumers on a rollout takes one of them instead of adding one.
+        change(
+            json!({"minReplicas": 2}),
+            vec![
+                autoscaler(&json!({"minReplicas": 2})),
+                (
+                    DEPLOYMENT,
+                    json!({"spec": {"strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}}}),
+                ),
+            ],
+        ),
+        change(json!({"maxReplicas": 3}), vec![autoscaler(&json!({"maxReplicas": 3})), somehow(RULE)]),
+        change(json!({"maxReplicas": null}), vec![autoscaler(&json!({"maxReplicas": 4})), somehow(RULE)]),
+        change(
+            json!({"averageRecordsLagLimit": 2500}),
+            vec![metric(&json!({"target": {"averageValue": "2500"}})), somehow(RULE)],
+        ),
+        change(json!({"metrics": {"port": 9000}}), port(9000)),
+        change(json!({"metrics": {"path": "/metrics"}}), vec![endpoint(&json!({"path": "/metrics"}))]),
+        change(json!({"metrics": {"interval": "10s"}}), vec![endpoint(&json!({"interval": "10s"}))]),
+        change(
+            json!({"metrics": {"lagMetric": "lag"}}),
+            vec![metric(&json!({"metric": {"name": "lag"}})), somehow(RULE)],
+        ),
+        change(
+            json!({"metrics": {"labels": {"release": "prometheus"}}}),
+            vec![(MONITOR, json!({"metadata": {"labels": {"release": "prometheus"}}}))],
+        ),
+        change(
+            json!({"metrics": {"preset": "Librdkafka", "port": null, "path": null, "lagMetric": null}}),
+            {
+                let mut children = port(9090);
+                children.push(metric(&json!({"metric": {"name": "rdkafka_topic_partitions_consumer_lag"}})));
+                children.push(somehow(RULE));
+                children
+            },
+        ),
+        change(json!({"alerts": {"for": "5m"}}), vec![alerts(&json!({"for": "5m"}))]),
+        change(
+            json!({"alerts": {"severity": "page"}}),
+            vec![alerts(&json!({"labels": {"severity": "page"}}))],
+        ),
+        change(
+            json!({"alerts": {"labels": {"team": "data"}}}),
+            vec![alerts(&json!({"labels": {"team": "data"}}))],
+        ),
+        change(
+            json!({"alerts": {"ruleLabels": {"release": "prometheus", "role": null}}}),
+            vec![(RULE, json!({"metadata": {"labels": {"release": "prometheus", "prometheus": "k8s"}}}))],
+        ),
+        change(json!({"scaling": {"behavior": behavior}}), vec![autoscaler(&json!({"behavior": behavior}))]),
+        change(
+            json!({"scaling": {"strategy": {"type": "Recreate"}}}),
+            vec![(DEPLOYMENT, json!({"spec": {"strategy": {"type": "Recreate"}}}))],
+        ),
+        change(
+            json!({"scaling": {"strategy": null}}),
+            vec![(DEPLOYMENT, json!({"spec": {"strategy": {"type": "RollingUpdate"}}}))],
+        ),
+        change(
+            json!({"consumerSpec": {"topic": "fast-data-topic"}}),
+            vec![autoscaler(&json!({"maxReplicas": 10})), somehow(RULE), somehow(DEPLOYMENT)],
+        ),
+        change(
+            json!({"scaling": {"partitions": "Max"}}),
+            vec![autoscaler(&json!({"maxReplicas": 6})), somehow(RULE)],
+        ),
+        change(
+            json!({"scaling": {"behavior": null}}),
+            vec![autoscaler(&json!({"behavior": {"scaleDown": {"stabilizationWindowSeconds": 300}}}))],
+        ),
+    ]
+}
+
+async fn every_change_reaches_every_child_that_it_concerns(world: Arc<World>) -> Result<()> {
+    let place = Place::open(&world, "spec-changes").await?;
+    place.create_topic("fast-data-topic", 6).await?;
+    place.create_topic("orders", 4).await?;
+    place.create_group(NAME, &json!({})).await?;
+    place.group_is_well(NAME).await?;
+    for Change { spec, children } in of_the_consumer().into_iter().chain(of_the_rest()) {
+        let page = place.ledger()?;
+        place.patch(GROUP, NAME, &json!({"spec": spec})).await?;
+        // The status is written after the children.
+        let what = format!("{spec} is dealt with");
+        place.sees(GROUP, NAME, &what, is_settled).await?;
+        let mut concerned: Vec<&str> = children.iter().map(|(kind, _)| kind.plural).collect();
+        concerned.sort_unstable();
+        let written = page.children()?;
+        assert_eq!(written, concerned, "{spec}");
+        for (kind, says) in &children {
+            assert_says(&place.get(*kind, NAME).await?, says);
+        }
+    }
+    nothing_is_left_of_what_was_taken_back(&place).await?;
+    place.close().await
+}
+
+/// What a person adds and then takes away leaves no trace: the children are those of a fresh group of that spec.
+async fn nothing_is_left_of_what_was_taken_back(place: &Place) -> Result<()> {
+    let mut spec = json!({});
+    // Its own id, which reaches no child since a variable of the person's stands in its place.
+    for Change { spec: change, .. } in of_the_consumer().into_iter().chain(of_the_rest()) {
+        json_patch::merge(&mut spec, &change);
+    }
+    spec["consumerSpec"]["groupId"] = json!("fresh");
+    place.create_group("fresh", &spec).await?;
+    place.group_is_well("fresh").await?;
+    for kind in crate::objects::CHILDREN {
+        let [old, fresh] =
+            [place.get(kind, NAME).await?, place.get(kind, "fresh").await?].map(|mut child| {
+                for server_s_own in ["clusterIP", "clusterIPs", "replicas"] {
+                    child["spec"].as_object_mut().map(|spec| spec.remove(server_s_own));
+                }
+                // The container name was given by hand to the one, and is the name of the other.
+                child["spec"].to_string().replace("fresh", NAME)
+            });
+        assert_eq!(old, fresh, "{}", kind.name);
+    }
+    Ok(())
+}
+
+async fn alerts_that_are_turned_off_take_the_rule_alone(world: Arc<World>) -> Result<()> {
+    let place = Place::open(&world, "alerts-off").await?;
+    place.create_topic("fast-data-topic", 3).await?;
+    place.create_group(NAME, &json!({})).await?;
+    place.group_is_well(NAME).await?;
+    let page = place.ledger()?;
+    place.patch(GROUP, NAME, &json!({"spec": {"alerts": {"enabled": false}}})).await?;
+    place.loses(RULE, NAME).await?;
+    place.sees(GROUP, NAME, "it is settled", is_settled).await?;
+    let writes = page.of_child(RULE, NAME)?;
+    assert_eq!((page.children()?, writes[0].verb.as_str()), (vec![RULE.plural.to_owned()], "delete"));
+
+    place.patch(GROUP, NAME, &json!({"spec": {"alerts": {"enabled": true}}})).await?;
+    place.sees(RULE, NAME, "it is back", |_| true).await?;
+    page.awaited(RULE, NAME, 2).await?;
+    assert_eq!(page.children()?, [RULE.plural, RULE.plural]);
+    place.close().await
+}
