@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{
     EnvFromSource, EnvVar, LocalObjectReference, PodTemplateSpec, ResourceRequirements,
 };
 use serde_json::Value;
+use serde_path_to_error::{Path, Segment};
 
 use crate::group::{AlertsSpec, KconsumerGroup, KconsumerGroupSpec, Labels, PartitionPolicy};
 use crate::overlay;
@@ -171,38 +172,35 @@ pub fn read_written(mut group: Value) -> Written {
     if let Some(fields) = group.as_object_mut() {
         fields.remove("status");
     }
+    let mut taken = Vec::new();
     loop {
-        match serde_path_to_error::deserialize::<_, KconsumerGroup>(&group) {
+        let error = match serde_path_to_error::deserialize::<_, KconsumerGroup>(&group) {
             Ok(group) => return Written { group, violations },
-            Err(error) => {
-                let field = error.path().to_string();
-                let Some(value) =
-                    take(&mut group, error.path()).filter(|_| violations.len() < MOST_TYPE_ERRORS)
-                else {
-                    violations.push(Violation::new(
-                        Rule::Type,
-                        Class::Invalid,
-                        field,
-                        error.inner().to_string(),
-                    ));
-                    return Written { group: KconsumerGroup::default(), violations };
-                };
-                let sentence = error.inner().to_string();
-                violations.push(Violation {
-                    value: Some(value),
-                    ..Violation::new(Rule::Type, Class::TypeInvalid, field, sentence)
-                });
-            }
-        }
+            Err(error) => error,
+        };
+        let field = as_written(error.path(), &taken);
+        let sentence = error.inner().to_string();
+        let value =
+            take(&mut group, error.path(), &mut taken).filter(|_| violations.len() < MOST_TYPE_ERRORS);
+        let Some(value) = value else {
+            violations.push(Violation::new(Rule::Type, Class::Invalid, field, sentence));
+            return Written { group: KconsumerGroup::default(), violations };
+        };
+        violations.push(Violation {
+            value: Some(value),
+            ..Violation::new(Rule::Type, Class::TypeInvalid, field, sentence)
+        });
     }
 }
 
 /// As many wrong types as one answer lists; each costs another reading.
 const MOST_TYPE_ERRORS: usize = 20;
 
+/// An item that was taken out of a list: the list's path and the item's index, both as the person wrote them.
+type TakenItem = (String, usize);
+
 /// Removes what stands at `path`, or at the nearest place above it that can be removed.
-fn take(group: &mut Value, path: &serde_path_to_error::Path) -> Option<Value> {
-    use serde_path_to_error::Segment;
+fn take(group: &mut Value, path: &Path, taken: &mut Vec<TakenItem>) -> Option<Value> {
     let mut segments: Vec<_> = path.iter().collect();
     while let Some(last) = segments.pop() {
         let parent = segments.iter().try_fold(&mut *group, |value, segment| match segment {
@@ -210,18 +208,55 @@ fn take(group: &mut Value, path: &serde_path_to_error::Path) -> Option<Value> {
             Segment::Seq { index } => value.get_mut(index),
             Segment::Enum { .. } | Segment::Unknown => None,
         });
-        let taken = match (parent, last) {
-            (Some(Value::Object(fields)), Segment::Map { key }) => fields.remove(key),
-            (Some(Value::Array(items)), Segment::Seq { index }) if *index < items.len() => {
-                Some(items.remove(*index))
+        match (parent, last) {
+            (Some(Value::Object(fields)), Segment::Map { key }) => {
+                if let Some(value) = fields.remove(key) {
+                    return Some(value);
+                }
             }
-            _ => None,
-        };
-        if taken.is_some() {
-            return taken;
+            (Some(Value::Array(items)), Segment::Seq { index }) if *index < items.len() => {
+                let list = written(segments.iter().copied(), taken);
+                let original = written_index(&list, *index, taken);
+                taken.push((list, original));
+                return Some(items.remove(*index));
+            }
+            _ => {}
         }
     }
     None
+}
+
+/// A path into what is left, as a path into what the person wrote.
+fn as_written(path: &Path, taken: &[TakenItem]) -> String {
+    written(path.iter(), taken)
+}
+
+fn written<'a>(segments: impl Iterator<Item = &'a Segment>, taken: &[TakenItem]) -> String {
+    let mut field = String::new();
+    for segment in segments {
+        match segment {
+            Segment::Seq { index } => {
+                let index = written_index(&field, *index, taken);
+                field.push_str(&format!("[{index}]"));
+            }
+            Segment::Map { key: name } | Segment::Enum { variant: name } => {
+                if !field.is_empty() {
+                    field.push('.');
+                }
+                field.push_str(name);
+            }
+            Segment::Unknown => {}
+        }
+    }
+    field
+}
+
+/// Each item taken from before it has moved an item of the list one place to the front.
+fn written_index(list: &str, index: usize, taken: &[TakenItem]) -> usize {
+    let mut before: Vec<usize> =
+        taken.iter().filter(|(path, _)| path == list).map(|(_, index)| *index).collect();
+    before.sort_unstable();
+    before.into_iter().fold(index, |index, gone| if gone <= index { index + 1 } else { index })
 }
 
 #[cfg(test)]
@@ -264,15 +299,26 @@ mod tests {
     #[test]
     fn every_value_of_a_wrong_type_is_named_and_the_rest_is_still_read() {
         let written = read_written(group(&json!({"minReplicas": "two", "paused": 3,
-            "consumerSpec": {"image": 7, "topic": "t", "topics": ["a", 5]}})));
+            "consumerSpec": {"image": 7, "topic": "t", "topics": ["a", 5, "b", 6, 7], "env": [{"name": 1}, {"name": "A", "value": 2}]},
+            "metrics": [], "scaling": "fast"})));
         let fields: Vec<&str> = written.violations.iter().map(|violation| violation.field.as_str()).collect();
-        assert_eq!(fields.len(), 4, "{:?}", written.violations);
-        for field in
-            ["spec.minReplicas", "spec.paused", "spec.consumerSpec.image", "spec.consumerSpec.topics[1]"]
-        {
+        assert_eq!(fields.len(), 10, "{:?}", written.violations);
+        for field in [
+            "spec.minReplicas",
+            "spec.paused",
+            "spec.consumerSpec.image",
+            "spec.consumerSpec.topics[1]",
+            "spec.consumerSpec.topics[3]",
+            "spec.consumerSpec.topics[4]",
+            "spec.consumerSpec.env[0].name",
+            "spec.consumerSpec.env[1].value",
+            "spec.metrics",
+            "spec.scaling",
+        ] {
             assert!(fields.contains(&field), "{field} in {fields:?}");
         }
         assert_eq!(written.group.spec.consumer_spec.topic.as_deref(), Some("t"));
+        assert_eq!(written.group.spec.consumer_spec.topics, ["a", "b"]);
     }
 
     #[test]

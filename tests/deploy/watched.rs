@@ -1,9 +1,10 @@
 //! The optional component against what the two processes really serve.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
-use kcg_devcluster::{ControlPlane, Crds, Operator, build_operator, wait};
+use kcg_devcluster::{ControlPlane, Crds, Operator, wait};
 use serde_json::Value;
 
 use crate::kustomize::{Outcome, deploy};
@@ -33,7 +34,12 @@ async fn alerts_ask_for_metrics_that_the_processes_serve() -> Outcome {
         .crds(Crds::all(deploy("crd")))
         .start()
         .await?;
-    let operator = Operator::install(&plane, &deploy("scopes/cluster"), &build_operator().await?).await?;
+    let operator = Operator::install(
+        &plane,
+        &deploy("scopes/cluster"),
+        Path::new(env!("CARGO_BIN_EXE_kconsumer-group-operator")),
+    )
+    .await?;
     let (controller, webhook) =
         tokio::try_join!(operator.start_controller("controller", &[]), operator.start_webhook(&[]))?;
     // A counter is served from its first count on: one group is taken and looked after, another refused.

@@ -1,6 +1,7 @@
 //! The one cluster of all these tests: a real control plane with the operator installed as it ships, two replicas of
 //! its controller and one webhook, each with its own ServiceAccount's token.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,8 +37,7 @@ impl std::fmt::Debug for World {
 impl World {
     /// Starts all of it. Without neighbours the cluster knows neither KafkaTopics nor prometheus-operator's kinds.
     pub async fn start(neighbours: bool) -> Result<Arc<Self>> {
-        // Built before the cluster starts: a mistake in the code shows at once.
-        let binary = kcg_devcluster::build_operator().await?;
+        let binary = Path::new(env!("CARGO_BIN_EXE_kconsumer-group-operator"));
         let deploy = kcg_devcluster::deploy_folder()?;
         let crds = Crds {
             own: Some(deploy.join("crd")),
@@ -52,7 +52,7 @@ impl World {
             .await?;
         plane.add_node("node-1").await?;
         let metrics = MetricsApi::start(&plane).await?;
-        let operator = Operator::install(&plane, &deploy.join("scopes/cluster"), &binary).await?;
+        let operator = Operator::install(&plane, &deploy.join("scopes/cluster"), binary).await?;
         let world = Self {
             webhook: tokio::sync::Mutex::default(),
             controllers: tokio::sync::Mutex::default(),

@@ -132,6 +132,24 @@ async fn a_full_house_makes_room_by_closing_who_never_asked() {
     others.clear();
 }
 
+#[tokio::test]
+async fn a_house_full_of_idle_clients_that_were_served_once_still_lets_the_api_server_in() {
+    let port = Port::open(Limits { connections: 4, ..Limits::default() }).await;
+    let mut guests = Vec::new();
+    for _ in 0..4 {
+        let mut client = port.client().await;
+        assert_eq!(client.post("/validate", &review("a", "{}")).await.status, 200);
+        guests.push(client);
+    }
+    let mut newest = port.client().await;
+    assert_eq!(newest.post("/validate", &review("b", "{}")).await.status, 200);
+    let mut longest = guests.remove(0);
+    longest.closed_after().await;
+    for client in &mut guests {
+        assert_eq!(client.post("/validate", &review("c", "{}")).await.status, 200, "the others stay");
+    }
+}
+
 /// Judges only when it is told to.
 #[derive(Clone, Debug)]
 struct Held(Arc<Barrier>);

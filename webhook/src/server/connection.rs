@@ -131,10 +131,15 @@ impl<A: Admission> House<A> {
             // Patience keeps the deadlines.
             .header_read_timeout(None)
             .serve_connection(TokioIo::new(patient), Visitor(Arc::clone(visit)));
-        let mut closing = pin!(self.closing.cancelled());
+        let mut leaving = pin!(async {
+            tokio::select! {
+                () = self.closing.cancelled() => {}
+                () = visit.place.displaced() => {}
+            }
+        });
         let mut told = false;
         let served = poll_fn(|cx| {
-            if !told && closing.as_mut().poll(cx).is_ready() {
+            if !told && leaving.as_mut().poll(cx).is_ready() {
                 told = true;
                 Pin::new(&mut connection).graceful_shutdown();
             }

@@ -31,7 +31,8 @@ pub struct Limits {
     /// Requests that have arrived and are being judged at a time; further ones get a 503. One that is still arriving
     /// does not count: else clients that send slowly could take all places.
     pub in_flight: usize,
-    /// Connections at a time. Beyond it the oldest that has brought no whole review yet is closed.
+    /// Connections at a time. Beyond it the oldest that has brought no whole review yet is closed, or else the one
+    /// whose last review is longest ago.
     pub connections: usize,
 }
 
