@@ -155,6 +155,12 @@ impl Site<'_> {
         )
     }
 
+    /// cert-manager: certificates, issuers, and the authorities of webhook registrations.
+    pub fn cert_manager(&self) -> Result<Process> {
+        let kubeconfig = self.credentials.component(Component::CertManager)?;
+        self.start("cert-manager", &[format!("--kubeconfig={}", kubeconfig.display())])
+    }
+
     /// kwok, which plays the nodes that ask for it and the pods on them.
     pub fn kwok(&self) -> Result<Process> {
         let (annotation, value) = KWOK_ANNOTATION;

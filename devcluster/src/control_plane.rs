@@ -19,9 +19,11 @@ pub use builder::Builder;
 
 use crate::audit::AuditLog;
 use crate::components::{KWOK_ANNOTATION, Site};
+use crate::crds::Crds;
 use crate::credentials::Credentials;
 use crate::kubectl::{Answer, Kubectl};
-use crate::parts::Parts;
+use crate::parts::catalog::CERT_MANAGER_CRDS;
+use crate::parts::{self, Parts};
 use crate::port::Port;
 use crate::process::Process;
 use crate::{Error, Result, wait};
@@ -52,6 +54,7 @@ pub struct ControlPlane {
 
 #[derive(Debug, Default)]
 struct Running {
+    cert_manager: Mutex<Option<Process>>,
     kwok: Mutex<Option<Process>>,
     scheduler: Option<Process>,
     controller_manager: Option<Process>,
@@ -150,6 +153,16 @@ impl ControlPlane {
         if kwok.is_none() {
             *kwok = Some(self.site().kwok()?);
         }
+        Ok(())
+    }
+
+    /// Starts cert-manager, its controllers and its cainjector, with its CRDs served. Its first start here builds it.
+    pub(crate) async fn start_cert_manager(&self) -> Result<()> {
+        let parts = Parts::cert_manager(&parts::to_stderr).await?;
+        let crds = parts.file(CERT_MANAGER_CRDS)?.to_owned();
+        self.install_crds(&Crds { own: Some(crds), ..Crds::default() }).await?;
+        let site = Site { parts: &parts, ..self.site() };
+        *lock(&self.running.cert_manager) = Some(site.cert_manager()?);
         Ok(())
     }
 

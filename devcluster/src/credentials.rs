@@ -13,10 +13,12 @@ pub(crate) enum Component {
     ControllerManager,
     Scheduler,
     Kwok,
+    CertManager,
 }
 
 impl Component {
-    const ALL: [Self; 4] = [Self::Admin, Self::ControllerManager, Self::Scheduler, Self::Kwok];
+    const ALL: [Self; 5] =
+        [Self::Admin, Self::ControllerManager, Self::Scheduler, Self::Kwok, Self::CertManager];
 
     fn user(self) -> &'static str {
         match self {
@@ -24,6 +26,7 @@ impl Component {
             Self::ControllerManager => "system:kube-controller-manager",
             Self::Scheduler => "system:kube-scheduler",
             Self::Kwok => "devcluster-kwok",
+            Self::CertManager => "devcluster-cert-manager",
         }
     }
 

@@ -31,7 +31,9 @@ pub use guest::Guest;
 pub use interrupts::{Interrupt, Interrupts};
 pub use kubectl::{Answer, Kubectl};
 pub use metrics_api::MetricsApi;
-pub use operator::{OPERATOR_BINARY, Operator, Replica, build_operator};
+pub use operator::{
+    Balancer, Certificates, Files, OPERATOR_BINARY, Operator, Replica, Volume, build_operator,
+};
 pub use parts::Parts;
 pub use port::Port;
 pub use process::Process;

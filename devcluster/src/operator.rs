@@ -1,23 +1,37 @@
-//! The operator, installed as a person installs it and run as two local processes under its shipped roles.
+//! The operator, installed as a person installs it and run as local processes under its shipped roles.
 //!
 //! What deploy/ ships is applied with a kustomization on top that changes only what a cluster without real pods
-//! needs: the webhook's Service becomes an alias of localhost, the registrations get the local port and the
-//! authority that signed the local certificate, and the Deployments get no pods, since these processes are them.
+//! needs: the webhook's Service becomes an alias of localhost, the registrations get the local port, and the
+//! Deployments get no pods, since these processes are them. They run with the shipped flags, but for addresses and
+//! folders. Where the overlay leaves the certificate to a person, this is that person.
 
+mod background;
+mod balancer;
 mod binary;
 mod overlay;
 mod replica;
+mod volume;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
+pub use balancer::Balancer;
 pub use binary::{OPERATOR_BINARY, build_operator};
+pub use overlay::Certificates;
 pub use replica::Replica;
+pub use volume::{Files, Volume};
 
 use crate::control_plane::ControlPlane;
 use crate::pki::Authority;
 use crate::port::Port;
-use crate::{Error, Result};
-use overlay::Shipped;
+use crate::{Result, wait};
+use background::Background;
+use overlay::{Program, Shipped, with_flags};
+use volume::Projector;
+
+/// How long a certificate may take from an empty cluster to the registrations.
+const TRUST_LIMIT: Duration = Duration::from_mins(2);
 
 /// The operator's files and identities in one cluster. It runs nothing by itself: replicas are started from it.
 #[derive(Debug)]
@@ -25,43 +39,63 @@ pub struct Operator {
     shipped: Shipped,
     binary: PathBuf,
     folder: PathBuf,
-    certificates: PathBuf,
-    authority: Authority,
+    volume: Arc<Volume>,
+    /// Where the certificate comes from a Secret.
+    projector: Option<Projector>,
     controller_kubeconfig: PathBuf,
     webhook_kubeconfig: PathBuf,
     webhook_port: Port,
+    _background: Background,
 }
 
 impl Operator {
-    /// Applies a kustomization of deploy/scopes, which has to come with the CRDs installed already, issues
-    /// the webhook's certificate, and takes a token for each of the two ServiceAccounts.
+    /// Applies a kustomization of deploy/overlays or deploy/scopes, which has to come with the CRDs installed already,
+    /// and takes a token for each of the two ServiceAccounts. Where the overlay wants cert-manager, that is started;
+    /// where it leaves the certificate to a person, one is issued here.
     pub async fn install(plane: &ControlPlane, overlay: &Path, binary: &Path) -> Result<Self> {
         let shipped = Shipped::read(plane.kubectl_command(), overlay).await?;
-        let authority = Authority::new("devcluster-webhook")?;
+        if shipped.certificates == Certificates::CertManager {
+            plane.start_cert_manager().await?;
+        }
+        let authority = match shipped.certificates {
+            Certificates::Provided => Some(Authority::new("devcluster-webhook")?),
+            Certificates::CertManager | Certificates::SelfManaged => None,
+        };
         let webhook_port = Port::take()?;
         let folder = plane.folder().join("operator");
-        let certificates = folder.join("certificates");
-        std::fs::create_dir_all(&certificates).map_err(Error::file("create", &certificates))?;
-
         let on_top = folder.join("kustomize");
-        shipped.write_kustomization(&on_top, webhook_port.number(), authority.certificate())?;
+        let trusted = authority.as_ref().map(Authority::certificate);
+        shipped.write_kustomization(&on_top, webhook_port.number(), trusted)?;
         plane.apply_path(&on_top).await?;
 
+        let background = Background::start()?;
+        let volume = Arc::new(Volume::create(folder.join("certificates"))?);
+        let mut projector = None;
+        if let Some(authority) = &authority {
+            volume.project(&issue(authority, &shipped)?)?;
+        } else {
+            projector = Some(Projector::start(
+                &background,
+                plane.kubeconfig_path().to_owned(),
+                shipped.namespace.clone(),
+                shipped.mount.clone(),
+                Arc::clone(&volume),
+            ));
+        }
         let controller_kubeconfig =
-            plane.kubeconfig_for(&shipped.namespace, &shipped.controller_account).await?;
-        let webhook_kubeconfig = plane.kubeconfig_for(&shipped.namespace, &shipped.webhook_account).await?;
-        let operator = Self {
+            plane.kubeconfig_for(&shipped.namespace, &shipped.controller.account).await?;
+        let webhook_kubeconfig = plane.kubeconfig_for(&shipped.namespace, &shipped.webhook.account).await?;
+        Ok(Self {
             shipped,
             binary: binary.into(),
             folder: plane.folder().into(),
-            certificates,
-            authority,
+            volume,
+            projector,
             controller_kubeconfig,
             webhook_kubeconfig,
             webhook_port,
-        };
-        operator.issue_certificate()?;
-        Ok(operator)
+            _background: background,
+        })
     }
 
     /// The namespace it lives in.
@@ -71,12 +105,12 @@ impl Operator {
 
     /// The ServiceAccount of the controller.
     pub fn controller_account(&self) -> &str {
-        &self.shipped.controller_account
+        &self.shipped.controller.account
     }
 
     /// The ServiceAccount of the webhook.
     pub fn webhook_account(&self) -> &str {
-        &self.shipped.webhook_account
+        &self.shipped.webhook.account
     }
 
     /// The kubeconfig with the controller's token.
@@ -89,47 +123,54 @@ impl Operator {
         &self.webhook_kubeconfig
     }
 
-    /// The port that the registrations name.
-    pub fn webhook_port(&self) -> &Port {
-        &self.webhook_port
+    /// Who sees to the webhook's certificate.
+    pub fn certificates(&self) -> Certificates {
+        self.shipped.certificates
     }
 
-    /// The folder with the webhook's tls.crt and tls.key.
-    pub fn certificates(&self) -> &Path {
-        &self.certificates
+    /// The name of the Secret that the webhook mounts.
+    pub fn secret(&self) -> &str {
+        &self.shipped.mount.secret
     }
 
-    /// The authority that the registrations trust.
-    pub fn authority(&self) -> &Authority {
-        &self.authority
+    /// The webhook's certificate folder.
+    pub fn volume(&self) -> &Volume {
+        &self.volume
     }
 
-    /// Writes a fresh certificate for the webhook, as a renewal would.
-    pub fn issue_certificate(&self) -> Result<()> {
-        let (service, namespace) = (&self.shipped.webhook_service, &self.shipped.namespace);
-        let in_cluster = format!("{service}.{namespace}.svc");
-        let pair =
-            self.authority.server(&[&in_cluster, &format!("{in_cluster}.cluster.local"), "localhost"])?;
-        for (name, text) in [("tls.key", &pair.key), ("tls.crt", &pair.certificate)] {
-            let path = self.certificates.join(name);
-            std::fs::write(&path, text).map_err(Error::file("write", &path))?;
+    /// How late a changed Secret reaches the webhook's folder: a kubelet takes up to a minute and a half.
+    pub fn delay_secret(&self, delay: Duration) {
+        if let Some(projector) = &self.projector {
+            projector.delay(delay);
         }
-        Ok(())
+    }
+
+    /// Waits until every webhook of both registrations names an authority.
+    pub async fn wait_trusted(&self, plane: &ControlPlane) -> Result<()> {
+        wait::until("the registrations to name an authority", TRUST_LIMIT, async || {
+            for (kind, name, count) in self.shipped.registrations() {
+                let path = "jsonpath={range .webhooks[*]}{.clientConfig.caBundle}{\"\\n\"}{end}";
+                let bundles = plane.kubectl(&["get", kind, name, "-o", path]).await?.ok()?;
+                if bundles.lines().filter(|bundle| !bundle.is_empty()).count() < *count {
+                    return Ok(Err(format!("{kind} {name} does not")));
+                }
+            }
+            Ok(Ok(()))
+        })
+        .await
     }
 
     /// Starts a controller under an identity of its own (a replica more each time), with further flags, and
     /// waits until it is ready. A replica that is not elected is ready, too.
     pub async fn start_controller(&self, identity: &str, flags: &[&str]) -> Result<Replica> {
         let status = Port::take()?;
-        let mut args = vec![
-            "controller".to_owned(),
+        let own = [
             format!("--kubeconfig={}", self.controller_kubeconfig.display()),
             format!("--status-addr={}", status.address()),
             format!("--identity={identity}"),
             format!("--lease-namespace={}", self.shipped.namespace),
         ];
-        args.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        Replica::start(identity, &self.binary, &args, &self.folder, status).await
+        self.start(identity, &self.shipped.controller, &own, flags, status).await
     }
 
     /// Starts the webhook at the port that the registrations name, with further flags, and waits until it is
@@ -138,19 +179,43 @@ impl Operator {
         self.start_webhook_at("webhook", &self.webhook_port, flags).await
     }
 
+    /// Puts a balancer at the port that the registrations name, for webhooks at ports of their own.
+    pub fn balance(&self) -> Result<Balancer> {
+        Balancer::start(&self.webhook_port)
+    }
+
     /// Starts a further webhook at a port that no registration names.
     pub async fn start_webhook_at(&self, name: &str, port: &Port, flags: &[&str]) -> Result<Replica> {
         let status = Port::take()?;
-        let mut args = vec![
-            "webhook".to_owned(),
+        let own = [
             format!("--kubeconfig={}", self.webhook_kubeconfig.display()),
             format!("--listen={}", port.address()),
-            format!("--cert-dir={}", self.certificates.display()),
+            format!("--cert-dir={}", self.volume.folder().display()),
             format!("--status-addr={}", status.address()),
             // Nobody routes to it by readiness here: there is nothing to be quiet for.
             "--drain-quiet-period=0s".to_owned(),
         ];
-        args.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        Replica::start(name, &self.binary, &args, &self.folder, status).await
+        self.start(name, &self.shipped.webhook, &own, flags, status).await
     }
+
+    async fn start(
+        &self,
+        name: &str,
+        program: &Program,
+        own: &[String],
+        flags: &[&str],
+        status: Port,
+    ) -> Result<Replica> {
+        let own: Vec<String> =
+            own.iter().cloned().chain(flags.iter().map(|flag| (*flag).to_owned())).collect();
+        Replica::start(name, &self.binary, &with_flags(&program.args, &own), &self.folder, status).await
+    }
+}
+
+/// A certificate for the webhook's Service, as its files.
+fn issue(authority: &Authority, shipped: &Shipped) -> Result<Files> {
+    let in_cluster = format!("{}.{}.svc", shipped.webhook_service, shipped.namespace);
+    let pair = authority.server(&[&in_cluster, &format!("{in_cluster}.cluster.local")])?;
+    let files = [("tls.crt", pair.certificate), ("tls.key", pair.key)];
+    Ok(files.map(|(name, text)| (name.to_owned(), text.into_bytes())).into())
 }

@@ -58,10 +58,15 @@ impl Parts {
         files.remove("helm").ok_or_else(|| Error::Missing("the catalog has no helm".into()))
     }
 
+    /// cert-manager with its CRDs; built when it is first asked for.
+    pub(crate) async fn cert_manager(progress: Progress<'_>) -> Result<Self> {
+        Ok(Self { files: locate(&catalog::CERT_MANAGER, progress).await? })
+    }
+
     /// Builds everything there is, for a person who wants to have it over with.
     pub async fn ensure_all(progress: Progress<'_>) -> Result<Self> {
         let mut parts = Self::ensure(progress).await?;
-        for part in [&catalog::PROMETHEUS, &catalog::HELM] {
+        for part in [&catalog::CERT_MANAGER, &catalog::PROMETHEUS, &catalog::HELM] {
             parts.files.extend(locate(part, progress).await?);
         }
         Ok(parts)

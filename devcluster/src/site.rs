@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::control_plane::ControlPlane;
 use crate::crds::Crds;
-use crate::operator::{Operator, Replica, build_operator};
+use crate::operator::{Certificates, Operator, Replica, build_operator};
 use crate::{Error, Result};
 
 /// It ends when it is dropped; fields end in the order in which they stand.
@@ -19,24 +19,29 @@ pub struct Site {
 }
 
 impl Site {
-    /// Starts it, with the operator installed from deploy/scopes/cluster or without.
-    pub async fn start(with_operator: bool) -> Result<Self> {
+    /// Starts it, with the operator installed from deploy/ for all namespaces, or without.
+    pub async fn start(operator: Option<Certificates>) -> Result<Self> {
         // Built before the cluster starts: a mistake in the code shows at once.
-        let binary = if with_operator { Some(build_operator().await?) } else { None };
+        let binary = if operator.is_some() { Some(build_operator().await?) } else { None };
         let plane = ControlPlane::builder().crds(Crds::all(deploy_folder()?.join("crd"))).start().await?;
         plane.add_node("node-1").await?;
         let mut site = Self { replicas: Vec::new(), operator: None, plane };
-        if let Some(binary) = binary {
-            Box::pin(site.add_operator(&binary)).await?;
+        if let Some((binary, certificates)) = binary.zip(operator) {
+            Box::pin(site.add_operator(&binary, certificates)).await?;
         }
         Ok(site)
     }
 
-    async fn add_operator(&mut self, binary: &Path) -> Result<()> {
-        let overlay = deploy_folder()?.join("scopes/cluster");
+    async fn add_operator(&mut self, binary: &Path, certificates: Certificates) -> Result<()> {
+        let overlay = deploy_folder()?.join(match certificates {
+            Certificates::CertManager => "overlays/cluster/cert-manager",
+            Certificates::SelfManaged => "overlays/cluster/self-managed",
+            Certificates::Provided => "scopes/cluster",
+        });
         let operator = Operator::install(&self.plane, &overlay, binary).await?;
         let (webhook, controller) =
             tokio::try_join!(operator.start_webhook(&[]), operator.start_controller("controller", &[]))?;
+        operator.wait_trusted(&self.plane).await?;
         self.replicas = vec![webhook, controller];
         self.operator = Some(operator);
         Ok(())

@@ -5,8 +5,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitCode, ExitStatus};
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
-use kcg_devcluster::{Guest, Interrupt, Interrupts, Parts, Site, parts};
+use clap::{Parser, Subcommand, ValueEnum};
+use kcg_devcluster::{Certificates, Guest, Interrupt, Interrupts, Parts, Site, parts};
 
 #[derive(Parser)]
 #[command(
@@ -25,15 +25,42 @@ enum Command {
         /// Install the operator, too, and run its two processes here.
         #[arg(long)]
         operator: bool,
+        /// Who issues the webhook's certificate.
+        #[arg(long, value_enum, default_value_t = Issuer::SelfManaged, requires = "operator", value_name = "WHO")]
+        certificates: Issuer,
     },
     /// Run a command against a fresh one with the operator in it; its exit code is this command's.
     Run {
+        /// Who issues the webhook's certificate.
+        #[arg(long, value_enum, default_value_t = Issuer::SelfManaged, value_name = "WHO")]
+        certificates: Issuer,
         /// The command; KUBECONFIG is set and kubectl is on its PATH.
         #[arg(last = true, required = true)]
         command: Vec<String>,
     },
     /// Only build what it is made of.
     Parts,
+}
+
+/// Who issues the webhook's certificate.
+#[derive(Clone, Copy, ValueEnum)]
+enum Issuer {
+    /// A real cert-manager.
+    CertManager,
+    /// The controller itself.
+    SelfManaged,
+    /// A person; devcluster plays that person.
+    Provided,
+}
+
+impl From<Issuer> for Certificates {
+    fn from(issuer: Issuer) -> Self {
+        match issuer {
+            Issuer::CertManager => Self::CertManager,
+            Issuer::SelfManaged => Self::SelfManaged,
+            Issuer::Provided => Self::Provided,
+        }
+    }
 }
 
 /// What a shell says of a command that Ctrl-C ended.
@@ -53,13 +80,15 @@ async fn main() -> ExitCode {
 async fn execute(command: Command) -> Result<ExitCode> {
     let mut interrupts = Interrupts::listen()?;
     match command {
-        Command::Up { operator } => up(operator, &mut interrupts).await,
-        Command::Run { command } => run(&command, &mut interrupts).await,
+        Command::Up { operator, certificates } => {
+            up(operator.then(|| certificates.into()), &mut interrupts).await
+        }
+        Command::Run { certificates, command } => run(certificates.into(), &command, &mut interrupts).await,
         Command::Parts => build_parts(&mut interrupts).await,
     }
 }
 
-async fn up(operator: bool, interrupts: &mut Interrupts) -> Result<ExitCode> {
+async fn up(operator: Option<Certificates>, interrupts: &mut Interrupts) -> Result<ExitCode> {
     let Some(site) = interrupts.unless(Site::start(operator)).await else {
         return Ok(INTERRUPTED.into());
     };
@@ -75,8 +104,12 @@ async fn up(operator: bool, interrupts: &mut Interrupts) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn run(command: &[String], interrupts: &mut Interrupts) -> Result<ExitCode> {
-    let Some(site) = interrupts.unless(Site::start(true)).await else {
+async fn run(
+    certificates: Certificates,
+    command: &[String],
+    interrupts: &mut Interrupts,
+) -> Result<ExitCode> {
+    let Some(site) = interrupts.unless(Site::start(Some(certificates))).await else {
         return Ok(INTERRUPTED.into());
     };
     let site = site?;

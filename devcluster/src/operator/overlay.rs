@@ -4,16 +4,39 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::volume::SecretMount;
 use crate::kubectl::Kubectl;
 use crate::{Error, Result};
 
-/// The names that the shipped objects carry.
+/// Who sees to the webhook's certificate and to the registrations' caBundle, as an overlay has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certificates {
+    /// cert-manager: the overlay ships a Certificate.
+    CertManager,
+    /// The controller: the overlay ships the Secret that it fills.
+    SelfManaged,
+    /// A person; here devcluster plays that person.
+    Provided,
+}
+
+/// One of the shipped Deployments, as far as a local process can follow it.
+#[derive(Debug)]
+pub(super) struct Program {
+    pub account: String,
+    /// The subcommand and its flags, with the variables that they name filled in.
+    pub args: Vec<String>,
+}
+
+/// What the shipped objects say.
 #[derive(Debug)]
 pub(super) struct Shipped {
     pub namespace: String,
-    pub controller_account: String,
-    pub webhook_account: String,
+    pub controller: Program,
+    pub webhook: Program,
     pub webhook_service: String,
+    pub certificates: Certificates,
+    /// The webhook's certificate volume.
+    pub mount: SecretMount,
     overlay: PathBuf,
     /// Kind, name and number of webhooks of each registration.
     registrations: Vec<(String, String, usize)>,
@@ -42,18 +65,41 @@ impl Shipped {
         let webhook = deployment(objects, "-webhook")?;
         let registrations: Vec<&Value> = objects.iter().filter(|object| is_registration(object)).collect();
         let service = registrations.first()?.pointer("/webhooks/0/clientConfig/service/name")?;
+        let namespace = text(controller, "/metadata/namespace")?;
+        let mount = secret_mount(webhook)?;
+        let ships = |kind: &str, name: Option<&str>| {
+            let is = |object: &Value| {
+                object["kind"] == kind && name.is_none_or(|name| object["metadata"]["name"] == name)
+            };
+            objects.iter().any(is)
+        };
+        let certificates = if ships("Certificate", None) {
+            Certificates::CertManager
+        } else if ships("Secret", Some(&mount.secret)) {
+            Certificates::SelfManaged
+        } else {
+            Certificates::Provided
+        };
         Some(Self {
-            namespace: text(controller, "/metadata/namespace")?,
-            controller_account: text(controller, "/spec/template/spec/serviceAccountName")?,
-            webhook_account: text(webhook, "/spec/template/spec/serviceAccountName")?,
+            controller: program(controller, &namespace)?,
+            webhook: program(webhook, &namespace)?,
+            namespace,
             webhook_service: service.as_str()?.to_owned(),
+            certificates,
+            mount,
             overlay,
             registrations: registrations.into_iter().filter_map(registration).collect(),
         })
     }
 
-    /// Writes the kustomization that turns the shipped objects into those of this computer.
-    pub fn write_kustomization(&self, folder: &Path, port: u16, authority: &str) -> Result<()> {
+    /// Kind, name and number of webhooks of each registration.
+    pub fn registrations(&self) -> &[(String, String, usize)] {
+        &self.registrations
+    }
+
+    /// Writes the kustomization that turns the shipped objects into those of this computer. With an authority, the
+    /// registrations trust that one; without, somebody in the cluster sees to it.
+    pub fn write_kustomization(&self, folder: &Path, port: u16, authority: Option<&str>) -> Result<()> {
         std::fs::create_dir_all(folder).map_err(Error::file("create", folder))?;
         let folder = folder.canonicalize().map_err(Error::file("find", folder))?;
         let mut patches = vec![
@@ -86,14 +132,15 @@ fn alias() -> Value {
     json!({"type": "ExternalName", "externalName": "localhost"})
 }
 
-fn redirect(index: usize, port: u16, authority: &str) -> [Value; 2] {
+fn redirect(index: usize, port: u16, authority: Option<&str>) -> Vec<Value> {
     use base64::Engine as _;
-    let bundle = base64::engine::general_purpose::STANDARD.encode(authority);
     let config = format!("/webhooks/{index}/clientConfig");
-    [
-        json!({"op": "add", "path": format!("{config}/service/port"), "value": port}),
-        json!({"op": "add", "path": format!("{config}/caBundle"), "value": bundle}),
-    ]
+    let mut changes = vec![json!({"op": "add", "path": format!("{config}/service/port"), "value": port})];
+    if let Some(authority) = authority {
+        let bundle = base64::engine::general_purpose::STANDARD.encode(authority);
+        changes.push(json!({"op": "add", "path": format!("{config}/caBundle"), "value": bundle}));
+    }
+    changes
 }
 
 fn patch(kind: &str, name: &str, changes: &Value) -> Value {
@@ -103,6 +150,24 @@ fn patch(kind: &str, name: &str, changes: &Value) -> Value {
 fn deployment<'a>(objects: &'a [Value], suffix: &str) -> Option<&'a Value> {
     let named = |object: &&Value| text(object, "/metadata/name").is_some_and(|name| name.ends_with(suffix));
     objects.iter().filter(|object| object["kind"] == "Deployment").find(named)
+}
+
+fn program(deployment: &Value, namespace: &str) -> Option<Program> {
+    let args = deployment.pointer("/spec/template/spec/containers/0/args")?.as_array()?;
+    let args = args.iter().filter_map(Value::as_str).map(|arg| arg.replace("$(POD_NAMESPACE)", namespace));
+    Some(Program {
+        account: text(deployment, "/spec/template/spec/serviceAccountName")?,
+        args: args.collect(),
+    })
+}
+
+/// The one volume of a Deployment that is a Secret.
+fn secret_mount(deployment: &Value) -> Option<SecretMount> {
+    let volumes = deployment.pointer("/spec/template/spec/volumes")?.as_array()?;
+    let secret = volumes.iter().find_map(|volume| volume.get("secret"))?;
+    let item = |item: &Value| Some((text(item, "/key")?, text(item, "/path")?));
+    let items = secret["items"].as_array().map(|items| items.iter().filter_map(item).collect());
+    Some(SecretMount { secret: text(secret, "/secretName")?, items: items.unwrap_or_default() })
 }
 
 fn is_registration(object: &Value) -> bool {
@@ -127,9 +192,29 @@ fn relative(from: &Path, to: &Path) -> PathBuf {
     up.chain(to[common..].iter().copied()).collect()
 }
 
+/// The shipped flags without those that this computer sets otherwise, then these. clap takes no flag twice.
+pub(super) fn with_flags(shipped: &[String], own: &[String]) -> Vec<String> {
+    let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
+    let mut flags: Vec<String> = Vec::new();
+    for flag in shipped.iter().chain(own) {
+        flags.retain(|earlier| name(earlier) != name(flag));
+        flags.push(flag.clone());
+    }
+    flags
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_later_flag_takes_the_place_of_an_earlier_one() {
+        let flags = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(
+            with_flags(&flags("webhook --listen=a --server-name=b"), &flags("--listen=c --log=d --log=e")),
+            flags("webhook --server-name=b --listen=c --log=e")
+        );
+    }
 
     #[test]
     fn way_between_folders_goes_up_and_down_again() {

@@ -35,11 +35,15 @@ pub(super) async fn ensure(part: &Part, progress: Progress<'_>) -> Result<PathBu
     Ok(folder)
 }
 
-/// Names what a part was built from: the first 16 hex digits of SHA-256 over go.mod and go.sum.
+/// Names what a part was built from: the first 16 hex digits of SHA-256 over go.mod, go.sum and, where a part has a
+/// program of its own, main.go.
 fn key(source: &Path) -> Result<String> {
     let mut pins = Vec::new();
-    for name in ["go.mod", "go.sum"] {
+    for name in ["go.mod", "go.sum", "main.go"] {
         let path = source.join(name);
+        if name == "main.go" && !path.exists() {
+            continue;
+        }
         pins.extend(std::fs::read(&path).map_err(Error::file("read", &path))?);
     }
     let digest = ring::digest::digest(&ring::digest::SHA256, &pins);

@@ -33,6 +33,9 @@ pub(crate) const KWOK_STAGES: &str = "kwok-stages.yaml";
 /// prometheus-operator's CRDs that this product writes objects of.
 pub(crate) const MONITORING_CRDS: &str = "monitoring-crds.yaml";
 
+/// cert-manager's CRDs, without those for ACME.
+pub(crate) const CERT_MANAGER_CRDS: &str = "cert-manager-crds.yaml";
+
 /// What every control plane needs.
 pub(super) static CONTROL_PLANE: &[Part] = &[
     Part {
@@ -83,6 +86,23 @@ pub(super) static CONTROL_PLANE: &[Part] = &[
         ..NONE
     },
 ];
+
+/// cert-manager, where it sees to the certificates. Its program is the main.go beside the pins.
+pub(super) static CERT_MANAGER: Part = Part {
+    name: "cert-manager",
+    module: "github.com/cert-manager/cert-manager",
+    programs: &[("cert-manager", "kconsumer-group-operator/devcluster/parts/cert-manager")],
+    data: &[(
+        CERT_MANAGER_CRDS,
+        &[
+            "deploy/crds/cert-manager.io_certificaterequests.yaml",
+            "deploy/crds/cert-manager.io_certificates.yaml",
+            "deploy/crds/cert-manager.io_clusterissuers.yaml",
+            "deploy/crds/cert-manager.io_issuers.yaml",
+        ],
+    )],
+    ..NONE
+};
 
 /// helm, for the tests of the charts.
 pub(super) static HELM: Part = Part {

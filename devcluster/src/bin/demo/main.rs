@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Parser;
-use kcg_devcluster::{Interrupts, MetricsApi, Site};
+use kcg_devcluster::{Certificates, Interrupts, MetricsApi, Site};
 
 use terminal::Terminal;
 
@@ -63,7 +63,7 @@ async fn tell() -> Result<(Site, MetricsApi, Terminal)> {
          So the consumers' lag is simulated, too. What is done about it is not.",
     )?;
     let started = Instant::now();
-    let site = Site::start(true).await?;
+    let site = Site::start(Some(Certificates::SelfManaged)).await?;
     let metrics = MetricsApi::start(&site.plane).await?;
     terminal.connect(&site.plane)?;
     terminal.say(&format!("(ready after {:.1} s)", started.elapsed().as_secs_f32()))?;
