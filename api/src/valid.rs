@@ -237,7 +237,7 @@ fn written<'a>(segments: impl Iterator<Item = &'a Segment>, taken: &[TakenItem])
         match segment {
             Segment::Seq { index } => {
                 let index = written_index(&field, *index, taken);
-                field.push_str(&format!("[{index}]"));
+                field.extend(["[", &index.to_string(), "]"]);
             }
             Segment::Map { key: name } | Segment::Enum { variant: name } => {
                 if !field.is_empty() {

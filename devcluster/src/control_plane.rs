@@ -166,6 +166,11 @@ impl ControlPlane {
         Ok(())
     }
 
+    /// Fails with the end of its log where cert-manager was started and has ended.
+    pub(crate) fn cert_manager_must_run(&self) -> Result<()> {
+        lock(&self.running.cert_manager).as_ref().map_or(Ok(()), Process::must_run)
+    }
+
     /// Creates a node that kwok plays, and waits until it is Ready.
     pub async fn add_node(&self, name: &str) -> Result<()> {
         self.start_kwok()?;

@@ -82,6 +82,17 @@ impl Operator {
                 Arc::clone(&volume),
             ));
         }
+        if shipped.certificates == Certificates::CertManager {
+            wait::until("cert-manager to issue the webhook's certificate", TRUST_LIMIT, async || {
+                plane.cert_manager_must_run()?;
+                Ok(if volume.folder().join("tls.crt").exists() {
+                    Ok(())
+                } else {
+                    Err("there is none".to_owned())
+                })
+            })
+            .await?;
+        }
         let controller_kubeconfig =
             plane.kubeconfig_for(&shipped.namespace, &shipped.controller.account).await?;
         let webhook_kubeconfig = plane.kubeconfig_for(&shipped.namespace, &shipped.webhook.account).await?;

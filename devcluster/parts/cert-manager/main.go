@@ -44,8 +44,10 @@ import (
 )
 
 func main() {
-	kubeconfig := flag.String("kubeconfig", "", "the cluster")
-	flag.Parse()
+	// A set of our own: controller-runtime has put a flag of that name into the common one.
+	flags := flag.NewFlagSet("cert-manager", flag.ExitOnError)
+	kubeconfig := flags.String("kubeconfig", "", "the cluster")
+	_ = flags.Parse(os.Args[1:]) // It exits by itself.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	log.SetLogger(zap.New())
