@@ -144,6 +144,11 @@ impl Operator {
         &self.shipped.mount.secret
     }
 
+    /// The port that the registrations name.
+    pub fn webhook_port(&self) -> &Port {
+        &self.webhook_port
+    }
+
     /// The webhook's certificate folder.
     pub fn volume(&self) -> &Volume {
         &self.volume
