@@ -71,7 +71,7 @@ impl Load {
         let place = Arc::clone(place);
         Self::start(Duration::from_millis(100), move |_| {
             let place = Arc::clone(&place);
-            async move { handshake(&place).await.map(|()| 1).map_err(|error| error.to_string()) }
+            async move { handshake(&place).await.map(|_| 1).map_err(|error| error.to_string()) }
         })
     }
 
@@ -144,7 +144,8 @@ async fn refused(groups: &Api<KconsumerGroup>) -> Result<usize, String> {
     }
 }
 
-async fn handshake(place: &Place) -> Outcome {
+/// A handshake as an API server without a connection has it; the certificate that it met.
+pub async fn handshake(place: &Place) -> Outcome<CertificateDer<'static>> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&place.bundle().await?) {
         roots.add(certificate?)?;
@@ -156,6 +157,7 @@ async fn handshake(place: &Place) -> Outcome {
         .with_no_client_auth();
     let host = ServerName::try_from(names::webhook_host(names::NAMESPACE))?;
     let stream = TcpStream::connect(place.operator.webhook_port().address()).await?;
-    tokio_rustls::TlsConnector::from(Arc::new(config)).connect(host, stream).await?;
-    Ok(())
+    let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(host, stream).await?;
+    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    Ok(chain.first().ok_or("no certificate was shown")?.clone().into_owned())
 }

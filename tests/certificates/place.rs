@@ -11,7 +11,11 @@ use kcg_api::names;
 use kcg_devcluster::{ControlPlane, Crds, Files, Operator, Replica, deploy_folder, parts, wait};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
+
+use crate::load::handshake;
 
 pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -92,19 +96,15 @@ impl Place {
         ["tls.crt", "tls.key"].into_iter().map(read).collect()
     }
 
-    /// Waits until the webhook's folder has this certificate and the webhook has taken it.
-    pub async fn served(&self, webhooks: &[&Replica], certificate: &[u8], taken: u64) -> Outcome {
+    /// Waits until the webhook shows this certificate.
+    pub async fn served(&self, certificate: &[u8]) -> Outcome {
+        let expected = CertificateDer::from_pem_slice(certificate)?;
         let served = wait::until("the webhook to serve the new certificate", RENEWED, async || {
-            if self.files().is_ok_and(|files| files["tls.crt"] != certificate) {
-                return Ok(Err("its folder has the old one".to_owned()));
-            }
-            for webhook in webhooks {
-                let now = reloads(webhook, "Taken").await?;
-                if now <= taken {
-                    return Ok(Err(format!("{} has taken {now}", webhook.process().name())));
-                }
-            }
-            Ok(Ok(()))
+            Ok(match handshake(self).await {
+                Ok(shown) if shown == expected => Ok(()),
+                Ok(_) => Err("it shows the old one".to_owned()),
+                Err(error) => Err(error.to_string()),
+            })
         });
         Ok(served.await?)
     }
@@ -156,6 +156,17 @@ impl Place {
         ];
         self.kubectl(&args).await?;
         Ok(())
+    }
+
+    /// Waits until an ordered renewal is over.
+    pub async fn renewed(&self, certificate: &str) -> Outcome {
+        let path = "jsonpath={.status.conditions[?(@.type=='Issuing')].status}";
+        let args = ["get", "certificate", certificate, "-n", names::NAMESPACE, "-o", path];
+        let renewed = wait::until("cert-manager to renew", RENEWED, async || {
+            let issuing = self.plane.kubectl(&args).await?.ok()?;
+            Ok(if issuing.contains("True") { Err("it is at it".to_owned()) } else { Ok(()) })
+        });
+        Ok(renewed.await?)
     }
 }
 
