@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod comparison;
 pub mod controller;
 pub mod deploy;
+pub mod doctor;
 #[cfg(test)]
 mod fixtures;
 pub mod keeper;

@@ -13,8 +13,52 @@ use crate::rules::metrics::{
 };
 use crate::rules::sentences;
 
-/// The annotation by which a cluster's CRD is told from the binary's.
-pub const VERSION_ANNOTATION: &str = "thenextapps.com/crd-version";
+/// What stands before the version in the schema's description. By it a cluster's CRD is told from the binary's:
+/// everybody may read a schema that is served, the CRD itself only who has a right for the whole cluster.
+const SCHEMA_OF: &str = "Schema of kconsumer-group-operator ";
+
+/// This version, which the CRD and the binary carry alike.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A cluster's CRD beside the binary's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Skew {
+    /// Of one version.
+    None,
+    /// The CRD is of this older version.
+    Older(String),
+    /// The CRD is of this newer version.
+    Newer(String),
+    /// The CRD does not say of which version it is.
+    Unsaid,
+}
+
+impl Skew {
+    /// Read from the description of the schema that a cluster serves.
+    pub fn of(description: &str) -> Self {
+        let Some((_, rest)) = description.split_once(SCHEMA_OF) else { return Self::Unsaid };
+        let said = rest.trim_end().trim_end_matches('.');
+        match (numbers(said), numbers(VERSION)) {
+            (Some(cluster), Some(own)) if cluster < own => Self::Older(said.to_owned()),
+            (Some(cluster), Some(own)) if cluster > own => Self::Newer(said.to_owned()),
+            (Some(_), Some(_)) => Self::None,
+            _ => Self::Unsaid,
+        }
+    }
+
+    /// As a metric has it: -1, 0 or 1; a CRD that does not say is an older one's.
+    pub const fn sign(&self) -> i64 {
+        match self {
+            Self::None => 0,
+            Self::Older(_) | Self::Unsaid => -1,
+            Self::Newer(_) => 1,
+        }
+    }
+}
+
+fn numbers(version: &str) -> Option<Vec<u64>> {
+    version.split('.').map(|number| number.parse().ok()).collect()
+}
 
 /// The CRD as it is installed.
 pub fn crd() -> CustomResourceDefinition {
@@ -24,8 +68,9 @@ pub fn crd() -> CustomResourceDefinition {
 }
 
 fn constrained(mut crd: Value) -> Value {
-    crd["metadata"]["annotations"][VERSION_ANNOTATION] = json!(env!("CARGO_PKG_VERSION"));
     let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let about = schema["description"].as_str().unwrap_or_default();
+    schema["description"] = json!(format!("{about} {SCHEMA_OF}{VERSION}.").trim_start());
     foreign_types_stay_small(schema);
     for (path, constraint) in constraints() {
         lay_over(at(schema, &path), constraint);
@@ -259,6 +304,16 @@ mod tests {
         assert_eq!(spec["alerts"]["default"]["enabled"], true);
         assert_eq!(spec["consumerSpec"].get("default"), None);
         assert_eq!(schema["properties"]["spec"]["required"], json!(["consumerSpec"]));
+    }
+
+    #[test]
+    fn a_served_schema_says_whether_it_is_older_or_newer() {
+        let schema = schema();
+        assert_eq!(Skew::of(schema["description"].as_str().unwrap()), Skew::None);
+        let of = |version: &str| Skew::of(&format!("A group. {SCHEMA_OF}{version}."));
+        assert_eq!(of("0.0.9"), Skew::Older("0.0.9".into()));
+        assert_eq!(of("0.10.0"), Skew::Newer("0.10.0".into()));
+        assert_eq!([of("next"), Skew::of("A group.")], [Skew::Unsaid, Skew::Unsaid]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod controller;
 mod crd;
+mod doctor;
 mod duration;
 mod failure;
 mod manifests;
@@ -40,6 +41,8 @@ enum Command {
     Render(render::Flags),
     /// Print the CustomResourceDefinition, as YAML
     Crd,
+    /// Look at an installation and say what is right and what is not, with the cure
+    Doctor(doctor::Flags),
 }
 
 impl Cli {
@@ -51,6 +54,7 @@ impl Cli {
             Command::Validate(flags) => validate::run(&flags),
             Command::Render(flags) => render::run(&flags),
             Command::Crd => crd::run(),
+            Command::Doctor(flags) => doctor::run(&flags),
         }
     }
 }

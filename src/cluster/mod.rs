@@ -10,6 +10,7 @@ mod kept_status;
 mod ports;
 mod report;
 mod requests;
+pub mod schema;
 mod state;
 mod watches;
 mod write;

@@ -5,6 +5,7 @@ mod progress;
 mod queue;
 mod reconcile;
 mod retry;
+mod skew;
 
 use futures::FutureExt as _;
 use kcg_api::valid::TopicGrants;
@@ -82,6 +83,7 @@ pub async fn run(
     lease_metrics.register(&mut registry);
     let watches = Watches::new(&client, &settings.scopes, cluster.clone());
     WatchMetrics::new(watches.pulses()).register(&mut registry);
+    let crd_skew = skew::watch(client.clone(), skew::gauge(&mut registry));
     let clock = Arc::new(SystemClock::default());
     let keeper = settings
         .certificates
@@ -94,6 +96,8 @@ pub async fn run(
     let gates = watches.keep_gates(&readiness);
     let supporting = over.clone();
     tokio::spawn(async move { supporting.run_until_cancelled(gates).await });
+    let supporting = over.clone();
+    tokio::spawn(async move { supporting.run_until_cancelled(crd_skew).await });
     tokio::spawn(unready_when_stopped(readiness.gate("shutdown", ""), stop.clone()));
     tokio::spawn(probes.serve(registry, readiness, over.clone()));
     let filled = queue.clone();
