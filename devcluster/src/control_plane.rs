@@ -22,7 +22,7 @@ use crate::components::{KWOK_ANNOTATION, Site};
 use crate::crds::Crds;
 use crate::credentials::Credentials;
 use crate::kubectl::{Answer, Kubectl};
-use crate::parts::catalog::CERT_MANAGER_CRDS;
+use crate::parts::catalog::{CERT_MANAGER_CRDS, PROMETHEUS_CRD};
 use crate::parts::{self, Parts};
 use crate::port::Port;
 use crate::process::Process;
@@ -164,6 +164,12 @@ impl ControlPlane {
         let site = Site { parts: &parts, ..self.site() };
         *lock(&self.running.cert_manager) = Some(site.cert_manager()?);
         Ok(())
+    }
+
+    /// Installs prometheus-operator's CRD of Prometheus, which no start installs.
+    pub async fn install_prometheus_crd(&self) -> Result<()> {
+        let crd = self.parts.file(PROMETHEUS_CRD)?.to_owned();
+        self.install_crds(&Crds { own: Some(crd), ..Crds::default() }).await
     }
 
     /// Fails with the end of its log where cert-manager was started and has ended.

@@ -32,6 +32,8 @@ const NONE: Part =
 pub(crate) const KWOK_STAGES: &str = "kwok-stages.yaml";
 /// prometheus-operator's CRDs that this product writes objects of.
 pub(crate) const MONITORING_CRDS: &str = "monitoring-crds.yaml";
+/// prometheus-operator's CRD of Prometheus itself, which is as large as all the others of a cluster together.
+pub(crate) const PROMETHEUS_CRD: &str = "prometheus-crd.yaml";
 
 /// cert-manager's CRDs, without those for ACME.
 pub(crate) const CERT_MANAGER_CRDS: &str = "cert-manager-crds.yaml";
@@ -76,13 +78,16 @@ pub(super) static CONTROL_PLANE: &[Part] = &[
     Part {
         name: "prometheus-operator",
         module: "github.com/prometheus-operator/prometheus-operator",
-        data: &[(
-            MONITORING_CRDS,
-            &[
-                "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
-                "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
-            ],
-        )],
+        data: &[
+            (
+                MONITORING_CRDS,
+                &[
+                    "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+                    "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+                ],
+            ),
+            (PROMETHEUS_CRD, &["example/prometheus-operator-crd/monitoring.coreos.com_prometheuses.yaml"]),
+        ],
         ..NONE
     },
 ];
