@@ -11,7 +11,13 @@ pub(super) fn build(group: &Valid, ceiling: &Ceiling) -> Value {
     for (key, value) in &group.alerts.rule_labels {
         rule["metadata"]["labels"][key] = json!(value);
     }
-    let alerts = [behind(group), at_ceiling(group, ceiling.max), no_metrics(group), no_consumers(group)];
+    // Where no partition was ever known, the ceiling is only the minimum: there is nothing to be at.
+    let at_ceiling = ceiling.partitions.map(|_| at_ceiling(group, ceiling.max));
+    let alerts: Vec<Value> =
+        [Some(behind(group)), at_ceiling, Some(no_metrics(group)), Some(no_consumers(group))]
+            .into_iter()
+            .flatten()
+            .collect();
     rule["spec"] = json!({"groups": [{"name": format!("./{}.rules", group.name), "rules": alerts}]});
     rule
 }

@@ -105,6 +105,26 @@ fn the_only_consumer_is_never_taken_and_more_of_them_never_surge() {
 }
 
 #[test]
+fn no_alert_speaks_of_a_ceiling_that_nobody_knows() {
+    let alerts = |world: &crate::observed::Observed| {
+        let group = group("{}");
+        let rule = desired(&group, &ceiling_of(&group, world))
+            .into_iter()
+            .find(|desired| desired.kind == ChildKind::PrometheusRule)
+            .expect("the rule is desired");
+        let rules = rule.object["spec"]["groups"][0]["rules"].as_array().expect("rules").clone();
+        rules.iter().map(|rule| rule["alert"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let mut world = new_world(&group("{}"));
+    assert_eq!(alerts(&world).len(), 4);
+    world.topics.values_mut().for_each(|sight| *sight = kcg_api::topic::Sight::Absent);
+    assert_eq!(
+        alerts(&world),
+        ["RecordsLagBreached-kconsumer", "RecordsLagAbsent-kconsumer", "NoConsumers-kconsumer"]
+    );
+}
+
+#[test]
 fn texts_are_quoted_for_promql_and_kept_from_being_templates() {
     let rule =
         child(ChildKind::PrometheusRule, "{alerts: {labels: {note: 'a {{ b }} \"c\"'}, severity: '{{x}}'}}");

@@ -209,6 +209,13 @@ impl State {
         if news { vec![key.clone()] } else { Vec::new() }
     }
 
+    /// A child was asked for and is there. A watch tells of it as gone, too, when it loses the label that is watched.
+    pub fn child_lives(&mut self, key: &Key, uid: &str) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.buried.retain(|buried| **buried != *uid);
+        }
+    }
+
     /// The child as it was last seen.
     pub fn child(&self, key: &Key, kind: ChildKind) -> Option<Child> {
         Some(self.entries.get(key)?.children[kind.index()].as_ref()?.child())

@@ -136,6 +136,7 @@ impl Job<'_> {
         if matches!(&child.detail, Detail::Deployment(facts) if !facts.selector_is_ours) {
             return Err(Fault::SelectorImmutable);
         }
+        self.cluster.state().child_lives(self.key, &child.uid);
         if self.holds_what_was_not_known(&child) {
             self.cluster.saw(self.key, self.kind(), live);
             return Err(Fault::Waiting);

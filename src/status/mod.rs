@@ -23,7 +23,9 @@ pub use neighbours::is_bound;
 pub use notice::{Notice, notices};
 
 use message::{message, original_message};
-use neighbours::{metrics_available, monitoring_accepted, partition_bound, paused, topics_resolved};
+use neighbours::{
+    in_force, metrics_available, monitoring_accepted, partition_bound, paused, topics_resolved,
+};
 use readiness::ready;
 use verdict::{Verdict, no};
 
@@ -54,7 +56,7 @@ pub fn compose(
         active_pods: observed.active_pods.clone(),
         message: message(observed, ceiling),
         partitions: ceiling.partitions,
-        max_replicas: Some(ceiling.max),
+        max_replicas: Some(in_force(group, observed, ceiling)),
         topics: ceiling.counts.iter().map(topic_status).collect(),
         conditions: conditions(verdicts, group.generation, previous, now),
     }
@@ -129,11 +131,15 @@ fn condition(
         // Conditions hold whole seconds.
         None => Time(Timestamp::from_second(now.as_second()).unwrap_or(now)),
     };
-    // What an HPA says of a metric differs from one sync to the next; a new wording alone is not worth a write.
-    let mirrored = type_ == Type::MetricsAvailable;
-    let message = match before
-        .filter(|before| mirrored && before.status == status && before.reason == verdict.reason.as_str())
-    {
+    // What an HPA says of a metric differs from one sync to the next; a new wording alone is not worth a write. A new
+    // spec may ask for another metric, and is written of anyway.
+    let says_the_same = |before: &&Condition| {
+        type_ == Type::MetricsAvailable
+            && before.status == status
+            && before.reason == verdict.reason.as_str()
+            && before.observed_generation == Some(generation)
+    };
+    let message = match before.filter(says_the_same) {
         Some(before) => before.message.clone(),
         None => verdict.message,
     };

@@ -64,8 +64,24 @@ pub(super) fn monitoring_accepted(group: &Valid, observed: &Observed) -> Verdict
             return no(Reason::Rejected, format!("a Prometheus refused the {}: {why}", kind.kind()));
         }
     }
-    if monitors[0].1 == Acceptance::Accepted {
-        return yes(Reason::Accepted, "a Prometheus has taken up the ServiceMonitor");
+    let accepted = monitors.each_ref().map(|(_, acceptance)| *acceptance == Acceptance::Accepted);
+    match accepted {
+        [true, _] if !group.alerts.enabled => {
+            return yes(Reason::Accepted, "a Prometheus has taken up the ServiceMonitor");
+        }
+        [true, true] => {
+            return yes(
+                Reason::Accepted,
+                "a Prometheus has taken up the ServiceMonitor and the PrometheusRule",
+            );
+        }
+        [true, false] => {
+            return unknown(
+                Reason::NotReported,
+                "a Prometheus has taken up the ServiceMonitor; nobody reports that of the PrometheusRule: if its alerts are missing, compare spec.alerts.ruleLabels with the Prometheus' ruleSelector",
+            );
+        }
+        [false, _] => {}
     }
     unknown(
         Reason::NotReported,
@@ -74,13 +90,26 @@ pub(super) fn monitoring_accepted(group: &Valid, observed: &Observed) -> Verdict
 }
 
 pub(super) fn partition_bound(group: &Valid, observed: &Observed, ceiling: &Ceiling) -> Verdict {
+    if ceiling.partitions.is_none() {
+        return unknown(Reason::Pending, "no topic's partitions are known");
+    }
     let Some((facts, lag)) =
         observed.autoscaler(&group.uid).and_then(|facts| Some((facts, facts.lag_milli?)))
     else {
         return unknown(Reason::Pending, "the lag is not known yet");
     };
-    if !is_bound(facts, lag, group.lag_limit, ceiling.max) {
+    let max = in_force(group, observed, ceiling);
+    if !is_bound(facts, lag, group.lag_limit, max) {
         return no(Reason::RoomToScale, "there is room to scale, or no need");
+    }
+    if max != ceiling.max {
+        return yes(
+            Reason::AtCeiling,
+            format!(
+                "{max} consumers run, the lag is above {} records, and the paused group stays at that: set spec.paused to false",
+                group.lag_limit
+            ),
+        );
     }
     let per_consumer = group.consumer.partitions_per_consumer;
     let busy = ceiling.partitions.map(|partitions| consumers(partitions, per_consumer));
@@ -96,6 +125,12 @@ pub(super) fn partition_bound(group: &Valid, observed: &Observed, ceiling: &Ceil
             ceiling.max, group.lag_limit
         ),
     )
+}
+
+/// The HorizontalPodAutoscaler's maxReplicas: what the ceiling says, or what a paused group was left with.
+pub(super) fn in_force(group: &Valid, observed: &Observed, ceiling: &Ceiling) -> i32 {
+    let left = observed.autoscaler(&group.uid).filter(|_| group.paused);
+    left.map_or(ceiling.max, |facts| facts.max_replicas)
 }
 
 /// At the ceiling and the lag is above the limit (both per pod, on average).

@@ -3,7 +3,7 @@
 use super::*;
 use crate::children::ChildKind;
 use crate::fixtures::{ceiling_of, group, new_world, settled_world, stored};
-use crate::observed::{AutoscalerFacts, Child, Detail, Observed, Signal, Trouble};
+use crate::observed::{Acceptance, AutoscalerFacts, Child, Detail, Observed, Signal, Trouble};
 use kcg_api::topic::Sight;
 
 const EARLIER: i64 = 1_700_000_000;
@@ -231,6 +231,64 @@ fn a_new_wording_of_the_autoscaler_alone_is_not_worth_a_write() {
             Some(Signal { status: true, reason: "ValidMetricFound".into(), message: "other words".into() });
     })(&mut world);
     assert_eq!(compose(&group, &world, &ceiling, &first, at(EARLIER + 1)), first);
+}
+
+#[test]
+fn a_new_spec_is_written_of_in_new_words() {
+    let spec = |metric: &str| format!("{{metrics: {{lagMetric: {metric}}}}}");
+    let missing = || autoscaler(|facts| facts.scaling_active = Some(signal(false, "FailedGetPodsMetric")));
+    let before = composed(&spec("old_metric"), missing());
+    let mut group = group(&spec("new_metric"));
+    group.generation = 2;
+    let mut world = settled_world(&group);
+    missing()(&mut world);
+    let after = compose(&group, &world, &ceiling_of(&group, &world), &before, at(EARLIER + 1));
+    let said = after.conditions.iter().find(|condition| condition.type_ == "MetricsAvailable").unwrap();
+    assert!(said.message.contains("export new_metric on port"), "{}", said.message);
+}
+
+#[test]
+fn where_no_partition_was_ever_known_nothing_is_at_its_ceiling() {
+    let group = group("{}");
+    let mut world = settled_world(&group);
+    world.topics.values_mut().for_each(|sight| *sight = Sight::Absent);
+    autoscaler(|facts| {
+        (facts.current_replicas, facts.lag_milli, facts.held) = (1, Some(9_000_000), None);
+    })(&mut world);
+    let ceiling = ceiling_of(&group, &world);
+    let status = compose(&group, &world, &ceiling, &KconsumerGroupStatus::default(), at(EARLIER));
+    assert_eq!(ceiling.partitions, None);
+    assert_eq!(told(&status, Type::PartitionBound), as_text("Unknown", Reason::Pending));
+}
+
+#[test]
+fn a_paused_group_is_bound_by_what_it_was_left_with() {
+    let status = composed("{paused: true}", |world| {
+        autoscaler(|facts| {
+            (facts.current_replicas, facts.max_replicas, facts.lag_milli) = (2, 2, Some(9_000_000));
+        })(world);
+    });
+    assert_eq!((status.max_replicas, status.partitions), (Some(2), Some(3)));
+    assert_eq!(told(&status, Type::PartitionBound), as_text("True", Reason::AtCeiling));
+}
+
+#[test]
+fn monitoring_is_accepted_where_monitor_and_rule_are() {
+    let both = [ChildKind::ServiceMonitor, ChildKind::PrometheusRule];
+    for (accepted, spec, want) in [
+        (&both[..], "{}", as_text("True", Reason::Accepted)),
+        (&both[..1], "{}", as_text("Unknown", Reason::NotReported)),
+        (&both[..1], "{alerts: {enabled: false}}", as_text("True", Reason::Accepted)),
+        (&both[1..], "{}", as_text("Unknown", Reason::NotReported)),
+    ] {
+        let status = composed(spec, |world| {
+            for kind in accepted {
+                let child = world.children[kind.index()].as_mut().expect("the settled world has it");
+                child.detail = Detail::Monitor(Acceptance::Accepted);
+            }
+        });
+        assert_eq!(told(&status, Type::MonitoringAccepted), want, "{accepted:?} {spec}");
+    }
 }
 
 #[test]

@@ -74,6 +74,7 @@ async fn prometheus_rule_is_repaired_field_by_field(world: Arc<World>) -> Result
 
 async fn autoscaler_is_repaired_field_by_field(world: Arc<World>) -> Result<()> {
     let edits = [
+        ("/metadata/labels/app.kubernetes.io~1managed-by", Value::Null),
         ("/metadata/labels/app", json!("other")),
         ("/metadata/annotations/thenextapps.com~1held-partitions", json!("spoilt")),
         ("/metadata/annotations/thenextapps.com~1held-partitions", Value::Null),
@@ -91,6 +92,7 @@ async fn autoscaler_is_repaired_field_by_field(world: Arc<World>) -> Result<()> 
 
 async fn deployment_is_repaired_field_by_field(world: Arc<World>) -> Result<()> {
     let edits = [
+        ("/metadata/labels/app.kubernetes.io~1managed-by", Value::Null),
         ("/metadata/labels/app", json!("other")),
         ("/spec/strategy/rollingUpdate/maxSurge", json!(3)),
         ("/spec/strategy", json!({"type": "Recreate"})),

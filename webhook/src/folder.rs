@@ -129,6 +129,7 @@ impl Folder {
     /// Says a trouble once, when it is a new one, and to the readiness probe as long as nothing can be served.
     fn tell(&self, known: &mut Option<String>, trouble: Option<FolderError>) {
         let serving = self.resolver.current().is_some();
+        self.metrics.keeps_the_last_one(serving && trouble.is_some());
         let Some(trouble) = trouble else {
             self.gate.open();
             *known = None;

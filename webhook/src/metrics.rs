@@ -24,6 +24,7 @@ pub struct Metrics {
     not_after: Gauge,
     authority_not_after: Gauge,
     reloads: Family<ByResult, Counter>,
+    kept: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -75,6 +76,7 @@ impl Metrics {
             not_after: Gauge::default(),
             authority_not_after: Gauge::default(),
             reloads: Family::default(),
+            kept: Gauge::default(),
         };
         metrics.register_reviews(registry);
         metrics.register_transport(registry);
@@ -125,6 +127,11 @@ impl Metrics {
             "Changes seen in the certificate folder: taken, or why the last good pair is served on",
             self.reloads.clone(),
         );
+        registry.register(
+            "certificate_kept",
+            "1 while the certificate folder holds something that is not taken and the last good pair is served on",
+            self.kept.clone(),
+        );
     }
 
     pub(crate) fn admission(&self, outcome: &Outcome) {
@@ -149,6 +156,11 @@ impl Metrics {
 
     pub(crate) fn reloaded(&self, result: Reload) {
         self.reloads.get_or_create(&ByResult { result }).inc();
+    }
+
+    /// Whether the folder holds something that is not taken.
+    pub(crate) fn keeps_the_last_one(&self, kept: bool) {
+        self.kept.set(i64::from(kept));
     }
 
     pub(crate) fn certificate_expires(&self, not_after: SystemTime) {

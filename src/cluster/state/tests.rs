@@ -164,6 +164,12 @@ fn an_answer_that_comes_late_raises_no_dead_child_and_no_dead_group() {
     assert_eq!(state.child_is(&key("a"), HPA, autoscaler(2, None, true)), [key("a")]);
     assert!(state.child(&key("a"), HPA).is_none());
 
+    // It had only lost the label by which it is watched: whoever finds it alive says so.
+    let uid = autoscaler(2, None, true).uid().to_owned();
+    state.child_lives(&key("a"), &uid);
+    state.child_is(&key("a"), HPA, autoscaler(2, None, true));
+    assert!(state.child(&key("a"), HPA).is_some());
+
     state.group_is_gone(&key("a"));
     assert_eq!(state.group_is(&key("a"), group("a", 3, &json!({"topic": "t"})), true), []);
     assert!(state.group(&key("a")).is_none());
