@@ -32,7 +32,7 @@ named!(
         TopicsResolved,
         /// The HorizontalPodAutoscaler sees the lag metric.
         MetricsAvailable,
-        /// A Prometheus has taken up the ServiceMonitor and the PrometheusRule.
+        /// A Prometheus has taken up the ServiceMonitor, and none has refused the PrometheusRule.
         MonitoringAccepted,
         /// The group is at its ceiling and still behind: only more partitions help.
         PartitionBound,

@@ -64,23 +64,15 @@ pub(super) fn monitoring_accepted(group: &Valid, observed: &Observed) -> Verdict
             return no(Reason::Rejected, format!("a Prometheus refused the {}: {why}", kind.kind()));
         }
     }
-    let accepted = monitors.each_ref().map(|(_, acceptance)| *acceptance == Acceptance::Accepted);
-    match accepted {
-        [true, _] if !group.alerts.enabled => {
-            return yes(Reason::Accepted, "a Prometheus has taken up the ServiceMonitor");
-        }
+    // Of a PrometheusRule older prometheus-operators report nothing: that it is not refused has to be enough.
+    match monitors.each_ref().map(|(_, acceptance)| *acceptance == Acceptance::Accepted) {
         [true, true] => {
             return yes(
                 Reason::Accepted,
                 "a Prometheus has taken up the ServiceMonitor and the PrometheusRule",
             );
         }
-        [true, false] => {
-            return unknown(
-                Reason::NotReported,
-                "a Prometheus has taken up the ServiceMonitor; nobody reports that of the PrometheusRule: if its alerts are missing, compare spec.alerts.ruleLabels with the Prometheus' ruleSelector",
-            );
-        }
+        [true, false] => return yes(Reason::Accepted, "a Prometheus has taken up the ServiceMonitor"),
         [false, _] => {}
     }
     unknown(

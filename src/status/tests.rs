@@ -273,21 +273,23 @@ fn a_paused_group_is_bound_by_what_it_was_left_with() {
 }
 
 #[test]
-fn monitoring_is_accepted_where_monitor_and_rule_are() {
-    let both = [ChildKind::ServiceMonitor, ChildKind::PrometheusRule];
-    for (accepted, spec, want) in [
-        (&both[..], "{}", as_text("True", Reason::Accepted)),
-        (&both[..1], "{}", as_text("Unknown", Reason::NotReported)),
-        (&both[..1], "{alerts: {enabled: false}}", as_text("True", Reason::Accepted)),
-        (&both[1..], "{}", as_text("Unknown", Reason::NotReported)),
+fn monitoring_is_accepted_where_the_monitor_is_and_the_rule_is_not_refused() {
+    let refused = || Acceptance::Rejected("no".into());
+    for (monitor, rule, want) in [
+        (Acceptance::Accepted, Acceptance::Accepted, as_text("True", Reason::Accepted)),
+        (Acceptance::Accepted, Acceptance::NotReported, as_text("True", Reason::Accepted)),
+        (Acceptance::Accepted, refused(), as_text("False", Reason::Rejected)),
+        (Acceptance::NotReported, Acceptance::Accepted, as_text("Unknown", Reason::NotReported)),
     ] {
-        let status = composed(spec, |world| {
-            for kind in accepted {
+        let status = composed("{}", |world| {
+            for (kind, acceptance) in
+                [(ChildKind::ServiceMonitor, &monitor), (ChildKind::PrometheusRule, &rule)]
+            {
                 let child = world.children[kind.index()].as_mut().expect("the settled world has it");
-                child.detail = Detail::Monitor(Acceptance::Accepted);
+                child.detail = Detail::Monitor(acceptance.clone());
             }
         });
-        assert_eq!(told(&status, Type::MonitoringAccepted), want, "{accepted:?} {spec}");
+        assert_eq!(told(&status, Type::MonitoringAccepted), want, "{monitor:?} {rule:?}");
     }
 }
 

@@ -148,9 +148,7 @@ async fn monitoring_that_arrives_is_taken_up(world: Arc<World>) -> Result<()> {
             "conditions": [{"type": "Accepted", "status": status, "reason": reason, "message": "relabeling is invalid",
                 "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1}]}]})
     };
-    for kind in [MONITOR, RULE] {
-        place.report(kind, NAME, &binding("True", "Accepted")).await?;
-    }
+    place.report(MONITOR, NAME, &binding("True", "Accepted")).await?;
     place.group_says(NAME, "MonitoringAccepted", "Accepted").await?;
     place.report(MONITOR, NAME, &binding("False", "InvalidConfiguration")).await?;
     let group = place.group_says(NAME, "MonitoringAccepted", "Rejected").await?;
