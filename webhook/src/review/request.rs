@@ -5,9 +5,12 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::response::{API_VERSION, KIND};
 use crate::admit::{Manifest, Operation, Request, Stage, Written};
 use crate::mapping::{Mapping, is_nested_deeper_than};
+
+/// The one kind of question that is understood, and of which the answers are.
+pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
+pub(super) const KIND: &str = "AdmissionReview";
 
 /// An object of the API server is ten or twenty levels deep; a parser that follows ten thousand is an attack's.
 const DEEPEST: usize = 500;

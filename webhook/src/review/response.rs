@@ -9,11 +9,8 @@ use json_patch::Patch;
 use kcg_api::violation::Violation;
 use serde::Serialize;
 
-use super::request::Asked;
+use super::request::{API_VERSION, Asked, KIND};
 use crate::admit::{Request, Stage, Verdict};
-
-pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
-pub(super) const KIND: &str = "AdmissionReview";
 
 /// What kubectl and the API server show of a warning; beyond it they may cut.
 const LONGEST_WARNING: usize = 120;
