@@ -5,6 +5,8 @@ mod admission;
 mod cluster;
 mod groups;
 pub mod look;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
