@@ -13,17 +13,17 @@ use super::*;
 const DAY: Duration = Duration::from_hours(24);
 
 fn now() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+    SystemTime::UNIX_EPOCH + Duration::from_hours(500_000)
 }
 
 fn authority() -> Authority {
     Authority::create("test", now(), 3650 * DAY).unwrap()
 }
 
-fn secret(authority: &Authority, name: &str, life: Duration) -> Found<Option<BTreeMap<String, Vec<u8>>>> {
+fn secret(authority: &Authority, name: &str, life: Duration) -> Option<BTreeMap<String, Vec<u8>>> {
     let pair = authority.issue(&[name.to_owned()], now(), life).unwrap();
     let entries = [("tls.crt", pair.chain), ("tls.key", pair.key)];
-    Ok(Some(entries.map(|(name, text)| (name.to_owned(), text.into_bytes())).into()))
+    Some(entries.map(|(name, text)| (name.to_owned(), text.into_bytes())).into())
 }
 
 fn host() -> String {
@@ -49,7 +49,7 @@ fn healthy() -> Findings {
         now: now(),
         crd: Ok(Some(Skew::None)),
         registrations: [registration(), registration()],
-        secret: secret(&authority, &host(), 90 * DAY),
+        secret: Ok(secret(&authority, &host(), 90 * DAY)),
         trial: Trial { good: Ok(true), bad: Err(Answer { refused: true, message: "no".into() }) },
         lease: Ok(Some(Lead { holder: "one".into(), seconds_ago: 3, lease_seconds: 15 })),
         rights: vec![right("controller", "patch services"), right("webhook", "list kafkatopics")],
