@@ -20,10 +20,10 @@ fn authority() -> Authority {
     Authority::create("test", now(), 3650 * DAY).unwrap()
 }
 
-fn secret(authority: &Authority, name: &str, life: Duration) -> Option<BTreeMap<String, Vec<u8>>> {
+fn secret(authority: &Authority, name: &str, life: Duration) -> BTreeMap<String, Vec<u8>> {
     let pair = authority.issue(&[name.to_owned()], now(), life).unwrap();
     let entries = [("tls.crt", pair.chain), ("tls.key", pair.key)];
-    Some(entries.map(|(name, text)| (name.to_owned(), text.into_bytes())).into())
+    entries.map(|(name, text)| (name.to_owned(), text.into_bytes())).into()
 }
 
 fn host() -> String {
@@ -34,8 +34,8 @@ fn labels(label: &str) -> BTreeMap<String, String> {
     [("release".to_owned(), label.to_owned())].into()
 }
 
-fn selector(label: &str) -> Option<LabelSelector> {
-    Some(LabelSelector { match_labels: Some(labels(label)), ..LabelSelector::default() })
+fn selector(label: &str) -> LabelSelector {
+    LabelSelector { match_labels: Some(labels(label)), ..LabelSelector::default() }
 }
 
 fn healthy() -> Findings {
@@ -49,7 +49,7 @@ fn healthy() -> Findings {
         now: now(),
         crd: Ok(Some(Skew::None)),
         registrations: [registration(), registration()],
-        secret: Ok(secret(&authority, &host(), 90 * DAY)),
+        secret: Ok(Some(secret(&authority, &host(), 90 * DAY))),
         trial: Trial { good: Ok(true), bad: Err(Answer { refused: true, message: "no".into() }) },
         lease: Ok(Some(Lead { holder: "one".into(), seconds_ago: 3, lease_seconds: 15 })),
         rights: vec![right("controller", "patch services"), right("webhook", "list kafkatopics")],
@@ -73,7 +73,7 @@ fn healthy() -> Findings {
         prometheuses: Ok(Some(vec![Prometheus {
             namespace: "monitoring".into(),
             name: "k8s".into(),
-            monitors: selector("one"),
+            monitors: Some(selector("one")),
             namespaces: Some(LabelSelector::default()),
         }])),
     }
@@ -131,7 +131,7 @@ fn each_wrong_finding_turns_its_own_check_with_a_cure() {
             f.autoscalers.as_mut().unwrap()[0].trouble = Some("FailedGetPodsMetric: no".into());
         }),
         ("scraping", "no Prometheus selects a/g", |f| {
-            f.prometheuses.as_mut().unwrap().as_mut().unwrap()[0].monitors = selector("two");
+            f.prometheuses.as_mut().unwrap().as_mut().unwrap()[0].monitors = Some(selector("two"));
         }),
     ];
     for (check, found, change) in faults {
