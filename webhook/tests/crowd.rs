@@ -4,13 +4,16 @@
 mod port;
 
 use std::sync::{Arc, Barrier};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kcg_api::violation::{Rule, Violation};
 use kcg_webhook::admit::{Admission, Request, Stage, Verdict};
 use kcg_webhook::server::Limits;
 use port::{Client, HEAD, Port, closed_after, review, short};
 use tokio::io::AsyncWriteExt;
+
+/// How far around a timeout rests are swept.
+const SWEPT: Duration = Duration::from_millis(100);
 
 fn about(measured: Duration, expected_millis: u64) {
     let expected = Duration::from_millis(expected_millis);
@@ -116,6 +119,59 @@ async fn an_idle_connection_outlives_a_head_s_deadline_and_ends_at_its_own() {
 #[test]
 fn an_idle_connection_outlives_the_api_server_s_own_ninety_seconds() {
     assert!(Limits::default().idle > Duration::from_secs(90));
+}
+
+/// A client that drops a connection which has rested for `keeps`, as Go's does: by a timer, and by a look at the clock
+/// before it sends. It tries nothing again.
+struct Keeping<'a> {
+    port: &'a Port,
+    keeps: Duration,
+    kept: Option<(Client, Instant)>,
+}
+
+impl Keeping<'_> {
+    async fn rest(&mut self, rest: Duration) {
+        tokio::time::sleep(rest.min(self.keeps)).await;
+        if rest >= self.keeps {
+            self.kept = None;
+            tokio::time::sleep(rest - self.keeps).await;
+        }
+    }
+
+    /// Whether a review is answered.
+    async fn ask(&mut self) -> bool {
+        let mut client = match self.kept.take() {
+            Some((client, since)) if since.elapsed() < self.keeps => client,
+            _ => self.port.client().await,
+        };
+        let answered =
+            client.try_post("/validate", &review("a", "{}")).await.is_ok_and(|said| said.status == 200);
+        self.kept = Some((client, Instant::now()));
+        answered
+    }
+}
+
+/// A hundredth of the real times: the server keeps an idle connection for 180 s, the API server's client for 90 s.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_review_after_any_rest_around_the_server_s_and_the_client_s_idle_timeouts_is_answered() {
+    let (server, client) = (Duration::from_millis(1800), Duration::from_millis(900));
+    let port = Port::open(Limits { idle: server, ..Limits::default() }).await;
+    let around =
+        |timeout: Duration| (0..41).map(move |step| timeout + Duration::from_millis(step * 5) - SWEPT);
+    let swept = around(client).chain(around(server)).map(async |rest| {
+        let mut client = Keeping { port: &port, keeps: client, kept: None };
+        assert!(client.ask().await, "the first");
+        let mut failed = Vec::new();
+        for _ in 0..3 {
+            client.rest(rest).await;
+            if !client.ask().await {
+                failed.push(rest);
+            }
+        }
+        failed
+    });
+    let failed = futures::future::join_all(swept).await.concat();
+    assert_eq!(failed, Vec::<Duration>::new(), "the rests after which a review failed");
 }
 
 #[tokio::test]

@@ -151,25 +151,34 @@ impl Client {
 
     /// One whole request and its answer.
     pub async fn post(&mut self, path: &str, body: &str) -> Response {
-        self.send(format!(
-            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        ))
-        .await;
+        self.send(whole(path, body)).await;
         self.response().await
+    }
+
+    /// The same where the connection may be closed.
+    pub async fn try_post(&mut self, path: &str, body: &str) -> std::io::Result<Response> {
+        self.stream.write_all(whole(path, body).as_bytes()).await?;
+        self.stream.flush().await?;
+        self.try_response().await
     }
 
     /// The next response; an interim one (100) is a response, too.
     pub async fn response(&mut self) -> Response {
+        match self.try_response().await {
+            Ok(response) => response,
+            Err(error) => panic!("{error} after {:?}", String::from_utf8_lossy(&self.read)),
+        }
+    }
+
+    async fn try_response(&mut self) -> std::io::Result<Response> {
         loop {
             if let Some((response, length)) = parsed(&self.read) {
                 self.read.drain(..length);
-                return response;
+                return Ok(response);
             }
-            let mut chunk = [0; 4096];
-            let read = self.stream.read(&mut chunk).await.unwrap_or_default();
-            assert!(read > 0, "the connection was closed after {:?}", String::from_utf8_lossy(&self.read));
-            self.read.extend_from_slice(&chunk[..read]);
+            if self.stream.read_buf(&mut self.read).await? == 0 {
+                return Err(std::io::Error::other("the connection was closed"));
+            }
         }
     }
 
@@ -177,6 +186,13 @@ impl Client {
     pub async fn closed_after(&mut self) -> Duration {
         closed_after(&mut self.stream).await
     }
+}
+
+fn whole(path: &str, body: &str) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 /// The response that `bytes` begin with, and how many of them it takes.
