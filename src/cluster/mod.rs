@@ -36,7 +36,7 @@ use crate::children::{self, ChildKind};
 use crate::observed::{Child, Detail, Digest, Observed, Standing, projection};
 use kept_child::SeenChild;
 use kept_status::Texts;
-use state::{State, TopicsView};
+use state::State;
 
 /// One cluster: the facts that the watches keep, and the client for the writes.
 pub struct Cluster {
@@ -166,9 +166,5 @@ impl Cluster {
     fn group_was_seen(&self, key: &Key, object: &Value, ours: bool) -> Touched {
         let group = Group::of(key, object, &self.texts);
         self.state().group_is(key, group, ours)
-    }
-
-    fn topics_are(&self, view: TopicsView) -> Touched {
-        self.state().topics_are(view)
     }
 }

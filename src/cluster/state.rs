@@ -3,6 +3,7 @@
 
 use kcg_api::topic::{Sight, Sights, TopicFacts, TopicRef};
 use kcg_runtime::follow::Key;
+use kcg_runtime::topics::View;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -16,22 +17,12 @@ use crate::observed::{Child, Observed, Standing, churn};
 /// The groups that a change concerns.
 pub type Touched = Vec<Key>;
 
-/// What the KafkaTopics' watch can be relied on for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum TopicsView {
-    #[default]
-    Starting,
-    Live,
-    NotServed,
-    /// Why they cannot be read.
-    Unreadable(String),
-}
-
 #[derive(Debug, Default)]
 pub struct State {
     entries: HashMap<Key, Entry>,
     topics: HashMap<Key, TopicFacts>,
-    view: TopicsView,
+    /// By namespace; the empty name is the whole cluster, where one watch sees all of it.
+    views: HashMap<String, View>,
     by_topic: Index,
     by_consumer_group: Index,
     /// Running pods that are not terminating, each with its group.
@@ -172,15 +163,20 @@ impl State {
         }
     }
 
-    pub fn topics_are(&mut self, view: TopicsView) -> Touched {
-        if self.view == view {
+    /// What can be made of the topics of a namespace; `None` is the whole cluster.
+    pub fn topics_are(&mut self, namespace: Option<&str>, view: View) -> Touched {
+        let known = self.views.entry(namespace.unwrap_or_default().to_owned()).or_default();
+        // The first words of what cuts it off stand: new ones with each try would be news to every group.
+        if *known == view || matches!((&*known, &view), (View::CutOff(_), View::CutOff(_))) {
             return Vec::new();
         }
-        if view == TopicsView::NotServed {
-            self.topics = HashMap::new();
+        let is_there = |topic: &Key| namespace.is_none_or(|namespace| topic.namespace() == namespace);
+        if view == View::NotServed {
+            self.topics.retain(|topic, _| !is_there(topic));
         }
-        self.view = view;
-        self.keys()
+        *known = view;
+        let consumes = |group: &Group| group.topics.iter().any(is_there);
+        self.groups().filter(|(_, group)| consumes(group)).map(|(key, _)| key.clone()).collect()
     }
 
     fn consumers(&self, topic: &Key) -> Touched {
@@ -321,13 +317,13 @@ impl State {
     }
 
     fn sight(&self, topic: &Key) -> Sight {
-        match &self.view {
-            TopicsView::Starting => Sight::Unknown("the first list is under way".to_owned()),
-            TopicsView::Live => {
-                self.topics.get(topic).map_or(Sight::Absent, |facts| Sight::Seen(facts.clone()))
-            }
-            TopicsView::NotServed => Sight::NotServed,
-            TopicsView::Unreadable(why) => Sight::Unknown(why.clone()),
+        let view = self.views.get("").or_else(|| self.views.get(topic.namespace()));
+        match view.unwrap_or(&View::Starting) {
+            View::Starting => Sight::Unknown("the first list is under way".to_owned()),
+            View::Live => self.topics.get(topic).map_or(Sight::Absent, |facts| Sight::Seen(facts.clone())),
+            View::NotServed => Sight::NotServed,
+            View::Forbidden(said) => Sight::Unknown(said.clone()),
+            View::CutOff(state) => Sight::Unknown(format!("their watch is cut off ({state})")),
         }
     }
 

@@ -7,7 +7,7 @@ use kcg_api::{KconsumerGroup, names};
 use kcg_runtime::discovery::Candidates;
 use kcg_runtime::follow::{Change, Follower, Key, Projection, Pulse, Scope, Source, State};
 use kcg_runtime::probes::{Gate, Readiness};
-use kcg_runtime::topics;
+use kcg_runtime::topics::{self, View};
 use kube::Client;
 use serde_json::Value;
 use std::sync::Arc;
@@ -18,13 +18,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::requests::resource;
-use super::state::TopicsView;
 use super::{Cluster, Touched};
 use crate::children::ChildKind;
 
-/// After this long without a sign of life, what a watch told says nothing about now.
-const TRUSTED: Duration = Duration::from_mins(1);
-/// How often that is looked at.
+/// How often it is looked at whether the topics' watches have fallen silent.
 const CHECK: Duration = Duration::from_secs(5);
 /// How long the first view of a kind may take once the groups are known.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -88,7 +85,7 @@ impl Watches {
         first.into_iter().chain(others).chain([self.pods.pulse()]).collect()
     }
 
-    /// Keeps one gate a watch, open once the watch has told everything. Never ends by itself.
+    /// Keeps one gate a watch, open once the watch has told everything that it may see. Never ends by itself.
     pub fn keep_gates(&self, readiness: &Readiness) -> impl Future<Output = ()> + Send + 'static {
         let waits = "waits for the watches before it";
         let gates: Vec<(Gate, Pulse)> =
@@ -97,7 +94,7 @@ impl Watches {
         async move {
             loop {
                 for (gate, pulse) in &gates {
-                    gate.set(if pulse.synced() { Ok(()) } else { Err(pulse.state().to_string()) });
+                    gate.set(pulse.waits_for().map_or(Ok(()), Err));
                 }
                 if rung.changed().await.is_err() {
                     return std::future::pending().await;
@@ -107,7 +104,7 @@ impl Watches {
     }
 
     /// Follows until `stop`, or until one of the watches ends by itself, which is a fault. `synced` is cancelled
-    /// once all that exists was told; a watch that may not look, and says so, is not waited for.
+    /// once all that exists was told; a namespace that may not be looked into is not waited for.
     pub async fn run(self, listener: impl Listener, synced: CancellationToken, stop: CancellationToken) {
         let mut tasks = JoinSet::new();
         let told = self.start(&mut tasks, listener, &stop);
@@ -122,7 +119,7 @@ impl Watches {
         let Self { cluster, groups, topics, autoscalers, others, pods, bell } = self;
         let (groups_pulse, topics_pulse) = (groups.pulse(), topics.pulse());
         tasks.spawn(groups.run(stop.clone(), rung(&bell, told_groups(&cluster, &listener))));
-        tasks.spawn(topics.run(stop.clone(), rung(&bell, told_topics(&cluster, &listener))));
+        tasks.spawn(topics.run(stop.clone(), rung(&bell, told_topics(&cluster, &topics_pulse, &listener))));
         let distrust = distrust(cluster.clone(), topics_pulse.clone(), listener.clone());
         let stopped = stop.clone();
         tasks.spawn(async move { stopped.run_until_cancelled(distrust).await.unwrap_or_default() });
@@ -185,11 +182,10 @@ fn rung<F>(
     }
 }
 
-/// Returns when each watch has told everything, or is not allowed to look.
+/// Returns when each watch has told everything that it may see.
 async fn settled(pulses: &[Pulse], bell: &watch::Sender<()>) {
-    let is_settled = |pulse: &Pulse| pulse.synced() || matches!(pulse.state(), State::Forbidden(_));
     let mut rung = bell.subscribe();
-    while !pulses.iter().all(is_settled) {
+    while pulses.iter().any(|pulse| pulse.waits_for().is_some()) {
         if rung.changed().await.is_err() {
             return;
         }
@@ -214,43 +210,35 @@ fn told_groups(
 
 fn told_topics(
     cluster: &Arc<Cluster>,
+    pulse: &Pulse,
     listener: &impl Listener,
 ) -> impl FnMut(Change<TopicFacts>) + Send + 'static {
-    let (cluster, listener) = (cluster.clone(), listener.clone());
+    let (cluster, pulse, listener) = (cluster.clone(), pulse.clone(), listener.clone());
     move |change| {
         listener(match change {
             Change::Applied(key, facts) => cluster.state().topic_is(key, facts),
             Change::Deleted(key) => cluster.state().topic_is_gone(&key),
-            Change::State(State::Absent) => cluster.topics_are(TopicsView::NotServed),
-            Change::State(State::Live) => cluster.topics_are(TopicsView::Live),
-            Change::State(State::Forbidden(said)) => cluster.topics_are(TopicsView::Unreadable(said)),
-            // What was told last counts until it is too old.
-            Change::State(State::Broken(_) | State::Starting)
-            | Change::Unparsable(..)
-            | Change::Synced
-            | Change::Served(_) => Touched::new(),
+            Change::State(_) => look_anew(&cluster, &pulse),
+            Change::Unparsable(..) | Change::Synced | Change::Served(_) => Touched::new(),
         });
     }
 }
 
-/// Stops believing what the topics' watch told once it has been cut off for too long, and believes it again.
+/// What can be made of the topics of each namespace now.
+fn look_anew(cluster: &Cluster, pulse: &Pulse) -> Touched {
+    let mut state = cluster.state();
+    let namespaces = pulse.each().into_iter();
+    namespaces
+        .flat_map(|(namespace, health)| state.topics_are(namespace.as_deref(), View::of(&health)))
+        .collect()
+}
+
+/// Silence is no change that a watch tells of: it is looked for.
 async fn distrust(cluster: Arc<Cluster>, pulse: Pulse, listener: impl Listener) {
     let mut checks = tokio::time::interval(CHECK);
-    let mut trusted = true;
     loop {
         checks.tick().await;
-        let fresh = pulse.age() <= TRUSTED;
-        if trusted && !fresh && pulse.synced() {
-            let why = format!("their watch is cut off ({})", pulse.state());
-            listener(cluster.topics_are(TopicsView::Unreadable(why)));
-        } else if !trusted && fresh {
-            match pulse.state() {
-                State::Live => listener(cluster.topics_are(TopicsView::Live)),
-                State::Absent => listener(cluster.topics_are(TopicsView::NotServed)),
-                State::Starting | State::Broken(_) | State::Forbidden(_) => continue,
-            }
-        }
-        trusted = fresh;
+        listener(look_anew(&cluster, &pulse));
     }
 }
 

@@ -2,6 +2,7 @@
 //! refuse it, lose its answer or let it hang.
 
 mod faults;
+mod namespaces;
 mod place;
 
 use std::time::{Duration, Instant};

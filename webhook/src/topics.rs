@@ -2,13 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use kcg_api::topic::{Sight, TopicFacts, TopicRef};
-use kcg_runtime::follow::{Change, Key, Pulse, State};
-
-/// A watch that has been silent for longer says nothing about now.
-pub const TRUSTED: Duration = Duration::from_mins(1);
+use kcg_runtime::follow::{Change, Health, Key, Pulse, State};
+use kcg_runtime::topics::View;
 
 /// The topics' facts, kept by the follower's changes; clones share them.
 #[derive(Clone, Debug)]
@@ -35,17 +32,15 @@ impl TopicCache {
         }
     }
 
-    /// One topic, as far as it can be known now.
+    /// One topic, as far as its namespace can be seen now.
     pub fn sight(&self, topic: &TopicRef) -> Sight {
-        blindness(&self.pulse.state(), self.pulse.synced(), self.pulse.age())
-            .unwrap_or_else(|| self.seen(topic))
+        blindness(self.pulse.of(&topic.namespace).as_ref()).unwrap_or_else(|| self.seen(topic))
     }
 
     /// What waits for the first list, for the readiness line; `None` once it is there, or is known not to come: a
     /// namespace that may not be read is a warning on its groups, and no reason to answer nobody.
     pub fn waits_for(&self) -> Option<String> {
-        let state = self.pulse.state();
-        (!self.pulse.synced() && !matches!(state, State::Forbidden(_))).then(|| state.to_string())
+        self.pulse.waits_for()
     }
 
     fn seen(&self, topic: &TopicRef) -> Sight {
@@ -54,30 +49,32 @@ impl TopicCache {
     }
 }
 
-/// What every topic looks like while none can be seen.
-fn blindness(state: &State, synced: bool, silence: Duration) -> Option<Sight> {
-    let unknown = |why: String| Some(Sight::Unknown(why));
-    match state {
-        State::Absent => Some(Sight::NotServed),
-        State::Forbidden(_) => unknown("the webhook may not read KafkaTopics".to_owned()),
-        State::Starting | State::Live | State::Broken(_) if !synced => {
-            unknown("the topics are not listed yet".to_owned())
-        }
-        State::Starting | State::Live | State::Broken(_) if silence > TRUSTED => {
-            unknown(format!("no word from the cluster for {} s", silence.as_secs()))
-        }
-        State::Starting | State::Live | State::Broken(_) => None,
+/// What every topic of a namespace looks like while none can be seen; the health is that namespace's.
+fn blindness(health: Option<&Health>) -> Option<Sight> {
+    let unknown = |why: &str| Some(Sight::Unknown(why.to_owned()));
+    let Some(health) = health else {
+        return unknown("the webhook does not look into this namespace");
+    };
+    match View::of(health) {
+        View::Live => None,
+        View::NotServed => Some(Sight::NotServed),
+        View::Forbidden(_) => unknown("the webhook may not read KafkaTopics"),
+        View::Starting => unknown("the topics are not listed yet"),
+        View::CutOff(_) => unknown(&format!("no word from the cluster for {} s", health.age.as_secs())),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use kcg_runtime::follow::Told;
+    use kcg_runtime::topics::TRUSTED;
+
     use super::*;
 
-    const NOW: Duration = Duration::ZERO;
-
-    fn why(state: &State, synced: bool, silence: Duration) -> String {
-        match blindness(state, synced, silence) {
+    fn why(state: State, told: Told, age: Duration) -> String {
+        match blindness(Some(&Health { state, told, age })) {
             Some(Sight::Unknown(why)) => why,
             other => panic!("{other:?}"),
         }
@@ -85,19 +82,29 @@ mod tests {
 
     #[test]
     fn topics_are_seen_as_long_as_the_cluster_was_heard_within_a_minute() {
-        let broken = State::Broken("connection refused".to_owned());
-        for state in [State::Live, State::Starting, broken] {
-            assert_eq!(blindness(&state, true, TRUSTED), None, "{state}");
-            let cut_off = why(&state, true, TRUSTED + Duration::from_secs(1));
+        let broken = || State::Broken("connection refused".to_owned());
+        for state in [State::Live, State::Starting, broken()] {
+            let health = Health { state: state.clone(), told: Told::Everything, age: TRUSTED };
+            assert_eq!(blindness(Some(&health)), None, "{state}");
+            let cut_off = why(state.clone(), Told::Everything, TRUSTED + Duration::from_secs(1));
             assert_eq!(cut_off, "no word from the cluster for 61 s", "{state}");
-            assert_eq!(why(&state, false, NOW), "the topics are not listed yet", "{state}");
+            let unlisted = why(state.clone(), Told::Nothing, Duration::ZERO);
+            assert_eq!(unlisted, "the topics are not listed yet", "{state}");
         }
     }
 
     #[test]
     fn a_cluster_without_topics_is_told_from_one_that_hides_them() {
-        assert_eq!(blindness(&State::Absent, true, NOW), Some(Sight::NotServed));
-        let hidden = why(&State::Forbidden("kafkatopics is forbidden".to_owned()), true, NOW);
+        let absent = Health { state: State::Absent, told: Told::Absence, age: Duration::ZERO };
+        assert_eq!(blindness(Some(&absent)), Some(Sight::NotServed));
+        let forbidden = State::Forbidden("kafkatopics is forbidden".to_owned());
+        let hidden = why(forbidden, Told::Everything, Duration::ZERO);
         assert_eq!(hidden, "the webhook may not read KafkaTopics");
+    }
+
+    #[test]
+    fn topics_of_a_namespace_that_is_not_watched_are_not_taken_for_missing() {
+        let unseen = Sight::Unknown("the webhook does not look into this namespace".to_owned());
+        assert_eq!(blindness(None), Some(unseen));
     }
 }

@@ -44,7 +44,7 @@ impl<F> fmt::Debug for Follower<F> {
 impl<F: Send> Follower<F> {
     /// `name` stands in the metrics and the readiness lines: `kafkatopics`.
     pub fn new(name: &str, client: Client, source: Source, projection: Projection<F>) -> Self {
-        let pulse = Pulse::new(name, source.scope.namespaces().len());
+        let pulse = Pulse::new(name, source.scope.namespaces());
         Self { client, source, projection, pulse }
     }
 
@@ -111,7 +111,7 @@ impl<F: Send> Follower<F> {
                     jittered(LOOK_WHILE_ABSENT, fastrand::f64())
                 }
                 Err(error) => {
-                    owner.tell_state(self.pulse.set_all(&state_after(&error)));
+                    owner.tell_state(self.pulse.set_all(state_after(&error)));
                     pace.after_failure(fastrand::f64())
                 }
             };
@@ -126,20 +126,18 @@ impl<F: Send> Follower<F> {
             owner.tell(Change::Served(resource.clone()));
             *served = Some(resource.clone());
         }
-        if self.pulse.state() == State::Absent {
-            owner.tell_state(self.pulse.set_all(&State::Starting));
-        }
+        owner.tell_state(self.pulse.set_served());
     }
 
     /// An optional kind that is not there is nothing to wait for.
     fn absent(&self, served: &mut Option<ApiResource>, owner: &Owner<F>) {
         self.pulse.beat_all();
         *served = None;
-        let changed = self.pulse.set_all(&State::Absent);
+        let changed = self.pulse.set_all(State::Absent);
         let first = !self.pulse.synced();
         if changed.is_some() || first {
             tracing::info!(watch = self.pulse.name(), "the cluster has no such kind");
-            self.pulse.set_all_synced();
+            self.pulse.set_absence_told();
             owner.tell_state(changed);
             owner.tell(Change::Synced);
         }

@@ -20,7 +20,7 @@ pub use follower::Follower;
 pub use key::Key;
 use kube::core::ApiResource;
 pub(crate) use pace::{Pace, jittered};
-pub use pulse::{Pulse, State, WatchMetrics};
+pub use pulse::{Health, Pulse, State, Told, WatchMetrics};
 pub use source::{Projection, Scope, Source};
 
 /// How long the server keeps a watch open. It bounds the time in which a dead connection goes unnoticed: a
@@ -37,9 +37,10 @@ pub enum Change<F> {
     Deleted(Key),
     /// An object is there, and it is not of the shape that the projection wants.
     Unparsable(Key, Unparsable),
-    /// Everything that exists has been told. Comes again after every later list.
+    /// Everything that exists, and may be read, has been told. Comes again after every later list.
     Synced,
-    /// What stands in the way of the watch has changed. Where it is [`State::Absent`], the objects of the kind
+    /// What stands in the way of the watch has come to be this in a namespace, or in all: each one's state is the
+    /// [`Pulse`]'s to tell. Where it is [`State::Absent`], the objects of the kind
     /// went with it: whether their facts are forgotten or held is the owner's to decide. Those that are not
     /// there when the kind comes back are told as deleted then.
     State(State),

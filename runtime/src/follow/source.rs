@@ -13,7 +13,7 @@ use crate::discovery::Candidates;
 pub enum Scope {
     /// All namespaces, in one watch. Needs a ClusterRole.
     All,
-    /// These namespaces, with one watch each; synced when all of them are.
+    /// These namespaces, with one watch each that no other can hold up; synced when all of them are.
     Namespaces(BTreeSet<String>),
 }
 

@@ -152,8 +152,8 @@ impl<'a, F> Watch<'a, F> {
         for key in self.ledger.end_list() {
             self.owner.tell(Change::Deleted(key));
         }
-        self.owner.tell_state(self.pulse.set(self.slot, State::Live));
-        if self.pulse.set_synced(self.slot) {
+        self.owner.tell_state(self.pulse.set_listed(self.slot));
+        if self.pulse.waits_for().is_none() {
             self.owner.tell(Change::Synced);
         }
         Ok(version)
@@ -247,7 +247,11 @@ impl<'a, F> Watch<'a, F> {
     /// Makes a failure known, once for each new one.
     fn note(&self, error: &CallError) -> State {
         let state = state_after(error);
-        let changed = self.pulse.set(self.slot, state.clone());
+        let changed = match state {
+            // That is so in every namespace.
+            State::Absent if self.leave_when_absent => self.pulse.set_all(State::Absent),
+            _ => self.pulse.set(self.slot, state.clone()),
+        };
         if changed.is_some() {
             tracing::warn!(watch = self.pulse.name(), %error, "watch is hindered");
         }

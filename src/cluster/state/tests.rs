@@ -4,6 +4,7 @@ use super::*;
 use crate::cluster::kept_status::Texts;
 use crate::observed::{AutoscalerFacts, Child, Detail, Standing};
 use kcg_api::topic::Partitions;
+use kcg_runtime::follow::State as FollowState;
 use serde_json::{Value, json};
 
 fn key(name: &str) -> Key {
@@ -40,7 +41,7 @@ const HPA: ChildKind = ChildKind::HorizontalPodAutoscaler;
 #[test]
 fn a_topic_touches_exactly_its_consumers() {
     let mut state = State::default();
-    state.topics_are(TopicsView::Live);
+    state.topics_are(None, View::Live);
     state.group_is(&key("a"), group("a", 1, &json!({"topic": "t"})), false);
     state.group_is(&key("b"), group("b", 2, &json!({"topics": ["u", "t"]})), false);
     state.group_is(&key("c"), group("c", 3, &json!({"topic": "u"})), false);
@@ -54,6 +55,65 @@ fn a_topic_touches_exactly_its_consumers() {
         state.group_is_gone(&key(name));
     }
     assert!(state.by_topic.is_empty() && state.by_consumer_group.is_empty() && state.entries.is_empty());
+}
+
+/// What group `a` sees of its topics, in their order.
+fn sights(state: &State) -> Vec<Sight> {
+    state.snapshot(&key("a")).unwrap().observed.topics.into_values().collect()
+}
+
+#[test]
+fn a_namespace_that_cannot_be_read_hides_its_own_topics_and_touches_their_consumers_alone() {
+    let mut state = State::default();
+    let in_other = |topic: &str| json!({"topic": topic, "topicNamespace": "other"});
+    state.group_is(&key("a"), group("a", 1, &json!({"topic": "t"})), false);
+    state.group_is(&key("b"), group("b", 1, &in_other("t")), false);
+    state.topic_is(key("t"), facts(3));
+    state.topic_is(Key::new("other", "t"), facts(5));
+    assert_eq!(state.topics_are(Some("ns"), View::Live), [key("a")]);
+    assert_eq!(state.topics_are(Some("other"), View::Live), [key("b")]);
+    assert_eq!(sights(&state), [Sight::Seen(facts(3))]);
+
+    assert_eq!(state.topics_are(Some("other"), View::Forbidden("no".into())), [key("b")]);
+    let of_b = state.snapshot(&key("b")).unwrap().observed.topics;
+    assert_eq!(of_b.into_values().collect::<Vec<_>>(), [Sight::Unknown("no".into())]);
+    assert_eq!(sights(&state), [Sight::Seen(facts(3))]);
+    assert_eq!(state.topic_is(key("t"), facts(6)), [key("a")]);
+    assert_eq!(sights(&state), [Sight::Seen(facts(6))]);
+
+    assert_eq!(state.topics_are(Some("other"), View::Live), [key("b")]);
+    let of_b = state.snapshot(&key("b")).unwrap().observed.topics;
+    assert_eq!(of_b.into_values().collect::<Vec<_>>(), [Sight::Seen(facts(5))]);
+}
+
+#[test]
+fn topics_are_forgotten_with_their_kind_and_not_while_they_cannot_be_read() {
+    let mut state = State::default();
+    state.group_is(&key("a"), group("a", 1, &json!({"topic": "t"})), false);
+    assert_eq!(sights(&state), [Sight::Unknown("the first list is under way".into())]);
+    state.topic_is(key("t"), facts(3));
+    for hidden in [View::Forbidden("no".into()), View::CutOff(FollowState::Live)] {
+        state.topics_are(None, hidden);
+        assert!(matches!(sights(&state)[..], [Sight::Unknown(_)]));
+        state.topics_are(None, View::Live);
+        assert_eq!(sights(&state), [Sight::Seen(facts(3))]);
+    }
+    state.topics_are(None, View::NotServed);
+    assert_eq!(sights(&state), [Sight::NotServed]);
+    state.topics_are(None, View::Live);
+    assert_eq!(sights(&state), [Sight::Absent]);
+}
+
+#[test]
+fn each_try_of_a_watch_that_is_cut_off_is_no_news() {
+    let mut state = State::default();
+    state.group_is(&key("a"), group("a", 1, &json!({"topic": "t"})), false);
+    let cut_off = |said: &str| View::CutOff(FollowState::Broken(said.into()));
+    assert_eq!(state.topics_are(None, cut_off("connection refused")), [key("a")]);
+    assert_eq!(state.topics_are(None, cut_off("no answer within 10 s")), []);
+    let first = "their watch is cut off (broken: connection refused)";
+    assert_eq!(sights(&state), [Sight::Unknown(first.into())]);
+    assert_eq!(state.topics_are(None, View::Live), [key("a")]);
 }
 
 #[test]
