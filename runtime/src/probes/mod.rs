@@ -17,7 +17,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use prometheus_client::{encoding::text::encode, registry::Registry};
+use prometheus_client::{encoding::text::encode, metrics::info::Info, registry::Registry};
 pub use readiness::{Gate, Readiness};
 use thiserror::Error;
 use tokio::{
@@ -44,9 +44,13 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 /// The prefix of every metric of ours.
 pub const METRIC_PREFIX: &str = "kconsumer_group_operator";
 
-/// An empty registry whose metrics all get [`METRIC_PREFIX`].
+/// A registry whose metrics all get [`METRIC_PREFIX`]. It holds the version that runs, of which every process tells,
+/// and nothing else yet.
 pub fn registry() -> Registry {
-    Registry::with_prefix(METRIC_PREFIX)
+    let mut registry = Registry::with_prefix(METRIC_PREFIX);
+    let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+    registry.register("build", "The version that runs", version);
+    registry
 }
 
 #[derive(Debug, Error)]
@@ -200,6 +204,14 @@ mod tests {
         let text = got(served(registry, Readiness::default()).await, "/metrics").await;
         assert!(text.contains("content-type: application/openmetrics-text; version=1.0.0"), "{text}");
         assert!(text.contains("kconsumer_group_operator_things_total 1\n# EOF\n"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn every_process_tells_its_version() {
+        let text = got(served(registry(), Readiness::default()).await, "/metrics").await;
+        let told =
+            format!("kconsumer_group_operator_build_info{{version=\"{}\"}} 1\n", env!("CARGO_PKG_VERSION"));
+        assert!(text.contains(&told), "{text}");
     }
 
     #[tokio::test(start_paused = true)]
