@@ -137,6 +137,73 @@ fn nothing_is_rendered_where_anything_is_wrong() -> Outcome {
     Ok(())
 }
 
+/// The group with what it is called replaced.
+fn called(metadata: &str) -> String {
+    GROUP.replace("{name: orders, namespace: shop}", metadata)
+}
+
+#[test]
+fn group_without_a_name_is_refused_as_the_api_server_does() -> Outcome {
+    let refusal = "standard input: The KconsumerGroup \"\" is invalid: metadata.name: Required value: \
+                   name or generateName is required\n";
+    for metadata in ["{namespace: shop}", "{name: '', namespace: shop}", "{}"] {
+        for command in ["validate", "render"] {
+            says(&run(&[command, "-"], &called(metadata))?, 1, "", refusal);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn group_whose_name_is_yet_to_be_made_is_valid_and_cannot_be_rendered() -> Outcome {
+    let group = called("{generateName: orders-, namespace: shop}");
+    let valid = "standard input: KconsumerGroup \"orders-\" is valid\n";
+    says(&run(&["validate", "-"], &group)?, 0, valid, "");
+    let refusal = "standard input: KconsumerGroup \"orders-\" has a generateName: the names of its children are not known \
+                   before it is created; give it a metadata.name\n";
+    says(&run(&["render", "-"], &group)?, 1, "", refusal);
+    Ok(())
+}
+
+#[test]
+fn group_of_a_version_that_is_not_served_is_told_so_and_nothing_else() -> Outcome {
+    let group = GROUP.replace("/v1alpha1", "/v1").replace("minReplicas", "minimum");
+    let refusal = "standard input: The KconsumerGroup \"orders\" is invalid: apiVersion: Unsupported value: \
+                   \"thenextapps.com/v1\": supported values: \"thenextapps.com/v1alpha1\"\n";
+    for command in ["validate", "render"] {
+        says(&run(&[command, "-"], &group)?, 1, "", refusal);
+    }
+    Ok(())
+}
+
+#[test]
+fn flag_that_names_no_namespace_is_refused_before_anything_is_asked_for() -> Outcome {
+    for arguments in [
+        &["controller", "--namespaces=Team_A"][..],
+        &["controller", "--namespaces=*"],
+        &["controller", "--namespaces=a,b/c"],
+        &["webhook", "--topic-namespaces=a,Team_A"],
+        &["validate", "-", "--topic-namespaces=Team_A"],
+        &["validate", "-", "--namespace=Team_A"],
+        &["render", "-", "--namespace="],
+    ] {
+        let output = run(arguments, GROUP)?;
+        let said = String::from_utf8(output.stderr)?;
+        let sentence = "a namespace is a lower-case DNS label of at most 63 characters";
+        assert!(said.lines().next().is_some_and(|line| line.contains(sentence)), "{arguments:?}: {said}");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+    }
+    let folder = tempfile::tempdir()?;
+    let group = GROUP.replace("topic: orders", "topic: orders, topicNamespace: kafka");
+    let file = folder.path().join("group.yaml");
+    std::fs::write(&file, group)?;
+    let file = file.display().to_string();
+    for granted in ["--topic-namespaces=kafka,", "--topic-namespaces=*"] {
+        assert_eq!(run(&["validate", &file, granted], "")?.status.code(), Some(0), "{granted}");
+    }
+    Ok(())
+}
+
 #[test]
 fn printed_crd_is_the_installed_one() -> Outcome {
     let output = run(&["crd"], "")?;

@@ -6,6 +6,7 @@ mod doctor;
 mod duration;
 mod failure;
 mod manifests;
+mod namespaces;
 mod output;
 mod partitions;
 mod render;

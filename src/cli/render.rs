@@ -1,7 +1,7 @@
 //! `render FILE`: the children that the controller would write, for review and for a pipe.
 
 use clap::Args;
-use kcg_api::Valid;
+use kcg_api::{Valid, names};
 use serde_json::Value;
 use std::process::ExitCode;
 
@@ -26,6 +26,10 @@ pub fn run(flags: &Flags) -> Result<ExitCode, Failure> {
     let mut complaints = Vec::new();
     for group in manifests::groups(&flags.file) {
         match group.map(|group| validate::check(group, &flags.read, &flags.given)) {
+            Ok(Checked { name, outcome: Ok((group, _)) }) if group.name.is_empty() => complaints.push(format!(
+                "{} {name:?} has a generateName: the names of its children are not known before it is created; give it a metadata.name",
+                names::KIND
+            )),
             Ok(Checked { outcome: Ok((group, _)), .. }) => objects.extend(rendered(&group, &flags.given)),
             Ok(Checked { name, outcome: Err(violations) }) => {
                 complaints.push(validate::refusal(&name, &violations));

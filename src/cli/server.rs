@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, telemetry};
+use super::{Failure, namespaces, telemetry};
 
 // Flattened beside others of that name: clap would take them for one group.
 #[derive(Debug, Args)]
@@ -23,10 +23,10 @@ pub struct Flags {
     #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
     pub status_addr: SocketAddr,
     /// The namespaces whose KconsumerGroups count; left out: all
-    #[arg(long, value_delimiter = ',', value_name = "NAMESPACE,...")]
+    #[arg(long, value_delimiter = ',', value_parser = namespaces::listed, value_name = "NAMESPACE,...")]
     namespaces: Vec<String>,
     /// Other namespaces whose KafkaTopics a group may name; * is all
-    #[arg(long, value_delimiter = ',', value_name = "NAMESPACE,...")]
+    #[arg(long, value_delimiter = ',', value_parser = namespaces::listed_or_every, value_name = "NAMESPACE,...")]
     topic_namespaces: Vec<String>,
     #[command(flatten)]
     telemetry: telemetry::Flags,
@@ -35,10 +35,8 @@ pub struct Flags {
 impl Flags {
     /// Where groups and their children are.
     pub fn scope(&self) -> Scope {
-        match named(&self.namespaces) {
-            [] => Scope::All,
-            names => Scope::Namespaces(names.iter().cloned().collect()),
-        }
+        let names = namespaces::named(&self.namespaces);
+        if names.is_empty() { Scope::All } else { Scope::Namespaces(names.into_iter().collect()) }
     }
 
     /// Where KafkaTopics are: beside the groups, and where a group may look beyond its own namespace.
@@ -53,18 +51,13 @@ impl Flags {
     }
 
     pub fn grants(&self) -> TopicGrants {
-        TopicGrants::from_flag(named(&self.topic_namespaces))
+        TopicGrants::from_flag(&namespaces::named(&self.topic_namespaces))
     }
 
     pub fn access(&self) -> Access {
         let agent = concat!("kconsumer-group-operator/", env!("CARGO_PKG_VERSION"));
         Access::new(self.kubeconfig.as_deref(), agent)
     }
-}
-
-/// A flag given as "" names nothing: a manifest can leave it in place.
-fn named(names: &[String]) -> &[String] {
-    if names.iter().all(String::is_empty) { &[] } else { names }
 }
 
 /// Runs a server until it ends by itself or is told to stop by SIGTERM or Ctrl-C.
@@ -106,5 +99,31 @@ fn stop_signal() -> Result<CancellationToken, Failure> {
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         Self::lasting(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Server {
+        #[command(flatten)]
+        flags: Flags,
+    }
+
+    fn scopes(arguments: &[&str]) -> (Scope, Scope) {
+        let flags = Server::parse_from(["server"].iter().chain(arguments)).flags;
+        (flags.scope(), flags.topic_scope())
+    }
+
+    #[test]
+    fn what_a_list_of_namespaces_leaves_empty_is_never_looked_into() {
+        let of = |names: &[&str]| Scope::Namespaces(names.iter().map(|name| (*name).to_owned()).collect());
+        assert_eq!(scopes(&["--namespaces=a,"]), (of(&["a"]), of(&["a"])));
+        assert_eq!(scopes(&["--namespaces=a", "--topic-namespaces=,b"]), (of(&["a"]), of(&["a", "b"])));
+        assert_eq!(scopes(&["--namespaces=", "--topic-namespaces="]), (Scope::All, Scope::All));
+        assert_eq!(scopes(&["--namespaces=a", "--topic-namespaces=*"]), (of(&["a"]), Scope::All));
     }
 }

@@ -3,12 +3,13 @@
 use clap::Args;
 use kcg_api::rules::live;
 use kcg_api::valid::{self, TopicGrants};
+use kcg_api::violation::{Class, Rule};
 use kcg_api::{KconsumerGroup, Valid, Violation, names};
 use serde_json::Value;
 use std::process::ExitCode;
 
 use super::partitions::Given;
-use super::{Failure, manifests, output, unknown};
+use super::{Failure, manifests, namespaces, output, unknown};
 
 #[derive(Debug, Args)]
 pub struct Flags {
@@ -25,10 +26,10 @@ pub struct Flags {
 #[derive(Debug, Args)]
 pub struct Reading {
     /// The namespace of groups that state none
-    #[arg(short, long, default_value = "default", value_name = "NAMESPACE")]
+    #[arg(short, long, default_value = "default", value_parser = namespaces::one, value_name = "NAMESPACE")]
     namespace: String,
     /// Other namespaces whose KafkaTopics a group may name, as the operator's flag of that name; * is all
-    #[arg(long, value_delimiter = ',', value_name = "NAMESPACE,...")]
+    #[arg(long, value_delimiter = ',', value_parser = namespaces::listed_or_every, value_name = "NAMESPACE,...")]
     topic_namespaces: Vec<String>,
 }
 
@@ -82,18 +83,24 @@ pub fn refusal(name: &str, violations: &[String]) -> String {
 
 /// Applies every rule to one written group.
 pub fn check(mut group: Value, read: &Reading, given: &Given) -> Checked {
+    if let Some(foreign) = foreign_version(&group) {
+        let metadata = |field: &str| group["metadata"][field].as_str().map(str::to_owned);
+        let name = metadata("name").or_else(|| metadata("generateName")).unwrap_or_default();
+        return Checked { name, outcome: Err(vec![foreign.to_string()]) };
+    }
     if let Some(metadata) = group.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.entry("namespace").or_insert_with(|| Value::from(read.namespace.as_str()));
     }
     let unknown = unknown::fields(&group, &unknown::schema());
     let unknown = unknown.iter().map(|field| format!("{field}: Unknown field: no {} has it", names::KIND));
     let written = valid::read_written(group);
-    let grants = TopicGrants::from_flag(&read.topic_namespaces);
+    let grants = TopicGrants::from_flag(&namespaces::named(&read.topic_namespaces));
     let statics = Valid::read(&written.group, &grants);
     let live = live_rule(&written.group, given);
 
     let mut violations: Vec<String> = unknown.collect();
     violations.extend(written.violations.iter().map(ToString::to_string));
+    violations.extend(nameless(&written).map(|violation| violation.to_string()));
     // What could not be read was left out: that it is missing now is no second fault.
     let read =
         |violation: &&Violation| !written.violations.iter().any(|earlier| earlier.field == violation.field);
@@ -108,6 +115,27 @@ pub fn check(mut group: Value, read: &Reading, given: &Given) -> Checked {
     Checked { name: name(&written.group), outcome }
 }
 
+/// A group of a version that is not served: nobody knows what its fields mean, so nothing else is said of it.
+fn foreign_version(group: &Value) -> Option<Violation> {
+    let served = format!("{}/{}", names::GROUP, names::VERSION);
+    let version = group["apiVersion"].as_str().unwrap_or_default();
+    let sentence = format!("supported values: \"{served}\"");
+    (version != served).then(|| Violation {
+        value: Some(version.into()),
+        ..Violation::new(Rule::Type, Class::NotSupported, "apiVersion", sentence)
+    })
+}
+
+/// A group that has no name and asks for none, in the API server's words. One whose metadata cannot be read has been
+/// told so.
+fn nameless(written: &valid::Written) -> Option<Violation> {
+    let metadata = &written.group.metadata;
+    let is_given = |name: &Option<String>| name.as_deref().is_some_and(|name| !name.is_empty());
+    let told = written.violations.iter().any(|violation| violation.field.starts_with("metadata"));
+    let nameless = !is_given(&metadata.name) && !is_given(&metadata.generate_name) && !told;
+    nameless.then(|| Violation::required(Rule::Name, "metadata.name", "name or generateName is required"))
+}
+
 /// The one rule that needs the topics; without a word about them it is left out.
 fn live_rule(group: &KconsumerGroup, given: &Given) -> live::Live {
     if !given.any() {
@@ -120,5 +148,10 @@ fn live_rule(group: &KconsumerGroup, given: &Given) -> live::Live {
 
 fn name(group: &KconsumerGroup) -> String {
     let metadata = &group.metadata;
-    metadata.name.clone().or_else(|| metadata.generate_name.clone()).unwrap_or_default()
+    metadata
+        .name
+        .clone()
+        .filter(|name| !name.is_empty())
+        .or_else(|| metadata.generate_name.clone())
+        .unwrap_or_default()
 }
