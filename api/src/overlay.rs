@@ -15,27 +15,95 @@ pub enum Unreadable {
     /// A value of the wrong type. Holds the path below the template, and what was expected.
     #[error("{path}: {expected}")]
     WrongType { path: String, expected: String },
+    /// A null for what every pod has to have. Holds its path below the template.
+    #[error("{0} may not be null: no pod is complete without it")]
+    Needed(String),
 }
 
-/// Reads an overlay. The errors name every unknown field, or the first value of a wrong type.
-pub fn read(overlay: &Value) -> Result<PodTemplateSpec, Vec<Unreadable>> {
-    let mut overlay = overlay.clone();
-    quantities_as_text(&mut overlay);
-    let template: PodTemplateSpec = serde_path_to_error::deserialize(&overlay).map_err(|error| {
+/// What a person lays over the operator's own template: the fields that it sets, and those that it takes away.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Overlay {
+    template: PodTemplateSpec,
+    /// As it was written, with its nulls.
+    written: Value,
+}
+
+/// What no null may take away, since no pod is complete without it. `[]` is any item of a list.
+const NEEDED: [&str; 9] = [
+    "metadata",
+    "metadata.labels",
+    "spec",
+    "spec.containers",
+    "spec.containers[].name",
+    "spec.containers[].image",
+    "spec.initContainers[].name",
+    "spec.initContainers[].image",
+    "spec.volumes[].name",
+];
+/// The same, of each container.
+const NEEDED_OF_CONTAINERS: [&str; 4] =
+    ["env[].name", "ports[].containerPort", "volumeMounts[].name", "volumeMounts[].mountPath"];
+
+fn is_needed(path: &str) -> bool {
+    let mut inside = false;
+    let is_kept = |c: &char| {
+        inside = (inside || *c == '[') && *c != ']';
+        !(inside && c.is_ascii_digit())
+    };
+    let place: String = path.chars().filter(is_kept).collect();
+    let in_container = ["spec.containers[].", "spec.initContainers[]."]
+        .iter()
+        .find_map(|containers| place.strip_prefix(containers));
+    NEEDED.contains(&place.as_str())
+        || in_container.is_some_and(|field| NEEDED_OF_CONTAINERS.contains(&field))
+}
+
+/// Reads an overlay. The errors name every unknown field and every null that would take a needed one away, or the
+/// first value of a wrong type.
+pub fn read(overlay: &Value) -> Result<Overlay, Vec<Unreadable>> {
+    let mut written = overlay.clone();
+    quantities_as_text(&mut written);
+    let mut unreadable = Vec::new();
+    let mut set = written.clone();
+    strip_nulls("", &mut set, &mut unreadable);
+    let template: PodTemplateSpec = serde_path_to_error::deserialize(&set).map_err(|error| {
         vec![Unreadable::WrongType { path: error.path().to_string(), expected: error.inner().to_string() }]
     })?;
     let understood = serde_json::to_value(&template).unwrap_or_default();
-    let mut unknown = Vec::new();
-    missing("", &overlay, &understood, &mut unknown);
-    if unknown.is_empty() { Ok(template) } else { Err(unknown) }
+    missing("", &set, &understood, &mut unreadable);
+    if unreadable.is_empty() { Ok(Overlay { template, written }) } else { Err(unreadable) }
 }
 
-/// The fields of `written` that reading it lost. A null says nothing, so it loses nothing.
+/// Leaves what is set, and names the nulls that would take away what is needed.
+fn strip_nulls(path: &str, value: &mut Value, unreadable: &mut Vec<Unreadable>) {
+    match value {
+        Value::Object(fields) => fields.retain(|name, value| {
+            let path = below(path, name);
+            strip_nulls(&path, value, unreadable);
+            if value.is_null() && is_needed(&path) {
+                unreadable.push(Unreadable::Needed(path));
+            }
+            !value.is_null()
+        }),
+        Value::Array(items) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                strip_nulls(&format!("{path}[{index}]"), item, unreadable);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn below(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+/// The fields of `written` that reading it lost.
 fn missing(path: &str, written: &Value, understood: &Value, unknown: &mut Vec<Unreadable>) {
     match (written, understood) {
         (Value::Object(fields), _) => {
-            for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
-                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            for (name, value) in fields {
+                let path = below(path, name);
                 match understood.get(name) {
                     Some(understood) => missing(&path, value, understood, unknown),
                     None => unknown.push(Unreadable::UnknownField(path)),
@@ -76,14 +144,58 @@ pub fn quantities_as_text(value: &mut Value) {
     }
 }
 
-/// Lays `overlay` over `base`: maps and keyed lists are merged, other lists replaced. What the overlay
-/// says of one environment variable or one volume replaces the base's whole, since half of each (a
-/// value and a valueFrom, two sources) would be no valid object.
-pub fn merge(base: &mut PodTemplateSpec, overlay: PodTemplateSpec) {
-    if let (Some(base), Some(overlay)) = (&mut base.spec, &overlay.spec) {
-        drop_replaced(base, overlay);
+impl Overlay {
+    /// What it sets.
+    pub fn template(&self) -> &PodTemplateSpec {
+        &self.template
     }
-    base.merge_from(overlay);
+
+    /// `base` with this laid over it: maps and keyed lists are merged, other lists replaced, and what is null here is
+    /// taken away. What the overlay says of one environment variable or one volume replaces the base's whole, since
+    /// half of each (a value and a valueFrom, two sources) would be no valid object. Fails where `base` is no
+    /// PodTemplateSpec.
+    pub fn laid_over(&self, mut base: Value) -> Result<PodTemplateSpec, serde_json::Error> {
+        take_away("", &mut base, &self.written);
+        let mut base: PodTemplateSpec = serde_json::from_value(base)?;
+        if let (Some(base), Some(overlay)) = (&mut base.spec, &self.template.spec) {
+            drop_replaced(base, overlay);
+        }
+        base.merge_from(self.template.clone());
+        Ok(base)
+    }
+}
+
+/// Takes from `base` what is null in `overlay`; `field` is the name of both.
+fn take_away(field: &str, base: &mut Value, overlay: &Value) {
+    match (base, overlay) {
+        (Value::Object(base), Value::Object(overlay)) => {
+            for (name, value) in overlay {
+                if value.is_null() {
+                    base.remove(name);
+                } else if let Some(base) = base.get_mut(name) {
+                    take_away(name, base, value);
+                }
+            }
+        }
+        (Value::Array(base), Value::Array(overlay)) => {
+            let Some(key) = merge_key(field) else { return };
+            for item in overlay {
+                if let Some(base) = base.iter_mut().find(|base| base.get(key) == item.get(key)) {
+                    take_away("", base, item);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// By what the API tells a list's items apart, in the lists whose items are merged with ours.
+fn merge_key(list: &str) -> Option<&'static str> {
+    match list {
+        "containers" => Some("name"),
+        "ports" => Some("containerPort"),
+        _ => None,
+    }
 }
 
 fn drop_replaced(base: &mut PodSpec, overlay: &PodSpec) {
@@ -110,9 +222,9 @@ mod tests {
     use serde_json::json;
 
     fn merged(base: Value, overlay: &Value) -> Value {
-        let mut base: PodTemplateSpec = serde_json::from_value(base).expect("the base is a template");
-        merge(&mut base, read(overlay).expect("the overlay is a template"));
-        serde_json::to_value(base).expect("a template serialises")
+        let overlay = read(overlay).expect("the overlay is a template");
+        serde_json::to_value(overlay.laid_over(base).expect("the base is a template"))
+            .expect("a template serialises")
     }
 
     #[test]
@@ -138,7 +250,8 @@ mod tests {
         let overlay = json!({"spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": 1}}}]}});
         let template = read(&overlay).expect("a number is a quantity");
         assert_eq!(
-            serde_json::to_value(template).unwrap()["spec"]["containers"][0]["resources"]["limits"]["cpu"],
+            serde_json::to_value(template.template()).unwrap()["spec"]["containers"][0]["resources"]["limits"]
+                ["cpu"],
             "1"
         );
     }
@@ -168,5 +281,56 @@ mod tests {
             merged(base, &overlay)["spec"]["volumes"],
             json!([{"name": "tmp", "configMap": {"name": "c"}}])
         );
+    }
+
+    #[test]
+    fn null_takes_a_field_of_ours_away_and_nothing_else() {
+        let base = json!({"metadata": {"labels": {"app": "k"}}, "spec": {
+            "terminationGracePeriodSeconds": 60, "securityContext": {"runAsUser": 1, "fsGroup": 1},
+            "containers": [{"name": "main", "image": "i", "securityContext": {"privileged": false},
+                "ports": [{"containerPort": 1, "name": "metrics"}]}]}});
+        let of = |overlay: &Value| merged(base.clone(), &json!({"spec": overlay}))["spec"].clone();
+        let mut want = base["spec"].clone();
+        want.as_object_mut().unwrap().remove("terminationGracePeriodSeconds");
+        assert_eq!(of(&json!({"terminationGracePeriodSeconds": null, "nodeSelector": null})), want);
+        let container = json!({"containers": [
+            {"name": "main", "securityContext": null, "ports": [{"containerPort": 1, "name": null}]},
+            {"name": "sidecar", "image": "s", "securityContext": null}]});
+        assert_eq!(
+            of(&container)["containers"],
+            json!([{"name": "main", "image": "i", "ports": [{"containerPort": 1}]}, {"name": "sidecar", "image": "s"}])
+        );
+        assert_eq!(of(&json!({"securityContext": null})).get("securityContext"), None);
+        let part = json!({"securityContext": {"runAsUser": null, "fsGroup": 2}});
+        assert_eq!(of(&part)["securityContext"], json!({"fsGroup": 2}));
+        assert_eq!(
+            merged(base.clone(), &json!({"metadata": {"annotations": {"a": null}}}))["spec"],
+            base["spec"]
+        );
+    }
+
+    #[test]
+    fn null_for_what_every_pod_has_is_named_by_its_path() {
+        let overlay = json!({"metadata": {"labels": null, "annotations": null}, "spec": {
+            "containers": [{"name": "a"}, {"name": null, "env": [{"name": null}], "ports": [{"containerPort": null}]}],
+            "initContainers": [{"image": null}], "volumes": [{"name": null}]}});
+        let mut paths: Vec<String> = read(&overlay).unwrap_err().iter().map(ToString::to_string).collect();
+        paths.sort();
+        let needed = [
+            "metadata.labels",
+            "spec.containers[1].env[0].name",
+            "spec.containers[1].name",
+            "spec.containers[1].ports[0].containerPort",
+            "spec.initContainers[0].image",
+            "spec.volumes[0].name",
+        ];
+        assert_eq!(
+            paths,
+            needed.map(|path| format!("{path} may not be null: no pod is complete without it"))
+        );
+        for whole in [json!({"spec": null}), json!({"metadata": null}), json!({"spec": {"containers": null}})]
+        {
+            assert_eq!(read(&whole).unwrap_err().len(), 1, "{whole}");
+        }
     }
 }

@@ -1,16 +1,16 @@
 //! The one door to the operator: a group that has passed every static rule, with every default
 //! derived. The webhook, the controller and `validate` come in by the same `Valid::read`. Floor 0.
 
+use std::collections::HashSet;
+
 use k8s_openapi::api::apps::v1::DeploymentStrategy;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerBehavior;
-use k8s_openapi::api::core::v1::{
-    EnvFromSource, EnvVar, LocalObjectReference, PodTemplateSpec, ResourceRequirements,
-};
+use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, LocalObjectReference, ResourceRequirements};
 use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 
 use crate::group::{AlertsSpec, KconsumerGroup, KconsumerGroupSpec, Labels, PartitionPolicy};
-use crate::overlay;
+use crate::overlay::{self, Overlay};
 use crate::rules;
 use crate::subject::Subject;
 pub use crate::subject::TopicGrants;
@@ -52,7 +52,7 @@ pub struct Consumer {
     pub resources: Option<ResourceRequirements>,
     pub image_pull_policy: Option<String>,
     pub image_pull_secrets: Vec<LocalObjectReference>,
-    pub overlay: Option<PodTemplateSpec>,
+    pub overlay: Option<Overlay>,
 }
 
 /// Where the lag is read.
@@ -138,13 +138,9 @@ impl Consumer {
 pub fn topics(spec: &KconsumerGroupSpec, namespace: &str) -> Vec<TopicRef> {
     let consumer = &spec.consumer_spec;
     let namespace = consumer.topic_namespace.as_deref().unwrap_or(namespace);
-    let mut topics: Vec<TopicRef> = Vec::with_capacity(1);
-    for name in consumer.topic.iter().chain(&consumer.topics) {
-        if !topics.iter().any(|topic| topic.name == *name) {
-            topics.push(TopicRef { namespace: namespace.to_owned(), name: name.clone() });
-        }
-    }
-    topics
+    let mut before = HashSet::new();
+    let names = consumer.topic.iter().chain(&consumer.topics).filter(|name| before.insert(name.as_str()));
+    names.map(|name| TopicRef { namespace: namespace.to_owned(), name: name.clone() }).collect()
 }
 
 /// A group as somebody wrote it: what could be read of its spec, and every value of a wrong type.

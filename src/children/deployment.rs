@@ -1,7 +1,7 @@
 //! The Deployment that runs the consumers. It never holds spec.replicas: that is the autoscaler's.
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
-use kcg_api::{Valid, names, overlay};
+use kcg_api::{Valid, names};
 use serde_json::{Value, json};
 
 use super::{ChildKind, head, selector};
@@ -85,10 +85,9 @@ fn overlaid(template: Value, group: &Valid) -> Value {
         return template;
     };
     // The template above is one by construction; a test builds it with every field set.
-    let Ok(mut typed) = serde_json::from_value::<PodTemplateSpec>(template.clone()) else {
+    let Ok(mut typed) = overlay.laid_over(template.clone()) else {
         return template;
     };
-    overlay::merge(&mut typed, overlay.clone());
     own_both_names_of_the_service_account(&mut typed);
     serde_json::to_value(typed).unwrap_or(template)
 }

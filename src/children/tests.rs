@@ -1,9 +1,10 @@
 //! What the children hold: the original's sample as a whole, and what each part of a spec does to them.
 
+use kcg_api::valid::TopicGrants;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::fixtures::{ceiling_of, group, new_world};
+use crate::fixtures::{ceiling_of, group, new_world, stored};
 
 fn children(spec: &str) -> Vec<Desired> {
     let group = group(spec);
@@ -84,6 +85,22 @@ fn hardening_can_be_overridden_by_the_overlay() {
     assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "Unconfined");
     assert_eq!(pod["terminationGracePeriodSeconds"], 5);
     assert_eq!(consumer(spec)["securityContext"]["allowPrivilegeEscalation"], true);
+}
+
+#[test]
+fn null_in_the_overlay_leaves_the_field_to_the_api_server() {
+    // Set as it is stored: a merge would drop the nulls.
+    let mut stored = stored("{}");
+    stored.spec.consumer_spec.pod_template = Some(json!({"spec": {
+        "securityContext": null, "terminationGracePeriodSeconds": null,
+        "containers": [{"name": "kconsumer", "securityContext": null, "resources": null}]}}));
+    let group = Valid::read(&stored, &TopicGrants::Own).expect("nulls are valid");
+    let deployment = desired_one(ChildKind::Deployment, &group, &ceiling_of(&group, &new_world(&group)))
+        .expect("the Deployment is desired");
+    let pod = &deployment.object["spec"]["template"]["spec"];
+    assert_eq!([pod.get("securityContext"), pod.get("terminationGracePeriodSeconds")], [None, None]);
+    assert_eq!(pod["containers"][0].get("securityContext"), None);
+    assert_eq!(pod["containers"][0]["image"], "thenextapps/kconsumer:latest");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What a pod template laid over the operator's own may not ask for. The right to write a group is the right
 //! to create a Deployment, and no more than that: what reaches the node is refused here.
 
-use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{Container, PodSpec};
+use serde_json::Value;
 
 use crate::names;
 use crate::overlay::{self, Unreadable};
@@ -16,9 +17,9 @@ pub fn overlay_is_a_pod_template(subject: &Subject<'_>, violations: &mut Vec<Vio
         return;
     };
     match overlay::read(template) {
-        Ok(template) => {
-            selector_labels_are_the_group_s(subject, &template, violations);
-            if let Some(pod) = &template.spec {
+        Ok(overlay) => {
+            selector_labels_are_the_group_s(subject, template, violations);
+            if let Some(pod) = &overlay.template().spec {
                 pod_stays_off_the_node(pod, violations);
                 each_container(pod, violations);
             }
@@ -38,19 +39,22 @@ fn unreadable_overlay(unreadable: Unreadable) -> Violation {
             let field = if path == "." { OVERLAY.to_owned() } else { format!("{OVERLAY}.{path}") };
             Violation::forbidden(Rule::PodTemplate, field, expected)
         }
+        Unreadable::Needed(path) => Violation::required(
+            Rule::PodTemplate,
+            format!("{OVERLAY}.{path}"),
+            "null takes a field away, and no pod is complete without this one",
+        ),
     }
 }
 
 /// The selector holds these two labels, and a selector cannot be changed.
-fn selector_labels_are_the_group_s(
-    subject: &Subject<'_>,
-    template: &PodTemplateSpec,
-    violations: &mut Vec<Violation>,
-) {
-    let labels = template.metadata.as_ref().and_then(|metadata| metadata.labels.as_ref());
+fn selector_labels_are_the_group_s(subject: &Subject<'_>, template: &Value, violations: &mut Vec<Violation>) {
+    let labels = template.pointer("/metadata/labels");
     for label in [names::LABEL_APP, names::LABEL_GROUP] {
-        let written = labels.and_then(|labels| labels.get(label)).map(String::as_str);
-        if written.is_some() && written != subject.name {
+        // Null would take it away.
+        let written = labels.and_then(|labels| labels.get(label));
+        if written.is_some_and(|written| written.as_str().is_none_or(|written| Some(written) != subject.name))
+        {
             let field = format!("{OVERLAY}.metadata.labels[{label}]");
             violations.push(Violation::forbidden(
                 Rule::PodTemplate,
@@ -129,7 +133,7 @@ mod tests {
     use super::*;
     use crate::group::KconsumerGroupSpec;
     use crate::subject::TopicGrants;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn fields(overlay: &Value) -> Vec<String> {
         let spec: KconsumerGroupSpec =
@@ -184,6 +188,8 @@ mod tests {
     #[test]
     fn the_selector_s_labels_and_unknown_fields_are_refused_by_path() {
         assert_eq!(fields(&json!({"metadata": {"labels": {"app": "other"}}})), ["metadata.labels[app]"]);
+        assert_eq!(fields(&json!({"metadata": {"labels": {"app": null}}})), ["metadata.labels[app]"]);
+        assert_eq!(fields(&json!({"spec": {"containers": null}})), ["spec.containers"]);
         assert_eq!(fields(&json!({"spec": {"contaners": []}})), ["spec.contaners"]);
     }
 }
