@@ -2,10 +2,11 @@
 //! that broke it before be edited. Floor 0.
 
 use serde_json::Value;
+use std::collections::HashMap;
 use std::fmt;
 
 /// How Kubernetes classes a field's error; the wording and the machine-readable reason follow from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     Required,
     Invalid,
@@ -152,9 +153,23 @@ impl fmt::Display for Violation {
     }
 }
 
+/// As many violations as one answer, condition or log lists; the rest is counted.
+pub const MOST_LISTED: usize = 64;
+
+/// Those that are listed, and how many more there are.
+pub fn listed(violations: &[Violation]) -> (&[Violation], usize) {
+    let (listed, more) = violations.split_at(violations.len().min(MOST_LISTED));
+    (listed, more.len())
+}
+
 /// All of them in one line, as conditions and logs say it.
 pub fn sentence(violations: &[Violation]) -> String {
-    violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    let (listed, more) = listed(violations);
+    let mut sentences: Vec<String> = listed.iter().map(ToString::to_string).collect();
+    if more > 0 {
+        sentences.push(format!("and {more} more"));
+    }
+    sentences.join("; ")
 }
 
 /// An update's violations, told apart.
@@ -167,28 +182,45 @@ pub struct Ratcheted {
 }
 
 /// Tells the violations of `new` that an update brought or worsened from those that it found. Each one that was there
-/// before excuses one that is there now.
+/// before excuses one that is there now: the same rule broken at the same place, by no more than before where that is
+/// counted, and with the same value and sentence where it is not.
+///
+/// Takes time in proportion to the violations, of which a long spec may have tens of thousands.
 pub fn ratchet(old: &[Violation], new: Vec<Violation>) -> Ratcheted {
-    let mut before: Vec<&Violation> = old.iter().collect();
-    let (tolerated, refused) = new.into_iter().partition(|violation| {
-        let excuse = before.iter().position(|before| no_worse(before, violation));
-        excuse.map(|excuse| before.swap_remove(excuse)).is_some()
-    });
-    Ratcheted { refused, tolerated }
+    let mut before: HashMap<Likeness<'_>, Vec<i64>> = HashMap::new();
+    for violation in old {
+        before.entry(Likeness::of(violation)).or_default().push(violation.excess);
+    }
+    let mut is_excused = |violation| {
+        let alike = before.get_mut(&Likeness::of(violation))?;
+        // Where nothing is counted the first one does; what is counted stands at one place once.
+        let excuse = alike.iter().position(|before| violation.excess <= *before)?;
+        Some(alike.swap_remove(excuse))
+    };
+    let excused: Vec<bool> = new.iter().map(|violation| is_excused(violation).is_some()).collect();
+    let mut told = Ratcheted::default();
+    for (violation, excused) in new.into_iter().zip(excused) {
+        if excused { told.tolerated.push(violation) } else { told.refused.push(violation) }
+    }
+    told
 }
 
-/// The same rule broken at the same field: by no more than before, where that is counted, and with the
-/// same value where it is not.
-fn no_worse(before: &Violation, after: &Violation) -> bool {
-    let same_place =
-        before.rule == after.rule && before.class == after.class && place(before) == place(after);
-    let counted = before.excess > 0 && after.excess > 0;
-    same_place
-        && if counted {
-            after.excess <= before.excess
-        } else {
-            before.value == after.value && before.sentence == after.sentence
-        }
+/// What two violations have in common where one may excuse the other.
+#[derive(PartialEq, Eq, Hash)]
+struct Likeness<'a> {
+    rule: Rule,
+    class: Class,
+    place: String,
+    /// The value and the sentence; `None` where the excess is counted instead.
+    said: Option<(Option<&'a Value>, &'a str)>,
+}
+
+impl<'a> Likeness<'a> {
+    fn of(violation: &'a Violation) -> Self {
+        let Violation { rule, class, value, sentence, excess, .. } = violation;
+        let said = (*excess <= 0).then_some((value.as_ref(), sentence.as_str()));
+        Self { rule: *rule, class: *class, place: place(violation), said }
+    }
 }
 
 /// The field without the numbers of list items, which move when an earlier item goes.
@@ -239,6 +271,24 @@ mod tests {
         };
         assert_eq!(ratchet(&[privileged(1)], vec![privileged(0)]).refused, []);
         assert_eq!(ratchet(&[privileged(0)], vec![privileged(0), privileged(1)]).refused, [privileged(1)]);
+    }
+
+    #[test]
+    fn one_that_was_there_excuses_one_and_no_more_of_its_like() {
+        let twice = |index: usize| Violation {
+            value: Some("a".into()),
+            ..Violation::new(Rule::Topics, Class::Duplicate, format!("topics[{index}]"), "")
+        };
+        let told = ratchet(&[twice(1), twice(2)], vec![twice(3), twice(4), twice(5)]);
+        assert_eq!((told.tolerated, told.refused), (vec![twice(3), twice(4)], vec![twice(5)]));
+    }
+
+    #[test]
+    fn a_long_list_is_cut_and_the_rest_is_counted() {
+        let many = vec![above(1); MOST_LISTED + 3];
+        assert!(sentence(&many[..MOST_LISTED]).ends_with("than 3"));
+        assert!(sentence(&many).ends_with("than 3; and 3 more"));
+        assert_eq!(sentence(&many).matches("spec.minReplicas").count(), MOST_LISTED);
     }
 
     proptest! {

@@ -6,7 +6,7 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use json_patch::Patch;
-use kcg_api::violation::Violation;
+use kcg_api::violation::{self, Violation};
 use serde::Serialize;
 
 use super::request::{API_VERSION, Asked, KIND};
@@ -18,8 +18,6 @@ const LONGEST_WARNING: usize = 120;
 const MOST_WARNINGS: usize = 8;
 /// A cause repeats the value that is wrong, and a value may be a whole pod template.
 const LONGEST_CAUSE: usize = 1000;
-/// As many as anybody reads; the rest is counted.
-const MOST_CAUSES: usize = 64;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -109,9 +107,10 @@ fn encoded(patch: &Patch, stage: Stage) -> Result<Option<String>, serde_json::Er
 }
 
 fn invalid<'a>(request: &'a Request<'_>, violations: &'a [Violation]) -> Status<'a> {
-    let mut causes: Vec<Cause<'a>> = violations.iter().take(MOST_CAUSES).map(cause).collect();
-    if violations.len() > MOST_CAUSES {
-        let message = format!("and {} more", violations.len() - MOST_CAUSES);
+    let (shown, more) = violation::listed(violations);
+    let mut causes: Vec<Cause<'a>> = shown.iter().map(cause).collect();
+    if more > 0 {
+        let message = format!("and {more} more");
         causes.push(Cause { reason: "FieldValueInvalid", message, field: "spec" });
     }
     Status {
