@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::group::KconsumerGroup;
 use crate::names::{self, Grammar};
-use crate::rules::consumer::{GROUP_ID_LENGTH, MOST_TOPICS, PULL_POLICIES};
+use crate::rules::consumer::{GROUP_ID_LENGTH, MOST_ENV, MOST_ENV_FROM, MOST_TOPICS, PULL_POLICIES};
 use crate::rules::metrics::{
     MOST_PERIOD, MOST_WINDOW, OWN_ALERT_LABELS, OWN_LABELS, POLICY_TYPES, SELECT_POLICIES, STRATEGIES,
 };
@@ -130,9 +130,10 @@ fn constraints() -> impl Iterator<Item = (String, Value)> {
         ("spec.consumerSpec.partitionsPerConsumer", positive()),
         (
             "spec.consumerSpec.env",
-            json!({"maxItems": 1000, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
+            json!({"maxItems": MOST_ENV, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
         ),
-        ("spec.consumerSpec.envFrom", json!({"maxItems": 100})),
+        ("spec.consumerSpec.env.[].name", grammar(&names::ENV_NAME, sentences::ENV_NAME)),
+        ("spec.consumerSpec.envFrom", json!({"maxItems": MOST_ENV_FROM})),
         ("spec.consumerSpec.imagePullPolicy", json!({"enum": PULL_POLICIES})),
         ("spec.consumerSpec.imagePullSecrets", json!({"maxItems": 100})),
         (

@@ -157,7 +157,9 @@ pub struct ConsumerSpec {
     pub image_pull_secrets: Vec<LocalObjectReference>,
     /// A PodTemplateSpec ({metadata, spec}) laid over the operator's own as kubectl's strategic merge
     /// does: labels, annotations, serviceAccountName, affinity, tolerations, volumes, probes,
-    /// sidecars. The container named containerName is the consumer.
+    /// sidecars. The container named containerName is the consumer. null takes a field of the
+    /// operator's own away; kubectl apply keeps a null only with
+    /// --server-side.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<serde_json::Value>,
 }

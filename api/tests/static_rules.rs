@@ -52,6 +52,7 @@ async fn crd_s_own_rules_refuse_with_the_webhook_s_sentences() -> Outcome {
         ("container-name", json!({"consumerSpec": {"containerName": "A"}})),
         ("group-id", json!({"consumerSpec": {"groupId": " a"}})),
         ("bootstrap", json!({"consumerSpec": {"bootstrapServers": ""}})),
+        ("env-name", json!({"consumerSpec": {"env": [{"name": "A=B"}]}})),
         ("lag-metric", json!({"metrics": {"lagMetric": "lag max"}})),
         ("interval", json!({"metrics": {"interval": "5"}})),
         ("path", json!({"metrics": {"path": "metrics"}})),
@@ -217,5 +218,39 @@ async fn rules_across_fields_ratchet_and_unknown_fields_are_said() -> Outcome {
         .run_with_input(&["create", "-f", "-"], &group("unknown", &json!({"minReplica": 1})).to_string())
         .await?;
     assert!(unknown.stderr.contains("unknown field \"spec.minReplica\""), "{}", unknown.stderr);
+    Ok(())
+}
+
+#[tokio::test]
+async fn null_in_a_pod_template_is_stored_unless_kubectl_applies_it_on_the_client_s_side() -> Outcome {
+    let plane = bare().await?;
+    let with = |name: &str, template: Value| {
+        let mut group = group(name, &json!({}));
+        group["spec"]["consumerSpec"]["podTemplate"] = template;
+        group.to_string()
+    };
+    let null = || json!({"spec": {"terminationGracePeriodSeconds": null}});
+    let stored = async |name: &str| -> Result<Value, Box<dyn std::error::Error>> {
+        let text = plane.kubectl(&["get", "kcg", name, "-o", "json"]).await?.ok()?;
+        Ok(serde_json::from_str::<Value>(&text)?["spec"]["consumerSpec"]["podTemplate"].clone())
+    };
+    let server_side: &[&str] = &["apply", "--server-side", "-f", "-"];
+    // kubectl itself drops it: the person's wish never reaches the cluster.
+    let client_side: &[&str] = &["apply", "-f", "-"];
+    let seconds = || json!({"spec": {"terminationGracePeriodSeconds": 5}});
+    for (name, command, first, want) in [
+        ("created", &["create", "-f", "-"][..], None, null()),
+        ("replaced", &["replace", "-f", "-"], Some(client_side), null()),
+        ("server-side", server_side, None, null()),
+        ("server-side-later", server_side, Some(server_side), null()),
+        ("client-side", client_side, None, json!({"spec": {}})),
+        ("client-side-later", client_side, Some(client_side), json!({"spec": {}})),
+    ] {
+        if let Some(first) = first {
+            plane.kubectl_command().run_with_input(first, &with(name, seconds())).await?.ok()?;
+        }
+        plane.kubectl_command().run_with_input(command, &with(name, null())).await?.ok()?;
+        assert_eq!(stored(name).await?, want, "{name}");
+    }
     Ok(())
 }

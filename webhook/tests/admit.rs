@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 use std::borrow::Cow;
+use std::time::{Duration, Instant};
 
 use kcg_api::topic::{Partitions, Sight, TopicFacts};
 use kcg_api::valid::TopicGrants;
@@ -20,7 +21,10 @@ fn group(name: &str, spec: &Value) -> Value {
 
 /// The verdict on `new`, in place of `old`; every topic has three partitions.
 fn judged(stage: Stage, old: Option<&Value>, new: &Value) -> Verdict {
-    let (old, new) = (old.map(Value::to_string), new.to_string());
+    judged_as_text(stage, old.map(Value::to_string).as_deref(), &new.to_string())
+}
+
+fn judged_as_text(stage: Stage, old: Option<&str>, new: &str) -> Verdict {
     let request = Request {
         stage,
         operation: if old.is_some() { Operation::Update } else { Operation::Create },
@@ -30,8 +34,8 @@ fn judged(stage: Stage, old: Option<&Value>, new: &Value) -> Verdict {
         sub_resource: Cow::default(),
         name: Cow::default(),
         namespace: "default".into(),
-        object: Some(Written::read(&new)),
-        old: old.as_deref(),
+        object: Some(Written::read(new)),
+        old,
     };
     let three = TopicFacts { topic_name: "t".into(), partitions: Partitions::Known(3), topic_id: None };
     admit(&request, &TopicGrants::Own, |_| Sight::Seen(three.clone()))
@@ -66,6 +70,98 @@ fn a_spec_too_long_to_be_looked_at_is_refused_and_one_that_slipped_in_may_still_
     assert!(refusals(&judged(Stage::Mutate, Some(&slipped_in), &labelled)).is_empty());
     let longer = group("kconsumer", &long(310_000, "a"));
     assert_eq!(refusals(&judged(Stage::Validate, Some(&slipped_in), &longer)).len(), 1);
+}
+
+/// A spec is 256 KiB at most.
+const LONGEST_SPEC: usize = 256 << 10;
+
+/// The sample with `value` at `field` of its consumer, as long as a spec may be.
+fn filled(field: &str, item: impl Fn(usize) -> Value) -> Value {
+    let mut items = Vec::new();
+    let mut length = 0;
+    for item in (0..).map(item) {
+        length += item.to_string().len() + 1;
+        if length > LONGEST_SPEC - 1024 {
+            break;
+        }
+        items.push(item);
+    }
+    let mut consumer = json!({"image": "a", "topic": "t"});
+    consumer[field] = Value::from(items);
+    json!({"minReplicas": 1, "consumerSpec": consumer})
+}
+
+/// A spec whose labels are each a violation at one and the same place.
+fn labelled(prefix: &str) -> Value {
+    let labels: serde_json::Map<String, Value> =
+        (0..16_000).map(|n| (format!("{prefix} {n}"), json!("x"))).collect();
+    json!({"consumerSpec": {"image": "a", "topic": "t"}, "metrics": {"labels": labels}})
+}
+
+/// A spec whose pod template has a field in each container that no container has.
+fn misspelt() -> Value {
+    let containers: Vec<Value> = (0..15_000).map(|_| json!({"imag": ""})).collect();
+    json!({"consumerSpec": {"image": "a", "topic": "t", "podTemplate": {"spec": {"containers": containers}}}})
+}
+
+/// What one review may take in a debug build on a busy computer, where 20 ms to 700 ms were measured. Rules that looked
+/// at all items once for each item took 20 s and more.
+const SOON: Duration = Duration::from_secs(4);
+
+#[test]
+fn no_review_of_256_kib_holds_a_thread_up_however_many_items_and_violations_it_has() {
+    let topics = || filled("topics", |n| json!(format!("t{n}")));
+    let duplicates = || filled("topics", |_| json!("t"));
+    let env = || filled("env", |n| json!({"name": format!("{n}")}));
+    let twice = || filled("env", |_| json!({"name": "A"}));
+    let sources = || filled("envFrom", |_| json!({}));
+    let reviews = [
+        ("topics", None, topics()),
+        ("topics in both", Some(topics()), topics()),
+        ("one topic over and over", None, duplicates()),
+        ("one topic over and over in both", Some(duplicates()), duplicates()),
+        ("variables", None, env()),
+        ("variables in both", Some(env()), env()),
+        ("one variable over and over", Some(twice()), twice()),
+        ("sources of variables", Some(sources()), sources()),
+        ("the same bad labels in both", Some(labelled("a")), labelled("a")),
+        ("bad labels, and others before", Some(labelled("a")), labelled("b")),
+        ("misspelt fields in both", Some(misspelt()), misspelt()),
+    ];
+    for (what, old, new) in reviews {
+        let length = new.to_string().len();
+        assert!((180_000..=LONGEST_SPEC).contains(&length), "{what}: {length} bytes");
+        let old = old.map(|old| group("kconsumer", &old).to_string());
+        let new = group("kconsumer", &new).to_string();
+        let begun = Instant::now();
+        let verdict = judged_as_text(Stage::Validate, old.as_deref(), &new);
+        let took = begun.elapsed();
+        println!("{what}: {took:?}");
+        assert!(took < SOON, "{what}: {took:?}, {} violations", refusals(&verdict).len());
+    }
+}
+
+#[test]
+fn a_list_that_is_too_long_is_one_violation_and_a_shorter_one_is_no_worse() {
+    let of = |field: &str, count: usize, item: &Value| {
+        let mut consumer = json!({"image": "a", "topic": "t"});
+        consumer[field] = Value::from(vec![item.clone(); count]);
+        group("kconsumer", &json!({"consumerSpec": consumer}))
+    };
+    for (field, most, item) in
+        [("topics", 100, json!("A B")), ("env", 1000, json!({"name": ""})), ("envFrom", 100, json!({}))]
+    {
+        let long = of(field, most + 2, &item);
+        let said =
+            format!("spec.consumerSpec.{field}: Too many: {}: must have at most {most} items", most + 2);
+        assert_eq!(refusals(&judged(Stage::Validate, None, &long)), [said]);
+        let longer = of(field, most + 3, &item);
+        assert_eq!(refusals(&judged(Stage::Validate, Some(&long), &longer)).len(), 1, "{field}");
+        let shorter = of(field, most + 1, &item);
+        assert!(refusals(&judged(Stage::Validate, Some(&long), &shorter)).is_empty(), "{field}");
+        let short = refusals(&judged(Stage::Validate, None, &of(field, most, &item)));
+        assert!(!short.iter().any(|said| said.contains("Too many")), "{field}: {short:?}");
+    }
 }
 
 /// Specs, right and wrong, with each field there or not.

@@ -1,5 +1,9 @@
 //! Rules on what consumes and what it consumes.
 
+use std::collections::HashSet;
+
+use k8s_openapi::api::core::v1::EnvVar;
+
 use super::sentences;
 use crate::names;
 use crate::subject::Subject;
@@ -7,9 +11,32 @@ use crate::violation::{Class, Rule, Violation};
 
 /// The most topics that the list may hold.
 pub const MOST_TOPICS: usize = 100;
+/// The most environment variables that the list may hold.
+pub const MOST_ENV: usize = 1000;
+/// The most sources of environment variables that the list may hold.
+pub const MOST_ENV_FROM: usize = 100;
 
 fn field(name: &str) -> String {
     format!("spec.consumerSpec.{name}")
+}
+
+/// Whether a list is no longer than it may be. The items of a longer one are not looked at: anybody can write more of
+/// them than anybody reads.
+fn is_short_enough<T>(
+    rule: Rule,
+    name: &str,
+    items: &[T],
+    most: usize,
+    violations: &mut Vec<Violation>,
+) -> bool {
+    let count = items.len();
+    if count > most {
+        let sentence = format!("must have at most {most} items");
+        let excess = i64::try_from(count - most).unwrap_or(i64::MAX);
+        let violation = Violation::new(rule, Class::TooMany, field(name), sentence).by(excess);
+        violations.push(Violation { value: Some(count.into()), ..violation });
+    }
+    count <= most
 }
 
 /// An image that is left out, blank or malformed starts no consumer.
@@ -41,13 +68,8 @@ pub fn topics_are_named(subject: &Subject<'_>, violations: &mut Vec<Violation>) 
     if consumer.topic.is_none() && consumer.topics.is_empty() {
         violations.push(Violation::required(Rule::Topics, field("topic"), sentences::NO_TOPIC));
     }
-    if consumer.topics.len() > MOST_TOPICS {
-        let sentence = format!("must have at most {MOST_TOPICS} items");
-        let count = consumer.topics.len();
-        violations.push(Violation {
-            value: Some(count.into()),
-            ..Violation::new(Rule::Topics, Class::TooMany, field("topics"), sentence)
-        });
+    if !is_short_enough(Rule::Topics, "topics", &consumer.topics, MOST_TOPICS, violations) {
+        return;
     }
     let one = consumer.topic.iter().map(|name| (field("topic"), name));
     let many =
@@ -57,8 +79,9 @@ pub fn topics_are_named(subject: &Subject<'_>, violations: &mut Vec<Violation>) 
             violations.push(Violation::invalid(Rule::Topics, path, name.as_str(), sentences::TOPIC));
         }
     }
+    let mut before = HashSet::new();
     for (index, name) in consumer.topics.iter().enumerate() {
-        if consumer.topics[..index].contains(name) {
+        if !before.insert(name) {
             let path = field(&format!("topics[{index}]"));
             violations.push(Violation {
                 value: Some(name.as_str().into()),
@@ -118,26 +141,40 @@ pub fn bootstrap_servers_are_printed(subject: &Subject<'_>, violations: &mut Vec
     is_printed(Rule::BootstrapServers, "bootstrapServers", servers, names::PRINTED.length, violations);
 }
 
-/// A variable that is named twice has two values, of which the API server would refuse one.
-pub fn env_names_are_distinct(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
+/// A variable that is named twice, or set in two ways, has two values; the API server would refuse the Deployment.
+pub fn env_is_distinct(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
     let env = &subject.spec.consumer_spec.env;
+    if !is_short_enough(Rule::Env, "env", env, MOST_ENV, violations) {
+        return;
+    }
+    let mut before = HashSet::new();
     for (index, variable) in env.iter().enumerate() {
         let path = field(&format!("env[{index}].name"));
         let name = variable.name.as_str();
         if !names::ENV_NAME.matches(name) {
-            violations.push(Violation::invalid(
-                Rule::Env,
-                path,
-                name,
-                "must be printable ASCII without an equals sign",
-            ));
-        } else if env[..index].iter().any(|before| before.name == name) {
+            violations.push(Violation::invalid(Rule::Env, path, name, sentences::ENV_NAME));
+        } else if !before.insert(name) {
             violations.push(Violation {
                 value: Some(name.into()),
                 ..Violation::new(Rule::Env, Class::Duplicate, path, "")
             });
         }
+        if is_set_twice(variable) {
+            let path = field(&format!("env[{index}].valueFrom"));
+            violations.push(Violation::invalid(Rule::Env, path, "", sentences::VALUE_FROM));
+        }
     }
+}
+
+/// An empty value counts as none.
+fn is_set_twice(variable: &EnvVar) -> bool {
+    variable.value_from.is_some() && variable.value.as_deref().is_some_and(|value| !value.is_empty())
+}
+
+/// As many sources as the CRD takes.
+pub fn env_from_is_bounded(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
+    let sources = &subject.spec.consumer_spec.env_from;
+    is_short_enough(Rule::Env, "envFrom", sources, MOST_ENV_FROM, violations);
 }
 
 pub const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];

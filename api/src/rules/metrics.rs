@@ -1,6 +1,8 @@
 //! Rules on metrics, alerts and scaling: every text that reaches Prometheus or a label.
 
 use k8s_openapi::api::autoscaling::v2::HPAScalingRules;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde_json::json;
 
 use super::sentences;
 use crate::group::Labels;
@@ -112,6 +114,34 @@ pub fn strategy_is_known(subject: &Subject<'_>, violations: &mut Vec<Violation>)
     let strategy = subject.spec.scaling.strategy.as_ref().and_then(|strategy| strategy.type_.as_deref());
     if let Some(strategy) = strategy {
         one_of("spec.scaling.strategy.type".into(), strategy, &STRATEGIES, violations);
+    }
+}
+
+/// A roll that may neither add a pod nor take one never moves (apps/v1 validation). What is left out is 25%.
+pub fn roll_can_move(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
+    let strategy = subject.spec.scaling.strategy.as_ref();
+    let rolling = strategy.and_then(|strategy| strategy.rolling_update.as_ref());
+    let Some((surge, unavailable)) =
+        rolling.and_then(|rolling| rolling.max_surge.as_ref().zip(rolling.max_unavailable.as_ref()))
+    else {
+        return;
+    };
+    if is_zero(surge) && is_zero(unavailable) {
+        violations.push(Violation::invalid(
+            Rule::Scaling,
+            "spec.scaling.strategy.rollingUpdate.maxUnavailable",
+            json!(unavailable),
+            sentences::NO_ROOM_TO_ROLL,
+        ));
+    }
+}
+
+fn is_zero(count: &IntOrString) -> bool {
+    match count {
+        IntOrString::Int(count) => *count == 0,
+        IntOrString::String(percent) => {
+            percent.strip_suffix('%').is_some_and(|percent| percent.parse() == Ok(0))
+        }
     }
 }
 

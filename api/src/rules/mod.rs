@@ -26,7 +26,8 @@ const RULES: &[Check] = &[
     consumer::topic_namespace_is_granted,
     consumer::group_id_is_printed,
     consumer::bootstrap_servers_are_printed,
-    consumer::env_names_are_distinct,
+    consumer::env_is_distinct,
+    consumer::env_from_is_bounded,
     consumer::pull_policy_is_known,
     pod::overlay_is_a_pod_template,
     metrics::endpoint_can_be_scraped,
@@ -34,6 +35,7 @@ const RULES: &[Check] = &[
     metrics::alerts_are_well_formed,
     metrics::behavior_is_well_formed,
     metrics::strategy_is_known,
+    metrics::roll_can_move,
 ];
 
 /// Every violation of every static rule, in the order of the rules.

@@ -9,6 +9,10 @@ pub const NO_TOPIC: &str = "name a KafkaTopic here or in spec.consumerSpec.topic
 pub const TOPIC: &str = "must be the name of a KafkaTopic resource: lower-case letters, digits, dashes and dots (the name in Kafka stands in its spec.topicName)";
 pub const DNS_LABEL: &str = "must be a lower-case DNS label of at most 63 characters";
 pub const PRINTED: &str = "must be printable ASCII without blanks at its ends, at most {} characters";
+pub const ENV_NAME: &str = "must be printable ASCII without an equals sign";
+/// The API server's own words, as are the next.
+pub const VALUE_FROM: &str = "may not be specified when `value` is not empty";
+pub const NO_ROOM_TO_ROLL: &str = "may not be 0 when `maxSurge` is 0";
 pub const METRIC: &str = "must be the name of a Prometheus metric: letters, digits, underscores and colons, not beginning with a digit";
 pub const DURATION: &str = "must be a Prometheus duration such as 5s or 1m30s";
 pub const PATH: &str = "must be an HTTP path that begins with a slash";
