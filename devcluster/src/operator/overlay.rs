@@ -192,15 +192,15 @@ fn relative(from: &Path, to: &Path) -> PathBuf {
     up.chain(to[common..].iter().copied()).collect()
 }
 
-/// The shipped flags without those that this computer sets otherwise, then these. clap takes no flag twice.
+/// The shipped flags without those that this computer sets otherwise, then these, of each the last.
 pub(super) fn with_flags(shipped: &[String], own: &[String]) -> Vec<String> {
-    let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
-    let mut flags: Vec<String> = Vec::new();
-    for flag in shipped.iter().chain(own) {
-        flags.retain(|earlier| name(earlier) != name(flag));
-        flags.push(flag.clone());
+    fn name(flag: &str) -> &str {
+        flag.split('=').next().unwrap_or_default()
     }
-    flags
+    let set_here = |flag: &str, own: &[String]| own.iter().any(|other| name(other) == name(flag));
+    let shipped = shipped.iter().filter(|flag| !set_here(flag, own));
+    let own = own.iter().enumerate().filter(|(index, flag)| !set_here(flag, &own[index + 1..]));
+    shipped.chain(own.map(|(_, flag)| flag)).cloned().collect()
 }
 
 #[cfg(test)]
@@ -211,8 +211,11 @@ mod tests {
     fn a_later_flag_takes_the_place_of_an_earlier_one() {
         let flags = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(
-            with_flags(&flags("webhook --listen=a --server-name=b"), &flags("--listen=c --log=d --log=e")),
-            flags("webhook --server-name=b --listen=c --log=e")
+            with_flags(
+                &flags("webhook --listen=a --namespaces=a --namespaces=b"),
+                &flags("--listen=c --log=d --log=e")
+            ),
+            flags("webhook --namespaces=a --namespaces=b --listen=c --log=e")
         );
     }
 
