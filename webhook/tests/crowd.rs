@@ -134,7 +134,7 @@ impl Keeping<'_> {
         tokio::time::sleep(rest.min(self.keeps)).await;
         if rest >= self.keeps {
             self.kept = None;
-            tokio::time::sleep(rest - self.keeps).await;
+            tokio::time::sleep(rest.saturating_sub(self.keeps)).await;
         }
     }
 
@@ -156,8 +156,9 @@ impl Keeping<'_> {
 async fn a_review_after_any_rest_around_the_server_s_and_the_client_s_idle_timeouts_is_answered() {
     let (server, client) = (Duration::from_millis(1800), Duration::from_millis(900));
     let port = Port::open(Limits { idle: server, ..Limits::default() }).await;
-    let around =
-        |timeout: Duration| (0..41).map(move |step| timeout + Duration::from_millis(step * 5) - SWEPT);
+    let around = |timeout: Duration| {
+        (0..41).map(move |step| (timeout + Duration::from_millis(step * 5)).saturating_sub(SWEPT))
+    };
     let swept = around(client).chain(around(server)).map(async |rest| {
         let mut client = Keeping { port: &port, keeps: client, kept: None };
         assert!(client.ask().await, "the first");
