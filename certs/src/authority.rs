@@ -64,6 +64,7 @@ impl Authority {
         let mut params = CertificateParams::default();
         let digest =
             params.key_identifier(&key).iter().take(8).fold(0, |digest, byte| digest << 8 | u64::from(*byte));
+        let name: String = name.chars().take(COMMON_NAME - 17).collect();
         params.distinguished_name.push(DnType::CommonName, format!("{name} {digest:016x}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -131,9 +132,11 @@ fn date(params: &mut CertificateParams, issue: SystemTime, until: SystemTime) {
     params.not_after = until.into();
 }
 
-/// A common name has at most 64 letters.
+/// The letters that a common name may have: X.509's ub-common-name.
+const COMMON_NAME: usize = 64;
+
 fn common_name(names: &[String]) -> String {
-    names.first().map(|name| name.chars().take(64).collect()).unwrap_or_default()
+    names.first().map(|name| name.chars().take(COMMON_NAME).collect()).unwrap_or_default()
 }
 
 /// The key never reaches a log.

@@ -57,18 +57,18 @@ impl Resolver {
 
     /// Takes the candidate, unless the current pair serves better at `now`.
     ///
-    /// A pair outside its validity is taken only where the current one is no better: with a clock that is wrong
-    /// it may still be the right one, and the client judges by its own clock.
+    /// A pair outside its validity is kept out, unless the current one is outside of it by now, too: with a clock that is
+    /// wrong the newer may still be the right one, and the client judges by its own clock.
     pub fn replace(&self, candidate: Result<Pair, PairError>, now: SystemTime) -> Result<Arc<Pair>, Kept> {
         let candidate = candidate?;
         if let Some(wanted) = self.name.as_ref().filter(|name| !candidate.is_for(name)) {
             return Err(Kept::OtherNames { wanted: wanted.clone(), names: candidate.names().into() });
         }
-        let current_is_valid =
-            self.current.load().as_deref().is_some_and(|pair| pair.standing(now) == Standing::Valid);
+        let current_is_no_better =
+            self.current.load().as_deref().is_some_and(|pair| pair.standing(now) != Standing::Valid);
         match candidate.standing(now) {
-            Standing::NotYetValid if current_is_valid => Err(Kept::NotYetValid),
-            Standing::Expired if current_is_valid => Err(Kept::Expired),
+            Standing::NotYetValid if !current_is_no_better => Err(Kept::NotYetValid),
+            Standing::Expired if !current_is_no_better => Err(Kept::Expired),
             _ => {
                 let taken = Arc::new(candidate);
                 self.current.store(Some(Arc::clone(&taken)));

@@ -109,9 +109,12 @@ fn a_pair_that_is_not_valid_yet_waits_behind_a_valid_one() {
 fn an_expired_pair_replaces_only_what_is_no_better() {
     let expired = issued(now() - 9 * DAY, now() - 2 * DAY);
     let resolver = Resolver::new();
-    assert!(resolver.replace(parse(&expired), now()).is_ok(), "an empty resolver takes it");
+    assert!(matches!(resolver.replace(parse(&expired), now()), Err(Kept::Expired)));
+    assert!(resolver.current().is_none());
     resolver.replace(parse(&valid()), now()).unwrap();
     assert!(matches!(resolver.replace(parse(&expired), now()), Err(Kept::Expired)));
+    let much_later = now() + 1000 * DAY;
+    assert!(resolver.replace(parse(&expired), much_later).is_ok(), "both are over, by this clock");
 }
 
 #[test]

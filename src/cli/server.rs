@@ -4,6 +4,7 @@ use clap::Args;
 use kcg_api::valid::TopicGrants;
 use kcg_runtime::calls::{Access, ConnectError};
 use kcg_runtime::follow::Scope;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -67,6 +68,7 @@ where
     F: Future<Output = Result<(), Failure>>,
 {
     flags.telemetry.begin()?;
+    raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -78,6 +80,17 @@ where
     // What is still running has no one left to report to.
     runtime.shutdown_background();
     outcome.map(|()| ExitCode::SUCCESS)
+}
+
+/// Lets the process have as many open files as it may: some container runtimes start one with 1024, fewer than the
+/// connections that the admission port bounds itself.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+    {
+        tracing::warn!(%error, ?limit, "the number of open files stays as it is");
+    }
 }
 
 fn stop_signal() -> Result<CancellationToken, Failure> {

@@ -21,8 +21,9 @@ pub async fn watch(client: Client, gauge: Gauge) {
     let mut known = Skew::None;
     loop {
         let wait = match schema::skew(&client).await {
-            Ok(found) => {
-                let found = found.unwrap_or(Skew::None);
+            // A CRD that is gone says nothing of its version; the watch of groups says that it is gone.
+            Ok(None) => AGAIN,
+            Ok(Some(found)) => {
                 gauge.set(found.sign());
                 if found != known {
                     say(&found);

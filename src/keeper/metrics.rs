@@ -31,12 +31,12 @@ impl Metrics {
         let metrics = Self::default();
         registry.register(
             "certificate_not_after_seconds",
-            "When the certificate in the Secret expires, in seconds since 1970; 0 while there is none",
+            "When the certificate in the Secret expires, in seconds since 1970; 0 while there is none, and where this replica does not lead",
             metrics.leaf.clone(),
         );
         registry.register(
             "ca_not_after_seconds",
-            "When the authority that signs expires, in seconds since 1970; 0 while there is none",
+            "When the authority that signs expires, in seconds since 1970; 0 while there is none, and where this replica does not lead",
             metrics.authority.clone(),
         );
         registry.register(
@@ -55,6 +55,12 @@ impl Metrics {
     pub fn stands(&self, stock: &Stock) {
         self.leaf.set(seconds(stock.leaf_not_after()));
         self.authority.set(seconds(stock.authority_not_after()));
+    }
+
+    /// For as long as nobody looks here: whoever looks elsewhere has newer certificates to tell of.
+    pub fn stands_elsewhere(&self) {
+        self.leaf.set(0);
+        self.authority.set(0);
     }
 
     pub fn renewed(&self, what: Renewed) {

@@ -84,6 +84,8 @@ impl Keeper {
 
     /// Looks again and again, for as long as the leadership lasts.
     pub async fn keep(&self, leadership: &Leadership) {
+        // However this ends.
+        let _over = OnDrop(|| self.metrics.stands_elsewhere());
         let (mut known, mut wait) = (String::new(), PERIOD);
         loop {
             let troubles = self.look(|| leadership.still_held()).await;
@@ -117,39 +119,48 @@ impl Keeper {
         let unread = |trouble: &KeeperError| !matches!(trouble, KeeperError::NoRegistration { .. });
         trusted.extend(troubles.iter().filter(|trouble| unread(trouble)).map(|_| Vec::new()));
 
-        match self.renewed(&trusted, &may_write).await {
-            Ok(Some(entries)) => {
-                let stock = Stock::read(&entries, self.now());
-                self.metrics.stands(&stock);
-                for registration in &registrations {
-                    troubles.extend(self.publish(&stock, registration, &may_write).await.err());
-                }
+        let (entries, trouble) = self.renewed(&trusted, &may_write).await;
+        troubles.extend(trouble);
+        if let Some(entries) = entries {
+            let stock = Stock::read(&entries, self.now());
+            self.metrics.stands(&stock);
+            for registration in &registrations {
+                troubles.extend(self.publish(&stock, registration, &may_write).await.err());
             }
-            Ok(None) => {}
-            Err(error) => troubles.push(error),
         }
         self.metrics.looked(troubles.is_empty());
         troubles
     }
 
-    /// The Secret's entries after what was due; `None` where somebody else wrote at the same moment.
+    /// The Secret's entries after what was due, and why that could not be done; no entries where they are not known or
+    /// somebody else wrote at the same moment.
     async fn renewed(
         &self,
         trusted: &[Vec<u8>],
         may_write: &impl Fn() -> bool,
-    ) -> Result<Option<Entries>, KeeperError> {
-        let kept = self.requests.secret().await?;
-        let Some(Step { entries, renewals }) = step(&kept.entries, trusted, &self.purpose, self.now())?
-        else {
-            return Ok(Some(kept.entries));
+    ) -> (Option<Entries>, Option<KeeperError>) {
+        let kept = match self.requests.secret().await {
+            Ok(kept) => kept,
+            Err(error) => return (None, Some(error)),
         };
-        if !may_write() || !self.requests.replace(&kept, &entries).await? {
-            return Ok(None);
+        let Step { entries, renewals } = match step(&kept.entries, trusted, &self.purpose, self.now()) {
+            Ok(Some(step)) => step,
+            Ok(None) => return (Some(kept.entries), None),
+            Err(error) => return (Some(kept.entries), Some(error.into())),
+        };
+        if !may_write() {
+            return (None, None);
+        }
+        match self.requests.replace(&kept, &entries).await {
+            Ok(true) => {}
+            Ok(false) => return (None, None),
+            // What is stored goes on to serve, and has to be trusted.
+            Err(error) => return (Some(kept.entries), Some(error)),
         }
         for renewal in &renewals {
             self.announce(&kept, renewal).await;
         }
-        Ok(Some(entries))
+        (Some(entries), None)
     }
 
     /// Makes one registration trust what it should.
@@ -186,5 +197,14 @@ impl Keeper {
         if !by_time && !kept.entries.is_empty() {
             self.requests.event(kept, &format!("The {thing} was issued anew: {why}")).await;
         }
+    }
+}
+
+/// Does something when it is dropped, as a task's end does.
+struct OnDrop<F: Fn()>(F);
+
+impl<F: Fn()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
     }
 }

@@ -145,8 +145,10 @@ async fn cert_manager_issues_injects_and_rotates_and_no_admission_fails() -> Out
     swapped(&place, &webhook, &before).await?;
     for _ in 0..changes {
         let old = place.bundle().await?;
+        let key = place.authority_key().await?;
         place.renew("kconsumer-group-operator-webhook-ca").await?;
         place.renewed("kconsumer-group-operator-webhook-ca").await?;
+        assert_eq!(place.authority_key().await?, key, "the authority keeps its key");
         // The registrations still trust the old authority; with the next leaf cainjector publishes the new one.
         place.reviews().await?;
         let leaf = place.entry("tls.crt").await?;

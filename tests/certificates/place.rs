@@ -130,6 +130,12 @@ impl Place {
         Ok(refused.await?)
     }
 
+    /// The key of cert-manager's authority.
+    pub async fn authority_key(&self) -> Outcome<Vec<u8>> {
+        let secret = self.secrets().get("kconsumer-group-operator-webhook-ca").await?;
+        Ok(secret.data.unwrap_or_default().remove("tls.key").ok_or("the authority has no key")?.0)
+    }
+
     /// Orders a Certificate's renewal, as `cmctl renew` does.
     pub async fn renew(&self, certificate: &str) -> Outcome {
         let now =

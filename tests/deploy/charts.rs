@@ -56,6 +56,9 @@ fn compared(objects: Vec<Value>) -> BTreeMap<String, Value> {
                 map.retain(|key, _| !keys.contains(&key.as_str()));
             }
         }
+        if object["metadata"]["annotations"] == json!({}) {
+            object["metadata"].as_object_mut().map(|metadata| metadata.remove("annotations"));
+        }
         (title(&object), object)
     })
     .collect()

@@ -125,6 +125,50 @@ async fn a_right_that_is_missing_is_named_with_its_cure() -> Outcome {
 }
 
 #[tokio::test]
+async fn a_registration_that_may_not_be_written_is_named_with_its_cure() -> Outcome {
+    let place = Place::open().await?;
+    let keeper = place.keeper("one").await?;
+    place.look(&keeper).await;
+    place.take_the_right("ClusterRole", "validatingwebhookconfigurations").await?;
+    let troubles = place.troubled(&keeper).await?;
+    let named = |kind: &str| {
+        troubles.iter().any(|trouble| trouble.contains(&format!("cannot get resource \"{kind}\"")))
+    };
+    assert!(
+        named("validatingwebhookconfigurations") && named("mutatingwebhookconfigurations"),
+        "{troubles:?}"
+    );
+    assert!(troubles[0].ends_with("apply the operator's overlay again, which grants this"), "{troubles:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_wiped_is_back_even_where_the_secret_cannot_be_written() -> Outcome {
+    let place = Place::open().await?;
+    let keeper = place.keeper("one").await?;
+    place.look(&keeper).await;
+    let before = place.bundles().await?;
+    let patch = r#"[{"op": "replace", "path": "/rules/0/verbs", "value": ["get"]}]"#;
+    let role = "role/kconsumer-group-operator-controller-certificates";
+    place.kubectl(&["patch", role, "-n", kcg_api::names::NAMESPACE, "--type=json", "-p", patch]).await?;
+    place.edit("tls.crt", None).await?;
+    let refused = wait::until("the write to be refused", Duration::from_secs(20), async || {
+        place
+            .edit("tls.crt", None)
+            .await
+            .map_err(|error| kcg_devcluster::Error::Missing(error.to_string()))?;
+        let troubles = place.look(&keeper).await;
+        Ok(if troubles.is_empty() { Err("it was taken".to_owned()) } else { Ok(troubles) })
+    })
+    .await?;
+    assert!(refused[0].contains("cannot update resource \"secrets\""), "{refused:?}");
+    place.wipe_bundles().await?;
+    place.look(&keeper).await;
+    assert_eq!(place.bundles().await?, before);
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_ships_with_the_overlay_and_is_gone_is_said() -> Outcome {
     let place = Place::open().await?;
     let keeper = place.keeper("one").await?;

@@ -144,7 +144,7 @@ impl Place {
         Ok(())
     }
 
-    async fn bundles(&self) -> Outcome<Vec<Vec<u8>>> {
+    pub async fn bundles(&self) -> Outcome<Vec<Vec<u8>>> {
         let mutating: MutatingWebhookConfiguration =
             Api::all(self.client.clone()).get(names::NAMESPACE).await?;
         let validating: ValidatingWebhookConfiguration =
