@@ -157,7 +157,7 @@ impl ControlPlane {
     }
 
     /// Starts cert-manager, its controllers and its cainjector, with its CRDs served. Its first start here builds it.
-    pub(crate) async fn start_cert_manager(&self) -> Result<()> {
+    pub async fn start_cert_manager(&self) -> Result<()> {
         let parts = Parts::cert_manager(&parts::to_stderr).await?;
         let crds = parts.file(CERT_MANAGER_CRDS)?.to_owned();
         self.install_crds(&Crds { own: Some(crds), ..Crds::default() }).await?;

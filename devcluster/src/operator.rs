@@ -39,6 +39,7 @@ pub struct Operator {
     shipped: Shipped,
     binary: PathBuf,
     folder: PathBuf,
+    kustomization: PathBuf,
     volume: Arc<Volume>,
     /// Where the certificate comes from a Secret.
     projector: Option<Projector>,
@@ -49,9 +50,9 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Applies a kustomization of deploy/overlays or deploy/scopes, which has to come with the CRDs installed already,
-    /// and takes a token for each of the two ServiceAccounts. Where the overlay wants cert-manager, that is started;
-    /// where it leaves the certificate to a person, one is issued here.
+    /// Applies a kustomization of deploy/overlays or deploy/scopes with `kubectl apply -k`, and takes a token for each of
+    /// the two ServiceAccounts. Where the overlay wants cert-manager, that is started; where it leaves the certificate
+    /// to a person, one is issued here.
     pub async fn install(plane: &ControlPlane, overlay: &Path, binary: &Path) -> Result<Self> {
         let shipped = Shipped::read(plane.kubectl_command(), overlay).await?;
         if shipped.certificates == Certificates::CertManager {
@@ -63,10 +64,10 @@ impl Operator {
         };
         let webhook_port = Port::take()?;
         let folder = plane.folder().join("operator");
-        let on_top = folder.join("kustomize");
+        let kustomization = folder.join("kustomize");
         let trusted = authority.as_ref().map(Authority::certificate);
-        shipped.write_kustomization(&on_top, webhook_port.number(), trusted)?;
-        plane.apply_path(&on_top).await?;
+        shipped.write_kustomization(&kustomization, webhook_port.number(), trusted)?;
+        plane.kubectl(&["apply", "-k", &kustomization.display().to_string()]).await?.ok()?;
 
         let background = Background::start()?;
         let volume = Arc::new(Volume::create(folder.join("certificates"))?);
@@ -100,6 +101,7 @@ impl Operator {
             shipped,
             binary: binary.into(),
             folder: plane.folder().into(),
+            kustomization,
             volume,
             projector,
             controller_kubeconfig,
@@ -112,6 +114,12 @@ impl Operator {
     /// The namespace it lives in.
     pub fn namespace(&self) -> &str {
         &self.shipped.namespace
+    }
+
+    /// The folder that was applied: the overlay, with what a cluster without real pods needs on top. What is applied or
+    /// deleted by it is what a person applies or deletes by the overlay itself.
+    pub fn kustomization(&self) -> &Path {
+        &self.kustomization
     }
 
     /// The ServiceAccount of the controller.
@@ -179,6 +187,11 @@ impl Operator {
     /// Starts a controller under an identity of its own (a replica more each time), with further flags, and
     /// waits until it is ready. A replica that is not elected is ready, too.
     pub async fn start_controller(&self, identity: &str, flags: &[&str]) -> Result<Replica> {
+        ready(self.begin_controller(identity, flags)?).await
+    }
+
+    /// The same without the wait.
+    pub fn begin_controller(&self, identity: &str, flags: &[&str]) -> Result<Replica> {
         let status = Port::take()?;
         let own = [
             format!("--kubeconfig={}", self.controller_kubeconfig.display()),
@@ -186,13 +199,18 @@ impl Operator {
             format!("--identity={identity}"),
             format!("--lease-namespace={}", self.shipped.namespace),
         ];
-        self.start(identity, &self.shipped.controller, &own, flags, status).await
+        self.begin(identity, &self.shipped.controller, &own, flags, status)
     }
 
     /// Starts the webhook at the port that the registrations name, with further flags, and waits until it is
     /// ready.
     pub async fn start_webhook(&self, flags: &[&str]) -> Result<Replica> {
         self.start_webhook_at("webhook", &self.webhook_port, flags).await
+    }
+
+    /// The same without the wait.
+    pub fn begin_webhook(&self, flags: &[&str]) -> Result<Replica> {
+        self.begin_webhook_at("webhook", &self.webhook_port, flags)
     }
 
     /// Puts a balancer at the port that the registrations name, for webhooks at ports of their own.
@@ -202,6 +220,10 @@ impl Operator {
 
     /// Starts a further webhook at a port that no registration names.
     pub async fn start_webhook_at(&self, name: &str, port: &Port, flags: &[&str]) -> Result<Replica> {
+        ready(self.begin_webhook_at(name, port, flags)?).await
+    }
+
+    fn begin_webhook_at(&self, name: &str, port: &Port, flags: &[&str]) -> Result<Replica> {
         let status = Port::take()?;
         let own = [
             format!("--kubeconfig={}", self.webhook_kubeconfig.display()),
@@ -211,10 +233,10 @@ impl Operator {
             // Nobody routes to it by readiness here: there is nothing to be quiet for.
             "--drain-quiet-period=0s".to_owned(),
         ];
-        self.start(name, &self.shipped.webhook, &own, flags, status).await
+        self.begin(name, &self.shipped.webhook, &own, flags, status)
     }
 
-    async fn start(
+    fn begin(
         &self,
         name: &str,
         program: &Program,
@@ -224,8 +246,13 @@ impl Operator {
     ) -> Result<Replica> {
         let own: Vec<String> =
             own.iter().cloned().chain(flags.iter().map(|flag| (*flag).to_owned())).collect();
-        Replica::start(name, &self.binary, &with_flags(&program.args, &own), &self.folder, status).await
+        Replica::start(name, &self.binary, &with_flags(&program.args, &own), &self.folder, status)
     }
+}
+
+async fn ready(replica: Replica) -> Result<Replica> {
+    replica.wait_ready().await?;
+    Ok(replica)
 }
 
 /// A certificate for the webhook's Service, as its files.

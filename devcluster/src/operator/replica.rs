@@ -21,16 +21,15 @@ pub struct Replica {
 }
 
 impl Replica {
-    pub(super) async fn start(
+    /// Starts it; it is not ready yet.
+    pub(super) fn start(
         name: &str,
         binary: &Path,
         args: &[String],
         folder: &Path,
         status: Port,
     ) -> Result<Self> {
-        let replica = Self { process: Process::start(name, binary, args, folder)?, status };
-        replica.wait_ready().await?;
-        Ok(replica)
+        Ok(Self { process: Process::start(name, binary, args, folder)?, status })
     }
 
     /// The process: its pid, its signals, its log.
