@@ -44,7 +44,11 @@ pub struct Place {
 impl Place {
     /// Installs an overlay of deploy/overlays/cluster, and a topic of three partitions.
     pub async fn open(overlay: &str) -> Outcome<Arc<Self>> {
-        let deploy = deploy_folder()?;
+        Self::open_from(&deploy_folder()?, overlay).await
+    }
+
+    /// The same from a copy of deploy/.
+    pub async fn open_from(deploy: &Path, overlay: &str) -> Outcome<Arc<Self>> {
         let crds = Crds::all(deploy.join("crd"));
         let plane =
             ControlPlane::builder().controller_manager(false).scheduler(false).crds(crds).start().await?;

@@ -1,0 +1,132 @@
+//! The commands in the docs, run as they stand there.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use kcg_devcluster::{Answer, ControlPlane, Parts, deploy_folder, parts};
+use tokio::process::Command;
+
+use crate::place::Outcome;
+
+/// The shell blocks below a heading of the second depth, in their order.
+pub fn blocks(file: &str, heading: &str) -> Outcome<Vec<String>> {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file))?;
+    let (_, rest) =
+        text.split_once(&format!("\n{heading}\n")).ok_or_else(|| format!("{file} has no {heading}"))?;
+    let section = rest.split("\n## ").next().unwrap_or_default();
+    let blocks = section.split("```sh\n").skip(1).filter_map(|rest| rest.split_once("```"));
+    Ok(blocks.map(|(block, _)| block.to_owned()).collect())
+}
+
+/// The one block below a heading that holds these words.
+pub fn block(file: &str, heading: &str, words: &str) -> Outcome<String> {
+    let mut holding = blocks(file, heading)?.into_iter().filter(|block| block.contains(words));
+    match (holding.next(), holding.next()) {
+        (Some(block), None) => Ok(block),
+        _ => Err(format!("{file}, {heading}: not one block has {words:?}").into()),
+    }
+}
+
+/// A person's shell in a folder that holds deploy/, with kubectl and helm against one cluster.
+pub struct Shell {
+    folder: PathBuf,
+    /// `$overlay`: what the person has applied.
+    overlay: PathBuf,
+    variables: Vec<(&'static str, OsString)>,
+    _home: tempfile::TempDir,
+}
+
+impl Shell {
+    /// In the workspace.
+    pub async fn open(plane: &ControlPlane, overlay: &Path) -> Outcome<Self> {
+        let workspace = deploy_folder()?;
+        Self::open_in(workspace.parent().ok_or("no workspace")?, plane, overlay).await
+    }
+
+    pub async fn open_in(folder: &Path, plane: &ControlPlane, overlay: &Path) -> Outcome<Self> {
+        let helm = Parts::helm(&parts::to_stderr).await?;
+        let home = tempfile::tempdir()?;
+        let mut variables = plane.environment()?;
+        for (name, value) in &mut variables {
+            if *name == "PATH" {
+                let folders = std::env::split_paths(&*value).chain(helm.parent().map(Path::to_owned));
+                *value = std::env::join_paths(folders)?;
+            }
+        }
+        for folder in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
+            variables.push((folder, home.path().into()));
+        }
+        Ok(Self { folder: folder.into(), overlay: overlay.into(), variables, _home: home })
+    }
+
+    /// What comes of some lines; the first that fails is the last that runs.
+    pub async fn tries(&self, commands: &str) -> Outcome<Answer> {
+        let mut shell = Command::new("sh");
+        shell.args(["-euc", commands]).current_dir(&self.folder).env("overlay", &self.overlay);
+        let output = shell.envs(self.variables.iter().cloned()).kill_on_drop(true).output().await?;
+        Ok(Answer {
+            command: commands.to_owned(),
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    /// What lines print that have to succeed.
+    pub async fn runs(&self, commands: &str) -> Outcome<String> {
+        Ok(self.tries(commands).await?.ok()?)
+    }
+}
+
+/// A copy of deploy/ as an older version may have shipped it: the CRD, a registration and the image are others.
+pub async fn older_version() -> Outcome<tempfile::TempDir> {
+    let folder = tempfile::tempdir()?;
+    let script = r#"
+        cp -r "$1" deploy
+        change() { sed "$1" "$2" > changed; ! cmp -s changed "$2"; cp changed "$2"; rm changed; }
+        for crd in deploy/crd/kconsumergroups.yaml deploy/charts/*/templates/kconsumergroups.yaml; do
+            change 's/group-operator 0\.1\.0\./group-operator 0.0.9./' "$crd"
+        done
+        for registrations in deploy/scopes/cluster deploy/charts/kconsumer-group-operator/files; do
+            for file in "$registrations"/registrations*.yaml; do change 's/timeoutSeconds: 5/timeoutSeconds: 4/' "$file"; done
+        done
+        for webhook in deploy/base deploy/charts/kconsumer-group-operator/files; do
+            change 's|--drain-quiet-period=20s|--drain-quiet-period=10s|' "$webhook/webhook.yaml"
+        done"#;
+    let mut shell = Command::new("sh");
+    shell.args(["-euc", script, "sh"]).arg(deploy_folder()?).current_dir(folder.path());
+    let output = shell.output().await?;
+    if !output.status.success() {
+        return Err(format!("an older version: {}", String::from_utf8_lossy(&output.stderr)).into());
+    }
+    Ok(folder)
+}
+
+/// Puts this version's deploy/ in the place of an older one's.
+pub async fn make_this_version(folder: &Path) -> Outcome {
+    let script = r#"rm -r deploy; cp -r "$1" deploy"#;
+    let mut shell = Command::new("sh");
+    shell.args(["-euc", script, "sh"]).arg(deploy_folder()?).current_dir(folder);
+    if shell.status().await?.success() { Ok(()) } else { Err(script.into()) }
+}
+
+/// Which version is installed, by what differs in [`older_version`].
+pub async fn installed_version(plane: &ControlPlane) -> Outcome<String> {
+    let crd = "-o=jsonpath={.spec.versions[0].schema.openAPIV3Schema.description}";
+    let crd = plane.kubectl(&["get", "crd", "kconsumergroups.thenextapps.com", crd]).await?.ok()?;
+    let timeout = "-o=jsonpath={.webhooks[0].timeoutSeconds}";
+    let mut versions =
+        vec![if crd.contains("0.0.9") { "the CRD is older" } else { "the CRD is this one" }.to_owned()];
+    for kind in ["mutatingwebhookconfiguration", "validatingwebhookconfiguration"] {
+        versions.push(plane.kubectl(&["get", kind, "kconsumer-group-operator", timeout]).await?.ok()?);
+    }
+    let flags = "-o=jsonpath={.spec.template.spec.containers[0].args}";
+    let webhook =
+        ["get", "deployment", "kconsumer-group-operator-webhook", "-n=kconsumer-group-operator", flags];
+    let flags = plane.kubectl(&webhook).await?.ok()?;
+    versions.push(if flags.contains("quiet-period=10s") { "10s" } else { "20s" }.to_owned());
+    Ok(versions.join(", "))
+}
+
+pub const OLDER: &str = "the CRD is older, 4, 4, 10s";
+pub const THIS: &str = "the CRD is this one, 5, 5, 20s";
