@@ -23,12 +23,12 @@ struct Place {
 }
 
 impl Place {
-    async fn open() -> Outcome<Self> {
+    async fn open(overlay: &str) -> Outcome<Self> {
         let deploy = deploy_folder()?;
         let plane = ControlPlane::builder().crds(Crds::all(deploy.join("crd"))).start().await?;
         plane.add_node("node-1").await?;
         let binary = Path::new(env!("CARGO_BIN_EXE_kconsumer-group-operator"));
-        let overlay = deploy.join("overlays/cluster/self-managed");
+        let overlay = deploy.join("overlays/cluster").join(overlay);
         let operator = Operator::install(&plane, &overlay, binary).await?;
         let replicas = vec![operator.start_controller("one", &[]).await?, operator.start_webhook(&[]).await?];
         operator.wait_trusted(&plane).await?;
@@ -111,7 +111,7 @@ pub async fn left_of_the_operator(plane: &ControlPlane) -> Outcome<Vec<String>> 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_operator_goes_and_the_consumers_run_on_until_the_groups_go_too() -> Outcome {
-    let mut place = Place::open().await?;
+    let mut place = Place::open("self-managed").await?;
     let running = place.running().await?;
     place.remove_operator().await?;
     let left = left_of_the_operator(&place.plane).await?;
@@ -138,7 +138,7 @@ async fn the_operator_goes_and_the_consumers_run_on_until_the_groups_go_too() ->
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_operator_and_its_resource_go_and_the_consumers_run_on() -> Outcome {
-    let mut place = Place::open().await?;
+    let mut place = Place::open("cert-manager").await?;
     let running = place.running().await?;
     place.remove_operator().await?;
     let said =
@@ -159,7 +159,7 @@ async fn the_operator_and_its_resource_go_and_the_consumers_run_on() -> Outcome 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_group_that_is_deleted_with_orphan_leaves_its_children_to_run_on_by_themselves() -> Outcome {
-    let place = Place::open().await?;
+    let place = Place::open("self-managed").await?;
     let running = place.running().await?;
     let command = block(DOCS, "## Remove", "kcg NAME --cascade=orphan")?.replace("NAME", "kconsumer");
     place.shell.runs(&command).await?;
