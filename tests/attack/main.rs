@@ -1,8 +1,8 @@
 //! The webhook's port as an attack surface: every pod of the cluster can reach it, so who is slow, many or wrong must
 //! keep no review from its answer, and cost neither memory nor log.
 //!
-//! How long the reviews took is printed and not judged. The figures of a second webhook that nobody attacks stand beside,
-//! to tell what the busy machine adds from what the attack does.
+//! A second webhook that nobody attacks gets the same reviews at the same time: what the busy machine adds to the attacked
+//! one's reviews it adds to that one's, too.
 //!
 //! `cargo test --test attack -- --nocapture` prints the figures.
 #![allow(clippy::unwrap_used, reason = "test code")]
@@ -46,6 +46,9 @@ const GROWTH: u64 = 8 << 10;
 const LINES: usize = 60;
 /// Holds 200 reviews, so that its p99 is the second slowest or third.
 const WINDOW: Duration = Duration::from_secs(1);
+/// A p99 below this says nothing: on two cores that the attackers share, one review more or less that waits for its turn
+/// on a core (some milliseconds) decides it.
+const NOISE: Duration = Duration::from_millis(10);
 /// File descriptors: every slow connection at its worst, and the rest of this process.
 const DESCRIPTORS: u64 = SLOW as u64 + 1000;
 
@@ -148,7 +151,7 @@ async fn trust(plane: &ControlPlane) -> Outcome<Arc<ClientConfig>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn slow_and_bad_clients_keep_no_review_from_its_answer_and_cost_neither_memory_nor_log() -> Outcome {
+async fn slow_and_bad_clients_keep_no_review_waiting_and_cost_neither_memory_nor_log() -> Outcome {
     // As many container runtimes start it.
     allow_descriptors(1024)?;
     let deploy = deploy_folder()?;
@@ -225,6 +228,8 @@ async fn slow_and_bad_clients_keep_no_review_from_its_answer_and_cost_neither_me
     let (http, old) = (longest(&flood.plain_http), longest(&flood.old_tls));
     figure(&format!("closed at the latest: plain HTTP after {http:.1?}, old TLS after {old:.1?}"));
 
+    let usual = baseline.p99.max(beside.p99);
+    assert!(slowed.p99 <= (usual * 2).max(NOISE), "under attack {slowed}, usually p99 {usual:.1?}");
     assert!(evicted > 0 && reaped > 0, "the attack met neither bound");
     assert!(flood.malformed > 500 && flood.plain_http.len() > 200 && flood.old_tls.len() > 200, "no flood");
     assert!(most <= first + GROWTH, "memory grew from {first} to {most} KiB: {memory:?}");
