@@ -85,16 +85,19 @@ impl Watches {
         first.into_iter().chain(others).chain([self.pods.pulse()]).collect()
     }
 
-    /// Keeps one gate a watch, open once the watch has told everything that it may see. Never ends by itself.
+    /// Keeps one gate a watch, open once the watch has told everything that it may see, and that is something: only of
+    /// topics nothing may be seen, since a group's ceiling is held then. Never ends by itself.
     pub fn keep_gates(&self, readiness: &Readiness) -> impl Future<Output = ()> + Send + 'static {
         let waits = "waits for the watches before it";
         let gates: Vec<(Gate, Pulse)> =
             self.pulses().into_iter().map(|pulse| (readiness.gate(pulse.name(), waits), pulse)).collect();
         let mut rung = self.bell.subscribe();
+        let topics = self.topics.pulse();
         async move {
             loop {
                 for (gate, pulse) in &gates {
-                    gate.set(pulse.waits_for().map_or(Ok(()), Err));
+                    let refused = || pulse.refused().filter(|_| pulse.name() != topics.name());
+                    gate.set(pulse.waits_for().or_else(refused).map_or(Ok(()), Err));
                 }
                 if rung.changed().await.is_err() {
                     return std::future::pending().await;

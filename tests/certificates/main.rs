@@ -1,19 +1,20 @@
 //! No rotation, roll or restart fails an admission: shown through a real API server under load, with a real cert-manager
 //! and with the operator's own keeper, on the overlays as they are shipped.
 //!
-//! `KCG_LONG=1 cargo test --test certificates -- --nocapture` runs the full count of rotations, about half an hour.
+//! `KCG_LONG=1 cargo test --test certificates -- --nocapture` runs the full count of rotations, about an hour.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 mod load;
 mod place;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use kcg_api::names;
 use kcg_certs::Pair;
 use kcg_devcluster::{Port, Replica, deploy_folder, wait};
 use load::{Load, Tally};
-use place::{Outcome, Place, RENEWED, figure, reloads, times};
+use place::{Outcome, Place, RENEWED, figure, is_long, reloads, times};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::sync::Mutex;
@@ -50,7 +51,7 @@ async fn swapped(place: &Place, webhook: &Replica, first: &kcg_devcluster::Files
         Ok(if reloads(webhook, "Mismatched").await? > before { Ok(()) } else { Err("not yet".to_owned()) })
     })
     .await?;
-    let pace = Duration::from_millis(if times(0, 1) == 1 { 1000 } else { 50 });
+    let pace = Duration::from_millis(if is_long() { 1000 } else { 50 });
     let mut clock = tokio::time::interval(pace);
     for turn in 0..100 {
         place.operator.volume().project(if turn % 2 == 0 { first } else { &second })?;
@@ -95,25 +96,37 @@ async fn the_operator_s_own_rotations_fail_no_admission() -> Outcome {
     }
     swapped(&place, &webhook, &before).await?;
     for _ in 0..changes {
-        let old = place.entry("ca.crt").await?;
-        let leaf = place.entry("tls.crt").await?;
-        place.edit("ca.key", None).await?;
-        place.changed("ca.crt", &old).await?;
-        let leaf = place.changed("tls.crt", &leaf).await?;
-        place.served(&leaf).await?;
-        wait::until("the old authority to leave the bundle", RENEWED, async || {
-            let bundle = place.bundle().await.unwrap_or_default();
-            Ok(if authorities(&bundle) == 1 {
-                Ok(())
-            } else {
-                Err(format!("{} in it", authorities(&bundle)))
-            })
-        })
-        .await?;
+        authority_changes(&place, RENEWED).await?;
     }
     let what = format!("self-managed, {leaves} leaves, {changes} authorities, 100 swaps");
     without_failure(&what, &reviews.end().await?, &handshakes.end().await?);
     drop((one, two));
+    if is_long() { as_shipped(&place).await } else { Ok(()) }
+}
+
+/// The overlap that is shipped, and the longest that a kubelet takes to bring a Secret.
+async fn as_shipped(place: &Arc<Place>) -> Outcome {
+    place.operator.delay_secret(Duration::from_secs(90));
+    let _controller = place.operator.start_controller("three", &[]).await?;
+    let (reviews, handshakes) = (Load::of_reviews(&place.client), Load::of_handshakes(place));
+    authority_changes(place, Duration::from_mins(15)).await?;
+    let what = "self-managed, 1 authority, the shipped overlap, 90 s to the folder";
+    without_failure(what, &reviews.end().await?, &handshakes.end().await?);
+    Ok(())
+}
+
+/// The keeper's authority is replaced, in its three steps, each within `patience`.
+async fn authority_changes(place: &Place, patience: Duration) -> Outcome {
+    let (old, leaf) = (place.entry("ca.crt").await?, place.entry("tls.crt").await?);
+    place.edit("ca.key", None).await?;
+    place.changed_within("ca.crt", &old, patience).await?;
+    let leaf = place.changed_within("tls.crt", &leaf, patience).await?;
+    place.served_within(&leaf, patience).await?;
+    wait::until("the old authority to leave the bundle", patience, async || {
+        let bundle = place.bundle().await.unwrap_or_default();
+        Ok(if authorities(&bundle) == 1 { Ok(()) } else { Err(format!("{} in it", authorities(&bundle))) })
+    })
+    .await?;
     Ok(())
 }
 
@@ -262,7 +275,7 @@ async fn a_review_after_any_rest_is_answered() -> Outcome {
     let around = |rest: u64| (0..5).map(move |step| Duration::from_millis(rest * 1000 - 400 + step * 200));
     let short = [Duration::from_secs(2), Duration::from_secs(5)].to_vec();
     let long: Vec<Duration> = around(90).chain(around(180)).collect();
-    let rests = if times(0, 1) == 1 { long } else { short };
+    let rests = if is_long() { long } else { short };
     place.reviews().await?;
     for rest in &rests {
         tokio::time::sleep(*rest).await;

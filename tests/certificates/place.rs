@@ -27,7 +27,12 @@ pub const LONG: &str = "KCG_LONG";
 
 /// `short`, or `long` where the long form is asked for.
 pub fn times(short: usize, long: usize) -> usize {
-    if std::env::var_os(LONG).is_some() { long } else { short }
+    if is_long() { long } else { short }
+}
+
+/// Whether the long form is asked for.
+pub fn is_long() -> bool {
+    std::env::var_os(LONG).is_some()
 }
 
 /// Prints a figure past the capture of a test's output.
@@ -82,8 +87,12 @@ impl Place {
 
     /// Waits until an entry of the Secret is another than it was, and is there.
     pub async fn changed(&self, entry: &str, before: &[u8]) -> Outcome<Vec<u8>> {
+        self.changed_within(entry, before, RENEWED).await
+    }
+
+    pub async fn changed_within(&self, entry: &str, before: &[u8], limit: Duration) -> Outcome<Vec<u8>> {
         let what = format!("a new {entry} in the Secret");
-        let changed = wait::until(&what, RENEWED, async || {
+        let changed = wait::until(&what, limit, async || {
             Ok(match self.entry(entry).await {
                 Ok(now) if now != before => Ok(now),
                 Ok(_) => Err("it is the old one".to_owned()),
@@ -102,8 +111,12 @@ impl Place {
 
     /// Waits until the webhook shows this certificate.
     pub async fn served(&self, certificate: &[u8]) -> Outcome {
+        self.served_within(certificate, RENEWED).await
+    }
+
+    pub async fn served_within(&self, certificate: &[u8], limit: Duration) -> Outcome {
         let expected = CertificateDer::from_pem_slice(certificate)?;
-        let served = wait::until("the webhook to serve the new certificate", RENEWED, async || {
+        let served = wait::until("the webhook to serve the new certificate", limit, async || {
             Ok(match handshake(self).await {
                 Ok(shown) if shown == expected => Ok(()),
                 Ok(_) => Err("it shows the old one".to_owned()),

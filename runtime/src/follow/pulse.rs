@@ -157,6 +157,13 @@ impl Pulse {
         })
     }
 
+    /// Why nothing at all can be seen, where every namespace refuses; `None` where one does not.
+    pub fn refused(&self) -> Option<String> {
+        let slots = self.lock();
+        let refuses = |slot: &Slot| slot.told == Told::Refusal;
+        slots.iter().all(refuses).then(|| slots.first().map(|slot| slot.state.to_string()))?
+    }
+
     pub(super) fn beat(&self, slot: usize) {
         self.lock()[slot].alive = Instant::now();
     }
@@ -296,12 +303,21 @@ mod tests {
         pulse.set(1, forbidden());
         assert_eq!(pulse.waits_for().as_deref(), Some("namespace a: the first list is under way"));
         pulse.set_listed(0);
-        assert_eq!((pulse.waits_for(), pulse.synced()), (None, false));
+        assert_eq!((pulse.waits_for(), pulse.synced(), pulse.refused()), (None, false, None));
         // What fails later is no reason to wait again.
         pulse.set(1, State::Broken("connection refused".into()));
         assert_eq!((pulse.waits_for(), told(&pulse)), (None, [Told::Everything, Told::Refusal]));
         pulse.set_listed(1);
         assert!(pulse.synced());
+    }
+
+    #[test]
+    fn what_may_be_read_nowhere_is_told_apart() {
+        let pulse = of_two();
+        pulse.set(0, forbidden());
+        assert_eq!(pulse.refused(), None);
+        pulse.set(1, forbidden());
+        assert!(pulse.refused().is_some() && pulse.waits_for().is_none());
     }
 
     #[test]
