@@ -27,8 +27,18 @@ async fn a_client_that_does_not_begin_is_reaped() {
     let port = Port::open(short()).await;
     let mut stream = port.plain().await;
     about(closed_after(&mut stream).await, 300);
+    // With a connection whole, it may be kept for later.
     let mut client = port.client().await;
-    about(client.closed_after().await, 300);
+    about(client.closed_after().await, 1500);
+}
+
+/// Go's client puts a connection that it dialled and then did not need into its pool, as if it had been used.
+#[tokio::test]
+async fn a_connection_that_rested_before_its_first_review_serves_it() {
+    let port = Port::open(short()).await;
+    let mut client = port.client().await;
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    assert_eq!(client.post("/validate", &review("a", "{}")).await.status, 200);
 }
 
 #[tokio::test]

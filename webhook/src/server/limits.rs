@@ -7,14 +7,14 @@ use std::time::Duration;
 pub struct Limits {
     /// From the TCP connection to the end of the TLS handshake.
     pub handshake: Duration,
-    /// From a request head's first byte (or from the handshake, for a connection's first request) to its end.
+    /// From a request head's first byte to its end.
     pub head: Duration,
     /// From the end of the head to the answer. Below the registration's timeoutSeconds of 5, so that the API
     /// server hears from us and not from its own clock.
     pub request: Duration,
     /// How long the client may take to read an answer.
     pub write: Duration,
-    /// How long a connection may rest between two requests. Above the 90 s after which the API server's Go client
+    /// How long a connection may rest, between two requests or before the first. Above the 90 s after which the API server's Go client
     /// drops it: were the server the first to close, a review sent at that moment would fail.
     pub idle: Duration,
     /// How long a connection that is closed early still takes bytes, so that the client gets to read why.
