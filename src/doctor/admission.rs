@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use kcg_api::names;
 use kcg_certs::pair::{CHAIN_FILE, KEY_FILE};
-use kcg_certs::{Pair, verify};
+use kcg_certs::{Pair, Standing, verify};
 
 use super::{Check, Findings, Found, Registration};
 
 const REGISTRATIONS: [&str; 2] = ["mutating registration", "validating registration"];
-/// A certificate that ends this soon should have been renewed.
+/// A certificate that ends this soon, with less than a quarter of its life left, should have been renewed: a third is
+/// left when its renewal is due.
 const SOON: Duration = Duration::from_hours(7 * 24);
 const A_DAY: u64 = 24 * 3600;
 
@@ -54,6 +55,9 @@ fn certificate(findings: &Findings, pair: &Result<Pair, Option<String>>) -> Chec
     let Ok(left) = pair.not_after().duration_since(findings.now) else {
         return Check::wrong(check, format!("{secret}: it has expired"), cure);
     };
+    if pair.standing(findings.now) == Standing::NotYetValid {
+        return Check::wrong(check, format!("{secret}: it is not valid yet"), cure);
+    }
     let days = left.as_secs() / A_DAY;
     if !pair.is_for(&names::webhook_host(&findings.namespace)) {
         return Check::wrong(
@@ -62,7 +66,7 @@ fn certificate(findings: &Findings, pair: &Result<Pair, Option<String>>) -> Chec
             cure,
         );
     }
-    if left < SOON && left * 3 < life(pair) {
+    if left < SOON && left * 4 < life(pair) {
         return Check::wrong(check, format!("{secret}: it ends in {days} days and is not renewed"), cure);
     }
     Check::ok(check, format!("{days} days left"))
@@ -86,6 +90,9 @@ fn trust(
         }
         Ok(Some(registration)) => registration,
     };
+    if registration.bundles.is_empty() {
+        return Check::wrong(check, "it names no webhook: the API server asks nothing", APPLY_OVERLAY);
+    }
     if registration.bundles.iter().any(Vec::is_empty) {
         let cure = "self-managed: the controller's log says why it writes none; cert-manager: is its cainjector running?; \
                     your own: write your authority into caBundle";

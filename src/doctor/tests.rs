@@ -96,7 +96,7 @@ fn a_healthy_installation_is_well_in_every_check() {
 #[test]
 fn each_wrong_finding_turns_its_own_check_with_a_cure() {
     type Change = fn(&mut Findings);
-    let faults: [(&str, &str, Change); 19] = [
+    let faults: [(&str, &str, Change); 20] = [
         ("CRD", "not served", |f| f.crd = Ok(None)),
         ("CRD", "does not say", |f| f.crd = Ok(Some(Skew::Unsaid))),
         ("controller", "none has ever led", |f| f.lease = Ok(None)),
@@ -110,6 +110,9 @@ fn each_wrong_finding_turns_its_own_check_with_a_cure() {
             f.secret.as_mut().unwrap().as_mut().unwrap().remove("tls.crt");
         }),
         ("mutating registration", "there is none", |f| f.registrations[0] = Ok(None)),
+        ("validating registration", "it names no webhook", |f| {
+            f.registrations[1] = Ok(Some(Registration { bundles: Vec::new() }));
+        }),
         ("validating registration", "its caBundle is empty", |f| {
             f.registrations[1] = Ok(Some(Registration { bundles: vec![Vec::new()] }));
         }),
@@ -150,6 +153,32 @@ fn an_expired_certificate_is_told_where_it_is_and_where_it_is_not_trusted() {
     let names: Vec<&str> = unwell.iter().map(|(name, ..)| name.as_str()).collect();
     assert_eq!(names, ["certificate", "mutating registration", "validating registration"]);
     assert!(unwell.iter().all(|(_, _, found)| found.contains("expired")), "{unwell:?}");
+}
+
+#[test]
+fn a_certificate_of_tomorrow_is_not_valid_yet() {
+    let unwell = unwell(|findings| findings.now = now() - DAY);
+    assert!(
+        unwell.iter().any(|(name, _, found)| name == "certificate" && found.contains("not valid yet")),
+        "{unwell:?}"
+    );
+}
+
+/// A life of six hours, backdated by one: its renewal is due when a third is left.
+#[test]
+fn a_short_lived_certificate_is_well_until_its_renewal_is_late() {
+    let at = |hours: u64| {
+        unwell(|findings| {
+            let authority = authority();
+            let bundle = authority.certificate_pem().as_bytes().to_vec();
+            let registration = || Ok(Some(Registration { bundles: vec![bundle.clone()] }));
+            findings.registrations = [registration(), registration()];
+            findings.secret = Ok(Some(secret(&authority, &host(), Duration::from_hours(6))));
+            findings.now = now() + Duration::from_hours(hours);
+        })
+    };
+    assert_eq!(at(4), []);
+    assert!(at(5)[0].2.contains("is not renewed"));
 }
 
 #[test]
