@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use kcg_api::names;
 use kcg_certs::pair::{CHAIN_FILE, KEY_FILE};
-use kcg_certs::{Pair, Standing, verify};
+use kcg_certs::{Pair, Standing, VerifyError, verify};
 
-use super::{Check, Findings, Found, Registration};
+use super::{Answer, Check, Findings, Found, Registration};
 
 const REGISTRATIONS: [&str; 2] = ["mutating registration", "validating registration"];
 /// A certificate that ends this soon, with less than a quarter of its life left, should have been renewed: a third is
@@ -15,6 +15,7 @@ const REGISTRATIONS: [&str; 2] = ["mutating registration", "validating registrat
 const SOON: Duration = Duration::from_hours(7 * 24);
 const A_DAY: u64 = 24 * 3600;
 
+const AUTHORITY: &str = "write the authority of that certificate into caBundle; self-managed and cert-manager do so within a minute";
 const APPLY_OVERLAY: &str = "apply the operator's overlay again";
 const ISSUER: &str = "self-managed: the controller's log says why it issues none; cert-manager: kubectl describe certificate -n";
 
@@ -43,7 +44,7 @@ fn life(pair: &Pair) -> Duration {
 fn certificate(findings: &Findings, pair: &Result<Pair, Option<String>>) -> Check {
     let check = "certificate";
     let secret = format!("Secret {}/{}", findings.namespace, names::CERTIFICATE_SECRET);
-    let cure = format!("{ISSUER} {}; your own: bring another", findings.namespace);
+    let cure = reissue(findings);
     let pair = match (pair, &findings.secret) {
         (Ok(pair), _) => pair,
         (Err(_), Err(why)) => return Check::unknown(check, why),
@@ -102,18 +103,32 @@ fn trust(
         return Check::note(check, "trusts an authority; there is no certificate to hold against it", "");
     };
     let host = names::webhook_host(&findings.namespace);
-    let distrust = registration
-        .bundles
-        .iter()
-        .find_map(|bundle| verify(pair.chain(), bundle, &host, findings.now).err());
-    match distrust {
-        None => Check::ok(check, "trusts the certificate"),
-        Some(error) => Check::wrong(
-            check,
-            format!("does not trust the certificate in the Secret: {error}"),
-            "write the authority of that certificate into caBundle; self-managed and cert-manager do so within a minute",
-        ),
+    let distrust =
+        |when| registration.bundles.iter().find_map(|bundle| verify(pair.chain(), bundle, &host, when).err());
+    if let Some(error) = distrust(findings.now) {
+        let cure = match error {
+            VerifyError::Untrusted | VerifyError::AuthorityOutOfTime | VerifyError::Bundle(_) => {
+                AUTHORITY.to_owned()
+            }
+            _ => reissue(findings),
+        };
+        return Check::wrong(check, format!("does not trust the certificate in the Secret: {error}"), cure);
     }
+    let soon = findings.now + SOON;
+    if pair.not_after() > soon && matches!(distrust(soon), Some(VerifyError::AuthorityOutOfTime)) {
+        let days = SOON.as_secs() / A_DAY;
+        return Check::wrong(
+            check,
+            format!("the authority that it trusts ends within {days} days"),
+            reissue(findings),
+        );
+    }
+    Check::ok(check, "trusts the certificate")
+}
+
+/// How a certificate or an authority is issued anew.
+fn reissue(findings: &Findings) -> String {
+    format!("{ISSUER} {}; your own: bring another", findings.namespace)
 }
 
 fn answers(findings: &Findings) -> Vec<Check> {
@@ -126,15 +141,22 @@ fn answers(findings: &Findings) -> Vec<Check> {
             "was passed over: groups come in without their defaults, which the controller derives",
             pods.clone(),
         ),
-        Err(answer) => {
-            Check::wrong(defaults, format!("a good group is refused: {}", answer.message), pods.clone())
+        Err(Answer::Forbidden(why)) => Check::unknown(defaults, why),
+        Err(Answer::Refused(why) | Answer::Failed(why)) => {
+            Check::wrong(defaults, format!("a good group is refused: {why}"), pods.clone())
         }
     };
     let rules = "webhook /validate";
+    let registered = matches!(&findings.registrations[1], Ok(Some(_)));
     let validate = match &findings.trial.bad {
-        Err(answer) if answer.refused => Check::ok(rules, "refuses a bad group"),
-        Err(answer) => Check::wrong(rules, format!("no group can be written: {}", answer.message), pods),
-        Ok(()) => Check::wrong(rules, "was not asked: a bad group is let in", APPLY_OVERLAY),
+        Err(Answer::Refused(_)) => Check::ok(rules, "refuses a bad group"),
+        Err(Answer::Forbidden(why)) => Check::unknown(rules, why),
+        Err(Answer::Failed(why)) => Check::wrong(rules, format!("no group can be written: {why}"), pods),
+        // With failurePolicy Ignore, a webhook that cannot be asked looks like this.
+        Ok(()) if registered => {
+            Check::wrong(rules, "a bad group is let in: it was not asked, or could not be", pods)
+        }
+        Ok(()) => Check::wrong(rules, "a bad group is let in: it was not asked", APPLY_OVERLAY),
     };
     vec![mutate, validate]
 }

@@ -1,7 +1,7 @@
 //! Looking at a cluster: every finding by as few requests as it takes, nothing kept and nothing changed. Floor 2.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::Request;
 use k8s_openapi::api::admissionregistration::v1::{
@@ -14,9 +14,10 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIGroup, APIResourceList};
 use kcg_api::{KconsumerGroup, names, topic};
-use kcg_runtime::calls::{CallError, within};
+use kcg_runtime::calls::{CallError, DEADLINE, within};
 use kcg_runtime::discovery::Candidates;
 use kube::api::{DynamicObject, ListParams, PostParams};
+use kube::client::Body;
 use kube::core::ApiResource;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
@@ -27,22 +28,31 @@ use super::{
 use crate::cluster::schema;
 use crate::deploy::rbac;
 
+/// How long a new object may be without a word of whoever looks after it.
+const GRACE: Duration = Duration::from_mins(5);
 const CUSTOM_METRICS: &str = "custom.metrics.k8s.io";
 
 /// Looks at all of it. `namespace` is the operator's.
 pub async fn look(client: &Client, namespace: &str) -> Findings {
-    let looking = Looking { client, namespace };
-    let flags = looking.flags().await;
+    let now = clock(client).await;
+    let flags = flags(client, namespace).await;
+    let scope = flags.as_ref().map_or(&[][..], |flags| &flags.namespaces);
+    let looking = Looking { client, namespace, scope, now };
     let served = |candidates: Candidates| async move { looking.served(&candidates).await };
     Findings {
         namespace: namespace.to_owned(),
-        now: SystemTime::now(),
+        now,
         crd: said(schema::skew(client).await),
         registrations: [looking.mutating().await, looking.validating().await],
         secret: looking.secret().await,
-        trial: looking.trial(flags.namespaces.first().map_or("default", String::as_str)).await,
+        trial: looking.trial(scope.first().map_or("default", String::as_str)).await,
         lease: looking.lease().await,
-        rights: looking.rights(&flags).await,
+        rights: match &flags {
+            Ok(flags) => looking.rights(flags).await,
+            Err(why) => ["controller", "webhook"]
+                .map(|who| Right { who, what: String::new(), allowed: Err(why.clone()) })
+                .into(),
+        },
         kafka_topics: served(Candidates::new(topic::GROUP, topic::KIND, &topic::VERSIONS)).await,
         service_monitors: served(Candidates::service_monitor()).await,
         prometheus_rules: served(Candidates::prometheus_rule()).await,
@@ -82,10 +92,35 @@ impl Flags {
     }
 }
 
+/// None where there is no such Deployment: the rights of the usual installation are looked at then.
+async fn flags(client: &Client, namespace: &str) -> Found<Flags> {
+    let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    let found = said(within("get the controller's Deployment", api.get_opt(names::CONTROLLER)).await)?;
+    let pod = found.and_then(|deployment| deployment.spec.template.spec);
+    let container = pod.and_then(|pod| pod.containers.into_iter().next());
+    Ok(Flags::read(&container.and_then(|container| container.args).unwrap_or_default()))
+}
+
+/// The API server's clock, which judges certificates and renews Leases; where it does not say, this computer's.
+async fn clock(client: &Client) -> SystemTime {
+    let told = async {
+        let request = Request::get("/version").body(Body::empty()).ok()?;
+        let answer = client.send(request).await.ok()?;
+        let date = answer.headers().get(http::header::DATE)?.to_str().ok()?;
+        let date = k8s_openapi::jiff::fmt::rfc2822::parse(date).ok()?;
+        Some(SystemTime::from(date.timestamp()))
+    };
+    let told = tokio::time::timeout(DEADLINE, told).await.ok().flatten();
+    told.unwrap_or_else(SystemTime::now)
+}
+
 #[derive(Clone, Copy)]
 struct Looking<'a> {
     client: &'a Client,
     namespace: &'a str,
+    /// The namespaces that are looked after; empty: all.
+    scope: &'a [String],
+    now: SystemTime,
 }
 
 impl Looking<'_> {
@@ -95,17 +130,6 @@ impl Looking<'_> {
         K::DynamicType: Default,
     {
         Api::namespaced(self.client.clone(), self.namespace)
-    }
-
-    /// None where there is no such Deployment: the rights of the usual installation are looked at then.
-    async fn flags(&self) -> Flags {
-        let found =
-            within("get the controller's Deployment", self.ours::<Deployment>().get_opt(names::CONTROLLER))
-                .await;
-        let template = found.ok().flatten().map(|deployment| deployment.spec.template);
-        let container =
-            template.and_then(|template| template.spec).and_then(|pod| pod.containers.into_iter().next());
-        Flags::read(&container.and_then(|container| container.args).unwrap_or_default())
     }
 
     async fn mutating(&self) -> Found<Option<Registration>> {
@@ -134,10 +158,16 @@ impl Looking<'_> {
         let api: Api<KconsumerGroup> = Api::namespaced(self.client.clone(), namespace);
         let dry = PostParams { dry_run: true, ..PostParams::default() };
         let try_group = async |template: Value| {
-            let group = trial_group(&template)
-                .map_err(|error| Answer { refused: false, message: error.to_string() })?;
+            let group = trial_group(&template).map_err(|error| Answer::Failed(error.to_string()))?;
             let tried = within("create a group without keeping it", api.create(&dry, &group)).await;
-            tried.map_err(|error| Answer { refused: error.code() == Some(422), message: error.to_string() })
+            tried.map_err(|error| {
+                let said = error.to_string();
+                match error.code() {
+                    Some(422) => Answer::Refused(said),
+                    Some(401 | 403) => Answer::Forbidden(said),
+                    _ => Answer::Failed(said),
+                }
+            })
         };
         let good = try_group(json!({})).await.map(|group| group.spec.consumer_spec.group_id.is_some());
         // The CRD leaves a pod template's rules to the webhook.
@@ -152,7 +182,7 @@ impl Looking<'_> {
         let renewed = spec.renew_time.map_or(SystemTime::UNIX_EPOCH, |time| time.0.into());
         Ok(Some(Lead {
             holder: spec.holder_identity.unwrap_or_default(),
-            seconds_ago: SystemTime::now().duration_since(renewed).unwrap_or_default().as_secs(),
+            seconds_ago: self.now.duration_since(renewed).unwrap_or_default().as_secs(),
             lease_seconds: u64::try_from(spec.lease_duration_seconds.unwrap_or_default()).unwrap_or_default(),
         }))
     }
@@ -266,12 +296,44 @@ impl Looking<'_> {
         let group = |group: DynamicObject| Group {
             namespace: group.namespace().unwrap_or_default(),
             name: group.name_any(),
-            trouble: condition(&group.data, "Ready", "False"),
+            trouble: condition(&group.data, "Ready", |status| status == "False")
+                .or_else(|| self.unseen(&group)),
         };
         Ok(groups.into_iter().map(group).collect())
     }
 
+    /// A group's spec that nobody has looked at, though there was time.
+    fn unseen(&self, group: &DynamicObject) -> Option<String> {
+        let seen = group.data.pointer("/status/observedGeneration").and_then(Value::as_i64);
+        let looked_at = seen.is_some() && seen >= group.metadata.generation;
+        (!looked_at && self.is_old(group))
+            .then(|| "nobody has looked at its spec: is its namespace among the operator's?".to_owned())
+    }
+
+    fn is_old(&self, object: &DynamicObject) -> bool {
+        let created = object.metadata.creation_timestamp.as_ref().map(|time| SystemTime::from(time.0));
+        created.and_then(|created| self.now.duration_since(created).ok()).is_some_and(|age| age > GRACE)
+    }
+
+    /// In the namespaces that are looked after.
     async fn list(
+        &self,
+        resource: &ApiResource,
+        params: &ListParams,
+    ) -> Result<Vec<DynamicObject>, CallError> {
+        if self.scope.is_empty() {
+            return self.list_all(resource, params).await;
+        }
+        let mut found = Vec::new();
+        for namespace in self.scope {
+            let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, resource);
+            let what = format!("list {} in namespace {namespace}", resource.plural);
+            found.extend(within(what, api.list(params)).await?.items);
+        }
+        Ok(found)
+    }
+
+    async fn list_all(
         &self,
         resource: &ApiResource,
         params: &ListParams,
@@ -281,29 +343,20 @@ impl Looking<'_> {
     }
 
     async fn autoscalers(&self) -> Found<Vec<Autoscaler>> {
-        let api: Api<HorizontalPodAutoscaler> = Api::all(self.client.clone());
-        let list = said(within("list autoscalers", api.list(&managed())).await)?;
-        let scaler = |scaler: HorizontalPodAutoscaler| {
-            let conditions = scaler.status.iter().flat_map(|status| status.conditions.iter().flatten());
-            let trouble = conditions
-                .filter(|condition| condition.type_ == "ScalingActive" && condition.status != "True")
-                .map(|condition| {
-                    format!(
-                        "{}: {}",
-                        condition.reason.as_deref().unwrap_or("unknown"),
-                        condition.message.as_deref().unwrap_or_default()
-                    )
-                });
-            let metrics = scaler.spec.metrics.iter().flatten();
-            let metric = metrics.filter_map(|metric| Some(metric.pods.as_ref()?.metric.name.clone()));
+        let resource = ApiResource::erase::<HorizontalPodAutoscaler>(&());
+        let list = said(self.list(&resource, &managed()).await)?;
+        let scaler = |scaler: DynamicObject| {
+            let reported = condition(&scaler.data, "ScalingActive", |_| true).is_some();
+            let silent = || (!reported && self.is_old(&scaler)).then(|| "it has not reported".to_owned());
+            let metric = scaler.data.pointer("/spec/metrics/0/pods/metric/name").and_then(Value::as_str);
             Autoscaler {
                 namespace: scaler.namespace().unwrap_or_default(),
                 name: scaler.name_any(),
-                metric: metric.clone().next().unwrap_or_default(),
-                trouble: trouble.clone().next(),
+                metric: metric.unwrap_or_default().to_owned(),
+                trouble: condition(&scaler.data, "ScalingActive", |status| status != "True").or_else(silent),
             }
         };
-        Ok(list.items.into_iter().map(scaler).collect())
+        Ok(list.into_iter().map(scaler).collect())
     }
 
     async fn monitors(&self) -> Found<Vec<Monitor>> {
@@ -333,7 +386,7 @@ impl Looking<'_> {
     async fn prometheuses(&self) -> Found<Option<Vec<Prometheus>>> {
         let candidates = Candidates::new("monitoring.coreos.com", "Prometheus", &["v1"]);
         let Some(resource) = said(candidates.find(self.client).await)? else { return Ok(None) };
-        let found = said(self.list(&resource, &ListParams::default()).await)?;
+        let found = said(self.list_all(&resource, &ListParams::default()).await)?;
         let prometheus = |prometheus: DynamicObject| {
             let selector =
                 |name: &str| serde_json::from_value(prometheus.data["spec"].get(name)?.clone()).ok();
@@ -363,12 +416,12 @@ fn trial_group(template: &Value) -> serde_json::Result<KconsumerGroup> {
     }))
 }
 
-/// Reason and message of a condition that stands so.
-fn condition(object: &Value, type_: &str, status: &str) -> Option<String> {
+/// Reason and message of a condition whose status is such a one.
+fn condition(object: &Value, type_: &str, is: impl Fn(&str) -> bool) -> Option<String> {
     let conditions = object.pointer("/status/conditions")?.as_array()?;
-    let found =
-        conditions.iter().find(|condition| condition["type"] == type_ && condition["status"] == status)?;
-    Some(format!("{}: {}", found["reason"].as_str()?, found["message"].as_str().unwrap_or_default()))
+    let found = conditions.iter().find(|condition| condition["type"] == type_)?;
+    let text = |key: &str| found[key].as_str().unwrap_or_default();
+    is(text("status")).then(|| format!("{}: {}", text("reason"), text("message")))
 }
 
 /// Each verb on each resource of a rule; an empty place is all namespaces.

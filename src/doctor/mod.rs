@@ -74,6 +74,7 @@ impl Check {
 pub struct Findings {
     /// The operator's namespace.
     pub namespace: String,
+    /// By the API server's clock: the caller's own may be wrong.
     pub now: SystemTime,
     /// `None`: groups are not served.
     pub crd: Found<Option<Skew>>,
@@ -116,11 +117,14 @@ pub struct Trial {
 }
 
 /// Why the API server did not let a group in.
-#[derive(Clone, Debug)]
-pub struct Answer {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
     /// A rule is broken: the webhook has spoken.
-    pub refused: bool,
-    pub message: String,
+    Refused(String),
+    /// Who asks may not create groups: the webhook was not asked.
+    Forbidden(String),
+    /// The webhook could not be asked, or nobody answered.
+    Failed(String),
 }
 
 /// Who leads, and since when nothing was heard of it.
@@ -147,7 +151,7 @@ pub struct Right {
 pub struct Group {
     pub namespace: String,
     pub name: String,
-    /// Reason and message of Ready, where that is false.
+    /// Reason and message of Ready where that is false, or that nobody has looked at its spec.
     pub trouble: Option<String>,
 }
 
@@ -158,7 +162,7 @@ pub struct Autoscaler {
     pub name: String,
     /// The Pods metric that it asks for.
     pub metric: String,
-    /// Why it does not scale.
+    /// Why it does not scale, or that it has not reported.
     pub trouble: Option<String>,
 }
 

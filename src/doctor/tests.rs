@@ -50,7 +50,7 @@ fn healthy() -> Findings {
         crd: Ok(Some(Skew::None)),
         registrations: [registration(), registration()],
         secret: Ok(Some(secret(&authority, &host(), 90 * DAY))),
-        trial: Trial { good: Ok(true), bad: Err(Answer { refused: true, message: "no".into() }) },
+        trial: Trial { good: Ok(true), bad: Err(Answer::Refused("no".into())) },
         lease: Ok(Some(Lead { holder: "one".into(), seconds_ago: 3, lease_seconds: 15 })),
         rights: vec![right("controller", "patch services"), right("webhook", "list kafkatopics")],
         kafka_topics: served("kafka.strimzi.io/v1"),
@@ -123,7 +123,7 @@ fn each_wrong_finding_turns_its_own_check_with_a_cure() {
         ("webhook /mutate", "passed over", |f| f.trial.good = Ok(false)),
         ("webhook /validate", "a bad group is let in", |f| f.trial.bad = Ok(())),
         ("webhook /validate", "no group can be written", |f| {
-            f.trial.bad = Err(Answer { refused: false, message: "timed out".into() });
+            f.trial.bad = Err(Answer::Failed("timed out".into()));
         }),
         ("KafkaTopics", "not served", |f| f.kafka_topics = Ok(None)),
         ("lag metrics", "a/g waits for lag", |f| f.metrics = Ok(Some(Vec::new()))),
@@ -195,6 +195,55 @@ fn a_neighbour_that_nothing_needs_is_only_noted() {
 fn what_could_not_be_looked_at_is_not_called_well() {
     let unwell = unwell(|findings| findings.secret = Err("secrets is forbidden".into()));
     assert_eq!(unwell, [("certificate".to_owned(), State::Unknown, "secrets is forbidden".to_owned())]);
+}
+
+#[test]
+fn an_authority_that_ends_before_its_certificate_is_told() {
+    let short = Authority::create("short", now(), 5 * DAY).unwrap();
+    let certificate = secret_of_a_long_leaf(&short);
+    let unwell = unwell(|findings| {
+        let bundle = short.certificate_pem().as_bytes().to_vec();
+        let trusts = || Ok(Some(Registration { bundles: vec![bundle.clone()] }));
+        (findings.secret, findings.registrations) = (Ok(Some(certificate)), [trusts(), trusts()]);
+    });
+    let names: Vec<&str> = unwell.iter().map(|(name, ..)| name.as_str()).collect();
+    assert_eq!(names, ["mutating registration", "validating registration"], "{unwell:?}");
+    assert!(unwell[0].2.contains("ends within 7 days"), "{unwell:?}");
+}
+
+/// A leaf that outlasts its authority, as a person may make one: issued by an older authority of the same key.
+fn secret_of_a_long_leaf(authority: &Authority) -> BTreeMap<String, Vec<u8>> {
+    let key = rcgen::KeyPair::from_pem(&authority.key_pem()).unwrap();
+    let issuer = rcgen::Issuer::from_ca_cert_pem(authority.certificate_pem(), key).unwrap();
+    let mut leaf = rcgen::CertificateParams::new([host()]).unwrap();
+    (leaf.not_before, leaf.not_after) = (now().into(), (now() + 300 * DAY).into());
+    leaf.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+    let key = rcgen::KeyPair::generate().unwrap();
+    let chain = leaf.signed_by(&key, &issuer).unwrap().pem();
+    let entries = [("tls.crt", chain), ("tls.key", key.serialize_pem())];
+    entries.map(|(name, text)| (name.to_owned(), text.into_bytes())).into()
+}
+
+#[test]
+fn who_may_not_create_groups_is_told_that_and_not_that_the_webhook_is_wrong() {
+    let unwell = unwell(|findings| {
+        let forbidden = || Answer::Forbidden("you cannot create kconsumergroups".into());
+        findings.trial = Trial { good: Err(forbidden()), bad: Err(forbidden()) };
+    });
+    assert!(unwell.len() == 2 && unwell.iter().all(|(_, state, _)| *state == State::Unknown), "{unwell:?}");
+}
+
+#[test]
+fn a_bad_group_that_comes_in_past_a_registration_points_at_the_pods() {
+    let cure = |change: fn(&mut Findings)| {
+        let mut findings = healthy();
+        findings.trial.bad = Ok(());
+        change(&mut findings);
+        let check = examine(&findings).into_iter().find(|check| check.check == "webhook /validate");
+        check.expect("it is checked").cure
+    };
+    assert!(cure(|_| {}).contains("logs of the webhook"));
+    assert!(cure(|findings| findings.registrations[1] = Ok(None)).contains("overlay"));
 }
 
 #[test]

@@ -133,6 +133,12 @@ async fn on_each_overlay_all_is_well() -> Outcome {
         let place = Place::open(overlay).await?;
         place.well_but_for(&[]).await.map_err(|error| format!("{overlay}: {error}"))?;
         assert!(place.doctor().await?.0, "{overlay}");
+        // Nobody makes a registration anew; somebody has to say that it is gone.
+        place.kubectl(&delete(&VALIDATING)).await?;
+        place
+            .shows("validating registration", "there is none", "apply the operator's overlay again")
+            .await
+            .map_err(|error| format!("{overlay}: {error}"))?;
     }
     Ok(())
 }
