@@ -16,7 +16,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::place::{Outcome, Place};
+use crate::place::{Outcome, Place, figure};
 
 /// Groups sent a second. A good one is two reviews, a bad one is refused at its first.
 const PACE: u32 = 60;
@@ -114,6 +114,22 @@ impl Load {
         self.stop.cancel();
         Ok(self.task.await?)
     }
+}
+
+/// What a load has to have done, and that nothing failed.
+pub fn without_failure(what: &str, reviews: &Tally, handshakes: &Tally) {
+    figure(&format!(
+        "{what}: {} reviews in {:.0} s ({:.0}/s, slowest {} ms), {} handshakes, {} failed",
+        reviews.reviews,
+        reviews.lasted.as_secs_f64(),
+        reviews.a_second(),
+        reviews.slowest.as_millis(),
+        handshakes.reviews,
+        reviews.failures.len() + handshakes.failures.len(),
+    ));
+    assert_eq!(reviews.failures, Vec::<String>::new());
+    assert_eq!(handshakes.failures, Vec::<String>::new());
+    assert!(reviews.a_second() >= 50.0, "the load was no load: {} reviews a second", reviews.a_second());
 }
 
 fn group(min: i32) -> KconsumerGroup {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use kcg_api::names;
 use kcg_certs::Pair;
 use kcg_devcluster::{Port, Replica, deploy_folder, wait};
-use load::{Load, Tally};
+use load::{Load, without_failure};
 use place::{Outcome, Place, RENEWED, figure, is_long, reloads, times};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -21,22 +21,6 @@ use tokio::sync::Mutex;
 
 /// One load at a time: two would each measure the other.
 static TURN: Mutex<()> = Mutex::const_new(());
-
-/// What a load has to have done, and that nothing failed.
-fn without_failure(what: &str, reviews: &Tally, handshakes: &Tally) {
-    figure(&format!(
-        "{what}: {} reviews in {:.0} s ({:.0}/s, slowest {} ms), {} handshakes, {} failed",
-        reviews.reviews,
-        reviews.lasted.as_secs_f64(),
-        reviews.a_second(),
-        reviews.slowest.as_millis(),
-        handshakes.reviews,
-        reviews.failures.len() + handshakes.failures.len(),
-    ));
-    assert_eq!(reviews.failures, Vec::<String>::new());
-    assert_eq!(handshakes.failures, Vec::<String>::new());
-    assert!(reviews.a_second() >= 50.0, "the load was no load: {} reviews a second", reviews.a_second());
-}
 
 /// Swaps the webhook's files between two good pairs, with a half-written one between any two, a hundred times.
 async fn swapped(place: &Place, webhook: &Replica, first: &kcg_devcluster::Files) -> Outcome {

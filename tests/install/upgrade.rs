@@ -7,8 +7,8 @@ use kcg_devcluster::{Port, wait};
 use serde_json::{Value, json};
 
 use crate::documented::{OLDER, Shell, THIS, block, installed_version, make_this_version, older_version};
-use crate::load::Load;
-use crate::place::{Outcome, Place, figure};
+use crate::load::{Load, without_failure};
+use crate::place::{Outcome, Place};
 
 const CHILDREN: &str = "deployments,services,horizontalpodautoscalers,servicemonitors,prometheusrules";
 const GROUPS: usize = 5;
@@ -119,18 +119,7 @@ async fn upgraded(overlay: &str) -> Outcome {
     let before = installed(&place).await?;
     shell.runs(&commands).await?;
     assert_eq!(installed(&place).await?, before);
-    let (reviews, handshakes) = (reviews.end().await?, handshakes.end().await?);
-    figure(&format!(
-        "upgrade, {overlay}: {} reviews ({:.0}/s, slowest {} ms), {} handshakes, {} failed",
-        reviews.reviews,
-        reviews.a_second(),
-        reviews.slowest.as_millis(),
-        handshakes.reviews,
-        reviews.failures.len() + handshakes.failures.len(),
-    ));
-    assert_eq!(reviews.failures, Vec::<String>::new());
-    assert_eq!(handshakes.failures, Vec::<String>::new());
-    assert!(reviews.a_second() >= 50.0, "the load was no load: {} reviews a second", reviews.a_second());
+    without_failure(&format!("upgrade, {overlay}"), &reviews.end().await?, &handshakes.end().await?);
     new_webhook.process().must_run()?;
     Ok(())
 }
