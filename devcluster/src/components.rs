@@ -57,12 +57,24 @@ impl Site<'_> {
     }
 
     /// The API server, with RBAC, and with owner references guarded as OpenShift guards them.
-    pub fn apiserver(&self, port: &Port, etcd: &Port, audit_log: Option<&Path>) -> Result<Process> {
+    pub fn apiserver(
+        &self,
+        port: &Port,
+        etcd: &Port,
+        audit_log: Option<&Path>,
+        pod_network: bool,
+    ) -> Result<Process> {
         let file = |name| self.credentials.file(name);
+        let (listen, disabled) = if pod_network {
+            ("0.0.0.0", "")
+        } else {
+            // It would refuse pods until their namespace's account exists; no pod here uses its token.
+            ("127.0.0.1", "ServiceAccount")
+        };
         let mut flags = vec![
             format!("--etcd-servers=http://127.0.0.1:{etcd}"),
             format!("--secure-port={port}"),
-            "--bind-address=127.0.0.1".into(),
+            format!("--bind-address={listen}"),
             // An address for documentation: no endpoint is published, since none of loopback may be.
             "--advertise-address=192.0.2.1".into(),
             "--endpoint-reconciler-type=none".into(),
@@ -71,8 +83,9 @@ impl Site<'_> {
             format!("--token-auth-file={}", file("tokens.csv")),
             "--authorization-mode=RBAC".into(),
             "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".into(),
-            // It would refuse pods until their namespace's account exists; no pod here uses its token.
-            "--disable-admission-plugins=ServiceAccount".into(),
+            format!("--disable-admission-plugins={disabled}"),
+            // A Service's pods are dialled, not its address, which only a kube-proxy would serve.
+            format!("--enable-aggregator-routing={pod_network}"),
             "--service-account-issuer=https://kubernetes.default.svc".into(),
             format!("--service-account-key-file={}", file("service-accounts.pub")),
             format!("--service-account-signing-key-file={}", file("service-accounts.key")),

@@ -4,6 +4,7 @@ mod builder;
 mod manifests;
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,6 +25,7 @@ use crate::credentials::Credentials;
 use crate::kubectl::{Answer, Kubectl};
 use crate::parts::catalog::{CERT_MANAGER_CRDS, PROMETHEUS_CRD};
 use crate::parts::{self, Parts};
+use crate::pod_network::NODE_ADDRESS;
 use crate::port::Port;
 use crate::process::Process;
 use crate::{Error, Result, wait};
@@ -46,6 +48,7 @@ pub struct ControlPlane {
     kubeconfig: PathBuf,
     kubectl: Kubectl,
     audit_log: Option<PathBuf>,
+    pod_network: bool,
     api_port: Port,
     etcd_port: Port,
     _etcd_peer_port: Port,
@@ -147,6 +150,11 @@ impl ControlPlane {
         self.credentials.authority()
     }
 
+    /// Where pods reach the API server: the node's address.
+    pub fn address_for_pods(&self) -> SocketAddr {
+        SocketAddr::from((NODE_ADDRESS, self.api_port.number()))
+    }
+
     /// Starts kwok, which plays the nodes that `add_node` makes and the pods on them; no other node.
     pub fn start_kwok(&self) -> Result<()> {
         let mut kwok = lock(&self.running.kwok);
@@ -208,7 +216,12 @@ impl ControlPlane {
 
     /// Starts the API server again after `stop_apiserver`, and waits until it answers.
     pub async fn start_apiserver(&self) -> Result<()> {
-        let started = self.site().apiserver(&self.api_port, &self.etcd_port, self.audit_log.as_deref())?;
+        let started = self.site().apiserver(
+            &self.api_port,
+            &self.etcd_port,
+            self.audit_log.as_deref(),
+            self.pod_network,
+        )?;
         *lock(&self.running.apiserver) = Some(started);
         self.wait_ready().await
     }

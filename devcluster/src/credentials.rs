@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::pki::{self, Authority};
+use crate::pod_network::NODE_ADDRESS;
 use crate::{Error, Result};
 
 /// A user of the token file. Each component has a name of its own, so that the audit log tells them apart;
@@ -49,7 +50,12 @@ impl Credentials {
     /// Writes certificates, keys and the token file into `folder`, for an API server at `server`.
     pub fn create(folder: &Path, server: String) -> Result<Self> {
         let authority = Authority::new("devcluster")?;
-        let serving = authority.server(&["localhost", "127.0.0.1", "kubernetes.default.svc"])?;
+        let serving = authority.server(&[
+            "localhost",
+            "127.0.0.1",
+            "kubernetes.default.svc",
+            &NODE_ADDRESS.to_string(),
+        ])?;
         let front_authority = Authority::new("devcluster-front-proxy")?;
         let front = front_authority.client("front-proxy-client")?;
         let signing = pki::signing_keys()?;

@@ -18,6 +18,7 @@ mod metrics_api;
 mod operator;
 pub mod parts;
 pub mod pki;
+pub mod pod_network;
 mod port;
 mod process;
 mod site;

