@@ -21,6 +21,15 @@ rules:
 - level: Metadata
 ";
 
+/// Who reaches the API server, and whom it reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Network {
+    /// Processes of this computer alone, both ways.
+    Loopback,
+    /// Pods with addresses of their own, too.
+    Pods,
+}
+
 /// What all starts share.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Site<'a> {
@@ -62,14 +71,13 @@ impl Site<'_> {
         port: &Port,
         etcd: &Port,
         audit_log: Option<&Path>,
-        pod_network: bool,
+        network: Network,
     ) -> Result<Process> {
         let file = |name| self.credentials.file(name);
-        let (listen, disabled) = if pod_network {
-            ("0.0.0.0", "")
-        } else {
-            // It would refuse pods until their namespace's account exists; no pod here uses its token.
-            ("127.0.0.1", "ServiceAccount")
+        let (listen, disabled, routing) = match network {
+            // The plugin would refuse pods until their namespace's account exists; no pod there uses its token.
+            Network::Loopback => ("127.0.0.1", "ServiceAccount", false),
+            Network::Pods => ("0.0.0.0", "", true),
         };
         let mut flags = vec![
             format!("--etcd-servers=http://127.0.0.1:{etcd}"),
@@ -85,7 +93,7 @@ impl Site<'_> {
             "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".into(),
             format!("--disable-admission-plugins={disabled}"),
             // A Service's pods are dialled, not its address, which only a kube-proxy would serve.
-            format!("--enable-aggregator-routing={pod_network}"),
+            format!("--enable-aggregator-routing={routing}"),
             "--service-account-issuer=https://kubernetes.default.svc".into(),
             format!("--service-account-key-file={}", file("service-accounts.pub")),
             format!("--service-account-signing-key-file={}", file("service-accounts.key")),

@@ -19,7 +19,7 @@ use serde_json::json;
 pub use builder::Builder;
 
 use crate::audit::AuditLog;
-use crate::components::{KWOK_ANNOTATION, Site};
+use crate::components::{KWOK_ANNOTATION, Network, Site};
 use crate::crds::Crds;
 use crate::credentials::Credentials;
 use crate::kubectl::{Answer, Kubectl};
@@ -48,7 +48,7 @@ pub struct ControlPlane {
     kubeconfig: PathBuf,
     kubectl: Kubectl,
     audit_log: Option<PathBuf>,
-    pod_network: bool,
+    network: Network,
     api_port: Port,
     etcd_port: Port,
     _etcd_peer_port: Port,
@@ -209,6 +209,18 @@ impl ControlPlane {
         .await
     }
 
+    /// The names and process ids of what runs now: etcd, the API server, kube-controller-manager, kube-scheduler.
+    pub fn processes(&self) -> Vec<(String, u32)> {
+        let Running { cert_manager: _, kwok: _, scheduler, controller_manager, apiserver, etcd } =
+            &self.running;
+        let apiserver = lock(apiserver);
+        [etcd.as_ref(), apiserver.as_ref(), controller_manager.as_ref(), scheduler.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|process| (process.name().to_owned(), process.pid()))
+            .collect()
+    }
+
     /// Kills the API server as a crash would. Its port and data stay.
     pub fn stop_apiserver(&self) {
         drop(lock(&self.running.apiserver).take());
@@ -220,7 +232,7 @@ impl ControlPlane {
             &self.api_port,
             &self.etcd_port,
             self.audit_log.as_deref(),
-            self.pod_network,
+            self.network,
         )?;
         *lock(&self.running.apiserver) = Some(started);
         self.wait_ready().await

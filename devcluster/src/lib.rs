@@ -33,7 +33,7 @@ pub use interrupts::{Interrupt, Interrupts};
 pub use kubectl::{Answer, Kubectl};
 pub use metrics_api::MetricsApi;
 pub use operator::{
-    Balancer, Certificates, Files, OPERATOR_BINARY, Operator, Replica, Volume, build_operator,
+    Balancer, Certificates, Files, OPERATOR_BINARY, Operator, Programs, Replica, Volume, build_operator,
 };
 pub use parts::Parts;
 pub use port::Port;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use balancer::Balancer;
-pub use binary::{OPERATOR_BINARY, build_operator};
+pub use binary::{OPERATOR_BINARY, Programs, build_operator};
 pub use overlay::Certificates;
 pub use replica::Replica;
 pub use volume::{Files, Volume};

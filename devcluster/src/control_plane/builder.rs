@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::{ControlPlane, Running};
-use crate::components::Site;
+use crate::components::{Network, Site};
 use crate::crds::Crds;
 use crate::credentials::{Component, Credentials};
 use crate::kubectl::Kubectl;
@@ -22,7 +22,7 @@ pub struct Builder {
     crds: Crds,
     hpa_period: Duration,
     hpa_stabilization: Duration,
-    pod_network: bool,
+    network: Network,
 }
 
 impl Default for Builder {
@@ -34,7 +34,7 @@ impl Default for Builder {
             crds: Crds::default(),
             hpa_period: Duration::from_secs(2),
             hpa_stabilization: Duration::from_secs(20),
-            pod_network: false,
+            network: Network::Loopback,
         }
     }
 }
@@ -81,7 +81,7 @@ impl Builder {
     /// address, reaches webhooks and aggregated APIs at their pods, since there is no kube-proxy, and gives pods
     /// their ServiceAccounts' tokens. Only inside of [`crate::pod_network`].
     pub fn pod_network(mut self, yes: bool) -> Self {
-        self.pod_network = yes;
+        self.network = if yes { Network::Pods } else { Network::Loopback };
         self
     }
 
@@ -103,12 +103,8 @@ impl Builder {
 
         let site = Site { parts: &parts, folder: folder.path(), credentials: &credentials };
         let etcd = Some(site.etcd(&etcd_port, &peer_port)?);
-        let apiserver = Mutex::new(Some(site.apiserver(
-            &api_port,
-            &etcd_port,
-            audit_log.as_deref(),
-            self.pod_network,
-        )?));
+        let apiserver =
+            Mutex::new(Some(site.apiserver(&api_port, &etcd_port, audit_log.as_deref(), self.network)?));
         let running = Running { apiserver, etcd, ..Running::default() };
         let mut plane = ControlPlane {
             running,
@@ -117,7 +113,7 @@ impl Builder {
             kubeconfig,
             kubectl,
             audit_log,
-            pod_network: self.pod_network,
+            network: self.network,
             api_port,
             etcd_port,
             _etcd_peer_port: peer_port,
