@@ -1,5 +1,6 @@
 //! `demo`: the operator's story on this computer.
 
+mod kafka;
 mod simulated;
 mod terminal;
 

@@ -1,0 +1,37 @@
+//! The story's time: seconds since it began, and the wall clock that logs of others are written by.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// When the story began, by both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    began: Instant,
+    epoch: Duration,
+}
+
+impl Clock {
+    pub fn start() -> Self {
+        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { began: Instant::now(), epoch }
+    }
+
+    /// Seconds since the beginning.
+    pub fn now(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+
+    /// What time of the story a wall clock's milliseconds since 1970 are.
+    pub fn at_milliseconds(&self, milliseconds: u64) -> f64 {
+        self.at_seconds(Duration::from_millis(milliseconds).as_secs_f64())
+    }
+
+    /// The same for seconds.
+    pub fn at_seconds(&self, seconds: f64) -> f64 {
+        seconds - self.epoch.as_secs_f64()
+    }
+
+    /// The beginning in seconds since 1970.
+    pub fn epoch(&self) -> f64 {
+        self.epoch.as_secs_f64()
+    }
+}

@@ -1,0 +1,115 @@
+//! What the processes of the story cost: CPU time and memory, as the kernel counts them.
+
+use std::collections::BTreeMap;
+
+use rustix::param::clock_ticks_per_second;
+use serde::Serialize;
+
+/// What a process worked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Side {
+    /// The operator's controllers and webhooks.
+    Operator,
+    /// etcd, kube-apiserver, kube-controller-manager, kube-scheduler.
+    ControlPlane,
+}
+
+/// The cost of one side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cost {
+    pub cpu_seconds: f64,
+    /// The peaks of its processes that ran at the end, added up.
+    pub memory_mib: f64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    side: Side,
+    first: f64,
+    last: f64,
+    peak_kib: u64,
+    runs: bool,
+}
+
+/// Readings of processes, which may end in between: what was read last of them counts.
+#[derive(Debug, Default)]
+pub struct Meter(BTreeMap<u32, Reading>);
+
+impl Meter {
+    /// Reads all of `processes`; those that were read before and are not among them have ended.
+    pub fn read(&mut self, processes: impl IntoIterator<Item = (Side, u32)>) {
+        for reading in self.0.values_mut() {
+            reading.runs = false;
+        }
+        for (side, pid) in processes {
+            let text =
+                |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+            let Some(cpu) = cpu_ticks(&text("stat")).map(seconds) else { continue };
+            let peak = peak_kib(&text("status")).unwrap_or_default();
+            // What was spent before the first reading was spent before the story.
+            let reading =
+                self.0.entry(pid).or_insert(Reading { side, first: cpu, last: cpu, peak_kib: 0, runs: true });
+            (reading.last, reading.runs) = (cpu, true);
+            reading.peak_kib = reading.peak_kib.max(peak);
+        }
+    }
+
+    /// What one side has cost so far.
+    pub fn cost(&self, side: Side) -> Cost {
+        let of_side = || self.0.values().filter(|reading| reading.side == side);
+        #[allow(clippy::cast_precision_loss)] // Memory in KiB is far below 2^52.
+        let memory_mib =
+            of_side().filter(|reading| reading.runs).map(|reading| reading.peak_kib as f64 / 1024.0).sum();
+        Cost { cpu_seconds: of_side().map(|reading| reading.last - reading.first).sum(), memory_mib }
+    }
+}
+
+/// User and system time of /proc/PID/stat. The name before them may hold anything, so it is skipped from its end.
+fn cpu_ticks(stat: &str) -> Option<u64> {
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
+}
+
+#[allow(clippy::cast_precision_loss)] // 2^52 ticks are more than a million years.
+fn seconds(ticks: u64) -> f64 {
+    ticks as f64 / clock_ticks_per_second() as f64
+}
+
+/// The most memory that a process ever had, of /proc/PID/status.
+fn peak_kib(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_and_blanks_shifts_nothing() {
+        let stat = "42 (a) b (c) S 1 1 1 0 -1 4194560 100 0 0 0 150 50 0 0 20 0 8 0 100 1 1";
+        assert_eq!(cpu_ticks(stat), Some(200));
+        assert_eq!(cpu_ticks(""), None);
+    }
+
+    #[test]
+    fn the_peak_is_read_in_kib() {
+        assert_eq!(peak_kib("VmPeak:\t  10 kB\nVmHWM:\t  2048 kB\n"), Some(2048));
+        assert_eq!(peak_kib("VmPeak: 1 kB"), None);
+    }
+
+    #[test]
+    fn a_running_process_costs_what_it_used_since_the_first_reading() {
+        let (mut meter, this) = (Meter::default(), [(Side::Operator, std::process::id())]);
+        meter.read(this);
+        let mut sum = 0_u64;
+        while meter.cost(Side::Operator).cpu_seconds == 0.0 {
+            sum = (0..1_000_000).fold(sum, u64::wrapping_add);
+            meter.read(this);
+        }
+        assert!(meter.cost(Side::Operator).memory_mib > 0.0);
+        assert_eq!(meter.cost(Side::ControlPlane), Cost::default());
+    }
+}
