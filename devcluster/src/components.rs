@@ -92,6 +92,8 @@ impl Site<'_> {
             "--authorization-mode=RBAC".into(),
             "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".into(),
             format!("--disable-admission-plugins={disabled}"),
+            // Nobody here resolves a node's name.
+            "--kubelet-preferred-address-types=InternalIP".into(),
             // A Service's pods are dialled, not its address, which only a kube-proxy would serve.
             format!("--enable-aggregator-routing={routing}"),
             "--service-account-issuer=https://kubernetes.default.svc".into(),

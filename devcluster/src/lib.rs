@@ -5,6 +5,7 @@
 //! has its ports and folder to itself, and leaves nothing behind however its process ends.
 
 pub mod audit;
+mod background;
 mod cache;
 mod components;
 mod control_plane;
@@ -12,12 +13,15 @@ mod crds;
 mod credentials;
 mod error;
 mod guest;
+mod https;
 mod interrupts;
 mod kubectl;
 mod metrics_api;
+mod node;
 mod operator;
 pub mod parts;
 pub mod pki;
+mod plain_http;
 pub mod pod_network;
 mod port;
 mod process;
@@ -32,6 +36,7 @@ pub use guest::Guest;
 pub use interrupts::{Interrupt, Interrupts};
 pub use kubectl::{Answer, Kubectl};
 pub use metrics_api::MetricsApi;
+pub use node::{Images, Node, Run};
 pub use operator::{
     Balancer, Certificates, Files, OPERATOR_BINARY, Operator, Programs, Replica, Volume, build_operator,
 };

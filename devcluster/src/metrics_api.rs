@@ -5,7 +5,6 @@
 //! Everything else on the way is real: the APIService, the aggregation in the API server, the autoscaler.
 
 mod answers;
-mod serving;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,7 +16,7 @@ use tokio::task::JoinHandle;
 use crate::control_plane::ControlPlane;
 use crate::pki::Authority;
 use crate::port::Port;
-use crate::{Result, wait};
+use crate::{Result, https, wait};
 
 const NAMESPACE: &str = "simulated-metrics";
 const SERVICE: &str = "simulated-metrics-api";
@@ -50,7 +49,7 @@ impl MetricsApi {
         let pair = authority.server(&[&format!("{SERVICE}.{NAMESPACE}.svc"), "localhost"])?;
         let loads = Loads::default();
         let router = answers::router(plane.client().await?, loads.clone());
-        let server = serving::serve(&port, &pair, router).await?;
+        let server = https::serve(port.address(), &pair, router).await?;
         let this = Self { loads, server, port };
         plane.apply_yaml(&registration(this.port.number(), authority.certificate())).await?;
         let available =

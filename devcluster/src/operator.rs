@@ -5,7 +5,6 @@
 //! Deployments get no pods, since these processes are them. They run with the shipped flags, but for addresses and
 //! folders. Where the overlay leaves the certificate to a person, this is that person.
 
-mod background;
 mod balancer;
 mod binary;
 mod overlay;
@@ -22,11 +21,11 @@ pub use overlay::Certificates;
 pub use replica::Replica;
 pub use volume::{Files, Volume};
 
+use crate::background::Background;
 use crate::control_plane::ControlPlane;
 use crate::pki::Authority;
 use crate::port::Port;
 use crate::{Result, wait};
-use background::Background;
 use overlay::{Program, Shipped, with_flags};
 use volume::Projector;
 

@@ -94,8 +94,13 @@ impl Process {
 
     /// Asks it to end (SIGTERM) and waits for that, at most `limit`.
     pub async fn terminate(&self, limit: Duration) -> Result<ExitStatus> {
-        self.signal(Signal::TERM)?;
+        self.ask_to_end()?;
         self.wait(limit).await
+    }
+
+    /// Asks it to end (SIGTERM), without the wait.
+    pub fn ask_to_end(&self) -> Result<()> {
+        self.signal(Signal::TERM)
     }
 
     /// Ends it at once (SIGKILL).

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::background::Background;
+use crate::background::Background;
 use crate::port::Port;
 use crate::{Error, Result};
 

@@ -3,12 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-
 use crate::port::Port;
 use crate::process::Process;
-use crate::{Error, Result, wait};
+use crate::{Error, Result, plain_http, wait};
 
 const READY_LIMIT: Duration = Duration::from_mins(1);
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -57,20 +54,6 @@ impl Replica {
             program: format!("a request to {}{path}", self.status.address()),
             source,
         };
-        let answer = tokio::time::timeout(ANSWER_LIMIT, self.exchange(path)).await;
-        let text = answer.unwrap_or_else(|late| Err(late.into())).map_err(unanswered)?;
-        let invalid = || Error::Parse { what: format!("the answer to {path}"), reason: text.clone() };
-        let (head, body) = text.split_once("\r\n\r\n").ok_or_else(invalid)?;
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(invalid)?;
-        Ok((status, body.to_owned()))
-    }
-
-    /// HTTP/1.0: the answer is neither chunked nor followed by another, so it ends with the connection.
-    async fn exchange(&self, path: &str) -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(self.status.address()).await?;
-        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes()).await?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await?;
-        Ok(String::from_utf8_lossy(&answer).into_owned())
+        plain_http::get(self.status.address(), path, ANSWER_LIMIT).await.map_err(unanswered)
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 
-use super::background::Background;
+use crate::background::Background;
 use crate::control_plane::client_for;
 use crate::{Error, Result};
 
@@ -36,7 +36,7 @@ pub struct Volume {
 
 impl Volume {
     /// An empty one.
-    pub(super) fn create(folder: PathBuf) -> Result<Self> {
+    pub(crate) fn create(folder: PathBuf) -> Result<Self> {
         std::fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
         Ok(Self { folder, states: Mutex::new(0) })
     }

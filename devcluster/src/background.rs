@@ -8,7 +8,7 @@ use crate::{Error, Result};
 
 /// A thread of one's own for tasks that end with it.
 #[derive(Debug)]
-pub(super) struct Background(Option<Runtime>);
+pub(crate) struct Background(Option<Runtime>);
 
 impl Background {
     pub fn start() -> Result<Self> {

@@ -1,4 +1,4 @@
-//! HTTPS for the simulated API.
+//! HTTPS on the calling runtime, for the API server as its client.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,14 +14,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::pki::Pair;
-use crate::port::Port;
 use crate::{Error, Result};
 
 /// Serves until the task is aborted.
-pub(super) async fn serve(port: &Port, pair: &Pair, router: Router) -> Result<JoinHandle<()>> {
-    let tcp = TcpListener::bind(port.address())
+pub(crate) async fn serve(address: SocketAddr, pair: &Pair, router: Router) -> Result<JoinHandle<()>> {
+    let tcp = TcpListener::bind(address)
         .await
-        .map_err(|source| Error::Start { program: format!("a server at {}", port.address()), source })?;
+        .map_err(|source| Error::Start { program: format!("a server at {address}"), source })?;
     let listener = TlsListener { tcp, acceptor: TlsAcceptor::from(Arc::new(config(pair)?)) };
     Ok(tokio::spawn(async move {
         // It returns only when the task is aborted.

@@ -1,0 +1,115 @@
+//! What is told, in order. Each chapter says what it waits for, and fails where that does not come.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::teller::Teller;
+use crate::terminal::Expect;
+
+/// The group, its Deployment and its consumers' image.
+pub const GROUP: &str = "kconsumer";
+/// The topic that it consumes.
+pub const TOPIC: &str = "fast-data-topic";
+/// How long what takes seconds may take on a busy computer.
+const SOON: Duration = Duration::from_mins(2);
+
+/// The whole story; what was seen of it stays with the teller.
+pub async fn tell(teller: &mut Teller) -> Result<()> {
+    refuse(teller).await?;
+    create(teller).await?;
+    grow(teller).await?;
+    load(teller).await?;
+    rest(teller).await?;
+    delete(teller).await
+}
+
+async fn refuse(teller: &mut Teller) -> Result<()> {
+    teller.chapter("A topic with one partition; a bad group is refused against it")?;
+    let topic = ["kubectl create -f demo/manifests/topic.yaml", "kubectl wait kafkatopic/fast-data-topic --for=condition=Ready --timeout=60s"];
+    teller.all(&topic).await?;
+    teller.run("cat demo/manifests/bad-group.yaml", Expect::Success).await?;
+    teller.run("kubectl create -f demo/manifests/bad-group.yaml", Expect::Refusal).await
+}
+
+async fn create(teller: &mut Teller) -> Result<()> {
+    teller.chapter("A good one is created, and its consumer joins the group on the broker")?;
+    teller.all(&["cat demo/manifests/group.yaml", "kubectl create -f demo/manifests/group.yaml"]).await?;
+    if !teller.settings.realistic {
+        teller
+            .all(&[
+                "cat demo/manifests/short-windows.yaml",
+                "kubectl patch kcg kconsumer --type=merge --patch-file=demo/manifests/short-windows.yaml",
+            ])
+            .await?;
+    }
+    teller.all(&["kubectl create -f demo/manifests/producer.yaml"]).await?;
+    teller
+        .all(&[
+            "kubectl wait kcg/kconsumer --for=condition=Ready --timeout=120s",
+            "kubectl rollout status deployment/kproducer --timeout=120s",
+            "kubectl wait kcg/kconsumer --for=condition=MetricsAvailable --timeout=180s",
+            "kubectl wait kcg/kconsumer --for=condition=MonitoringAccepted --timeout=120s",
+            "kubectl get deployment,service,hpa,servicemonitor,prometheusrule -l thenextapps.com/kconsumergroup",
+            "kubectl get kcg",
+        ])
+        .await
+}
+
+async fn grow(teller: &mut Teller) -> Result<()> {
+    teller.chapter("The topic grows from one partition to three, and the ceiling follows")?;
+    teller.mark("1 -> 3 partitions");
+    teller
+        .all(&[
+            r#"kubectl patch kafkatopic fast-data-topic --type=merge --patch='{"spec":{"partitions":3}}'"#,
+            "kubectl wait hpa/kconsumer --for=jsonpath='{.spec.maxReplicas}'=3 --timeout=30s",
+            "kubectl wait kcg/kconsumer --for=jsonpath='{.status.maxReplicas}'=3 --timeout=30s",
+        ])
+        .await?;
+    let took = teller.topic_to_ceiling()?;
+    teller.say(&format!("The API server's audit log: {took:.0} ms from the topic's change to the autoscaler's."))?;
+    // A client looks for new partitions by itself, here each few seconds.
+    teller.until("the consumer to be given the new partitions", SOON, |seen| seen.assigned_partitions() == 3).await
+}
+
+async fn load(teller: &mut Teller) -> Result<()> {
+    let records = teller.settings.records;
+    teller.chapter(&format!("{records} records and the end marker: lag rises, and one consumer becomes three"))?;
+    teller.mark("load");
+    let send = format!("kubectl get --raw /api/v1/namespaces/default/services/kproducer:http/proxy/send/{records}");
+    teller.run(&send, Expect::Success).await?;
+    let patience = teller.settings.patience();
+    teller.until("three consumers", patience, |seen| seen.ready() == 3).await?;
+    teller.all(&["kubectl get hpa,pods", "kubectl get kcg"]).await?;
+
+    teller.chapter("A consumer and the leading controller are killed in the middle")?;
+    teller.until("a third of the records to be processed", patience, |seen| seen.processed() >= records / 3).await?;
+    ensure!(teller.seen().processed() < records, "all records were processed before anybody was killed: send more");
+    let consumer = teller.kill_a_consumer()?;
+    teller.say(&format!("(SIGKILL: {consumer}, which had no chance to commit or to leave the group)"))?;
+    let controller = teller.kill_the_leader().await?;
+    teller.say(&format!("(SIGKILL: {controller}, which held the Lease)"))?;
+    teller.until("every record to be processed and committed", patience, |seen| seen.drained(records + 1)).await?;
+    teller.all(&["kubectl get pods", "kubectl get kcg"]).await
+}
+
+async fn rest(teller: &mut Teller) -> Result<()> {
+    teller.chapter("Nothing is left to do: three become one, and the alerts resolve")?;
+    let patience = teller.settings.patience();
+    teller.until("one consumer", patience, |seen| seen.ready() == 1 && seen.wanted() == 1).await?;
+    teller.until("no alert to fire", patience, |seen| seen.alerts.is_empty()).await?;
+    teller.all(&["kubectl get hpa,pods", "kubectl get kcg"]).await
+}
+
+async fn delete(teller: &mut Teller) -> Result<()> {
+    teller.chapter("The group is deleted, and all that was made for it goes")?;
+    teller
+        .all(&[
+            "kubectl delete kcg kconsumer",
+            "kubectl wait --for=delete --timeout=60s deployment/kconsumer service/kconsumer hpa/kconsumer \\\n  \
+             servicemonitor/kconsumer prometheusrule/kconsumer",
+            "kubectl wait --for=delete --timeout=90s pods -l thenextapps.com/kconsumergroup=kconsumer",
+            "kubectl delete -f demo/manifests/producer.yaml -f demo/manifests/topic.yaml",
+        ])
+        .await
+}

@@ -1,0 +1,95 @@
+//! The runs of all containers, those that have ended, too: their logs, their processes and what those have cost.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+
+use crate::process::Process;
+
+/// The delay before a container starts again grows from the first to the second.
+const DELAYS: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(5));
+
+/// The delay after this one, as a kubelet has it: none, ten seconds, then twice as much each time.
+pub(super) fn next_delay(delay: Duration) -> Duration {
+    if delay.is_zero() { DELAYS.0 } else { (delay * 2).min(DELAYS.1) }
+}
+
+/// One run of a container.
+#[derive(Debug)]
+pub struct Run {
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod's name.
+    pub pod: String,
+    /// The container's name.
+    pub container: String,
+    pub(super) process: Process,
+    ended: Mutex<bool>,
+}
+
+impl Run {
+    /// The program's process id while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        (!*lock(&self.ended)).then(|| self.process.pid())
+    }
+
+    /// The file with what it has printed.
+    pub fn log(&self) -> PathBuf {
+        self.process.log_path().to_owned()
+    }
+
+    /// Kills it as a crash would (SIGKILL).
+    pub fn kill(&self) {
+        self.process.kill();
+    }
+
+    pub(super) fn finish(&self) {
+        *lock(&self.ended) = true;
+    }
+}
+
+/// All runs so far, in their order.
+#[derive(Debug, Default)]
+pub(super) struct Runs(Mutex<Vec<Arc<Run>>>);
+
+impl Runs {
+    pub fn add(&self, pod: &Pod, container: &str, process: Process) -> Arc<Run> {
+        let run = Arc::new(Run {
+            namespace: pod.namespace().unwrap_or_default(),
+            pod: pod.name_any(),
+            container: container.to_owned(),
+            process,
+            ended: Mutex::new(false),
+        });
+        lock(&self.0).push(Arc::clone(&run));
+        run
+    }
+
+    pub fn all(&self) -> Vec<Arc<Run>> {
+        lock(&self.0).clone()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crash_loop_slows_down_to_five_minutes() {
+        let mut delay = Duration::ZERO;
+        let delays: Vec<u64> = (0..7)
+            .map(|_| {
+                delay = next_delay(delay);
+                delay.as_secs()
+            })
+            .collect();
+        assert_eq!(delays, [10, 20, 40, 80, 160, 300, 300]);
+    }
+}

@@ -1,0 +1,139 @@
+//! What a container has to itself: a network with an address of its own, a root with its volumes, and its program in it.
+//!
+//! The program is started by a shell in fresh namespaces, which waits for its network interface, makes the root and
+//! becomes the program: so its process id is the program's, and all of it goes when the program ends.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::pod_network::{BRIDGE, NODE_ADDRESS, PREFIX};
+use crate::process::Process;
+use crate::{Error, Result};
+
+/// What the programs of this computer need to run, seen in every root.
+const SHARED: [&str; 6] = ["/usr", "/bin", "/lib", "/lib64", "/etc", "/dev"];
+const PLUG_LIMIT: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// One container to start.
+#[derive(Debug)]
+pub(super) struct Sandbox<'a> {
+    /// The process's name, and its log file.
+    pub name: &'a str,
+    pub log: PathBuf,
+    pub address: Ipv4Addr,
+    /// An empty folder, which becomes the root.
+    pub root: &'a Path,
+    /// Where each volume's folder or file is mounted.
+    pub mounts: &'a [(PathBuf, String)],
+    pub program: &'a Path,
+    pub args: &'a [String],
+    pub working_dir: Option<&'a str>,
+    pub env: &'a BTreeMap<String, String>,
+}
+
+impl Sandbox<'_> {
+    /// Starts it and plugs it into the bridge.
+    pub async fn start(&self) -> Result<Process> {
+        let mut command = Command::new("unshare");
+        command.args(["--net", "--mount", "--", "/bin/sh", "-c", &self.script()]).env_clear().envs(self.env);
+        let process = Process::start_command(self.name, command, self.log.clone())?;
+        self.plug_in(&process).await?;
+        Ok(process)
+    }
+
+    async fn plug_in(&self, process: &Process) -> Result<()> {
+        let own = std::fs::read_link("/proc/self/ns/net").ok();
+        let place = PathBuf::from(format!("/proc/{}/ns/net", process.pid()));
+        let begun = Instant::now();
+        while std::fs::read_link(&place).is_ok_and(|its| Some(&its) == own.as_ref()) {
+            process.must_run()?;
+            if begun.elapsed() > PLUG_LIMIT {
+                let last = "it is the node's still".to_owned();
+                return Err(Error::Timeout {
+                    what: format!("a network for {}", self.name),
+                    limit: PLUG_LIMIT,
+                    last,
+                });
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        let [.., high, low] = self.address.octets();
+        let cable = format!("veth{}", process.pid());
+        let script = format!(
+            "ip link add {cable} type veth peer name eth0 address 02:00:0a:f4:{high:02x}:{low:02x} netns {} && ip link set {cable} master {BRIDGE} up",
+            process.pid()
+        );
+        let output = tokio::process::Command::new("/bin/sh")
+            .args(["-c", &script])
+            .output()
+            .await
+            .map_err(|source| Error::Start { program: "/bin/sh".into(), source })?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(Error::Command { command: script, output: said })
+    }
+
+    fn script(&self) -> String {
+        let root = quoted(&self.root.display().to_string());
+        let mut lines = vec![
+            "set -e".to_owned(),
+            "ip link set lo up".to_owned(),
+            // The node plugs the other end of it into the bridge.
+            "until ip link show eth0 >/dev/null 2>&1; do sleep 0.02; done".to_owned(),
+            format!("ip address add {}/{PREFIX} dev eth0", self.address),
+            "ip link set eth0 up".to_owned(),
+            format!("ip route add default via {NODE_ADDRESS}"),
+            format!("mount -t tmpfs pod {root}"),
+            format!("mkdir {root}/proc {root}/tmp"),
+            format!("mount --rbind /proc {root}/proc"),
+        ];
+        for folder in SHARED {
+            lines.push(format!(
+                "if [ -L {folder} ]; then ln -s \"$(readlink {folder})\" {root}{folder}; elif [ -d {folder} ]; then mkdir {root}{folder}; mount --rbind {folder} {root}{folder}; fi"
+            ));
+        }
+        for (source, place) in self.mounts {
+            lines.push(mount(source, &root, place));
+        }
+        // Where an image would have it: at the root.
+        let entry = format!("/{}", self.program.file_name().unwrap_or_default().to_string_lossy());
+        lines.push(mount(self.program, &root, &entry));
+        let args: Vec<String> = self.args.iter().map(|arg| quoted(arg)).collect();
+        let enter = self
+            .working_dir
+            .map_or_else(String::new, |folder| format!("/usr/bin/env --chdir={} ", quoted(folder)));
+        lines.push(format!("exec chroot {root} {enter}{} {}", quoted(&entry), args.join(" ")));
+        lines.join("\n")
+    }
+}
+
+/// Mounts a folder on a folder or a file on a file.
+fn mount(source: &Path, root: &str, place: &str) -> String {
+    let (from, to) = (quoted(&source.display().to_string()), format!("{root}{}", quoted(place)));
+    if source.is_dir() {
+        format!("mkdir -p {to}; mount --rbind {from} {to}")
+    } else {
+        format!("mkdir -p \"$(dirname {to})\"; : > {to}; mount --bind {from} {to}")
+    }
+}
+
+/// For a POSIX shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quote_stays_inside_of_its_word() {
+        assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
+    }
+}
