@@ -1,0 +1,108 @@
+//! What the Kafka client calls while it is polled: rebalances, statistics, its log.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::{ClientContext, Statistics, TopicPartitionList};
+use tracing::{debug, info, warn};
+
+use crate::hand::Hand;
+use crate::membership::Membership;
+use crate::record::Place;
+
+#[derive(Clone, Debug, Default)]
+pub struct Callbacks {
+    membership: Arc<Mutex<Membership>>,
+    hand: Arc<Hand>,
+}
+
+impl Callbacks {
+    pub fn membership(&self) -> MutexGuard<'_, Membership> {
+        // Nothing is left half-done under this lock, so a thread that died holding it spoiled nothing.
+        self.membership.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn hand(&self) -> &Arc<Hand> {
+        &self.hand
+    }
+}
+
+impl ConsumerContext for Callbacks {
+    /// Before partitions are given back: the record in hand is finished and what was processed is committed, so that the
+    /// next owner starts behind it. The others wait for this, which is why it must not take longer than one record.
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let Rebalance::Revoke(partitions) = rebalance else { return };
+        let lost = consumer.assignment_lost();
+        self.membership().revoke(places(partitions), lost);
+        self.hand.wait_until_empty();
+        if lost {
+            // Others may have these partitions already, and Kafka would refuse the commit.
+            warn!("the group took partitions away without asking: {}", named(partitions));
+        } else {
+            commit(consumer);
+            info!("gave back {}", named(partitions));
+        }
+    }
+
+    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(partitions) => {
+                let mut membership = self.membership();
+                membership.assign(places(partitions));
+                info!("was given {}: has {} partitions", named(partitions), membership.assigned().len());
+            }
+            Rebalance::Revoke(_) => {}
+            Rebalance::Error(failure) => warn!("a rebalance failed: {failure}"),
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        match result {
+            Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
+            // Nothing is lost: the next commit, a second later, holds these offsets as well.
+            Err(refused) => warn!("a commit failed: {refused}"),
+        }
+    }
+}
+
+impl ClientContext for Callbacks {
+    fn stats(&self, statistics: Statistics) {
+        self.membership().hear(&statistics, Instant::now());
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Debug => debug!("{facility}: {message}"),
+            RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => info!("{facility}: {message}"),
+            _ => warn!("{facility}: {message}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        warn!("{error}: {reason}");
+    }
+}
+
+/// Commits what was processed, and waits for Kafka's answer.
+pub fn commit(consumer: &BaseConsumer<Callbacks>) {
+    match consumer.commit_consumer_state(CommitMode::Sync) {
+        Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
+        Err(refused) => warn!("the last records may be processed again, for a commit failed: {refused}"),
+    }
+}
+
+fn places(partitions: &TopicPartitionList) -> Vec<Place> {
+    let elements = partitions.elements();
+    elements
+        .iter()
+        .map(|element| Place { topic: element.topic().to_owned(), partition: element.partition() })
+        .collect()
+}
+
+fn named(partitions: &TopicPartitionList) -> String {
+    let names: Vec<String> = places(partitions).iter().map(Place::to_string).collect();
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+}

@@ -1,0 +1,58 @@
+//! What is served over HTTP: metrics for Prometheus, health for the kubelet.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use prometheus_client::registry::Registry;
+
+use crate::callbacks::Callbacks;
+use crate::member::LONGEST_RECORD;
+
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Without a registry (--metrics off) there is health alone.
+pub fn routes(callbacks: &Callbacks, registry: Option<Registry>) -> Router {
+    let (alive, ready) = (callbacks.clone(), callbacks.clone());
+    let router = Router::new()
+        .route("/healthz", get(async move || healthz(&alive)))
+        .route("/readyz", get(async move || readyz(&ready)));
+    let Some(registry) = registry.map(Arc::new) else { return router };
+    let actuator = Arc::clone(&registry);
+    router
+        .route("/metrics", get(async move || metrics(&registry)))
+        // Where the original's Spring application had them, and where the operator's Spring preset looks.
+        .route("/actuator/prometheus", get(async move || metrics(&actuator)))
+}
+
+/// A record that never ends holds its partition for ever: a restart gives it to somebody else.
+fn healthz(callbacks: &Callbacks) -> impl IntoResponse + use<> {
+    match callbacks.hand().busy_for().filter(|time| *time > LONGEST_RECORD) {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(time) => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("one record takes {} s already\n", time.as_secs()))
+        }
+    }
+}
+
+fn readyz(callbacks: &Callbacks) -> impl IntoResponse + use<> {
+    match callbacks.membership().ready(Instant::now()) {
+        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")),
+    }
+}
+
+fn metrics(registry: &Registry) -> impl IntoResponse + use<> {
+    let mut text = String::new();
+    match prometheus_client::encoding::text::encode(&mut text, registry) {
+        Ok(()) => (StatusCode::OK, [(header::CONTENT_TYPE, OPENMETRICS)], text),
+        Err(_) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            [(header::CONTENT_TYPE, "text/plain")],
+            "the metrics cannot be written\n".to_owned(),
+        ),
+    }
+}
