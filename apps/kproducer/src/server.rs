@@ -1,0 +1,99 @@
+//! `kproducer serve`: the original's GET /send/{n}, health and metrics.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use prometheus_client::registry::Registry;
+use tokio::task::spawn_blocking;
+use tracing::{info, warn};
+
+use crate::kafka::Kafka;
+use crate::keys::Distribution;
+use crate::order::Order;
+
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// How long Kafka may take to tell of a topic.
+const TOPIC: Duration = Duration::from_secs(3);
+
+#[derive(Clone)]
+pub struct Serving {
+    pub kafka: Kafka,
+    pub bootstrap_servers: String,
+    pub topics: Vec<String>,
+    pub registry: Arc<Registry>,
+    pub stop: Arc<AtomicBool>,
+}
+
+pub fn routes(serving: Serving) -> Router {
+    Router::new()
+        // A GET that sends is no good manners; it is how the original did it, and how its README calls it.
+        .route("/send/{n}", get(send))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(serving)
+}
+
+/// Answers when the broker has confirmed every record, or with what it did confirm.
+async fn send(State(serving): State<Serving>, Path(count): Path<String>) -> (StatusCode, String) {
+    let Ok(count) = count.parse() else {
+        return (StatusCode::BAD_REQUEST, format!("{count:?} is no number of records: GET /send/10000\n"));
+    };
+    // Also so that partitions which a topic got since the last time get their share.
+    if let Err(reason) = look(&serving).await {
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("confirmed nothing: {reason}\n"));
+    }
+    let topics = serving.topics.clone();
+    let order = Order { topics, count, rate: None, size: 0, keys: Distribution::Uniform };
+    let tally = order.tally();
+    let counts = {
+        let tally = Arc::clone(&tally);
+        spawn_blocking(move || order.carry_out(&serving.kafka, &tally, &serving.stop)).await
+    };
+    let counts = counts.unwrap_or_else(|_| tally.read());
+    if counts.unconfirmed() == 0 {
+        info!("Sent all messages\n{counts}");
+        (StatusCode::OK, format!("Sent {count} + 1\n"))
+    } else {
+        warn!("{counts}");
+        (StatusCode::SERVICE_UNAVAILABLE, format!("{counts}\n"))
+    }
+}
+
+async fn readyz(State(serving): State<Serving>) -> (StatusCode, String) {
+    match look(&serving).await {
+        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")),
+    }
+}
+
+/// Whether Kafka can be reached and has the topics.
+async fn look(serving: &Serving) -> Result<(), String> {
+    let Serving { kafka, bootstrap_servers, topics, .. } = serving.clone();
+    let looked = spawn_blocking(move || {
+        topics.iter().try_for_each(|topic| match kafka.has_topic(topic, TOPIC) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(format!("the topic {topic} does not exist")),
+            Err(failure) => Err(format!("Kafka cannot be reached at {bootstrap_servers}: {failure}")),
+        })
+    });
+    looked.await.unwrap_or_else(|failure| Err(failure.to_string()))
+}
+
+async fn metrics(State(serving): State<Serving>) -> impl IntoResponse {
+    let mut text = String::new();
+    match prometheus_client::encoding::text::encode(&mut text, &serving.registry) {
+        Ok(()) => (StatusCode::OK, [(header::CONTENT_TYPE, OPENMETRICS)], text),
+        Err(_) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            [(header::CONTENT_TYPE, "text/plain")],
+            "the metrics cannot be written\n".to_owned(),
+        ),
+    }
+}
