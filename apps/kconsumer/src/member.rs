@@ -48,6 +48,8 @@ fn config(flags: &Flags) -> ClientConfig {
         .set("statistics.interval.ms", STATISTICS_INTERVAL.as_millis().to_string())
         // A Kafka that comes back is found soon.
         .set("reconnect.backoff.max.ms", "2000")
+        // Small bites, so that partitions take turns: of a big one, the others would wait until it is worked off.
+        .set("max.partition.fetch.bytes", "16384")
         // Records fetched ahead, in memory; the default is 64 MiB, which is more than such a pod should need.
         .set("queued.max.messages.kbytes", "16384");
     if let Some(instance) = &flags.group_instance_id {

@@ -48,6 +48,8 @@ fn config(flags: &KafkaFlags) -> ClientConfig {
         .set("allow.auto.create.topics", "false")
         // A Kafka that comes back is found soon.
         .set("reconnect.backoff.max.ms", "2000")
+        // Java's default. A consumer gets a batch whole, so big ones make its other partitions wait; librdkafka's is 1 MB.
+        .set("batch.size", "16384")
         // Records that wait for Kafka, in memory; the default is 1 GiB.
         .set("queue.buffering.max.kbytes", "65536");
     config
