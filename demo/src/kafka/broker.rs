@@ -1,12 +1,11 @@
-//! What the broker knows of the groups, asked on a thread of its own twice a second: it is known also while no consumer
-//! runs that could tell.
+//! What the broker knows of the groups, asked twice a second: it is known also while no consumer runs that could tell.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use kcg_devcluster::{GroupReader, PartitionLag};
+use kcg_devcluster::{KafkaObserver, PartitionLag};
+use tokio::task::JoinSet;
 
 use super::clock::Clock;
 
@@ -26,30 +25,31 @@ pub type Lags = BTreeMap<String, BTreeMap<String, Vec<(f64, f64)>>>;
 #[derive(Debug)]
 pub struct Broker {
     lags: Arc<Mutex<Lags>>,
-    end: Option<mpsc::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _tasks: JoinSet<()>,
 }
 
 impl Broker {
     /// Begins to ask.
-    pub fn watch(reader: GroupReader, subscriptions: Vec<Subscription>, clock: Clock) -> Self {
+    pub fn watch(observer: KafkaObserver, subscriptions: Vec<Subscription>, clock: Clock) -> Self {
         let lags: Arc<Mutex<Lags>> = Arc::default();
-        let (end, ended) = mpsc::channel();
-        let thread = std::thread::spawn({
+        let mut tasks = JoinSet::new();
+        tasks.spawn({
             let lags = Arc::clone(&lags);
-            move || {
-                while ended.recv_timeout(EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
+            async move {
+                loop {
                     for Subscription { group, topics } in &subscriptions {
                         for topic in topics {
-                            // A broker that is away is part of some stories: then nothing is known.
-                            let Ok(partitions) = reader.lag(topic, group) else { continue };
-                            note(lock(&lags).entry(group.clone()).or_default(), topic, &partitions, clock.now());
+                            // A broker that is away is part of some stories, a topic that is not there yet of all.
+                            if let Ok(partitions) = observer.lag(topic, group).await {
+                                note(lock(&lags).entry(group.clone()).or_default(), topic, &partitions, clock.now());
+                            }
                         }
                     }
+                    tokio::time::sleep(EVERY).await;
                 }
             }
         });
-        Self { lags, end: Some(end), thread: Some(thread) }
+        Self { lags, _tasks: tasks }
     }
 
     /// What has been seen so far.
@@ -57,28 +57,18 @@ impl Broker {
         lock(&self.lags).clone()
     }
 
-    /// The latest lag of a group's partitions, added up; nothing where no partition is known.
-    pub fn lag(&self, group: &str) -> Option<f64> {
+    /// The latest lags of a group's partitions; empty where none is known.
+    pub fn latest(&self, group: &str) -> Vec<f64> {
         let lags = lock(&self.lags);
-        let latest = lags.get(group)?.values().filter_map(|points| points.last());
-        latest.map(|(_, lag)| *lag).reduce(|sum, lag| sum + lag)
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        drop(self.end.take());
-        if let Some(thread) = self.thread.take() {
-            // It has nothing to say but that it panicked, which its own message has said.
-            let _ = thread.join();
-        }
+        let partitions = lags.get(group).into_iter().flat_map(BTreeMap::values);
+        partitions.filter_map(|points| points.last()).map(|(_, lag)| *lag).collect()
     }
 }
 
 fn note(lines: &mut BTreeMap<String, Vec<(f64, f64)>>, topic: &str, partitions: &[PartitionLag], at: f64) {
     for partition in partitions {
         #[allow(clippy::cast_precision_loss)] // Counts of records are far below 2^52.
-        let lag = (partition.end - partition.committed.unwrap_or(0)).max(0) as f64;
+        let lag = partition.messages() as f64;
         lines.entry(format!("{topic}/{}", partition.partition)).or_default().push((at, lag));
     }
 }
