@@ -79,6 +79,15 @@ pub enum Error {
         #[source]
         source: Box<kube::Error>,
     },
+    /// A Kafka broker refused or could not be reached.
+    #[error("{action}")]
+    Kafka {
+        /// What was asked of it.
+        action: String,
+        /// What it or the client said.
+        #[source]
+        source: rdkafka::error::KafkaError,
+    },
     /// A certificate could not be made or used.
     #[error("make the certificates: {0}")]
     Certificate(String),
@@ -103,5 +112,11 @@ impl Error {
     pub(crate) fn kube(action: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
         let action = action.into();
         move |source| Self::Kube { action, source: Box::new(source) }
+    }
+
+    /// For `map_err` on a request to a Kafka broker.
+    pub(crate) fn kafka(action: impl Into<String>) -> impl FnOnce(rdkafka::error::KafkaError) -> Self {
+        let action = action.into();
+        move |source| Self::Kafka { action, source }
     }
 }

@@ -1,11 +1,12 @@
 //! The real programs a control plane is made of: found where a person put them, or built once from pinned Go
-//! modules into the user's cache.
+//! modules, or taken once from Maven Central, into the user's cache.
 //!
-//! The pins are the go.mod and go.sum files in devcluster/parts; their hash names the folder in the cache, so
+//! The pins are the go.mod, go.sum and pom.xml files in devcluster/parts; their hash names the folder in the cache, so
 //! that another pin is another build and an unchanged one starts in an instant.
 
 mod build;
 pub(crate) mod catalog;
+pub(crate) mod java;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -63,12 +64,18 @@ impl Parts {
         Ok(Self { files: locate(&catalog::CERT_MANAGER, progress).await? })
     }
 
+    /// Kafka's jars; taken from Maven Central when they are first asked for.
+    pub(crate) async fn kafka(progress: Progress<'_>) -> Result<Self> {
+        Ok(Self { files: locate(&catalog::KAFKA, progress).await? })
+    }
+
     /// Builds everything there is, for a person who wants to have it over with.
     pub async fn ensure_all(progress: Progress<'_>) -> Result<Self> {
         let mut parts = Self::ensure(progress).await?;
         for part in [&catalog::CERT_MANAGER, &catalog::PROMETHEUS, &catalog::HELM] {
             parts.files.extend(locate(part, progress).await?);
         }
+        parts.files.extend(Self::kafka(progress).await?.files);
         Ok(parts)
     }
 

@@ -1,12 +1,23 @@
-//! What each part is made of: its Go module below devcluster/parts, the programs built from it, and the data
-//! files copied out of it. Versions stand in the go.mod files alone.
+//! What each part is made of: its pins below devcluster/parts, the programs built from them, and the data
+//! files copied out. Versions stand in the go.mod and pom.xml files alone.
 
-/// One Go module of devcluster/parts.
+/// What a part is built with.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Tool {
+    /// From source: go.mod and go.sum pin it.
+    Go,
+    /// As jars: pom.xml pins them.
+    Maven,
+}
+
+/// One folder of devcluster/parts.
 #[derive(Debug)]
 pub(super) struct Part {
     /// Its folder's name.
     pub name: &'static str,
-    /// The module it pins.
+    /// What builds it.
+    pub tool: Tool,
+    /// The Go module that it pins.
     pub module: &'static str,
     /// Programs by name, with the package each is built from.
     pub programs: &'static [(&'static str, &'static str)],
@@ -16,17 +27,28 @@ pub(super) struct Part {
     pub version_variables: &'static [&'static str],
     /// Data files by name, each with the files of the module that are joined into it.
     pub data: &'static [(&'static str, &'static [&'static str])],
+    /// The jar that stands for all of a Maven part's, which lie beside it.
+    pub jar: Option<&'static str>,
 }
 
 impl Part {
     /// The names of all its files.
     pub fn files(&self) -> impl Iterator<Item = &'static str> {
-        self.programs.iter().map(|(name, _)| *name).chain(self.data.iter().map(|(name, _)| *name))
+        let data = self.data.iter().map(|(name, _)| *name);
+        self.programs.iter().map(|(name, _)| *name).chain(data).chain(self.jar)
     }
 }
 
-const NONE: Part =
-    Part { name: "", module: "", programs: &[], build_args: &[], version_variables: &[], data: &[] };
+const NONE: Part = Part {
+    name: "",
+    tool: Tool::Go,
+    module: "",
+    programs: &[],
+    build_args: &[],
+    version_variables: &[],
+    data: &[],
+    jar: None,
+};
 
 /// The stages that make nodes Ready and pods Running without containers.
 pub(crate) const KWOK_STAGES: &str = "kwok-stages.yaml";
@@ -37,6 +59,9 @@ pub(crate) const PROMETHEUS_CRD: &str = "prometheus-crd.yaml";
 
 /// cert-manager's CRDs, without those for ACME.
 pub(crate) const CERT_MANAGER_CRDS: &str = "cert-manager-crds.yaml";
+
+/// Kafka's jar, in a folder with all that it depends on.
+pub(crate) const KAFKA_JAR: &str = "kafka/kafka_2.13.jar";
 
 /// What every control plane needs.
 pub(super) static CONTROL_PLANE: &[Part] = &[
@@ -126,3 +151,6 @@ pub(super) static PROMETHEUS: Part = Part {
     build_args: &["-tags=remove_all_sd,enable_kubernetes_sd"],
     ..NONE
 };
+
+/// A Kafka broker, for the closed loop.
+pub(super) static KAFKA: Part = Part { name: "kafka", tool: Tool::Maven, jar: Some(KAFKA_JAR), ..NONE };

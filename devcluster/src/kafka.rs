@@ -1,0 +1,187 @@
+//! A Kafka broker of one's own: the real one, alone, in KRaft mode.
+
+mod observer;
+
+use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+pub use observer::{Group, KafkaObserver, PartitionLag};
+
+use crate::parts::catalog::KAFKA_JAR;
+use crate::parts::{self, Parts, java};
+use crate::port::Port;
+use crate::process::Process;
+use crate::{Error, Result, wait};
+
+/// A JVM on a busy computer takes many times its usual four seconds.
+const START_LIMIT: Duration = Duration::from_mins(2);
+const STOP_LIMIT: Duration = Duration::from_mins(1);
+/// Any will do: each broker has a folder to itself. 16 bytes in Kafka's base64.
+const CLUSTER_ID: &str = "a2Nncy1kZXZjbHVzdGVyMQ";
+
+/// Times of day; not every setting of every client that the broker makes for itself.
+const LOGGING: [&str; 3] = [
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
+    "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn",
+];
+
+/// One broker, that is its own controller. Dropping it ends it; its data go with the folder it was given.
+#[derive(Debug)]
+pub struct Kafka {
+    process: Mutex<Option<Process>>,
+    java: PathBuf,
+    classpath: PathBuf,
+    folder: PathBuf,
+    address: SocketAddr,
+    ports: [Port; 2],
+}
+
+impl Kafka {
+    /// Starts one whose settings, data and log (`kafka.log`) are in `folder`, on a port of its own at `address`, which is
+    /// also what it tells its clients; waits until it answers. Its jars are taken from Maven Central first where they are
+    /// missing, with progress on standard error.
+    pub async fn start(folder: &Path, address: IpAddr) -> Result<Self> {
+        let java = java::find()?;
+        let parts = Parts::kafka(&parts::to_stderr).await?;
+        let ports = [Port::take()?, Port::take()?];
+        let this = Self {
+            process: Mutex::new(None),
+            java,
+            classpath: parts.file(KAFKA_JAR)?.with_file_name("*"),
+            folder: folder.to_owned(),
+            address: SocketAddr::new(address, ports[0].number()),
+            ports: ports,
+        };
+        this.format().await?;
+        this.start_again().await?;
+        Ok(this)
+    }
+
+    /// Where clients begin.
+    pub fn bootstrap_servers(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Asks it to end (SIGTERM), which it does in good order, and waits for that.
+    pub async fn stop(&self) -> Result<()> {
+        let process = self.running().take();
+        match process {
+            Some(process) => process.terminate(STOP_LIMIT).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill(&self) {
+        drop(self.running().take());
+    }
+
+    /// Starts it after `stop` or `kill`, with the same data at the same address, and waits until it answers.
+    pub async fn start_again(&self) -> Result<()> {
+        let mut command = self.java_command();
+        command.arg("kafka.Kafka").arg(self.settings_path());
+        let started = Process::start_command("kafka", command, self.folder.join("kafka.log"))?;
+        *self.running() = Some(started);
+        let observer = KafkaObserver::new(&self.bootstrap_servers())?;
+        wait::until("Kafka to answer", START_LIMIT, async || {
+            self.must_run()?;
+            Ok(observer.topics().await.map_err(|error| error.to_string()))
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Fails with the end of its log where it has ended by itself.
+    pub fn must_run(&self) -> Result<()> {
+        self.running().as_ref().map_or(Ok(()), Process::must_run)
+    }
+
+    /// Its process's id; none between `stop` and `start_again`.
+    pub fn pid(&self) -> Option<u32> {
+        self.running().as_ref().map(Process::pid)
+    }
+
+    /// The id that Kafka gave to a topic, which changes when the topic is deleted and made anew. Read from where the broker
+    /// keeps it: librdkafka knows of ids, and its Rust interface tells none.
+    pub fn topic_id(&self, topic: &str) -> Option<String> {
+        topic_id(&self.data_folder(), topic)
+    }
+
+    fn data_folder(&self) -> PathBuf {
+        self.folder.join("kafka-data")
+    }
+
+    fn settings_path(&self) -> PathBuf {
+        self.folder.join("kafka.properties")
+    }
+
+    /// Writes the settings, and prepares the empty data folder.
+    async fn format(&self) -> Result<()> {
+        let path = self.settings_path();
+        std::fs::write(&path, self.settings()).map_err(Error::file("write", &path))?;
+        let mut command = self.java_command();
+        command
+            .args(["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config"])
+            .arg(&path);
+        let format = Process::start_command("kafka-format", command, self.folder.join("kafka-format.log"))?;
+        let status = format.wait(START_LIMIT).await?;
+        if status.success() { Ok(()) } else { Err(format.failure(status)) }
+    }
+
+    fn settings(&self) -> String {
+        let (address, [_, controller]) = (self.address, &self.ports);
+        let data = self.data_folder();
+        format!(
+            "\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://{address},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://{address}
+controller.listener.names=CONTROLLER
+log.dirs={data}
+auto.create.topics.enable=false
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+offsets.topic.num.partitions=4
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+# A broker that was killed is let in again once its session is over.
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=2000
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+# Sized for ten megabytes of data, not for terabytes.
+log.index.size.max.bytes=1048576
+log.cleaner.dedupe.buffer.size=8388608
+",
+            data = data.display()
+        )
+    }
+
+    /// Java with a small heap, and a compiler that starts quickly rather than compile well.
+    fn java_command(&self) -> Command {
+        let mut command = Command::new(&self.java);
+        command.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+        command.args(LOGGING);
+        command.args([OsString::from("-cp"), self.classpath.clone().into_os_string()]);
+        command
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Process>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// `version: 0` and `topic_id: <id>` stand in a file of each partition.
+fn topic_id(data: &Path, topic: &str) -> Option<String> {
+    let text = std::fs::read_to_string(data.join(format!("{topic}-0/partition.metadata"))).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("topic_id: ")).map(|id| id.trim().to_owned())
+}

@@ -1,0 +1,85 @@
+//! The Java that runs the parts from Maven Central: found, and new enough, or one sentence with the cure.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::{Error, Result};
+
+/// The oldest Java that the pinned jars run on.
+const OLDEST: u32 = 17;
+const CURE: &str =
+    "install one (for Debian: apt install default-jre-headless), or point JAVA_HOME at where one is";
+
+/// The `java` of JAVA_HOME, or else of the PATH.
+pub(crate) fn find() -> Result<PathBuf> {
+    let home = std::env::var_os("JAVA_HOME").filter(|home| !home.is_empty());
+    let java = home.map_or_else(|| "java".into(), |home| Path::new(&home).join("bin/java"));
+    check(java)
+}
+
+fn check(java: PathBuf) -> Result<PathBuf> {
+    let wanted = format!("Kafka runs on Java {OLDEST} or newer");
+    let name = java.display();
+    let output = Command::new(&java).arg("-version").output().map_err(|error| {
+        Error::Missing(format!("{wanted}, and `{name}` does not work here ({error}): {CURE}"))
+    })?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    match major(&text) {
+        Some(version) if version >= OLDEST => Ok(java),
+        Some(version) => {
+            Err(Error::Missing(format!("{wanted}, and `{name}` here is Java {version}: {CURE}")))
+        }
+        None => {
+            let said = text.lines().next().unwrap_or("nothing");
+            Err(Error::Missing(format!("{wanted}, and `{name}` does not tell its version ({said}): {CURE}")))
+        }
+    }
+}
+
+/// 17 of `openjdk version "17.0.15" 2025-04-15`, 8 of the old `java version "1.8.0_432"`. Other lines may precede it.
+fn major(text: &str) -> Option<u32> {
+    let (_, version) = text.split_once("version \"")?;
+    let version = version.strip_prefix("1.").unwrap_or(version);
+    let digits = version.split(|letter: char| !letter.is_ascii_digit()).next()?;
+    digits.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// What `check` says of a `java` that prints `version`; of none where nothing is printed.
+    fn complaint(version: Option<&str>) -> String {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let java = folder.path().join("java");
+        if let Some(version) = version {
+            std::fs::write(&java, format!("#!/bin/sh\necho '{version}' >&2\n")).expect("a script");
+            std::fs::set_permissions(&java, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+        }
+        check(java).expect_err("it is no Java to run on").to_string()
+    }
+
+    #[test]
+    fn java_that_is_missing_or_too_old_is_one_sentence_with_the_cure() {
+        let old = "java version \"1.8.0_432\"";
+        for (version, said) in [
+            (None, "does not work here (No such file or directory"),
+            (Some(old), "here is Java 8: "),
+            (Some("openjdk version \"11.0.2\" 2019-01-15"), "here is Java 11: "),
+            (Some("what?"), "does not tell its version (what?): "),
+        ] {
+            let complaint = complaint(version);
+            assert!(complaint.starts_with("Kafka runs on Java 17 or newer, and "), "{complaint}");
+            assert!(complaint.contains(said) && complaint.ends_with(CURE), "{complaint}");
+            assert_eq!(complaint.lines().count(), 1);
+        }
+    }
+
+    #[test]
+    fn version_is_found_behind_other_lines() {
+        let text = "Picked up JAVA_TOOL_OPTIONS: -Xmx1g\nopenjdk version \"25\" 2025-09-16\n";
+        assert_eq!(major(text), Some(25));
+    }
+}
