@@ -9,14 +9,14 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{ClientContext, Statistics, TopicPartitionList};
 use tracing::{debug, info, warn};
 
-use crate::hand::Hand;
+use crate::inbox::Inbox;
 use crate::membership::Membership;
 use crate::record::Place;
 
 #[derive(Clone, Debug, Default)]
 pub struct Callbacks {
     membership: Arc<Mutex<Membership>>,
-    hand: Arc<Hand>,
+    inbox: Arc<Inbox>,
 }
 
 impl Callbacks {
@@ -25,8 +25,8 @@ impl Callbacks {
         self.membership.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn hand(&self) -> &Arc<Hand> {
-        &self.hand
+    pub fn inbox(&self) -> &Arc<Inbox> {
+        &self.inbox
     }
 }
 
@@ -36,8 +36,9 @@ impl ConsumerContext for Callbacks {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         let Rebalance::Revoke(partitions) = rebalance else { return };
         let lost = consumer.assignment_lost();
-        self.membership().revoke(places(partitions), lost);
-        self.hand.wait_until_empty();
+        let revoked = places(partitions);
+        self.membership().revoke(&revoked, lost);
+        self.inbox.give_back(&revoked);
         if lost {
             // Others may have these partitions already, and Kafka would refuse the commit.
             warn!("the group took partitions away without asking: {}", named(partitions));
@@ -47,9 +48,13 @@ impl ConsumerContext for Callbacks {
         }
     }
 
-    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Assign(partitions) => {
+                // One that was paused when it was given back would come back paused.
+                if let Err(failure) = consumer.resume(partitions) {
+                    warn!("{} may stay paused: {failure}", named(partitions));
+                }
                 let mut membership = self.membership();
                 membership.assign(places(partitions));
                 info!("was given {}: has {} partitions", named(partitions), membership.assigned().len());

@@ -5,7 +5,7 @@
 
 mod callbacks;
 mod flags;
-mod hand;
+mod inbox;
 mod member;
 mod membership;
 mod metrics;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -13,14 +13,15 @@ use tracing::{info, warn};
 
 use crate::callbacks::{Callbacks, commit};
 use crate::flags::Flags;
+use crate::inbox::Inbox;
 use crate::membership::STATISTICS_INTERVAL;
 use crate::metrics::Counters;
 use crate::record::Record;
-use crate::worker::Worker;
+use crate::worker;
 
 /// How long one poll waits for a record; also how soon an ending is noticed.
 const POLL: Duration = Duration::from_millis(100);
-/// A record that takes longer pauses the partitions, so that polling can go on meanwhile.
+/// How long to wait for room in the inbox before polling goes on without fetching.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// A record that takes longer than this is taken for stuck.
 pub const LONGEST_RECORD: Duration = Duration::from_mins(5);
@@ -44,7 +45,7 @@ fn config(flags: &Flags) -> ClientConfig {
         .set("heartbeat.interval.ms", (session / 10).clamp(100, 1000).to_string())
         .set("max.poll.interval.ms", LONGEST_RECORD.as_millis().to_string())
         // A topic that gets partitions, or a topic that is created, is seen within this time; the default is 5 minutes.
-        .set("topic.metadata.refresh.interval.ms", "10000")
+        .set("topic.metadata.refresh.interval.ms", "5000")
         .set("statistics.interval.ms", STATISTICS_INTERVAL.as_millis().to_string())
         // A Kafka that comes back is found soon.
         .set("reconnect.backoff.max.ms", "2000")
@@ -73,50 +74,47 @@ pub fn run(
     consumer.subscribe(&topics).with_context(|| format!("cannot subscribe to {}", topics.join(", ")))?;
     info!("consumes {} as a member of {}", topics.join(", "), flags.group_id);
     let consumer = Arc::new(consumer);
-    let worker = Worker::start(flags, Arc::clone(&consumer), Arc::clone(callbacks.hand()), counters.clone())
+    let inbox = callbacks.inbox();
+    let worker = worker::start(flags, Arc::clone(&consumer), Arc::clone(inbox), counters.clone())
         .context("the worker's thread cannot be started")?;
 
-    let ended = poll(&consumer, &worker, callbacks, stop);
+    let ended = poll(&consumer, inbox, stop);
 
     callbacks.membership().leave();
     // The record in hand is finished first; then all that was processed is committed.
-    worker.end();
+    inbox.close();
+    let worked = worker.join();
     commit(&consumer);
     // Dropped, a consumer leaves its group: the others get its partitions now, not after the session timeout.
     drop(consumer);
+    worked.map_err(|_| anyhow!("the worker panicked"))?;
     ended
 }
 
-/// Polls and hands on, one record at a time. The worker has a thread of its own so that a slow record keeps neither
-/// statistics nor a rebalance from being heard.
-fn poll(
-    consumer: &BaseConsumer<Callbacks>,
-    worker: &Worker,
-    callbacks: &Callbacks,
-    stop: &AtomicBool,
-) -> anyhow::Result<()> {
+/// Polls and hands on. The worker has a thread of its own so that a slow record keeps neither statistics nor a
+/// rebalance from being heard.
+fn poll(consumer: &BaseConsumer<Callbacks>, inbox: &Inbox, stop: &AtomicBool) -> anyhow::Result<()> {
     let mut paused = false;
     while !stop.load(Ordering::Relaxed) {
         match consumer.poll(POLL) {
-            Some(Ok(message)) => worker.give(Record::read(&message)),
+            Some(Ok(message)) => inbox.put(Record::read(&message)),
             Some(Err(KafkaError::MessageConsumptionFatal(failure))) => {
                 bail!("Kafka refuses this member for good: {failure}");
             }
             Some(Err(failure)) => warn!("Kafka: {failure}; tried again"),
             None => {}
         }
-        let busy = !callbacks.hand().is_empty_within(PATIENCE);
-        if callbacks.hand().is_abandoned() {
+        let full = !inbox.has_room_within(PATIENCE);
+        if inbox.is_closed() {
             bail!("the worker has stopped");
         }
-        // Each time, since a rebalance may have brought partitions meanwhile; one record that still slips through waits in the
-        // worker's queue.
-        if busy {
+        // Paused, partitions can be polled without getting more. Each time, since a rebalance may have brought some meanwhile.
+        if full {
             consumer.pause(&consumer.assignment()?)?;
         } else if paused {
             consumer.resume(&consumer.assignment()?)?;
         }
-        paused = busy;
+        paused = full;
     }
     Ok(())
 }

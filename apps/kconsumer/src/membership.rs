@@ -50,11 +50,11 @@ impl Membership {
     }
 
     /// The group took partitions away. `lost` says that it did so without asking, for it took this member for dead.
-    pub fn revoke(&mut self, places: impl IntoIterator<Item = Place>, lost: bool) {
+    pub fn revoke(&mut self, places: &[Place], lost: bool) {
         for place in places {
-            self.assigned.remove(&place);
+            self.assigned.remove(place);
             // At once: whoever has the partition now tells its lag.
-            self.lag.remove(&place);
+            self.lag.remove(place);
         }
         self.joined &= !lost;
     }
@@ -114,7 +114,7 @@ fn away(statistics: &Statistics) -> Option<&'static str> {
     (!coordinator).then_some("the consumer group's coordinator cannot be reached")
 }
 
-/// How many records lie between this member's position and the partition's end. None where that is not known now.
+/// How many records lie between what this member has processed and the partition's end. None where that is not known now.
 fn lag(statistics: &Statistics, place: &Place) -> Option<u64> {
     let partition = statistics.topics.get(&place.topic)?.partitions.get(&place.partition)?;
     // "logical" is the coordinator's own connection, which fetches nothing.
@@ -126,9 +126,8 @@ fn lag(statistics: &Statistics, place: &Place) -> Option<u64> {
     // Like the Java client, this one reads committed transactions only: its end is the last stable offset, which is the high
     // watermark unless a transaction is open. Negative values say "not known".
     let end = if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset };
-    // Until a record has been handed over, the position is what was committed, or where the partition begins.
-    let start = partition.committed_offset.max(partition.lo_offset);
-    let position = if partition.app_offset >= 0 { partition.app_offset } else { start };
+    // What was processed, committed or not; before the first record, what was committed, or where the partition begins.
+    let position = partition.stored_offset.max(partition.committed_offset).max(partition.lo_offset);
     (end >= 0 && position >= 0).then(|| u64::try_from(end - position).unwrap_or(0))
 }
 

@@ -30,7 +30,7 @@ pub fn routes(callbacks: &Callbacks, registry: Option<Registry>) -> Router {
 
 /// A record that never ends holds its partition for ever: a restart gives it to somebody else.
 fn healthz(callbacks: &Callbacks) -> impl IntoResponse + use<> {
-    match callbacks.hand().busy_for().filter(|time| *time > LONGEST_RECORD) {
+    match callbacks.inbox().busy_for().filter(|time| *time > LONGEST_RECORD) {
         None => (StatusCode::OK, "ok\n".to_owned()),
         Some(time) => {
             (StatusCode::SERVICE_UNAVAILABLE, format!("one record takes {} s already\n", time.as_secs()))

@@ -3,7 +3,6 @@
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,7 +11,7 @@ use tracing::{error, info, warn};
 
 use crate::callbacks::Callbacks;
 use crate::flags::Flags;
-use crate::hand::Hand;
+use crate::inbox::Inbox;
 use crate::metrics::Counters;
 use crate::poison::is_poisoned;
 use crate::record::Record;
@@ -24,10 +23,36 @@ const END_MARKER: &str = "baz";
 /// skipped, this is the place to send it to a topic of its own (a dead-letter topic), and to wait for its confirmation.
 const ATTEMPTS: u32 = 3;
 
-pub struct Worker {
-    records: Sender<Record>,
-    thread: JoinHandle<()>,
-    hand: Arc<Hand>,
+/// Closes the inbox however the worker's thread ends, by a panic too: nobody then waits for it.
+struct Closing(Arc<Inbox>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+        self.0.finish();
+    }
+}
+
+/// Starts the thread that works until the inbox is closed.
+pub fn start(
+    flags: &Flags,
+    consumer: Arc<BaseConsumer<Callbacks>>,
+    inbox: Arc<Inbox>,
+    counters: Counters,
+) -> io::Result<JoinHandle<()>> {
+    let Flags { work, jitter, poison_rate, log_records, .. } = *flags;
+    let bench = Bench { consumer, counters, work, jitter, poison_rate, log_records };
+    let inbox = Closing(inbox);
+    thread::Builder::new().name("worker".to_owned()).spawn(move || {
+        while let Some(record) = inbox.0.take() {
+            if let Err(failure) = bench.process(&record) {
+                // The offset is not stored, so the record is read again by whoever gets its partition.
+                error!("cannot write to stdout what was done with {record}: {failure}");
+                return;
+            }
+            inbox.0.finish();
+        }
+    })
 }
 
 struct Bench {
@@ -37,54 +62,6 @@ struct Bench {
     jitter: f64,
     poison_rate: f64,
     log_records: bool,
-}
-
-/// However the worker's thread ends, by a panic too: nobody waits for it any longer.
-struct Held(Arc<Hand>);
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.abandon();
-    }
-}
-
-impl Worker {
-    pub fn start(
-        flags: &Flags,
-        consumer: Arc<BaseConsumer<Callbacks>>,
-        hand: Arc<Hand>,
-        counters: Counters,
-    ) -> io::Result<Self> {
-        let (records, given) = mpsc::channel();
-        let Flags { work, jitter, poison_rate, log_records, .. } = *flags;
-        let bench = Bench { consumer, counters, work, jitter, poison_rate, log_records };
-        let held = Held(Arc::clone(&hand));
-        let thread = thread::Builder::new().name("worker".to_owned()).spawn(move || {
-            for record in given {
-                if let Err(failure) = bench.process(&record) {
-                    // The offset is not stored, so the record is read again by whoever gets its partition.
-                    error!("cannot write to stdout what was done with {record}: {failure}");
-                    return;
-                }
-                held.0.finish_one();
-            }
-        })?;
-        Ok(Self { records, thread, hand })
-    }
-
-    pub fn give(&self, record: Record) {
-        self.hand.take();
-        // A worker that is gone has abandoned its hand, which the member sees before it polls again.
-        let _ = self.records.send(record);
-    }
-
-    /// Lets the worker finish and waits for it.
-    pub fn end(self) {
-        drop(self.records);
-        if self.thread.join().is_err() {
-            error!("the worker panicked");
-        }
-    }
 }
 
 impl Bench {
@@ -99,7 +76,7 @@ impl Bench {
             writeln!(out, "{}", record.line(time.as_millis(), !done))?;
             out.flush()?;
         }
-        if record.value == END_MARKER {
+        if done && record.value == END_MARKER {
             info!("COMPLETED: {END_MARKER}");
         }
         self.counters.count(record, done);

@@ -6,15 +6,15 @@ fn place(partition: i32) -> Place {
     Place { topic: "orders".to_owned(), partition }
 }
 
-/// A partition led by broker 1 whose offsets are (low, end, committed, handed over).
-fn partition((lo_offset, end, committed_offset, app_offset): (i64, i64, i64, i64)) -> Partition {
+/// A partition led by broker 1 whose offsets are (low, end, committed, processed).
+fn partition((lo_offset, end, committed_offset, stored_offset): (i64, i64, i64, i64)) -> Partition {
     Partition {
         leader: 1,
         lo_offset,
         hi_offset: end,
         ls_offset: end,
         committed_offset,
-        app_offset,
+        stored_offset,
         ..Partition::default()
     }
 }
@@ -40,8 +40,8 @@ fn shown(membership: &Membership, now: Instant) -> Vec<(i32, u64)> {
 #[test]
 fn lag_is_the_end_less_the_position() {
     for (offsets, expected, why) in [
-        ((0, 100, 40, 60), Some(40), "what was handed over counts, committed or not"),
-        ((0, 100, 40, -1001), Some(60), "nothing handed over yet: from the committed offset"),
+        ((0, 100, 40, 60), Some(40), "what was processed counts, committed or not"),
+        ((0, 100, 40, -1001), Some(60), "nothing processed yet: from the committed offset"),
         ((10, 100, -1001, -1001), Some(90), "a group's first member: from the beginning"),
         ((50, 100, 40, -1001), Some(50), "what retention removed is not behind"),
         ((0, 100, 100, 100), Some(0), "drained"),
@@ -68,7 +68,7 @@ fn a_revoked_partitions_lag_is_gone_at_once() {
     membership.assign([place(0), place(1)]);
     membership.hear(&statistics("UP", "up", &[(0, 100, 0, 60), (0, 7, 0, 0), (0, 9, 0, 0)]), now);
     assert_eq!(shown(&membership, now), [(0, 40), (1, 7)]);
-    membership.revoke([place(0)], false);
+    membership.revoke(&[place(0)], false);
     assert_eq!(shown(&membership, now), [(1, 7)]);
     membership.assign([place(0)]);
     assert_eq!(
@@ -107,7 +107,7 @@ fn readiness_tells_what_is_missing() {
     assert_eq!(membership.lag(now), Lag::Unknown);
     let coordinator = "the consumer group's coordinator cannot be reached";
     assert_eq!(ready(&mut membership, "UP", "wait-coord"), Err(coordinator));
-    membership.revoke([], true);
+    membership.revoke(&[], true);
     assert_eq!(ready(&mut membership, "UP", "up"), Err("has not joined the consumer group yet"));
     membership.assign([]);
     membership.leave();
