@@ -90,7 +90,7 @@ impl Inbox {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use std::{slice, thread};
 
     use super::*;
 
@@ -107,7 +107,7 @@ mod tests {
         }
         let in_hand = inbox.take().unwrap();
         thread::scope(|scope| {
-            let giving = scope.spawn(|| inbox.give_back(&[in_hand.place.clone()]));
+            let giving = scope.spawn(|| inbox.give_back(slice::from_ref(&in_hand.place)));
             // What waits is dropped first, so that the wait is for the one record in hand.
             while inbox.state().waiting.len() > 3 {
                 thread::yield_now();

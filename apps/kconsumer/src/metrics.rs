@@ -113,15 +113,14 @@ impl Collector for GroupMetrics {
         {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             match &lag {
-                // An absent figure is honest; an old one, or NaN, which Java reports here, is not.
-                Lag::Unknown => {}
                 // A member without partitions is behind by nothing, and says so. Saying nothing, it would count for the
                 // autoscaler as a pod whose metric is missing: at its full target whenever the group is to shrink, so that
                 // idle pods would keep each other alive. There is no topic and no partition to name.
                 Lag::Idle if name.ends_with("_max") => {
                     ConstGauge::new(0_u64).encode(family.encode_family(&member)?)?;
                 }
-                Lag::Idle => {}
+                // An absent figure is honest; an old one, or NaN, which Java reports here, is not.
+                Lag::Unknown | Lag::Idle => {}
                 Lag::Of(partitions) => {
                     for (place, records) in *partitions {
                         let labels = labels(place, &self.client_id);
@@ -133,3 +132,6 @@ impl Collector for GroupMetrics {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

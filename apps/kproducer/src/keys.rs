@@ -47,7 +47,9 @@ impl Keys {
                 sum += f64::from(rank).powf(-exponent);
                 sum
             }));
-            shares.iter_mut().for_each(|share| *share /= sum);
+            for share in &mut shares {
+                *share /= sum;
+            }
         }
         // The same seed each time: two runs have the same skew and can be compared.
         Self { distribution, shares, random: fastrand::Rng::with_seed(1) }

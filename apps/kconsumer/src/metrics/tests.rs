@@ -1,13 +1,22 @@
 use prometheus_client::encoding::text::encode;
-use rdkafka::Statistics;
 
 use super::*;
 
-/// A document as librdkafka told it, cut down to one broker and one topic.
-const TOLD: &str = include_str!("statistics.json");
+/// A document as librdkafka told it of a member with three partitions of which it had read one, without its histograms.
+const STATISTICS: &str = include_str!("statistics.json");
 
-fn told() -> Statistics {
-    serde_json::from_str(TOLD).unwrap()
+fn place(partition: i32) -> Place {
+    Place { topic: "fast-data-topic".to_owned(), partition }
+}
+
+/// A member with these partitions that has just heard the statistics.
+fn member(partitions: impl IntoIterator<Item = i32>) -> Callbacks {
+    let callbacks = Callbacks::default();
+    let mut membership = callbacks.membership();
+    membership.assign(partitions.into_iter().map(place));
+    membership.hear(&serde_json::from_str(STATISTICS).unwrap(), Instant::now());
+    drop(membership);
+    callbacks
 }
 
 fn text(counters: &Counters, callbacks: &Callbacks) -> String {
@@ -16,8 +25,60 @@ fn text(counters: &Counters, callbacks: &Callbacks) -> String {
     text
 }
 
-/// The series of a metric, without its help.
-fn series<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
-    let begins = |line: &&str| line.split(['{', ' ']).next() == Some(name);
-    text.lines().filter(begins).collect()
+/// The series whose names begin like this, without the common part of their names.
+fn series(text: &str, name: &str) -> Vec<String> {
+    text.lines().filter_map(|line| line.strip_prefix(name)).map(str::to_owned).collect()
+}
+
+fn lag(callbacks: &Callbacks) -> Vec<String> {
+    series(&text(&Counters::new("pod-1"), callbacks), "kafka_consumer_fetch_manager_records_")
+}
+
+#[test]
+fn lag_is_shown_by_partition_under_both_of_micrometers_names() {
+    let labels = |partition| format!(r#"topic="fast-data-topic",partition="{partition}",client_id="pod-1""#);
+    let (read, unread) = (labels(2), labels(0));
+    assert_eq!(
+        lag(&member([0, 2])),
+        [
+            format!("lag{{{unread}}} 7460"),
+            format!("lag{{{read}}} 6647"),
+            format!("lag_max{{{unread}}} 7460"),
+            format!("lag_max{{{read}}} 6647"),
+        ]
+    );
+}
+
+#[test]
+fn a_member_without_partitions_is_behind_by_nothing() {
+    assert_eq!(lag(&member([])), [r#"lag_max{client_id="pod-1"} 0"#]);
+}
+
+#[test]
+fn who_has_heard_nothing_or_leaves_says_nothing_about_lag() {
+    assert!(lag(&Callbacks::default()).is_empty());
+    let leaving = member([0]);
+    leaving.membership().leave();
+    assert!(lag(&leaving).is_empty());
+}
+
+#[test]
+fn what_was_consumed_stays_counted_when_its_partition_goes() {
+    let (counters, callbacks) = (Counters::new("pod-1"), member([0]));
+    for (offset, done) in [(0, true), (1, true), (2, false)] {
+        counters.count(&Record::new("fast-data-topic", 0, offset, "bar-1", 10), done);
+    }
+    callbacks.membership().revoke(&[place(0)], false);
+    let text = text(&counters, &callbacks);
+    let labels = r#"{topic="fast-data-topic",partition="0",client_id="pod-1"}"#;
+    for series in [
+        format!("kafka_consumer_fetch_manager_records_consumed_total{labels} 3"),
+        format!("kafka_consumer_fetch_manager_bytes_consumed_total{labels} 30"),
+        format!("kconsumer_poisoned_records_total{labels} 1"),
+        r#"kafka_consumer_coordinator_rebalance_total{client_id="pod-1"} 1"#.to_owned(),
+        r#"kafka_consumer_coordinator_assigned_partitions{client_id="pod-1"} 0"#.to_owned(),
+    ] {
+        assert!(text.lines().any(|line| line == series), "{series} is not in\n{text}");
+    }
+    assert_eq!(counters.processed(), 2);
 }
