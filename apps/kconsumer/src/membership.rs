@@ -20,6 +20,8 @@ pub struct Membership {
     lag: BTreeMap<Place, u64>,
     rebalances: u64,
     joined: bool,
+    /// The group took partitions away and has not said yet which ones this member has instead.
+    rebalancing: bool,
     leaving: bool,
     heard: Option<Heard>,
 }
@@ -46,6 +48,7 @@ impl Membership {
     pub fn assign(&mut self, places: impl IntoIterator<Item = Place>) {
         self.assigned.extend(places);
         self.joined = true;
+        self.rebalancing = false;
         self.rebalances += 1;
     }
 
@@ -57,6 +60,7 @@ impl Membership {
             self.lag.remove(place);
         }
         self.joined &= !lost;
+        self.rebalancing = true;
     }
 
     /// The process ends: it is no longer ready, and has nothing more to say about lag.
@@ -74,10 +78,12 @@ impl Membership {
     pub fn lag(&self, now: Instant) -> Lag<'_> {
         if self.ready(now).is_err() {
             Lag::Unknown
-        } else if self.assigned.is_empty() {
-            Lag::Idle
-        } else {
+        } else if !self.assigned.is_empty() {
             Lag::Of(&self.lag)
+        } else if self.rebalancing {
+            Lag::Unknown
+        } else {
+            Lag::Idle
         }
     }
 

@@ -80,6 +80,19 @@ fn a_revoked_partitions_lag_is_gone_at_once() {
 }
 
 #[test]
+fn between_two_assignments_a_member_is_not_idle() {
+    let now = Instant::now();
+    let mut membership = Membership::default();
+    membership.assign([place(0)]);
+    membership.hear(&statistics("UP", "up", &[(0, 100, 0, 60)]), now);
+    // As the eager assignors do it: all is taken away, and some of it given back.
+    membership.revoke(&[place(0)], false);
+    assert_eq!(membership.lag(now), Lag::Unknown);
+    membership.assign([]);
+    assert_eq!(membership.lag(now), Lag::Idle);
+}
+
+#[test]
 fn an_old_figure_is_no_figure() {
     let now = Instant::now();
     let mut membership = Membership::default();
