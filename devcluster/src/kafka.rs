@@ -1,6 +1,7 @@
 //! A Kafka broker of one's own: the real one, alone, in KRaft mode.
 
 mod observer;
+mod topics;
 
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
@@ -10,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use observer::{Group, KafkaObserver, PartitionLag};
+pub use topics::{STAND_IN, TopicSynchroniser};
 
 use crate::parts::catalog::KAFKA_JAR;
 use crate::parts::{self, Parts, java};
@@ -55,7 +57,7 @@ impl Kafka {
             classpath: parts.file(KAFKA_JAR)?.with_file_name("*"),
             folder: folder.to_owned(),
             address: SocketAddr::new(address, ports[0].number()),
-            ports: ports,
+            ports,
         };
         this.format().await?;
         this.start_again().await?;
@@ -106,10 +108,9 @@ impl Kafka {
         self.running().as_ref().map(Process::pid)
     }
 
-    /// The id that Kafka gave to a topic, which changes when the topic is deleted and made anew. Read from where the broker
-    /// keeps it: librdkafka knows of ids, and its Rust interface tells none.
-    pub fn topic_id(&self, topic: &str) -> Option<String> {
-        topic_id(&self.data_folder(), topic)
+    /// Where the ids of its topics are read.
+    fn topic_ids(&self) -> TopicIds {
+        TopicIds(self.data_folder())
     }
 
     fn data_folder(&self) -> PathBuf {
@@ -180,8 +181,15 @@ log.cleaner.dedupe.buffer.size=8388608
     }
 }
 
-/// `version: 0` and `topic_id: <id>` stand in a file of each partition.
-fn topic_id(data: &Path, topic: &str) -> Option<String> {
-    let text = std::fs::read_to_string(data.join(format!("{topic}-0/partition.metadata"))).ok()?;
-    text.lines().find_map(|line| line.strip_prefix("topic_id: ")).map(|id| id.trim().to_owned())
+/// The ids that Kafka gives to topics: another one means that a topic was deleted and made anew. librdkafka can ask for
+/// them, its Rust interface cannot, so they are read from where the broker keeps them.
+#[derive(Debug, Clone)]
+struct TopicIds(PathBuf);
+
+impl TopicIds {
+    /// `topic_id: <id>` stands in a file of each partition.
+    fn of(&self, topic: &str) -> Option<String> {
+        let text = std::fs::read_to_string(self.0.join(format!("{topic}-0/partition.metadata"))).ok()?;
+        text.lines().find_map(|line| line.strip_prefix("topic_id:")).map(|id| id.trim().to_owned())
+    }
 }

@@ -35,7 +35,7 @@ pub use crds::{Crds, KafkaTopicCrd, kafka_topics};
 pub use error::{Error, Result};
 pub use guest::Guest;
 pub use interrupts::{Interrupt, Interrupts};
-pub use kafka::{Group, Kafka, KafkaObserver, PartitionLag};
+pub use kafka::{Group, Kafka, KafkaObserver, PartitionLag, STAND_IN, TopicSynchroniser};
 pub use kubectl::{Answer, Kubectl};
 pub use metrics_api::MetricsApi;
 pub use node::{Images, Node, Run};

@@ -1,22 +1,121 @@
 //! A real broker, and KafkaTopics that become its topics.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
-use kcg_devcluster::{Kafka, KafkaObserver};
+use kcg_devcluster::{ControlPlane, Crds, Kafka, KafkaObserver, KafkaTopicCrd, TopicSynchroniser, wait};
+use serde_json::Value;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A control plane and a broker with a synchroniser between them.
+struct Site {
+    plane: ControlPlane,
+    kafka: Kafka,
+    observer: KafkaObserver,
+    _synchroniser: TopicSynchroniser,
+}
+
+impl Site {
+    async fn start(served: KafkaTopicCrd) -> kcg_devcluster::Result<Self> {
+        let crds = Crds { kafka_topic: served, ..Crds::default() };
+        let plane =
+            ControlPlane::builder().controller_manager(false).scheduler(false).crds(crds).start().await?;
+        let kafka = Kafka::start(plane.folder(), LOOPBACK).await?;
+        let observer = KafkaObserver::new(&kafka.bootstrap_servers())?;
+        let synchroniser = TopicSynchroniser::start(&plane, &kafka, None)?;
+        Ok(Self { plane, kafka, observer, _synchroniser: synchroniser })
+    }
+
+    /// Applies a KafkaTopic with this spec, as JSON.
+    async fn apply(&self, name: &str, spec: &str) -> kcg_devcluster::Result<()> {
+        let topic = format!(
+            r#"{{"apiVersion": "kafka.strimzi.io/v1", "kind": "KafkaTopic", "metadata": {{"name": "{name}", "namespace": "default"}}, "spec": {spec}}}"#
+        );
+        self.plane.apply_yaml(&topic).await
+    }
+
+    /// Waits until the KafkaTopic's status tells of its present form `Ready` and this reason; answers with it.
+    async fn status(&self, name: &str, ready: &str, reason: Option<&str>) -> kcg_devcluster::Result<Value> {
+        let what = format!("Ready={ready} {reason:?} of {name}");
+        wait::until(&what, LIMIT, async || {
+            let seen = self.plane.kubectl(&["get", "kafkatopic", name, "-o", "json"]).await?.ok()?;
+            let topic: Value = serde_json::from_str(&seen).unwrap_or_default();
+            let (status, condition) = (&topic["status"], &topic["status"]["conditions"][0]);
+            let told = status["observedGeneration"] == topic["metadata"]["generation"]
+                && condition["type"] == "Ready"
+                && condition["status"] == ready
+                && condition["reason"].as_str() == reason;
+            Ok(if told { Ok(status.clone()) } else { Err(status.to_string()) })
+        })
+        .await
+    }
+
+    /// Waits until Kafka has exactly these topics, with these numbers of partitions.
+    async fn topics(&self, topics: &[(&str, i32)]) -> kcg_devcluster::Result<()> {
+        wait::until(&format!("the topics {topics:?}"), LIMIT, async || {
+            let seen = self.observer.topics().await?;
+            let same = seen.iter().map(|(name, count)| (name.as_str(), *count)).eq(topics.iter().copied());
+            Ok(if same { Ok(()) } else { Err(format!("there are {seen:?}")) })
+        })
+        .await
+    }
+}
 
 #[tokio::test]
-async fn broker_ends_and_starts_again_at_its_address() -> Outcome {
-    let folder = tempfile::tempdir()?;
-    let kafka = Kafka::start(folder.path(), LOOPBACK).await?;
-    let observer = KafkaObserver::new(&kafka.bootstrap_servers())?;
-    assert!(observer.topics().await?.is_empty());
-    kafka.stop().await?;
-    assert_eq!(kafka.pid(), None);
-    kafka.start_again().await?;
-    assert!(observer.topics().await?.is_empty());
+async fn kafka_topic_becomes_a_topic_that_grows_and_never_shrinks() -> Outcome {
+    let site = Site::start(KafkaTopicCrd::Both).await?;
+    site.apply("orders", r#"{"partitions": 1, "config": {"retention.ms": 60000}}"#).await?;
+    let made = site.status("orders", "True", None).await?;
+    assert_eq!(
+        (made["topicName"].as_str(), made["topicId"].as_str().map(str::len)),
+        (Some("orders"), Some(22))
+    );
+    site.topics(&[("orders", 1)]).await?;
+
+    site.apply("orders", r#"{"partitions": 3}"#).await?;
+    let grown = site.status("orders", "True", None).await?;
+    assert_eq!((&grown["topicId"], &grown["conditions"]), (&made["topicId"], &made["conditions"]));
+    site.topics(&[("orders", 3)]).await?;
+
+    site.apply("orders", r#"{"partitions": 2}"#).await?;
+    let refused = site.status("orders", "False", Some("NotSupported")).await?;
+    assert_eq!(refused["conditions"][0]["message"], "Decreasing partitions not supported");
+    site.apply("big", r#"{"replicas": 2}"#).await?;
+    site.status("big", "False", Some("KafkaError")).await?;
+    site.topics(&[("orders", 3)]).await?;
+
+    // Kafka's own name; and the same KafkaTopic made anew is another topic.
+    site.plane.kubectl(&["delete", "kafkatopic", "orders", "big"]).await?.ok()?;
+    site.topics(&[]).await?;
+    site.apply("orders", r#"{"partitions": 1, "topicName": "Orders_1"}"#).await?;
+    let named = site.status("orders", "True", None).await?;
+    assert_eq!(named["topicName"], "Orders_1");
+    assert_ne!(named["topicId"], made["topicId"]);
+    site.topics(&[("Orders_1", 1)]).await?;
+    site.apply("orders", r#"{"partitions": 1, "topicName": "Orders_2"}"#).await?;
+    site.status("orders", "False", Some("NotSupported")).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn topic_outlives_its_broker_and_what_was_asked_meanwhile_is_done() -> Outcome {
+    let site = Site::start(KafkaTopicCrd::V1).await?;
+    site.apply("orders", r#"{"partitions": 1}"#).await?;
+    let made = site.status("orders", "True", None).await?;
+    site.kafka.kill();
+    assert_eq!(site.kafka.pid(), None);
+    site.apply("orders", r#"{"partitions": 2}"#).await?;
+    site.status("orders", "False", Some("KafkaError")).await?;
+    site.kafka.start_again().await?;
+    let grown = site.status("orders", "True", None).await?;
+    assert_eq!(grown["topicId"], made["topicId"]);
+    site.topics(&[("orders", 2)]).await?;
+    site.kafka.stop().await?;
+    site.kafka.start_again().await?;
+    site.topics(&[("orders", 2)]).await?;
     Ok(())
 }
