@@ -17,15 +17,31 @@ struct Cli {
     /// Leave the cluster up at the end, until Ctrl-C.
     #[arg(long)]
     keep: bool,
+    /// The closed loop on real Kafka, real consumers and a real Prometheus.
+    #[arg(long)]
+    kafka: bool,
+    /// How many records are sent before the end marker.
+    #[arg(long, default_value_t = 10_000, requires = "kafka")]
+    records: u64,
+    /// By Kubernetes' own periods and the operator's own windows instead of shortened ones: a quarter of an hour.
+    #[arg(long, requires = "kafka")]
+    realistic: bool,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match simulated::demonstrate(Cli::parse().keep).await {
+    match demonstrate(Cli::parse()).await {
         Ok(code) => code,
         Err(error) => {
             eprintln!("demo: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+async fn demonstrate(cli: Cli) -> anyhow::Result<ExitCode> {
+    if cli.kafka {
+        return Box::pin(kafka::demonstrate(kafka::Settings { records: cli.records, realistic: cli.realistic })).await;
+    }
+    simulated::demonstrate(cli.keep).await
 }

@@ -21,7 +21,7 @@ pub use builder::Builder;
 use crate::audit::AuditLog;
 use crate::components::{KWOK_ANNOTATION, Network, Site};
 use crate::crds::Crds;
-use crate::credentials::Credentials;
+use crate::credentials::{Component, Credentials};
 use crate::kubectl::{Answer, Kubectl};
 use crate::parts::catalog::{CERT_MANAGER_CRDS, PROMETHEUS_CRD};
 use crate::parts::{self, Parts};
@@ -150,6 +150,11 @@ impl ControlPlane {
         self.credentials.authority()
     }
 
+    /// Where this computer's processes reach the API server.
+    pub fn api_url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.api_port)
+    }
+
     /// Where pods reach the API server: the node's address.
     pub fn address_for_pods(&self) -> SocketAddr {
         SocketAddr::from((NODE_ADDRESS, self.api_port.number()))
@@ -172,6 +177,16 @@ impl ControlPlane {
         let site = Site { parts: &parts, ..self.site() };
         *lock(&self.running.cert_manager) = Some(site.cert_manager()?);
         Ok(())
+    }
+
+    /// A kubeconfig for prometheus-operator and Prometheus.
+    pub(crate) fn monitoring_kubeconfig(&self) -> Result<PathBuf> {
+        self.credentials.component(Component::Monitoring)
+    }
+
+    /// The token in it, and the file with the API server's authority.
+    pub(crate) fn monitoring_access(&self) -> (String, String) {
+        (self.credentials.token(Component::Monitoring), self.credentials.file("ca.crt"))
     }
 
     /// Installs prometheus-operator's CRD of Prometheus, which no start installs.

@@ -15,11 +15,18 @@ pub(crate) enum Component {
     Scheduler,
     Kwok,
     CertManager,
+    Monitoring,
 }
 
 impl Component {
-    const ALL: [Self; 5] =
-        [Self::Admin, Self::ControllerManager, Self::Scheduler, Self::Kwok, Self::CertManager];
+    const ALL: [Self; 6] = [
+        Self::Admin,
+        Self::ControllerManager,
+        Self::Scheduler,
+        Self::Kwok,
+        Self::CertManager,
+        Self::Monitoring,
+    ];
 
     fn user(self) -> &'static str {
         match self {
@@ -28,6 +35,7 @@ impl Component {
             Self::Scheduler => "system:kube-scheduler",
             Self::Kwok => "devcluster-kwok",
             Self::CertManager => "devcluster-cert-manager",
+            Self::Monitoring => "devcluster-monitoring",
         }
     }
 
@@ -83,6 +91,11 @@ impl Credentials {
     pub fn component(&self, component: Component) -> Result<PathBuf> {
         let name = component.user().replace(':', "-");
         self.kubeconfig(&format!("{name}.kubeconfig"), &component.token(&self.secret))
+    }
+
+    /// A component's token.
+    pub fn token(&self, component: Component) -> String {
+        component.token(&self.secret)
     }
 
     /// Writes a kubeconfig for a token and returns its path.

@@ -40,7 +40,10 @@ pub struct Kafka {
     classpath: PathBuf,
     folder: PathBuf,
     address: SocketAddr,
-    ports: [Port; 2],
+    /// Where the broker is its own controller.
+    controller: Port,
+    /// Kept from others where it was chosen here.
+    _port: Option<Port>,
 }
 
 impl Kafka {
@@ -48,16 +51,23 @@ impl Kafka {
     /// also what it tells its clients; waits until it answers. Its jars are taken from Maven Central first where they are
     /// missing, with progress on standard error.
     pub async fn start(folder: &Path, address: IpAddr) -> Result<Self> {
+        let port = Port::take()?;
+        let started = Self::start_at(folder, SocketAddr::new(address, port.number())).await?;
+        Ok(Self { _port: Some(port), ..started })
+    }
+
+    /// The same at a port that is known to be free.
+    pub async fn start_at(folder: &Path, address: SocketAddr) -> Result<Self> {
         let java = java::find()?;
         let parts = Parts::kafka(&parts::to_stderr).await?;
-        let ports = [Port::take()?, Port::take()?];
         let this = Self {
             process: Mutex::new(None),
             java,
             classpath: parts.file(KAFKA_JAR)?.with_file_name("*"),
             folder: folder.to_owned(),
-            address: SocketAddr::new(address, ports[0].number()),
-            ports,
+            address,
+            controller: Port::take()?,
+            _port: None,
         };
         this.format().await?;
         this.start_again().await?;
@@ -135,7 +145,7 @@ impl Kafka {
     }
 
     fn settings(&self) -> String {
-        let (address, [_, controller]) = (self.address, &self.ports);
+        let (address, controller) = (self.address, &self.controller);
         let data = self.data_folder();
         format!(
             "\

@@ -17,7 +17,9 @@ mod https;
 mod interrupts;
 mod kafka;
 mod kubectl;
+mod metrics_adapter;
 mod metrics_api;
+mod monitoring;
 mod node;
 mod operator;
 pub mod parts;
@@ -37,7 +39,9 @@ pub use guest::Guest;
 pub use interrupts::{Interrupt, Interrupts};
 pub use kafka::{Group, Kafka, KafkaObserver, PartitionLag, STAND_IN, TopicSynchroniser};
 pub use kubectl::{Answer, Kubectl};
+pub use metrics_adapter::MetricsAdapter;
 pub use metrics_api::MetricsApi;
+pub use monitoring::{Alert, AlertState, Monitoring, Sample, Series};
 pub use node::{Images, Node, Run};
 pub use operator::{
     Balancer, Certificates, Files, OPERATOR_BINARY, Operator, Programs, Replica, Volume, build_operator,

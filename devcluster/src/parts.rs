@@ -69,12 +69,30 @@ impl Parts {
         Ok(Self { files: locate(&catalog::KAFKA, progress).await? })
     }
 
+    /// Prometheus, prometheus-operator and the metrics adapter; built when they are first asked for.
+    pub(crate) async fn monitoring(progress: Progress<'_>) -> Result<Self> {
+        let mut files = BTreeMap::new();
+        for part in [&catalog::PROMETHEUS, &catalog::PROMETHEUS_OPERATOR, &catalog::METRICS_ADAPTER] {
+            files.extend(locate(part, progress).await?);
+        }
+        Ok(Self { files })
+    }
+
+    /// All that the closed loop runs on, for those who go into a network without any way out.
+    pub async fn ensure_closed_loop(progress: Progress<'_>) -> Result<()> {
+        // What is missing on this computer is said before anything is built for minutes.
+        Self::kafka(progress).await?;
+        Self::ensure(progress).await?;
+        Self::monitoring(progress).await.map(drop)
+    }
+
     /// Builds everything there is, for a person who wants to have it over with.
     pub async fn ensure_all(progress: Progress<'_>) -> Result<Self> {
         let mut parts = Self::ensure(progress).await?;
-        for part in [&catalog::CERT_MANAGER, &catalog::PROMETHEUS, &catalog::HELM] {
+        for part in [&catalog::CERT_MANAGER, &catalog::HELM] {
             parts.files.extend(locate(part, progress).await?);
         }
+        parts.files.extend(Self::monitoring(progress).await?.files);
         parts.files.extend(Self::kafka(progress).await?.files);
         Ok(parts)
     }

@@ -111,6 +111,11 @@ impl Process {
         let _ = child.wait();
     }
 
+    /// Has it read its configuration again (SIGHUP), where it is a program that does.
+    pub(crate) fn reload(&self) -> Result<()> {
+        self.signal(Signal::HUP)
+    }
+
     /// Stops its clock: SIGSTOP. It holds its sockets and answers nothing.
     pub fn pause(&self) -> Result<()> {
         self.signal(Signal::STOP)

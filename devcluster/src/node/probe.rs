@@ -134,6 +134,7 @@ fn port(port: &IntOrString, container: &Container) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
+    use super::Verdict::{Failing, Passing, Unknown};
     use super::*;
 
     #[test]
@@ -147,7 +148,6 @@ mod tests {
                 prober.verdict()
             })
             .collect();
-        use Verdict::{Failing, Passing, Unknown};
         assert_eq!(verdicts, [Unknown, Passing, Passing, Passing, Passing, Failing]);
     }
 }

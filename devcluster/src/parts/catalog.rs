@@ -57,6 +57,9 @@ pub(crate) const MONITORING_CRDS: &str = "monitoring-crds.yaml";
 /// prometheus-operator's CRD of Prometheus itself, which is as large as all the others of a cluster together.
 pub(crate) const PROMETHEUS_CRD: &str = "prometheus-crd.yaml";
 
+/// prometheus-operator's CRD of PodMonitor, by which the operator itself is scraped.
+pub(crate) const POD_MONITOR_CRD: &str = "pod-monitor-crd.yaml";
+
 /// cert-manager's CRDs, without those for ACME.
 pub(crate) const CERT_MANAGER_CRDS: &str = "cert-manager-crds.yaml";
 
@@ -142,11 +145,32 @@ pub(super) static HELM: Part = Part {
     ..NONE
 };
 
-/// promtool, for the tests that check alerts.
+/// prometheus-operator itself, where it runs; its other CRDs are those of every control plane.
+pub(super) static PROMETHEUS_OPERATOR: Part = Part {
+    name: "prometheus-operator",
+    module: "github.com/prometheus-operator/prometheus-operator",
+    programs: &[("prometheus-operator", "github.com/prometheus-operator/prometheus-operator/cmd/operator")],
+    data: &[(POD_MONITOR_CRD, &["example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml"])],
+    ..NONE
+};
+
+/// The custom metrics API on prometheus-adapter's own library, with prometheus-adapter's rules. Its program is the main.go
+/// beside the pins.
+pub(super) static METRICS_ADAPTER: Part = Part {
+    name: "metrics-adapter",
+    module: "sigs.k8s.io/custom-metrics-apiserver",
+    programs: &[("metrics-adapter", "kconsumer-group-operator/devcluster/parts/metrics-adapter")],
+    ..NONE
+};
+
+/// Prometheus, where it runs, and promtool, for the tests that check alerts.
 pub(super) static PROMETHEUS: Part = Part {
     name: "prometheus",
     module: "github.com/prometheus/prometheus",
-    programs: &[("promtool", "github.com/prometheus/prometheus/cmd/promtool")],
+    programs: &[
+        ("prometheus", "github.com/prometheus/prometheus/cmd/prometheus"),
+        ("promtool", "github.com/prometheus/prometheus/cmd/promtool"),
+    ],
     // Without the tags the build wants every cloud's discovery plugin.
     build_args: &["-tags=remove_all_sd,enable_kubernetes_sd"],
     ..NONE

@@ -1,0 +1,304 @@
+// metrics-adapter serves the custom metrics API from what Prometheus has scraped, by a rules file of prometheus-adapter.
+//
+// It stands in for prometheus-adapter, whose module no registry publishes: on the library that prometheus-adapter itself is
+// built on, with as much of its configuration as the shipped rules use (seriesQuery, resources.overrides, name,
+// metricsQuery), for metrics of pods. A sample that is NaN counts as zero, as there.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"text/template"
+	"time"
+
+	core "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	genericserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/klog/v2"
+	"k8s.io/metrics/pkg/apis/custom_metrics"
+	basecmd "sigs.k8s.io/custom-metrics-apiserver/pkg/cmd"
+	"sigs.k8s.io/custom-metrics-apiserver/pkg/provider"
+	"sigs.k8s.io/yaml"
+)
+
+// rule is one rule of prometheus-adapter's configuration.
+type rule struct {
+	SeriesQuery  string `json:"seriesQuery"`
+	MetricsQuery string `json:"metricsQuery"`
+	Name         struct {
+		Matches string `json:"matches"`
+		As      string `json:"as"`
+	} `json:"name"`
+	Resources struct {
+		Overrides map[string]struct {
+			Resource string `json:"resource"`
+		} `json:"overrides"`
+	} `json:"resources"`
+}
+
+// label is the name of the label that holds a resource's name.
+func (r rule) label(resource string) (string, error) {
+	for label, override := range r.Resources.Overrides {
+		if override.Resource == resource {
+			return label, nil
+		}
+	}
+	return "", fmt.Errorf("rule for %s: resources.overrides names no label for %s", r.SeriesQuery, resource)
+}
+
+// metric is the name under which a series is served.
+func (r rule) metric(series string) (string, error) {
+	if r.Name.Matches == "" {
+		return series, nil
+	}
+	matches, err := regexp.Compile(r.Name.Matches)
+	if err != nil || r.Name.As == "" {
+		return series, err
+	}
+	return matches.ReplaceAllString(series, r.Name.As), nil
+}
+
+// query is metricsQuery for some pods of a namespace, by pod.
+func (r rule) query(series, namespace string, pods []string) (string, error) {
+	namespaceLabel, err := r.label("namespace")
+	if err != nil {
+		return "", err
+	}
+	podLabel, err := r.label("pod")
+	if err != nil {
+		return "", err
+	}
+	quoted := make([]string, len(pods))
+	for i, pod := range pods {
+		quoted[i] = regexp.QuoteMeta(pod)
+	}
+	text, err := template.New("metricsQuery").Delims("<<", ">>").Parse(r.MetricsQuery)
+	if err != nil {
+		return "", err
+	}
+	var out bytes.Buffer
+	err = text.Execute(&out, map[string]string{
+		"Series":        series,
+		"LabelMatchers": fmt.Sprintf("%s=%q,%s=~%q", namespaceLabel, namespace, podLabel, strings.Join(quoted, "|")),
+		"GroupBy":       podLabel,
+	})
+	return out.String(), err
+}
+
+// served is a metric that Prometheus has series for.
+type served struct {
+	rule   rule
+	series string
+}
+
+// adapter answers from Prometheus.
+type adapter struct {
+	client     kubernetes.Interface
+	prometheus string
+	rules      []rule
+	mutex      sync.RWMutex
+	metrics    map[string]served
+}
+
+var pods = schema.GroupResource{Resource: "pods"}
+
+// relist looks for the series that there are.
+func (a *adapter) relist(ctx context.Context) error {
+	metrics := map[string]served{}
+	for _, rule := range a.rules {
+		var series []map[string]string
+		recent := fmt.Sprint(time.Now().Add(-time.Hour).Unix())
+		if err := a.ask(ctx, "series", url.Values{"match[]": {rule.SeriesQuery}, "start": {recent}}, &series); err != nil {
+			return err
+		}
+		for _, one := range series {
+			name, err := rule.metric(one["__name__"])
+			if err != nil {
+				return err
+			}
+			metrics[name] = served{rule: rule, series: one["__name__"]}
+		}
+	}
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	a.metrics = metrics
+	return nil
+}
+
+// ask decodes the data of an answer of Prometheus' API.
+func (a *adapter) ask(ctx context.Context, endpoint string, values url.Values, data any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, a.prometheus+"/api/v1/"+endpoint+"?"+values.Encode(), nil)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("prometheus answers %s: %s", answer.Status, body)
+	}
+	return json.Unmarshal(body, &struct {
+		Data any `json:"data"`
+	}{Data: data})
+}
+
+// ListAllMetrics is what discovery shows.
+func (a *adapter) ListAllMetrics() []provider.CustomMetricInfo {
+	a.mutex.RLock()
+	defer a.mutex.RUnlock()
+	var all []provider.CustomMetricInfo
+	for _, name := range slices.Sorted(maps.Keys(a.metrics)) {
+		all = append(all, provider.CustomMetricInfo{GroupResource: pods, Namespaced: true, Metric: name})
+	}
+	return all
+}
+
+// GetMetricByName is the metric of one pod.
+func (a *adapter) GetMetricByName(ctx context.Context, name types.NamespacedName, info provider.CustomMetricInfo, _ labels.Selector) (*custom_metrics.MetricValue, error) {
+	values, err := a.values(ctx, name.Namespace, []string{name.Name}, info)
+	if err != nil {
+		return nil, err
+	}
+	if len(values) == 0 {
+		return nil, provider.NewMetricNotFoundForError(info.GroupResource, info.Metric, name.Name)
+	}
+	return &values[0], nil
+}
+
+// GetMetricBySelector is the metric of all pods that a selector chooses.
+func (a *adapter) GetMetricBySelector(ctx context.Context, namespace string, selector labels.Selector, info provider.CustomMetricInfo, _ labels.Selector) (*custom_metrics.MetricValueList, error) {
+	list, err := a.client.CoreV1().Pods(namespace).List(ctx, meta.ListOptions{LabelSelector: selector.String()})
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(list.Items))
+	for i, pod := range list.Items {
+		names[i] = pod.Name
+	}
+	values, err := a.values(ctx, namespace, names, info)
+	if err != nil {
+		return nil, err
+	}
+	return &custom_metrics.MetricValueList{Items: values}, nil
+}
+
+func (a *adapter) values(ctx context.Context, namespace string, names []string, info provider.CustomMetricInfo) ([]custom_metrics.MetricValue, error) {
+	a.mutex.RLock()
+	metric, known := a.metrics[info.Metric]
+	a.mutex.RUnlock()
+	if !known || info.GroupResource.Resource != pods.Resource {
+		return nil, provider.NewMetricNotFoundError(info.GroupResource, info.Metric)
+	}
+	if len(names) == 0 {
+		return nil, nil
+	}
+	query, err := metric.rule.query(metric.series, namespace, names)
+	if err != nil {
+		return nil, apierrors.NewInternalError(err)
+	}
+	var found struct {
+		Result []struct {
+			Metric map[string]string `json:"metric"`
+			Value  [2]any            `json:"value"`
+		} `json:"result"`
+	}
+	if err := a.ask(ctx, "query", url.Values{"query": {query}}, &found); err != nil {
+		return nil, apierrors.NewInternalError(err)
+	}
+	podLabel, err := metric.rule.label("pod")
+	if err != nil {
+		return nil, apierrors.NewInternalError(err)
+	}
+	var values []custom_metrics.MetricValue
+	for _, sample := range found.Result {
+		pod := sample.Metric[podLabel]
+		if !slices.Contains(names, pod) {
+			continue
+		}
+		var number float64
+		if _, err := fmt.Sscan(fmt.Sprint(sample.Value[1]), &number); err != nil || math.IsNaN(number) || math.IsInf(number, 0) {
+			number = 0
+		}
+		values = append(values, custom_metrics.MetricValue{
+			DescribedObject: custom_metrics.ObjectReference{Kind: "Pod", APIVersion: core.SchemeGroupVersion.String(), Namespace: namespace, Name: pod},
+			Metric:          custom_metrics.MetricIdentifier{Name: info.Metric},
+			Timestamp:       meta.Now(),
+			Value:           *resource.NewMilliQuantity(int64(math.Round(number*1000)), resource.DecimalSI),
+		})
+	}
+	return values, nil
+}
+
+func main() {
+	if err := run(genericserver.SetupSignalContext()); err != nil {
+		klog.ErrorS(err, "metrics-adapter ends")
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	command := &basecmd.AdapterBase{Name: "metrics-adapter"}
+	prometheus := command.Flags().String("prometheus-url", "", "Prometheus")
+	config := command.Flags().String("config", "", "a rules file of prometheus-adapter")
+	interval := command.Flags().Duration("metrics-relist-interval", 10*time.Minute, "how often new metrics are looked for")
+	if err := command.Flags().Parse(os.Args[1:]); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(*config)
+	if err != nil {
+		return err
+	}
+	var rules struct {
+		Rules []rule `json:"rules"`
+	}
+	if err := yaml.UnmarshalStrict(text, &rules); err != nil {
+		return fmt.Errorf("read %s: %w", *config, err)
+	}
+	client, err := command.ClientConfig()
+	if err != nil {
+		return err
+	}
+	set, err := kubernetes.NewForConfig(client)
+	if err != nil {
+		return err
+	}
+	adapter := &adapter{client: set, prometheus: strings.TrimSuffix(*prometheus, "/"), rules: rules.Rules}
+	go func() {
+		for {
+			if err := adapter.relist(ctx); err != nil {
+				klog.ErrorS(err, "relist")
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(*interval):
+			}
+		}
+	}()
+	command.WithCustomMetrics(adapter)
+	return command.Run(ctx)
+}

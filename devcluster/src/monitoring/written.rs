@@ -1,0 +1,112 @@
+//! What prometheus-operator has written for Prometheus, brought to a folder as its pod's volumes would.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use flate2::read::GzDecoder;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt};
+
+use crate::control_plane::{ControlPlane, client_for};
+use crate::process::Process;
+use crate::{Error, Result};
+
+/// Where the operator's configuration expects the rules, in the pod that it has in mind.
+const RULES_IN_POD: &str = "/etc/prometheus/rules";
+/// The key of the configuration in its Secret.
+const KEY: &str = "prometheus.yaml.gz";
+const EVERY: Duration = Duration::from_millis(500);
+
+/// Where it is written, and the folder that it is brought to.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    kubeconfig: PathBuf,
+    namespace: String,
+    name: String,
+    folder: PathBuf,
+}
+
+/// All files by their path below the folder.
+type Files = BTreeMap<PathBuf, String>;
+
+impl Source {
+    pub async fn connect(plane: &ControlPlane, namespace: &str, name: &str, folder: PathBuf) -> Result<Self> {
+        let kubeconfig = plane.monitoring_kubeconfig()?;
+        // Tried once here, so that a mistake is told at the start.
+        client_for(&kubeconfig).await?;
+        Ok(Self { kubeconfig, namespace: namespace.into(), name: name.into(), folder })
+    }
+
+    /// Brings what is written now; nothing where there is no configuration yet.
+    pub async fn bring(&self) -> Result<Option<Files>> {
+        let files = self.read(&client_for(&self.kubeconfig).await?).await?;
+        if let Some(files) = &files {
+            self.write(&Files::new(), files)?;
+        }
+        Ok(files)
+    }
+
+    /// Brings every change from now on, and has Prometheus read it.
+    pub async fn follow(self, prometheus: Arc<Process>) {
+        // The cluster's end is this task's, too: what fails then has nobody left to hear of it.
+        let Ok(client) = client_for(&self.kubeconfig).await else { return };
+        let mut shown = Files::new();
+        loop {
+            if let Ok(Some(files)) = self.read(&client).await
+                && files != shown
+            {
+                match self.write(&shown, &files).and_then(|()| prometheus.reload()) {
+                    Ok(()) => shown = files,
+                    Err(error) => eprintln!("devcluster: {error}"),
+                }
+            }
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+
+    async fn read(&self, client: &Client) -> Result<Option<Files>> {
+        let secrets: Api<Secret> = Api::namespaced(client.clone(), &self.namespace);
+        let secret = format!("prometheus-{}", self.name);
+        let found = secrets.get_opt(&secret).await.map_err(Error::kube(format!("get Secret {secret}")))?;
+        let Some(packed) = found.and_then(|secret| secret.data?.remove(KEY)) else { return Ok(None) };
+        let mut files = Files::from([(super::configuration(Path::new("")), self.configuration(&packed.0)?)]);
+        let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &self.namespace);
+        let rules = ListParams::default().labels(&format!("prometheus-name={}", self.name));
+        for map in maps.list(&rules).await.map_err(Error::kube("list the rules' ConfigMaps"))? {
+            let folder = Path::new("rules").join(map.name_any());
+            files.extend(
+                map.data.unwrap_or_default().into_iter().map(|(name, text)| (folder.join(name), text)),
+            );
+        }
+        Ok(Some(files))
+    }
+
+    /// Unpacked, with the rules where they are here and the name that the pod would have.
+    fn configuration(&self, packed: &[u8]) -> Result<String> {
+        let mut text = String::new();
+        GzDecoder::new(packed)
+            .read_to_string(&mut text)
+            .map_err(|error| Error::Parse { what: format!("Secret key {KEY}"), reason: error.to_string() })?;
+        let rules = self.folder.join("rules").display().to_string();
+        Ok(text.replace(RULES_IN_POD, &rules).replace("$(POD_NAME)", &format!("prometheus-{}-0", self.name)))
+    }
+
+    fn write(&self, before: &Files, now: &Files) -> Result<()> {
+        for (path, text) in now {
+            let path = self.folder.join(path);
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent).map_err(Error::file("create", parent))?;
+            }
+            std::fs::write(&path, text).map_err(Error::file("write", &path))?;
+        }
+        for path in before.keys().filter(|path| !now.contains_key(*path)) {
+            let path = self.folder.join(path);
+            std::fs::remove_file(&path).map_err(Error::file("remove", &path))?;
+        }
+        Ok(())
+    }
+}
