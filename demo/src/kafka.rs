@@ -6,6 +6,7 @@ mod broker;
 mod clock;
 mod cost;
 mod ledger;
+mod requests;
 mod settings;
 mod stage;
 mod story;

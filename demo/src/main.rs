@@ -41,7 +41,11 @@ async fn main() -> ExitCode {
 
 async fn demonstrate(cli: Cli) -> anyhow::Result<ExitCode> {
     if cli.kafka {
-        return Box::pin(kafka::demonstrate(kafka::Settings { records: cli.records, realistic: cli.realistic })).await;
+        return Box::pin(kafka::demonstrate(kafka::Settings {
+            records: cli.records,
+            realistic: cli.realistic,
+        }))
+        .await;
     }
     simulated::demonstrate(cli.keep).await
 }

@@ -16,6 +16,7 @@ pub enum Expect {
 }
 
 /// Standard output, in colour where it is a terminal, and a shell that is connected to the cluster.
+#[derive(Debug)]
 pub struct Terminal {
     colour: bool,
     environment: Vec<(&'static str, std::ffi::OsString)>,

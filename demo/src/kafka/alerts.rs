@@ -38,7 +38,8 @@ impl Alerts {
                 loop {
                     // Prometheus starting up, or busy: the next answer comes soon.
                     if let Ok(alerts) = monitoring.alerts().await {
-                        let seen: Vec<_> = alerts.into_iter().map(|alert| (alert.name, alert.state)).collect();
+                        let seen: Vec<_> =
+                            alerts.into_iter().map(|alert| (alert.name, alert.state)).collect();
                         note(&mut lock(&spans), &seen, clock.now());
                     }
                     tokio::time::sleep(EVERY).await;

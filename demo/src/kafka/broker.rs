@@ -41,7 +41,12 @@ impl Broker {
                         for topic in topics {
                             // A broker that is away is part of some stories, a topic that is not there yet of all.
                             if let Ok(partitions) = observer.lag(topic, group).await {
-                                note(lock(&lags).entry(group.clone()).or_default(), topic, &partitions, clock.now());
+                                note(
+                                    lock(&lags).entry(group.clone()).or_default(),
+                                    topic,
+                                    &partitions,
+                                    clock.now(),
+                                );
                             }
                         }
                     }

@@ -15,6 +15,11 @@ impl Clock {
         Self { began: Instant::now(), epoch }
     }
 
+    /// The beginning, by the steady clock.
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+
     /// Seconds since the beginning.
     pub fn now(&self) -> f64 {
         self.began.elapsed().as_secs_f64()

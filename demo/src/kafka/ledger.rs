@@ -84,7 +84,9 @@ mod tests {
     fn a_log_is_read_as_it_grows_and_a_half_line_is_left_for_later() -> Result<()> {
         let folder = tempfile::tempdir()?;
         let log = folder.path().join("pod.log");
-        let line = |offset: i64| format!(r#"{{"offset":{offset},"partition":2,"time":7,"topic":"t","value":"bar-1"}}"#);
+        let line = |offset: i64| {
+            format!(r#"{{"offset":{offset},"partition":2,"time":7,"topic":"t","value":"bar-1"}}"#)
+        };
         let mut ledger = Ledger::default();
         std::fs::write(&log, format!("joined\n{}\n{}", line(1), &line(2)[..9]))?;
         ledger.read("a", &log)?;

@@ -1,8 +1,8 @@
 //! What the API server was asked, from its own audit log: how much by the operator, and how quickly it answers a topic.
 
 use anyhow::{Context, Result};
-use kcg_devcluster::audit::AuditEvent;
 use k8s_openapi::jiff::Timestamp;
+use kcg_devcluster::audit::AuditEvent;
 use serde::Serialize;
 
 use super::stage::OPERATOR;
@@ -54,7 +54,10 @@ pub fn count(events: &[AuditEvent]) -> (Requests, Requests) {
 /// the API server received them.
 pub fn topic_to_ceiling(events: &[AuditEvent], topic: &str, group: &str) -> Result<f64> {
     let is = |event: &&AuditEvent, verb: &str, resource: &str, name: &str| {
-        event.verb == verb && event.resource() == resource && event.object_ref.name == name && event.response_status.code < 300
+        event.verb == verb
+            && event.resource() == resource
+            && event.object_ref.name == name
+            && event.response_status.code < 300
     };
     let by_a_person = |event: &&AuditEvent| event.user_agent.starts_with("kubectl");
     let change = events
@@ -72,7 +75,10 @@ pub fn topic_to_ceiling(events: &[AuditEvent], topic: &str, group: &str) -> Resu
 }
 
 fn received(event: &AuditEvent) -> Result<Timestamp> {
-    event.request_received_timestamp.parse().with_context(|| format!("read the time of {}", event.request_uri))
+    event
+        .request_received_timestamp
+        .parse()
+        .with_context(|| format!("read the time of {}", event.request_uri))
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use kcg_devcluster::pod_network::NODE_ADDRESS;
 use kcg_devcluster::{
-    ControlPlane, Crds, Images, Kafka, MetricsAdapter, Monitoring, Node, Programs, TopicSynchroniser, deploy_folder,
+    ControlPlane, Crds, Images, Kafka, MetricsAdapter, Monitoring, Node, Programs, STAND_IN,
+    TopicSynchroniser, deploy_folder,
 };
 
 use super::settings::Settings;
@@ -31,7 +32,11 @@ pub struct Stage {
 
 impl Stage {
     /// Starts all of it; `say` hears of each step.
-    pub async fn start(settings: &Settings, programs: &Programs, say: impl Fn(&str) -> Result<()>) -> Result<Self> {
+    pub async fn start(
+        settings: &Settings,
+        programs: &Programs,
+        say: impl Fn(&str) -> Result<()>,
+    ) -> Result<Self> {
         say("etcd, kube-apiserver, kube-controller-manager, kube-scheduler: real")?;
         let plane = ControlPlane::builder()
             .audit(true)
@@ -41,11 +46,11 @@ impl Stage {
             .start()
             .await?;
         say("a node that runs pods as local processes, each with a network of its own, as a kubelet would")?;
-        let node = Node::start(&plane, NODE, images(programs)).await?;
+        let node = Node::start(&plane, NODE, images(programs).await?).await?;
         say("Kafka, one broker in KRaft mode: real")?;
         let kafka = Kafka::start_at(plane.folder(), KAFKA).await?;
-        say(TopicSynchroniser::STAND_IN)?;
-        let topics = TopicSynchroniser::start(&plane, &kafka)?;
+        say(STAND_IN)?;
+        let topics = TopicSynchroniser::start(&plane, &kafka, None)?;
         say("prometheus-operator, and Prometheus on what it writes: real")?;
         let monitoring = Monitoring::start(&plane).await?;
         say("the operator: its shipped Deployments, two pods each")?;
@@ -58,18 +63,19 @@ impl Stage {
     }
 }
 
-fn images(programs: &Programs) -> Images {
-    let ours = programs.iter().fold(Images::default(), |images, (name, program)| {
+async fn images(programs: &Programs) -> Result<Images> {
+    let (adapter, program) = MetricsAdapter::image().await?;
+    Ok(programs.iter().fold(Images::default().with(adapter, program), |images, (name, program)| {
         images.with(&format!("thenextapps/{name}"), program)
-    });
-    ours
+    }))
 }
 
 async fn install_operator(plane: &ControlPlane) -> Result<()> {
     let folder = manifests().join("operator");
     plane.kubectl(&["apply", "-k", &folder.display().to_string()]).await?.ok()?;
     let namespace = format!("--namespace={OPERATOR}");
-    let available = ["wait", "deployment", "--all", &namespace, "--for=condition=Available", "--timeout=120s"];
+    let available =
+        ["wait", "deployment", "--all", &namespace, "--for=condition=Available", "--timeout=120s"];
     plane.kubectl(&available).await?.ok()?;
     Ok(())
 }

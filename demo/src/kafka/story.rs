@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use super::requests;
 use super::teller::Teller;
 use crate::terminal::Expect;
 
@@ -26,7 +27,10 @@ pub async fn tell(teller: &mut Teller) -> Result<()> {
 
 async fn refuse(teller: &mut Teller) -> Result<()> {
     teller.chapter("A topic with one partition; a bad group is refused against it")?;
-    let topic = ["kubectl create -f demo/manifests/topic.yaml", "kubectl wait kafkatopic/fast-data-topic --for=condition=Ready --timeout=60s"];
+    let topic = [
+        "kubectl create -f demo/manifests/topic.yaml",
+        "kubectl wait kafkatopic/fast-data-topic --for=condition=Ready --timeout=60s",
+    ];
     teller.all(&topic).await?;
     teller.run("cat demo/manifests/bad-group.yaml", Expect::Success).await?;
     teller.run("kubectl create -f demo/manifests/bad-group.yaml", Expect::Refusal).await
@@ -66,30 +70,50 @@ async fn grow(teller: &mut Teller) -> Result<()> {
             "kubectl wait kcg/kconsumer --for=jsonpath='{.status.maxReplicas}'=3 --timeout=30s",
         ])
         .await?;
-    let took = teller.topic_to_ceiling()?;
-    teller.say(&format!("The API server's audit log: {took:.0} ms from the topic's change to the autoscaler's."))?;
-    // A client looks for new partitions by itself, here each few seconds.
-    teller.until("the consumer to be given the new partitions", SOON, |seen| seen.assigned_partitions() == 3).await
+    let took = requests::topic_to_ceiling(&teller.stage.plane.audit_log()?.all()?, TOPIC, GROUP)?;
+    teller.say(&format!(
+        "(the API server's audit log: {took:.0} ms from the topic's change to the autoscaler's)"
+    ))?;
+    // A client looks for new partitions by itself, each few seconds; and the lag of each is then scraped.
+    teller
+        .until_metric(
+            &format!("sum(kafka_consumer_coordinator_assigned_partitions{{service=\"{GROUP}\"}})"),
+            3.0,
+            SOON,
+        )
+        .await
 }
 
 async fn load(teller: &mut Teller) -> Result<()> {
     let records = teller.settings.records;
-    teller.chapter(&format!("{records} records and the end marker: lag rises, and one consumer becomes three"))?;
+    teller.chapter(&format!(
+        "{records} records and the end marker: lag rises, and one consumer becomes three"
+    ))?;
     teller.mark("load");
-    let send = format!("kubectl get --raw /api/v1/namespaces/default/services/kproducer:http/proxy/send/{records}");
+    let send =
+        format!("kubectl get --raw /api/v1/namespaces/default/services/kproducer:http/proxy/send/{records}");
     teller.run(&send, Expect::Success).await?;
     let patience = teller.settings.patience();
     teller.until("three consumers", patience, |seen| seen.ready() == 3).await?;
     teller.all(&["kubectl get hpa,pods", "kubectl get kcg"]).await?;
 
     teller.chapter("A consumer and the leading controller are killed in the middle")?;
-    teller.until("a third of the records to be processed", patience, |seen| seen.processed() >= records / 3).await?;
-    ensure!(teller.seen().processed() < records, "all records were processed before anybody was killed: send more");
+    teller
+        .until("a third of the records to be processed", patience, |seen| seen.processed >= records / 3)
+        .await?;
+    ensure!(
+        teller.look()?.processed < records,
+        "all records were processed before anybody was killed: send more"
+    );
     let consumer = teller.kill_a_consumer()?;
+    teller.mark("consumer killed");
     teller.say(&format!("(SIGKILL: {consumer}, which had no chance to commit or to leave the group)"))?;
     let controller = teller.kill_the_leader().await?;
+    teller.mark("controller killed");
     teller.say(&format!("(SIGKILL: {controller}, which held the Lease)"))?;
-    teller.until("every record to be processed and committed", patience, |seen| seen.drained(records + 1)).await?;
+    teller
+        .until("every record to be processed and committed", patience, |seen| seen.is_drained(records + 1))
+        .await?;
     teller.all(&["kubectl get pods", "kubectl get kcg"]).await
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use kcg_devcluster::KafkaObserver;
 
 use super::alerts::Alerts;
@@ -46,6 +46,11 @@ impl Now {
         self.lags.iter().sum()
     }
 
+    /// How many partitions of the group's topics there are.
+    pub fn partitions(&self) -> usize {
+        self.lags.len()
+    }
+
     /// Whether so many records were processed and their offsets committed.
     pub fn is_drained(&self, records: u64) -> bool {
         self.processed >= records && !self.lags.is_empty() && self.lag() == 0.0
@@ -84,7 +89,13 @@ pub struct Teller {
 
 impl Teller {
     /// Begins to watch the group and its topics on a stage that stands.
-    pub async fn begin(settings: Settings, stage: Stage, mut terminal: Terminal, subscription: Subscription, group: &'static str) -> Result<Self> {
+    pub async fn begin(
+        settings: Settings,
+        stage: Stage,
+        mut terminal: Terminal,
+        subscription: Subscription,
+        group: &'static str,
+    ) -> Result<Self> {
         terminal.connect(&stage.plane)?;
         let clock = Clock::start();
         let client = stage.plane.client().await?;
@@ -102,7 +113,7 @@ impl Teller {
             ledger: Ledger::default(),
             meter: Meter::default(),
             terminal,
-            metered: clock.instant(),
+            metered: clock.began(),
         };
         teller.look()?;
         Ok(teller)
@@ -146,6 +157,44 @@ impl Teller {
             self.stage.kafka.must_run()?;
             tokio::time::sleep(BEAT).await;
         }
+    }
+
+    /// Waits until Prometheus says this value.
+    pub async fn until_metric(&mut self, expression: &str, value: f64, limit: Duration) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            self.look()?;
+            let seen = self.stage.monitoring.query(expression).await?;
+            if matches!(seen.as_slice(), [sample] if sample.value == value) {
+                return Ok(());
+            }
+            if begun.elapsed() > limit {
+                bail!("{expression} did not become {value} within {} s: {seen:?}", limit.as_secs());
+            }
+            tokio::time::sleep(BEAT).await;
+        }
+    }
+
+    /// SIGKILL to the process of one of the group's consumers; its pod's name.
+    pub fn kill_a_consumer(&self) -> Result<String> {
+        self.kill(NAMESPACE, self.group)
+    }
+
+    /// SIGKILL to the controller that holds the Lease; its pod's name.
+    pub async fn kill_the_leader(&self) -> Result<String> {
+        let namespace = format!("--namespace={OPERATOR}");
+        let holder = ["get", "lease", OPERATOR, &namespace, "-o=jsonpath={.spec.holderIdentity}"];
+        let identity = self.stage.plane.kubectl(&holder).await?.ok()?;
+        // The pod's name, and what tells its processes apart.
+        let pod = identity.rsplit_once('_').map_or(identity.as_str(), |(pod, _)| pod);
+        self.kill(OPERATOR, pod)
+    }
+
+    fn kill(&self, namespace: &str, prefix: &str) -> Result<String> {
+        let runs = self.stage.node.runs_of(namespace, prefix);
+        let run = runs.iter().rev().find(|run| run.pid().is_some()).context("no such process runs")?;
+        run.kill();
+        Ok(run.pod.clone())
     }
 
     /// Reads the logs and the processes, and says what is known now.
