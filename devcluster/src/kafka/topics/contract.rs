@@ -242,3 +242,6 @@ fn full_name(topic: &DynamicObject) -> String {
     let [namespace, name] = [&topic.metadata.namespace, &topic.metadata.name].map(|part| part.as_deref());
     format!("{}/{}", namespace.unwrap_or_default(), name.unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;
