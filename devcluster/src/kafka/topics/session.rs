@@ -113,8 +113,10 @@ impl<'a> Session<'a> {
             Standing::Unmanaged => Outcome::Unmanaged,
             Standing::Paused => Outcome::Paused,
             Standing::Managed(wanted) => {
-                // Before the topic, so that none is left behind.
-                self.set_finalizers(topic, contract::finalizers_with(topic)).await?;
+                if let Some(names) = contract::finalizers_with(topic) {
+                    // Before the topic, so that none is left behind. The watch brings this KafkaTopic back.
+                    return self.set_finalizers(topic, names).await;
+                }
                 match self.follow(&wanted, looked).await {
                     Ok(topic_id) => Outcome::Ready { topic_id },
                     Err(refusal) => Outcome::Refused(refusal),
@@ -152,22 +154,23 @@ impl<'a> Session<'a> {
             self.tell(topic, &Outcome::Refused(refusal)).await?;
             return Err(Failed::Kafka);
         }
-        self.set_finalizers(topic, Some(others)).await
+        self.set_finalizers(topic, others).await
     }
 
-    async fn set_finalizers(&self, topic: &DynamicObject, names: Option<Vec<String>>) -> Result<(), Failed> {
-        let Some(names) = names else { return Ok(()) };
+    async fn set_finalizers(&self, topic: &DynamicObject, names: Vec<String>) -> Result<(), Failed> {
         // Somebody else's finalizer of a moment ago would be lost, but for the version.
-        let version = &topic.metadata.resource_version;
-        let change = json!({"metadata": {"finalizers": names, "resourceVersion": version}});
+        let change =
+            json!({"metadata": {"finalizers": names, "resourceVersion": topic.metadata.resource_version}});
         let patched =
             self.api(topic).patch(&name(topic), &PatchParams::default(), &Patch::Merge(change)).await;
         patched.map(drop).or_else(gone_is_done)
     }
 
     async fn tell(&self, topic: &DynamicObject, outcome: &Outcome) -> Result<(), Failed> {
-        let Some(status) = contract::status(topic, outcome, Timestamp::now()) else { return Ok(()) };
-        let patch: Patch<Value> = Patch::Merge(status);
+        let Some(mut change) = contract::status(topic, outcome, Timestamp::now()) else { return Ok(()) };
+        // A status of a moment ago is told anew only by whoever has seen it.
+        change["metadata"] = json!({"resourceVersion": topic.metadata.resource_version});
+        let patch: Patch<Value> = Patch::Merge(change);
         let patched = self.api(topic).patch_status(&name(topic), &PatchParams::default(), &patch).await;
         patched.map(drop).or_else(gone_is_done)
     }
