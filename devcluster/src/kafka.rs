@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use observer::{Group, KafkaObserver, PartitionLag};
-pub use topics::{STAND_IN, TopicSynchroniser};
+pub use topics::TopicSynchroniser;
 
 use crate::parts::catalog::KAFKA_JAR;
 use crate::parts::{self, Parts, java};

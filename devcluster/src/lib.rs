@@ -37,7 +37,7 @@ pub use crds::{Crds, KafkaTopicCrd, kafka_topics};
 pub use error::{Error, Result};
 pub use guest::Guest;
 pub use interrupts::{Interrupt, Interrupts};
-pub use kafka::{Group, Kafka, KafkaObserver, PartitionLag, STAND_IN, TopicSynchroniser};
+pub use kafka::{Group, Kafka, KafkaObserver, PartitionLag, TopicSynchroniser};
 pub use kubectl::{Answer, Kubectl};
 pub use metrics_adapter::MetricsAdapter;
 pub use metrics_api::MetricsApi;

@@ -3,7 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use kcg_devcluster::{ControlPlane, Crds, Kafka, KafkaObserver, KafkaTopicCrd, TopicSynchroniser, wait};
+use kcg_devcluster::{
+    ControlPlane, Crds, Kafka, KafkaObserver, KafkaTopicCrd, PartitionLag, TopicSynchroniser, wait,
+};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
+use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::Value;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -16,6 +22,7 @@ struct Site {
     plane: ControlPlane,
     kafka: Kafka,
     observer: KafkaObserver,
+    api_version: &'static str,
     _synchroniser: TopicSynchroniser,
 }
 
@@ -27,13 +34,15 @@ impl Site {
         let kafka = Kafka::start(plane.folder(), LOOPBACK).await?;
         let observer = KafkaObserver::new(&kafka.bootstrap_servers())?;
         let synchroniser = TopicSynchroniser::start(&plane, &kafka, None)?;
-        Ok(Self { plane, kafka, observer, _synchroniser: synchroniser })
+        let api_version = if served == KafkaTopicCrd::V1beta2 { "v1beta2" } else { "v1" };
+        Ok(Self { plane, kafka, observer, api_version, _synchroniser: synchroniser })
     }
 
     /// Applies a KafkaTopic with this spec, as JSON.
     async fn apply(&self, name: &str, spec: &str) -> kcg_devcluster::Result<()> {
         let topic = format!(
-            r#"{{"apiVersion": "kafka.strimzi.io/v1", "kind": "KafkaTopic", "metadata": {{"name": "{name}", "namespace": "default"}}, "spec": {spec}}}"#
+            r#"{{"apiVersion": "kafka.strimzi.io/{}", "kind": "KafkaTopic", "metadata": {{"name": "{name}", "namespace": "default"}}, "spec": {spec}}}"#,
+            self.api_version
         );
         self.plane.apply_yaml(&topic).await
     }
@@ -98,6 +107,82 @@ async fn kafka_topic_becomes_a_topic_that_grows_and_never_shrinks() -> Outcome {
     site.topics(&[("Orders_1", 1)]).await?;
     site.apply("orders", r#"{"partitions": 1, "topicName": "Orders_2"}"#).await?;
     site.status("orders", "False", Some("NotSupported")).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn topic_lost_in_kafka_is_made_anew_and_what_is_left_alone_is_left() -> Outcome {
+    let site = Site::start(KafkaTopicCrd::V1beta2).await?;
+    site.apply("orders", r#"{"partitions": 1}"#).await?;
+    let made = site.status("orders", "True", None).await?;
+    let annotate = async |name: &str, annotation: &str| -> kcg_devcluster::Result<()> {
+        site.plane.kubectl(&["annotate", "kafkatopic", name, annotation]).await?.ok().map(drop)
+    };
+    let told = async |name: &str, condition: &str| {
+        let condition = format!("--for=condition={condition}");
+        site.plane.kubectl(&["wait", "kafkatopic", name, &condition, "--timeout=30s"]).await?.ok().map(drop)
+    };
+
+    site.apply("paused", r#"{"partitions": 1}"#).await?;
+    told("paused", "Ready").await?;
+    annotate("paused", "strimzi.io/pause-reconciliation=true").await?;
+    told("paused", "ReconciliationPaused").await?;
+    site.apply("paused", r#"{"partitions": 2}"#).await?;
+    site.apply("kept", r#"{"partitions": 1}"#).await?;
+    told("kept", "Ready").await?;
+    annotate("kept", "strimzi.io/managed=false").await?;
+    told("kept", "Unmanaged").await?;
+    site.plane.kubectl(&["delete", "kafkatopic", "kept"]).await?.ok()?;
+
+    let administrator: AdminClient<_> =
+        ClientConfig::new().set("bootstrap.servers", site.kafka.bootstrap_servers()).create()?;
+    administrator.delete_topics(&["orders"], &AdminOptions::new()).await?;
+    let anew = wait::until("another topic", LIMIT, async || {
+        let status = site.status("orders", "True", None).await?;
+        Ok(if status["topicId"] == made["topicId"] { Err("it is the old one".into()) } else { Ok(status) })
+    });
+    assert_eq!(anew.await?["topicName"], "orders");
+    site.topics(&[("kept", 1), ("orders", 1), ("paused", 1)]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn observer_tells_how_far_a_group_is_behind() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let kafka = Kafka::start(folder.path(), LOOPBACK).await?;
+    let mut settings = ClientConfig::new();
+    settings.set("bootstrap.servers", kafka.bootstrap_servers());
+    let administrator: AdminClient<_> = settings.create()?;
+    let topic = NewTopic::new("orders", 2, TopicReplication::Fixed(1));
+    let options = AdminOptions::new().operation_timeout(Some(LIMIT));
+    administrator.create_topics([&topic], &options).await?;
+    let producer: FutureProducer = settings.create()?;
+    for _ in 0..5 {
+        let record = FutureRecord::<str, str>::to("orders").partition(1).payload("message");
+        producer.send(record, LIMIT).await.map_err(|(error, _)| error)?;
+    }
+    let observer = KafkaObserver::new(&kafka.bootstrap_servers())?;
+    assert_eq!(observer.group("readers").await?, None);
+
+    let reader: StreamConsumer = settings
+        .set("group.id", "readers")
+        .set("auto.offset.reset", "earliest")
+        .set("enable.auto.commit", "false")
+        .create()?;
+    reader.subscribe(&["orders"])?;
+    for _ in 0..2 {
+        reader.commit_message(&reader.recv().await?, CommitMode::Sync)?;
+    }
+    let lag = observer.lag("orders", "readers").await?;
+    assert_eq!(
+        lag.iter().map(|of| (of.partition, of.end, of.committed)).collect::<Vec<_>>(),
+        [(0, 0, None), (1, 5, Some(2))]
+    );
+    assert_eq!(lag.iter().map(PartitionLag::messages).collect::<Vec<_>>(), [0, 3]);
+    assert_eq!(observer.ends("orders").await?, [(0, 0), (1, 5)].into());
+    let group = observer.group("readers").await?.ok_or("no group")?;
+    assert_eq!((group.state.as_str(), group.members.len()), ("Stable", 1));
+    assert!(observer.lag("nothing", "readers").await.is_err());
     Ok(())
 }
 

@@ -17,9 +17,6 @@ use crate::control_plane::{ControlPlane, client_for};
 use broker::Broker;
 use session::Session;
 
-/// What a demo says about it.
-pub const STAND_IN: &str = "KafkaTopics are brought to Kafka by a stand-in for Strimzi's topic operator, which no registry publishes; it keeps that operator's contract";
-
 /// Which KafkaTopics are those of one Kafka, where there are several.
 const CLUSTER_LABEL: &str = "strimzi.io/cluster";
 /// What failed is tried again so often.
@@ -33,6 +30,10 @@ pub struct TopicSynchroniser {
 }
 
 impl TopicSynchroniser {
+    /// What a demo says about it.
+    pub const STAND_IN: &str = "KafkaTopics are brought to Kafka by a stand-in for Strimzi's topic operator, which no \
+                                registry publishes as a program; it keeps that operator's contract";
+
     /// Follows the KafkaTopics of all namespaces from now on, in the version that is served; those of one `cluster` alone
     /// (label strimzi.io/cluster) where one is named.
     pub fn start(plane: &ControlPlane, kafka: &Kafka, cluster: Option<&str>) -> Result<Self> {
