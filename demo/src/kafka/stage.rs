@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use kcg_devcluster::pod_network::NODE_ADDRESS;
 use kcg_devcluster::{
-    ControlPlane, Crds, Images, Kafka, MetricsAdapter, Monitoring, Node, Programs, STAND_IN,
-    TopicSynchroniser, deploy_folder,
+    ControlPlane, Crds, Images, Kafka, MetricsAdapter, Monitoring, Node, Programs, TopicSynchroniser,
+    deploy_folder,
 };
 
 use super::settings::Settings;
@@ -49,7 +49,7 @@ impl Stage {
         let node = Node::start(&plane, NODE, images(programs).await?).await?;
         say("Kafka, one broker in KRaft mode: real")?;
         let kafka = Kafka::start_at(plane.folder(), KAFKA).await?;
-        say(STAND_IN)?;
+        say(TopicSynchroniser::STAND_IN)?;
         let topics = TopicSynchroniser::start(&plane, &kafka, None)?;
         say("prometheus-operator, and Prometheus on what it writes: real")?;
         let monitoring = Monitoring::start(&plane).await?;
