@@ -1,6 +1,6 @@
 //! The controller of KconsumerGroups and everything the one binary does.
 //!
-//! Floors, arrows pointing down only: `controller` (drivers) - `cluster`, `keeper` (I/O) - `plan`, `children`, `ceiling`,
+//! Floors, arrows pointing down only: `controller` (drivers) - `cluster`, `keeper` (I/O) - `plan`, `children`, `ceiling`, `lag`,
 //! `comparison`, `status`, `observed` (decisions) - the crate `kcg_api` (the language).
 
 pub mod ceiling;
@@ -14,6 +14,7 @@ pub mod doctor;
 #[cfg(test)]
 mod fixtures;
 pub mod keeper;
+pub mod lag;
 pub mod observed;
 pub mod plan;
 pub mod quantity;

@@ -1,6 +1,8 @@
 //! What a person applies: deploy/ is what the code says, kustomize builds it, the samples are what their names say,
 //! and a real API server takes it all.
 
+#[path = "deploy/adapter.rs"]
+mod adapter;
 #[path = "deploy/built.rs"]
 mod built;
 #[path = "deploy/certificates.rs"]

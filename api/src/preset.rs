@@ -27,6 +27,9 @@ pub struct Endpoint {
 }
 
 impl Preset {
+    /// Every one, in the order in which they are listed.
+    pub const ALL: [Self; 3] = [Self::Spring, Self::JmxExporter, Self::Librdkafka];
+
     pub const fn endpoint(self) -> Endpoint {
         match self {
             Self::Spring => Endpoint {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{ChildKind, head};
 use crate::ceiling::Ceiling;
-use crate::quantity;
+use crate::lag::LagSource;
 
 pub(super) fn build(group: &Valid, ceiling: &Ceiling) -> Value {
     let mut autoscaler = head(ChildKind::HorizontalPodAutoscaler, group);
@@ -14,14 +14,7 @@ pub(super) fn build(group: &Valid, ceiling: &Ceiling) -> Value {
         "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": group.name},
         "minReplicas": ceiling.min,
         "maxReplicas": ceiling.max,
-        // One decision in one place: the lag reaches the HPA as a Pods metric.
-        "metrics": [{
-            "type": "Pods",
-            "pods": {
-                "metric": {"name": group.metrics.lag_metric},
-                "target": {"type": "AverageValue", "averageValue": quantity::canonical(group.lag_limit)},
-            },
-        }],
+        "metrics": [LagSource::OURS.metric(group)],
         "behavior": group.scaling.behavior.as_ref().map_or_else(consumer_behavior, |behavior| json!(behavior)),
     });
     autoscaler

@@ -1,6 +1,5 @@
 //! What deploy/ ships, as far as the code decides it: the CRD, every right, the webhooks' registrations, their
-//! certificates. Floor 1:
-//! values in, values out; a test compares them with the files.
+//! certificates, the rules of the lag's adapter. Floor 1: values in, values out; a test compares them with the files.
 
 pub mod certificates;
 pub mod chart;
@@ -8,7 +7,9 @@ pub mod rbac;
 pub mod registration;
 
 use kcg_api::crd;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::lag;
 
 /// One rendered file.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +36,8 @@ pub fn files() -> Vec<File> {
         file("components/cert-manager/certificates.yaml", certificates::issued()),
         file("components/self-managed/secret.yaml", certificates::kept()),
         file("components/self-managed/rbac.yaml", rbac::certificates()),
+        file("prometheus-adapter/rules.yaml", vec![lag::adapter_rules()]),
+        file("prometheus-adapter/values.yaml", vec![adapter_values()]),
         file("rbac/namespace/rbac.yaml", rbac::namespace()),
         file("rbac/topics/rbac.yaml", rbac::topic_namespace()),
         file(
@@ -46,6 +49,11 @@ pub fn files() -> Vec<File> {
             rbac::people().into_iter().map(chart::kept).collect(),
         ),
     ]
+}
+
+/// Values for prometheus-adapter's chart: these rules in place of its own, which add a pod's series up.
+fn adapter_values() -> Value {
+    json!({"rules": {"default": false, "custom": lag::adapter_rules()["rules"]}})
 }
 
 fn custom_resource_definition() -> Value {

@@ -91,7 +91,7 @@ pub(super) fn neighbours(findings: &Findings) -> Vec<Check> {
         Ok(None) => absent(
             check,
             "not served",
-            "install prometheus-adapter with the rule in docs/operations.md: without it no group scales",
+            "install prometheus-adapter with deploy/prometheus-adapter/rules.yaml: without it no group scales",
         ),
         Ok(Some(metrics)) => Check::ok(check, format!("offers {} metrics of pods", metrics.len())),
     });

@@ -52,7 +52,7 @@ fn metrics(findings: &Findings) -> Check {
     if missing.is_empty() {
         Check::ok(check, "offered for every group")
     } else {
-        let cure = "the consumer's metrics port and path, the adapter's rule (docs/operations.md); a new metric may take the \
+        let cure = "the consumer's metrics port and path, the adapter's rule (deploy/prometheus-adapter/rules.yaml); a new metric may take the \
                     adapter's relist interval, up to 10 minutes";
         Check::wrong(check, listed(&missing), cure)
     }

@@ -27,6 +27,7 @@ use super::{
 };
 use crate::cluster::schema;
 use crate::deploy::rbac;
+use crate::lag::LagSource;
 
 /// How long a new object may be without a word of whoever looks after it.
 const GRACE: Duration = Duration::from_mins(5);
@@ -348,7 +349,7 @@ impl Looking<'_> {
         let scaler = |scaler: DynamicObject| {
             let reported = condition(&scaler.data, "ScalingActive", |_| true).is_some();
             let silent = || (!reported && self.is_old(&scaler)).then(|| "it has not reported".to_owned());
-            let metric = scaler.data.pointer("/spec/metrics/0/pods/metric/name").and_then(Value::as_str);
+            let metric = LagSource::OURS.name_in(&scaler.data);
             Autoscaler {
                 namespace: scaler.namespace().unwrap_or_default(),
                 name: scaler.name_any(),

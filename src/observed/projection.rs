@@ -8,6 +8,7 @@ use super::{Acceptance, AutoscalerFacts, Child, DeploymentFacts, Detail, Signal,
 use crate::ceiling::Held;
 use crate::children::{self, ChildKind, Desired};
 use crate::comparison;
+use crate::lag::LagSource;
 use crate::plan;
 use crate::quantity;
 
@@ -104,11 +105,9 @@ fn autoscaler(live: &Value) -> AutoscalerFacts {
     }
 }
 
-/// The current average of the one Pods metric that we ask for.
+/// The current average of the one metric that we ask for.
 fn lag(status: &Value) -> Option<i64> {
-    let metrics = status["currentMetrics"].as_array()?;
-    let pods = metrics.iter().find(|metric| metric["type"] == "Pods")?;
-    milli(pods["pods"]["current"]["averageValue"].as_str()?)
+    milli(LagSource::OURS.average_in(status)?)
 }
 
 /// A Kubernetes quantity in thousandths, rounded down; `None` for what is none, or is beyond counting.

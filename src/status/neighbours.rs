@@ -8,6 +8,7 @@ use super::trouble::in_words;
 use super::verdict::{Verdict, no, unknown, yes};
 use crate::ceiling::Ceiling;
 use crate::children::ChildKind;
+use crate::lag::LagSource;
 use crate::observed::{Acceptance, AutoscalerFacts, Detail, Observed, Trouble};
 
 pub(super) fn topics_resolved(ceiling: &Ceiling) -> Verdict {
@@ -36,7 +37,7 @@ pub(super) fn metrics_available(group: &Valid, observed: &Observed) -> Verdict {
     match &*signal.reason {
         _ if signal.status => yes(Reason::MetricsRead, format!("the HorizontalPodAutoscaler reads {metric}")),
         "AmbiguousSelector" => no(Reason::OtherAutoscaler, signal.message.to_string()),
-        "FailedGetPodsMetric" => no(
+        reason if reason == LagSource::OURS.unread() => no(
             Reason::MetricsMissing,
             format!(
                 "{}; check that the consumers export {metric} on port {} at {} and that the custom metrics API serves it (kubectl get --raw /apis/custom.metrics.k8s.io/v1beta2); an adapter shows a new metric after its relist interval, up to 10 minutes",

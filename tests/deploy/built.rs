@@ -173,7 +173,7 @@ async fn the_monitoring_component_fits_an_overlay_and_its_rules_are_promql() -> 
     promtool_accepts(&rules["spec"], folder.path()).await
 }
 
-async fn promtool_accepts(groups: &Value, folder: &Path) -> Outcome {
+pub async fn promtool_accepts(groups: &Value, folder: &Path) -> Outcome {
     let promtool = Parts::promtool(&parts::to_stderr).await?;
     let file = folder.join("rules.yaml");
     std::fs::write(&file, groups.to_string())?;

@@ -1,0 +1,48 @@
+//! The rules by which prometheus-adapter serves the lag.
+
+use kcg_api::preset::Preset;
+use serde_json::{Value, json};
+
+use crate::built::promtool_accepts;
+use crate::kustomize::{Outcome, deploy};
+
+fn read(name: &str) -> Outcome<Value> {
+    Ok(serde_saphyr::from_str(&std::fs::read_to_string(deploy(&format!("prometheus-adapter/{name}")))?)?)
+}
+
+#[test]
+fn every_presets_lag_has_a_rule_and_the_charts_values_hold_the_same_and_no_others() -> Outcome {
+    let rules = read("rules.yaml")?;
+    let served: Vec<&str> = rules["rules"]
+        .as_array()
+        .ok_or("no rules")?
+        .iter()
+        .filter_map(|rule| rule["seriesQuery"].as_str()?.split('{').next())
+        .collect();
+    assert_eq!(served, Preset::ALL.map(|preset| preset.endpoint().lag_metric));
+    assert_eq!(read("values.yaml")?, json!({"rules": {"default": false, "custom": rules["rules"]}}));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_the_adapter_makes_of_a_rule_is_promql() -> Outcome {
+    let rules = read("rules.yaml")?;
+    let filled_in = |rule: &Value| {
+        let (series, query) = (rule["seriesQuery"].as_str()?, rule["metricsQuery"].as_str()?);
+        let query = query
+            .replace("<<.Series>>", series.split('{').next()?)
+            .replace("<<.LabelMatchers>>", r#"namespace="default",pod=~"a|b""#)
+            .replace("<<.GroupBy>>", "pod");
+        Some([series.to_owned(), query])
+    };
+    let queries: Vec<String> =
+        rules["rules"].as_array().into_iter().flatten().filter_map(filled_in).flatten().collect();
+    assert_eq!(queries.len(), 2 * Preset::ALL.len());
+    let recorded: Vec<Value> = queries
+        .iter()
+        .enumerate()
+        .map(|(i, expr)| json!({"record": format!("q{i}"), "expr": expr}))
+        .collect();
+    let folder = tempfile::tempdir()?;
+    promtool_accepts(&json!({"groups": [{"name": "adapter", "rules": recorded}]}), folder.path()).await
+}
