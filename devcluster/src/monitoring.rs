@@ -9,6 +9,7 @@ mod written;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ pub use answers::{Alert, AlertState, Sample, Series};
 use crate::background::Background;
 use crate::control_plane::ControlPlane;
 use crate::crds::Crds;
-use crate::parts::{self, Parts, catalog::POD_MONITOR_CRD};
+use crate::parts::{self, Parts, catalog::FURTHER_MONITORING_CRDS};
 use crate::port::Port;
 use crate::process::Process;
 use crate::{Error, Result, plain_http, pod_network, wait};
@@ -27,6 +28,8 @@ use crate::{Error, Result, plain_http, pod_network, wait};
 /// Where the Prometheus object lives, and its name: kube-prometheus' own, so that what selects by these fits.
 const NAMESPACE: &str = "monitoring";
 const NAME: &str = "k8s";
+/// The operator's program.
+const OPERATOR: &str = "prometheus-operator";
 const START_LIMIT: Duration = Duration::from_mins(2);
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
@@ -37,7 +40,7 @@ pub struct Monitoring(Arc<Running>);
 #[derive(Debug)]
 struct Running {
     // Declared first: nobody reloads what has ended.
-    _background: Background,
+    background: Background,
     prometheus: Arc<Process>,
     operator: Process,
     address: SocketAddr,
@@ -49,8 +52,10 @@ impl Monitoring {
     pub async fn start(plane: &ControlPlane) -> Result<Self> {
         let parts = Parts::monitoring(&parts::to_stderr).await?;
         plane.install_prometheus_crd().await?;
-        let crd = parts.file(POD_MONITOR_CRD)?.to_owned();
-        plane.install_crds(&Crds { own: Some(crd), ..Crds::default() }).await?;
+        let further = parts.file(FURTHER_MONITORING_CRDS)?.to_owned();
+        plane
+            .install_crds(&Crds { own: Some(further), prometheus_operator: true, ..Crds::default() })
+            .await?;
         let folder = plane.folder().join("prometheus");
         std::fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
         plane.apply_yaml(&prometheus_object(plane, &folder)?).await?;
@@ -60,19 +65,16 @@ impl Monitoring {
         let address = SocketAddr::from((host, port.number()));
 
         let source = written::Source::connect(plane, NAMESPACE, NAME, folder.clone()).await?;
-        wait::until("prometheus-operator to write Prometheus' configuration", START_LIMIT, async || {
+        let what = "prometheus-operator to write Prometheus' configuration";
+        let brought = wait::until(what, START_LIMIT, async || {
             operator.must_run()?;
-            source
-                .bring()
-                .await
-                .map(|brought| if brought.is_some() { Ok(()) } else { Err("there is none".into()) })
+            Ok(source.bring().await?.ok_or_else(|| "there is none".to_owned()))
         })
         .await?;
         let prometheus = Arc::new(start_prometheus(plane, &parts, &folder, address)?);
         let background = Background::start()?;
-        background.spawn(source.follow(Arc::clone(&prometheus)));
-        let this =
-            Self(Arc::new(Running { _background: background, prometheus, operator, address, _port: port }));
+        let follower = source.follow(brought, Arc::clone(&prometheus));
+        let this = Self(Arc::new(Running { background, prometheus, operator, address, _port: port }));
         wait::until("Prometheus to be ready", START_LIMIT, async || {
             this.must_run()?;
             Ok(match this.get("/-/ready").await {
@@ -82,6 +84,8 @@ impl Monitoring {
             })
         })
         .await?;
+        // Not before: a Prometheus that has just been started does not know the signal yet, and ends by it.
+        this.0.background.spawn(follower);
         Ok(this)
     }
 
@@ -94,6 +98,13 @@ impl Monitoring {
     pub fn must_run(&self) -> Result<()> {
         self.0.operator.must_run()?;
         self.0.prometheus.must_run()
+    }
+
+    /// The names and process ids of both.
+    pub fn processes(&self) -> Vec<(String, u32)> {
+        [&self.0.operator, &*self.0.prometheus]
+            .map(|process| (process.name().to_owned(), process.pid()))
+            .into()
     }
 
     /// The value of a PromQL expression now.
@@ -164,14 +175,16 @@ fn prometheus_object(plane: &ControlPlane, folder: &Path) -> Result<String> {
 }
 
 fn start_operator(plane: &ControlPlane, parts: &Parts) -> Result<Process> {
-    let flags = [
-        format!("--kubeconfig={}", plane.monitoring_kubeconfig()?.display()),
+    let mut command = Command::new(parts.file(OPERATOR)?);
+    // It has no flag for it.
+    command.env("KUBECONFIG", plane.monitoring_kubeconfig()?);
+    command.args([
         // It serves metrics and an admission webhook that nobody here asks for; the system chooses the port.
-        "--web.listen-address=127.0.0.1:0".to_owned(),
+        "--web.listen-address=127.0.0.1:0",
         // With it a monitor's status says which Prometheus has taken it up.
-        "--feature-gates=StatusForConfigurationResources=true".to_owned(),
-    ];
-    Process::start("prometheus-operator", parts.file("prometheus-operator")?, &flags, plane.folder())
+        "--feature-gates=StatusForConfigurationResources=true",
+    ]);
+    Process::start_command(OPERATOR, command, plane.folder().join(format!("{OPERATOR}.log")))
 }
 
 fn start_prometheus(

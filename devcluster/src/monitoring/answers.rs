@@ -14,6 +14,8 @@ pub struct Sample {
     pub labels: BTreeMap<String, String>,
     /// Its value; NaN and infinities are values, too.
     pub value: f64,
+    /// When it was evaluated, in seconds since 1970.
+    pub at: f64,
 }
 
 /// A labelled value over time.
@@ -84,7 +86,7 @@ pub(super) fn samples(body: &str) -> Result<Vec<Sample>> {
     found
         .result
         .into_iter()
-        .map(|one| Ok(Sample { labels: one.metric, value: number(&one.value.1)? }))
+        .map(|one| Ok(Sample { labels: one.metric, value: number(&one.value.1)?, at: one.value.0 }))
         .collect()
 }
 

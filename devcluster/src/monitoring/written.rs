@@ -41,7 +41,7 @@ impl Source {
         Ok(Self { kubeconfig, namespace: namespace.into(), name: name.into(), folder })
     }
 
-    /// Brings what is written now; nothing where there is no configuration yet.
+    /// Brings what is written now, and answers with it; nothing where it is not whole yet.
     pub async fn bring(&self) -> Result<Option<Files>> {
         let files = self.read(&client_for(&self.kubeconfig).await?).await?;
         if let Some(files) = &files {
@@ -51,10 +51,9 @@ impl Source {
     }
 
     /// Brings every change from now on, and has Prometheus read it.
-    pub async fn follow(self, prometheus: Arc<Process>) {
+    pub async fn follow(self, mut shown: Files, prometheus: Arc<Process>) {
         // The cluster's end is this task's, too: what fails then has nobody left to hear of it.
         let Ok(client) = client_for(&self.kubeconfig).await else { return };
-        let mut shown = Files::new();
         loop {
             if let Ok(Some(files)) = self.read(&client).await
                 && files != shown
@@ -73,26 +72,31 @@ impl Source {
         let secret = format!("prometheus-{}", self.name);
         let found = secrets.get_opt(&secret).await.map_err(Error::kube(format!("get Secret {secret}")))?;
         let Some(packed) = found.and_then(|secret| secret.data?.remove(KEY)) else { return Ok(None) };
-        let mut files = Files::from([(super::configuration(Path::new("")), self.configuration(&packed.0)?)]);
+        let configuration = unpacked(&packed.0)?;
         let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &self.namespace);
         let rules = ListParams::default().labels(&format!("prometheus-name={}", self.name));
-        for map in maps.list(&rules).await.map_err(Error::kube("list the rules' ConfigMaps"))? {
+        let maps = maps.list(&rules).await.map_err(Error::kube("list the rules' ConfigMaps"))?.items;
+        // The operator deletes the rules before it writes them anew. Prometheus must not see that: it would forget since
+        // when alerts are pending, and that they fire.
+        if wanted_maps(&configuration).any(|wanted| maps.iter().all(|map| map.name_any() != wanted)) {
+            return Ok(None);
+        }
+        let mut files = Files::new();
+        for map in maps {
             let folder = Path::new("rules").join(map.name_any());
             files.extend(
                 map.data.unwrap_or_default().into_iter().map(|(name, text)| (folder.join(name), text)),
             );
         }
+        files.insert(super::configuration(Path::new("")), self.in_folder(&configuration));
         Ok(Some(files))
     }
 
-    /// Unpacked, with the rules where they are here and the name that the pod would have.
-    fn configuration(&self, packed: &[u8]) -> Result<String> {
-        let mut text = String::new();
-        GzDecoder::new(packed)
-            .read_to_string(&mut text)
-            .map_err(|error| Error::Parse { what: format!("Secret key {KEY}"), reason: error.to_string() })?;
+    /// The configuration with the rules where they are here, and with the name that the pod would have.
+    fn in_folder(&self, configuration: &str) -> String {
         let rules = self.folder.join("rules").display().to_string();
-        Ok(text.replace(RULES_IN_POD, &rules).replace("$(POD_NAME)", &format!("prometheus-{}-0", self.name)))
+        let pod = format!("prometheus-{}-0", self.name);
+        configuration.replace(RULES_IN_POD, &rules).replace("$(POD_NAME)", &pod)
     }
 
     fn write(&self, before: &Files, now: &Files) -> Result<()> {
@@ -108,5 +112,30 @@ impl Source {
             std::fs::remove_file(&path).map_err(Error::file("remove", &path))?;
         }
         Ok(())
+    }
+}
+
+fn unpacked(packed: &[u8]) -> Result<String> {
+    let mut text = String::new();
+    GzDecoder::new(packed)
+        .read_to_string(&mut text)
+        .map_err(|error| Error::Parse { what: format!("Secret key {KEY}"), reason: error.to_string() })?;
+    Ok(text)
+}
+
+/// The ConfigMaps whose rules a configuration reads: each is a folder in the pod.
+fn wanted_maps(configuration: &str) -> impl Iterator<Item = &str> {
+    configuration.split(RULES_IN_POD).skip(1).filter_map(|rest| rest.strip_prefix('/')?.split('/').next())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_names_the_config_maps_of_its_rules() {
+        let text = "rule_files:\n- /etc/prometheus/rules/prometheus-k8s-rulefiles-0/*.yaml\n- /etc/prometheus/rules/b/*.yaml\n";
+        assert_eq!(wanted_maps(text).collect::<Vec<_>>(), ["prometheus-k8s-rulefiles-0", "b"]);
+        assert_eq!(wanted_maps("rule_files: []\n").count(), 0);
     }
 }

@@ -57,8 +57,9 @@ pub(crate) const MONITORING_CRDS: &str = "monitoring-crds.yaml";
 /// prometheus-operator's CRD of Prometheus itself, which is as large as all the others of a cluster together.
 pub(crate) const PROMETHEUS_CRD: &str = "prometheus-crd.yaml";
 
-/// prometheus-operator's CRD of PodMonitor, by which the operator itself is scraped.
-pub(crate) const POD_MONITOR_CRD: &str = "pod-monitor-crd.yaml";
+/// prometheus-operator's CRDs of PodMonitor, by which the operator itself is scraped, and of Probe, without which
+/// prometheus-operator waits for ten minutes and gives up.
+pub(crate) const FURTHER_MONITORING_CRDS: &str = "further-monitoring-crds.yaml";
 
 /// cert-manager's CRDs, without those for ACME.
 pub(crate) const CERT_MANAGER_CRDS: &str = "cert-manager-crds.yaml";
@@ -150,7 +151,13 @@ pub(super) static PROMETHEUS_OPERATOR: Part = Part {
     name: "prometheus-operator",
     module: "github.com/prometheus-operator/prometheus-operator",
     programs: &[("prometheus-operator", "github.com/prometheus-operator/prometheus-operator/cmd/operator")],
-    data: &[(POD_MONITOR_CRD, &["example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml"])],
+    data: &[(
+        FURTHER_MONITORING_CRDS,
+        &[
+            "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",
+            "example/prometheus-operator-crd/monitoring.coreos.com_probes.yaml",
+        ],
+    )],
     ..NONE
 };
 
