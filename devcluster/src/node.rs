@@ -5,19 +5,24 @@
 //! environment, probed, restarted, and ended with its grace period. What it does not do is said in the pod's status: pods
 //! of several containers, init containers, exec probes. Users, limits and security contexts are not enforced.
 
+mod command;
 mod env;
 mod images;
 mod kubelet_api;
 mod pod;
 mod probe;
 mod registration;
+mod report;
+mod restart;
+mod running;
 mod runs;
 mod sandbox;
+mod spec;
 mod status;
 mod token;
 mod volumes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -57,18 +62,19 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// One file for all runs of a container but the first, which has the plain name.
-    fn log_path(&self, name: &str, restarts: u32) -> PathBuf {
-        let suffix = if restarts == 0 { String::new() } else { format!("_{restarts}") };
-        self.folder.join(format!("{name}{suffix}.log"))
+    /// The file of a run: the first has the plain name, later ones, of a later pod of that name, too, are numbered.
+    fn log_path(&self, name: &str) -> PathBuf {
+        let numbered = (1_u32..).map(|number| self.folder.join(format!("{name}_{number}.log")));
+        let plain = self.folder.join(format!("{name}.log"));
+        let mut paths = std::iter::once(plain.clone()).chain(numbered);
+        paths.find(|path| !path.exists()).unwrap_or(plain)
     }
 }
 
 /// The node. Dropping it ends all its pods' programs at once, as a power cut would.
 #[derive(Debug)]
 pub struct Node {
-    // Declared first: nothing is started again while the runs end.
-    _background: Background,
+    background: Option<Background>,
     runs: Arc<Runs>,
     _port: Port,
 }
@@ -105,7 +111,7 @@ impl Node {
             return Err(Error::Missing(format!("node {name} did not start; see above")));
         }
         wait_ready(plane, name).await?;
-        Ok(Self { _background: background, runs, _port: port })
+        Ok(Self { background: Some(background), runs, _port: port })
     }
 
     /// All runs of all containers so far, those that have ended, too.
@@ -118,6 +124,16 @@ impl Node {
         let mut runs = self.runs.all();
         runs.retain(|run| run.namespace == namespace && run.pod.starts_with(pod_prefix));
         runs
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // First its thread, which would start them again.
+        drop(self.background.take());
+        for run in self.runs.all() {
+            run.kill();
+        }
     }
 }
 
@@ -193,29 +209,31 @@ async fn follow_pods(context: Arc<Context>, node: &str) {
     let mut events = std::pin::pin!(watcher(pods, bound).default_backoff());
     let mut tasks: BTreeMap<String, watch::Sender<Pod>> = BTreeMap::new();
     let mut addresses = Addresses::default();
+    // Seen since the watch began anew, while it does.
+    let mut seen: BTreeSet<String> = BTreeSet::new();
     while let Some(event) = events.next().await {
         match event {
+            Ok(watcher::Event::Init) => seen.clear(),
+            // A task whose pod vanished while nobody watched sees its channel closed.
+            Ok(watcher::Event::InitDone) => tasks.retain(|uid, _| seen.contains(uid)),
+            Ok(watcher::Event::Delete(pod)) => {
+                if let Some(task) = pod.uid().and_then(|uid| tasks.remove(&uid)) {
+                    task.send_replace(pod);
+                }
+            }
             Ok(watcher::Event::Apply(pod) | watcher::Event::InitApply(pod)) => {
                 let Some(uid) = pod.uid() else { continue };
+                seen.insert(uid.clone());
                 if let Some(task) = tasks.get(&uid) {
                     task.send_replace(pod);
                     continue;
                 }
-                let (sender, latest) = watch::channel(pod.clone());
-                match Worker::new(Arc::clone(&context), latest, addresses.next()) {
-                    Ok(worker) => {
-                        tokio::spawn(worker.run());
-                        tasks.insert(uid, sender);
-                    }
-                    Err(why) => pod::refuse(&context, &pod, &why).await,
-                }
+                let (sender, latest) = watch::channel(pod);
+                tokio::spawn(Worker::new(Arc::clone(&context), latest, addresses.next()).run());
+                tasks.insert(uid, sender);
             }
-            Ok(watcher::Event::Delete(pod)) => {
-                // Its task sees the channel closed where it was deleted without having been asked to go.
-                drop(pod.uid().and_then(|uid| tasks.remove(&uid)));
-            }
-            // The watch begins anew by itself; a pod that vanished meanwhile is told by nobody, and ends with the node.
-            Ok(watcher::Event::Init | watcher::Event::InitDone) | Err(_) => {}
+            // The watch begins anew by itself.
+            Err(_) => {}
         }
     }
 }

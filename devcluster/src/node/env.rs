@@ -14,14 +14,15 @@ pub(super) struct Sources {
     pub secrets: BTreeMap<String, Option<Keys>>,
 }
 
-/// The variables in their order; the error is what `kubectl describe` shows.
+/// The variables, on top of those that every container has; the error is what `kubectl describe` shows.
 pub(super) fn variables(
+    base: BTreeMap<String, String>,
     container: &Container,
     pod: &Pod,
     pod_ip: &str,
     sources: &Sources,
 ) -> Result<BTreeMap<String, String>, String> {
-    let mut variables = BTreeMap::new();
+    let mut variables = base;
     for from in container.env_from.iter().flatten() {
         let prefix = from.prefix.as_deref().unwrap_or_default();
         let (kind, name, optional, found) = if let Some(map) = &from.config_map_ref {

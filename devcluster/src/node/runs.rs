@@ -2,20 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use crate::process::Process;
-
-/// The delay before a container starts again grows from the first to the second.
-const DELAYS: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(5));
-
-/// The delay after this one, as a kubelet has it: none, ten seconds, then twice as much each time.
-pub(super) fn next_delay(delay: Duration) -> Duration {
-    if delay.is_zero() { DELAYS.0 } else { (delay * 2).min(DELAYS.1) }
-}
 
 /// One run of a container.
 #[derive(Debug)]
@@ -75,21 +66,4 @@ impl Runs {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_crash_loop_slows_down_to_five_minutes() {
-        let mut delay = Duration::ZERO;
-        let delays: Vec<u64> = (0..7)
-            .map(|_| {
-                delay = next_delay(delay);
-                delay.as_secs()
-            })
-            .collect();
-        assert_eq!(delays, [10, 20, 40, 80, 160, 300, 300]);
-    }
 }

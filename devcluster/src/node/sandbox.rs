@@ -6,17 +6,33 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process;
 use std::time::{Duration, Instant};
 
+use super::command::Command;
 use crate::pod_network::{BRIDGE, NODE_ADDRESS, PREFIX};
 use crate::process::Process;
 use crate::{Error, Result};
 
 /// What the programs of this computer need to run, seen in every root.
-const SHARED: [&str; 6] = ["/usr", "/bin", "/lib", "/lib64", "/etc", "/dev"];
+const SHARED: [&str; 6] = ["/usr", "/bin", "/lib", "/lib64", "/etc", "/sbin"];
+/// The shell's own, whatever the pod's is.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const PLUG_LIMIT: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// A folder or file of this computer that a container sees.
+#[derive(Debug)]
+pub(super) struct Mount {
+    pub source: PathBuf,
+    pub place: String,
+    pub read_only: bool,
+}
+
+/// Whether a program is there whatever the image.
+pub(super) fn is_in_every_root(program: &Path) -> bool {
+    SHARED.iter().any(|folder| program.starts_with(folder)) && program.is_file()
+}
 
 /// One container to start.
 #[derive(Debug)]
@@ -28,9 +44,8 @@ pub(super) struct Sandbox<'a> {
     /// An empty folder, which becomes the root.
     pub root: &'a Path,
     /// Where each volume's folder or file is mounted.
-    pub mounts: &'a [(PathBuf, String)],
-    pub program: &'a Path,
-    pub args: &'a [String],
+    pub mounts: &'a [Mount],
+    pub command: &'a Command,
     pub working_dir: Option<&'a str>,
     pub env: &'a BTreeMap<String, String>,
 }
@@ -38,8 +53,9 @@ pub(super) struct Sandbox<'a> {
 impl Sandbox<'_> {
     /// Starts it and plugs it into the bridge.
     pub async fn start(&self) -> Result<Process> {
-        let mut command = Command::new("unshare");
-        command.args(["--net", "--mount", "--", "/bin/sh", "-c", &self.script()]).env_clear().envs(self.env);
+        let mut command = process::Command::new("unshare");
+        command.args(["--net", "--mount", "--", "/bin/sh", "-c", &self.script()]);
+        command.env_clear().envs(self.env).env("PATH", PATH);
         let process = Process::start_command(self.name, command, self.log.clone())?;
         self.plug_in(&process).await?;
         Ok(process)
@@ -91,35 +107,41 @@ impl Sandbox<'_> {
             format!("ip route add default via {NODE_ADDRESS}"),
             format!("mount -t tmpfs pod {root}"),
             format!("mkdir {root}/proc {root}/tmp"),
+            format!("mkdir {root}/dev"),
             format!("mount --rbind /proc {root}/proc"),
+            format!("mount --rbind /dev {root}/dev"),
         ];
         for folder in SHARED {
             lines.push(format!(
-                "if [ -L {folder} ]; then ln -s \"$(readlink {folder})\" {root}{folder}; elif [ -d {folder} ]; then mkdir {root}{folder}; mount --rbind {folder} {root}{folder}; fi"
+                "if [ -L {folder} ]; then ln -s \"$(readlink {folder})\" {root}{folder}; elif [ -d {folder} ]; then mkdir {root}{folder}; mount --rbind {folder} {root}{folder}; mount -o remount,bind,ro {root}{folder}; fi"
             ));
         }
-        for (source, place) in self.mounts {
-            lines.push(mount(source, &root, place));
+        lines.extend(self.mounts.iter().map(|mount| mount.script(&root)));
+        let Command { brought, entry, args } = self.command;
+        if let Some(program) = brought {
+            let mount = Mount { source: program.clone(), place: entry.clone(), read_only: true };
+            lines.push(mount.script(&root));
         }
-        // Where an image would have it: at the root.
-        let entry = format!("/{}", self.program.file_name().unwrap_or_default().to_string_lossy());
-        lines.push(mount(self.program, &root, &entry));
-        let args: Vec<String> = self.args.iter().map(|arg| quoted(arg)).collect();
-        let enter = self
-            .working_dir
-            .map_or_else(String::new, |folder| format!("/usr/bin/env --chdir={} ", quoted(folder)));
-        lines.push(format!("exec chroot {root} {enter}{} {}", quoted(&entry), args.join(" ")));
+        let folder = self.working_dir.map(|folder| format!("--chdir={}", quoted(folder)));
+        let path = self.env.get("PATH").map(|path| format!("PATH={}", quoted(path)));
+        let words = folder.into_iter().chain(path).chain([quoted(entry)]);
+        let words: Vec<String> = words.chain(args.iter().map(|arg| quoted(arg))).collect();
+        lines.push(format!("exec chroot {root} /usr/bin/env {}", words.join(" ")));
         lines.join("\n")
     }
 }
 
-/// Mounts a folder on a folder or a file on a file.
-fn mount(source: &Path, root: &str, place: &str) -> String {
-    let (from, to) = (quoted(&source.display().to_string()), format!("{root}{}", quoted(place)));
-    if source.is_dir() {
-        format!("mkdir -p {to}; mount --rbind {from} {to}")
-    } else {
-        format!("mkdir -p \"$(dirname {to})\"; : > {to}; mount --bind {from} {to}")
+impl Mount {
+    /// Mounts a folder on a folder or a file on a file.
+    fn script(&self, root: &str) -> String {
+        let from = quoted(&self.source.display().to_string());
+        let to = format!("{root}{}", quoted(&self.place));
+        let seal = if self.read_only { format!("; mount -o remount,bind,ro {to}") } else { String::new() };
+        if self.source.is_dir() {
+            format!("mkdir -p {to}; mount --rbind {from} {to}{seal}")
+        } else {
+            format!("mkdir -p \"$(dirname {to})\"; : > {to}; mount --bind {from} {to}{seal}")
+        }
     }
 }
 

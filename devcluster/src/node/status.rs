@@ -58,11 +58,19 @@ pub(super) struct Facts {
     pub done: bool,
 }
 
+/// A condition as it was written last, and since when it says so.
+#[derive(Clone, Debug)]
+pub(super) struct Transition {
+    pub type_: String,
+    pub status: String,
+    pub since: String,
+}
+
 /// The status; conditions that others set (PodScheduled) are left to them by the strategic merge.
-pub(super) fn status(facts: &Facts, previous: &[(String, String, String)], now: Timestamp) -> Value {
+pub(super) fn status(facts: &Facts, previous: &[Transition], now: Timestamp) -> Value {
     let ready = matches!(facts.state, State::Running { ready: true, .. }) && !facts.going;
     let conditions: Vec<Value> = [
-        ("PodReadyToStartContainers", true),
+        ("PodReadyToStartContainers", has_network(facts)),
         ("Initialized", true),
         ("ContainersReady", ready),
         ("Ready", ready),
@@ -70,19 +78,28 @@ pub(super) fn status(facts: &Facts, previous: &[(String, String, String)], now: 
     .into_iter()
     .map(|(type_, holds)| {
         let status = if holds { "True" } else { "False" };
-        let kept = previous.iter().find(|(name, before, _)| name == type_ && before == status);
-        let since = kept.map_or_else(|| now.to_string(), |(_, _, since)| since.clone());
+        let kept = previous.iter().find(|before| before.type_ == type_ && before.status == status);
+        let since = kept.map_or_else(|| now.to_string(), |before| before.since.clone());
         json!({"type": type_, "status": status, "lastTransitionTime": since})
     })
     .collect();
-    json!({
+    let mut status = json!({
         "phase": phase(facts),
         "conditions": conditions,
         "hostIP": facts.host, "hostIPs": [{"ip": facts.host}],
-        "podIP": facts.address, "podIPs": [{"ip": facts.address}],
         "startTime": facts.accepted.to_string(),
         "containerStatuses": [container(facts, ready)],
-    })
+    });
+    if has_network(facts) {
+        status["podIP"] = json!(facts.address);
+        status["podIPs"] = json!([{"ip": facts.address}]);
+    }
+    status
+}
+
+/// The address belongs to the pod from its first start on.
+fn has_network(facts: &Facts) -> bool {
+    !matches!(facts.state, State::Waiting { .. }) || facts.last.is_some()
 }
 
 fn phase(facts: &Facts) -> &'static str {

@@ -8,9 +8,13 @@ use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::env::{Keys, Sources, field_of};
+use super::sandbox::Mount;
 use super::token::Tokens;
 use crate::operator::{Files, Volume};
 use crate::{Error, Result};
+
+/// Kubernetes' own.
+const DEFAULT_MODE: u32 = 0o644;
 
 /// All Secrets and ConfigMaps, as the node's watches have them: a kubelet asks for those of its pods alone.
 #[derive(Clone)]
@@ -61,7 +65,7 @@ fn text_keys(secret: &Secret) -> Keys {
 /// A volume that is brought to the container.
 pub(super) enum Mounted {
     /// Files that follow what they are made of.
-    Projected { name: String, volume: Volume, shown: Files },
+    Projected { name: String, volume: Volume, shown: Option<Files> },
     /// A folder or file as it is.
     Plain { name: String, path: PathBuf },
 }
@@ -81,6 +85,36 @@ impl Mounted {
     }
 }
 
+/// What of them a container sees, and where.
+pub(super) fn mounts(container: &Container, mounted: &[Mounted]) -> Vec<Mount> {
+    let mounts = container.volume_mounts.iter().flatten();
+    mounts
+        .filter_map(|mount| {
+            let volume = mounted.iter().find(|volume| volume.name() == mount.name)?;
+            let source = match &mount.sub_path {
+                Some(inside) => volume.path().join(inside),
+                None => volume.path(),
+            };
+            let read_only = mount.read_only == Some(true) || matches!(volume, Mounted::Projected { .. });
+            Some(Mount { source, place: mount.mount_path.clone(), read_only })
+        })
+        .collect()
+}
+
+/// The mode of a projected volume's files; of single items none is taken.
+fn mode(definition: &Definition) -> u32 {
+    let set = if let Some(secret) = &definition.secret {
+        secret.default_mode
+    } else if let Some(map) = &definition.config_map {
+        map.default_mode
+    } else if let Some(projected) = &definition.projected {
+        projected.default_mode
+    } else {
+        definition.downward_api.as_ref().and_then(|downward| downward.default_mode)
+    };
+    set.and_then(|mode| u32::try_from(mode).ok()).unwrap_or(DEFAULT_MODE)
+}
+
 /// Makes a pod's volumes below `folder`, empty where they are projected.
 pub(super) fn create(pod: &Pod, folder: &std::path::Path) -> Result<Vec<Mounted>> {
     let definitions = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
@@ -95,7 +129,8 @@ pub(super) fn create(pod: &Pod, folder: &std::path::Path) -> Result<Vec<Mounted>
                 std::fs::create_dir_all(&place).map_err(Error::file("create", &place))?;
                 return Ok(Mounted::Plain { name, path: place });
             }
-            Ok(Mounted::Projected { name, volume: Volume::create(place)?, shown: Files::new() })
+            let volume = Volume::create(place)?.with_mode(mode(definition));
+            Ok(Mounted::Projected { name, volume, shown: None })
         })
         .collect()
 }
@@ -113,9 +148,9 @@ pub(super) async fn refresh(
         let mut definitions = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
         let Some(definition) = definitions.find(|definition| definition.name == *name) else { continue };
         let files = files(pod, pod_ip, definition, objects, tokens).await?;
-        if files != *shown || shown.is_empty() {
+        if shown.as_ref() != Some(&files) {
             volume.project(&files).map_err(|error| error.to_string())?;
-            *shown = files;
+            *shown = Some(files);
         }
     }
     Ok(())

@@ -5,7 +5,8 @@
 //! other.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::symlink;
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +31,8 @@ const EVERY: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct Volume {
     folder: PathBuf,
+    /// Of each file; nothing is what this process's umask leaves.
+    mode: Option<u32>,
     /// The states so far; a lock, since two who project at once would take each other's symlink.
     states: Mutex<u64>,
 }
@@ -38,7 +41,12 @@ impl Volume {
     /// An empty one.
     pub(crate) fn create(folder: PathBuf) -> Result<Self> {
         std::fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
-        Ok(Self { folder, states: Mutex::new(0) })
+        Ok(Self { folder, mode: None, states: Mutex::new(0) })
+    }
+
+    /// Its files have this mode.
+    pub(crate) fn with_mode(self, mode: u32) -> Self {
+        Self { mode: Some(mode), ..self }
     }
 
     /// Where a program finds the files.
@@ -55,7 +63,14 @@ impl Volume {
         std::fs::create_dir(&place).map_err(Error::file("create", &place))?;
         for (name, content) in files {
             let path = place.join(name);
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent).map_err(Error::file("create", parent))?;
+            }
             std::fs::write(&path, content).map_err(Error::file("write", &path))?;
+            if let Some(mode) = self.mode {
+                let set = std::fs::set_permissions(&path, Permissions::from_mode(mode));
+                set.map_err(Error::file("set the mode of", &path))?;
+            }
         }
         let (data, next) = (self.folder.join(DATA), self.folder.join(DATA_NEXT));
         let before = std::fs::read_link(&data).ok();

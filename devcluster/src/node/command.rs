@@ -1,0 +1,88 @@
+//! What a container's program is started with: its path, its arguments, the variables that every container has. Pure but
+//! for a look whether a command is a program of this computer.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use k8s_openapi::api::core::v1::Container;
+
+use super::env::expanded;
+
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What to execute.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Command {
+    /// A program of this computer that no root has, brought to the root where an image would have it.
+    pub brought: Option<PathBuf>,
+    /// Its path inside.
+    pub entry: String,
+    pub args: Vec<String>,
+}
+
+/// The image's program stands for its ENTRYPOINT. A `command` takes its place where that is a program in every root, such
+/// as a shell; otherwise it names the very file that the image's program stands for.
+pub(super) fn command(
+    container: &Container,
+    program: &Path,
+    env: &BTreeMap<String, String>,
+    is_in_every_root: impl Fn(&Path) -> bool,
+) -> Command {
+    let expand = |words: &Option<Vec<String>>| -> Vec<String> {
+        words.iter().flatten().map(|word| expanded(word, env)).collect()
+    };
+    let (mut command, mut args) = (expand(&container.command), expand(&container.args));
+    if !command.is_empty() {
+        let named = command.remove(0);
+        command.append(&mut args);
+        args = command;
+        if is_in_every_root(Path::new(&named)) {
+            return Command { brought: None, entry: named, args };
+        }
+    }
+    let entry = format!("/{}", program.file_name().unwrap_or_default().to_string_lossy());
+    Command { brought: Some(program.to_owned()), entry, args }
+}
+
+/// What every container's environment begins with. There is no kube-proxy, so the API server is named where it listens.
+pub(super) fn base(pod: &str, api_server: SocketAddr) -> BTreeMap<String, String> {
+    [
+        ("HOSTNAME", pod.to_owned()),
+        ("PATH", PATH.to_owned()),
+        ("KUBERNETES_SERVICE_HOST", api_server.ip().to_string()),
+        ("KUBERNETES_SERVICE_PORT", api_server.port().to_string()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_takes_the_programs_place_only_where_it_is_one_itself() {
+        let env = BTreeMap::from([("A".to_owned(), "1".to_owned())]);
+        let words = |words: &[&str]| -> Option<Vec<String>> {
+            (!words.is_empty()).then(|| words.iter().map(|word| (*word).to_owned()).collect())
+        };
+        let table: [(&[&str], &[&str], Option<&str>, &str, &[&str]); 4] = [
+            (&[], &["--a=$(A)", "$$(A)", "$(B)"], Some("/opt/app"), "/app", &["--a=1", "$(A)", "$(B)"]),
+            (&["/bin/sh", "-c"], &["echo $(A)"], None, "/bin/sh", &["-c", "echo 1"]),
+            (&["/app", "serve"], &["--fast"], Some("/opt/app"), "/app", &["serve", "--fast"]),
+            (&["/usr/share/missing"], &[], Some("/opt/app"), "/app", &[]),
+        ];
+        for (command_words, args, brought, entry, want) in table {
+            let container =
+                Container { command: words(command_words), args: words(args), ..Container::default() };
+            let got = command(&container, Path::new("/opt/app"), &env, |path| path == Path::new("/bin/sh"));
+            let want = Command {
+                brought: brought.map(PathBuf::from),
+                entry: entry.to_owned(),
+                args: words(want).unwrap_or_default(),
+            };
+            assert_eq!(got, want, "{command_words:?} {args:?}");
+        }
+    }
+}
