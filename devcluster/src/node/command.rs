@@ -61,13 +61,15 @@ pub(super) fn base(pod: &str, api_server: SocketAddr) -> BTreeMap<String, String
 mod tests {
     use super::*;
 
+    type Words = &'static [&'static str];
+
     #[test]
     fn a_command_takes_the_programs_place_only_where_it_is_one_itself() {
         let env = BTreeMap::from([("A".to_owned(), "1".to_owned())]);
         let words = |words: &[&str]| -> Option<Vec<String>> {
             (!words.is_empty()).then(|| words.iter().map(|word| (*word).to_owned()).collect())
         };
-        let table: [(&[&str], &[&str], Option<&str>, &str, &[&str]); 4] = [
+        let table: [(Words, Words, Option<&str>, &str, Words); 4] = [
             (&[], &["--a=$(A)", "$$(A)", "$(B)"], Some("/opt/app"), "/app", &["--a=1", "$(A)", "$(B)"]),
             (&["/bin/sh", "-c"], &["echo $(A)"], None, "/bin/sh", &["-c", "echo 1"]),
             (&["/app", "serve"], &["--fast"], Some("/opt/app"), "/app", &["serve", "--fast"]),

@@ -188,10 +188,9 @@ impl Worker {
             let pod = self.latest.borrow().clone();
             let gone = self.latest.has_changed().is_err();
             match step(wanted.elapsed(), pre_stop(&self.container), grace(&pod), gone) {
-                Step::Sleep => {}
                 // It fails only where the program has ended.
                 Step::Ask if !asked => asked = process.ask_to_end().is_ok(),
-                Step::Ask => {}
+                Step::Sleep | Step::Ask => {}
                 Step::Kill => process.kill(),
             }
             tokio::time::sleep(TICK).await;

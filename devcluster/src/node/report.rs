@@ -78,7 +78,7 @@ impl Report {
     }
 
     fn transitions(&self) -> Vec<Transition> {
-        let conditions = self.written.iter().flat_map(|status| status["conditions"].as_array()).flatten();
+        let conditions = self.written.iter().filter_map(|status| status["conditions"].as_array()).flatten();
         conditions
             .map(|condition| {
                 let text = |key: &str| condition[key].as_str().unwrap_or_default().to_owned();

@@ -4,7 +4,7 @@
 //! symlink, `..data`, and that one is moved from the old folder to the new: a reader sees all of one state or all of the
 //! other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -84,9 +84,10 @@ impl Volume {
         Ok(())
     }
 
-    /// The symlinks by which the files are opened: one for each file, and no other.
+    /// The symlinks by which the files are opened: one for each file or folder of files, and no other.
     fn show(&self, files: &Files) -> Result<()> {
-        for name in files.keys() {
+        let names: BTreeSet<&str> = files.keys().filter_map(|name| name.split('/').next()).collect();
+        for name in &names {
             let shown = self.folder.join(name);
             if shown.symlink_metadata().is_err() {
                 symlink(Path::new(DATA).join(name), &shown).map_err(Error::file("link", &shown))?;
@@ -95,7 +96,7 @@ impl Volume {
         for entry in std::fs::read_dir(&self.folder).map_err(Error::file("read", &self.folder))? {
             let entry = entry.map_err(Error::file("read", &self.folder))?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if !name.starts_with("..") && !files.contains_key(&name) {
+            if !name.starts_with("..") && !names.contains(&*name) {
                 std::fs::remove_file(entry.path()).map_err(Error::file("remove", &entry.path()))?;
             }
         }
