@@ -121,3 +121,77 @@ pub(super) fn expanded(text: &str, variables: &BTreeMap<String, String>) -> Stri
     out.push_str(rest);
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn pod() -> Pod {
+        let meta = json!({"name": "one", "namespace": "here", "labels": {"app": "web"}});
+        serde_json::from_value(json!({"metadata": meta})).unwrap_or_default()
+    }
+
+    fn sources() -> Sources {
+        let keys = Some(Keys::from([("color".to_owned(), "blue".to_owned())]));
+        let absent = |name: &str| (name.to_owned(), None);
+        Sources {
+            config_maps: BTreeMap::from([("map".to_owned(), keys.clone()), absent("none")]),
+            secrets: BTreeMap::from([("secret".to_owned(), keys), absent("none")]),
+        }
+    }
+
+    fn made(env: &Value, env_from: &Value) -> Result<String, String> {
+        let container = json!({"name": "a", "env": env, "envFrom": env_from});
+        let container: Container = serde_json::from_value(container).unwrap_or_default();
+        let base = Keys::from([("BASE".to_owned(), "b".to_owned())]);
+        let made = variables(base, &container, &pod(), "10.244.1.1", &sources())?;
+        Ok(made.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn a_variable_is_said_or_drawn_from_the_pod_a_config_map_or_a_secret() {
+        let field = |path: &str| json!([{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": path}}}]);
+        let key = |kind: &str, name: &str, optional: bool| json!([{"name": "A", "valueFrom": {kind: {"name": name, "key": "color", "optional": optional}}}]);
+        for (env, want) in [
+            (
+                json!([{"name": "A", "value": "$(BASE)$(B)"}, {"name": "B", "value": "$(A)"}]),
+                Ok("A=b$(B) B=b$(B) BASE=b"),
+            ),
+            (json!([{"name": "BASE", "value": "own"}]), Ok("BASE=own")),
+            (field("metadata.labels['app']"), Ok("A=web BASE=b")),
+            (field("status.podIP"), Ok("A=10.244.1.1 BASE=b")),
+            (field("spec.unheard"), Err("this node knows no field spec.unheard")),
+            (key("configMapKeyRef", "map", false), Ok("A=blue BASE=b")),
+            (key("secretKeyRef", "secret", false), Ok("A=blue BASE=b")),
+            (key("secretKeyRef", "none", true), Ok("BASE=b")),
+            (key("secretKeyRef", "none", false), Err("couldn't find key color in secret none")),
+        ] {
+            assert_eq!(made(&env, &json!([])).as_deref(), want.map_err(str::to_owned).as_deref(), "{env}");
+        }
+    }
+
+    #[test]
+    fn all_keys_come_under_a_prefix_unless_there_are_none() {
+        let from = |name: &str, optional: bool| json!([{"prefix": "P_", "configMapRef": {"name": name, "optional": optional}}]);
+        let none = json!([]);
+        assert_eq!(made(&none, &from("map", false)).as_deref(), Ok("BASE=b P_color=blue"));
+        assert_eq!(made(&none, &from("none", true)).as_deref(), Ok("BASE=b"));
+        assert_eq!(made(&none, &from("none", false)), Err("configmap \"none\" not found".to_owned()));
+    }
+
+    #[test]
+    fn what_is_not_known_or_escaped_stays() {
+        let variables = Keys::from([("A".to_owned(), "1".to_owned())]);
+        for (text, want) in [
+            ("$(A)-$(A)", "1-1"),
+            ("$(B)", "$(B)"),
+            ("$$(A)", "$(A)"),
+            ("$$$(A)", "$1"),
+            ("$A $", "$A $"),
+            ("$(A", "$(A"),
+        ] {
+            assert_eq!(expanded(text, &variables), want, "{text}");
+        }
+    }
+}

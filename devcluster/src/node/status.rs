@@ -138,3 +138,80 @@ fn container(facts: &Facts, ready: bool) -> Value {
         "lastState": facts.last.as_ref().map_or_else(|| json!({}), |ended| json!({"terminated": ended.json()})),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(state: State) -> Facts {
+        Facts {
+            container: "a".into(),
+            image: "a:1".into(),
+            address: "10.244.1.1".into(),
+            host: "10.244.0.1".into(),
+            accepted: Timestamp::UNIX_EPOCH,
+            state,
+            last: None,
+            restarts: 0,
+            going: false,
+            done: false,
+        }
+    }
+
+    fn running(started: bool, ready: bool) -> State {
+        State::Running { since: Timestamp::UNIX_EPOCH, started, ready }
+    }
+
+    fn ended(code: i32) -> Ended {
+        Ended { code, since: Timestamp::UNIX_EPOCH, at: Timestamp::UNIX_EPOCH }
+    }
+
+    fn condition<'a>(status: &'a Value, type_: &str) -> Option<&'a Value> {
+        status["conditions"].as_array()?.iter().find(|condition| condition["type"] == type_)
+    }
+
+    #[test]
+    fn phase_readiness_and_address_follow_from_the_one_container() {
+        let waiting = || State::Waiting { reason: "ContainerCreating", message: String::new() };
+        let done = |code| Facts { done: true, ..facts(State::Ended(ended(code))) };
+        let table = [
+            (facts(waiting()), "Pending", "False", false),
+            (facts(running(false, false)), "Running", "False", true),
+            (facts(running(true, true)), "Running", "True", true),
+            (Facts { going: true, ..facts(running(true, true)) }, "Running", "False", true),
+            (facts(State::Ended(ended(1))), "Running", "False", true),
+            (Facts { last: Some(ended(1)), ..facts(waiting()) }, "Running", "False", true),
+            (done(0), "Succeeded", "False", true),
+            (done(1), "Failed", "False", true),
+        ];
+        for (facts, phase, ready, address) in table {
+            let status = status(&facts, &[], Timestamp::UNIX_EPOCH);
+            let said = condition(&status, "Ready").map(|condition| condition["status"].clone());
+            assert_eq!((&status["phase"], said), (&json!(phase), Some(json!(ready))), "{facts:?}");
+            assert_eq!(status.get("podIP").is_some(), address, "{facts:?}");
+        }
+    }
+
+    #[test]
+    fn an_end_by_a_signal_names_it() {
+        for (code, reason, signal) in [(0, "Completed", None), (1, "Error", None), (137, "Error", Some(9))] {
+            let json = ended(code).json();
+            assert_eq!((json["reason"].as_str(), json["signal"].as_i64()), (Some(reason), signal), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_condition_keeps_its_time_until_it_turns() {
+        let before = |status: &str| Transition {
+            type_: "Ready".into(),
+            status: status.into(),
+            since: "2026-01-01T00:00:00Z".into(),
+        };
+        let since = |previous: &str| {
+            let status = status(&facts(running(true, true)), &[before(previous)], Timestamp::UNIX_EPOCH);
+            condition(&status, "Ready").map(|condition| condition["lastTransitionTime"].clone())
+        };
+        assert_eq!(since("True"), Some(json!("2026-01-01T00:00:00Z")));
+        assert_eq!(since("False"), Some(json!(Timestamp::UNIX_EPOCH.to_string())));
+    }
+}

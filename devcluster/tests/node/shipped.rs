@@ -7,7 +7,7 @@ use kcg_devcluster::{deploy_folder, wait};
 use crate::world::{Outcome, World};
 
 const NAMESPACE: &str = "kconsumer-group-operator";
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Applied by the documented commands, all replicas become available, and the webhook's pods refuse a bad group.
 pub async fn the_shipped_operator_runs_as_it_is(world: &World) -> Outcome {

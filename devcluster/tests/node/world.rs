@@ -12,7 +12,7 @@ pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 /// The image that stands for this program.
 pub const IMAGE: &str = "example.com/tests/program:1";
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 pub struct World {
     // Declared first: pods end before their cluster.
