@@ -3,7 +3,8 @@
 //! It takes the pods that are bound to it. Each gets a network and an address of its own and a root with its volumes;
 //! its image stands for a program of this computer ([`Images`]), which is started with the container's arguments and
 //! environment, probed, restarted, and ended with its grace period. What it does not do is said in the pod's status: pods
-//! of several containers, init containers, exec probes. Users, limits and security contexts are not enforced.
+//! of several containers, init containers, exec probes, preStop hooks but sleep. Users, limits and security contexts are
+//! not enforced. One node is enough for a cluster: a second would give out the same addresses.
 
 mod command;
 mod env;
