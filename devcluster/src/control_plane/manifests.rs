@@ -1,14 +1,17 @@
 //! What is applied to a control plane: manifests, kustomizations, CRDs. By kubectl, as a person would.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::ControlPlane;
 use crate::crds::{self, Crds};
 use crate::parts::catalog::MONITORING_CRDS;
-use crate::{Error, Result};
+use crate::{Error, Result, wait};
 
 /// Server-side, since CRDs outgrow the annotation that a client-side apply keeps.
 const APPLY: [&str; 3] = ["apply", "--server-side", "--force-conflicts"];
+/// How long the API server may take to serve a CRD.
+const ESTABLISHED_LIMIT: Duration = Duration::from_mins(1);
 
 impl ControlPlane {
     /// Applies YAML or JSON text, several documents at will.
@@ -46,7 +49,11 @@ impl ControlPlane {
         if own.is_none() && text.is_empty() {
             return Ok(());
         }
-        let wait = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"];
-        self.kubectl(&wait).await?.ok().map(drop)
+        let established = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=5s"];
+        // kubectl gives up at once on one that has no conditions at all yet.
+        wait::until("the CRDs to be established", ESTABLISHED_LIMIT, async || {
+            Ok(self.kubectl(&established).await?.ok().map(drop).map_err(|error| error.to_string()))
+        })
+        .await
     }
 }
