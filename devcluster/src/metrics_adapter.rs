@@ -90,6 +90,8 @@ impl MetricsAdapter {
                                 "--config=/etc/adapter/config.yaml",
                                 format!("--prometheus-url={}", self.prometheus),
                                 format!("--metrics-relist-interval={}s", self.relist.as_secs()),
+                                // Never less than the time between two scrapes, or metrics come and go.
+                                "--metrics-max-age=1m",
                             ],
                             "ports": [{"name": "https", "containerPort": PORT}],
                             "readinessProbe": {"tcpSocket": {"port": "https"}, "periodSeconds": 1},

@@ -1,14 +1,16 @@
 // metrics-adapter serves the custom metrics API from what Prometheus has scraped, by a rules file of prometheus-adapter.
 //
 // It stands in for prometheus-adapter, whose module no registry publishes: on the library that prometheus-adapter itself is
-// built on, with as much of its configuration as the shipped rules use (seriesQuery, resources.overrides, name,
-// metricsQuery), for metrics of pods. A sample that is NaN counts as zero, as there.
+// built on, with as much of its configuration as metrics of pods need (seriesQuery, resources, name, metricsQuery). A sample
+// that is NaN counts as zero, as there.
 package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -18,11 +20,13 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"text/template"
 	"time"
 
+	"github.com/spf13/pflag"
 	core "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -48,32 +52,68 @@ type rule struct {
 		As      string `json:"as"`
 	} `json:"name"`
 	Resources struct {
+		Template  string `json:"template"`
 		Overrides map[string]struct {
+			Group    string `json:"group"`
 			Resource string `json:"resource"`
 		} `json:"overrides"`
 	} `json:"resources"`
 }
 
-// label is the name of the label that holds a resource's name.
+// label is the name of the label that holds a resource's name, which may be overridden in the singular or the plural.
 func (r rule) label(resource string) (string, error) {
 	for label, override := range r.Resources.Overrides {
-		if override.Resource == resource {
+		if override.Group == "" && strings.TrimSuffix(override.Resource, "s") == resource {
 			return label, nil
 		}
 	}
-	return "", fmt.Errorf("rule for %s: resources.overrides names no label for %s", r.SeriesQuery, resource)
+	if r.Resources.Template == "" {
+		return "", fmt.Errorf("rule for %s: resources names no label for %s", r.SeriesQuery, resource)
+	}
+	return expand("resources.template", r.Resources.Template, map[string]string{"Group": "", "Resource": resource})
 }
 
-// metric is the name under which a series is served.
+// expand fills in one of the configuration's templates.
+func expand(name, text string, values map[string]string) (string, error) {
+	parsed, err := template.New(name).Delims("<<", ">>").Parse(text)
+	if err != nil {
+		return "", err
+	}
+	var out bytes.Buffer
+	err = parsed.Execute(&out, values)
+	return out.String(), err
+}
+
+// check finds what is wrong with a rule before it is used.
+func (r rule) check() error {
+	if _, err := r.metric(""); err != nil {
+		return err
+	}
+	_, err := r.query("series", "namespace", []string{"pod"})
+	return err
+}
+
+// metric is the name under which a series is served; as there, name.as is what the one group matches, or all.
 func (r rule) metric(series string) (string, error) {
-	if r.Name.Matches == "" {
+	if r.Name.Matches == "" && r.Name.As == "" {
 		return series, nil
 	}
-	matches, err := regexp.Compile(r.Name.Matches)
-	if err != nil || r.Name.As == "" {
-		return series, err
+	matches, err := regexp.Compile(cmp.Or(r.Name.Matches, ".*"))
+	if err != nil {
+		return "", fmt.Errorf("rule for %s: name.matches: %w", r.SeriesQuery, err)
 	}
-	return matches.ReplaceAllString(series, r.Name.As), nil
+	as := r.Name.As
+	if as == "" {
+		switch matches.NumSubexp() {
+		case 0:
+			as = "$0"
+		case 1:
+			as = "$1"
+		default:
+			return "", fmt.Errorf("rule for %s: name.as must say which group of name.matches it is", r.SeriesQuery)
+		}
+	}
+	return matches.ReplaceAllString(series, as), nil
 }
 
 // query is metricsQuery for some pods of a namespace, by pod.
@@ -90,17 +130,11 @@ func (r rule) query(series, namespace string, pods []string) (string, error) {
 	for i, pod := range pods {
 		quoted[i] = regexp.QuoteMeta(pod)
 	}
-	text, err := template.New("metricsQuery").Delims("<<", ">>").Parse(r.MetricsQuery)
-	if err != nil {
-		return "", err
-	}
-	var out bytes.Buffer
-	err = text.Execute(&out, map[string]string{
+	return expand("metricsQuery", r.MetricsQuery, map[string]string{
 		"Series":        series,
 		"LabelMatchers": fmt.Sprintf("%s=%q,%s=~%q", namespaceLabel, namespace, podLabel, strings.Join(quoted, "|")),
 		"GroupBy":       podLabel,
 	})
-	return out.String(), err
 }
 
 // served is a metric that Prometheus has series for.
@@ -114,6 +148,7 @@ type adapter struct {
 	client     kubernetes.Interface
 	prometheus string
 	rules      []rule
+	age        time.Duration
 	mutex      sync.RWMutex
 	metrics    map[string]served
 }
@@ -125,7 +160,7 @@ func (a *adapter) relist(ctx context.Context) error {
 	metrics := map[string]served{}
 	for _, rule := range a.rules {
 		var series []map[string]string
-		recent := fmt.Sprint(time.Now().Add(-time.Hour).Unix())
+		recent := fmt.Sprint(time.Now().Add(-a.age).Unix())
 		if err := a.ask(ctx, "series", url.Values{"match[]": {rule.SeriesQuery}, "start": {recent}}, &series); err != nil {
 			return err
 		}
@@ -143,13 +178,16 @@ func (a *adapter) relist(ctx context.Context) error {
 	return nil
 }
 
+// One that does not answer must not hold the autoscaler up.
+var prometheusClient = &http.Client{Timeout: 10 * time.Second}
+
 // ask decodes the data of an answer of Prometheus' API.
 func (a *adapter) ask(ctx context.Context, endpoint string, values url.Values, data any) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, a.prometheus+"/api/v1/"+endpoint+"?"+values.Encode(), nil)
 	if err != nil {
 		return err
 	}
-	answer, err := http.DefaultClient.Do(request)
+	answer, err := prometheusClient.Do(request)
 	if err != nil {
 		return err
 	}
@@ -239,19 +277,27 @@ func (a *adapter) values(ctx context.Context, namespace string, names []string, 
 		if !slices.Contains(names, pod) {
 			continue
 		}
-		var number float64
-		if _, err := fmt.Sscan(fmt.Sprint(sample.Value[1]), &number); err != nil || math.IsNaN(number) || math.IsInf(number, 0) {
+		number, err := strconv.ParseFloat(fmt.Sprint(sample.Value[1]), 64)
+		if err != nil {
+			return nil, apierrors.NewInternalError(err)
+		}
+		if math.IsNaN(number) {
 			number = 0
 		}
 		values = append(values, custom_metrics.MetricValue{
 			DescribedObject: custom_metrics.ObjectReference{Kind: "Pod", APIVersion: core.SchemeGroupVersion.String(), Namespace: namespace, Name: pod},
 			Metric:          custom_metrics.MetricIdentifier{Name: info.Metric},
 			Timestamp:       meta.Now(),
-			Value:           *resource.NewMilliQuantity(int64(math.Round(number*1000)), resource.DecimalSI),
+			Value:           *resource.NewMilliQuantity(int64(number*1000), resource.DecimalSI),
 		})
 	}
 	return values, nil
 }
+
+const about = `metrics-adapter serves the custom metrics API by a rules file of prometheus-adapter. It is a stand-in for
+prometheus-adapter, whose module no registry publishes, on the library that prometheus-adapter itself is built on.
+
+`
 
 func main() {
 	if err := run(genericserver.SetupSignalContext()); err != nil {
@@ -261,11 +307,17 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	command := &basecmd.AdapterBase{Name: "metrics-adapter"}
-	prometheus := command.Flags().String("prometheus-url", "", "Prometheus")
-	config := command.Flags().String("config", "", "a rules file of prometheus-adapter")
-	interval := command.Flags().Duration("metrics-relist-interval", 10*time.Minute, "how often new metrics are looked for")
-	if err := command.Flags().Parse(os.Args[1:]); err != nil {
+	flags := pflag.NewFlagSet("metrics-adapter", pflag.ContinueOnError)
+	command := &basecmd.AdapterBase{Name: "metrics-adapter", FlagSet: flags}
+	command.InstallFlags()
+	prometheus := flags.String("prometheus-url", "", "Prometheus")
+	config := flags.String("config", "", "a rules file of prometheus-adapter")
+	age := flags.Duration("metrics-max-age", 0, "how far back series are looked for (default: the relist interval)")
+	flags.Usage = func() { fmt.Fprint(os.Stderr, about, flags.FlagUsages()) }
+	interval := flags.Duration("metrics-relist-interval", 10*time.Minute, "how often new metrics are looked for")
+	if err := flags.Parse(os.Args[1:]); errors.Is(err, pflag.ErrHelp) {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	text, err := os.ReadFile(*config)
@@ -278,6 +330,11 @@ func run(ctx context.Context) error {
 	if err := yaml.UnmarshalStrict(text, &rules); err != nil {
 		return fmt.Errorf("read %s: %w", *config, err)
 	}
+	for _, rule := range rules.Rules {
+		if err := rule.check(); err != nil {
+			return fmt.Errorf("read %s: %w", *config, err)
+		}
+	}
 	client, err := command.ClientConfig()
 	if err != nil {
 		return err
@@ -286,7 +343,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	adapter := &adapter{client: set, prometheus: strings.TrimSuffix(*prometheus, "/"), rules: rules.Rules}
+	adapter := &adapter{client: set, prometheus: strings.TrimSuffix(*prometheus, "/"), rules: rules.Rules, age: cmp.Or(*age, *interval)}
 	go func() {
 		for {
 			if err := adapter.relist(ctx); err != nil {
