@@ -92,11 +92,11 @@ impl Source {
         Ok(Some(files))
     }
 
-    /// The configuration with the rules where they are here, and with the name that the pod would have.
+    /// The configuration with the rules where they are here, and with the name and the shard that the pod would have.
     fn in_folder(&self, configuration: &str) -> String {
         let rules = self.folder.join("rules").display().to_string();
         let pod = format!("prometheus-{}-0", self.name);
-        configuration.replace(RULES_IN_POD, &rules).replace("$(POD_NAME)", &pod)
+        configuration.replace(RULES_IN_POD, &rules).replace("$(POD_NAME)", &pod).replace("$(SHARD)", "0")
     }
 
     fn write(&self, before: &Files, now: &Files) -> Result<()> {
