@@ -108,7 +108,7 @@ async fn a_rule_fires_keeps_firing_while_another_comes_and_resolves_once_it_is_g
     wait::until("both to fire", LIMIT, async || {
         let alerts = monitoring.alerts().await?;
         let fires = |name| alerts.iter().any(|one| one.name == name && one.state == AlertState::Firing);
-        // Rules that are written anew are never seen halfway.
+        // It goes on firing while its ConfigMap is written anew.
         assert!(fires("Always"), "{alerts:?}");
         Ok(if fires("Other") { Ok(()) } else { Err(format!("{alerts:?}")) })
     })

@@ -76,20 +76,11 @@ impl Source {
         let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &self.namespace);
         let rules = ListParams::default().labels(&format!("prometheus-name={}", self.name));
         let maps = maps.list(&rules).await.map_err(Error::kube("list the rules' ConfigMaps"))?.items;
-        // The operator deletes the rules before it writes them anew. Prometheus must not see that: it would forget since
-        // when alerts are pending, and that they fire.
-        if wanted_maps(&configuration).any(|wanted| maps.iter().all(|map| map.name_any() != wanted)) {
-            return Ok(None);
-        }
-        let mut files = Files::new();
-        for map in maps {
-            let folder = Path::new("rules").join(map.name_any());
-            files.extend(
-                map.data.unwrap_or_default().into_iter().map(|(name, text)| (folder.join(name), text)),
-            );
-        }
-        files.insert(super::configuration(Path::new("")), self.in_folder(&configuration));
-        Ok(Some(files))
+        let files = with_rules(&configuration, maps);
+        Ok(files.map(|mut files| {
+            files.insert(super::configuration(Path::new("")), self.in_folder(&configuration));
+            files
+        }))
     }
 
     /// The configuration with the rules where they are here, and with the name and the shard that the pod would have.
@@ -123,6 +114,20 @@ fn unpacked(packed: &[u8]) -> Result<String> {
     Ok(text)
 }
 
+/// The rules that a configuration reads; nothing while a ConfigMap of them is missing. The operator deletes them before it
+/// writes them anew, and Prometheus must not see that: it would forget since when alerts are pending, and that they fire.
+fn with_rules(configuration: &str, maps: Vec<ConfigMap>) -> Option<Files> {
+    if wanted_maps(configuration).any(|wanted| maps.iter().all(|map| map.name_any() != wanted)) {
+        return None;
+    }
+    let mut files = Files::new();
+    for map in maps {
+        let folder = Path::new("rules").join(map.name_any());
+        files.extend(map.data.unwrap_or_default().into_iter().map(|(name, text)| (folder.join(name), text)));
+    }
+    Some(files)
+}
+
 /// The ConfigMaps whose rules a configuration reads: each is a folder in the pod.
 fn wanted_maps(configuration: &str) -> impl Iterator<Item = &str> {
     configuration.split(RULES_IN_POD).skip(1).filter_map(|rest| rest.strip_prefix('/')?.split('/').next())
@@ -132,10 +137,27 @@ fn wanted_maps(configuration: &str) -> impl Iterator<Item = &str> {
 mod tests {
     use super::*;
 
+    const TEXT: &str = "rule_files:\n- /etc/prometheus/rules/prometheus-k8s-rulefiles-0/*.yaml\n- /etc/prometheus/rules/b/*.yaml\n";
+
+    fn map(name: &str) -> ConfigMap {
+        let data = Some([("rules.yaml".to_owned(), name.to_owned())].into());
+        let mut map = ConfigMap { data, ..ConfigMap::default() };
+        map.metadata.name = Some(name.to_owned());
+        map
+    }
+
     #[test]
     fn a_configuration_names_the_config_maps_of_its_rules() {
-        let text = "rule_files:\n- /etc/prometheus/rules/prometheus-k8s-rulefiles-0/*.yaml\n- /etc/prometheus/rules/b/*.yaml\n";
-        assert_eq!(wanted_maps(text).collect::<Vec<_>>(), ["prometheus-k8s-rulefiles-0", "b"]);
+        assert_eq!(wanted_maps(TEXT).collect::<Vec<_>>(), ["prometheus-k8s-rulefiles-0", "b"]);
         assert_eq!(wanted_maps("rule_files: []\n").count(), 0);
+    }
+
+    #[test]
+    fn rules_are_brought_only_whole() {
+        assert_eq!(with_rules(TEXT, vec![]), None);
+        assert_eq!(with_rules(TEXT, vec![map("b")]), None);
+        let whole = with_rules(TEXT, vec![map("b"), map("prometheus-k8s-rulefiles-0")]);
+        assert_eq!(whole.map(|files| files.len()), Some(2));
+        assert_eq!(with_rules("rule_files: []\n", vec![]), Some(Files::new()));
     }
 }
