@@ -82,6 +82,11 @@ pub struct Ceiling {
 }
 
 impl Ceiling {
+    /// The partitions that count, where every topic's are known.
+    pub fn all_partitions(&self) -> Option<i32> {
+        self.partitions.filter(|_| self.counts.iter().all(|count| count.partitions().is_some()))
+    }
+
     /// What the HPA's annotation should hold now.
     pub fn held(&self) -> Held {
         let known =

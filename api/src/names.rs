@@ -58,6 +58,8 @@ pub const ALERT_LAG: &str = "RecordsLagBreached";
 pub const ALERT_AT_CEILING: &str = "RecordsLagAtCeiling";
 pub const ALERT_NO_METRICS: &str = "RecordsLagAbsent";
 pub const ALERT_NO_CONSUMERS: &str = "NoConsumers";
+pub const ALERT_IDLE: &str = "ConsumersIdle";
+pub const ALERT_SKEWED: &str = "RecordsLagSkewed";
 
 /// The longest name that can stand in a label value and name a Service.
 pub const LABEL_LENGTH: usize = 63;

@@ -1,6 +1,6 @@
 //! The PrometheusRule: what a person is woken for. Every text in it is quoted for where it stands.
 
-use kcg_api::{Valid, names};
+use kcg_api::{Valid, ceiling, names};
 use serde_json::{Value, json};
 
 use super::{ChildKind, head};
@@ -13,11 +13,18 @@ pub(super) fn build(group: &Valid, ceiling: &Ceiling) -> Value {
     }
     // Where no partition was ever known, the ceiling is only the minimum: there is nothing to be at.
     let at_ceiling = ceiling.partitions.map(|_| at_ceiling(group, ceiling.max));
-    let alerts: Vec<Value> =
-        [Some(behind(group)), at_ceiling, Some(no_metrics(group)), Some(no_consumers(group))]
-            .into_iter()
-            .flatten()
-            .collect();
+    let idle = ceiling.all_partitions().map(|partitions| idle(group, partitions));
+    let alerts: Vec<Value> = [
+        Some(behind(group)),
+        at_ceiling,
+        Some(skewed(group)),
+        idle,
+        Some(no_metrics(group)),
+        Some(no_consumers(group)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     rule["spec"] = json!({"groups": [{"name": format!("./{}.rules", group.name), "rules": alerts}]});
     rule
 }
@@ -89,6 +96,38 @@ fn at_ceiling(group: &Valid, max: i32) -> Value {
             whose(group)
         ),
         "No further consumer can help: add partitions to the topic, raise spec.maxReplicas if that is what caps it, or make the consumer faster.",
+    )
+}
+
+/// The worst of each partition, where the metric tells them apart; of all of them else.
+fn skewed(group: &Valid) -> Value {
+    let worst = format!("max by (topic, partition) ({} >= 0)", own(&group.metrics.lag_metric, group));
+    alert(
+        names::ALERT_SKEWED,
+        group,
+        &format!("({worst} > {}) unless on() ({})", group.lag_limit, lag_above_limit(group)),
+        &format!(
+            "{{{{ with $labels.partition }}}}Partition {{{{ $labels.topic }}}}/{{{{ . }}}}{{{{ else }}}}A consumer{{{{ end }}}} of {} is behind by {{{{ $value }}}} records, while the average is within the limit.",
+            whose(group)
+        ),
+        &format!(
+            "The limit is {} records. The autoscaler goes by the average, and one partition has one consumer at a time: more of them cannot help. Choose a key that spreads the records, or make the consumer faster.",
+            group.lag_limit
+        ),
+    )
+}
+
+fn idle(group: &Valid, partitions: i32) -> Value {
+    let busy = ceiling::consumers(partitions, group.consumer.partitions_per_consumer);
+    alert(
+        names::ALERT_IDLE,
+        group,
+        &format!("count(count by (pod) ({} == 1)) > {busy}", own("up", group)),
+        &format!(
+            "{{{{ $value }}}} consumers of {} run, and {partitions} partitions keep {busy} busy.",
+            whose(group)
+        ),
+        "The others do nothing. See who wants them: kubectl describe hpa, spec.paused, a rollout with a surge; or add partitions to the topic.",
     )
 }
 

@@ -133,11 +133,16 @@ fn no_alert_speaks_of_a_ceiling_that_nobody_knows() {
         rules.iter().map(|rule| rule["alert"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let mut world = new_world(&group("{}"));
-    assert_eq!(alerts(&world).len(), 4);
+    assert_eq!(alerts(&world).len(), 6);
     world.topics.values_mut().for_each(|sight| *sight = kcg_api::topic::Sight::Absent);
     assert_eq!(
         alerts(&world),
-        ["RecordsLagBreached-kconsumer", "RecordsLagAbsent-kconsumer", "NoConsumers-kconsumer"]
+        [
+            "RecordsLagBreached-kconsumer",
+            "RecordsLagSkewed-kconsumer",
+            "RecordsLagAbsent-kconsumer",
+            "NoConsumers-kconsumer"
+        ]
     );
 }
 
