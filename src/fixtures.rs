@@ -80,6 +80,7 @@ fn detail(kind: ChildKind, ceiling: &Ceiling) -> Detail {
             ..Default::default()
         }),
         ChildKind::Deployment => Detail::Deployment(DeploymentFacts {
+            wanted: 1,
             replicas: 1,
             ready: 1,
             available: Some(true),

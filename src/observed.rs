@@ -50,6 +50,8 @@ pub enum Detail {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeploymentFacts {
+    /// spec.replicas, which the autoscaler sets.
+    pub wanted: i32,
     /// status.replicas and status.readyReplicas.
     pub replicas: i32,
     pub ready: i32,
@@ -73,6 +75,8 @@ pub struct AutoscalerFacts {
     pub lag_milli: Option<i64>,
     /// The condition ScalingActive.
     pub scaling_active: Option<Signal>,
+    /// Why its condition AbleToScale is False: it cannot set spec.replicas, neither up nor down.
+    pub unable: Option<Box<str>>,
 }
 
 /// A condition of another object, as that object puts it.
@@ -81,6 +85,13 @@ pub struct Signal {
     pub status: bool,
     pub reason: Box<str>,
     pub message: Box<str>,
+}
+
+impl Signal {
+    /// Its message; its reason where there is none.
+    pub fn words(self) -> Box<str> {
+        if self.message.is_empty() { self.reason } else { self.message }
+    }
 }
 
 /// What prometheus-operator reports of a ServiceMonitor or PrometheusRule in status.bindings.

@@ -48,6 +48,8 @@ named!(
         Reconciled,
         /// spec.minReplicas is above the ceiling; the ceiling counts.
         MinAboveCeiling,
+        /// More consumers run than the partitions keep busy, and the autoscaler does not take them away.
+        IdleConsumers,
         /// The Deployment has fewer pods available than it should.
         PodsNotReady,
         /// The Deployment's rollout makes no progress.
@@ -88,6 +90,8 @@ named!(
         MetricsRead,
         /// The lag metric is not there yet.
         MetricsMissing,
+        /// The custom metrics API is not installed, does not answer, or may not be asked.
+        MetricsApiUnavailable,
         /// The HorizontalPodAutoscaler cannot scale for another reason.
         ScalingInactive,
         /// The HorizontalPodAutoscaler has not reported yet.

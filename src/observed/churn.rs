@@ -2,7 +2,7 @@
 //! is looked at only where its own status would say something else. Floor 1.
 
 use super::{AutoscalerFacts, Child, Detail, Signal};
-use crate::status;
+use crate::status::{self, Cause};
 
 /// Whether a child has changed in anything that a decision looks at. `lag_limit` is the group's, in records.
 pub fn matters(before: &Child, after: &Child, lag_limit: i64) -> bool {
@@ -20,7 +20,7 @@ pub fn matters(before: &Child, after: &Child, lag_limit: i64) -> bool {
 }
 
 fn autoscaler_matters(before: &AutoscalerFacts, after: &AutoscalerFacts, lag_limit: i64) -> bool {
-    // The wording of a condition differs from one sync to the next; its reason does not.
+    // The wording of a condition differs from one sync to the next; what it comes down to does not.
     let said = |facts: &AutoscalerFacts| facts.scaling_active.as_ref().map(said);
     let bound = |facts: &AutoscalerFacts| {
         facts.lag_milli.map(|lag| status::is_bound(facts, lag, lag_limit, facts.max_replicas))
@@ -28,11 +28,12 @@ fn autoscaler_matters(before: &AutoscalerFacts, after: &AutoscalerFacts, lag_lim
     before.held != after.held
         || before.max_replicas != after.max_replicas
         || said(before) != said(after)
+        || before.unable.is_some() != after.unable.is_some()
         || bound(before) != bound(after)
 }
 
-fn said(signal: &Signal) -> (bool, Box<str>) {
-    (signal.status, signal.reason.clone())
+fn said(signal: &Signal) -> (Box<str>, Cause) {
+    (signal.reason.clone(), Cause::of(signal))
 }
 
 #[cfg(test)]
@@ -86,6 +87,15 @@ mod tests {
         let before = child(signal("FailedGetPodsMetric", "once"));
         assert!(!matters(&before, &child(signal("FailedGetPodsMetric", "twice")), 1));
         assert!(matters(&before, &child(signal("AmbiguousSelector", "once")), 1));
+        let another_cause =
+            child(signal("FailedGetPodsMetric", "the server is currently unable to handle the request"));
+        assert!(matters(&before, &another_cause, 1));
+    }
+
+    #[test]
+    fn an_autoscaler_that_can_no_longer_scale_matters() {
+        let unable = AutoscalerFacts { unable: Some("no quota".into()), ..facts(1, None) };
+        assert!(matters(&child(facts(1, None)), &child(unable), 1));
     }
 
     #[test]

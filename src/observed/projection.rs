@@ -77,14 +77,11 @@ fn deployment(live: &Value) -> DeploymentFacts {
     let status = &live["status"];
     let progressing = condition(status, "Progressing").filter(|signal| !signal.status);
     DeploymentFacts {
+        wanted: number(&live["spec"]["replicas"]),
         replicas: number(&status["replicas"]),
         ready: number(&status["readyReplicas"]),
         available: condition(status, "Available").map(|signal| signal.status),
-        stuck: progressing.map(
-            |signal| {
-                if signal.message.is_empty() { signal.reason } else { signal.message }
-            },
-        ),
+        stuck: progressing.map(Signal::words),
         selector_is_ours: live["spec"]["selector"]
             == json!({"matchLabels": children::selector(text(&live["metadata"]["name"]))}),
     }
@@ -102,6 +99,7 @@ fn autoscaler(live: &Value) -> AutoscalerFacts {
         max_replicas: number(&live["spec"]["maxReplicas"]),
         lag_milli: lag(status),
         scaling_active: condition(status, "ScalingActive"),
+        unable: condition(status, "AbleToScale").filter(|signal| !signal.status).map(Signal::words),
     }
 }
 
@@ -120,8 +118,7 @@ fn acceptance(live: &Value) -> Acceptance {
     let bindings = live["status"]["bindings"].as_array().into_iter().flatten();
     let accepted: Vec<Signal> = bindings.filter_map(|binding| condition(binding, "Accepted")).collect();
     match accepted.iter().find(|signal| !signal.status) {
-        Some(Signal { reason, message, .. }) if message.is_empty() => Acceptance::Rejected(reason.clone()),
-        Some(Signal { message, .. }) => Acceptance::Rejected(message.clone()),
+        Some(refusal) => Acceptance::Rejected(refusal.clone().words()),
         None if accepted.is_empty() => Acceptance::NotReported,
         None => Acceptance::Accepted,
     }
@@ -213,7 +210,7 @@ mod tests {
             "metadata": {"name": "a", "uid": "u", "resourceVersion": "7", "generation": 2, "ownerReferences": [
                 {"uid": "other"}, {"uid": "g", "controller": true},
             ]},
-            "spec": {"selector": {"matchLabels": {"app": "a", "thenextapps.com/kconsumergroup": "a"}}},
+            "spec": {"replicas": 5, "selector": {"matchLabels": {"app": "a", "thenextapps.com/kconsumergroup": "a"}}},
             "status": {"observedGeneration": 1, "replicas": 3, "readyReplicas": 2, "conditions": [
                 {"type": "Available", "status": "True"},
                 {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "it has timed out"},
@@ -222,6 +219,7 @@ mod tests {
         let seen = child(ChildKind::Deployment, &live);
         assert_eq!((&*seen.uid, seen.resource_version, seen.controller.as_deref()), ("u", 7, Some("g")));
         let wanted = DeploymentFacts {
+            wanted: 5,
             replicas: 3,
             ready: 2,
             available: Some(true),
@@ -241,11 +239,15 @@ mod tests {
             "status": {
                 "currentReplicas": 2,
                 "currentMetrics": [{"type": "Pods", "pods": {"current": {"averageValue": "1200"}}}],
-                "conditions": [{"type": "ScalingActive", "status": "False", "reason": "FailedGetPodsMetric", "message": "none"}],
+                "conditions": [
+                    {"type": "ScalingActive", "status": "False", "reason": "FailedGetPodsMetric", "message": "none"},
+                    {"type": "AbleToScale", "status": "False", "reason": "FailedUpdateScale", "message": "no quota"},
+                ],
             },
         });
         let seen = autoscaler(&live);
         assert_eq!((seen.current_replicas, seen.max_replicas, seen.lag_milli), (2, 3, Some(1_200_000)));
+        assert_eq!(seen.unable.as_deref(), Some("no quota"));
         assert_eq!(seen.held.unwrap().0["ns/t"].partitions, Some(3));
         assert!(
             seen.scaling_active

@@ -1,5 +1,7 @@
 //! What a group's status says: counts, the original's message, and conditions that answer "why". Floor 1.
 
+mod idle;
+mod lag;
 mod message;
 mod neighbours;
 mod notice;
@@ -19,13 +21,13 @@ use kcg_api::{KconsumerGroup, KconsumerGroupStatus, Valid, Violation, violation}
 use crate::ceiling::Ceiling;
 use crate::observed::Observed;
 
+pub use lag::Cause;
 pub use neighbours::is_bound;
 pub use notice::{Notice, notices};
 
+use lag::metrics_available;
 use message::{message, original_message};
-use neighbours::{
-    in_force, metrics_available, monitoring_accepted, partition_bound, paused, topics_resolved,
-};
+use neighbours::{in_force, monitoring_accepted, partition_bound, paused, topics_resolved};
 use readiness::ready;
 use verdict::{Verdict, no};
 
@@ -131,10 +133,9 @@ fn condition(
         // Conditions hold whole seconds.
         None => Time(Timestamp::from_second(now.as_second()).unwrap_or(now)),
     };
-    // What an HPA says of a metric differs from one sync to the next; a new wording alone is not worth a write. A new
-    // spec may ask for another metric, and is written of anyway.
+    // A new spec may ask for something else, and is written of anyway.
     let says_the_same = |before: &&Condition| {
-        type_ == Type::MetricsAvailable
+        verdict.quotes
             && before.status == status
             && before.reason == verdict.reason.as_str()
             && before.observed_generation == Some(generation)

@@ -1,4 +1,4 @@
-//! The conditions that speak of what lies around the group: topics, metrics, monitoring, partitions.
+//! The conditions that speak of what lies around the group: topics, monitoring, partitions.
 
 use kcg_api::Valid;
 use kcg_api::ceiling::consumers;
@@ -8,7 +8,6 @@ use super::trouble::in_words;
 use super::verdict::{Verdict, no, unknown, yes};
 use crate::ceiling::Ceiling;
 use crate::children::ChildKind;
-use crate::lag::LagSource;
 use crate::observed::{Acceptance, AutoscalerFacts, Detail, Observed, Trouble};
 
 pub(super) fn topics_resolved(ceiling: &Ceiling) -> Verdict {
@@ -27,25 +26,6 @@ pub(super) fn topics_resolved(ceiling: &Ceiling) -> Verdict {
         format!("{partitions} partitions {of}")
     };
     yes(Reason::Resolved, sentence)
-}
-
-pub(super) fn metrics_available(group: &Valid, observed: &Observed) -> Verdict {
-    let Some(signal) = observed.autoscaler(&group.uid).and_then(|facts| facts.scaling_active.as_ref()) else {
-        return unknown(Reason::Pending, "the HorizontalPodAutoscaler has not reported yet");
-    };
-    let metric = &group.metrics.lag_metric;
-    match &*signal.reason {
-        _ if signal.status => yes(Reason::MetricsRead, format!("the HorizontalPodAutoscaler reads {metric}")),
-        "AmbiguousSelector" => no(Reason::OtherAutoscaler, signal.message.to_string()),
-        reason if reason == LagSource::OURS.unread() => no(
-            Reason::MetricsMissing,
-            format!(
-                "{}; check that the consumers export {metric} on port {} at {} and that the custom metrics API serves it (kubectl get --raw /apis/custom.metrics.k8s.io/v1beta2); an adapter shows a new metric after its relist interval, up to 10 minutes",
-                signal.message, group.metrics.port, group.metrics.path
-            ),
-        ),
-        _ => no(Reason::ScalingInactive, signal.message.to_string()),
-    }
 }
 
 pub(super) fn monitoring_accepted(group: &Valid, observed: &Observed) -> Verdict {

@@ -33,6 +33,7 @@ pub fn notices(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> V
 const fn is_worth_an_event(reason: Reason) -> bool {
     match reason {
         Reason::MinAboveCeiling
+        | Reason::IdleConsumers
         | Reason::RolloutStuck
         | Reason::InvalidSpec
         | Reason::NameConflict
@@ -56,6 +57,7 @@ const fn is_worth_an_event(reason: Reason) -> bool {
         | Reason::Resolved
         | Reason::MetricsRead
         | Reason::MetricsMissing
+        | Reason::MetricsApiUnavailable
         | Reason::ScalingInactive
         | Reason::Pending
         | Reason::Accepted

@@ -4,6 +4,7 @@ use kcg_api::condition::Reason;
 use kcg_api::rules::live::{self, Known};
 use kcg_api::{Valid, names};
 
+use super::idle::idle;
 use super::trouble::{in_words, reason};
 use super::verdict::{Verdict, no, yes};
 use crate::ceiling::Ceiling;
@@ -14,11 +15,10 @@ pub(super) fn ready(group: &Valid, observed: &Observed, ceiling: &Ceiling) -> Ve
     troubled(group, observed)
         .or_else(|| contended(group, observed))
         .or_else(|| not_available(group, observed))
-        .unwrap_or_else(|| match above(group, ceiling) {
-            Some(sentence) => yes(Reason::MinAboveCeiling, sentence),
-            None => {
-                yes(Reason::Reconciled, "the children are as they should be and the consumers are available")
-            }
+        .or_else(|| idle(group, observed, ceiling))
+        .or_else(|| above(group, ceiling))
+        .unwrap_or_else(|| {
+            yes(Reason::Reconciled, "the children are as they should be and the consumers are available")
         })
 }
 
@@ -81,7 +81,7 @@ fn not_available(group: &Valid, observed: &Observed) -> Option<Verdict> {
 }
 
 /// The live rule's own sentence, where the minimum is above the ceiling.
-fn above(group: &Valid, ceiling: &Ceiling) -> Option<String> {
+fn above(group: &Valid, ceiling: &Ceiling) -> Option<Verdict> {
     if !ceiling.min_above {
         return None;
     }
@@ -100,5 +100,5 @@ fn above(group: &Valid, ceiling: &Ceiling) -> Option<String> {
         || format!("spec.minReplicas is above the ceiling {}", ceiling.max),
         |violation| violation.to_string(),
     );
-    Some(format!("{sentence}; {} consumers run", ceiling.max))
+    Some(yes(Reason::MinAboveCeiling, format!("{sentence}; {} consumers run", ceiling.max)))
 }

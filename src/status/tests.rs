@@ -149,10 +149,13 @@ fn the_topic_s_trouble_is_told_and_its_count_is_held() {
 
 #[test]
 fn the_autoscaler_s_word_on_its_metric_is_mirrored() {
+    let missing = |message: &str| Signal { message: message.into(), ..signal(false, "FailedGetPodsMetric") };
     for (facts, status, reason) in [
         (None, "Unknown", Reason::Pending),
         (Some(signal(true, "ValidMetricFound")), "True", Reason::MetricsRead),
-        (Some(signal(false, "FailedGetPodsMetric")), "False", Reason::MetricsMissing),
+        (Some(missing("no metrics returned from custom metrics API")), "False", Reason::MetricsMissing),
+        (Some(missing("no custom metrics API registered")), "False", Reason::MetricsApiUnavailable),
+        (Some(signal(false, "FailedGetPodsMetric")), "False", Reason::ScalingInactive),
         (Some(signal(false, "ScalingDisabled")), "False", Reason::ScalingInactive),
         (Some(signal(false, "AmbiguousSelector")), "False", Reason::OtherAutoscaler),
     ] {
@@ -180,6 +183,57 @@ fn a_minimum_above_the_ceiling_says_the_webhook_s_sentence() {
     let status = composed("{minReplicas: 4}", |_| {});
     assert_eq!(told(&status, Type::Ready), as_text("True", Reason::MinAboveCeiling));
     assert!(status.conditions[0].message.starts_with("spec.minReplicas: Invalid value: 4: must not be more than 3: topic fast-data-topic has 3 partitions, so a fourth consumer would be idle"), "{}", status.conditions[0].message);
+}
+
+fn scaled(wanted: i32, replicas: i32, current: i32, max: i32) -> impl FnOnce(&mut Observed) {
+    move |world| {
+        deployment(|facts| (facts.wanted, facts.replicas) = (wanted, replicas))(world);
+        autoscaler(|facts| (facts.current_replicas, facts.max_replicas) = (current, max))(world);
+    }
+}
+
+#[test]
+fn consumers_that_a_paused_group_keeps_beyond_its_partitions_are_told_with_the_numbers() {
+    let status = composed("{paused: true}", scaled(5, 5, 5, 5));
+    assert_eq!(told(&status, Type::Ready), as_text("True", Reason::IdleConsumers));
+    assert_eq!(
+        status.conditions[0].message,
+        "5 consumers run and 3 partitions keep 3 busy, so 2 of them do nothing: the paused group's HorizontalPodAutoscaler still allows 5: set spec.paused to false"
+    );
+    let status = composed("{paused: true, consumerSpec: {partitionsPerConsumer: 2}}", scaled(3, 3, 3, 3));
+    assert!(
+        status.conditions[0]
+            .message
+            .starts_with("3 consumers run and 3 partitions keep 2 busy, so 1 of them")
+    );
+}
+
+#[test]
+fn consumers_that_the_autoscaler_cannot_take_away_are_told() {
+    let status = composed("{}", |world| {
+        scaled(5, 5, 5, 3)(world);
+        autoscaler(|facts| facts.unable = Some("no quota".into()))(world);
+    });
+    assert_eq!(told(&status, Type::Ready), as_text("True", Reason::IdleConsumers));
+    let said = &status.conditions[0].message;
+    assert!(
+        said.contains("cannot scale (no quota)")
+            && said.contains("kubectl scale deployment kconsumer --replicas=3"),
+        "{said}"
+    );
+}
+
+#[test]
+fn moments_that_pass_by_themselves_make_no_idle_consumers() {
+    for (what, spec, change) in [
+        ("scaled by hand, until the autoscaler's next sync", "{}", scaled(5, 5, 3, 3)),
+        ("the ceiling has just fallen", "{}", scaled(5, 5, 5, 3)),
+        ("the autoscaler has just acted on it", "{paused: true}", scaled(3, 5, 5, 5)),
+        ("a rollout's surge", "{paused: true}", scaled(3, 4, 3, 5)),
+        ("as many as the partitions keep busy", "{paused: true}", scaled(3, 3, 3, 5)),
+    ] {
+        assert_eq!(told(&composed(spec, change), Type::Ready), as_text("True", Reason::Reconciled), "{what}");
+    }
 }
 
 #[test]
@@ -224,19 +278,23 @@ fn a_new_wording_of_the_autoscaler_alone_is_not_worth_a_write() {
     let group = group("{}");
     let mut world = settled_world(&group);
     let ceiling = ceiling_of(&group, &world);
-    autoscaler(|facts| facts.scaling_active = Some(signal(true, "ValidMetricFound")))(&mut world);
-    let first = compose(&group, &world, &ceiling, &KconsumerGroupStatus::default(), at(EARLIER));
-    autoscaler(|facts| {
-        facts.scaling_active =
-            Some(Signal { status: true, reason: "ValidMetricFound".into(), message: "other words".into() });
-    })(&mut world);
-    assert_eq!(compose(&group, &world, &ceiling, &first, at(EARLIER + 1)), first);
+    for known in [signal(true, "ValidMetricFound"), signal(false, "FailedGetPodsMetric")] {
+        let other = Signal { message: "other words".into(), ..known.clone() };
+        autoscaler(|facts| facts.scaling_active = Some(known))(&mut world);
+        let first = compose(&group, &world, &ceiling, &KconsumerGroupStatus::default(), at(EARLIER));
+        autoscaler(|facts| facts.scaling_active = Some(other))(&mut world);
+        assert_eq!(compose(&group, &world, &ceiling, &first, at(EARLIER + 1)), first);
+    }
 }
 
 #[test]
 fn a_new_spec_is_written_of_in_new_words() {
     let spec = |metric: &str| format!("{{metrics: {{lagMetric: {metric}}}}}");
-    let missing = || autoscaler(|facts| facts.scaling_active = Some(signal(false, "FailedGetPodsMetric")));
+    let none = Signal {
+        message: "no metrics returned from custom metrics API".into(),
+        ..signal(false, "FailedGetPodsMetric")
+    };
+    let missing = || autoscaler(|facts| facts.scaling_active = Some(none.clone()));
     let before = composed(&spec("old_metric"), missing());
     let mut group = group(&spec("new_metric"));
     group.generation = 2;

@@ -68,7 +68,10 @@ async fn values(
     let items: Vec<Value> =
         pods.iter().filter_map(|pod| item(&shared.loads, &namespace, &metric, pod)).collect();
     if items.is_empty() {
-        return refusal(StatusCode::NOT_FOUND, &format!("no pod of {namespace} reports {metric}"));
+        return refusal(
+            StatusCode::NOT_FOUND,
+            &format!("the server could not find the metric {metric} for pods"),
+        );
     }
     let list = json!({
         "kind": "MetricValueList", "apiVersion": format!("{GROUP}/{VERSION}"), "metadata": {}, "items": items,

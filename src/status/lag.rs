@@ -1,0 +1,245 @@
+//! Whether the lag reaches the autoscaler and, where it does not, which part of its way is broken, as far as the
+//! autoscaler's own words tell. The words are those of Kubernetes (pkg/controller/podautoscaler), of its client of the
+//! custom metrics API, and of the library that such an API is built on.
+
+use kcg_api::Valid;
+use kcg_api::condition::Reason;
+
+use super::verdict::{Verdict, no, no_quoting, unknown, yes};
+use crate::lag::LagSource;
+use crate::observed::{Observed, Signal};
+
+/// The rule by which an adapter serves the lag, as it is shipped.
+const RULES: &str = "deploy/prometheus-adapter/rules.yaml";
+
+/// What the condition ScalingActive of an autoscaler comes down to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It reads the lag.
+    Read,
+    /// Another autoscaler scales the same pods.
+    Contended,
+    /// Nobody has registered the custom metrics API.
+    NotRegistered,
+    /// It is registered, and does not answer or fails.
+    NotAnswering,
+    /// The autoscaler may not ask it.
+    Forbidden,
+    /// It does not know the metric.
+    NotKnown,
+    /// It knows the metric, and none of the group's pods has it.
+    NotShown,
+    /// There is no pod, or those that have the metric are starting or ending.
+    NoPods,
+    /// Something else.
+    Other,
+}
+
+/// What the autoscaler says, by what its words contain; the first that fits counts.
+const WORDS: [(&str, Cause); 13] = [
+    ("no custom metrics API", Cause::NotRegistered),
+    ("no known available metric versions", Cause::NotRegistered),
+    ("could not find the requested resource", Cause::NotRegistered),
+    ("could not find the metric", Cause::NotKnown),
+    ("no metrics returned from custom metrics API", Cause::NotShown),
+    ("did not receive metrics for targeted pods", Cause::NoPods),
+    ("no pods returned by selector", Cause::NoPods),
+    ("is forbidden", Cause::Forbidden),
+    ("unable to handle the request", Cause::NotAnswering),
+    ("Internal error occurred", Cause::NotAnswering),
+    ("an error on the server", Cause::NotAnswering),
+    ("connection refused", Cause::NotAnswering),
+    ("deadline exceeded", Cause::NotAnswering),
+];
+
+impl Cause {
+    pub fn of(signal: &Signal) -> Self {
+        match &*signal.reason {
+            _ if signal.status => Self::Read,
+            "AmbiguousSelector" => Self::Contended,
+            reason if reason == LagSource::OURS.unread() => {
+                let found = WORDS.iter().find(|(words, _)| signal.message.contains(words));
+                found.map_or(Self::Other, |(_, cause)| *cause)
+            }
+            _ => Self::Other,
+        }
+    }
+}
+
+pub(super) fn metrics_available(group: &Valid, observed: &Observed) -> Verdict {
+    let Some(signal) = observed.autoscaler(&group.uid).and_then(|facts| facts.scaling_active.as_ref()) else {
+        return unknown(Reason::Pending, "the HorizontalPodAutoscaler has not reported yet");
+    };
+    let ready = observed.deployment(&group.uid).map_or(0, |facts| facts.ready);
+    verdict(group, signal, ready)
+}
+
+/// The condition, from what the autoscaler says and the number of pods that are ready.
+fn verdict(group: &Valid, signal: &Signal, ready: i32) -> Verdict {
+    let cause = Cause::of(signal);
+    let metric = &group.metrics.lag_metric;
+    let missing = |message: String| no(Reason::MetricsMissing, message);
+    let unavailable = |message: &str| no(Reason::MetricsApiUnavailable, message);
+    match cause {
+        Cause::Read => yes(Reason::MetricsRead, format!("the HorizontalPodAutoscaler reads {metric}")),
+        Cause::Contended => no_quoting(Reason::OtherAutoscaler, &*signal.message),
+        Cause::NotKnown | Cause::NotShown | Cause::NoPods if ready == 0 => no(
+            Reason::PodsNotReady,
+            format!("no consumer is ready, so none shows {metric}: see condition Ready"),
+        ),
+        Cause::NoPods => no(
+            Reason::PodsNotReady,
+            format!(
+                "the pods that show {metric} are starting or ending: wait for the HorizontalPodAutoscaler's next sync"
+            ),
+        ),
+        Cause::NotKnown => missing(format!(
+            "the custom metrics API does not know {metric}: {}, and give the adapter the rule in {RULES}; an adapter shows a new metric after its relist interval, up to 10 minutes",
+            exported(group)
+        )),
+        Cause::NotShown => missing(format!(
+            "the custom metrics API knows {metric}, but of none of this group's pods: {}, and that Prometheus scrapes them (up{{namespace=\"{}\",service=\"{}\"}} is 1; condition MonitoringAccepted)",
+            exported(group),
+            group.namespace,
+            group.name
+        )),
+        Cause::NotRegistered => unavailable(&format!(
+            "the cluster has no custom metrics API: install one, for instance prometheus-adapter with the rule in {RULES}"
+        )),
+        Cause::NotAnswering => unavailable(
+            "the custom metrics API does not answer, or fails: see kubectl get apiservices | grep custom.metrics, the adapter's log, and whether it reaches Prometheus",
+        ),
+        Cause::Forbidden => unavailable(
+            "the HorizontalPodAutoscaler may not ask the custom metrics API: let the ServiceAccount kube-system/horizontal-pod-autoscaler get custom.metrics.k8s.io, as the adapter's own ClusterRoleBinding does",
+        ),
+        Cause::Other => no_quoting(
+            Reason::ScalingInactive,
+            format!("{}; see kubectl describe hpa {}", signal.message, group.name),
+        ),
+    }
+}
+
+/// What to check of the consumers themselves.
+fn exported(group: &Valid) -> String {
+    let metrics = &group.metrics;
+    format!(
+        "check that the consumers export {} on port {} at {}",
+        metrics.lag_metric, metrics.port, metrics.path
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::group;
+    use crate::status::verdict::Status;
+
+    /// As Kubernetes 1.37 puts them into the condition.
+    const HEAD: &str = "the HPA was unable to compute the replica count: unable to get metric kafka_consumer_fetch_manager_records_lag_max: ";
+
+    fn told(reason: &str, message: &str, ready: i32) -> Verdict {
+        let signal =
+            Signal { status: false, reason: reason.into(), message: format!("{HEAD}{message}").into() };
+        verdict(&group("{}"), &signal, ready)
+    }
+
+    #[test]
+    fn every_break_of_the_lag_s_way_is_named_with_its_own_cure() {
+        const FETCH: &str = "unable to fetch metrics from custom metrics API: ";
+        let fetch = |rest: &str| format!("{FETCH}{rest}");
+        for (message, ready, reason, cure) in [
+            (
+                fetch("no custom metrics API (custom.metrics.k8s.io) registered"),
+                1,
+                Reason::MetricsApiUnavailable,
+                "install one",
+            ),
+            (
+                fetch("the server could not find the requested resource (get pods.custom.metrics.k8s.io *)"),
+                1,
+                Reason::MetricsApiUnavailable,
+                "install one",
+            ),
+            (
+                fetch(
+                    "the server is currently unable to handle the request (get pods.custom.metrics.k8s.io *)",
+                ),
+                1,
+                Reason::MetricsApiUnavailable,
+                "the adapter's log",
+            ),
+            (
+                fetch("Internal error occurred: unable to fetch metrics"),
+                0,
+                Reason::MetricsApiUnavailable,
+                "reaches Prometheus",
+            ),
+            (
+                fetch(
+                    "pods.custom.metrics.k8s.io \"*\" is forbidden: User \"system:serviceaccount:kube-system:horizontal-pod-autoscaler\" cannot get",
+                ),
+                1,
+                Reason::MetricsApiUnavailable,
+                "ClusterRoleBinding",
+            ),
+            (
+                fetch(
+                    "the server could not find the metric kafka_consumer_fetch_manager_records_lag_max for pods",
+                ),
+                1,
+                Reason::MetricsMissing,
+                "the rule in deploy/prometheus-adapter/rules.yaml",
+            ),
+            (
+                fetch(
+                    "the server could not find the metric kafka_consumer_fetch_manager_records_lag_max for pods",
+                ),
+                0,
+                Reason::PodsNotReady,
+                "see condition Ready",
+            ),
+            (
+                "no metrics returned from custom metrics API".into(),
+                2,
+                Reason::MetricsMissing,
+                "on port 8085 at /actuator/prometheus, and that Prometheus scrapes them (up{namespace=\"default\",service=\"kconsumer\"} is 1",
+            ),
+            (
+                "no metrics returned from custom metrics API".into(),
+                0,
+                Reason::PodsNotReady,
+                "see condition Ready",
+            ),
+            (
+                "did not receive metrics for targeted pods (pods might be unready)".into(),
+                1,
+                Reason::PodsNotReady,
+                "next sync",
+            ),
+            (
+                "no pods returned by selector while calculating replica count".into(),
+                0,
+                Reason::PodsNotReady,
+                "see condition Ready",
+            ),
+            (
+                "the moon is in the way".into(),
+                1,
+                Reason::ScalingInactive,
+                "the moon is in the way; see kubectl describe hpa kconsumer",
+            ),
+        ] {
+            let verdict = told("FailedGetPodsMetric", &message, ready);
+            assert_eq!((verdict.status, verdict.reason), (Status::False, reason), "{message}");
+            assert!(verdict.message.contains(cure), "{message}: {}", verdict.message);
+        }
+    }
+
+    #[test]
+    fn what_is_said_for_another_reason_than_the_metric_stands_as_it_is() {
+        let verdict = told("ScalingDisabled", "no metrics returned from custom metrics API", 1);
+        assert_eq!(verdict.reason, Reason::ScalingInactive);
+        let verdict = told("AmbiguousSelector", "pods by selector are controlled by multiple HPAs", 1);
+        assert_eq!(verdict.reason, Reason::OtherAutoscaler);
+    }
+}
