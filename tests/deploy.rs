@@ -9,6 +9,8 @@ mod built;
 mod certificates;
 #[path = "deploy/charts.rs"]
 mod charts;
+#[path = "deploy/dashboards.rs"]
+mod dashboards;
 #[path = "deploy/installed.rs"]
 mod installed;
 #[path = "deploy/kustomize.rs"]

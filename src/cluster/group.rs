@@ -33,6 +33,8 @@ pub struct Group {
 /// What the metrics tell of a group, from its stored status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
+    pub replicas: i32,
+    pub ready_replicas: i32,
     pub partitions: Option<i32>,
     pub max_replicas: Option<i32>,
     pub conditions: Box<[(Type, ConditionStatus, Reason)]>,
@@ -140,6 +142,8 @@ impl Summary {
             Some((type_, status, reason))
         });
         Self {
+            replicas: status.replicas,
+            ready_replicas: status.ready_replicas,
             partitions: status.partitions,
             max_replicas: status.max_replicas,
             conditions: conditions.collect(),

@@ -1,7 +1,7 @@
 //! What is kept of a child: its facts, and what it takes to know the next news of it for what they are.
 
 use crate::ceiling::Held;
-use crate::observed::{Child, Detail, Standing};
+use crate::observed::{AutoscalerFacts, Child, Detail, Standing};
 
 /// A child as it was last seen.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,9 +64,17 @@ impl SeenChild {
 
     /// Whether it is an autoscaler that the group of this uid controls.
     pub fn is_autoscaler_of(&self, group_uid: Option<&str>) -> bool {
-        matches!(self.child.detail, Detail::Autoscaler(_))
-            && group_uid.is_some()
-            && self.child.controller.as_deref() == group_uid
+        self.autoscaler_of(group_uid).is_some()
+    }
+
+    /// The facts, without what is held, of an autoscaler that the group of this uid controls.
+    pub fn autoscaler_of(&self, group_uid: Option<&str>) -> Option<&AutoscalerFacts> {
+        match &self.child.detail {
+            Detail::Autoscaler(facts) => {
+                (group_uid.is_some() && self.child.controller.as_deref() == group_uid).then_some(facts)
+            }
+            _ => None,
+        }
     }
 
     /// How it stood when it had this fingerprint, if it has been compared then.

@@ -25,7 +25,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use fault::Fault;
-pub use group::{ConditionStatus, Group, Summary};
+pub use group::{ConditionStatus, Group};
 use requests::Requests;
 pub use state::{Snapshot, Touched};
 pub use watches::{Scopes, Watches};
@@ -97,9 +97,11 @@ impl Cluster {
         self.state().keys()
     }
 
-    /// Calls `tell` for what is told of each group; it must not take long.
-    pub fn for_each_summary(&self, mut tell: impl FnMut(&Key, &Summary)) {
-        self.state().groups().for_each(|(key, group)| tell(key, &group.summary));
+    /// Calls `tell` for each group and the lag that its autoscaler last read, in thousandths of a record; it must not
+    /// take long.
+    pub fn for_each_group(&self, mut tell: impl FnMut(&Key, &Group, Option<i64>)) {
+        let state = self.state();
+        state.groups().for_each(|(key, group)| tell(key, group, state.lag_milli(key)));
     }
 
     /// A panic elsewhere leaves plain values here: they are as good as before.

@@ -346,6 +346,13 @@ impl State {
         self.entries.get(key)?.group.as_deref()
     }
 
+    /// The lag in thousandths of a record, on average, as the group's autoscaler last read it.
+    pub fn lag_milli(&self, key: &Key) -> Option<i64> {
+        let entry = self.entries.get(key)?;
+        let autoscaler = entry.children[ChildKind::HorizontalPodAutoscaler.index()].as_deref()?;
+        autoscaler.autoscaler_of(entry.group_uid())?.lag_milli
+    }
+
     /// Every group.
     pub fn keys(&self) -> Touched {
         self.groups().map(|(key, _)| key.clone()).collect()

@@ -2,6 +2,7 @@
 //! that they go when it goes.
 
 use kcg_api::condition::{Reason, Type};
+use kcg_runtime::follow::Key;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use super::queue::Queue;
 use super::reconcile::Outcome;
-use crate::cluster::{Cluster, ConditionStatus};
+use crate::cluster::{Cluster, ConditionStatus, Group};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabel {
@@ -62,26 +63,47 @@ struct Seen {
     queue: Arc<Queue>,
 }
 
-/// One group's own figures.
+/// One group's own figures, in the order of [`FIGURES`].
 struct Figures {
     namespace: String,
     name: String,
-    partitions: Option<i32>,
-    ceiling: Option<i32>,
+    values: [Option<f64>; FIGURES.len()],
+}
+
+/// Their metrics, and what each says.
+const FIGURES: [(&str, &str); 6] = [
+    ("group_partitions", "Partitions that count for the group"),
+    ("group_ceiling", "The most consumers of the group that its partitions keep busy, under the cap"),
+    ("group_replicas", "Consumers of the group that exist"),
+    ("group_ready_replicas", "Consumers of the group that are ready"),
+    ("group_lag_records", "The lag that the group's autoscaler last read, averaged over the pods"),
+    ("group_lag_limit_records", "The lag that the group may have, averaged over the pods"),
+];
+
+impl Figures {
+    // Records are counted in f64 by Prometheus itself.
+    #[allow(clippy::cast_precision_loss)]
+    fn of(key: &Key, group: &Group, lag_milli: Option<i64>) -> Self {
+        let told = &group.summary;
+        let values = [
+            told.partitions.map(f64::from),
+            told.max_replicas.map(f64::from),
+            Some(f64::from(told.replicas)),
+            Some(f64::from(told.ready_replicas)),
+            lag_milli.map(|lag| lag as f64 / 1000.0),
+            Some(group.lag_limit as f64),
+        ];
+        Self { namespace: key.namespace().to_owned(), name: key.name().to_owned(), values }
+    }
 }
 
 impl Collector for Seen {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
         let mut figures = Vec::new();
         let mut conditions: BTreeMap<(Type, ConditionStatus, Reason), i64> = BTreeMap::new();
-        self.cluster.for_each_summary(|key, summary| {
-            figures.push(Figures {
-                namespace: key.namespace().to_owned(),
-                name: key.name().to_owned(),
-                partitions: summary.partitions,
-                ceiling: summary.max_replicas,
-            });
-            for condition in &summary.conditions {
+        self.cluster.for_each_group(|key, group, lag_milli| {
+            figures.push(Figures::of(key, group, lag_milli));
+            for condition in &group.summary.conditions {
                 *conditions.entry(*condition).or_default() += 1;
             }
         });
@@ -93,10 +115,7 @@ impl Collector for Seen {
             MetricType::Gauge,
         )?)?;
         encode_conditions(&mut encoder, &conditions)?;
-        let partitions = "Partitions that count for the group";
-        encode_figures(&mut encoder, "group_partitions", partitions, &figures, |group| group.partitions)?;
-        let ceiling = "The most consumers of the group that its partitions keep busy, under the cap";
-        encode_figures(&mut encoder, "group_ceiling", ceiling, &figures, |group| group.ceiling)
+        encode_figures(&mut encoder, &figures)
     }
 }
 
@@ -113,18 +132,14 @@ fn encode_conditions(
     Ok(())
 }
 
-fn encode_figures(
-    encoder: &mut DescriptorEncoder,
-    name: &str,
-    help: &str,
-    figures: &[Figures],
-    value: impl Fn(&Figures) -> Option<i32>,
-) -> fmt::Result {
-    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-    for group in figures {
-        if let Some(value) = value(group) {
-            let labels = [("namespace", group.namespace.as_str()), ("name", group.name.as_str())];
-            ConstGauge::new(i64::from(value)).encode(family.encode_family(&labels)?)?;
+fn encode_figures(encoder: &mut DescriptorEncoder, groups: &[Figures]) -> fmt::Result {
+    for (number, (name, help)) in FIGURES.iter().enumerate() {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for group in groups {
+            if let Some(value) = group.values[number] {
+                let labels = [("namespace", group.namespace.as_str()), ("name", group.name.as_str())];
+                ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+            }
         }
     }
     Ok(())

@@ -1,8 +1,10 @@
 //! What deploy/ ships, as far as the code decides it: the CRD, every right, the webhooks' registrations, their
-//! certificates, the rules of the lag's adapter. Floor 1: values in, values out; a test compares them with the files.
+//! certificates, the rules of the lag's adapter, the dashboards. Floor 1: values in, values out; a test compares them with
+//! the files.
 
 pub mod certificates;
 pub mod chart;
+pub mod grafana;
 pub mod rbac;
 pub mod registration;
 
@@ -14,7 +16,7 @@ use crate::lag;
 /// One rendered file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct File {
-    /// Below deploy/.
+    /// Below deploy/; one that ends in `.json` is JSON, of one object and without a header.
     pub path: &'static str,
     pub objects: Vec<Value>,
 }
@@ -40,6 +42,8 @@ pub fn files() -> Vec<File> {
         file("prometheus-adapter/values.yaml", vec![adapter_values()]),
         file("rbac/namespace/rbac.yaml", rbac::namespace()),
         file("rbac/topics/rbac.yaml", rbac::topic_namespace()),
+        file("grafana/groups.json", vec![grafana::groups::dashboard()]),
+        file("grafana/operator.json", vec![grafana::operator::dashboard()]),
         file(
             "charts/kconsumer-group-operator-crds/templates/kconsumergroups.yaml",
             vec![chart::kept(custom_resource_definition())],
@@ -64,6 +68,10 @@ fn custom_resource_definition() -> Value {
 impl File {
     /// The file's text: the header, then one YAML document for each object.
     pub fn text(&self) -> Result<String, serde_saphyr::ser::Error> {
+        let is_json = std::path::Path::new(self.path).extension().is_some_and(|kind| kind == "json");
+        if let (true, Some(object)) = (is_json, self.objects.first()) {
+            return Ok(format!("{object:#}\n"));
+        }
         let mut text = HEADER.to_owned();
         for object in &self.objects {
             text.push_str("---\n");

@@ -1,4 +1,4 @@
-//! The optional component against what the two processes really serve.
+//! The optional alerts and dashboards against what the two processes really serve.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,28 +6,37 @@ use std::time::Duration;
 
 use kcg_devcluster::{ControlPlane, Crds, Operator, wait};
 use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
+use crate::dashboards;
 use crate::kustomize::{Outcome, deploy};
 
 const PREFIX: &str = "kconsumer_group_operator_";
 /// Long enough for the controller to get its Lease on a busy computer.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// The metrics that the component's alerts ask for, as /metrics declares them: a counter's without its `_total`.
+/// The metrics that the component's alerts and the dashboards ask for, as /metrics declares them: a counter's without
+/// its `_total`.
 fn asked_for() -> Outcome<BTreeSet<String>> {
     let text = std::fs::read_to_string(deploy("components/monitoring/alerts.yaml"))?;
     let rule: Value = serde_saphyr::from_str(&text)?;
     let alerts = rule.pointer("/spec/groups/0/rules").and_then(Value::as_array).ok_or("no rules")?;
-    let expressions = alerts.iter().filter_map(|alert| alert["expr"].as_str());
+    let alerts = alerts.iter().filter_map(|alert| alert["expr"].as_str().map(str::to_owned));
+    let expressions: Vec<String> = alerts.chain(dashboards::expressions()?).collect();
     let name = |rest: &str| -> String {
         rest.chars().take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '_').collect()
     };
-    let names = expressions.flat_map(|expression| expression.split(PREFIX).skip(1).map(name));
-    Ok(names.map(|name| name.trim_end_matches("_total").to_owned()).collect())
+    let names = expressions.iter().flat_map(|expression| expression.split(PREFIX).skip(1).map(name));
+    let declared = |name: String| {
+        let suffix = ["_total", "_bucket", "_info"].into_iter().find_map(|suffix| name.strip_suffix(suffix));
+        suffix.map_or(name.clone(), str::to_owned)
+    };
+    Ok(names.map(declared).collect())
 }
 
 #[tokio::test]
-async fn alerts_ask_for_metrics_that_the_processes_serve() -> Outcome {
+async fn alerts_and_dashboards_ask_for_metrics_that_the_processes_serve() -> Outcome {
     let plane = ControlPlane::builder()
         .controller_manager(false)
         .scheduler(false)
@@ -48,9 +57,11 @@ async fn alerts_ask_for_metrics_that_the_processes_serve() -> Outcome {
         let answer = plane.kubectl(&["create", "-f", &path]).await?;
         assert_eq!(answer.code == 0, taken, "{sample}: {}", answer.stderr);
     }
+    // And a connection fails that is no TLS.
+    TcpStream::connect(("127.0.0.1", operator.webhook_port().number())).await?.write_all(b"none").await?;
     let asked_for = asked_for()?;
     assert!(asked_for.len() > 5, "{asked_for:?}");
-    wait::until("every metric that an alert asks for", LIMIT, async || {
+    wait::until("every metric that is asked for", LIMIT, async || {
         let mut served = String::new();
         for replica in [&controller, &webhook] {
             served += &replica.get("/metrics").await?.1;

@@ -1,0 +1,72 @@
+//! The dashboards: Prometheus' own promtool reads every query, and kustomize brings them to Grafana.
+
+use kcg_devcluster::{Parts, parts};
+use kconsumer_group_operator::deploy::grafana::queries;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::kustomize::{Outcome, build, deploy, title};
+
+const DASHBOARDS: [&str; 2] = ["grafana/groups.json", "grafana/operator.json"];
+/// A place that the variables may name.
+const VARIABLES: [(&str, &str); 3] =
+    [("namespace", "default"), ("group", "kconsumer"), ("__rate_interval", "2m")];
+
+/// The title of each panel and what it asks for, of both dashboards as they are shipped.
+fn asked() -> Outcome<Vec<(String, String)>> {
+    let mut asked = Vec::new();
+    for path in DASHBOARDS {
+        let dashboard: Value = serde_json::from_str(&std::fs::read_to_string(deploy(path))?)?;
+        asked.extend(queries(&dashboard, &VARIABLES));
+    }
+    Ok(asked)
+}
+
+/// The PromQL of every panel and variable.
+pub fn expressions() -> Outcome<Vec<String>> {
+    let mut expressions: Vec<String> = asked()?.into_iter().map(|(_, expression)| expression).collect();
+    for path in DASHBOARDS {
+        let dashboard: Value = serde_json::from_str(&std::fs::read_to_string(deploy(path))?)?;
+        let variables = dashboard["templating"]["list"].as_array().into_iter().flatten();
+        expressions
+            .extend(variables.filter_map(|variable| variable["definition"].as_str().map(str::to_owned)));
+    }
+    Ok(expressions)
+}
+
+#[tokio::test]
+async fn every_query_is_promql_and_names_no_variable_that_there_is_not() -> Outcome {
+    let asked = asked()?;
+    assert!(asked.len() > 30, "{}", asked.len());
+    for (title, expression) in &asked {
+        assert!(!expression.contains('$'), "{title}: {expression}");
+    }
+    let rules: Vec<Value> =
+        asked.iter().map(|(_, expression)| json!({"record": "asked", "expr": expression})).collect();
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("asked.yaml");
+    std::fs::write(&file, json!({"groups": [{"name": "dashboards", "rules": rules}]}).to_string())?;
+    let promtool = Parts::promtool(&parts::to_stderr).await?;
+    let output = Command::new(promtool).args(["check", "rules", "--lint=none"]).arg(&file).output().await?;
+    let said = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
+    assert!(output.status.success(), "{}\n{asked:#?}", said.concat());
+    Ok(())
+}
+
+#[tokio::test]
+async fn kustomize_makes_a_config_map_that_grafanas_sidecar_finds() -> Outcome {
+    let objects = build(&deploy("grafana")).await?;
+    assert_eq!(
+        objects.iter().map(title).collect::<Vec<_>>(),
+        ["ConfigMap kconsumer-group-operator-dashboards"]
+    );
+    assert_eq!(objects[0]["metadata"]["labels"]["grafana_dashboard"], "1");
+    let data = objects[0]["data"].as_object().ok_or("no data")?;
+    let mut identities = Vec::new();
+    for text in data.values() {
+        let dashboard: Value = serde_json::from_str(text.as_str().ok_or("no text")?)?;
+        identities.push(dashboard["uid"].clone());
+    }
+    assert_eq!(identities, ["kcg-operator", "kcg-groups"]);
+    Ok(())
+}
