@@ -124,7 +124,7 @@ fn idle(group: &Valid, partitions: i32) -> Value {
         group,
         &format!("count(count by (pod) ({} == 1)) > {busy}", own("up", group)),
         &format!(
-            "{{{{ $value }}}} consumers of {} run, and {partitions} partitions keep {busy} busy.",
+            "{{{{ $value }}}} consumers of {} run, of which the partitions ({partitions}) keep {busy} busy.",
             whose(group)
         ),
         "The others do nothing. See who wants them: kubectl describe hpa, spec.paused, a rollout with a surge; or add partitions to the topic.",

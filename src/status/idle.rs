@@ -25,7 +25,7 @@ pub(super) fn idle(group: &Valid, observed: &Observed, ceiling: &Ceiling) -> Opt
     Some(yes(
         Reason::IdleConsumers,
         format!(
-            "{running} consumers run and {partitions} partitions keep {busy} busy, so {idle} of them do nothing: {cure}"
+            "{running} consumers run, of which the partitions ({partitions}) keep {busy} busy: {idle} do nothing; {cure}"
         ),
     ))
 }

@@ -198,13 +198,13 @@ fn consumers_that_a_paused_group_keeps_beyond_its_partitions_are_told_with_the_n
     assert_eq!(told(&status, Type::Ready), as_text("True", Reason::IdleConsumers));
     assert_eq!(
         status.conditions[0].message,
-        "5 consumers run and 3 partitions keep 3 busy, so 2 of them do nothing: the paused group's HorizontalPodAutoscaler still allows 5: set spec.paused to false"
+        "5 consumers run, of which the partitions (3) keep 3 busy: 2 do nothing; the paused group's HorizontalPodAutoscaler still allows 5: set spec.paused to false"
     );
     let status = composed("{paused: true, consumerSpec: {partitionsPerConsumer: 2}}", scaled(3, 3, 3, 3));
     assert!(
         status.conditions[0]
             .message
-            .starts_with("3 consumers run and 3 partitions keep 2 busy, so 1 of them")
+            .starts_with("3 consumers run, of which the partitions (3) keep 2 busy: 1 do")
     );
 }
 

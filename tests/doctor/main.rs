@@ -243,6 +243,10 @@ async fn what_groups_lack_is_found_with_its_cure() -> Outcome {
     }
     place.shows("custom metrics API", "not served", "prometheus-adapter").await?;
     place.shows("autoscalers", "default/kconsumer: FailedGetPodsMetric", "the metric is missing").await?;
+    // The group itself tells which part of the lag's way it is.
+    let reason = r#"{.status.conditions[?(@.type=="MetricsAvailable")].reason}"#;
+    let said = format!("--for=jsonpath={reason}=MetricsApiUnavailable");
+    place.kubectl(&["wait", "kcg/kconsumer", &said, "--timeout=30s"]).await?;
 
     let known = ["custom metrics API", "autoscalers"];
     place.well_but_for(&known).await?;

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::cases::cases;
-use crate::objects::{AUTOSCALER, DEPLOYMENT, GROUP, TOPIC, condition, is_settled};
+use crate::objects::{AUTOSCALER, DEPLOYMENT, GROUP, TOPIC, condition, is_ready, is_settled};
 use crate::place::Place;
 use crate::world::World;
 
@@ -14,6 +14,7 @@ cases![
     shrunk_topic_is_held_and_the_cure_works,
     decrease_that_strimzi_refuses_changes_nothing,
     new_topic_of_the_same_name_lowers_the_ceiling,
+    consumers_that_a_new_topic_leaves_idle_are_told_until_they_go,
     deleted_topic_is_held_even_when_the_autoscaler_goes_too,
     person_lowers_and_raises_the_ceiling_at_once,
 ];
@@ -103,6 +104,38 @@ async fn new_topic_of_the_same_name_lowers_the_ceiling(world: Arc<World>) -> Res
     place.bounds_are(NAME, 1, 2).await?;
     let group = place.group_says(NAME, "TopicsResolved", "Resolved").await?;
     assert_eq!(group["status"]["topics"][0]["topicId"], "two");
+    place.close().await
+}
+
+/// A paused group's autoscaler is left as it is, and so are the consumers that a smaller topic has no work for.
+async fn consumers_that_a_new_topic_leaves_idle_are_told_until_they_go(world: Arc<World>) -> Result<()> {
+    let place = Place::open(&world, "topic-idle").await?;
+    place.create_topic(TOPIC_NAME, 3).await?;
+    place.report(TOPIC, TOPIC_NAME, &json!({"topicId": "one"})).await?;
+    place.create_group(NAME, &json!({"minReplicas": 3})).await?;
+    place
+        .sees(GROUP, NAME, "its three consumers and its topic's id are known", |group| {
+            is_ready(group, "True", "Reconciled")
+                && group["status"]["readyReplicas"] == 3
+                && group["status"]["topics"][0]["topicId"] == "one"
+        })
+        .await?;
+    place.patch(GROUP, NAME, &json!({"spec": {"paused": true}})).await?;
+    place.group_says(NAME, "Paused", "PausedBySpec").await?;
+
+    place.delete(TOPIC, TOPIC_NAME).await?;
+    place.create_topic(TOPIC_NAME, 1).await?;
+    place.report(TOPIC, TOPIC_NAME, &json!({"topicId": "two"})).await?;
+    let group = place.group_is(NAME, "True", "IdleConsumers").await?;
+    assert_eq!(
+        condition(&group, "Ready")[2],
+        "3 consumers run, of which the partitions (1) keep 1 busy: 2 do nothing; the paused group's \
+         HorizontalPodAutoscaler still allows 3: set spec.paused to false"
+    );
+    place.patch(GROUP, NAME, &json!({"spec": {"paused": false}})).await?;
+    let group = place.group_is(NAME, "True", "MinAboveCeiling").await?;
+    assert_eq!(group["status"]["maxReplicas"], 1);
+    place.sees(GROUP, NAME, "one consumer is left", |group| group["status"]["replicas"] == 1).await?;
     place.close().await
 }
 
