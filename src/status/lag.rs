@@ -9,7 +9,7 @@ use super::verdict::{Verdict, no, no_quoting, unknown, yes};
 use crate::lag::LagSource;
 use crate::observed::{Observed, Signal};
 
-/// The rule by which an adapter serves the lag, as it is shipped.
+/// The rules by which an adapter serves the lag, as they are shipped.
 const RULES: &str = "deploy/prometheus-adapter/rules.yaml";
 
 /// What the condition ScalingActive of an autoscaler comes down to.
@@ -44,7 +44,7 @@ const WORDS: [(&str, Cause); 13] = [
     ("no metrics returned from custom metrics API", Cause::NotShown),
     ("did not receive metrics for targeted pods", Cause::NoPods),
     ("no pods returned by selector", Cause::NoPods),
-    ("is forbidden", Cause::Forbidden),
+    (r#"custom.metrics.k8s.io "*" is forbidden"#, Cause::Forbidden),
     ("unable to handle the request", Cause::NotAnswering),
     ("Internal error occurred", Cause::NotAnswering),
     ("an error on the server", Cause::NotAnswering),
@@ -94,7 +94,7 @@ fn verdict(group: &Valid, signal: &Signal, ready: i32) -> Verdict {
             ),
         ),
         Cause::NotKnown => missing(format!(
-            "the custom metrics API does not know {metric}: {}, and give the adapter the rule in {RULES}; an adapter shows a new metric after its relist interval, up to 10 minutes",
+            "the custom metrics API does not know {metric}: {}, and that the adapter has a rule for it as in {RULES}; an adapter shows a new metric after its relist interval, up to 10 minutes",
             exported(group)
         )),
         Cause::NotShown => missing(format!(
@@ -104,7 +104,7 @@ fn verdict(group: &Valid, signal: &Signal, ready: i32) -> Verdict {
             group.name
         )),
         Cause::NotRegistered => unavailable(&format!(
-            "the cluster has no custom metrics API: install one, for instance prometheus-adapter with the rule in {RULES}"
+            "the cluster has no custom metrics API: install one, for instance prometheus-adapter with the rules of {RULES}"
         )),
         Cause::NotAnswering => unavailable(
             "the custom metrics API does not answer, or fails: see kubectl get apiservices | grep custom.metrics, the adapter's log, and whether it reaches Prometheus",
@@ -188,7 +188,7 @@ mod tests {
                 ),
                 1,
                 Reason::MetricsMissing,
-                "the rule in deploy/prometheus-adapter/rules.yaml",
+                "a rule for it as in deploy/prometheus-adapter/rules.yaml",
             ),
             (
                 fetch(

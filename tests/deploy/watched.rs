@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use crate::dashboards;
 use crate::kustomize::{Outcome, deploy};
 
+const LIMIT_OF_THE_GROUP: &str = r#"group_lag_limit_records{namespace="default",name="kconsumer"} 1000.0"#;
 const PREFIX: &str = "kconsumer_group_operator_";
 /// Long enough for the controller to get its Lease on a busy computer.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -70,6 +71,9 @@ async fn alerts_and_dashboards_ask_for_metrics_that_the_processes_serve() -> Out
         Ok(match missing {
             None if !served.contains("decision=\"Refused\"") => {
                 Err(format!("no refusal was counted:\n{served}"))
+            }
+            None if !served.contains(LIMIT_OF_THE_GROUP) => {
+                Err(format!("the group's own figures are not in\n{served}"))
             }
             None => Ok(()),
             Some(metric) => Err(format!("{metric} is not in\n{served}")),

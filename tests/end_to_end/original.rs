@@ -96,11 +96,15 @@ fn rule(namespace: &str) -> Value {
     let labels = json!({"severity": "warning", "namespace": namespace, "kconsumergroup": "kconsumer"});
     let behind = format!("avg(max by (pod) ({LAG}{own} >= 0)) > 1000");
     let alert = |name: &str, expr: String| json!({"alert": format!("{name}-kconsumer"), "expr": expr, "for": "1m", "labels": labels});
+    let worst = format!("max by (topic, partition) ({LAG}{own} >= 0)");
+    let skewed = alert("RecordsLagSkewed", format!("({worst} > 1000) unless on() ({behind})"));
     json!({
         "metadata": {"labels": {"prometheus": "k8s", "role": "alert-rules"}},
         "spec": {"groups": [{"name": "./kconsumer.rules", "rules": [
             alert("RecordsLagBreached", behind.clone()),
             alert("RecordsLagAtCeiling", format!("({behind}) and on() (count(max by (pod) ({LAG}{own} >= 0)) >= 1)")),
+            skewed,
+            alert("ConsumersIdle", format!("count(count by (pod) (up{own} == 1)) > 1")),
             alert("RecordsLagAbsent", format!("absent({LAG}{own}) and on() (count(up{own} == 1) > 0)")),
             alert("NoConsumers", format!("absent(up{own} == 1)")),
         ]}]},
