@@ -16,9 +16,7 @@ const ASSIGNED: &str = "kafka_consumer_coordinator_assigned_partitions|kafka_con
 
 /// Every lag metric that a preset names.
 fn lags() -> String {
-    [Preset::Spring, Preset::JmxExporter, Preset::Librdkafka]
-        .map(|preset| preset.endpoint().lag_metric)
-        .join("|")
+    Preset::ALL.map(|preset| preset.endpoint().lag_metric).join("|")
 }
 
 /// The series of one group's consumers, by the names of one metric.
