@@ -1,12 +1,9 @@
 //! `demo`: the operator's story on this computer.
 
-mod kafka;
-mod simulated;
-mod terminal;
-
 use std::process::ExitCode;
 
 use clap::Parser;
+use kcg_demo::{kafka, simulated};
 
 #[derive(Parser)]
 #[command(
