@@ -4,13 +4,17 @@
 mod alerts;
 mod broker;
 mod clock;
-mod cost;
-mod ledger;
-mod requests;
+pub mod cost;
+pub mod dashboard;
+pub mod figures;
+pub mod ledger;
+pub mod report;
+pub mod requests;
 mod settings;
 mod stage;
 mod story;
 mod teller;
+pub mod timeline;
 mod watch;
 
 use std::process::ExitCode;
