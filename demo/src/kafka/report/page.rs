@@ -6,7 +6,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::panels::{self, Panel};
 use super::plot::{self, letter};
 use super::{HALF, Story, WIDE, verdict};
-use crate::kafka::figures::{GroupFigures, Row, group_rows, operator_rows};
+use crate::kafka::figures::{GroupFigures, Row, group_rows, number, operator_rows};
 use crate::kafka::timeline::GroupTimeline;
 
 const CSS: &str = include_str!("page.css");
@@ -117,26 +117,27 @@ fn table(rows: &[Row]) -> Markup {
     }
 }
 
-/// A row for each group.
+/// A row for each group, and what its columns mean.
 fn summary(groups: &[&GroupFigures]) -> Markup {
-    let columns: Vec<&str> = groups
-        .first()
-        .map(|group| group_rows(group).iter().map(|row| row.name).collect())
-        .unwrap_or_default();
+    let columns = groups.first().map(|group| group_rows(group)).unwrap_or_default();
     html! {
         div.wide { table.summary {
-            tr { th { "Group" } th.number { "Consumers" } @for column in &columns { th.number { (column) } } }
+            tr {
+                th { "Group" }
+                th.number { "Consumers" }
+                @for column in &columns { th.number { (column.name) @if !column.unit.is_empty() { ", " (column.unit) } } }
+            }
             @for group in groups {
                 tr {
                     th { (group.name) }
                     td.number { (group.replicas.map(|count| count.to_string()).join(" → ")) }
-                    @for row in group_rows(group) { td.number { (row.text()) } }
+                    @for row in group_rows(group) { td.number { (row.value.map_or_else(|| "–".into(), number)) } }
                 }
             }
         } }
-        dl { @for row in groups.first().map(|group| group_rows(group)).unwrap_or_default() {
-            @if row.name != "Lost" { dt { (row.name) } dd { (row.meaning) } }
-        } }
+        dl {
+            @for row in columns.iter().filter(|row| row.name != "Lost") { dt { (row.name) } dd { (row.meaning) } }
+        }
     }
 }
 
