@@ -23,6 +23,9 @@ struct Cli {
     /// By Kubernetes' own periods and the operator's own windows instead of shortened ones: a quarter of an hour.
     #[arg(long, requires = "kafka")]
     realistic: bool,
+    /// The folder for report.html, its plots and figures.json.
+    #[arg(long, requires = "kafka", value_name = "FOLDER", default_value = "target/demo-report")]
+    report: std::path::PathBuf,
 }
 
 #[tokio::main]
@@ -38,11 +41,8 @@ async fn main() -> ExitCode {
 
 async fn demonstrate(cli: Cli) -> anyhow::Result<ExitCode> {
     if cli.kafka {
-        return Box::pin(kafka::demonstrate(kafka::Settings {
-            records: cli.records,
-            realistic: cli.realistic,
-        }))
-        .await;
+        let settings = kafka::Settings { records: cli.records, realistic: cli.realistic };
+        return Box::pin(kafka::demonstrate(settings, &cli.report, cli.keep)).await;
     }
     simulated::demonstrate(cli.keep).await
 }

@@ -25,10 +25,10 @@ const STOP_LIMIT: Duration = Duration::from_mins(1);
 /// Any will do: each broker has a folder to itself. 16 bytes in Kafka's base64.
 const CLUSTER_ID: &str = "a2Nncy1kZXZjbHVzdGVyMQ";
 
-/// Times of day; not every setting of every client that the broker makes for itself.
+/// Times with their date and offset, as others can read them; not every setting of every client that the broker makes for itself.
 const LOGGING: [&str; 3] = [
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
-    "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
     "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn",
 ];
 
@@ -97,7 +97,7 @@ impl Kafka {
     pub async fn start_again(&self) -> Result<()> {
         let mut command = self.java_command();
         command.arg("kafka.Kafka").arg(self.settings_path());
-        let started = Process::start_command("kafka", command, self.folder.join("kafka.log"))?;
+        let started = Process::start_command("kafka", command, self.log_path())?;
         *self.running() = Some(started);
         let observer = KafkaObserver::new(&self.bootstrap_servers())?;
         wait::until("Kafka to answer", START_LIMIT, async || {
@@ -111,6 +111,11 @@ impl Kafka {
     /// Fails with the end of its log where it has ended by itself.
     pub fn must_run(&self) -> Result<()> {
         self.running().as_ref().map_or(Ok(()), Process::must_run)
+    }
+
+    /// The file that collects what it prints: among the rest each generation of each consumer group.
+    pub fn log_path(&self) -> PathBuf {
+        self.folder.join("kafka.log")
     }
 
     /// Its process's id; none between `stop` and `start_again`.

@@ -53,11 +53,6 @@ impl Alerts {
     pub fn spans(&self) -> Vec<Span> {
         lock(&self.spans).clone()
     }
-
-    /// The names of those that are pending or fire.
-    pub fn now(&self) -> Vec<String> {
-        lock(&self.spans).iter().filter(|span| span.to.is_none()).map(|span| span.alert.clone()).collect()
-    }
 }
 
 fn note(spans: &mut Vec<Span>, seen: &[(String, AlertState)], at: f64) {

@@ -8,6 +8,7 @@ use kcg_devcluster::{KafkaObserver, PartitionLag};
 use tokio::task::JoinSet;
 
 use super::clock::Clock;
+use super::timeline::Points;
 
 const EVERY: Duration = Duration::from_millis(500);
 
@@ -18,64 +19,73 @@ pub struct Subscription {
     pub topics: Vec<String>,
 }
 
-/// The lag of each partition over the story's time, in records, by group and `topic/partition`.
-pub type Lags = BTreeMap<String, BTreeMap<String, Vec<(f64, f64)>>>;
+/// What the broker knows of one group, over the story's time.
+#[derive(Clone, Debug, Default)]
+pub struct GroupLag {
+    /// Records behind, by `topic/partition`.
+    pub partitions: BTreeMap<String, Points>,
+    /// Records that its topics hold, all together.
+    pub sent: Points,
+}
 
 /// The asking; it ends with this value.
 #[derive(Debug)]
 pub struct Broker {
-    lags: Arc<Mutex<Lags>>,
+    groups: Arc<Mutex<BTreeMap<String, GroupLag>>>,
     _tasks: JoinSet<()>,
 }
 
 impl Broker {
     /// Begins to ask.
     pub fn watch(observer: KafkaObserver, subscriptions: Vec<Subscription>, clock: Clock) -> Self {
-        let lags: Arc<Mutex<Lags>> = Arc::default();
+        let groups: Arc<Mutex<BTreeMap<String, GroupLag>>> = Arc::default();
         let mut tasks = JoinSet::new();
         tasks.spawn({
-            let lags = Arc::clone(&lags);
+            let groups = Arc::clone(&groups);
             async move {
                 loop {
                     for Subscription { group, topics } in &subscriptions {
+                        let mut found = Vec::new();
                         for topic in topics {
                             // A broker that is away is part of some stories, a topic that is not there yet of all.
-                            if let Ok(partitions) = observer.lag(topic, group).await {
-                                note(
-                                    lock(&lags).entry(group.clone()).or_default(),
-                                    topic,
-                                    &partitions,
-                                    clock.now(),
-                                );
-                            }
+                            found
+                                .push(observer.lag(topic, group).await.map(|partitions| (topic, partitions)));
+                        }
+                        if let Ok(found) = found.into_iter().collect::<Result<Vec<_>, _>>() {
+                            note(lock(&groups).entry(group.clone()).or_default(), &found, clock.now());
                         }
                     }
                     tokio::time::sleep(EVERY).await;
                 }
             }
         });
-        Self { lags, _tasks: tasks }
+        Self { groups, _tasks: tasks }
     }
 
-    /// What has been seen so far.
-    pub fn lags(&self) -> Lags {
-        lock(&self.lags).clone()
-    }
-
-    /// The latest lags of a group's partitions; empty where none is known.
-    pub fn latest(&self, group: &str) -> Vec<f64> {
-        let lags = lock(&self.lags);
-        let partitions = lags.get(group).into_iter().flat_map(BTreeMap::values);
-        partitions.filter_map(|points| points.last()).map(|(_, lag)| *lag).collect()
+    /// What has been seen of a group so far.
+    pub fn group(&self, name: &str) -> GroupLag {
+        lock(&self.groups).get(name).cloned().unwrap_or_default()
     }
 }
 
-fn note(lines: &mut BTreeMap<String, Vec<(f64, f64)>>, topic: &str, partitions: &[PartitionLag], at: f64) {
-    for partition in partitions {
-        #[allow(clippy::cast_precision_loss)] // Counts of records are far below 2^52.
-        let lag = partition.messages() as f64;
-        lines.entry(format!("{topic}/{}", partition.partition)).or_default().push((at, lag));
+impl GroupLag {
+    /// The latest lag of each partition; empty where none is known.
+    pub fn latest(&self) -> Vec<f64> {
+        self.partitions.values().filter_map(|points| points.last()).map(|(_, lag)| *lag).collect()
     }
+}
+
+#[allow(clippy::cast_precision_loss)] // Counts of records are far below 2^52.
+fn note(group: &mut GroupLag, found: &[(&String, Vec<PartitionLag>)], at: f64) {
+    let mut sent = 0;
+    for (topic, partitions) in found {
+        for partition in partitions {
+            let line = group.partitions.entry(format!("{topic}/{}", partition.partition)).or_default();
+            line.push((at, partition.messages() as f64));
+            sent += partition.end;
+        }
+    }
+    group.sent.push((at, sent as f64));
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -35,8 +35,8 @@ impl Clock {
         seconds - self.epoch.as_secs_f64()
     }
 
-    /// The beginning in seconds since 1970.
-    pub fn epoch(&self) -> f64 {
-        self.epoch.as_secs_f64()
+    /// Now in milliseconds since 1970.
+    pub fn milliseconds(&self) -> u64 {
+        u64::try_from((self.epoch + self.began.elapsed()).as_millis()).unwrap_or(u64::MAX)
     }
 }

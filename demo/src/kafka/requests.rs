@@ -102,7 +102,7 @@ mod tests {
             event("patch", "horizontalpodautoscalers", "other", "controller", "1.010000"),
             event("patch", "horizontalpodautoscalers", "kconsumer", "controller", "1.020000"),
         ];
-        assert_eq!(topic_to_ceiling(&events, "fast-data-topic", "kconsumer")?, 20.0);
+        assert!((topic_to_ceiling(&events, "fast-data-topic", "kconsumer")? - 20.0).abs() < 1e-6);
         assert!(topic_to_ceiling(&events[..2], "fast-data-topic", "kconsumer").is_err());
         Ok(())
     }

@@ -15,6 +15,23 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The lag that the group may have: a tenth of what is sent, as the original's story had it.
+    pub fn limit(&self) -> u64 {
+        (self.records / 10).max(1)
+    }
+
+    /// What was chosen, for the report.
+    pub fn told(&self) -> Vec<(String, String)> {
+        let windows = if self.realistic { "Kubernetes' and the operator's own" } else { "shortened" };
+        let period = format!("{} s", self.autoscaler_period().as_secs());
+        let told = [
+            ("records", self.records.to_string()),
+            ("windows", windows.to_owned()),
+            ("the autoscaler looks each", period),
+        ];
+        told.map(|(name, value)| (name.to_owned(), value)).into()
+    }
+
     /// How often the autoscaler looks.
     pub fn autoscaler_period(&self) -> Duration {
         Duration::from_secs(if self.realistic { 15 } else { 2 })

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use super::outcome::{self, Load};
+use super::report::Story;
 use super::requests;
-use super::teller::Teller;
+use super::teller::{Now, Teller};
 use crate::terminal::Expect;
 
 /// The group, its Deployment and its consumers' image.
@@ -16,13 +18,23 @@ pub const TOPIC: &str = "fast-data-topic";
 const SOON: Duration = Duration::from_mins(2);
 
 /// The whole story; what was seen of it stays with the teller.
-pub async fn tell(teller: &mut Teller) -> Result<()> {
+pub async fn tell(teller: &mut Teller) -> Result<Story> {
     refuse(teller).await?;
     create(teller).await?;
-    grow(teller).await?;
-    load(teller).await?;
+    let topic_to_ceiling_ms = Some(grow(teller).await?);
+    let at = load(teller).await?;
+    kill(teller).await?;
     rest(teller).await?;
-    delete(teller).await
+    let (records, limit) = (teller.settings.records, teller.settings.limit());
+    let sent = [(TOPIC.to_owned(), outcome::values(records).collect())].into();
+    let load = Load { group: GROUP.into(), at, sent, limit, topic_to_ceiling_ms };
+    let story = outcome::assemble(
+        teller,
+        &format!("{records} records and the end marker, one topic, one group"),
+        &[load],
+    )?;
+    delete(teller).await?;
+    Ok(story)
 }
 
 async fn refuse(teller: &mut Teller) -> Result<()> {
@@ -47,6 +59,13 @@ async fn create(teller: &mut Teller) -> Result<()> {
             ])
             .await?;
     }
+    if teller.settings.limit() != 1000 {
+        let limit = teller.settings.limit();
+        let patch = format!(
+            "kubectl patch kcg kconsumer --type=merge --patch='{{\"spec\":{{\"averageRecordsLagLimit\":{limit}}}}}'"
+        );
+        teller.run(&patch, Expect::Success).await?;
+    }
     teller.all(&["kubectl create -f demo/manifests/producer.yaml"]).await?;
     teller
         .all(&[
@@ -60,7 +79,7 @@ async fn create(teller: &mut Teller) -> Result<()> {
         .await
 }
 
-async fn grow(teller: &mut Teller) -> Result<()> {
+async fn grow(teller: &mut Teller) -> Result<f64> {
     teller.chapter("The topic grows from one partition to three, and the ceiling follows")?;
     teller.mark("1 -> 3 partitions");
     teller
@@ -75,44 +94,42 @@ async fn grow(teller: &mut Teller) -> Result<()> {
         "(the API server's audit log: {took:.0} ms from the topic's change to the autoscaler's)"
     ))?;
     // A client looks for new partitions by itself, each few seconds; and the lag of each is then scraped.
-    teller
-        .until_metric(
-            &format!("sum(kafka_consumer_coordinator_assigned_partitions{{service=\"{GROUP}\"}})"),
-            3.0,
-            SOON,
-        )
-        .await
+    let assigned = format!("sum(kafka_consumer_coordinator_assigned_partitions{{service=\"{GROUP}\"}})");
+    teller.until_metric(&assigned, 3.0, SOON).await?;
+    Ok(took)
 }
 
-async fn load(teller: &mut Teller) -> Result<()> {
+async fn load(teller: &mut Teller) -> Result<f64> {
     let records = teller.settings.records;
     teller.chapter(&format!(
         "{records} records and the end marker: lag rises, and one consumer becomes three"
     ))?;
-    teller.mark("load");
+    let at = teller.mark("load");
     let send =
         format!("kubectl get --raw /api/v1/namespaces/default/services/kproducer:http/proxy/send/{records}");
     teller.run(&send, Expect::Success).await?;
     let patience = teller.settings.patience();
-    teller.until("three consumers", patience, |seen| seen.ready() == 3).await?;
+    teller.until("three consumers", patience, |now| now.ready() == 3).await?;
     teller.all(&["kubectl get hpa,pods", "kubectl get kcg"]).await?;
+    Ok(at)
+}
 
+async fn kill(teller: &mut Teller) -> Result<()> {
+    let (records, patience) = (teller.settings.records, teller.settings.patience());
     teller.chapter("A consumer and the leading controller are killed in the middle")?;
     teller
-        .until("a third of the records to be processed", patience, |seen| seen.processed >= records / 3)
+        .until("a third of the records to be processed", patience, |now| now.processed >= records / 3)
         .await?;
-    ensure!(
-        teller.look()?.processed < records,
-        "all records were processed before anybody was killed: send more"
-    );
-    let consumer = teller.kill_a_consumer()?;
+    let left = teller.look()?.iter().map(Now::behind).sum::<u64>();
+    ensure!(left > 0, "all records were processed before anybody was killed: send more");
+    let consumer = teller.kill_a_consumer(GROUP)?;
     teller.mark("consumer killed");
     teller.say(&format!("(SIGKILL: {consumer}, which had no chance to commit or to leave the group)"))?;
     let controller = teller.kill_the_leader().await?;
     teller.mark("controller killed");
     teller.say(&format!("(SIGKILL: {controller}, which held the Lease)"))?;
     teller
-        .until("every record to be processed and committed", patience, |seen| seen.is_drained(records + 1))
+        .until("every record to be processed and committed", patience, |now| now.is_drained(records + 1))
         .await?;
     teller.all(&["kubectl get pods", "kubectl get kcg"]).await
 }
@@ -120,8 +137,8 @@ async fn load(teller: &mut Teller) -> Result<()> {
 async fn rest(teller: &mut Teller) -> Result<()> {
     teller.chapter("Nothing is left to do: three become one, and the alerts resolve")?;
     let patience = teller.settings.patience();
-    teller.until("one consumer", patience, |seen| seen.ready() == 1 && seen.wanted() == 1).await?;
-    teller.until("no alert to fire", patience, |seen| seen.alerts.is_empty()).await?;
+    teller.until("one consumer", patience, |now| now.ready() == 1 && now.wanted() == 1).await?;
+    teller.until("no alert to fire", patience, |now| now.alerts.is_empty()).await?;
     teller.all(&["kubectl get hpa,pods", "kubectl get kcg"]).await
 }
 

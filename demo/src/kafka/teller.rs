@@ -1,72 +1,70 @@
-//! Tells the story: shows commands and what they print, waits for what has to come, and keeps what was seen.
+//! Tells a story: shows commands and what they print, waits for what has to come, and keeps what was seen.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use kcg_devcluster::KafkaObserver;
+use kcg_devcluster::audit::Mark;
+use kcg_devcluster::{AlertState, KafkaObserver};
 
 use super::alerts::Alerts;
-use super::broker::{Broker, Subscription};
+use super::broker::{Broker, GroupLag, Subscription};
 use super::clock::Clock;
 use super::cost::{Meter, Side};
+use super::dashboard::{AlertNow, Dashboard, GroupSnapshot, PodRate, Snapshot};
+use super::generations;
 use super::ledger::Ledger;
 use super::settings::Settings;
 use super::stage::{OPERATOR, Stage};
+use super::timeline::Moment;
 use super::watch::{Seen, Watch, last};
-use crate::terminal::{Expect, Terminal};
+use crate::terminal::Expect;
 
 /// How often all that is watched is looked at.
 const BEAT: Duration = Duration::from_millis(250);
+/// A pod's rate is the mean over so long, in milliseconds.
+const RATE_WINDOW: u64 = 2000;
 /// The namespace of the story's groups.
 pub const NAMESPACE: &str = "default";
 
-/// What is known right now of the group that the story is about.
+/// What is known right now of one group.
 #[derive(Debug)]
 pub struct Now {
     pub group: Seen,
-    /// By partition, in records, as the broker knows it.
-    pub lags: Vec<f64>,
+    pub lag: GroupLag,
     /// Different records that were processed.
     pub processed: u64,
-    /// The names of the alerts that are pending or fire.
-    pub alerts: Vec<String>,
+    /// The group's alerts that are pending or fire.
+    pub alerts: Vec<AlertNow>,
 }
 
 impl Now {
-    pub fn ready(&self) -> u32 {
-        count(&self.group.ready)
+    pub fn ready(&self) -> u64 {
+        whole(last(&self.group.ready))
     }
 
-    pub fn wanted(&self) -> u32 {
-        count(&self.group.wanted)
+    pub fn wanted(&self) -> u64 {
+        whole(last(&self.group.wanted))
     }
 
-    /// All records in all partitions.
-    pub fn lag(&self) -> f64 {
-        self.lags.iter().sum()
+    pub fn ceiling(&self) -> u64 {
+        whole(last(&self.group.ceiling))
     }
 
-    /// How many partitions of the group's topics there are.
-    pub fn partitions(&self) -> usize {
-        self.lags.len()
+    /// All records that the group has yet to commit.
+    pub fn behind(&self) -> u64 {
+        whole(Some(self.lag.latest().iter().sum()))
     }
 
     /// Whether so many records were processed and their offsets committed.
     pub fn is_drained(&self, records: u64) -> bool {
-        self.processed >= records && !self.lags.is_empty() && self.lag() == 0.0
+        self.processed >= records && !self.lag.partitions.is_empty() && self.behind() == 0
     }
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Counts of pods.
-fn count(steps: &super::watch::Steps) -> u32 {
-    last(steps).unwrap_or_default() as u32
-}
-
-/// A moment worth a mark on the plots.
-#[derive(Clone, Debug)]
-pub struct Moment {
-    pub at: f64,
-    pub text: String,
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Counts of pods and records.
+fn whole(value: Option<f64>) -> u64 {
+    value.unwrap_or_default() as u64
 }
 
 /// The teller, with all that was seen so far.
@@ -75,65 +73,68 @@ pub struct Teller {
     pub settings: Settings,
     pub stage: Stage,
     pub clock: Clock,
-    pub group: &'static str,
+    pub groups: Vec<Subscription>,
     pub chapters: Vec<Moment>,
     pub marks: Vec<Moment>,
     pub watch: Watch,
     pub broker: Broker,
     pub alerts: Alerts,
-    pub ledger: Ledger,
+    pub ledgers: BTreeMap<String, Ledger>,
     pub meter: Meter,
-    terminal: Terminal,
+    /// Where the story begins in the API server's log.
+    pub begin: Mark,
+    dashboard: Dashboard,
     metered: Instant,
 }
 
 impl Teller {
-    /// Begins to watch the group and its topics on a stage that stands.
+    /// Begins to watch the groups and their topics on a stage that stands.
     pub async fn begin(
         settings: Settings,
         stage: Stage,
-        mut terminal: Terminal,
-        subscription: Subscription,
-        group: &'static str,
+        mut dashboard: Dashboard,
+        groups: Vec<Subscription>,
     ) -> Result<Self> {
-        terminal.connect(&stage.plane)?;
+        dashboard.connect(&stage.plane)?;
         let clock = Clock::start();
         let client = stage.plane.client().await?;
         let observer = KafkaObserver::new(&stage.kafka.bootstrap_servers())?;
-        let mut teller = Self {
+        Ok(Self {
             watch: Watch::start(&client, NAMESPACE, clock),
-            broker: Broker::watch(observer, vec![subscription], clock),
+            broker: Broker::watch(observer, groups.clone(), clock),
             alerts: Alerts::watch(stage.monitoring.clone(), clock),
+            begin: stage.plane.audit_log()?.mark()?,
             settings,
             stage,
             clock,
-            group,
+            groups,
             chapters: Vec::new(),
             marks: Vec::new(),
-            ledger: Ledger::default(),
+            ledgers: BTreeMap::new(),
             meter: Meter::default(),
-            terminal,
+            dashboard,
             metered: clock.began(),
-        };
-        teller.look()?;
-        Ok(teller)
+        })
     }
 
     pub fn chapter(&mut self, text: &str) -> Result<()> {
         self.chapters.push(Moment { at: self.clock.now(), text: text.to_owned() });
-        self.terminal.heading(text)
+        self.dashboard.heading(text)
     }
 
-    pub fn mark(&mut self, text: &str) {
-        self.marks.push(Moment { at: self.clock.now(), text: text.to_owned() });
+    /// What was done or happened now; the time of it.
+    pub fn mark(&mut self, text: &str) -> f64 {
+        let at = self.clock.now();
+        self.marks.push(Moment { at, text: text.to_owned() });
+        at
     }
 
     pub fn say(&self, text: &str) -> Result<()> {
-        self.terminal.say(text)
+        self.dashboard.say(text)
     }
 
     pub async fn run(&self, command: &str, expect: Expect) -> Result<()> {
-        self.terminal.run(command, expect).await
+        self.dashboard.run(command, expect).await
     }
 
     pub async fn all(&self, commands: &[&str]) -> Result<()> {
@@ -143,16 +144,21 @@ impl Teller {
         Ok(())
     }
 
-    /// Shows what is going on until `reached`.
+    /// Shows what is going on until every group has `reached` it.
     pub async fn until(&mut self, what: &str, limit: Duration, reached: impl Fn(&Now) -> bool) -> Result<()> {
         let begun = Instant::now();
         loop {
             let now = self.look()?;
-            if reached(&now) {
+            if now.iter().all(&reached) {
                 return Ok(());
             }
             if begun.elapsed() > limit {
-                bail!("{what} did not come within {} s: {now:?}", limit.as_secs());
+                let seen: Vec<_> =
+                    now.iter().map(|now| (now.ready(), now.wanted(), now.behind(), now.processed)).collect();
+                bail!(
+                    "{what} did not come within {} s; ready, wanted, behind and processed are {seen:?}",
+                    limit.as_secs()
+                );
             }
             self.stage.kafka.must_run()?;
             tokio::time::sleep(BEAT).await;
@@ -165,7 +171,7 @@ impl Teller {
         loop {
             self.look()?;
             let seen = self.stage.monitoring.query(expression).await?;
-            if matches!(seen.as_slice(), [sample] if sample.value == value) {
+            if matches!(seen.as_slice(), [sample] if (sample.value - value).abs() < f64::EPSILON) {
                 return Ok(());
             }
             if begun.elapsed() > limit {
@@ -175,9 +181,9 @@ impl Teller {
         }
     }
 
-    /// SIGKILL to the process of one of the group's consumers; its pod's name.
-    pub fn kill_a_consumer(&self) -> Result<String> {
-        self.kill(NAMESPACE, self.group)
+    /// SIGKILL to the process of one of a group's consumers; its pod's name.
+    pub fn kill_a_consumer(&self, group: &str) -> Result<String> {
+        self.kill(NAMESPACE, &format!("{group}-"))
     }
 
     /// SIGKILL to the controller that holds the Lease; its pod's name.
@@ -197,10 +203,13 @@ impl Teller {
         Ok(run.pod.clone())
     }
 
-    /// Reads the logs and the processes, and says what is known now.
-    pub fn look(&mut self) -> Result<Now> {
-        for run in self.stage.node.runs_of(NAMESPACE, self.group) {
-            self.ledger.read(&run.pod, &run.log())?;
+    /// Reads the logs and the processes, shows what is known now, and says it.
+    pub fn look(&mut self) -> Result<Vec<Now>> {
+        for Subscription { group, .. } in &self.groups {
+            let ledger = self.ledgers.entry(group.clone()).or_default();
+            for run in self.stage.node.runs_of(NAMESPACE, &format!("{group}-")) {
+                ledger.read(&run.pod, &run.log())?;
+            }
         }
         if self.metered.elapsed() > Duration::from_secs(1) {
             self.metered = Instant::now();
@@ -208,11 +217,59 @@ impl Teller {
             let plane = self.stage.plane.processes().into_iter().map(|(_, pid)| (Side::ControlPlane, pid));
             self.meter.read(plane.chain(operator.map(|pid| (Side::Operator, pid))).collect::<Vec<_>>());
         }
-        Ok(Now {
-            group: self.watch.group(self.group),
-            lags: self.broker.latest(self.group),
-            processed: self.ledger.distinct(),
-            alerts: self.alerts.now(),
-        })
+        let now: Vec<Now> = self.groups.iter().map(|subscription| self.now(&subscription.group)).collect();
+        self.show(&now)?;
+        Ok(now)
+    }
+
+    fn now(&self, group: &str) -> Now {
+        let alerts = self.alerts.spans().into_iter().filter(|span| span.to.is_none());
+        let of_group = alerts.filter(|span| span.alert.ends_with(&format!("-{group}")));
+        Now {
+            group: self.watch.group(group),
+            lag: self.broker.group(group),
+            processed: self.ledgers.get(group).map_or(0, Ledger::distinct),
+            alerts: of_group
+                .map(|span| AlertNow { name: span.alert, firing: span.state == AlertState::Firing })
+                .collect(),
+        }
+    }
+
+    fn show(&self, now: &[Now]) -> Result<()> {
+        let log = std::fs::read_to_string(self.stage.kafka.log_path()).unwrap_or_default();
+        let rebalances = generations::read(&log, &self.clock);
+        let group = |(subscription, now): (&Subscription, &Now)| {
+            let count = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+            let worst = now.lag.latest().into_iter().reduce(f64::max);
+            GroupSnapshot {
+                name: subscription.group.clone(),
+                lag: now.behind(),
+                worst: whole(worst),
+                ready: count(now.ready()),
+                wanted: count(now.wanted()),
+                ceiling: count(now.ceiling()),
+                sent: whole(last(&now.lag.sent)),
+                processed: now.processed,
+                rebalances: rebalances.get(&subscription.group).map_or(0, |points| points.len() as u64),
+                alerts: now.alerts.clone(),
+                pods: self.rates(&subscription.group, &now.group.pods),
+            }
+        };
+        let groups = self.groups.iter().zip(now).map(group).collect();
+        self.dashboard.show(&Snapshot { at: self.clock.now(), groups })
+    }
+
+    /// What each pod has processed in the last seconds.
+    fn rates(&self, group: &str, pods: &[String]) -> Vec<PodRate> {
+        let records = self.ledgers.get(group).map(Ledger::records).unwrap_or_default();
+        let since = self.clock.milliseconds().saturating_sub(RATE_WINDOW);
+        let rate = |pod: &String| {
+            let recent =
+                records.iter().rev().take(100_000).filter(|record| record.at >= since && record.pod == *pod);
+            #[allow(clippy::cast_precision_loss)] // Records of two seconds.
+            let rate = recent.count() as f64 * 1000.0 / RATE_WINDOW as f64;
+            PodRate { name: pod.clone(), rate }
+        };
+        pods.iter().map(rate).collect()
     }
 }
