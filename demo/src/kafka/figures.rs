@@ -114,8 +114,8 @@ impl GroupFigures {
                 .map(|(from, to)| to - from)
                 .fold(0.0, Add::add),
             partitions_waited: partitions_waited(group, &account.handovers()),
-            alert_fired_after: fired(group).map(|(from, _)| from - load),
-            alert_resolved_after: fired(group).and_then(|(_, to)| to).and_then(since_drained),
+            alert_fired_after: fired(group, load).map(|(from, _)| from - load),
+            alert_resolved_after: fired(group, load).and_then(|(_, to)| to).and_then(since_drained),
         }
     }
 }
@@ -126,9 +126,10 @@ fn drained(lag: &[(f64, f64)], load: f64) -> Option<f64> {
     lag.get(busy + 1).map(|(at, _)| *at)
 }
 
-/// From when the first alert fired to when none did any more; no end where one still does.
-fn fired(group: &GroupTimeline) -> Option<(f64, Option<f64>)> {
-    let firing = || group.alerts.iter().filter(|span| span.firing);
+/// From when the first alert since the load fired to when none did any more; no end where one still does. What fired before
+/// spoke of a group that was just being made.
+fn fired(group: &GroupTimeline, load: f64) -> Option<(f64, Option<f64>)> {
+    let firing = || group.alerts.iter().filter(|span| span.firing && span.from >= load);
     let from = firing().map(|span| span.from).reduce(f64::min)?;
     let ends: Option<Vec<f64>> = firing().map(|span| span.to).collect();
     Some((from, ends.and_then(|ends| ends.into_iter().reduce(f64::max))))
