@@ -4,14 +4,17 @@
 mod alerts;
 mod broker;
 mod clock;
+mod compare;
 pub mod cost;
 pub mod dashboard;
 pub mod figures;
 mod generations;
+mod groups;
 pub mod ledger;
 mod outcome;
 pub mod report;
 pub mod requests;
+mod scale;
 pub mod settings;
 pub mod stage;
 mod story;
@@ -19,17 +22,17 @@ mod teller;
 pub mod timeline;
 mod watch;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use kcg_devcluster::{Interrupts, Parts, Programs, parts, pod_network};
 
-pub use settings::Settings;
+pub use settings::{Settings, Which};
 
 use broker::Subscription;
 use dashboard::Dashboard;
-use figures::{Figures, group_rows, operator_rows};
+use figures::{group_rows, operator_rows};
 use report::Story;
 use stage::Stage;
 use teller::Teller;
@@ -64,23 +67,42 @@ async fn tell(settings: Settings, folder: &Path) -> Result<Teller> {
     let dashboard = Dashboard::new();
     dashboard.heading("Everything starts")?;
     let stage = Stage::start(&settings, &programs, |line| dashboard.say(line)).await?;
-    let groups = vec![Subscription { group: story::GROUP.into(), topics: vec![story::TOPIC.into()] }];
+    let which = settings.which;
+    let groups = match which {
+        Which::One => vec![Subscription { group: story::GROUP.into(), topics: vec![story::TOPIC.into()] }],
+        Which::Comparison => compare::subscriptions(),
+        Which::Scale => scale::subscriptions(),
+    };
     let mut teller = Teller::begin(settings, stage, dashboard, groups).await?;
-    let story = story::tell(&mut teller).await?;
-    let page = report::write(folder, &story)?;
-    close(&mut teller, &story, &page)?;
+    let (stories, page) = match which {
+        Which::One => one(Box::pin(story::tell(&mut teller)).await?, folder)?,
+        Which::Scale => one(Box::pin(scale::tell(&mut teller)).await?, folder)?,
+        Which::Comparison => {
+            let [first, second] = Box::pin(compare::tell(&mut teller)).await?;
+            let title = "The same load by Kubernetes' defaults and by the operator's";
+            let page = report::write_comparison(folder, title, [&first, &second])?;
+            (vec![first, second], page)
+        }
+    };
+    close(&mut teller, &stories, &page)?;
     Ok(teller)
 }
 
+fn one(story: Story, folder: &Path) -> Result<(Vec<Story>, PathBuf)> {
+    let page = report::write(folder, &story)?;
+    Ok((vec![story], page))
+}
+
 /// The figures, and where the report is.
-fn close(teller: &mut Teller, story: &Story, page: &Path) -> Result<()> {
+fn close(teller: &mut Teller, stories: &[Story], page: &Path) -> Result<()> {
     teller.chapter(&format!("The end, after {:.0} s", teller.clock.now()))?;
-    let Figures { groups, operator } = &story.figures;
-    for group in groups {
+    for group in stories.iter().flat_map(|story| &story.figures.groups) {
+        teller.say(&format!("Group {}", group.name))?;
         for row in group_rows(group) {
             teller.say(&format!("{:<44} {}", row.name, row.text()))?;
         }
     }
+    let operator = stories.last().and_then(|story| story.figures.operator);
     for row in operator.iter().flat_map(operator_rows) {
         teller.say(&format!("{:<44} {}", row.name, row.text()))?;
     }

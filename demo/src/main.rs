@@ -10,6 +10,7 @@ use kcg_demo::{kafka, simulated};
     name = "demo",
     about = "The operator's whole story on a real control plane, in about half a minute"
 )]
+#[allow(clippy::struct_excessive_bools)] // Each is a flag of its own.
 struct Cli {
     /// Leave the cluster up at the end, until Ctrl-C.
     #[arg(long)]
@@ -23,6 +24,12 @@ struct Cli {
     /// By Kubernetes' own periods and the operator's own windows instead of shortened ones: a quarter of an hour.
     #[arg(long, requires = "kafka")]
     realistic: bool,
+    /// The same load on two groups: by Kubernetes' defaults for scaling and rolling, and by the operator's.
+    #[arg(long, requires = "kafka")]
+    compare: bool,
+    /// Ten groups on twenty topics, with skewed keys.
+    #[arg(long, requires = "kafka", conflicts_with = "compare")]
+    scale: bool,
     /// The folder for report.html, its plots and figures.json.
     #[arg(long, requires = "kafka", value_name = "FOLDER", default_value = "target/demo-report")]
     report: std::path::PathBuf,
@@ -41,7 +48,12 @@ async fn main() -> ExitCode {
 
 async fn demonstrate(cli: Cli) -> anyhow::Result<ExitCode> {
     if cli.kafka {
-        let settings = kafka::Settings { records: cli.records, realistic: cli.realistic };
+        let which = match (cli.compare, cli.scale) {
+            (true, _) => kafka::Which::Comparison,
+            (_, true) => kafka::Which::Scale,
+            _ => kafka::Which::One,
+        };
+        let settings = kafka::Settings { which, records: cli.records, realistic: cli.realistic };
         return Box::pin(kafka::demonstrate(settings, &cli.report, cli.keep)).await;
     }
     simulated::demonstrate(cli.keep).await

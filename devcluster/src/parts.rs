@@ -81,6 +81,7 @@ impl Parts {
     /// All that the closed loop runs on, for those who go into a network without any way out.
     pub async fn ensure_closed_loop(progress: Progress<'_>) -> Result<()> {
         // What is missing on this computer is said before anything is built for minutes.
+        java::find()?;
         Self::kafka(progress).await?;
         Self::ensure(progress).await?;
         Self::monitoring(progress).await.map(drop)

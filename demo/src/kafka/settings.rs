@@ -4,10 +4,23 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+/// Which story is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Which {
+    /// One group on one topic.
+    One,
+    /// Two groups under the same load, by Kubernetes' defaults and by the operator's.
+    Comparison,
+    /// Ten groups on twenty topics.
+    Scale,
+}
+
 /// What a person may choose.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Settings {
+    pub which: Which,
     /// How many records are sent before the end marker, in all.
     pub records: u64,
     /// Kubernetes' own periods and the operator's own windows, instead of shortened ones.

@@ -1,0 +1,120 @@
+//! The same load on two groups at once: one that scales and rolls by Kubernetes' defaults, one by the operator's.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::broker::Subscription;
+use super::groups;
+use super::outcome::{self, Load};
+use super::report::Story;
+use super::settings::Settings;
+use super::teller::Teller;
+use crate::terminal::Expect;
+
+/// The two groups, in the order of the report's columns.
+const GROUPS: [(&str, &str); 2] =
+    [("kubernetes", "Kubernetes' defaults"), ("operator", "The operator's defaults")];
+const PARTITIONS: u32 = 6;
+
+/// Who consumes what.
+pub fn subscriptions() -> Vec<Subscription> {
+    GROUPS.map(|(group, _)| Subscription { group: group.into(), topics: vec![topic_of(group)] }).into()
+}
+
+fn topic_of(group: &str) -> String {
+    format!("orders-{group}")
+}
+
+/// spec.scaling of a group. Windows are those of Kubernetes and of the operator, a tenth of them where the story is short.
+fn scaling(group: &str, settings: &Settings) -> Value {
+    let seconds = |real: u32| if settings.realistic { real } else { (real / 10).max(1) };
+    if group == "kubernetes" {
+        return json!({
+            "behavior": {
+                "scaleUp": {"stabilizationWindowSeconds": 0, "selectPolicy": "Max", "policies": [
+                    {"type": "Percent", "value": 100, "periodSeconds": seconds(15)},
+                    {"type": "Pods", "value": 4, "periodSeconds": seconds(15)},
+                ]},
+                "scaleDown": {"stabilizationWindowSeconds": seconds(300), "selectPolicy": "Max", "policies": [
+                    {"type": "Percent", "value": 100, "periodSeconds": seconds(15)},
+                ]},
+            },
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}},
+        });
+    }
+    if settings.realistic {
+        return json!({});
+    }
+    json!({"behavior": {
+        "scaleUp": {"stabilizationWindowSeconds": 0, "selectPolicy": "Max", "policies": [
+            {"type": "Pods", "value": 10_000, "periodSeconds": seconds(15)},
+        ]},
+        "scaleDown": {"stabilizationWindowSeconds": seconds(300), "selectPolicy": "Max", "policies": [
+            {"type": "Percent", "value": 50, "periodSeconds": seconds(300)},
+        ]},
+    }})
+}
+
+/// The whole comparison: what each of the two left.
+pub async fn tell(teller: &mut Teller) -> Result<[Story; 2]> {
+    let (records, settings) = (teller.settings.records * 2, teller.settings.clone());
+    let limit = settings.limit() / 2;
+    teller.chapter("Two groups alike, but for how they scale and roll")?;
+    let mut objects = Vec::new();
+    for (group, title) in GROUPS {
+        let scaling = scaling(group, &settings);
+        teller.say(&format!("{title}: spec.scaling of group {group} is {scaling}"))?;
+        objects.push(groups::topic(&topic_of(group), PARTITIONS));
+        objects.push(groups::group(group, &[topic_of(group)], limit, &scaling, &settings));
+    }
+    teller.stage.plane.apply_yaml(&groups::manifest(&objects)).await?;
+    teller
+        .all(&[
+            "kubectl wait kcg --all --for=condition=Ready --timeout=120s",
+            "kubectl wait kcg --all --for=condition=MetricsAvailable --timeout=180s",
+        ])
+        .await?;
+
+    teller.chapter(&format!("{records} records and the end marker for each, at once"))?;
+    let at = teller.mark("load");
+    let producers = GROUPS.map(|(group, _)| {
+        groups::producer(&format!("producer-{group}"), &[topic_of(group)], records, "uniform")
+    });
+    teller.stage.plane.apply_yaml(&groups::manifest(&producers)).await?;
+    let patience = settings.patience();
+    teller.until("all consumers", patience, |now| now.ready() == u64::from(PARTITIONS)).await?;
+    teller.run("kubectl get kcg", Expect::Success).await?;
+
+    teller.chapter("Both are rolled in the middle of it")?;
+    teller
+        .until("a quarter of the records to be processed", patience, |now| now.processed >= records / 4)
+        .await?;
+    teller.mark("rolling update");
+    for (group, _) in GROUPS {
+        let patch =
+            r#"[{"op":"add","path":"/spec/consumerSpec/env/-","value":{"name":"RELEASE","value":"2"}}]"#;
+        teller
+            .run(&format!("kubectl patch kcg {group} --type=json --patch='{patch}'"), Expect::Success)
+            .await?;
+    }
+    teller
+        .until("every record to be processed and committed", patience, |now| now.is_drained(records + 1))
+        .await?;
+    teller
+        .all(&[
+            "kubectl rollout status deployment/kubernetes --timeout=300s",
+            "kubectl rollout status deployment/operator --timeout=300s",
+        ])
+        .await?;
+
+    teller.chapter("Nothing is left to do: both shrink to one")?;
+    teller.until("one consumer each", patience, |now| now.ready() == 1 && now.wanted() == 1).await?;
+    let mut stories = Vec::new();
+    for (group, title) in GROUPS {
+        let sent = [(topic_of(group), outcome::values(records).collect())].into();
+        let load = Load { group: group.into(), at, sent, limit, topic_to_ceiling_ms: None };
+        stories.push(outcome::assemble(teller, title, &[load])?);
+    }
+    let [first, second] = stories.try_into().map_err(|_| anyhow::anyhow!("there are two groups"))?;
+    Ok([first, second])
+}
