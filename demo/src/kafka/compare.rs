@@ -13,7 +13,7 @@ use crate::terminal::Expect;
 
 /// The two groups, in the order of the report's columns.
 const GROUPS: [(&str, &str); 2] =
-    [("kubernetes", "Kubernetes' defaults"), ("operator", "The operator's defaults")];
+    [("kubernetes-defaults", "Kubernetes' defaults"), ("operator-defaults", "The operator's defaults")];
 const PARTITIONS: u32 = 6;
 
 /// Who consumes what.
@@ -28,7 +28,7 @@ fn topic_of(group: &str) -> String {
 /// spec.scaling of a group. Windows are those of Kubernetes and of the operator, a tenth of them where the story is short.
 fn scaling(group: &str, settings: &Settings) -> Value {
     let seconds = |real: u32| if settings.realistic { real } else { (real / 10).max(1) };
-    if group == "kubernetes" {
+    if group == GROUPS[0].0 {
         return json!({
             "behavior": {
                 "scaleUp": {"stabilizationWindowSeconds": 0, "selectPolicy": "Max", "policies": [
@@ -102,8 +102,8 @@ pub async fn tell(teller: &mut Teller) -> Result<[Story; 2]> {
         .await?;
     teller
         .all(&[
-            "kubectl rollout status deployment/kubernetes --timeout=300s",
-            "kubectl rollout status deployment/operator --timeout=300s",
+            "kubectl rollout status deployment/kubernetes-defaults --timeout=300s",
+            "kubectl rollout status deployment/operator-defaults --timeout=300s",
         ])
         .await?;
 

@@ -15,6 +15,8 @@ pub struct Processed {
     /// When, in milliseconds since 1970.
     pub at: u64,
     pub pod: String,
+    /// Which run of its container: one that was killed and started again takes its partitions anew.
+    pub run: String,
     pub topic: String,
     pub partition: i32,
     pub offset: i64,
@@ -52,7 +54,8 @@ impl Ledger {
             .with_context(|| format!("read {}", log.display()))?;
         text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
         *start += text.len() as u64;
-        for record in text.lines().filter_map(|line| processed(pod, line)) {
+        let run = log.file_stem().unwrap_or_default().to_string_lossy();
+        for record in text.lines().filter_map(|line| processed(pod, &run, line)) {
             self.distinct.insert((record.topic.clone(), record.partition, record.offset));
             self.records.push(record);
         }
@@ -71,9 +74,9 @@ impl Ledger {
 }
 
 /// Other lines of the log are the consumer's words for people.
-fn processed(pod: &str, line: &str) -> Option<Processed> {
+fn processed(pod: &str, run: &str, line: &str) -> Option<Processed> {
     let Line { time, topic, partition, offset, value } = serde_json::from_str(line).ok()?;
-    Some(Processed { at: time, pod: pod.to_owned(), topic, partition, offset, value })
+    Some(Processed { at: time, pod: pod.to_owned(), run: run.to_owned(), topic, partition, offset, value })
 }
 
 #[cfg(test)]

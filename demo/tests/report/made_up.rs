@@ -224,6 +224,7 @@ fn record(at: f64, pod: &str, topic: &str, partition: usize, offset: i64) -> Pro
     Processed {
         at: (at * 1000.0) as u64,
         pod: pod.into(),
+        run: pod.into(),
         topic: topic.into(),
         partition,
         offset,

@@ -28,7 +28,7 @@ pub struct Counts {
     pub lost_records: Vec<String>,
 }
 
-/// A partition that went from one pod to another.
+/// A partition that went from one consumer to another, or to the same pod's next run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Handover {
     pub topic: String,
@@ -117,7 +117,7 @@ impl<'a> Account<'a> {
         for (at, record) in &self.0 {
             let place = (record.topic.as_str(), record.partition);
             if let Some((left, old)) = last.get(&place)
-                && old.pod != record.pod
+                && old.run != record.run
             {
                 handovers.push(Handover {
                     topic: record.topic.clone(),

@@ -7,7 +7,7 @@ use crate::kafka::timeline::{AlertSpan, Line};
 /// A record of topic `t`: its value is its offset.
 fn record(at: u64, pod: &str, partition: i32, offset: i64) -> Processed {
     let (pod, value) = (pod.to_owned(), format!("{partition}-{offset}"));
-    Processed { at, pod, topic: "t".into(), partition, offset, value }
+    Processed { at, run: pod.clone(), pod, topic: "t".into(), partition, offset, value }
 }
 
 fn account(records: &[Processed]) -> Account<'_> {
