@@ -25,11 +25,12 @@ pub(super) fn build(group: &Valid, ceiling: &Ceiling) -> Value {
     deployment
 }
 
-/// A surge pod beyond the partitions would be idle and cost two rebalances; but where there is one consumer
-/// only, a bad image must not take it.
+/// By halves, since each batch is a rebalance or two: one after the other costs several times as many. A surge pod beyond
+/// the partitions would be idle; but where there may be one consumer only, a bad image must not take it, and half of one,
+/// rounded down, is none.
 fn consumer_strategy(min: i32) -> Value {
-    let (surge, unavailable) = if min >= 2 { (0, 1) } else { (1, 0) };
-    json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}})
+    let surge = i32::from(min < 2);
+    json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": "50%"}})
 }
 
 fn template(group: &Valid, ceiling: &Ceiling) -> Value {

@@ -117,8 +117,8 @@ fn a_template_with_every_field_set_is_a_pod_template_so_the_overlay_never_goes_m
 fn the_only_consumer_is_never_taken_and_more_of_them_never_surge() {
     let rolling =
         |spec: &str| child(ChildKind::Deployment, spec)["spec"]["strategy"]["rollingUpdate"].clone();
-    assert_eq!(rolling("{}"), json!({"maxSurge": 1, "maxUnavailable": 0}));
-    assert_eq!(rolling("{minReplicas: 2}"), json!({"maxSurge": 0, "maxUnavailable": 1}));
+    assert_eq!(rolling("{}"), json!({"maxSurge": 1, "maxUnavailable": "50%"}));
+    assert_eq!(rolling("{minReplicas: 2}"), json!({"maxSurge": 0, "maxUnavailable": "50%"}));
 }
 
 #[test]

@@ -160,7 +160,7 @@ fn of_the_rest() -> Vec<Change> {
                 autoscaler(&json!({"minReplicas": 2})),
                 (
                     DEPLOYMENT,
-                    json!({"spec": {"strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}}}),
+                    json!({"spec": {"strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": "50%"}}}}),
                 ),
             ],
         ),
