@@ -1,0 +1,63 @@
+//! Both dashboards, asked as Grafana asks: over a time.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Result, ensure};
+use kcg_demo::kafka::stage::OPERATOR;
+use kconsumer_group_operator::deploy::grafana::{groups, operator, queries};
+
+use crate::group::Group;
+use crate::world::{SOON, World};
+
+const GROUP: Group = Group { limit: 10, env: &[("KCONSUMER_WORK", "100ms")], ..Group::idle("shown") };
+const STEP: Duration = Duration::from_secs(5);
+
+/// Panels that may truly be empty, and why.
+const MAY_BE_EMPTY: [(&str, &str); 0] = [];
+
+pub async fn every_panel_of_both_dashboards_has_data(world: &World) -> Result<()> {
+    let start = seconds()?;
+    world.create(&GROUP, &[]).await?;
+    world.told(GROUP.name, "MetricsAvailable", ["True", "MetricsRead"], SOON).await?;
+    world.send(GROUP.name, 200, "uniform").await?;
+    // Four times the time between two scrapes, as Grafana has it: the operator's are 30 s apart, the consumers' 1 s.
+    let interval = ("__rate_interval", "2m");
+    let of_group = [("namespace", "default"), ("group", GROUP.name), interval];
+    let of_operator = [("namespace", OPERATOR), interval];
+    let asked =
+        [queries(&groups::dashboard(), &of_group), queries(&operator::dashboard(), &of_operator)].concat();
+    ensure!(asked.len() > 30, "{asked:?}");
+    let mut empty = asked.clone();
+    world
+        .until("every panel to have data", SOON, async || {
+            let mut left = Vec::new();
+            for (title, query) in &empty {
+                if !has_data(world, query, start)
+                    .await
+                    .map_err(|error| format!("{title}: {query}: {error}"))?
+                {
+                    left.push((title.clone(), query.clone()));
+                }
+            }
+            empty = left;
+            let unexplained: Vec<_> = empty
+                .iter()
+                .filter(|(title, _)| !MAY_BE_EMPTY.iter().any(|(panel, _)| panel == title))
+                .collect();
+            if unexplained.is_empty() { Ok(()) } else { Err(format!("empty: {unexplained:#?}")) }
+        })
+        .await?;
+    world.say(GROUP.name, &format!("all {} queries of both dashboards have data", asked.len()));
+    Ok(())
+}
+
+/// NaN is drawn as nothing.
+async fn has_data(world: &World, query: &str, start: f64) -> Result<bool> {
+    let series = world.stage.monitoring.query_range(query, start, seconds()?, STEP).await?;
+    Ok(series.iter().flat_map(|one| &one.points).any(|(_, value)| !value.is_nan()))
+}
+
+/// Since 1970.
+fn seconds() -> Result<f64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64())
+}
