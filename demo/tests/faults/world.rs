@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use kcg_demo::kafka::Settings;
+use kcg_demo::kafka::{Settings, Which};
 use kcg_demo::kafka::stage::Stage;
 use kcg_devcluster::{AlertState, Programs, wait};
 use kube::Client;
