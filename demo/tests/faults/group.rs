@@ -71,13 +71,15 @@ impl Group {
     }
 }
 
-/// A pod that sends so many records and the end marker to a topic, with such keys.
-pub fn producer(topic: &str, records: u64, keys: &str) -> Value {
+/// A pod that sends so many records and the end marker to a topic; `how` is kproducer's further flags.
+pub fn producer(topic: &str, records: u64, how: &[&str]) -> Value {
+    let count = records.to_string();
+    let args = [&["send", &count, "--topic", topic], how].concat();
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": sender(topic), "namespace": "default"},
         "spec": {"restartPolicy": "Never", "containers": [{
             "name": "kproducer", "image": "thenextapps/kproducer:latest",
-            "args": ["send", records.to_string(), "--keys", keys, "--topic", topic],
+            "args": args,
             "env": [{"name": "KAFKA_BOOTSTRAP_SERVERS", "value": "10.244.0.1:9092"}],
         }]},
     })

@@ -15,7 +15,7 @@ pub async fn a_hot_partition_fires_while_the_average_is_within_the_limit(world: 
     let assigned =
         format!("count(kafka_consumer_coordinator_assigned_partitions{{service=\"{}\"}} == 1)", group.name);
     world.measures(&assigned, 3.0).await?;
-    world.send(group.name, 250, "single").await?;
+    world.send(group.name, 250, &["--keys=single"]).await?;
     let alerts = world.fires(group.name, "RecordsLagSkewed").await?;
     ensure!(
         !alerts.contains(&"RecordsLagBreached".to_owned()),
@@ -31,7 +31,7 @@ pub async fn a_group_at_its_ceiling_and_behind_says_so(world: &World) -> Result<
     let group = Group { limit: 10, env: SLOW, ..Group::idle("crowded") };
     world.create(&group, &[]).await?;
     world.told(group.name, "PartitionBound", ["False", "RoomToScale"], SOON).await?;
-    world.send(group.name, 150, "uniform").await?;
+    world.send(group.name, 150, &[]).await?;
     let told = world.told(group.name, "PartitionBound", ["True", "AtCeiling"], SOON).await?;
     ensure!(told.message.contains("add partitions to the topic"), "{told:?}");
     world.fires(group.name, "RecordsLagAtCeiling").await?;

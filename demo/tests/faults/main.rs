@@ -75,10 +75,8 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let trial = |(name, test): Test, alone: bool| {
         let (runtime, world, gate) = (Arc::clone(&runtime), Arc::clone(&world), Arc::clone(&gate));
         Trial::test(name, move || {
-            let (_alone, _together) = match alone {
-                true => (Some(gate.blocking_write()), None),
-                false => (None, Some(gate.blocking_read())),
-            };
+            let (_alone, _together) =
+                if alone { (Some(gate.blocking_write()), None) } else { (None, Some(gate.blocking_read())) };
             test(&runtime, &world).map_err(|error| format!("{error:#}").into())
         })
     };

@@ -1,15 +1,17 @@
-//! Kafka away in the middle of a load.
+//! Kafka away in the middle of a load, while its producer sends and its consumers process.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Error, Result, bail, ensure};
 use kcg_demo::kafka::ledger::Ledger;
 
 use crate::group::Group;
 use crate::world::{SOON, World};
 
-const RECORDS: u64 = 2000;
+const RECORDS: u64 = 4500;
+/// Three times what one consumer does, so that it takes three; and half a minute long, so that Kafka is away in its middle.
+const RATE: &str = "--rate=150/s";
 const GROUP: Group = Group {
     partitions: 3,
     limit: 50,
@@ -23,11 +25,10 @@ pub async fn kafka_away_in_the_middle_of_a_load_loses_nothing_and_holds_the_ceil
 ) -> Result<()> {
     world.create(&GROUP, &[]).await?;
     world.told(GROUP.name, "MetricsAvailable", ["True", "MetricsRead"], SOON).await?;
-    world.send(GROUP.name, RECORDS, "uniform").await?;
+    world.send(GROUP.name, RECORDS, &[RATE]).await?;
     world.ready(GROUP.name, 3).await?;
-    let done = processed(world)?.len() as u64;
-    ensure!(done < RECORDS, "all {done} values were processed before Kafka was stopped: send more");
-    world.say(GROUP.name, &format!("Kafka is stopped after {done} values"));
+    ensure!(!world.has_sent(GROUP.name).await.map_err(Error::msg)?, "all was sent before Kafka was stopped");
+    world.say(GROUP.name, &format!("Kafka is stopped after {} values", processed(world)?.len()));
     tokio::select! {
         broken = ceiling_holds(world) => broken?,
         came = goes_and_comes(world) => came?,
@@ -46,9 +47,12 @@ async fn goes_and_comes(world: &World) -> Result<()> {
     world.told(name, "Ready", ["False", "PodsNotReady"], SOON).await?;
     world.ready(name, 0).await?;
     world.stage.kafka.start_again().await?;
-    world.say(name, "Kafka is back");
+    let done = processed(world)?.len() as u64;
+    ensure!(done < RECORDS, "nothing was left for after it");
+    world.say(name, &format!("Kafka is back, {done} values are processed"));
     world.told(name, "Ready", ["True", "Reconciled"], SOON).await?;
     world.told(name, "MetricsAvailable", ["True", "MetricsRead"], SOON).await?;
+    world.sent(name).await?;
     world
         .until("every value to be processed", SOON, async || {
             let values = processed(world).map_err(|error| error.to_string())?.len() as u64;

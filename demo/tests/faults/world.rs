@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use kcg_demo::kafka::{Settings, Which};
 use kcg_demo::kafka::stage::Stage;
 use kcg_devcluster::{AlertState, Programs, wait};
@@ -189,20 +189,28 @@ impl World {
         .await
     }
 
-    /// Sends so many records and the end marker, with such keys; Kafka has confirmed all of them.
-    pub async fn send(&self, topic: &str, records: u64, keys: &str) -> Result<()> {
-        self.apply(&producer(topic, records, keys)).await?;
+    /// Starts to send so many records and the end marker; `how` is kproducer's further flags.
+    pub async fn send(&self, topic: &str, records: u64, how: &[&str]) -> Result<()> {
+        self.apply(&producer(topic, records, how)).await
+    }
+
+    /// Whether the pod that sends to a topic has ended.
+    pub async fn has_sent(&self, topic: &str) -> Result<bool, String> {
+        let pod = self.get("", "v1", "Pod", &sender(topic)).await?;
+        Ok(["Succeeded", "Failed"].iter().any(|phase| pod["status"]["phase"] == *phase))
+    }
+
+    /// Waits until Kafka has confirmed all that is sent to a topic.
+    pub async fn sent(&self, topic: &str) -> Result<()> {
         let name = sender(topic);
-        let phase = self
-            .until(&format!("pod {name} to end"), SOON, async || {
-                let pod = self.get("", "v1", "Pod", &name).await?;
-                let phase = pod["status"]["phase"].as_str().unwrap_or_default().to_owned();
-                if ["Succeeded", "Failed"].contains(&&*phase) { Ok(phase) } else { Err(phase) }
-            })
-            .await?;
-        let logs = self.kubectl(&["logs", &name]).await.context("what the producer said")?;
-        ensure!(phase == "Succeeded", "{name}: {phase}: {logs}");
-        self.say(topic, &format!("{records} records and the end marker are sent"));
+        self.until(&format!("pod {name} to end"), SOON, async || {
+            if self.has_sent(topic).await? { Ok(()) } else { Err("it runs".into()) }
+        })
+        .await?;
+        let said = self.kubectl(&["logs", &name]).await?;
+        let phase = self.kubectl(&["get", "pod", &name, "-o=jsonpath={.status.phase}"]).await?;
+        ensure!(phase == "Succeeded", "{name}: {phase}: {said}");
+        self.say(topic, said.lines().last().unwrap_or_default());
         Ok(())
     }
 }
