@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use kcg_demo::kafka::{Settings, Which};
 use kcg_demo::kafka::stage::Stage;
+use kcg_demo::kafka::{Settings, Which};
 use kcg_devcluster::{AlertState, Programs, wait};
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject};
