@@ -36,14 +36,13 @@ fn why_they_stay(group: &Valid, observed: &Observed, busy: i32) -> Option<String
     let Some(autoscaler) = observed.autoscaler(&group.uid) else {
         return Some(format!("there is no HorizontalPodAutoscaler to take them away: {by_hand}"));
     };
-    if let Some(words) = &autoscaler.unable {
-        return Some(format!("the HorizontalPodAutoscaler cannot scale ({words}); until it can: {by_hand}"));
-    }
-    // Only a paused group's autoscaler is left with a maximum of earlier partitions.
-    (group.paused && autoscaler.max_replicas > busy).then(|| {
-        format!(
+    // Only a paused group's autoscaler is left with a maximum of earlier partitions: that lasts, whatever else it says.
+    if group.paused && autoscaler.max_replicas > busy {
+        return Some(format!(
             "the paused group's HorizontalPodAutoscaler still allows {}: set spec.paused to false",
             autoscaler.max_replicas
-        )
-    })
+        ));
+    }
+    let words = autoscaler.unable.as_ref()?;
+    Some(format!("the HorizontalPodAutoscaler cannot scale ({words}); until it can: {by_hand}"))
 }
