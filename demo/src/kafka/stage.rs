@@ -3,12 +3,13 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use kcg_devcluster::pod_network::NODE_ADDRESS;
 use kcg_devcluster::{
     ControlPlane, Crds, Images, Kafka, MetricsAdapter, Monitoring, Node, Programs, TopicSynchroniser,
-    deploy_folder,
+    deploy_folder, wait,
 };
 
 use super::settings::Settings;
@@ -16,6 +17,7 @@ use super::settings::Settings;
 /// Where the manifests say that Kafka is. The network is our own: no port in it is taken.
 const KAFKA: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(NODE_ADDRESS), 9092);
 const NODE: &str = "node-1";
+const TRUST_LIMIT: Duration = Duration::from_mins(1);
 /// The operator's namespace, as it is shipped.
 pub const OPERATOR: &str = "kconsumer-group-operator";
 
@@ -77,7 +79,18 @@ async fn install_operator(plane: &ControlPlane) -> Result<()> {
     let available =
         ["wait", "deployment", "--all", &namespace, "--for=condition=Available", "--timeout=120s"];
     plane.kubectl(&available).await?.ok()?;
-    Ok(())
+    wait_trusted(plane).await
+}
+
+/// The API server hears a moment after the pods are ready whom it has to trust; until then it refuses every group.
+async fn wait_trusted(plane: &ControlPlane) -> Result<()> {
+    let group = manifests().join("group.yaml").display().to_string();
+    let create = ["create", "--dry-run=server", "--filename", &group];
+    let trusted = wait::until("the API server to trust the webhook", TRUST_LIMIT, async || {
+        let said = plane.kubectl(&create).await?.stderr;
+        Ok(if said.contains("failed calling webhook") { Err(said) } else { Ok(()) })
+    });
+    Ok(trusted.await?)
 }
 
 /// The folder with what the story applies.
