@@ -24,6 +24,7 @@ mod watch;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
 use kcg_devcluster::{Interrupts, Parts, Programs, parts, pod_network};
@@ -107,4 +108,9 @@ fn close(teller: &mut Teller, stories: &[Story], page: &Path) -> Result<()> {
         teller.say(&format!("{:<44} {}", row.name, row.text()))?;
     }
     teller.say(&format!("The report, with plots: {}", page.display()))
+}
+
+/// What a task of the story shares; one that panicked has left whole values behind.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,12 +1,13 @@
 //! The alerts over the story's time, as Prometheus' own API tells them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kcg_devcluster::{AlertState, Monitoring};
 use tokio::task::JoinSet;
 
 use super::clock::Clock;
+use super::lock;
 
 const EVERY: Duration = Duration::from_millis(500);
 
@@ -67,10 +68,6 @@ fn note(spans: &mut Vec<Span>, seen: &[(String, AlertState)], at: f64) {
             spans.push(Span { alert: alert.clone(), state: *state, from: at, to: None });
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

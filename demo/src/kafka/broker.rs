@@ -1,13 +1,14 @@
 //! What the broker knows of the groups, asked twice a second: it is known also while no consumer runs that could tell.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kcg_devcluster::{KafkaObserver, PartitionLag};
 use tokio::task::JoinSet;
 
 use super::clock::Clock;
+use super::lock;
 use super::timeline::Points;
 
 const EVERY: Duration = Duration::from_millis(500);
@@ -86,8 +87,4 @@ fn note(group: &mut GroupLag, found: &[(&String, Vec<PartitionLag>)], at: f64) {
         }
     }
     group.sent.push((at, sent as f64));
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,7 +2,7 @@
 //! part of the API server's work, which is one of the things that are measured.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
 use super::clock::Clock;
+use super::lock;
 
 /// A value over the story's time, with a point for each change.
 pub type Steps = Vec<(f64, f64)>;
@@ -27,10 +28,6 @@ pub struct Seen {
     pub ready: Steps,
     /// The autoscaler's maxReplicas.
     pub ceiling: Steps,
-    /// The average that the autoscaler compares with its target, in records.
-    pub average: Steps,
-    /// When each pod was first seen ready.
-    pub ready_since: BTreeMap<String, f64>,
     /// The pods that exist now and are not going.
     pub pods: Vec<String>,
 }
@@ -52,12 +49,11 @@ impl Watch {
     pub fn start(client: &Client, namespace: &str, clock: Clock) -> Self {
         let seen: Arc<Mutex<BTreeMap<String, Seen>>> = Arc::default();
         let mut tasks = JoinSet::new();
-        let with = |seen: &Arc<Mutex<BTreeMap<String, Seen>>>| Arc::clone(seen);
-        let state = with(&seen);
+        let state = Arc::clone(&seen);
         tasks.spawn(follow(client.clone(), namespace, move |autoscaler: HorizontalPodAutoscaler, _| {
             note_autoscaler(lock(&state).entry(autoscaler.name_any()).or_default(), &autoscaler, clock.now());
         }));
-        let state = with(&seen);
+        let state = Arc::clone(&seen);
         tasks.spawn(follow(client.clone(), namespace, move |deployment: Deployment, gone| {
             let ready = deployment.status.as_ref().and_then(|status| status.ready_replicas).filter(|_| !gone);
             step(
@@ -66,10 +62,10 @@ impl Watch {
                 f64::from(ready.unwrap_or(0)),
             );
         }));
-        let state = with(&seen);
+        let state = Arc::clone(&seen);
         tasks.spawn(follow(client.clone(), namespace, move |pod: Pod, gone| {
             let Some(group) = pod.labels().get(GROUP_LABEL) else { return };
-            note_pod(lock(&state).entry(group.clone()).or_default(), &pod, gone, clock.now());
+            note_pod(lock(&state).entry(group.clone()).or_default(), &pod, gone);
         }));
         Self { seen, _tasks: tasks }
     }
@@ -114,29 +110,13 @@ fn note_autoscaler(seen: &mut Seen, autoscaler: &HorizontalPodAutoscaler, at: f6
     step(&mut seen.ceiling, at, f64::from(autoscaler.spec.max_replicas));
     let Some(status) = &autoscaler.status else { return };
     step(&mut seen.wanted, at, f64::from(status.desired_replicas));
-    let mut metrics = status.current_metrics.iter().flatten();
-    let average = metrics.find_map(|metric| metric.pods.as_ref()?.current.average_value.as_ref());
-    if let Some(average) = average.and_then(|quantity| records(&quantity.0)) {
-        step(&mut seen.average, at, average);
-    }
 }
 
-/// A quantity as the autoscaler writes one: whole, in thousandths (`m`) or in thousands (`k`).
-fn records(quantity: &str) -> Option<f64> {
-    let scaled = |suffix: char, factor: f64| quantity.strip_suffix(suffix).map(|number| (number, factor));
-    let (number, factor) = scaled('m', 0.001).or_else(|| scaled('k', 1000.0)).unwrap_or((quantity, 1.0));
-    number.parse::<f64>().ok().map(|number| number * factor)
-}
-
-fn note_pod(seen: &mut Seen, pod: &Pod, gone: bool, at: f64) {
+fn note_pod(seen: &mut Seen, pod: &Pod, gone: bool) {
     let name = pod.name_any();
     seen.pods.retain(|other| *other != name);
     if gone || pod.metadata.deletion_timestamp.is_some() {
         return;
-    }
-    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    if conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True") {
-        seen.ready_since.entry(name.clone()).or_insert(at);
     }
     seen.pods.push(name);
     seen.pods.sort();
@@ -148,21 +128,9 @@ fn step(steps: &mut Steps, at: f64, value: f64) {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_quantity_is_read_in_records() {
-        for (text, want) in [("3412", Some(3412.0)), ("1500m", Some(1.5)), ("3k", Some(3000.0)), ("x", None)]
-        {
-            assert_eq!(records(text), want, "{text}");
-        }
-    }
 
     #[test]
     fn steps_hold_a_point_for_each_change() {
