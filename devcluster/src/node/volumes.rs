@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Container, KeyToPath, Pod, Secret, Volume as Definition};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Container, DownwardAPIVolumeFile, KeyToPath, Pod, Secret, Volume as Definition,
+};
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 
@@ -171,14 +173,7 @@ async fn files(
     } else if let Some(map) = &definition.config_map {
         files.extend(map_files(objects, &namespace, &map.name, map.items.as_deref(), map.optional)?);
     } else if let Some(downward) = &definition.downward_api {
-        for item in downward.items.iter().flatten() {
-            files.extend(downward_file(
-                pod,
-                pod_ip,
-                &item.path,
-                item.field_ref.as_ref().map(|field| &*field.field_path),
-            )?);
-        }
+        files.extend(downward_files(pod, pod_ip, downward.items.as_deref())?);
     } else if let Some(projected) = &definition.projected {
         for source in projected.sources.iter().flatten() {
             if let Some(secret) = &source.secret {
@@ -196,13 +191,8 @@ async fn files(
             if let Some(token) = &source.service_account_token {
                 files.insert(token.path.clone(), tokens.token(pod, token).await?.into_bytes());
             }
-            for item in source.downward_api.iter().flat_map(|downward| downward.items.iter().flatten()) {
-                files.extend(downward_file(
-                    pod,
-                    pod_ip,
-                    &item.path,
-                    item.field_ref.as_ref().map(|field| &*field.field_path),
-                )?);
+            if let Some(downward) = &source.downward_api {
+                files.extend(downward_files(pod, pod_ip, downward.items.as_deref())?);
             }
         }
     } else {
@@ -262,7 +252,11 @@ fn chosen(
     Ok(files)
 }
 
-fn downward_file(pod: &Pod, pod_ip: &str, path: &str, field: Option<&str>) -> Result<Files, String> {
-    let field = field.ok_or("this node takes fieldRef alone in a downwardAPI volume")?;
-    Ok(Files::from([(path.to_owned(), field_of(pod, pod_ip, field)?.into_bytes())]))
+fn downward_files(pod: &Pod, pod_ip: &str, items: Option<&[DownwardAPIVolumeFile]>) -> Result<Files, String> {
+    let file = |item: &DownwardAPIVolumeFile| {
+        let field =
+            item.field_ref.as_ref().ok_or("this node takes fieldRef alone in a downwardAPI volume")?;
+        Ok((item.path.clone(), field_of(pod, pod_ip, &field.field_path)?.into_bytes()))
+    };
+    items.unwrap_or_default().iter().map(file).collect()
 }

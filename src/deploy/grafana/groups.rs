@@ -6,7 +6,7 @@
 use kcg_api::preset::Preset;
 use serde_json::Value;
 
-use super::{COLUMNS, HALF, Kind, Panel, SIXTH, Variable};
+use super::{COLUMNS, HALF, Kind, Panel, Variable};
 
 /// Clients of Java show the same figures under two names: Micrometer's, and those of the JMX exporter.
 const CONSUMED: &str = "kafka_consumer_fetch_manager_records_consumed_total|kafka_consumer_consumer_fetch_manager_metrics_records_consumed_total";
@@ -60,41 +60,33 @@ pub fn dashboard() -> Value {
 }
 
 fn figures() -> Vec<Panel> {
-    let stat = |title, about, unit, expr| Panel {
-        kind: Kind::Stat,
-        title,
-        about,
-        unit,
-        width: SIXTH,
-        queries: vec![(expr, "")],
-    };
     vec![
-        stat(
+        Panel::stat(
             "Partitions",
             "The partitions that count for the group: status.partitions.",
             "short",
             told("partitions"),
         ),
-        stat(
+        Panel::stat(
             "Ceiling",
             "The most consumers that run: what the partitions keep busy, under spec.maxReplicas.",
             "short",
             told("ceiling"),
         ),
-        stat("Consumers", "The consumers that exist: status.replicas.", "short", told("replicas")),
-        stat(
+        Panel::stat("Consumers", "The consumers that exist: status.replicas.", "short", told("replicas")),
+        Panel::stat(
             "Idle consumers",
             "Consumers that no partition is assigned to, as they say themselves (clients of Java do).",
             "short",
             format!("count({} == 0) or vector(0)", consumers(ASSIGNED)),
         ),
-        stat(
+        Panel::stat(
             "Lag of its limit",
             "The average lag beside spec.averageRecordsLagLimit: above 100 % the autoscaler adds consumers, up to the ceiling.",
             "percentunit",
             format!("{} / {}", told("lag_records"), told("lag_limit_records")),
         ),
-        stat(
+        Panel::stat(
             "Alerts that fire",
             "Of the group's own PrometheusRule. Below is when.",
             "short",

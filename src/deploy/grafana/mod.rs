@@ -74,6 +74,11 @@ impl Panel {
         Self { kind: Kind::Row, title, about: "", unit: "", width: COLUMNS, queries: Vec::new() }
     }
 
+    /// One number, as it is now.
+    fn stat(title: &'static str, about: &'static str, unit: &'static str, expr: String) -> Self {
+        Self { kind: Kind::Stat, title, about, unit, width: SIXTH, queries: vec![(expr, "")] }
+    }
+
     /// The panel with its place in the grid.
     fn json(&self, id: usize, x: u64, y: u64) -> Value {
         let grid = json!({"x": x, "y": y, "w": self.width, "h": self.kind.height()});

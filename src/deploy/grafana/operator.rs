@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{HALF, Kind, Panel, SIXTH, THIRD, Variable};
+use super::{HALF, Kind, Panel, THIRD, Variable};
 
 /// The series of one installation.
 fn own(metric: &str) -> String {
@@ -39,46 +39,38 @@ pub fn dashboard() -> Value {
 }
 
 fn figures() -> Vec<Panel> {
-    let stat = |title, about, unit, expr| Panel {
-        kind: Kind::Stat,
-        title,
-        about,
-        unit,
-        width: SIXTH,
-        queries: vec![(expr, "")],
-    };
     vec![
-        stat(
+        Panel::stat(
             "Leaders",
             "Controllers that hold the Lease: one, but for moments.",
             "short",
             format!("sum({})", own("leader")),
         ),
-        stat(
+        Panel::stat(
             "Processes",
             "Controllers and webhooks that are scraped: two of each, as shipped.",
             "short",
             format!("count({})", own("build_info")),
         ),
-        stat(
+        Panel::stat(
             "Groups",
             "KconsumerGroups that have a condition Ready.",
             "short",
             format!("sum(max by (status, reason) ({}))", ready()),
         ),
-        stat(
+        Panel::stat(
             "Groups not ready",
             "kubectl get kcg -A says which, and why.",
             "short",
             r#"sum(max by (reason) (kconsumer_group_operator_groups{namespace="$namespace",type="Ready",status!="True"})) or vector(0)"#.to_owned(),
         ),
-        stat(
+        Panel::stat(
             "Certificate's end",
             "Until the served certificate expires. It is renewed long before, and taken up without a restart.",
             "s",
             format!("min({} > 0) - time()", own("certificate_not_after_seconds")),
         ),
-        stat(
+        Panel::stat(
             "CRD's version",
             "Beside the binary's: -1 older, 0 the same, 1 newer. Apply both of one version.",
             "short",
