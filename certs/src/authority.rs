@@ -92,7 +92,8 @@ impl Authority {
         Ok(Self { pem, validity, issuer, certificate: certificate.clone() })
     }
 
-    /// A leaf for DNS names that a server may present, valid from an hour before `now`, not beyond the authority.
+    /// A leaf for DNS names that a server may present, valid from an hour before `now`, never while the authority is not:
+    /// a clock that is set back would have a server present it otherwise, and every client refuse it.
     pub fn issue(&self, names: &[String], now: SystemTime, life: Duration) -> Result<Issued, AuthorityError> {
         let mut params = CertificateParams::new(names).map_err(AuthorityError::Issue)?;
         // Clients look at the alternative names alone; the subject is for people.
@@ -100,7 +101,8 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
-        date(&mut params, now, (now + life).min(self.validity.not_after));
+        let issue = now.max(self.validity.not_before + BACKDATED);
+        date(&mut params, issue, (now + life).min(self.validity.not_after));
         let key = KeyPair::generate().map_err(AuthorityError::Issue)?;
         let chain = params.signed_by(&key, &self.issuer).map_err(AuthorityError::Issue)?.pem();
         Ok(Issued { chain, key: key.serialize_pem() })

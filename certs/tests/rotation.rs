@@ -142,6 +142,20 @@ fn entries_of_somebody_else_stay() {
     assert_eq!(world.kept["note"], b"mine");
 }
 
+#[test]
+fn a_leaf_that_was_issued_after_the_clock_was_set_back_holds_no_longer_than_its_authority() {
+    let mut world = World::new();
+    world.look();
+    // The authority's first second.
+    world.now -= kcg_certs::authority::BACKDATED;
+    world.kept.remove("tls.crt");
+    assert_eq!(world.look(), [Renewed::Leaf]);
+    world.check().unwrap();
+    let (leaf, authority) = (world.kept["tls.crt"].clone(), world.kept["ca.crt"].clone());
+    let first = |pem: &[u8]| kcg_certs::bundle::read(pem).unwrap()[0].1.not_before;
+    assert_eq!(first(&leaf), first(&authority));
+}
+
 /// What can happen between two looks.
 #[derive(Clone, Debug)]
 enum Happening {
