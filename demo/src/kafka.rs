@@ -18,6 +18,7 @@ mod scale;
 pub mod settings;
 pub mod stage;
 mod story;
+mod tail;
 mod teller;
 pub mod timeline;
 mod watch;
@@ -26,14 +27,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use kcg_devcluster::{Interrupts, Parts, Programs, parts, pod_network};
 
 pub use settings::{Settings, Which};
 
 use broker::Subscription;
 use dashboard::Dashboard;
-use figures::{group_rows, operator_rows};
+use figures::{GroupFigures, group_rows, operator_rows};
 use report::Story;
 use stage::Stage;
 use teller::Teller;
@@ -48,8 +49,8 @@ pub async fn demonstrate(settings: Settings, folder: &Path, keep: bool) -> Resul
     let teller = outcome?;
     if keep {
         teller.say(&format!(
-            "The cluster stays until Ctrl-C: nsenter --target {} --net --mount env KUBECONFIG={} {}/kubectl get pods",
-            std::process::id(),
+            "The cluster stays until Ctrl-C: {} env KUBECONFIG={} {}/kubectl get pods",
+            pod_network::enter_command(),
             teller.stage.plane.kubeconfig_path().display(),
             teller.stage.plane.parts().kubectl_folder()?.display(),
         ))?;
@@ -94,7 +95,7 @@ fn one(story: Story, folder: &Path) -> Result<(Vec<Story>, PathBuf)> {
     Ok((vec![story], page))
 }
 
-/// The figures, and where the report is.
+/// The figures, and where the report is. Fails where a record was lost, whatever else went well.
 fn close(teller: &mut Teller, stories: &[Story], page: &Path) -> Result<()> {
     teller.chapter(&format!("The end, after {:.0} s", teller.clock.now()))?;
     for group in stories.iter().flat_map(|story| &story.figures.groups) {
@@ -107,7 +108,11 @@ fn close(teller: &mut Teller, stories: &[Story], page: &Path) -> Result<()> {
     for row in operator.iter().flat_map(operator_rows) {
         teller.say(&format!("{:<44} {}", row.name, row.text()))?;
     }
-    teller.say(&format!("The report, with plots: {}", page.display()))
+    teller.say(&format!("The report, with plots: {}", page.display()))?;
+    let lost: Vec<String> =
+        stories.iter().flat_map(|story| &story.figures.groups).filter_map(GroupFigures::loss).collect();
+    ensure!(lost.is_empty(), "{}", lost.join("; "));
+    Ok(())
 }
 
 /// What a task of the story shares; one that panicked has left whole values behind.

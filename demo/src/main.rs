@@ -8,7 +8,7 @@ use kcg_demo::{kafka, simulated};
 #[derive(Parser)]
 #[command(
     name = "demo",
-    about = "The operator's whole story on a real control plane, in about half a minute"
+    about = "The operator's story on this computer: on a real control plane, in about half a minute, or with --kafka as a closed loop"
 )]
 #[allow(clippy::struct_excessive_bools)] // Each is a flag of its own.
 struct Cli {
@@ -18,7 +18,8 @@ struct Cli {
     /// The closed loop on real Kafka, real consumers and a real Prometheus.
     #[arg(long)]
     kafka: bool,
-    /// How many records are sent before the end marker.
+    /// How many records are sent before the end marker (--compare: half of what each group gets; --scale: half of what all
+    /// topics get).
     #[arg(long, default_value_t = 10_000, requires = "kafka")]
     records: u64,
     /// By Kubernetes' own periods and the operator's own windows instead of shortened ones: a quarter of an hour.

@@ -57,6 +57,7 @@ fn one_consumer_becomes_three_and_one_again_and_nothing_is_lost() -> Outcome {
     for said in [
         "must not be more than 1: topic fast-data-topic has 1 partition",
         "firing: RecordsLagBreached-kconsumer",
+        "which had no chance to commit or to leave the group",
         "SIGKILL: kconsumer-group-operator-controller",
     ] {
         assert!(told.contains(said), "{said:?} in\n{told}");

@@ -32,7 +32,9 @@ pub fn enter(variables: &[(&str, OsString)]) -> Error {
     let setup = format!(
         "ip link set lo up && ip link add {BRIDGE} type bridge && ip address add {NODE_ADDRESS}/{PREFIX} dev {BRIDGE} && ip link set {BRIDGE} up"
     );
-    if let Err(error) = attempt(&setup) {
+    let mut tried = unshare();
+    tried.args(["/bin/sh", "-c", &setup]);
+    if let Err(error) = attempt(tried) {
         return error;
     }
     let program = match std::env::current_exe() {
@@ -46,14 +48,19 @@ pub fn enter(variables: &[(&str, OsString)]) -> Error {
     Error::Start { program: "unshare".into(), source: command.exec() }
 }
 
+/// The command by which a person's own commands run inside, while this process does.
+pub fn enter_command() -> String {
+    let user = if rustix::process::geteuid().is_root() { "" } else { "--user --preserve-credentials " };
+    format!("nsenter --target {} {user}--net --mount", std::process::id())
+}
+
 /// Tries the setup once, so that what is missing is told in one sentence.
-fn attempt(setup: &str) -> Result<()> {
+fn attempt(mut setup: Command) -> Result<()> {
     let cure = "pods that are real processes need a network namespace of their own. It takes Linux, `unshare` \
                 (package util-linux), `ip` (package iproute2), and either root or the right to make user namespaces \
                 (sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces above 0; in a container: run it \
                 with --privileged)";
-    let tried = unshare().args(["/bin/sh", "-c", setup]).stdin(Stdio::null()).output();
-    match tried {
+    match setup.stdin(Stdio::null()).output() {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
@@ -72,4 +79,24 @@ fn unshare() -> Command {
     }
     command.args(["--net", "--mount", "--"]);
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_for_a_network_of_its_own_is_one_sentence_with_the_cure() {
+        let mut refused = Command::new("/bin/sh");
+        refused.args(["-c", "echo 'unshare: unshare failed: Operation not permitted' >&2; exit 1"]);
+        let absent = Command::new("/nowhere/unshare");
+        for (setup, why) in [(refused, "Operation not permitted"), (absent, "does not start")] {
+            let said = attempt(setup).expect_err("it cannot be had").to_string();
+            assert!(
+                said.contains(why) && said.contains("iproute2") && said.contains("--privileged"),
+                "{said}"
+            );
+            assert_eq!(said.lines().count(), 1, "{said}");
+        }
+    }
 }

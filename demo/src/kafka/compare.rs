@@ -25,39 +25,71 @@ fn topic_of(group: &str) -> String {
     format!("orders-{group}")
 }
 
-/// spec.scaling of a group. Windows are those of Kubernetes and of the operator, a tenth of them where the story is short.
+/// spec.scaling of a group, with windows of a tenth where the story is short.
 fn scaling(group: &str, settings: &Settings) -> Value {
-    let seconds = |real: u32| if settings.realistic { real } else { (real / 10).max(1) };
-    if group == GROUPS[0].0 {
-        return json!({
-            "behavior": {
-                "scaleUp": {"stabilizationWindowSeconds": 0, "selectPolicy": "Max", "policies": [
-                    {"type": "Percent", "value": 100, "periodSeconds": seconds(15)},
-                    {"type": "Pods", "value": 4, "periodSeconds": seconds(15)},
-                ]},
-                "scaleDown": {"stabilizationWindowSeconds": seconds(300), "selectPolicy": "Max", "policies": [
-                    {"type": "Percent", "value": 100, "periodSeconds": seconds(15)},
-                ]},
-            },
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}},
-        });
-    }
-    if settings.realistic {
+    let mut scaling = if group == GROUPS[0].0 {
+        kubernetes_own()
+    } else if settings.realistic {
         return json!({});
+    } else {
+        json!({"behavior": operators_own()})
+    };
+    if !settings.realistic {
+        shorten(&mut scaling);
     }
-    json!({"behavior": {
+    scaling
+}
+
+/// What a HorizontalPodAutoscaler without a behavior does, and a Deployment without a strategy.
+fn kubernetes_own() -> Value {
+    json!({
+        "behavior": {
+            "scaleUp": {"stabilizationWindowSeconds": 0, "selectPolicy": "Max", "policies": [
+                {"type": "Percent", "value": 100, "periodSeconds": 15},
+                {"type": "Pods", "value": 4, "periodSeconds": 15},
+            ]},
+            "scaleDown": {"stabilizationWindowSeconds": 300, "selectPolicy": "Max", "policies": [
+                {"type": "Percent", "value": 100, "periodSeconds": 15},
+            ]},
+        },
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}},
+    })
+}
+
+/// What the operator gives a group that names no behavior; a test holds it against the operator's own.
+fn operators_own() -> Value {
+    json!({
         "scaleUp": {"stabilizationWindowSeconds": 0, "selectPolicy": "Max", "policies": [
-            {"type": "Pods", "value": 10_000, "periodSeconds": seconds(15)},
+            {"type": "Pods", "value": 10_000, "periodSeconds": 15},
         ]},
-        "scaleDown": {"stabilizationWindowSeconds": seconds(300), "selectPolicy": "Max", "policies": [
-            {"type": "Percent", "value": 50, "periodSeconds": seconds(300)},
+        "scaleDown": {"stabilizationWindowSeconds": 300, "selectPolicy": "Max", "policies": [
+            {"type": "Percent", "value": 50, "periodSeconds": 300},
         ]},
-    }})
+    })
+}
+
+/// Every time in it becomes a tenth, but none that is not 0 becomes 0.
+fn shorten(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                match field.as_u64() {
+                    Some(seconds) if name.ends_with("Seconds") && seconds > 0 => {
+                        *field = json!((seconds / 10).max(1));
+                    }
+                    _ => shorten(field),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(shorten),
+        _ => {}
+    }
 }
 
 /// The whole comparison: what each of the two left.
 pub async fn tell(teller: &mut Teller) -> Result<[Story; 2]> {
-    let (records, settings) = (teller.settings.records * 2, teller.settings.clone());
+    let settings = teller.settings.clone();
+    let records = settings.records_by_topic();
     let limit = settings.limit() / 2;
     teller.chapter("Two groups alike, but for how they scale and roll")?;
     let mut objects = Vec::new();
@@ -117,4 +149,45 @@ pub async fn tell(teller: &mut Teller) -> Result<[Story; 2]> {
     }
     let [first, second] = stories.try_into().map_err(|_| anyhow::anyhow!("there are two groups"))?;
     Ok([first, second])
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+    use kcg_api::Valid;
+    use kcg_api::valid::{TopicGrants, read_written};
+    use kconsumer_group_operator::ceiling;
+    use kconsumer_group_operator::children::{ChildKind, desired_one};
+
+    use super::*;
+
+    fn settings(realistic: bool) -> Settings {
+        Settings { which: super::super::Which::Comparison, records: 1000, realistic }
+    }
+
+    #[test]
+    fn the_operators_behavior_is_what_the_operator_gives_a_group_that_names_none() -> Result<()> {
+        let settings = settings(true);
+        let group = groups::group("a", &["b".into()], 10, &scaling(GROUPS[1].0, &settings), &settings);
+        let written = read_written(group).group;
+        let valid = Valid::read(&written, &TopicGrants::Own).map_err(|why| anyhow::anyhow!("{why:?}"))?;
+        let ceiling = ceiling::resolve(&valid, &[].into(), None);
+        let autoscaler =
+            desired_one(ChildKind::HorizontalPodAutoscaler, &valid, &ceiling).context("always there")?;
+        assert_eq!(autoscaler.object["spec"]["behavior"], operators_own());
+        Ok(())
+    }
+
+    #[test]
+    fn short_windows_are_a_tenth_and_none_vanishes() {
+        let down =
+            |group: &str, realistic| scaling(group, &settings(realistic))["behavior"]["scaleDown"].clone();
+        assert_eq!(down(GROUPS[0].0, true)["policies"][0]["periodSeconds"], 15);
+        assert_eq!(down(GROUPS[0].0, false)["policies"][0]["periodSeconds"], 1);
+        assert_eq!(down(GROUPS[1].0, false)["stabilizationWindowSeconds"], 30);
+        assert_eq!(
+            down(GROUPS[1].0, false)["policies"][0],
+            json!({"type": "Percent", "value": 50, "periodSeconds": 30})
+        );
+    }
 }

@@ -33,14 +33,18 @@ struct Reading {
     runs: bool,
 }
 
-/// Readings of processes, which may end in between: what was read last of them counts.
+/// Readings of processes since the first one. Those that end in between count with what was read last of them, those that
+/// start in between with all they use.
 #[derive(Debug, Default)]
-pub struct Meter(BTreeMap<u32, Reading>);
+pub struct Meter {
+    readings: BTreeMap<u32, Reading>,
+    began: bool,
+}
 
 impl Meter {
     /// Reads all of `processes`; those that were read before and are not among them have ended.
     pub fn read(&mut self, processes: impl IntoIterator<Item = (Side, u32)>) {
-        for reading in self.0.values_mut() {
+        for reading in self.readings.values_mut() {
             reading.runs = false;
         }
         for (side, pid) in processes {
@@ -48,17 +52,18 @@ impl Meter {
                 |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
             let Some(cpu) = cpu_ticks(&text("stat")).map(seconds) else { continue };
             let peak = peak_kib(&text("status")).unwrap_or_default();
-            // What was spent before the first reading was spent before the story.
-            let reading =
-                self.0.entry(pid).or_insert(Reading { side, first: cpu, last: cpu, peak_kib: 0, runs: true });
+            let first = if self.began { 0.0 } else { cpu };
+            let new = Reading { side, first, last: cpu, peak_kib: 0, runs: true };
+            let reading = self.readings.entry(pid).or_insert(new);
             (reading.last, reading.runs) = (cpu, true);
             reading.peak_kib = reading.peak_kib.max(peak);
         }
+        self.began = true;
     }
 
     /// What one side has cost so far.
     pub fn cost(&self, side: Side) -> Cost {
-        let of_side = || self.0.values().filter(|reading| reading.side == side);
+        let of_side = || self.readings.values().filter(|reading| reading.side == side);
         #[allow(clippy::cast_precision_loss)] // Memory in KiB is far below 2^52.
         let memory_mib =
             of_side().filter(|reading| reading.runs).map(|reading| reading.peak_kib as f64 / 1024.0).sum();
@@ -104,12 +109,29 @@ mod tests {
     fn a_running_process_costs_what_it_used_since_the_first_reading() {
         let (mut meter, this) = (Meter::default(), [(Side::Operator, std::process::id())]);
         meter.read(this);
+        use_a_tick(&mut meter, this);
+        assert!(meter.cost(Side::Operator).memory_mib > 0.0);
+        assert_eq!(meter.cost(Side::ControlPlane), Cost::default());
+    }
+
+    #[test]
+    fn a_process_that_started_after_the_first_reading_costs_all_that_it_used() {
+        let (mut before, mut after) = (Meter::default(), Meter::default());
+        let this = [(Side::Operator, std::process::id())];
+        before.read(this);
+        use_a_tick(&mut before, this);
+        after.read([]);
+        after.read(this);
+        assert!(after.cost(Side::Operator).cpu_seconds >= before.cost(Side::Operator).cpu_seconds);
+        assert!(before.cost(Side::Operator).cpu_seconds > 0.0);
+    }
+
+    /// Works until the kernel has counted some of it.
+    fn use_a_tick(meter: &mut Meter, this: [(Side, u32); 1]) {
         let mut sum = 0_u64;
         while meter.cost(Side::Operator).cpu_seconds == 0.0 {
             sum = (0..1_000_000).fold(sum, u64::wrapping_add);
             meter.read(this);
         }
-        assert!(meter.cost(Side::Operator).memory_mib > 0.0);
-        assert_eq!(meter.cost(Side::ControlPlane), Cost::default());
     }
 }

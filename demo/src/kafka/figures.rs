@@ -81,6 +81,13 @@ impl OperatorFigures {
 }
 
 impl GroupFigures {
+    /// What was lost, in a sentence; none where every record was processed.
+    pub fn loss(&self) -> Option<String> {
+        let Counts { sent, lost, lost_records, .. } = &self.counts;
+        let named = lost_records.join(", ");
+        (*lost > 0).then(|| format!("group {} never processed {lost} of {sent} records: {named}", self.name))
+    }
+
     /// Measures a group from what was seen of it. `load` is when the first record was sent; what was `sent` is by topic.
     pub fn measure(
         group: &GroupTimeline,

@@ -4,23 +4,39 @@
 //! generation. With a cooperative assignor a change of members takes two: partitions are given up, then taken over.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use anyhow::Result;
 use k8s_openapi::jiff::Timestamp;
 
 use super::clock::Clock;
+use super::tail::Tail;
 use super::timeline::Points;
 
-/// Rebalances so far by group, a point for each, from the broker's log.
-pub fn read(log: &str, clock: &Clock) -> BTreeMap<String, Points> {
-    let mut groups: BTreeMap<String, Points> = BTreeMap::new();
-    for (time, group) in log.lines().filter_map(generation) {
-        let points = groups.entry(group.to_owned()).or_default();
-        #[allow(clippy::cast_precision_loss)] // A story has few rebalances.
-        let count = (points.len() + 1) as f64;
-        #[allow(clippy::cast_precision_loss)] // Milliseconds since 1970 are far below 2^52.
-        points.push((clock.at_seconds(time.as_millisecond() as f64 / 1000.0), count));
+/// The rebalances so far.
+#[derive(Debug, Default)]
+pub struct Generations {
+    log: Tail,
+    groups: BTreeMap<String, Points>,
+}
+
+impl Generations {
+    /// Reads what the broker's log has gained.
+    pub fn read(&mut self, log: &Path, clock: &Clock) -> Result<()> {
+        for (time, group) in self.log.read(log)?.lines().filter_map(generation) {
+            let points = self.groups.entry(group.to_owned()).or_default();
+            #[allow(clippy::cast_precision_loss)] // A story has few rebalances.
+            let count = (points.len() + 1) as f64;
+            #[allow(clippy::cast_precision_loss)] // Milliseconds since 1970 are far below 2^52.
+            points.push((clock.at_seconds(time.as_millisecond() as f64 / 1000.0), count));
+        }
+        Ok(())
     }
-    groups
+
+    /// A point for each rebalance of a group: when, and how many there were with it.
+    pub fn of(&self, group: &str) -> &[(f64, f64)] {
+        self.groups.get(group).map_or(&[], Vec::as_slice)
+    }
 }
 
 /// When a generation was stabilised, and of which group.
@@ -35,20 +51,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_generation_of_the_log_is_a_rebalance() {
+    fn each_generation_of_the_log_is_a_rebalance() -> Result<()> {
         let line = |second: u32, text: &str| {
             format!(
                 "2026-01-01T00:00:0{second}.500Z [event-processor-1] INFO GroupMetadataManager - [GroupCoordinator id=1] {text}\n"
             )
         };
-        let log = line(1, "Stabilized group orders generation 1 with 1 members.")
+        let folder = tempfile::tempdir()?;
+        let log = folder.path().join("kafka.log");
+        let first = line(1, "Stabilized group orders generation 1 with 1 members.")
             + &line(
                 2,
                 "Preparing to rebalance group orders in state PreparingRebalance with old generation 1",
-            )
-            + &line(3, "Stabilized group orders generation 2 with 3 members.");
-        let counts: Vec<f64> =
-            read(&log, &Clock::start())["orders"].iter().map(|(_, count)| *count).collect();
+            );
+        let mut generations = Generations::default();
+        std::fs::write(&log, &first)?;
+        generations.read(&log, &Clock::start())?;
+        std::fs::write(&log, first + &line(3, "Stabilized group orders generation 2 with 3 members."))?;
+        generations.read(&log, &Clock::start())?;
+        let counts: Vec<f64> = generations.of("orders").iter().map(|(_, count)| *count).collect();
         assert_eq!(counts, [1.0, 2.0]);
+        assert!(generations.of("payments").is_empty());
+        Ok(())
     }
 }

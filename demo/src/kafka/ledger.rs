@@ -2,12 +2,12 @@
 //! before its offset may be committed. Read from the pods' logs, as they grow.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Deserialize;
+
+use super::tail::Tail;
 
 /// A record that a consumer has processed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,29 +31,23 @@ struct Line {
     partition: i32,
     offset: i64,
     value: String,
+    /// The work on it failed each time: it was given up, so it was not processed.
+    #[serde(default)]
+    skipped: bool,
 }
 
 /// All records of a group so far, in the order in which they were read.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    read: BTreeMap<PathBuf, u64>,
+    read: BTreeMap<PathBuf, Tail>,
     records: Vec<Processed>,
     distinct: BTreeSet<(String, i32, i64)>,
 }
 
 impl Ledger {
-    /// Reads what a pod's log has gained. A line that is being written right now is left for later.
+    /// Reads what a pod's log has gained.
     pub fn read(&mut self, pod: &str, log: &Path) -> Result<()> {
-        let start = self.read.entry(log.to_owned()).or_default();
-        let mut text = String::new();
-        File::open(log)
-            .and_then(|mut file| {
-                file.seek(SeekFrom::Start(*start))?;
-                file.read_to_string(&mut text)
-            })
-            .with_context(|| format!("read {}", log.display()))?;
-        text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
-        *start += text.len() as u64;
+        let text = self.read.entry(log.to_owned()).or_default().read(log)?;
         let run = log.file_stem().unwrap_or_default().to_string_lossy();
         for record in text.lines().filter_map(|line| processed(pod, &run, line)) {
             self.distinct.insert((record.topic.clone(), record.partition, record.offset));
@@ -75,28 +69,46 @@ impl Ledger {
 
 /// Other lines of the log are the consumer's words for people.
 fn processed(pod: &str, run: &str, line: &str) -> Option<Processed> {
-    let Line { time, topic, partition, offset, value } = serde_json::from_str(line).ok()?;
-    Some(Processed { at: time, pod: pod.to_owned(), run: run.to_owned(), topic, partition, offset, value })
+    let Line { time, topic, partition, offset, value, skipped } = serde_json::from_str(line).ok()?;
+    (!skipped).then(|| Processed {
+        at: time,
+        pod: pod.to_owned(),
+        run: run.to_owned(),
+        topic,
+        partition,
+        offset,
+        value,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_log_is_read_as_it_grows_and_a_half_line_is_left_for_later() -> Result<()> {
+    /// The records of a log with these lines, and how many are different.
+    fn told(lines: &[String]) -> Result<(Vec<i64>, u64)> {
         let folder = tempfile::tempdir()?;
         let log = folder.path().join("pod.log");
-        let line = |offset: i64| {
-            format!(r#"{{"offset":{offset},"partition":2,"time":7,"topic":"t","value":"bar-1"}}"#)
-        };
+        std::fs::write(&log, lines.join("\n") + "\n")?;
         let mut ledger = Ledger::default();
-        std::fs::write(&log, format!("joined\n{}\n{}", line(1), &line(2)[..9]))?;
         ledger.read("a", &log)?;
-        assert_eq!(ledger.records().iter().map(|record| record.offset).collect::<Vec<_>>(), [1]);
-        std::fs::write(&log, format!("joined\n{}\n{}\n{}\n", line(1), line(2), line(1)))?;
-        ledger.read("a", &log)?;
-        assert_eq!((ledger.records().len(), ledger.distinct()), (3, 2));
+        Ok((ledger.records().iter().map(|record| record.offset).collect(), ledger.distinct()))
+    }
+
+    fn line(offset: i64, more: &str) -> String {
+        format!(r#"{{"offset":{offset},"partition":2,"time":7,"topic":"t","value":"bar-1"{more}}}"#)
+    }
+
+    #[test]
+    fn a_record_that_is_processed_twice_is_one_record() -> Result<()> {
+        let lines = ["joined".to_owned(), line(1, ""), line(2, ""), line(1, "")];
+        assert_eq!(told(&lines)?, (vec![1, 2, 1], 2));
+        Ok(())
+    }
+
+    #[test]
+    fn a_record_that_was_given_up_was_not_processed() -> Result<()> {
+        assert_eq!(told(&[line(1, r#","skipped":true"#), line(2, "")])?, (vec![2], 1));
         Ok(())
     }
 }

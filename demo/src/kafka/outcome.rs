@@ -7,7 +7,6 @@ use anyhow::Result;
 use super::broker::Subscription;
 use super::cost::Side;
 use super::figures::{Account, Figures, GroupFigures, OperatorFigures, Sent};
-use super::generations;
 use super::ledger::Ledger;
 use super::report::Story;
 use super::requests;
@@ -35,8 +34,6 @@ pub fn values(count: u64) -> impl Iterator<Item = String> {
 /// The story of all its groups, or of those in `loads`.
 pub fn assemble(teller: &mut Teller, title: &str, loads: &[Load]) -> Result<Story> {
     teller.look()?;
-    let log = std::fs::read_to_string(teller.stage.kafka.log_path())?;
-    let mut rebalances = generations::read(&log, &teller.clock);
     let mut timeline = Timeline {
         end: teller.clock.now(),
         chapters: teller.chapters.clone(),
@@ -58,7 +55,7 @@ pub fn assemble(teller: &mut Teller, title: &str, loads: &[Load]) -> Result<Stor
             wanted: seen.wanted,
             ready: seen.ready,
             ceiling: seen.ceiling,
-            rebalances: rebalances.remove(&load.group).unwrap_or_default(),
+            rebalances: teller.generations.of(&load.group).to_vec(),
             throughput: account.throughput(1.0),
             sent: lag.sent,
             alerts: alerts(teller, &load.group),

@@ -12,6 +12,8 @@ use super::teller::Teller;
 const GROUPS: u64 = 10;
 /// Each group consumes two topics of two partitions: up to four consumers.
 const TOPICS: u32 = 2;
+/// Of all groups.
+pub const ALL_TOPICS: u64 = GROUPS * TOPICS as u64;
 const PARTITIONS: u32 = 2;
 /// Of a thousand keys, as words in a text are distributed.
 const KEYS: &str = "zipf:1.1";
@@ -28,8 +30,7 @@ pub fn subscriptions() -> Vec<Subscription> {
 /// The whole story.
 pub async fn tell(teller: &mut Teller) -> Result<Story> {
     let settings = teller.settings.clone();
-    // So many to each topic, in all twice what the story of one group has.
-    let records = settings.records * 2 / (GROUPS * u64::from(TOPICS));
+    let records = settings.records_by_topic();
     let limit = (records / 8).max(1);
     teller.chapter("Ten groups on twenty topics")?;
     let scaling = if settings.realistic {

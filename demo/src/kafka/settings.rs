@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::scale;
+
 /// Which story is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -21,7 +23,8 @@ pub enum Which {
 #[serde(rename_all = "camelCase")]
 pub struct Settings {
     pub which: Which,
-    /// How many records are sent before the end marker, in all.
+    /// How many records are sent before an end marker: to the one topic, or of what the other two stories send, which is
+    /// twice as much to each group of a comparison, and twice as much to all topics together at scale.
     pub records: u64,
     /// Kubernetes' own periods and the operator's own windows, instead of shortened ones.
     pub realistic: bool,
@@ -33,12 +36,21 @@ impl Settings {
         (self.records / 10).max(1)
     }
 
+    /// How many records each topic gets before its end marker.
+    pub fn records_by_topic(&self) -> u64 {
+        match self.which {
+            Which::One => self.records,
+            Which::Comparison => self.records * 2,
+            Which::Scale => self.records * 2 / scale::ALL_TOPICS,
+        }
+    }
+
     /// What was chosen, for the report.
     pub fn told(&self) -> Vec<(String, String)> {
         let windows = if self.realistic { "Kubernetes' and the operator's own" } else { "shortened" };
         let period = format!("{} s", self.autoscaler_period().as_secs());
         let told = [
-            ("records", self.records.to_string()),
+            ("records to each topic", self.records_by_topic().to_string()),
             ("windows", windows.to_owned()),
             ("the autoscaler looks each", period),
         ];
@@ -55,9 +67,10 @@ impl Settings {
         Duration::from_secs(if self.realistic { 60 } else { 2 })
     }
 
-    /// How long the load may take from the first record to one consumer again.
+    /// How long the load may take from the first record to one consumer again; its work is 10 ms a record, and of the
+    /// busiest group.
     pub fn patience(&self) -> Duration {
-        let work = Duration::from_millis(self.records * 10);
+        let work = Duration::from_millis(self.records * 2 * 10);
         work + Duration::from_secs(if self.realistic { 1800 } else { 240 })
     }
 }

@@ -7,12 +7,12 @@ use anyhow::{Context, Result, bail};
 use kcg_devcluster::audit::Mark;
 use kcg_devcluster::{AlertState, KafkaObserver};
 
-use super::alerts::Alerts;
+use super::alerts::{Alerts, Span};
 use super::broker::{Broker, GroupLag, Subscription};
 use super::clock::Clock;
 use super::cost::{Meter, Side};
 use super::dashboard::{AlertNow, Dashboard, GroupSnapshot, PodRate, Snapshot};
-use super::generations;
+use super::generations::Generations;
 use super::ledger::Ledger;
 use super::settings::Settings;
 use super::stage::{OPERATOR, Stage};
@@ -22,6 +22,8 @@ use crate::terminal::Expect;
 
 /// How often all that is watched is looked at.
 const BEAT: Duration = Duration::from_millis(250);
+/// How often processes' costs are read.
+const METER_EVERY: Duration = Duration::from_secs(1);
 /// A pod's rate is the mean over so long, in milliseconds.
 const RATE_WINDOW: u64 = 2000;
 /// The namespace of the story's groups.
@@ -80,6 +82,7 @@ pub struct Teller {
     pub broker: Broker,
     pub alerts: Alerts,
     pub ledgers: BTreeMap<String, Ledger>,
+    pub generations: Generations,
     pub meter: Meter,
     /// Where the story begins in the API server's log.
     pub begin: Mark,
@@ -99,7 +102,7 @@ impl Teller {
         let clock = Clock::start();
         let client = stage.plane.client().await?;
         let observer = KafkaObserver::new(&stage.kafka.bootstrap_servers())?;
-        Ok(Self {
+        let mut teller = Self {
             watch: Watch::start(&client, NAMESPACE, clock),
             broker: Broker::watch(observer, groups.clone(), clock),
             alerts: Alerts::watch(stage.monitoring.clone(), clock),
@@ -111,10 +114,14 @@ impl Teller {
             chapters: Vec::new(),
             marks: Vec::new(),
             ledgers: BTreeMap::new(),
+            generations: Generations::default(),
             meter: Meter::default(),
             dashboard,
             metered: clock.began(),
-        })
+        };
+        // What the processes have cost before is not the story's.
+        teller.read_meter();
+        Ok(teller)
     }
 
     pub fn chapter(&mut self, text: &str) -> Result<()> {
@@ -181,6 +188,13 @@ impl Teller {
         }
     }
 
+    /// Whether an alert has fired since that time of the story.
+    pub fn has_fired(&self, alert: &str, since: f64) -> bool {
+        let fired =
+            |span: &Span| span.alert == alert && span.state == AlertState::Firing && span.from >= since;
+        self.alerts.spans().iter().any(fired)
+    }
+
     /// SIGKILL to the process of one of a group's consumers; its pod's name.
     pub fn kill_a_consumer(&self, group: &str) -> Result<String> {
         self.kill(NAMESPACE, &format!("{group}-"))
@@ -211,15 +225,20 @@ impl Teller {
                 ledger.read(&run.pod, &run.log())?;
             }
         }
-        if self.metered.elapsed() > Duration::from_secs(1) {
-            self.metered = Instant::now();
-            let operator = self.stage.node.runs_of(OPERATOR, "").into_iter().filter_map(|run| run.pid());
-            let plane = self.stage.plane.processes().into_iter().map(|(_, pid)| (Side::ControlPlane, pid));
-            self.meter.read(plane.chain(operator.map(|pid| (Side::Operator, pid))).collect::<Vec<_>>());
+        self.generations.read(&self.stage.kafka.log_path(), &self.clock)?;
+        if self.metered.elapsed() > METER_EVERY {
+            self.read_meter();
         }
         let now: Vec<Now> = self.groups.iter().map(|subscription| self.now(&subscription.group)).collect();
         self.show(&now)?;
         Ok(now)
+    }
+
+    fn read_meter(&mut self) {
+        self.metered = Instant::now();
+        let operator = self.stage.node.runs_of(OPERATOR, "").into_iter().filter_map(|run| run.pid());
+        let plane = self.stage.plane.processes().into_iter().map(|(_, pid)| (Side::ControlPlane, pid));
+        self.meter.read(plane.chain(operator.map(|pid| (Side::Operator, pid))).collect::<Vec<_>>());
     }
 
     fn now(&self, group: &str) -> Now {
@@ -236,8 +255,6 @@ impl Teller {
     }
 
     fn show(&self, now: &[Now]) -> Result<()> {
-        let log = std::fs::read_to_string(self.stage.kafka.log_path()).unwrap_or_default();
-        let rebalances = generations::read(&log, &self.clock);
         let group = |(subscription, now): (&Subscription, &Now)| {
             let count = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
             let worst = now.lag.latest().into_iter().reduce(f64::max);
@@ -250,7 +267,7 @@ impl Teller {
                 ceiling: count(now.ceiling()),
                 sent: whole(last(&now.lag.sent)),
                 processed: now.processed,
-                rebalances: rebalances.get(&subscription.group).map_or(0, |points| points.len() as u64),
+                rebalances: self.generations.of(&subscription.group).len() as u64,
                 alerts: now.alerts.clone(),
                 pods: self.rates(&subscription.group, &now.group.pods),
             }

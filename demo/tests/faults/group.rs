@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 /// The port of the consumers' metrics and health.
 const PORT: u16 = 8085;
 
+/// Where the broker is.
+const KAFKA: &str = "10.244.0.1:9092";
+
 /// What differs from fault to fault.
 #[derive(Clone, Copy, Debug)]
 pub struct Group {
@@ -16,6 +19,8 @@ pub struct Group {
     pub min: i32,
     /// The average lag that it may have, in records.
     pub limit: i32,
+    /// Where its consumers look for Kafka.
+    pub bootstrap_servers: &'static str,
     /// The consumers' own variables.
     pub env: &'static [(&'static str, &'static str)],
 }
@@ -23,7 +28,7 @@ pub struct Group {
 impl Group {
     /// One consumer on one partition, that is never behind.
     pub const fn idle(name: &'static str) -> Self {
-        Self { name, partitions: 1, min: 1, limit: 1000, env: &[] }
+        Self { name, partitions: 1, min: 1, limit: 1000, bootstrap_servers: KAFKA, env: &[] }
     }
 
     pub fn topic(&self) -> Value {
@@ -55,7 +60,7 @@ impl Group {
                 "consumerSpec": {
                     "image": "thenextapps/kconsumer:latest",
                     "topic": self.name,
-                    "bootstrapServers": "10.244.0.1:9092",
+                    "bootstrapServers": self.bootstrap_servers,
                     "env": env,
                     "podTemplate": {"spec": {"containers": [{
                         "name": self.name,
@@ -80,7 +85,7 @@ pub fn producer(topic: &str, records: u64, how: &[&str]) -> Value {
         "spec": {"restartPolicy": "Never", "containers": [{
             "name": "kproducer", "image": "thenextapps/kproducer:latest",
             "args": args,
-            "env": [{"name": "KAFKA_BOOTSTRAP_SERVERS", "value": "10.244.0.1:9092"}],
+            "env": [{"name": "KAFKA_BOOTSTRAP_SERVERS", "value": KAFKA}],
         }]},
     })
 }

@@ -41,6 +41,19 @@ fn of_many_lost_records_a_few_are_named() {
 }
 
 #[test]
+fn a_group_that_lost_records_says_which_and_one_that_lost_none_says_nothing() {
+    let records = [record(0, "a", 0, 0)];
+    let of = |values: &[&str]| GroupFigures {
+        name: "orders".into(),
+        counts: account(&records).counts(&sent(values)),
+        ..GroupFigures::default()
+    };
+    assert_eq!(of(&["0-0"]).loss(), None);
+    let said = of(&["0-0", "0-1"]).loss().expect("one is lost");
+    assert_eq!(said, "group orders never processed 1 of 2 records: t: 0-1");
+}
+
+#[test]
 fn throughput_is_a_mean_for_each_window_and_zero_around_it() {
     let records =
         [record(0, "a", 0, 0), record(100, "a", 0, 1), record(1900, "a", 0, 2), record(1000, "b", 1, 0)];
