@@ -6,7 +6,7 @@ mod manifests;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
@@ -23,6 +23,7 @@ use crate::components::{KWOK_ANNOTATION, Network, Site};
 use crate::crds::Crds;
 use crate::credentials::{Component, Credentials};
 use crate::kubectl::{Answer, Kubectl};
+use crate::mutex::lock;
 use crate::parts::catalog::{CERT_MANAGER_CRDS, PROMETHEUS_CRD};
 use crate::parts::{self, Parts};
 use crate::pod_network::NODE_ADDRESS;
@@ -328,8 +329,4 @@ pub(crate) async fn client_for(kubeconfig: &Path) -> Result<Client> {
 fn is_ready(node: &Node) -> bool {
     let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
     conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,12 +7,13 @@ use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 pub use observer::{Group, KafkaObserver, PartitionLag};
 pub use topics::TopicSynchroniser;
 
+use crate::mutex::lock;
 use crate::parts::catalog::KAFKA_JAR;
 use crate::parts::{self, Parts, java};
 use crate::port::Port;
@@ -192,7 +193,7 @@ log.cleaner.dedupe.buffer.size=8388608
     }
 
     fn running(&self) -> MutexGuard<'_, Option<Process>> {
-        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.process)
     }
 }
 

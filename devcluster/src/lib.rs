@@ -20,6 +20,7 @@ mod kubectl;
 mod metrics_adapter;
 mod metrics_api;
 mod monitoring;
+mod mutex;
 mod node;
 mod operator;
 pub mod parts;

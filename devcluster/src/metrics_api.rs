@@ -6,7 +6,7 @@
 
 mod answers;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 
 use crate::control_plane::ControlPlane;
+use crate::mutex::lock;
 use crate::pki::Authority;
 use crate::port::Port;
 use crate::{Result, https, wait};
@@ -103,8 +104,4 @@ fn registration(port: u16, authority: &str) -> String {
         },
     });
     format!("{namespace}\n---\n{service}\n---\n{api}\n")
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

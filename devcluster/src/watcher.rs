@@ -9,8 +9,9 @@ use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 
+use crate::mutex::lock;
 use crate::{Error, Result};
 
 /// Reads `verb what` lines. Most children lead a process group, so that their own children end with them.
@@ -63,7 +64,7 @@ pub(crate) fn temporary_folder() -> Result<tempfile::TempDir> {
 }
 
 fn tell(verb: &str, what: impl Display) -> Result<()> {
-    let mut pipe = pipe()?.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut pipe = lock(pipe()?);
     writeln!(pipe, "{verb} {what}")
         .map_err(|source| Error::Signal { program: "the watcher shell".into(), source })
 }

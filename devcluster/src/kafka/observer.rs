@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -10,6 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::mutex::lock;
 use crate::{Error, Result};
 
 const REQUEST_LIMIT: Duration = Duration::from_secs(5);
@@ -141,7 +142,7 @@ impl KafkaObserver {
     }
 
     fn client(&self, group: &str) -> Result<Arc<BaseConsumer>, KafkaError> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = lock(&self.clients);
         if let Some(client) = clients.get(group) {
             return Ok(Arc::clone(client));
         }

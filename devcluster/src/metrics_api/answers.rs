@@ -11,7 +11,8 @@ use kube::{Api, Client, ResourceExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Loads, lock};
+use super::Loads;
+use crate::mutex::lock;
 
 pub(super) const GROUP: &str = "custom.metrics.k8s.io";
 pub(super) const VERSION: &str = "v1beta2";

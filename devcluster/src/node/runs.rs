@@ -1,11 +1,12 @@
 //! The runs of all containers, those that have ended, too: their logs, their processes and what those have cost.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
+use crate::mutex::lock;
 use crate::process::Process;
 
 /// One run of a container.
@@ -62,8 +63,4 @@ impl Runs {
     pub fn all(&self) -> Vec<Arc<Run>> {
         lock(&self.0).clone()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,12 +1,13 @@
 //! One address in front of several webhooks, as a Service is.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::background::Background;
+use crate::mutex::lock;
 use crate::port::Port;
 use crate::{Error, Result};
 
@@ -33,7 +34,7 @@ impl Balancer {
     /// The webhooks that new connections go to from now on: the ready endpoints.
     pub fn route_to(&self, ports: &[&Port]) {
         let addresses = ports.iter().map(|port| port.address()).collect();
-        *self.backends.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
+        *lock(&self.backends) = addresses;
     }
 }
 
@@ -43,7 +44,7 @@ async fn accept(listener: std::net::TcpListener, backends: Arc<Mutex<Vec<SocketA
     loop {
         let Ok((client, _)) = listener.accept().await else { continue };
         turn = turn.wrapping_add(1);
-        let mut addresses = backends.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut addresses = lock(&backends).clone();
         if !addresses.is_empty() {
             let first = turn % addresses.len();
             addresses.rotate_left(first);

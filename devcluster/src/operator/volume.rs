@@ -9,7 +9,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
@@ -17,6 +17,7 @@ use kube::Api;
 
 use crate::background::Background;
 use crate::control_plane::client_for;
+use crate::mutex::lock;
 use crate::{Error, Result};
 
 /// File contents by name.
@@ -56,7 +57,7 @@ impl Volume {
 
     /// Swaps its content for these files, all at once.
     pub fn project(&self, files: &Files) -> Result<()> {
-        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut states = lock(&self.states);
         *states += 1;
         let state = format!("..{states}");
         let place = self.folder.join(&state);
