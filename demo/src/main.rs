@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use kcg_demo::{kafka, simulated};
 
+/// Fewer are worked off before anything scales; more would take a day.
+const RECORDS: std::ops::RangeInclusive<u64> = 2000..=1_000_000;
+
 #[derive(Parser)]
 #[command(
     name = "demo",
@@ -20,7 +23,7 @@ struct Cli {
     kafka: bool,
     /// How many records are sent before the end marker (--compare: half of what each group gets; --scale: half of what all
     /// topics get).
-    #[arg(long, default_value_t = 10_000, requires = "kafka")]
+    #[arg(long, default_value_t = 10_000, requires = "kafka", value_parser = clap::value_parser!(u64).range(RECORDS))]
     records: u64,
     /// By Kubernetes' own periods and the operator's own windows instead of shortened ones: a quarter of an hour.
     #[arg(long, requires = "kafka")]

@@ -68,7 +68,8 @@ impl Monitoring {
         let what = "prometheus-operator to write Prometheus' configuration";
         let brought = wait::until(what, START_LIMIT, async || {
             operator.must_run()?;
-            Ok(source.bring().await?.ok_or_else(|| "there is none".to_owned()))
+            let brought = source.bring().await.map_err(|error| error.to_string());
+            Ok(brought.and_then(|files| files.ok_or_else(|| "there is none".to_owned())))
         })
         .await?;
         let prometheus = Arc::new(start_prometheus(plane, &parts, &folder, address)?);

@@ -34,7 +34,11 @@ impl Port {
                 return Ok(Self { number, _lock: lock });
             }
         }
-        Err(Error::Missing(format!("no port of {FIRST}..{} is free on 127.0.0.1", FIRST + COUNT)))
+        Err(Error::Missing(format!(
+            "no port of {FIRST}..{} is free on 127.0.0.1: end some of the programs that listen there (ss --listening \
+             --tcp --processes)",
+            FIRST + COUNT
+        )))
     }
 
     /// Its number.

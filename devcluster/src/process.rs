@@ -128,7 +128,11 @@ impl Process {
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
-        let child = self.child();
+        let mut child = self.child();
+        // Once its end was seen, its number may be another's.
+        if matches!(child.try_wait(), Ok(Some(_))) {
+            return Ok(());
+        }
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let Some(pid) = pid else { return Ok(()) };
         kill_process(pid, signal)

@@ -1,7 +1,7 @@
 //! What the Kafka client calls while it is polled: rebalances, statistics, its log.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
@@ -12,6 +12,10 @@ use tracing::{debug, info, warn};
 use crate::inbox::Inbox;
 use crate::membership::Membership;
 use crate::record::Place;
+
+/// How long the last commit is tried: a rebalance of a group that is well takes less.
+const LAST_COMMIT: Duration = Duration::from_secs(5);
+const BETWEEN: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Debug, Default)]
 pub struct Callbacks {
@@ -43,7 +47,9 @@ impl ConsumerContext for Callbacks {
             // Others may have these partitions already, and Kafka would refuse the commit.
             warn!("the group took partitions away without asking: {}", named(partitions));
         } else {
-            commit(consumer);
+            // Kafka takes it between the rounds of a rebalance, and the client has it call this then; there is no second
+            // try, since a client that waits in here does not follow the rebalance.
+            told(commit(consumer));
             info!("gave back {}", named(partitions));
         }
     }
@@ -60,7 +66,14 @@ impl ConsumerContext for Callbacks {
                 info!("was given {}: has {} partitions", named(partitions), membership.assigned().len());
             }
             Rebalance::Revoke(_) => {}
-            Rebalance::Error(failure) => warn!("a rebalance failed: {failure}"),
+            Rebalance::Error(failure) => {
+                // The client holds no partition any more, whatever it held before.
+                let mut membership = self.membership();
+                let all: Vec<Place> = membership.assigned().iter().cloned().collect();
+                membership.revoke(&all, true);
+                self.inbox.give_back(&all);
+                warn!("a rebalance failed, and all partitions with it: {failure}");
+            }
         }
     }
 
@@ -91,11 +104,34 @@ impl ClientContext for Callbacks {
     }
 }
 
+/// Commits what was processed before the end. While the group rebalances Kafka refuses it for a moment, in which the member
+/// has to go along.
+pub fn commit_last(consumer: &BaseConsumer<Callbacks>) {
+    let until = Instant::now() + LAST_COMMIT;
+    loop {
+        match commit(consumer) {
+            Err(KafkaError::ConsumerCommit(
+                RDKafkaErrorCode::RebalanceInProgress | RDKafkaErrorCode::IllegalGeneration,
+            )) if Instant::now() < until => {
+                // A record that it brings is not stored, so it is not committed either.
+                drop(consumer.poll(BETWEEN));
+            }
+            answer => return told(answer),
+        }
+    }
+}
+
 /// Commits what was processed, and waits for Kafka's answer.
-pub fn commit(consumer: &BaseConsumer<Callbacks>) {
+fn commit(consumer: &BaseConsumer<Callbacks>) -> KafkaResult<()> {
     match consumer.commit_consumer_state(CommitMode::Sync) {
-        Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
-        Err(refused) => warn!("the last records may be processed again, for a commit failed: {refused}"),
+        Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => Ok(()),
+        answer => answer,
+    }
+}
+
+fn told(commit: KafkaResult<()>) {
+    if let Err(refused) = commit {
+        warn!("the last records may be processed again, for a commit failed: {refused}");
     }
 }
 

@@ -8,10 +8,10 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tracing::{info, warn};
 
-use crate::callbacks::{Callbacks, commit};
+use crate::callbacks::{Callbacks, commit_last};
 use crate::flags::Flags;
 use crate::inbox::Inbox;
 use crate::membership::STATISTICS_INTERVAL;
@@ -84,7 +84,7 @@ pub fn run(
     // The record in hand is finished first; then all that was processed is committed.
     inbox.close();
     let worked = worker.join();
-    commit(&consumer);
+    commit_last(&consumer);
     // Dropped, a consumer leaves its group: the others get its partitions now, not after the session timeout.
     drop(consumer);
     worked.map_err(|_| anyhow!("the worker panicked"))?;
@@ -100,6 +100,12 @@ fn poll(consumer: &BaseConsumer<Callbacks>, inbox: &Inbox, stop: &AtomicBool) ->
             Some(Ok(message)) => inbox.put(Record::read(&message)),
             Some(Err(KafkaError::MessageConsumptionFatal(failure))) => {
                 bail!("Kafka refuses this member for good: {failure}");
+            }
+            Some(Err(failure @ KafkaError::MessageConsumption(RDKafkaErrorCode::NotImplemented))) => {
+                bail!(
+                    "a record is packed in a way that this build cannot read ({failure}): build it with rdkafka's \
+                     feature libz (gzip) or zstd"
+                );
             }
             Some(Err(failure)) => warn!("Kafka: {failure}; tried again"),
             None => {}

@@ -24,6 +24,9 @@ pub enum Command {
         /// Where to serve; a Service's targetPort has to name this port
         #[arg(long, env = "KPRODUCER_ADDR", default_value = "0.0.0.0:8083")]
         addr: SocketAddr,
+        /// The most records that one request may ask for
+        #[arg(long, default_value_t = 1_000_000)]
+        most: u64,
     },
     /// Send records and say what the broker confirmed; exits with 1 unless it was all of them
     Send {
@@ -34,8 +37,8 @@ pub enum Command {
         /// Records a second, all topics together, for instance 500/s; as fast as Kafka takes them if left out
         #[arg(long, value_parser = rate)]
         rate: Option<u64>,
-        /// Fill each value up to this size, in bytes, with blanks
-        #[arg(long, default_value_t = 0)]
+        /// Fill each value up to this size, in bytes, with blanks; Kafka takes records of up to 1 MB
+        #[arg(long, default_value_t = 0, value_parser = size)]
         size: usize,
         /// Which keys the records get, and with the key their partition: uniform, single, or zipf:S such as zipf:1.2
         #[arg(long, default_value = "uniform", value_parser = Distribution::read)]
@@ -79,6 +82,14 @@ fn rate(text: &str) -> Result<u64, String> {
     count.filter(|count| *count > 0).ok_or_else(|| "write records a second, for instance 500/s".to_owned())
 }
 
+/// The client's message.max.bytes, less than what a record has beside its value.
+const LARGEST: usize = 999_000;
+
+fn size(text: &str) -> Result<usize, String> {
+    let size = text.parse().ok().filter(|size| *size <= LARGEST);
+    size.ok_or_else(|| format!("write a number of bytes, {LARGEST} at most"))
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     let read = text.parse::<jiff::SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok());
     read.ok_or_else(|| "write a number and its unit, for instance 30s or 5m".to_owned())
@@ -102,9 +113,16 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        for wrong in
-            ["", "send", "send -1", "send 1 --rate 0/s", "send 1 --rate fast", "send 1 --keys hot", "serve 5"]
-        {
+        for wrong in [
+            "",
+            "send",
+            "send -1",
+            "send 1 --rate 0/s",
+            "send 1 --rate fast",
+            "send 1 --size 2000000",
+            "send 1 --keys hot",
+            "serve 5",
+        ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

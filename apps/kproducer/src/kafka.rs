@@ -61,11 +61,16 @@ impl Kafka {
         Ok(Self { producer: producer.context("the producer's configuration is refused")? })
     }
 
-    /// Whether the topic exists. Asking also tells the client of partitions that the topic got.
+    /// Whether the topic exists. Asking also tells the client of partitions that the topic got. An error is what hinders
+    /// the answer: a Kafka that is away, a right that is missing, a topic without a leader yet.
     pub fn has_topic(&self, topic: &str, time: Duration) -> Result<bool, KafkaError> {
         let metadata = self.producer.client().fetch_metadata(Some(topic), time)?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
-        Ok(found.is_some_and(|found| found.error().is_none() && !found.partitions().is_empty()))
+        match found.map(|found| found.error().map(RDKafkaErrorCode::from)) {
+            None | Some(Some(RDKafkaErrorCode::UnknownTopicOrPartition)) => Ok(false),
+            Some(Some(code)) => Err(KafkaError::MetadataFetch(code)),
+            Some(None) => Ok(true),
+        }
     }
 
     /// Hands a record to the client, which sends it in its own time, and waits while its queue is full. The tally learns

@@ -64,7 +64,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
     };
     match command {
-        Command::Serve { kafka, addr } => {
+        Command::Serve { kafka, addr, most } => {
             let listener = TcpListener::bind(addr)
                 .await
                 .with_context(|| format!("cannot listen on {addr}; choose another address with --addr"))?;
@@ -74,6 +74,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
                 kafka: Kafka::new(&kafka, counters)?,
                 bootstrap_servers: kafka.bootstrap_servers,
                 topics: kafka.topics,
+                most,
                 stop,
             };
             info!("serves GET /send/{{n}} on {addr}, for {}", serving.topics.join(", "));
@@ -105,7 +106,7 @@ async fn send(
                     bail!("the topic {topic} does not exist: create it first");
                 }
             }
-            Ok(order.carry_out(&kafka, &tally, &stop))
+            Ok(order.carry_out(&kafka, &tally, || stop.load(Ordering::Relaxed)))
         })
     };
     tokio::pin!(sending);

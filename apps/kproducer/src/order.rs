@@ -1,7 +1,6 @@
 //! An order: so many records to these topics, at this pace. Carried out, it ends when there is an answer for each record.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -38,17 +37,16 @@ impl Order {
         Arc::new(Tally::new(self.total()))
     }
 
-    /// Sends it all and waits for the answers. It gives up at the first record that was not confirmed in time, and when
-    /// `stop` is set. Blocks: run it on a thread where that is allowed.
-    pub fn carry_out(&self, kafka: &Kafka, tally: &Arc<Tally>, stop: &AtomicBool) -> Counts {
-        let stopped = || stop.load(Ordering::Relaxed);
+    /// Sends it all and waits for the answers. It gives up at the first record that was not confirmed in time, and when it
+    /// is `stopped`. Blocks: run it on a thread where that is allowed.
+    pub fn carry_out(&self, kafka: &Kafka, tally: &Arc<Tally>, stopped: impl Fn() -> bool) -> Counts {
         let given_up = || stopped() || tally.has_failure();
         let start = Instant::now();
         let mut keys = Keys::new(self.keys);
         let mut sent = 0;
         'sending: for number in 1..=self.count.saturating_add(1) {
             let name = if number <= self.count { format!("bar-{number}") } else { END_MARKER.to_owned() };
-            let value = format!("{name:<0$}", self.size);
+            let value = filled(&name, self.size);
             for topic in &self.topics {
                 if let Some(rate) = self.rate {
                     wait_until(start + due(sent, rate), &given_up);
@@ -67,6 +65,13 @@ impl Order {
         }
         tally.read()
     }
+}
+
+/// The value, with blanks up to `size` bytes.
+fn filled(name: &str, size: usize) -> String {
+    let mut value = name.to_owned();
+    value.extend(std::iter::repeat_n(' ', size.saturating_sub(name.len())));
+    value
 }
 
 /// When the record after `sent` others is due, at `rate` records a second.
@@ -94,6 +99,13 @@ mod tests {
         for (sent, rate, millis) in [(0, 100, 0), (1, 100, 10), (150, 100, 1_500), (10_000, 3, 3_333_333)] {
             assert_eq!(due(sent, rate).as_millis(), millis, "{sent} at {rate}/s");
         }
+    }
+
+    #[test]
+    fn a_value_is_filled_up_to_any_size_and_never_cut() {
+        assert_eq!(filled("bar-1", 7), "bar-1  ");
+        assert_eq!(filled("bar-1", 2), "bar-1");
+        assert_eq!(filled("bar-1", 100_000).len(), 100_000);
     }
 
     #[test]

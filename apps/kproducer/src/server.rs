@@ -1,7 +1,7 @@
 //! `kproducer serve`: the original's GET /send/{n}, health and metrics.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -26,6 +26,8 @@ pub struct Serving {
     pub kafka: Kafka,
     pub bootstrap_servers: String,
     pub topics: Vec<String>,
+    /// The most records that one request may ask for.
+    pub most: u64,
     pub registry: Arc<Registry>,
     pub stop: Arc<AtomicBool>,
 }
@@ -40,11 +42,19 @@ pub fn routes(serving: Serving) -> Router {
         .with_state(serving)
 }
 
-/// Answers when the broker has confirmed every record, or with what it did confirm.
+/// Answers when the broker has confirmed every record, or with what it did confirm. A client that goes ends the sending:
+/// nobody would hear what came of it.
 async fn send(State(serving): State<Serving>, Path(count): Path<String>) -> (StatusCode, String) {
     let Ok(count) = count.parse() else {
         return (StatusCode::BAD_REQUEST, format!("{count:?} is no number of records: GET /send/10000\n"));
     };
+    if count > serving.most {
+        let most = serving.most;
+        return (
+            StatusCode::BAD_REQUEST,
+            format!("{count} records are more than {most}: start with --most {count}\n"),
+        );
+    }
     // Also so that partitions which a topic got since the last time get their share.
     if let Err(reason) = look(&serving).await {
         return (StatusCode::SERVICE_UNAVAILABLE, format!("confirmed nothing: {reason}\n"));
@@ -52,9 +62,11 @@ async fn send(State(serving): State<Serving>, Path(count): Path<String>) -> (Sta
     let topics = serving.topics.clone();
     let order = Order { topics, count, rate: None, size: 0, keys: Distribution::Uniform };
     let tally = order.tally();
+    let client = Client::default();
     let counts = {
-        let tally = Arc::clone(&tally);
-        spawn_blocking(move || order.carry_out(&serving.kafka, &tally, &serving.stop)).await
+        let (tally, gone) = (Arc::clone(&tally), Arc::clone(&client.gone));
+        let stopped = move || gone.load(Ordering::Relaxed) || serving.stop.load(Ordering::Relaxed);
+        spawn_blocking(move || order.carry_out(&serving.kafka, &tally, stopped)).await
     };
     let counts = counts.unwrap_or_else(|_| tally.read());
     if counts.unconfirmed() == 0 {
@@ -63,6 +75,18 @@ async fn send(State(serving): State<Serving>, Path(count): Path<String>) -> (Sta
     } else {
         warn!("{counts}");
         (StatusCode::SERVICE_UNAVAILABLE, format!("{counts}\n"))
+    }
+}
+
+/// Who waits for an answer. Its handler, and this with it, is dropped when the connection ends before.
+#[derive(Debug, Default)]
+struct Client {
+    gone: Arc<AtomicBool>,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.gone.store(true, Ordering::Relaxed);
     }
 }
 
@@ -80,7 +104,9 @@ async fn look(serving: &Serving) -> Result<(), String> {
         topics.iter().try_for_each(|topic| match kafka.has_topic(topic, TOPIC) {
             Ok(true) => Ok(()),
             Ok(false) => Err(format!("the topic {topic} does not exist")),
-            Err(failure) => Err(format!("Kafka cannot be reached at {bootstrap_servers}: {failure}")),
+            Err(failure) => {
+                Err(format!("Kafka at {bootstrap_servers} does not tell of the topic {topic}: {failure}"))
+            }
         })
     });
     looked.await.unwrap_or_else(|failure| Err(failure.to_string()))

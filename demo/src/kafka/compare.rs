@@ -114,13 +114,17 @@ pub async fn tell(teller: &mut Teller) -> Result<[Story; 2]> {
     });
     teller.stage.plane.apply_yaml(&groups::manifest(&producers)).await?;
     let patience = settings.patience();
-    teller.until("all consumers", patience, |now| now.ready() == u64::from(PARTITIONS)).await?;
+    let all = u64::from(PARTITIONS);
+    teller.until("a consumer for each partition", patience, |now| now.most_ready() >= all).await?;
     teller.run("kubectl get kcg", Expect::Success).await?;
 
     teller.chapter("Both are rolled in the middle of it")?;
     teller
         .until("a quarter of the records to be processed", patience, |now| now.processed >= records / 4)
         .await?;
+    for (group, _) in GROUPS {
+        teller.must_be_behind(group)?;
+    }
     teller.mark("rolling update");
     for (group, _) in GROUPS {
         let patch =

@@ -14,7 +14,7 @@ pub fn topic(name: &str, partitions: u32) -> Value {
 }
 
 /// A group that consumes these topics. `scaling` is spec.scaling, empty for the operator's own. A consumer takes some seconds
-/// until it is ready, as most do.
+/// until it is ready, as most do, and one that was killed is missed after six.
 pub fn group(name: &str, topics: &[String], limit: u64, scaling: &Value, settings: &Settings) -> Value {
     let (interval, hold) = if settings.realistic { ("5s", "1m") } else { ("1s", "5s") };
     json!({
@@ -27,7 +27,10 @@ pub fn group(name: &str, topics: &[String], limit: u64, scaling: &Value, setting
                 "image": "thenextapps/kconsumer:latest",
                 "topics": topics,
                 "bootstrapServers": "10.244.0.1:9092",
-                "env": [{"name": "KCONSUMER_LOG_RECORDS", "value": "true"}],
+                "env": [
+                    {"name": "KCONSUMER_LOG_RECORDS", "value": "true"},
+                    {"name": "KCONSUMER_SESSION_TIMEOUT", "value": "6s"},
+                ],
                 "podTemplate": {"spec": {"containers": [{
                     "name": name,
                     "readinessProbe": {

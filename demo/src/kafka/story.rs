@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use super::outcome::{self, Load};
 use super::report::Story;
 use super::requests;
-use super::teller::{Now, Teller};
+use super::teller::Teller;
 use crate::terminal::Expect;
 
 /// The group, its Deployment and its consumers' image.
@@ -15,7 +15,7 @@ pub const GROUP: &str = "kconsumer";
 /// The topic that it consumes.
 pub const TOPIC: &str = "fast-data-topic";
 /// How long what takes seconds may take on a busy computer.
-const SOON: Duration = Duration::from_mins(2);
+pub const SOON: Duration = Duration::from_mins(2);
 
 /// The whole story; what was seen of it stays with the teller.
 pub async fn tell(teller: &mut Teller) -> Result<Story> {
@@ -121,14 +121,8 @@ async fn kill(teller: &mut Teller) -> Result<()> {
     teller
         .until("a third of the records to be processed", patience, |now| now.processed >= records / 3)
         .await?;
-    let left = teller.look()?.iter().map(Now::behind).sum::<u64>();
-    ensure!(left > 0, "all records were processed before anybody was killed: send more");
-    let consumer = teller.kill_a_consumer(GROUP)?;
-    teller.mark("consumer killed");
-    teller.say(&format!("(SIGKILL: {consumer}, which had no chance to commit or to leave the group)"))?;
-    let controller = teller.kill_the_leader().await?;
-    teller.mark("controller killed");
-    teller.say(&format!("(SIGKILL: {controller}, which held the Lease)"))?;
+    teller.must_be_behind(GROUP)?;
+    teller.kill_both(GROUP).await?;
     teller
         .until("every record to be processed and committed", patience, |now| now.is_drained(records + 1))
         .await?;

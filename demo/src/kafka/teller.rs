@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use kcg_devcluster::audit::Mark;
 use kcg_devcluster::{AlertState, KafkaObserver};
 
@@ -16,7 +16,7 @@ use super::generations::Generations;
 use super::ledger::Ledger;
 use super::settings::Settings;
 use super::stage::{OPERATOR, Stage};
-use super::timeline::Moment;
+use super::timeline::{Moment, peak};
 use super::watch::{Seen, Watch, last};
 use crate::terminal::Expect;
 
@@ -43,6 +43,11 @@ pub struct Now {
 impl Now {
     pub fn ready(&self) -> u64 {
         whole(last(&self.group.ready))
+    }
+
+    /// The most that were ready at once.
+    pub fn most_ready(&self) -> u64 {
+        whole(Some(peak(&self.group.ready)))
     }
 
     pub fn wanted(&self) -> u64 {
@@ -177,15 +182,27 @@ impl Teller {
         let begun = Instant::now();
         loop {
             self.look()?;
-            let seen = self.stage.monitoring.query(expression).await?;
-            if matches!(seen.as_slice(), [sample] if (sample.value - value).abs() < f64::EPSILON) {
+            let seen = self.stage.monitoring.query(expression).await;
+            if matches!(seen.as_deref(), Ok([sample]) if (sample.value - value).abs() < f64::EPSILON) {
                 return Ok(());
             }
             if begun.elapsed() > limit {
                 bail!("{expression} did not become {value} within {} s: {seen:?}", limit.as_secs());
             }
+            self.stage.kafka.must_run()?;
             tokio::time::sleep(BEAT).await;
         }
+    }
+
+    /// Fails where a group has nothing left to process: what is done to it next is to be done in the middle.
+    pub fn must_be_behind(&mut self, group: &str) -> Result<()> {
+        self.look()?;
+        let left = self.now(group).behind();
+        ensure!(
+            left > 0,
+            "group {group} had processed all its records before its middle was seen: send more"
+        );
+        Ok(())
     }
 
     /// Whether an alert has fired since that time of the story.
@@ -195,13 +212,18 @@ impl Teller {
         self.alerts.spans().iter().any(fired)
     }
 
-    /// SIGKILL to the process of one of a group's consumers; its pod's name.
-    pub fn kill_a_consumer(&self, group: &str) -> Result<String> {
-        self.kill(NAMESPACE, &format!("{group}-"))
+    /// SIGKILL to the process of one of a group's consumers, and to the controller that holds the Lease.
+    pub async fn kill_both(&mut self, group: &str) -> Result<()> {
+        let consumer = self.kill(NAMESPACE, &format!("{group}-"))?;
+        self.mark("consumer killed");
+        self.say(&format!("(SIGKILL: {consumer}, which had no chance to commit or to leave the group)"))?;
+        let controller = self.kill_the_leader().await?;
+        self.mark("controller killed");
+        self.say(&format!("(SIGKILL: {controller}, which held the Lease)"))
     }
 
-    /// SIGKILL to the controller that holds the Lease; its pod's name.
-    pub async fn kill_the_leader(&self) -> Result<String> {
+    /// The killed controller's pod.
+    async fn kill_the_leader(&self) -> Result<String> {
         let namespace = format!("--namespace={OPERATOR}");
         let holder = ["get", "lease", OPERATOR, &namespace, "-o=jsonpath={.spec.holderIdentity}"];
         let identity = self.stage.plane.kubectl(&holder).await?.ok()?;

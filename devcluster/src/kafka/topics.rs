@@ -46,9 +46,16 @@ impl TopicSynchroniser {
         background.spawn(async move {
             // The cluster's end is this task's, too: what fails then has nobody left to hear of it.
             let Ok(client) = client_for(&kubeconfig).await else { return };
+            let mut told = String::new();
             loop {
                 // It returns where the API server is away, or serves another version than before.
-                let _ = Session::run(&client, &broker, &selection).await;
+                if let Err(error) = Session::run(&client, &broker, &selection).await {
+                    let error = error.to_string();
+                    if error != told {
+                        eprintln!("devcluster: KafkaTopics are not brought to Kafka: {error}; tried again");
+                        told = error;
+                    }
+                }
                 tokio::time::sleep(RETRY).await;
             }
         });

@@ -55,7 +55,9 @@ impl<'a> Session<'a> {
             };
             // All that has come is seen to at once: one look at Kafka does for it.
             while let Some(event) = next {
-                this.note(event.map_err(|_| unserved())?);
+                this.note(event.map_err(|error| {
+                    Error::Missing(format!("a watch of KafkaTopics that goes on: {error}"))
+                })?);
                 next = events.next().now_or_never().flatten();
             }
             this.reconcile().await;
