@@ -214,9 +214,9 @@ pub struct ScalingSpec {
     /// steps, since each step is a rebalance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub behavior: Option<HorizontalPodAutoscalerBehavior>,
-    /// The Deployment's strategy. Left out: half of the pods at a time (maxUnavailable 50%), since
-    /// each batch is a rebalance; no surge where minReplicas is 2 or more, one where it is 1, so that
-    /// a bad image never takes the only consumer.
+    /// The Deployment's strategy. Left out: half as many pods more at a time (maxSurge 50%),
+    /// since each batch is a rebalance, and none less (maxUnavailable 0), so that a bad image takes
+    /// no consumer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strategy: Option<DeploymentStrategy>,
     /// How several topics' partitions count together.

@@ -12,11 +12,7 @@ const TERMINATION_GRACE_SECONDS: i64 = 60;
 
 pub(super) fn build(group: &Valid, ceiling: &Ceiling) -> Value {
     let mut deployment = head(ChildKind::Deployment, group);
-    let strategy = group
-        .scaling
-        .strategy
-        .as_ref()
-        .map_or_else(|| consumer_strategy(ceiling.min), |strategy| json!(strategy));
+    let strategy = group.scaling.strategy.as_ref().map_or_else(consumer_strategy, |strategy| json!(strategy));
     deployment["spec"] = json!({
         "selector": {"matchLabels": selector(&group.name)},
         "strategy": strategy,
@@ -25,12 +21,11 @@ pub(super) fn build(group: &Valid, ceiling: &Ceiling) -> Value {
     deployment
 }
 
-/// By halves, since each batch is a rebalance or two: one after the other costs several times as many. A surge pod beyond
-/// the partitions would be idle; but where there may be one consumer only, a bad image must not take it, and half of one,
-/// rounded down, is none.
-fn consumer_strategy(min: i32) -> Value {
-    let surge = i32::from(min < 2);
-    json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": "50%"}})
+/// By halves, since each batch is a rebalance or two; the new half is there before the old one goes. It waits idle, so each
+/// partition changes hands once, from a consumer that leaves to one that is ready (docs/closed-loop.md has the figures), and
+/// there are never fewer consumers than there should be.
+fn consumer_strategy() -> Value {
+    json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 0}})
 }
 
 fn template(group: &Valid, ceiling: &Ceiling) -> Value {

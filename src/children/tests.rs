@@ -114,11 +114,11 @@ fn a_template_with_every_field_set_is_a_pod_template_so_the_overlay_never_goes_m
 }
 
 #[test]
-fn the_only_consumer_is_never_taken_and_more_of_them_never_surge() {
+fn a_rollout_takes_no_consumer_before_another_is_ready() {
     let rolling =
         |spec: &str| child(ChildKind::Deployment, spec)["spec"]["strategy"]["rollingUpdate"].clone();
-    assert_eq!(rolling("{}"), json!({"maxSurge": 1, "maxUnavailable": "50%"}));
-    assert_eq!(rolling("{minReplicas: 2}"), json!({"maxSurge": 0, "maxUnavailable": "50%"}));
+    assert_eq!(rolling("{}"), json!({"maxSurge": "50%", "maxUnavailable": 0}));
+    assert_eq!(rolling("{minReplicas: 2}"), rolling("{}"));
 }
 
 #[test]

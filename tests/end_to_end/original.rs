@@ -73,7 +73,7 @@ fn wanted(kind: &str, namespace: &str, selector: &Value) -> Value {
         }}),
         "Deployment" => json!({"spec": {
             "replicas": 1, "selector": {"matchLabels": selector},
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": "50%"}},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 0}},
             "template": {"metadata": {"labels": selector}, "spec": {
                 "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
                 "terminationGracePeriodSeconds": 60,

@@ -153,17 +153,7 @@ fn of_the_rest() -> Vec<Change> {
     };
     let behavior = json!({"scaleDown": {"stabilizationWindowSeconds": 7}});
     vec![
-        // From two consumers on a rollout takes one of them instead of adding one.
-        change(
-            json!({"minReplicas": 2}),
-            vec![
-                autoscaler(&json!({"minReplicas": 2})),
-                (
-                    DEPLOYMENT,
-                    json!({"spec": {"strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": "50%"}}}}),
-                ),
-            ],
-        ),
+        change(json!({"minReplicas": 2}), vec![autoscaler(&json!({"minReplicas": 2}))]),
         change(json!({"maxReplicas": 3}), vec![autoscaler(&json!({"maxReplicas": 3})), somehow(RULE)]),
         change(json!({"maxReplicas": null}), vec![autoscaler(&json!({"maxReplicas": 4})), somehow(RULE)]),
         change(

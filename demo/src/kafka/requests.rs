@@ -1,6 +1,6 @@
 //! What the API server was asked, from its own audit log: how much by the operator, and how quickly it answers a topic.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::jiff::Timestamp;
 use kcg_devcluster::audit::AuditEvent;
 use serde::Serialize;
@@ -50,8 +50,8 @@ pub fn count(events: &[AuditEvent]) -> (Requests, Requests) {
     (operator, all)
 }
 
-/// From the change of a KafkaTopic to the operator's change of the autoscaler that follows it, in milliseconds: both as
-/// the API server received them.
+/// From the change of a KafkaTopic to the operator's last change of the autoscaler, which is to follow it, in milliseconds:
+/// both as the API server received them.
 pub fn topic_to_ceiling(events: &[AuditEvent], topic: &str, group: &str) -> Result<f64> {
     let is = |event: &&AuditEvent, verb: &str, resource: &str, name: &str| {
         event.verb == verb
@@ -65,13 +65,10 @@ pub fn topic_to_ceiling(events: &[AuditEvent], topic: &str, group: &str) -> Resu
         .rfind(|event| is(event, "patch", "kafkatopics", topic) && by_a_person(event))
         .context("the audit log shows no change of the topic")?;
     let changed = received(change)?;
-    for event in events.iter().filter(|event| is(event, "patch", "horizontalpodautoscalers", group)) {
-        let followed = received(event)?;
-        if followed > changed {
-            return Ok((followed - changed).total(k8s_openapi::jiff::Unit::Millisecond)?);
-        }
-    }
-    anyhow::bail!("the audit log shows no change of the autoscaler behind that of the topic")
+    let follower = events.iter().rfind(|event| is(event, "patch", "horizontalpodautoscalers", group));
+    let followed = received(follower.context("the audit log shows no change of the autoscaler")?)?;
+    ensure!(followed > changed, "the audit log shows no change of the autoscaler behind that of the topic");
+    Ok((followed - changed).total(k8s_openapi::jiff::Unit::Millisecond)?)
 }
 
 fn received(event: &AuditEvent) -> Result<Timestamp> {

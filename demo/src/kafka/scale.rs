@@ -1,6 +1,6 @@
 //! The story at scale: ten groups, twenty topics, skewed keys.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use super::broker::Subscription;
@@ -144,8 +144,11 @@ async fn load(teller: &mut Teller) -> Result<f64> {
 async fn kill(teller: &mut Teller) -> Result<()> {
     let (records, patience) = (teller.settings.records_by_topic(), teller.settings.patience());
     teller.chapter("A consumer and the leading controller are killed in the middle")?;
-    teller.must_be_behind("team-1")?;
-    teller.kill_both("team-1").await?;
+    let behind = teller.look()?.into_iter().map(|now| now.behind());
+    let furthest = behind.zip(&teller.groups).max_by_key(|(behind, _)| *behind);
+    let group = furthest.map(|(_, subscription)| subscription.group.clone()).unwrap_or_default();
+    teller.must_be_behind(&group)?;
+    teller.kill_both(&group).await?;
     let all = u64::from(TOPICS) * (records + 1);
     teller.until("every record to be processed and committed", patience, |now| now.is_drained(all)).await
 }
@@ -156,6 +159,10 @@ async fn rest(teller: &mut Teller, load: f64) -> Result<()> {
         .iter()
         .filter(|subscription| teller.has_fired(&format!("RecordsLagBreached-{}", subscription.group), load))
         .count();
+    ensure!(
+        fired > 0 || teller.settings.realistic,
+        "RecordsLagBreached fired for no group: send more records"
+    );
     teller.say(&format!("(RecordsLagBreached has fired for {fired} of {GROUPS} groups)"))?;
     teller.chapter("Nothing is left to do: all shrink to one, and the alerts resolve")?;
     let patience = teller.settings.patience();
