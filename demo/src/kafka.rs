@@ -44,6 +44,7 @@ use teller::Teller;
 pub async fn demonstrate(settings: Settings, folder: &Path, keep: bool) -> Result<ExitCode> {
     let mut interrupts = Interrupts::listen()?;
     let Some(outcome) = interrupts.unless(Box::pin(tell(settings, folder))).await else {
+        eprintln!("demo: stopped; there is no report");
         return Ok(ExitCode::from(130));
     };
     let teller = outcome?;
@@ -61,9 +62,12 @@ pub async fn demonstrate(settings: Settings, folder: &Path, keep: bool) -> Resul
 
 /// The cluster is handed back, so that it may be kept.
 async fn tell(settings: Settings, folder: &Path) -> Result<Teller> {
+    if !pod_network::is_inside() {
+        report::try_folder(folder)?;
+        Parts::ensure_closed_loop(&parts::to_stderr).await?;
+    }
     let programs = Programs::build().await?;
     if !pod_network::is_inside() {
-        Parts::ensure_closed_loop(&parts::to_stderr).await?;
         return Err(pod_network::enter(&programs.variables()).into());
     }
     let dashboard = Dashboard::new();
@@ -108,6 +112,7 @@ fn close(teller: &mut Teller, stories: &[Story], page: &Path) -> Result<()> {
     for row in operator.iter().flat_map(operator_rows) {
         teller.say(&format!("{:<44} {}", row.name, row.text()))?;
     }
+    let page = std::path::absolute(page)?;
     teller.say(&format!("The report, with plots: {}", page.display()))?;
     let lost: Vec<String> =
         stories.iter().flat_map(|story| &story.figures.groups).filter_map(GroupFigures::loss).collect();

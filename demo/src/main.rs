@@ -5,8 +5,12 @@ use std::process::ExitCode;
 use clap::Parser;
 use kcg_demo::{kafka, simulated};
 
-/// Fewer are worked off before anything scales; more would take a day.
-const RECORDS: std::ops::RangeInclusive<u64> = 2000..=1_000_000;
+fn records(text: &str) -> Result<u64, String> {
+    let records = text.parse().ok().filter(|records| (2000..=1_000_000).contains(records));
+    records.ok_or_else(|| {
+        "write a number from 2000 to 1000000: fewer are worked off before anybody can be killed".to_owned()
+    })
+}
 
 #[derive(Parser)]
 #[command(
@@ -21,11 +25,11 @@ struct Cli {
     /// The closed loop on real Kafka, real consumers and a real Prometheus.
     #[arg(long)]
     kafka: bool,
-    /// How many records are sent before the end marker (--compare: half of what each group gets; --scale: half of what all
+    /// How many records are sent before the end marker, 2000 to 1000000 (--compare: half of what each group gets; --scale: half of what all
     /// topics get).
-    #[arg(long, default_value_t = 10_000, requires = "kafka", value_parser = clap::value_parser!(u64).range(RECORDS))]
+    #[arg(long, default_value_t = 10_000, requires = "kafka", value_parser = records)]
     records: u64,
-    /// By Kubernetes' own periods and the operator's own windows instead of shortened ones: a quarter of an hour.
+    /// By Kubernetes' own periods and the operator's own windows instead of shortened ones: about ten minutes.
     #[arg(long, requires = "kafka")]
     realistic: bool,
     /// The same load on two groups: by Kubernetes' defaults for scaling and rolling, and by the operator's.

@@ -100,7 +100,13 @@ impl ClientContext for Callbacks {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        warn!("{error}: {reason}");
+        match error.rdkafka_error_code() {
+            // Said many times a second while Kafka is away; the client's log says it once in a while, with the cause.
+            Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure) => {
+                debug!("{error}: {reason}");
+            }
+            _ => warn!("{error}: {reason}"),
+        }
     }
 }
 

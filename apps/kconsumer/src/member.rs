@@ -107,6 +107,10 @@ fn poll(consumer: &BaseConsumer<Callbacks>, inbox: &Inbox, stop: &AtomicBool) ->
                      feature libz (gzip) or zstd"
                 );
             }
+            // The same as `Callbacks::error` hears.
+            Some(Err(KafkaError::MessageConsumption(
+                RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure,
+            ))) => {}
             Some(Err(failure)) => warn!("Kafka: {failure}; tried again"),
             None => {}
         }

@@ -17,7 +17,7 @@ pub struct Flags {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve GET /send/{n}, which sends "bar-1" to "bar-n" and then "baz"
+    /// Serve GET /send/N, which sends "bar-1" to "bar-n" and then "baz"
     Serve {
         #[command(flatten)]
         kafka: KafkaFlags,
@@ -37,7 +37,7 @@ pub enum Command {
         /// Records a second, all topics together, for instance 500/s; as fast as Kafka takes them if left out
         #[arg(long, value_parser = rate)]
         rate: Option<u64>,
-        /// Fill each value up to this size, in bytes, with blanks; Kafka takes records of up to 1 MB
+        /// Fill each value up to this size, in bytes, with blanks; 999000 at most
         #[arg(long, default_value_t = 0, value_parser = size)]
         size: usize,
         /// Which keys the records get, and with the key their partition: uniform, single, or zipf:S such as zipf:1.2

@@ -7,6 +7,7 @@ mod panels;
 mod plot;
 mod verdict;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -76,8 +77,17 @@ pub fn write_comparison(folder: &Path, title: &str, runs: [&Story; 2]) -> Result
     put_page(folder, comparison::page(title, runs)?)
 }
 
+/// Whether a report can be written to `folder`, so that this is told before the story and not behind it.
+pub fn try_folder(folder: &Path) -> Result<()> {
+    let probe = folder.join(".writable");
+    let tried = make(folder).and_then(|()| Ok(fs::write(&probe, "").and_then(|()| fs::remove_file(&probe))?));
+    tried.with_context(|| {
+        format!("no report can be written to {}: choose another folder by --report", folder.display())
+    })
+}
+
 fn make(folder: &Path) -> Result<()> {
-    std::fs::create_dir_all(folder).with_context(|| format!("make the folder {}", folder.display()))
+    fs::create_dir_all(folder).with_context(|| format!("make the folder {}", folder.display()))
 }
 
 fn put_page(folder: &Path, page: Markup) -> Result<PathBuf> {
@@ -87,6 +97,6 @@ fn put_page(folder: &Path, page: Markup) -> Result<PathBuf> {
 /// A group's name stands in the name: it is Kubernetes' and holds no slash, but what comes from outside is not trusted with paths.
 fn put(folder: &Path, name: &str, text: &str) -> Result<PathBuf> {
     let path = folder.join(name.replace(['/', '\\'], "_"));
-    std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+    fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
     Ok(path)
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::figures::count;
 use super::scale;
 
 /// Which story is told.
@@ -50,7 +51,7 @@ impl Settings {
         let windows = if self.realistic { "Kubernetes' and the operator's own" } else { "shortened" };
         let period = format!("{} s", self.autoscaler_period().as_secs());
         let told = [
-            ("records to each topic", self.records_by_topic().to_string()),
+            ("records to each topic", count(self.records_by_topic())),
             ("windows", windows.to_owned()),
             ("the autoscaler looks each", period),
         ];

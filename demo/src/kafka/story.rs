@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use super::figures::count;
 use super::outcome::{self, Load};
 use super::report::Story;
 use super::requests;
@@ -31,7 +32,7 @@ pub async fn tell(teller: &mut Teller) -> Result<Story> {
     let load = Load { group: GROUP.into(), at, sent, limit, topic_to_ceiling_ms };
     let story = outcome::assemble(
         teller,
-        &format!("{records} records and the end marker, one topic, one group"),
+        &format!("{} records and the end marker, one topic, one group", count(records)),
         &[load],
     )?;
     delete(teller).await?;
@@ -103,7 +104,8 @@ async fn grow(teller: &mut Teller) -> Result<f64> {
 async fn load(teller: &mut Teller) -> Result<f64> {
     let records = teller.settings.records;
     teller.chapter(&format!(
-        "{records} records and the end marker: lag rises, and one consumer becomes three"
+        "{} records and the end marker: lag rises, and one consumer becomes three",
+        count(records)
     ))?;
     let at = teller.mark("load");
     let send =
@@ -111,7 +113,7 @@ async fn load(teller: &mut Teller) -> Result<f64> {
     teller.run(&send, Expect::Success).await?;
     let patience = teller.settings.patience();
     teller.until("three consumers", patience, |now| now.ready() == 3).await?;
-    teller.all(&["kubectl get hpa,pods", "kubectl get kcg"]).await?;
+    told(teller, 3).await?;
     Ok(at)
 }
 
@@ -143,11 +145,20 @@ fn fired(teller: &Teller, load: f64) -> Result<()> {
 }
 
 async fn rest(teller: &mut Teller) -> Result<()> {
-    teller.chapter("Nothing is left to do: three become one, and the alerts resolve")?;
+    teller.chapter("Nothing is left to do: three become one, and no alert is left")?;
     let patience = teller.settings.patience();
     teller.until("one consumer", patience, |now| now.ready() == 1 && now.wanted() == 1).await?;
     teller.until("no alert to fire", patience, |now| now.alerts.is_empty()).await?;
-    teller.all(&["kubectl get hpa,pods", "kubectl get kcg"]).await
+    told(teller, 1).await
+}
+
+/// Shows so many consumers, once everybody has heard of them.
+async fn told(teller: &Teller, consumers: u32) -> Result<()> {
+    let heard = |of: &str, field: &str| {
+        format!("kubectl wait {of}/{GROUP} --for=jsonpath='{{.status.{field}}}'={consumers} --timeout=60s")
+    };
+    let [autoscaler, group] = [heard("hpa", "currentReplicas"), heard("kcg", "readyReplicas")];
+    teller.all(&[&autoscaler, &group, "kubectl get hpa,pods", "kubectl get kcg"]).await
 }
 
 async fn delete(teller: &mut Teller) -> Result<()> {

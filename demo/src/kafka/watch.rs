@@ -109,7 +109,10 @@ where
 fn note_autoscaler(seen: &mut Seen, autoscaler: &HorizontalPodAutoscaler, at: f64) {
     step(&mut seen.ceiling, at, f64::from(autoscaler.spec.max_replicas));
     let Some(status) = &autoscaler.status else { return };
-    step(&mut seen.wanted, at, f64::from(status.desired_replicas));
+    // Before it has looked for the first time it wants nothing yet; it never wants none.
+    if status.desired_replicas > 0 {
+        step(&mut seen.wanted, at, f64::from(status.desired_replicas));
+    }
 }
 
 fn note_pod(seen: &mut Seen, pod: &Pod, gone: bool) {

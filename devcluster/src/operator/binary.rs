@@ -73,7 +73,16 @@ async fn cargo_build(packages: &[&'static str]) -> Result<BTreeMap<&'static str,
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let choice = packages.iter().flat_map(|name| ["--package", name, "--bin", name]);
-    let output = Command::new(&cargo)
+    let mut command = Command::new(&cargo);
+    // What the cargo that started us says of our own package makes build scripts that look at it stale, and all above them:
+    // each of the two would build anew what the other one has built.
+    for (name, _) in std::env::vars_os() {
+        let own = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
+        if own.iter().any(|start| name.to_string_lossy().starts_with(start)) {
+            command.env_remove(name);
+        }
+    }
+    let output = command
         .arg("build")
         .args(choice)
         .arg("--message-format=json-render-diagnostics")

@@ -6,6 +6,10 @@ use crate::kafka::figures::count;
 /// The least time in seconds between lines in which only numbers moved.
 const BETWEEN: f64 = 2.0;
 
+/// What the numbers are, said once.
+const LEGEND: &str = "(lag: records that are not committed, and those of the worst partition; pods: ready/wanted of the \
+                      ceiling)\n";
+
 /// What was said last.
 #[derive(Debug, Default)]
 pub struct Plain {
@@ -20,8 +24,9 @@ impl Plain {
             .last
             .as_ref()
             .is_none_or(|(at, last)| happened(last, &now) || (*last != now && snapshot.at - at >= BETWEEN));
+        let legend = if self.last.is_none() { LEGEND } else { "" };
         worth.then(|| {
-            let line = line(snapshot.at, &now);
+            let line = legend.to_owned() + &line(snapshot.at, &now);
             self.last = Some((snapshot.at, now));
             line
         })
@@ -35,7 +40,9 @@ fn happened(last: &GroupSnapshot, now: &GroupSnapshot) -> bool {
 
 fn line(at: f64, group: &GroupSnapshot) -> String {
     let GroupSnapshot { lag, worst, ready, wanted, ceiling, sent, processed, rebalances, .. } = group;
-    let [lag, worst, sent, processed] = [lag, worst, sent, processed].map(|value| count(*value));
+    // The broker is asked less often than the consumers' logs are read.
+    let sent = if sent < processed { "?".to_owned() } else { count(*sent) };
+    let [lag, worst, processed] = [lag, worst, processed].map(|value| count(*value));
     let mut line = format!(
         "{at:.1} s  lag {lag} (max {worst})  pods {ready}/{wanted} of {ceiling}  processed {processed} of {sent}  \
          rebalances {rebalances}"
