@@ -100,12 +100,12 @@ impl ClientContext for Callbacks {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        match error.rdkafka_error_code() {
-            // Said many times a second while Kafka is away; the client's log says it once in a while, with the cause.
-            Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure) => {
-                debug!("{error}: {reason}");
-            }
-            _ => warn!("{error}: {reason}"),
+        // Said many times a second while Kafka is away; the client's log says it once in a while, with the cause.
+        let away = [RDKafkaErrorCode::AllBrokersDown, RDKafkaErrorCode::BrokerTransportFailure];
+        if error.rdkafka_error_code().is_some_and(|code| away.contains(&code)) {
+            debug!("{error}: {reason}");
+        } else {
+            warn!("{error}: {reason}");
         }
     }
 }

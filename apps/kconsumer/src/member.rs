@@ -107,12 +107,12 @@ fn poll(consumer: &BaseConsumer<Callbacks>, inbox: &Inbox, stop: &AtomicBool) ->
                      feature libz (gzip) or zstd"
                 );
             }
-            // The same as `Callbacks::error` hears.
+            // `Callbacks::error` hears the first two, too.
             Some(Err(KafkaError::MessageConsumption(
                 RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure,
-            ))) => {}
+            )))
+            | None => {}
             Some(Err(failure)) => warn!("Kafka: {failure}; tried again"),
-            None => {}
         }
         let full = !inbox.has_room_within(PATIENCE);
         if inbox.is_closed() {

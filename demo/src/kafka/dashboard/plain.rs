@@ -83,9 +83,12 @@ mod tests {
     }
 
     #[test]
-    fn a_line_holds_what_the_dashboard_shows() {
+    fn a_line_holds_what_the_dashboard_shows_and_the_first_one_says_what_its_numbers_are() {
+        let mut plain = Plain::default();
         let want = "12.3 s  lag 6,204 (max 6,204)  pods 2/3 of 3  processed 3,797 of 10,001  rebalances 0  firing: Lag";
-        assert_eq!(Plain::default().next(&at(12.3, 6204, 2)).as_deref(), Some(want));
+        assert_eq!(plain.next(&at(12.3, 6204, 2)), Some(LEGEND.to_owned() + want));
+        let next = plain.next(&at(12.4, 6204, 3));
+        assert!(next.as_ref().is_some_and(|line| line.starts_with("12.4 s  lag")), "{next:?}");
     }
 
     #[test]
