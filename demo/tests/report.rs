@@ -52,6 +52,16 @@ fn the_report_says_in_one_sentence_what_came_of_it_and_draws_each_plot() -> Resu
 }
 
 #[test]
+fn more_ready_consumers_than_the_ceiling_are_told_as_what_they_are() -> Result<()> {
+    let mut story = shipped();
+    story.timeline.groups[0].ready.push((story.timeline.end - 1.0, 5.0));
+    let text = words(&write(&folder("surge"), &story)?)?;
+    assert!(text.contains("up to 2 above the ceiling as a rollout's surge"), "{text}");
+    assert!(!text.contains("never more than the ceiling"), "{text}");
+    Ok(())
+}
+
+#[test]
 fn a_page_asks_no_one_for_anything() -> Result<()> {
     let page = fs::read_to_string(write(&folder("alone"), &shipped())?)?;
     for outside in ["<script", "<link", "src=", "@import", "url("] {

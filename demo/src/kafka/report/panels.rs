@@ -53,8 +53,14 @@ pub fn replicas(group: &GroupTimeline, figures: &GroupFigures, end: f64) -> Plot
     let beyond = group.wanted.iter().any(|(at, wanted)| {
         crate::kafka::timeline::value_at(&group.ceiling, *at).is_some_and(|ceiling| *wanted > ceiling)
     });
-    let end_of =
-        if beyond { "the autoscaler wanted more than the ceiling" } else { "never more than the ceiling" };
+    let surge = peak(&group.ready) - peak(&group.ceiling);
+    let end_of = if beyond {
+        "the autoscaler wanted more than the ceiling".to_owned()
+    } else if surge > 0.0 && !group.ceiling.is_empty() {
+        format!("up to {surge:.0} above the ceiling as a rollout's surge")
+    } else {
+        "never more than the ceiling".to_owned()
+    };
     let line = |label: &str, colour, points: &Points, width| Layer {
         label: label.into(),
         colour,
