@@ -32,6 +32,13 @@ impl Callbacks {
     pub fn inbox(&self) -> &Arc<Inbox> {
         &self.inbox
     }
+
+    /// Forgets these partitions, and waits until the record in hand is finished if it is one of theirs. The membership is not
+    /// held meanwhile: /readyz and /metrics look at it.
+    fn give_back(&self, places: &[Place], lost: bool) {
+        self.membership().revoke(places, lost);
+        self.inbox.give_back(places);
+    }
 }
 
 impl ConsumerContext for Callbacks {
@@ -41,8 +48,7 @@ impl ConsumerContext for Callbacks {
         let Rebalance::Revoke(partitions) = rebalance else { return };
         let lost = consumer.assignment_lost();
         let revoked = places(partitions);
-        self.membership().revoke(&revoked, lost);
-        self.inbox.give_back(&revoked);
+        self.give_back(&revoked, lost);
         if lost {
             // Others may have these partitions already, and Kafka would refuse the commit.
             warn!("the group took partitions away without asking: {}", named(partitions));
@@ -68,10 +74,8 @@ impl ConsumerContext for Callbacks {
             Rebalance::Revoke(_) => {}
             Rebalance::Error(failure) => {
                 // The client holds no partition any more, whatever it held before.
-                let mut membership = self.membership();
-                let all: Vec<Place> = membership.assigned().iter().cloned().collect();
-                membership.revoke(&all, true);
-                self.inbox.give_back(&all);
+                let all: Vec<Place> = self.membership().assigned().iter().cloned().collect();
+                self.give_back(&all, true);
                 warn!("a rebalance failed, and all partitions with it: {failure}");
             }
         }
