@@ -183,7 +183,7 @@ mod tests {
         };
         let world = settled_world(&group("{}"));
         for (spec, concerned) in [
-            ("{minReplicas: 2}", vec![Autoscaler, Deployment]),
+            ("{minReplicas: 2}", vec![Autoscaler]),
             ("{maxReplicas: 2}", vec![Rule, Autoscaler]),
             ("{averageRecordsLagLimit: 7}", vec![Rule, Autoscaler]),
             ("{consumerSpec: {image: other}}", vec![Deployment]),
