@@ -65,11 +65,9 @@ async fn tell(settings: Settings, folder: &Path) -> Result<Teller> {
     if !pod_network::is_inside() {
         report::try_folder(folder)?;
         Parts::ensure_closed_loop(&parts::to_stderr).await?;
+        return Err(pod_network::enter(&Programs::build().await?.variables()).into());
     }
     let programs = Programs::build().await?;
-    if !pod_network::is_inside() {
-        return Err(pod_network::enter(&programs.variables()).into());
-    }
     let dashboard = Dashboard::new();
     dashboard.heading("Everything starts")?;
     let stage = Stage::start(&settings, &programs, |line| dashboard.say(line)).await?;

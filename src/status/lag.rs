@@ -143,96 +143,64 @@ mod tests {
         verdict(&group("{}"), &signal, ready)
     }
 
+    const UNKNOWN: &str =
+        "the server could not find the metric kafka_consumer_fetch_manager_records_lag_max for pods";
+    const FORBIDDEN: &str = "pods.custom.metrics.k8s.io \"*\" is forbidden: User \"system:serviceaccount:kube-system:horizontal-pod-autoscaler\" cannot get";
+    const UNHANDLED: &str =
+        "the server is currently unable to handle the request (get pods.custom.metrics.k8s.io *)";
+    const NO_RESOURCE: &str =
+        "the server could not find the requested resource (get pods.custom.metrics.k8s.io *)";
+
     #[test]
-    fn every_break_of_the_lag_s_way_is_named_with_its_own_cure() {
-        const FETCH: &str = "unable to fetch metrics from custom metrics API: ";
-        let fetch = |rest: &str| format!("{FETCH}{rest}");
-        for (message, ready, reason, cure) in [
+    fn what_the_metrics_api_answers_is_told_with_its_own_cure() {
+        use Reason::{MetricsApiUnavailable, MetricsMissing, PodsNotReady};
+        for (answer, ready, reason, cure) in [
             (
-                fetch("no custom metrics API (custom.metrics.k8s.io) registered"),
+                "no custom metrics API (custom.metrics.k8s.io) registered",
                 1,
-                Reason::MetricsApiUnavailable,
+                MetricsApiUnavailable,
                 "install one",
             ),
+            (NO_RESOURCE, 1, MetricsApiUnavailable, "install one"),
+            (UNHANDLED, 1, MetricsApiUnavailable, "the adapter's log"),
             (
-                fetch("the server could not find the requested resource (get pods.custom.metrics.k8s.io *)"),
-                1,
-                Reason::MetricsApiUnavailable,
-                "install one",
-            ),
-            (
-                fetch(
-                    "the server is currently unable to handle the request (get pods.custom.metrics.k8s.io *)",
-                ),
-                1,
-                Reason::MetricsApiUnavailable,
-                "the adapter's log",
-            ),
-            (
-                fetch("Internal error occurred: unable to fetch metrics"),
+                "Internal error occurred: unable to fetch metrics",
                 0,
-                Reason::MetricsApiUnavailable,
+                MetricsApiUnavailable,
                 "reaches Prometheus",
             ),
-            (
-                fetch(
-                    "pods.custom.metrics.k8s.io \"*\" is forbidden: User \"system:serviceaccount:kube-system:horizontal-pod-autoscaler\" cannot get",
-                ),
-                1,
-                Reason::MetricsApiUnavailable,
-                "ClusterRoleBinding",
-            ),
-            (
-                fetch(
-                    "the server could not find the metric kafka_consumer_fetch_manager_records_lag_max for pods",
-                ),
-                1,
-                Reason::MetricsMissing,
-                "a rule for it as in deploy/prometheus-adapter/rules.yaml",
-            ),
-            (
-                fetch(
-                    "the server could not find the metric kafka_consumer_fetch_manager_records_lag_max for pods",
-                ),
-                0,
-                Reason::PodsNotReady,
-                "see condition Ready",
-            ),
-            (
-                "no metrics returned from custom metrics API".into(),
-                2,
-                Reason::MetricsMissing,
-                "on port 8085 at /actuator/prometheus, and that Prometheus scrapes them (up{namespace=\"default\",service=\"kconsumer\"} is 1",
-            ),
-            (
-                "no metrics returned from custom metrics API".into(),
-                0,
-                Reason::PodsNotReady,
-                "see condition Ready",
-            ),
-            (
-                "did not receive metrics for targeted pods (pods might be unready)".into(),
-                1,
-                Reason::PodsNotReady,
-                "next sync",
-            ),
-            (
-                "no pods returned by selector while calculating replica count".into(),
-                0,
-                Reason::PodsNotReady,
-                "see condition Ready",
-            ),
-            (
-                "the moon is in the way".into(),
-                1,
-                Reason::ScalingInactive,
-                "the moon is in the way; see kubectl describe hpa kconsumer",
-            ),
+            (FORBIDDEN, 1, MetricsApiUnavailable, "ClusterRoleBinding"),
+            (UNKNOWN, 1, MetricsMissing, "a rule for it as in deploy/prometheus-adapter/rules.yaml"),
+            (UNKNOWN, 0, PodsNotReady, "see condition Ready"),
         ] {
-            let verdict = told("FailedGetPodsMetric", &message, ready);
-            assert_eq!((verdict.status, verdict.reason), (Status::False, reason), "{message}");
-            assert!(verdict.message.contains(cure), "{message}: {}", verdict.message);
+            let fetch = format!("unable to fetch metrics from custom metrics API: {answer}");
+            expect(&fetch, ready, reason, cure);
         }
+    }
+
+    #[test]
+    fn pods_of_which_the_metrics_api_shows_nothing_are_told_with_their_own_cure() {
+        use Reason::{MetricsMissing, PodsNotReady};
+        const NOTHING: &str = "no metrics returned from custom metrics API";
+        const UNREADY: &str = "did not receive metrics for targeted pods (pods might be unready)";
+        const NO_PODS: &str = "no pods returned by selector while calculating replica count";
+        const SCRAPED: &str = "on port 8085 at /actuator/prometheus, and that Prometheus scrapes them (up{namespace=\"default\",service=\"kconsumer\"} is 1";
+        expect(NOTHING, 2, MetricsMissing, SCRAPED);
+        expect(NOTHING, 0, PodsNotReady, "see condition Ready");
+        expect(UNREADY, 1, PodsNotReady, "next sync");
+        expect(NO_PODS, 0, PodsNotReady, "see condition Ready");
+    }
+
+    #[test]
+    fn words_that_nobody_knows_are_passed_on() {
+        let cure = "the moon is in the way; see kubectl describe hpa kconsumer";
+        expect("the moon is in the way", 1, Reason::ScalingInactive, cure);
+    }
+
+    fn expect(message: &str, ready: i32, reason: Reason, cure: &str) {
+        let verdict = told("FailedGetPodsMetric", message, ready);
+        assert_eq!((verdict.status, verdict.reason), (Status::False, reason), "{message}");
+        assert!(verdict.message.contains(cure), "{message}: {}", verdict.message);
     }
 
     #[test]

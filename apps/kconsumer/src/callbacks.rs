@@ -105,13 +105,17 @@ impl ClientContext for Callbacks {
 
     fn error(&self, error: KafkaError, reason: &str) {
         // Said many times a second while Kafka is away; the client's log says it once in a while, with the cause.
-        let away = [RDKafkaErrorCode::AllBrokersDown, RDKafkaErrorCode::BrokerTransportFailure];
-        if error.rdkafka_error_code().is_some_and(|code| away.contains(&code)) {
+        if error.rdkafka_error_code().is_some_and(is_away) {
             debug!("{error}: {reason}");
         } else {
             warn!("{error}: {reason}");
         }
     }
+}
+
+/// Whether this says that Kafka is away.
+pub const fn is_away(code: RDKafkaErrorCode) -> bool {
+    matches!(code, RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure)
 }
 
 /// Commits what was processed before the end. While the group rebalances Kafka refuses it for a moment, in which the member

@@ -11,7 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tracing::{info, warn};
 
-use crate::callbacks::{Callbacks, commit_last};
+use crate::callbacks::{Callbacks, commit_last, is_away};
 use crate::flags::Flags;
 use crate::inbox::Inbox;
 use crate::membership::STATISTICS_INTERVAL;
@@ -107,11 +107,9 @@ fn poll(consumer: &BaseConsumer<Callbacks>, inbox: &Inbox, stop: &AtomicBool) ->
                      feature libz (gzip) or zstd"
                 );
             }
-            // `Callbacks::error` hears the first two, too.
-            Some(Err(KafkaError::MessageConsumption(
-                RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure,
-            )))
-            | None => {}
+            // `Callbacks::error` hears it as well.
+            Some(Err(KafkaError::MessageConsumption(code))) if is_away(code) => {}
+            None => {}
             Some(Err(failure)) => warn!("Kafka: {failure}; tried again"),
         }
         let full = !inbox.has_room_within(PATIENCE);

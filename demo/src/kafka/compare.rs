@@ -88,16 +88,27 @@ fn shorten(value: &mut Value) {
 
 /// The whole comparison: what each of the two left.
 pub async fn tell(teller: &mut Teller) -> Result<[Story; 2]> {
-    let settings = teller.settings.clone();
-    let records = settings.records_by_topic();
-    let limit = settings.limit() / 2;
+    create(teller).await?;
+    let at = load(teller).await?;
+    roll(teller).await?;
+    rest(teller).await?;
+    let [first, second] = GROUPS.map(|(group, title)| story_of(teller, at, group, title));
+    Ok([first?, second?])
+}
+
+/// What one consumer may be behind.
+fn limit(teller: &Teller) -> u64 {
+    teller.settings.limit() / 2
+}
+
+async fn create(teller: &mut Teller) -> Result<()> {
     teller.chapter("Two groups alike, but for how they scale and roll")?;
     let mut objects = Vec::new();
     for (group, title) in GROUPS {
-        let scaling = scaling(group, &settings);
+        let scaling = scaling(group, &teller.settings);
         teller.say(&format!("{title}: spec.scaling of group {group} is {scaling}"))?;
         objects.push(groups::topic(&topic_of(group), PARTITIONS));
-        objects.push(groups::group(group, &[topic_of(group)], limit, &scaling, &settings));
+        objects.push(groups::group(group, &[topic_of(group)], limit(teller), &scaling, &teller.settings));
     }
     teller.stage.plane.apply_yaml(&groups::manifest(&objects)).await?;
     teller
@@ -105,19 +116,25 @@ pub async fn tell(teller: &mut Teller) -> Result<[Story; 2]> {
             "kubectl wait kcg --all --for=condition=Ready --timeout=120s",
             "kubectl wait kcg --all --for=condition=MetricsAvailable --timeout=180s",
         ])
-        .await?;
+        .await
+}
 
+async fn load(teller: &mut Teller) -> Result<f64> {
+    let (records, patience) = (teller.settings.records_by_topic(), teller.settings.patience());
     teller.chapter(&format!("{records} records and the end marker for each, at once"))?;
     let at = teller.mark("load");
     let producers = GROUPS.map(|(group, _)| {
         groups::producer(&format!("producer-{group}"), &[topic_of(group)], records, "uniform")
     });
     teller.stage.plane.apply_yaml(&groups::manifest(&producers)).await?;
-    let patience = settings.patience();
     let all = u64::from(PARTITIONS);
     teller.until("a consumer for each partition", patience, |now| now.most_ready() >= all).await?;
     teller.run("kubectl get kcg", Expect::Success).await?;
+    Ok(at)
+}
 
+async fn roll(teller: &mut Teller) -> Result<()> {
+    let (records, patience) = (teller.settings.records_by_topic(), teller.settings.patience());
     teller.chapter("Both are rolled in the middle of it")?;
     teller
         .until("a quarter of the records to be processed", patience, |now| now.processed >= records / 4)
@@ -136,23 +153,27 @@ pub async fn tell(teller: &mut Teller) -> Result<[Story; 2]> {
     teller
         .until("every record to be processed and committed", patience, |now| now.is_drained(records + 1))
         .await?;
-    teller
-        .all(&[
-            "kubectl rollout status deployment/kubernetes-defaults --timeout=300s",
-            "kubectl rollout status deployment/operator-defaults --timeout=300s",
-        ])
-        .await?;
-
-    teller.chapter("Nothing is left to do: both shrink to one")?;
-    teller.until("one consumer each", patience, |now| now.ready() == 1 && now.wanted() == 1).await?;
-    let mut stories = Vec::new();
-    for (group, title) in GROUPS {
-        let sent = [(topic_of(group), outcome::values(records).collect())].into();
-        let load = Load { group: group.into(), at, sent, limit, topic_to_ceiling_ms: None };
-        stories.push(outcome::assemble(teller, title, &[load])?);
+    for (group, _) in GROUPS {
+        let rolled = format!("kubectl rollout status deployment/{group} --timeout=300s");
+        teller.run(&rolled, Expect::Success).await?;
     }
-    let [first, second] = stories.try_into().map_err(|_| anyhow::anyhow!("there are two groups"))?;
-    Ok([first, second])
+    Ok(())
+}
+
+async fn rest(teller: &mut Teller) -> Result<()> {
+    teller.chapter("Nothing is left to do: both shrink to one")?;
+    let patience = teller.settings.patience();
+    teller.until("one consumer each", patience, |now| now.ready() == 1 && now.wanted() == 1).await
+}
+
+fn story_of(teller: &mut Teller, at: f64, group: &str, title: &str) -> Result<Story> {
+    let sent = [(topic_of(group), outcome::values(teller.settings.records_by_topic()).collect())].into();
+    let limit = limit(teller);
+    outcome::assemble(
+        teller,
+        title,
+        &[Load { group: group.into(), at, sent, limit, topic_to_ceiling_ms: None }],
+    )
 }
 
 #[cfg(test)]

@@ -148,9 +148,10 @@ async fn kill(teller: &mut Teller) -> Result<()> {
     let furthest = behind.zip(&teller.groups).max_by_key(|(behind, _)| *behind);
     let group = furthest.map(|(_, subscription)| subscription.group.clone()).unwrap_or_default();
     teller.must_be_behind(&group)?;
-    teller.kill_both(&group).await?;
+    let leader = teller.kill_both(&group).await?;
     let all = u64::from(TOPICS) * (records + 1);
-    teller.until("every record to be processed and committed", patience, |now| now.is_drained(all)).await
+    teller.until("every record to be processed and committed", patience, |now| now.is_drained(all)).await?;
+    teller.until_succeeded(&leader).await
 }
 
 async fn rest(teller: &mut Teller, load: f64) -> Result<()> {

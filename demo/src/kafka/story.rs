@@ -124,10 +124,11 @@ async fn kill(teller: &mut Teller) -> Result<()> {
         .until("a third of the records to be processed", patience, |now| now.processed >= records / 3)
         .await?;
     teller.must_be_behind(GROUP)?;
-    teller.kill_both(GROUP).await?;
+    let leader = teller.kill_both(GROUP).await?;
     teller
         .until("every record to be processed and committed", patience, |now| now.is_drained(records + 1))
         .await?;
+    teller.until_succeeded(&leader).await?;
     teller.all(&["kubectl get pods", "kubectl get kcg"]).await
 }
 

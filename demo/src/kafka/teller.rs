@@ -1,9 +1,10 @@
 //! Tells a story: shows commands and what they print, waits for what has to come, and keeps what was seen.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use kcg_devcluster::audit::Mark;
 use kcg_devcluster::{AlertState, KafkaObserver};
 
@@ -26,6 +27,8 @@ const BEAT: Duration = Duration::from_millis(250);
 const METER_EVERY: Duration = Duration::from_secs(1);
 /// A pod's rate is the mean over so long, in milliseconds.
 const RATE_WINDOW: u64 = 2000;
+/// A Lease that nobody renews is free after 15 s.
+const SUCCESSION: Duration = Duration::from_mins(1);
 /// The namespace of the story's groups.
 pub const NAMESPACE: &str = "default";
 
@@ -158,37 +161,57 @@ impl Teller {
 
     /// Shows what is going on until every group has `reached` it.
     pub async fn until(&mut self, what: &str, limit: Duration, reached: impl Fn(&Now) -> bool) -> Result<()> {
-        let begun = Instant::now();
-        loop {
-            let now = self.look()?;
+        self.wait(what, limit, async |teller| {
+            let now = teller.look()?;
             if now.iter().all(&reached) {
-                return Ok(());
+                return Ok(Break(()));
             }
-            if begun.elapsed() > limit {
-                let seen: Vec<_> =
-                    now.iter().map(|now| (now.ready(), now.wanted(), now.behind(), now.processed)).collect();
-                bail!(
-                    "{what} did not come within {} s; ready, wanted, behind and processed are {seen:?}",
-                    limit.as_secs()
-                );
-            }
-            self.stage.kafka.must_run()?;
-            tokio::time::sleep(BEAT).await;
-        }
+            let seen: Vec<_> =
+                now.iter().map(|now| (now.ready(), now.wanted(), now.behind(), now.processed)).collect();
+            Ok(Continue(format!("ready, wanted, behind and processed are {seen:?}")))
+        })
+        .await
     }
 
     /// Waits until Prometheus says this value.
     pub async fn until_metric(&mut self, expression: &str, value: f64, limit: Duration) -> Result<()> {
+        self.wait(&format!("{value} for {expression}"), limit, async |teller| {
+            teller.look()?;
+            let seen = teller.stage.monitoring.query(expression).await;
+            let is_reached =
+                matches!(seen.as_deref(), Ok([sample]) if (sample.value - value).abs() < f64::EPSILON);
+            Ok(if is_reached { Break(()) } else { Continue(format!("Prometheus says {seen:?}")) })
+        })
+        .await
+    }
+
+    /// Waits until another controller than that one, or another process of its pod, holds the Lease, and says which.
+    pub async fn until_succeeded(&mut self, leader: &str) -> Result<()> {
+        let successor = self
+            .wait("another controller with the Lease", SUCCESSION, async |teller| {
+                teller.look()?;
+                let holder = teller.leader().await?;
+                let is_another = !holder.is_empty() && holder != leader;
+                Ok(if is_another { Break(holder) } else { Continue(format!("its holder is {holder:?}")) })
+            })
+            .await?;
+        self.say(&format!("(the Lease has passed to {successor})"))
+    }
+
+    /// Looks again and again until what is looked for has come, or the time is over.
+    async fn wait<T>(
+        &mut self,
+        what: &str,
+        limit: Duration,
+        mut look: impl AsyncFnMut(&mut Self) -> Result<ControlFlow<T, String>>,
+    ) -> Result<T> {
         let begun = Instant::now();
         loop {
-            self.look()?;
-            let seen = self.stage.monitoring.query(expression).await;
-            if matches!(seen.as_deref(), Ok([sample]) if (sample.value - value).abs() < f64::EPSILON) {
-                return Ok(());
-            }
-            if begun.elapsed() > limit {
-                bail!("{expression} did not become {value} within {} s: {seen:?}", limit.as_secs());
-            }
+            let seen = match look(self).await? {
+                Break(come) => return Ok(come),
+                Continue(seen) => seen,
+            };
+            ensure!(begun.elapsed() <= limit, "{what} did not come within {} s: {seen}", limit.as_secs());
             self.stage.kafka.must_run()?;
             tokio::time::sleep(BEAT).await;
         }
@@ -212,24 +235,25 @@ impl Teller {
         self.alerts.spans().iter().any(fired)
     }
 
-    /// SIGKILL to the process of one of a group's consumers, and to the controller that holds the Lease.
-    pub async fn kill_both(&mut self, group: &str) -> Result<()> {
+    /// SIGKILL to the process of one of a group's consumers, and to the controller that holds the Lease: the holder's
+    /// identity.
+    pub async fn kill_both(&mut self, group: &str) -> Result<String> {
         let consumer = self.kill(NAMESPACE, &format!("{group}-"))?;
         self.mark("consumer killed");
         self.say(&format!("(SIGKILL: {consumer}, which had no chance to commit or to leave the group)"))?;
-        let controller = self.kill_the_leader().await?;
+        let leader = self.leader().await?;
+        // The pod's name, and what tells its processes apart.
+        let controller = self.kill(OPERATOR, leader.rsplit_once('_').map_or(&*leader, |(pod, _)| pod))?;
         self.mark("controller killed");
-        self.say(&format!("(SIGKILL: {controller}, which held the Lease)"))
+        self.say(&format!("(SIGKILL: {controller}, which held the Lease)"))?;
+        Ok(leader)
     }
 
-    /// The killed controller's pod.
-    async fn kill_the_leader(&self) -> Result<String> {
+    /// Who holds the Lease.
+    async fn leader(&self) -> Result<String> {
         let namespace = format!("--namespace={OPERATOR}");
         let holder = ["get", "lease", OPERATOR, &namespace, "-o=jsonpath={.spec.holderIdentity}"];
-        let identity = self.stage.plane.kubectl(&holder).await?.ok()?;
-        // The pod's name, and what tells its processes apart.
-        let pod = identity.rsplit_once('_').map_or(identity.as_str(), |(pod, _)| pod);
-        self.kill(OPERATOR, pod)
+        Ok(self.stage.plane.kubectl(&holder).await?.ok()?)
     }
 
     fn kill(&self, namespace: &str, prefix: &str) -> Result<String> {

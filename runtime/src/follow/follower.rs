@@ -10,18 +10,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Change, Pace, Projection, Pulse, Source, State, jittered,
     ledger::Ledger,
+    pace::{FIRST_WAIT, LONGEST_WAIT, SETTLED},
     raw::Collection,
     source::Kind,
     watch::{Owner, Watch, state_after},
 };
 use crate::discovery::Candidates;
-
-/// The first and the longest wait between attempts that fail.
-pub(super) const FIRST_WAIT: Duration = Duration::from_millis(250);
-pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(5);
-
-/// What worked for this long is in order: the waits start over.
-pub(super) const SETTLED: Duration = Duration::from_secs(5);
 
 /// How often a kind that is absent is looked for, and one that is there is checked for a better version.
 const LOOK_WHILE_ABSENT: Duration = Duration::from_secs(10);

@@ -2,6 +2,13 @@
 
 use std::time::Duration;
 
+/// The first and the longest wait between attempts that fail.
+pub(super) const FIRST_WAIT: Duration = Duration::from_millis(250);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// What worked for this long is in order: the waits start over.
+pub(super) const SETTLED: Duration = Duration::from_secs(5);
+
 /// Waits that double from `first` to `longest`; each is drawn from the upper half, so that many watches which
 /// broke together do not come back together.
 #[derive(Debug, Clone)]

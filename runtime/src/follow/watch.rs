@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     Change, Key, Pace, Projection, Pulse, State, Unparsable,
-    follower::{FIRST_WAIT, LONGEST_WAIT, SETTLED},
     ledger::Ledger,
+    pace::{FIRST_WAIT, LONGEST_WAIT, SETTLED},
     raw::{Collection, Meta},
 };
 use crate::calls::CallError;
