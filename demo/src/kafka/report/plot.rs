@@ -207,15 +207,20 @@ fn chapters(chart: &mut Chart, chapters: &[Moment], end: f64, top: f64) -> Resul
     Ok(())
 }
 
+/// Chapters that are too short to be numbered one by one share a label.
 fn number_chapters(root: &Area, chart: &Chart, chapters: &[Moment], end: f64, top: f64) -> Result<()> {
-    let mut free = 0;
+    let mut labels: Vec<(i32, String)> = Vec::new();
+    let (_, y) = chart.backend_coord(&(0.0, top));
     for (index, from, _) in ends(chapters, end) {
-        let (x, y) = chart.backend_coord(&(from, top));
-        if x >= free {
-            let text = (index + 1).to_string();
-            free = x + pixels(&text, 13) + 8;
-            write(root, &text, (x + 4, y - 15), 13, MUTED, HPos::Left)?;
+        let (x, _) = chart.backend_coord(&(from, top));
+        let number = index + 1;
+        match labels.last_mut() {
+            Some((at, label)) if x < *at + pixels(label, 13) + 8 => *label = format!("{label}, {number}"),
+            _ => labels.push((x, number.to_string())),
         }
+    }
+    for (x, label) in labels {
+        write(root, &label, (x + 4, y - 15), 13, MUTED, HPos::Left)?;
     }
     Ok(())
 }
