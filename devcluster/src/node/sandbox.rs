@@ -14,8 +14,10 @@ use crate::pod_network::{BRIDGE, NODE_ADDRESS, PREFIX};
 use crate::process::Process;
 use crate::{Error, Result};
 
-/// What the programs of this computer need to run, seen in every root.
-const SHARED: [&str; 6] = ["/usr", "/bin", "/lib", "/lib64", "/etc", "/sbin"];
+/// What the programs of this computer need to run, seen in every root as it is.
+const SHARED: [&str; 5] = ["/usr", "/bin", "/lib", "/lib64", "/sbin"];
+/// They need this as well, and volumes are mounted in it, where this computer has nothing of that name: a copy.
+const COPIED: &str = "/etc";
 /// The shell's own, whatever the pod's is.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const PLUG_LIMIT: Duration = Duration::from_secs(20);
@@ -31,7 +33,12 @@ pub(super) struct Mount {
 
 /// Whether a program is there whatever the image.
 pub(super) fn is_in_every_root(program: &Path) -> bool {
-    SHARED.iter().any(|folder| program.starts_with(folder)) && program.is_file()
+    (is_shared(program) || program.starts_with(COPIED)) && program.is_file()
+}
+
+/// Whether a place is this computer's own, where a root has no room for a volume.
+pub(super) fn is_shared(place: &Path) -> bool {
+    SHARED.iter().any(|folder| place.starts_with(folder))
 }
 
 /// One container to start.
@@ -116,7 +123,11 @@ impl Sandbox<'_> {
                 "if [ -L {folder} ]; then ln -s \"$(readlink {folder})\" {root}{folder}; elif [ -d {folder} ]; then mkdir {root}{folder}; mount --rbind {folder} {root}{folder}; mount -o remount,bind,ro {root}{folder}; fi"
             ));
         }
+        // What may not be read here is not there either.
+        lines.push(format!("cp -a {COPIED} {root}{COPIED} 2>/dev/null || :"));
         lines.extend(self.mounts.iter().map(|mount| mount.script(&root)));
+        lines.push(format!("mount --rbind {root}{COPIED} {root}{COPIED}"));
+        lines.push(format!("mount -o remount,bind,ro {root}{COPIED}"));
         let Command { brought, entry, args } = self.command;
         if let Some(program) = brought {
             let mount = Mount { source: program.clone(), place: entry.clone(), read_only: true };
@@ -140,7 +151,10 @@ impl Mount {
         if self.source.is_dir() {
             format!("mkdir -p {to}; mount --rbind {from} {to}{seal}")
         } else {
-            format!("mkdir -p \"$(dirname {to})\"; : > {to}; mount --bind {from} {to}{seal}")
+            // Through a link it would be a file elsewhere.
+            format!(
+                "mkdir -p \"$(dirname {to})\"; if [ -L {to} ]; then rm {to}; fi; if ! [ -e {to} ]; then : > {to}; fi; mount --bind {from} {to}{seal}"
+            )
         }
     }
 }

@@ -1,10 +1,11 @@
 //! What a pod's spec asks of its node. Pure.
 
+use std::path::Path;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 
-use super::probe;
+use super::{probe, sandbox};
 
 /// Kubernetes' own, in seconds.
 const DEFAULT_GRACE: i64 = 30;
@@ -21,6 +22,10 @@ pub(super) fn refusal(pod: &Pod) -> Option<String> {
     let hook = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.as_ref());
     if hook.is_some_and(|hook| hook.sleep.is_none()) {
         return Some("this node knows no preStop hook but sleep".into());
+    }
+    let mut places = container.volume_mounts.iter().flatten().map(|mount| &mount.mount_path);
+    if let Some(place) = places.find(|place| sandbox::is_shared(Path::new(place))) {
+        return Some(format!("this node mounts nothing at {place}: what is there is this computer's own"));
     }
     probe::refusal(container)
 }
@@ -67,6 +72,11 @@ mod tests {
             (with("lifecycle", json!({"preStop": {"exec": {"command": ["a"]}}})), Some("preStop")),
             (with("readinessProbe", json!({"exec": {"command": ["a"]}})), Some("httpGet and tcpSocket")),
             (with("livenessProbe", json!({"tcpSocket": {"port": 1}})), None),
+            (with("volumeMounts", json!([{"name": "a", "mountPath": "/etc/a"}])), None),
+            (
+                with("volumeMounts", json!([{"name": "a", "mountPath": "/usr/share/a"}])),
+                Some("nothing at /usr/share/a"),
+            ),
         ] {
             let got = refusal(&pod(&spec));
             match want {

@@ -46,8 +46,6 @@ fn major(text: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     /// What `check` says of a `java` that prints `version`; of none where nothing is printed.
@@ -55,8 +53,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let java = folder.path().join("java");
         if let Some(version) = version {
-            std::fs::write(&java, format!("#!/bin/sh\necho '{version}' >&2\n")).expect("a script");
-            std::fs::set_permissions(&java, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+            // Written by a process of its own: what a test beside this one starts at that moment would hold the script
+            // open for writing, and so keep it from being run.
+            let write = r#"printf '#!/bin/sh\necho '\''%s'\'' >&2\n' "$1" > "$0"; chmod 755 "$0""#;
+            let written = Command::new("/bin/sh").arg("-c").arg(write).arg(&java).arg(version).status();
+            assert!(written.is_ok_and(|status| status.success()), "a script");
         }
         check(java).expect_err("it is no Java to run on").to_string()
     }

@@ -30,11 +30,12 @@ macro_rules! tests {
     };
 }
 
-const TESTS: [Test; 13] = tests![
+const TESTS: [Test; 14] = tests![
     shipped::the_shipped_operator_runs_as_it_is,
     surroundings::a_service_has_the_pods_addresses_once_their_probe_passes,
     surroundings::environment_files_and_token_arrive,
     surroundings::a_changed_config_map_arrives,
+    surroundings::volumes_find_a_place_beside_and_over_what_this_computer_has,
     surroundings::only_what_is_the_pods_own_can_be_written,
     life::a_crash_starts_the_container_again_then_backs_off,
     life::a_failing_liveness_probe_starts_the_container_again,

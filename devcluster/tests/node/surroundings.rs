@@ -115,6 +115,29 @@ pub async fn a_changed_config_map_arrives(world: &World) -> Outcome {
     Ok(())
 }
 
+pub async fn volumes_find_a_place_beside_and_over_what_this_computer_has(world: &World) -> Outcome {
+    let namespace = "places";
+    world.namespace(namespace).await?;
+    let mut wanted =
+        mounting(spec(0, "/healthz"), json!({"configMap": {"name": "config"}}), "/etc/kcg-devcluster-test/a");
+    wanted["containers"][0]["volumeMounts"].as_array_mut().into_iter().for_each(|mounts| {
+        // A link to a file elsewhere.
+        mounts.push(json!({"name": "volume", "mountPath": "/etc/os-release", "subPath": "color"}));
+    });
+    world.apply(&[config_map(namespace, &json!({"color": "blue"})), pod(namespace, "one", &wanted)]).await?;
+    world.ready(namespace, "one").await?;
+    for path in ["file/etc/kcg-devcluster-test/a/color", "file/etc/os-release"] {
+        assert_eq!(world.ask(namespace, "one", path).await?, "blue", "{path}");
+    }
+    let own = std::fs::read_to_string("/usr/lib/os-release")?;
+    assert_eq!(
+        world.ask(namespace, "one", "file/usr/lib/os-release").await?.trim(),
+        own.trim(),
+        "this computer's own"
+    );
+    Ok(())
+}
+
 pub async fn only_what_is_the_pods_own_can_be_written(world: &World) -> Outcome {
     let namespace = "writes";
     world.namespace(namespace).await?;
