@@ -54,7 +54,7 @@ pub struct GroupFigures {
     pub partitions_waited: f64,
     /// From the load to the first alert that fired.
     pub alert_fired_after: Option<f64>,
-    /// From drained to when no alert fired any more.
+    /// From the load to when no alert fired any more.
     pub alert_resolved_after: Option<f64>,
 }
 
@@ -101,7 +101,6 @@ impl GroupFigures {
         let before = value_at(&group.ready, load).unwrap_or_default();
         let most = value_at(&group.ceiling, load).unwrap_or_else(|| peak(&group.ceiling));
         let more = |wanted: f64| first_when(&group.ready, load, |ready| ready >= wanted).map(|at| at - load);
-        let since_drained = |at: f64| drained.map(|drained| (at - drained).max(0.0));
         let shrunk = drained.and_then(|at| first_when(&group.ready, at, |ready| ready <= before.max(1.0)));
         let after = shrunk.and_then(|at| value_at(&group.ready, at)).unwrap_or_else(|| last(&group.ready));
         Self {
@@ -112,7 +111,7 @@ impl GroupFigures {
             load_to_first_pod: more(before + 1.0),
             load_to_all_pods: more(most),
             load_to_drained: drained.map(|at| at - load),
-            drained_to_shrunk: shrunk.and_then(since_drained),
+            drained_to_shrunk: drained.and_then(|drained| Some(shrunk? - drained)),
             peak_lag: peak(&lag),
             rebalances: whole(last(&group.rebalances)),
             stalled: account
@@ -122,7 +121,7 @@ impl GroupFigures {
                 .fold(0.0, Add::add),
             partitions_waited: partitions_waited(group, &account.handovers()),
             alert_fired_after: fired(group, load).map(|(from, _)| from - load),
-            alert_resolved_after: fired(group, load).and_then(|(_, to)| to).and_then(since_drained),
+            alert_resolved_after: fired(group, load).and_then(|(_, to)| to).map(|to| to - load),
         }
     }
 }

@@ -134,7 +134,7 @@ fn times(group: &GroupFigures) -> Vec<Row> {
             "Alert resolved after",
             group.alert_resolved_after,
             "s",
-            "From drained to when none fired any more.",
+            "From the first record sent to when none fired any more.",
         ),
     ]
 }

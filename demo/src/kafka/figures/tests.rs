@@ -120,7 +120,7 @@ fn the_times_of_a_group_are_read_off_its_timeline() {
         peak_lag: 90.0,
         rebalances: 2,
         alert_fired_after: Some(4.0),
-        alert_resolved_after: Some(2.0),
+        alert_resolved_after: Some(42.0),
         ..GroupFigures::default()
     };
     assert_eq!(figures, want);
