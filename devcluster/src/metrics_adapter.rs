@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::control_plane::ControlPlane;
 use crate::monitoring::Monitoring;
 use crate::parts::{self, Parts};
-use crate::{Result, wait};
+use crate::{Error, Result, wait};
 
 /// The image that the Deployment names; a node has to know the program that it stands for.
 const IMAGE: &str = "devcluster/metrics-adapter";
@@ -47,11 +47,19 @@ impl MetricsAdapter {
         this.apply(plane, rules).await?;
         let available =
             ["wait", "--for=condition=Available", "--timeout=1s", "apiservice/v1beta2.custom.metrics.k8s.io"];
-        wait::until("the custom metrics API to be available", AVAILABLE_LIMIT, async || {
+        let waited = wait::until("the custom metrics API to be available", AVAILABLE_LIMIT, async || {
             Ok(plane.kubectl(&available).await?.ok().map_err(|error| error.to_string()))
-        })
-        .await?;
-        Ok(this)
+        });
+        match waited.await {
+            Ok(_) => Ok(this),
+            Err(Error::Timeout { what, limit, last }) => {
+                let log = ["logs", "--tail=3", "--namespace", NAMESPACE, &format!("deployment/{NAME}")];
+                let log = plane.kubectl(&log).await?.ok().unwrap_or_else(|error| error.to_string());
+                let last = format!("{last}\nThe adapter's log ends with: {}", log.trim());
+                Err(Error::Timeout { what, limit, last })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Gives it other rules. Its pods are replaced, as they read the file once.
