@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::control_plane::ControlPlane;
+use crate::kubectl::Answer;
 use crate::monitoring::Monitoring;
 use crate::parts::{self, Parts};
 use crate::{Error, Result, wait};
@@ -54,8 +55,11 @@ impl MetricsAdapter {
             Ok(_) => Ok(this),
             Err(Error::Timeout { what, limit, last }) => {
                 let log = ["logs", "--tail=3", "--namespace", NAMESPACE, &format!("deployment/{NAME}")];
-                let log = plane.kubectl(&log).await?.ok().unwrap_or_else(|error| error.to_string());
-                let last = format!("{last}\nThe adapter's log ends with: {}", log.trim());
+                let log = match plane.kubectl(&log).await.and_then(Answer::ok) {
+                    Ok(log) => format!("the adapter's log ends with: {}", log.trim()),
+                    Err(error) => format!("the adapter's log cannot be had: {error}"),
+                };
+                let last = format!("{last}\n{log}");
                 Err(Error::Timeout { what, limit, last })
             }
             Err(error) => Err(error),

@@ -27,7 +27,7 @@ const BEAT: Duration = Duration::from_millis(250);
 const METER_EVERY: Duration = Duration::from_secs(1);
 /// A pod's rate is the mean over so long, in milliseconds.
 const RATE_WINDOW: u64 = 2000;
-/// A Lease that nobody renews is free after 15 s.
+/// How long a successor may take: a Lease that nobody renews is free after 15 s.
 const SUCCESSION: Duration = Duration::from_mins(1);
 /// The namespace of the story's groups.
 pub const NAMESPACE: &str = "default";
@@ -175,12 +175,21 @@ impl Teller {
 
     /// Waits until Prometheus says this value.
     pub async fn until_metric(&mut self, expression: &str, value: f64, limit: Duration) -> Result<()> {
-        self.wait(&format!("{value} for {expression}"), limit, async |teller| {
+        self.wait(&format!("{expression} to be {value}"), limit, async |teller| {
             teller.look()?;
             let seen = teller.stage.monitoring.query(expression).await;
             let is_reached =
                 matches!(seen.as_deref(), Ok([sample]) if (sample.value - value).abs() < f64::EPSILON);
-            Ok(if is_reached { Break(()) } else { Continue(format!("Prometheus says {seen:?}")) })
+            if is_reached {
+                return Ok(Break(()));
+            }
+            Ok(Continue(match seen {
+                Ok(samples) => {
+                    let values: Vec<f64> = samples.iter().map(|sample| sample.value).collect();
+                    format!("Prometheus says {values:?}")
+                }
+                Err(error) => format!("Prometheus cannot be asked: {error}"),
+            }))
         })
         .await
     }
@@ -242,6 +251,7 @@ impl Teller {
         self.mark("consumer killed");
         self.say(&format!("(SIGKILL: {consumer}, which had no chance to commit or to leave the group)"))?;
         let leader = self.leader().await?;
+        ensure!(!leader.is_empty(), "no controller holds the Lease, so there is no leader to kill");
         // The pod's name, and what tells its processes apart.
         let controller = self.kill(OPERATOR, leader.rsplit_once('_').map_or(&*leader, |(pod, _)| pod))?;
         self.mark("controller killed");

@@ -16,7 +16,8 @@ use crate::{Error, Result};
 
 /// What the programs of this computer need to run, seen in every root as it is.
 const SHARED: [&str; 5] = ["/usr", "/bin", "/lib", "/lib64", "/sbin"];
-/// They need this as well, and volumes are mounted in it, where this computer has nothing of that name: a copy.
+/// They need this as well. Each root has a copy, made at each start, so that volumes find places in it that this computer
+/// does not have.
 const COPIED: &str = "/etc";
 /// The shell's own, whatever the pod's is.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -33,12 +34,19 @@ pub(super) struct Mount {
 
 /// Whether a program is there whatever the image.
 pub(super) fn is_in_every_root(program: &Path) -> bool {
-    (is_shared(program) || program.starts_with(COPIED)) && program.is_file()
+    SHARED.iter().chain(&[COPIED]).any(|folder| program.starts_with(folder)) && program.is_file()
 }
 
-/// Whether a place is this computer's own, where a root has no room for a volume.
-pub(super) fn is_shared(place: &Path) -> bool {
-    SHARED.iter().any(|folder| place.starts_with(folder))
+/// Why nothing can be mounted at a place, if so.
+pub(super) fn refusal(place: &str) -> Option<String> {
+    let absolute = Path::new("/").join(place);
+    let is_own = SHARED.iter().chain(&["/proc"]).any(|folder| absolute.starts_with(folder));
+    (is_own || absolute == Path::new("/")).then(|| {
+        format!(
+            "this node mounts nothing at {place}: /, /proc, {} are this computer's own in every pod; mount it elsewhere, in /etc or /opt for instance",
+            SHARED.join(", ")
+        )
+    })
 }
 
 /// One container to start.
@@ -123,11 +131,7 @@ impl Sandbox<'_> {
                 "if [ -L {folder} ]; then ln -s \"$(readlink {folder})\" {root}{folder}; elif [ -d {folder} ]; then mkdir {root}{folder}; mount --rbind {folder} {root}{folder}; mount -o remount,bind,ro {root}{folder}; fi"
             ));
         }
-        // What may not be read here is not there either.
-        lines.push(format!("cp -a {COPIED} {root}{COPIED} 2>/dev/null || :"));
-        lines.extend(self.mounts.iter().map(|mount| mount.script(&root)));
-        lines.push(format!("mount --rbind {root}{COPIED} {root}{COPIED}"));
-        lines.push(format!("mount -o remount,bind,ro {root}{COPIED}"));
+        lines.extend(self.copied(&root));
         let Command { brought, entry, args } = self.command;
         if let Some(program) = brought {
             let mount = Mount { source: program.clone(), place: entry.clone(), read_only: true };
@@ -140,9 +144,38 @@ impl Sandbox<'_> {
         lines.push(format!("exec chroot {root} /usr/bin/env {}", words.join(" ")));
         lines.join("\n")
     }
+
+    /// The copy with the volumes, those in it and all others; sealed, but for what the volumes themselves allow.
+    fn copied(&self, root: &str) -> Vec<String> {
+        // What may not be read here is not there either.
+        let mut lines = vec![
+            format!("mkdir {root}{COPIED}"),
+            format!("cp -a {COPIED}/. {root}{COPIED} 2>/dev/null || :"),
+        ];
+        // Through a link a volume would be mounted elsewhere; here, before there is any, each link is the copy's own.
+        lines.extend(self.mounts.iter().flat_map(|mount| mount.inside(COPIED)).map(|place| {
+            let place = format!("{root}{}", quoted(&place));
+            format!("if [ -L {place} ]; then rm {place}; fi")
+        }));
+        lines.push(format!("mount --bind {root}{COPIED} {root}{COPIED}"));
+        lines.extend(self.mounts.iter().map(|mount| mount.script(root)));
+        if !self.mounts.iter().any(|mount| Path::new(&mount.place) == Path::new(COPIED)) {
+            lines.push(format!("mount -o remount,bind,ro {root}{COPIED}"));
+        }
+        lines
+    }
 }
 
 impl Mount {
+    /// Each place on the way from below `folder` to this one, outermost first.
+    fn inside(&self, folder: &str) -> Vec<String> {
+        let ancestors = Path::new(&self.place).ancestors();
+        let below = ancestors.take_while(|place| place.starts_with(folder) && *place != Path::new(folder));
+        let mut places: Vec<String> = below.map(|place| place.display().to_string()).collect();
+        places.reverse();
+        places
+    }
+
     /// Mounts a folder on a folder or a file on a file.
     fn script(&self, root: &str) -> String {
         let from = quoted(&self.source.display().to_string());
@@ -151,9 +184,8 @@ impl Mount {
         if self.source.is_dir() {
             format!("mkdir -p {to}; mount --rbind {from} {to}{seal}")
         } else {
-            // Through a link it would be a file elsewhere.
             format!(
-                "mkdir -p \"$(dirname {to})\"; if [ -L {to} ]; then rm {to}; fi; if ! [ -e {to} ]; then : > {to}; fi; mount --bind {from} {to}{seal}"
+                "mkdir -p \"$(dirname {to})\"; if ! [ -e {to} ] && ! [ -L {to} ]; then : > {to}; fi; mount --bind {from} {to}{seal}"
             )
         }
     }
@@ -167,6 +199,15 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_on_the_way_to_a_volume_are_those_below_the_folder() {
+        let mount = |place: &str| Mount { source: "/a".into(), place: place.into(), read_only: true };
+        assert_eq!(mount("/etc/ssl/certs").inside("/etc"), ["/etc/ssl", "/etc/ssl/certs"]);
+        for elsewhere in ["/etc", "/etc/", "/etcetera/a", "/dev/log"] {
+            assert!(mount(elsewhere).inside("/etc").is_empty(), "{elsewhere}");
+        }
+    }
 
     #[test]
     fn a_quote_stays_inside_of_its_word() {

@@ -1,6 +1,5 @@
 //! What a pod's spec asks of its node. Pure.
 
-use std::path::Path;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Pod};
@@ -24,8 +23,8 @@ pub(super) fn refusal(pod: &Pod) -> Option<String> {
         return Some("this node knows no preStop hook but sleep".into());
     }
     let mut places = container.volume_mounts.iter().flatten().map(|mount| &mount.mount_path);
-    if let Some(place) = places.find(|place| sandbox::is_shared(Path::new(place))) {
-        return Some(format!("this node mounts nothing at {place}: what is there is this computer's own"));
+    if let Some(refusal) = places.find_map(|place| sandbox::refusal(place)) {
+        return Some(refusal);
     }
     probe::refusal(container)
 }
@@ -64,6 +63,7 @@ mod tests {
             container[key] = value;
             json!({"containers": [container]})
         };
+        let mounting = |place: &str| with("volumeMounts", json!([{"name": "a", "mountPath": place}]));
         for (spec, want) in [
             (json!({"containers": [one]}), None),
             (json!({"containers": [one, one]}), Some("one container")),
@@ -72,11 +72,12 @@ mod tests {
             (with("lifecycle", json!({"preStop": {"exec": {"command": ["a"]}}})), Some("preStop")),
             (with("readinessProbe", json!({"exec": {"command": ["a"]}})), Some("httpGet and tcpSocket")),
             (with("livenessProbe", json!({"tcpSocket": {"port": 1}})), None),
-            (with("volumeMounts", json!([{"name": "a", "mountPath": "/etc/a"}])), None),
-            (
-                with("volumeMounts", json!([{"name": "a", "mountPath": "/usr/share/a"}])),
-                Some("nothing at /usr/share/a"),
-            ),
+            (mounting("/etc/a"), None),
+            (mounting("/usrs"), None),
+            (mounting("/dev/shm"), None),
+            (mounting("/usr/share/a"), Some("nothing at /usr/share/a: ")),
+            (mounting("bin"), Some("nothing at bin: ")),
+            (mounting("/"), Some("nothing at /: ")),
         ] {
             let got = refusal(&pod(&spec));
             match want {

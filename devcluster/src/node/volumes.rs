@@ -1,6 +1,6 @@
 //! A pod's volumes: which files they hold, from the objects that the node has seen.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{
@@ -87,10 +87,10 @@ impl Mounted {
     }
 }
 
-/// What of them a container sees, and where.
+/// What of them a container sees, and where; a place inside of another comes after it, or it would be hidden.
 pub(super) fn mounts(container: &Container, mounted: &[Mounted]) -> Vec<Mount> {
     let mounts = container.volume_mounts.iter().flatten();
-    mounts
+    let mut mounts: Vec<Mount> = mounts
         .filter_map(|mount| {
             let volume = mounted.iter().find(|volume| volume.name() == mount.name)?;
             let source = match &mount.sub_path {
@@ -98,9 +98,12 @@ pub(super) fn mounts(container: &Container, mounted: &[Mounted]) -> Vec<Mount> {
                 None => volume.path(),
             };
             let read_only = mount.read_only == Some(true) || matches!(volume, Mounted::Projected { .. });
-            Some(Mount { source, place: mount.mount_path.clone(), read_only })
+            let place = Path::new("/").join(&mount.mount_path).display().to_string();
+            Some(Mount { source, place, read_only })
         })
-        .collect()
+        .collect();
+    mounts.sort_by_key(|mount| Path::new(&mount.place).components().count());
+    mounts
 }
 
 /// The mode of a projected volume's files; of single items none is taken.
@@ -118,7 +121,7 @@ fn mode(definition: &Definition) -> u32 {
 }
 
 /// Makes a pod's volumes below `folder`, empty where they are projected.
-pub(super) fn create(pod: &Pod, folder: &std::path::Path) -> Result<Vec<Mounted>> {
+pub(super) fn create(pod: &Pod, folder: &Path) -> Result<Vec<Mounted>> {
     let definitions = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
     definitions
         .map(|definition| {

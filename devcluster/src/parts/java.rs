@@ -55,7 +55,7 @@ mod tests {
         if let Some(version) = version {
             // Written by a process of its own: what a test beside this one starts at that moment would hold the script
             // open for writing, and so keep it from being run.
-            let write = r#"printf '#!/bin/sh\necho '\''%s'\'' >&2\n' "$1" > "$0"; chmod 755 "$0""#;
+            let write = r#"printf '#!/bin/sh\necho '\''%s'\'' >&2\n' "$1" > "$0" && chmod 755 "$0""#;
             let written = Command::new("/bin/sh").arg("-c").arg(write).arg(&java).arg(version).status();
             assert!(written.is_ok_and(|status| status.success()), "a script");
         }

@@ -105,7 +105,7 @@ fn the_times_of_a_group_are_read_off_its_timeline() {
         ready: vec![(0.0, 0.0), (2.0, 1.0), (15.0, 2.0), (20.0, 3.0), (70.0, 1.0)],
         ceiling: vec![(0.0, 1.0), (5.0, 3.0)],
         rebalances: vec![(3.0, 1.0), (16.0, 2.0)],
-        alerts: vec![alert(false, 12.0, Some(14.0)), alert(true, 14.0, Some(52.0))],
+        alerts: vec![alert(false, 12.0, Some(14.0)), alert(true, 14.0, Some(45.0))],
         ..GroupTimeline::default()
     };
     let figures = GroupFigures::measure(&group, &account(&[]), &Sent::new(), 10.0, Some(31.0));
@@ -120,7 +120,7 @@ fn the_times_of_a_group_are_read_off_its_timeline() {
         peak_lag: 90.0,
         rebalances: 2,
         alert_fired_after: Some(4.0),
-        alert_resolved_after: Some(42.0),
+        alert_resolved_after: Some(35.0),
         ..GroupFigures::default()
     };
     assert_eq!(figures, want);
