@@ -102,6 +102,7 @@ impl GroupFigures {
         let most = value_at(&group.ceiling, load).unwrap_or_else(|| peak(&group.ceiling));
         let more = |wanted: f64| first_when(&group.ready, load, |ready| ready >= wanted).map(|at| at - load);
         let shrunk = drained.and_then(|at| first_when(&group.ready, at, |ready| ready <= before.max(1.0)));
+        let fired = fired(group, load);
         let after = shrunk.and_then(|at| value_at(&group.ready, at)).unwrap_or_else(|| last(&group.ready));
         Self {
             name: group.name.clone(),
@@ -111,7 +112,7 @@ impl GroupFigures {
             load_to_first_pod: more(before + 1.0),
             load_to_all_pods: more(most),
             load_to_drained: drained.map(|at| at - load),
-            drained_to_shrunk: drained.and_then(|drained| Some(shrunk? - drained)),
+            drained_to_shrunk: drained.zip(shrunk).map(|(drained, shrunk)| shrunk - drained),
             peak_lag: peak(&lag),
             rebalances: whole(last(&group.rebalances)),
             stalled: account
@@ -120,8 +121,8 @@ impl GroupFigures {
                 .map(|(from, to)| to - from)
                 .fold(0.0, Add::add),
             partitions_waited: partitions_waited(group, &account.handovers()),
-            alert_fired_after: fired(group, load).map(|(from, _)| from - load),
-            alert_resolved_after: fired(group, load).and_then(|(_, to)| to).map(|to| to - load),
+            alert_fired_after: fired.map(|(from, _)| from - load),
+            alert_resolved_after: fired.and_then(|(_, to)| to).map(|to| to - load),
         }
     }
 }

@@ -167,7 +167,7 @@ impl Sandbox<'_> {
 }
 
 impl Mount {
-    /// Each place on the way from below `folder` to this one, outermost first.
+    /// Each place on the way from below `folder` to this one, outermost first: whoever takes links away reaches none through one.
     fn inside(&self, folder: &str) -> Vec<String> {
         let ancestors = Path::new(&self.place).ancestors();
         let below = ancestors.take_while(|place| place.starts_with(folder) && *place != Path::new(folder));
