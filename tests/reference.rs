@@ -24,9 +24,9 @@ fn resource_s_reference_is_what_the_schema_says() -> Result<(), Box<dyn std::err
 }
 
 #[test]
-fn readme_explains_every_condition_and_every_reason_that_needs_a_cure()
+fn troubleshooting_explains_every_condition_and_every_reason_that_needs_a_cure()
 -> Result<(), Box<dyn std::error::Error>> {
-    let readme = std::fs::read_to_string(file("README.md"))?;
+    let page = std::fs::read_to_string(file("docs/troubleshooting.md"))?;
     let healthy = [
         Reason::Reconciled,
         Reason::Resolved,
@@ -37,7 +37,7 @@ fn readme_explains_every_condition_and_every_reason_that_needs_a_cure()
     ];
     let reasons = Reason::ALL.iter().filter(|reason| !healthy.contains(reason)).map(|reason| reason.as_str());
     for name in Type::ALL.iter().map(|type_| type_.as_str()).chain(reasons) {
-        assert!(readme.contains(&format!("`{name}`")), "README says nothing of {name}");
+        assert!(page.contains(&format!("`{name}`")), "docs/troubleshooting.md does not explain {name}");
     }
     Ok(())
 }

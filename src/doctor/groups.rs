@@ -34,7 +34,7 @@ fn groups(findings: &Findings) -> Check {
     if troubled.is_empty() {
         Check::ok(check, format!("{}, none in trouble", groups.len()))
     } else {
-        Check::wrong(check, listed(&troubled), "README.md has the cure for each reason")
+        Check::wrong(check, listed(&troubled), "docs/troubleshooting.md has the cure for each reason")
     }
 }
 

@@ -258,7 +258,7 @@ async fn what_groups_lack_is_found_with_its_cure() -> Outcome {
             "spec": {"consumerSpec": {"image": "consumer:1", "topic": "fast-data-topic"}},
         }))
         .await?;
-    place.shows("groups", "default/taken: NameConflict", "README.md").await?;
+    place.shows("groups", "default/taken: NameConflict", "docs/troubleshooting.md").await?;
     place.kubectl(&["delete", "kcg", "taken"]).await?;
     place.kubectl(&["delete", "service", "taken"]).await?;
     place.well_but_for(&known).await?;

@@ -90,7 +90,7 @@ fn groups() -> Vec<Panel> {
         Panel {
             kind: Kind::Steps,
             title: "Groups by why they are ready or not",
-            about: "The reason of each group's condition Ready; README.md has the cure for each.",
+            about: "The reason of each group's condition Ready; docs/troubleshooting.md has the cure for each reason.",
             unit: "short",
             width: HALF,
             queries: vec![(format!("max by (status, reason) ({})", ready()), "{{status}} {{reason}}")],
