@@ -11,7 +11,6 @@ mod crowd;
 mod reviewer;
 
 use std::fmt::{self, Display, Formatter};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -157,7 +156,7 @@ async fn slow_and_bad_clients_keep_no_review_waiting_and_cost_neither_memory_nor
     let deploy = deploy_folder()?;
     let crds = Crds::all(deploy.join("crd"));
     let plane = ControlPlane::builder().controller_manager(false).scheduler(false).crds(crds).start().await?;
-    let binary = Path::new(env!("CARGO_BIN_EXE_kconsumer-group-operator"));
+    let binary = kcg_tests::operator_binary().await?;
     let operator = Operator::install(&plane, &deploy.join("scopes/cluster"), binary).await?;
     plane.apply_path(&deploy.join("samples/kafkatopic.yaml")).await?;
     let webhook = operator.start_webhook(&[]).await?;

@@ -4,17 +4,14 @@
 //! `KCG_LONG=1 cargo test --test certificates -- --nocapture` runs the full count of rotations, about an hour.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
-mod load;
-mod place;
-
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use kcg_api::names;
 use kcg_certs::Pair;
 use kcg_devcluster::{Port, Replica, deploy_folder, wait};
-use load::{Load, without_failure};
-use place::{Outcome, Place, RENEWED, figure, is_long, reloads, times};
+use kcg_tests::installation::{Outcome, Place, RENEWED, figure, is_long, reloads, times};
+use kcg_tests::load::{Load, without_failure};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::sync::Mutex;

@@ -1,7 +1,6 @@
 //! An installation that looks after two namespaces, with Roles in those alone: what happens to the rights in one is no
 //! concern of the other.
 
-use std::path::Path;
 use std::time::Duration;
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -12,7 +11,6 @@ use tokio::process::Command;
 
 use crate::place::Outcome;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_kconsumer-group-operator");
 /// The one whose rights stay, and the one whose rights come and go.
 const STAYS: &str = "default";
 const CHANGES: &str = "team-b";
@@ -43,7 +41,7 @@ impl Installation {
             ControlPlane::builder().controller_manager(false).scheduler(false).crds(crds).start().await?;
         plane.kubectl(&["create", "namespace", CHANGES]).await?.ok()?;
         let scope = copy.path().join("deploy/scopes/namespaced");
-        let operator = Operator::install(&plane, &scope, Path::new(BINARY)).await?;
+        let operator = Operator::install(&plane, &scope, kcg_tests::operator_binary().await?).await?;
         take_rights(&plane, &operator).await?;
         let flags = [&*format!("--namespaces={STAYS},{CHANGES}")];
         let controller = operator.start_controller("one", &flags).await?;

@@ -22,7 +22,7 @@ pub const OVERLAYS: [&str; 6] = [
 
 /// A path below deploy/.
 pub fn deploy(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(path)
+    kcg_tests::repository("deploy").join(path)
 }
 
 /// A folder with a copy of deploy/, in which a shell has done what the script says.

@@ -1,7 +1,6 @@
 //! The optional alerts and dashboards against what the two processes really serve.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::Duration;
 
 use kcg_devcluster::{ControlPlane, Crds, Operator, wait};
@@ -44,12 +43,8 @@ async fn alerts_and_dashboards_ask_for_metrics_that_the_processes_serve() -> Out
         .crds(Crds::all(deploy("crd")))
         .start()
         .await?;
-    let operator = Operator::install(
-        &plane,
-        &deploy("scopes/cluster"),
-        Path::new(env!("CARGO_BIN_EXE_kconsumer-group-operator")),
-    )
-    .await?;
+    let operator =
+        Operator::install(&plane, &deploy("scopes/cluster"), kcg_tests::operator_binary().await?).await?;
     let (controller, webhook) =
         tokio::try_join!(operator.start_controller("controller", &[]), operator.start_webhook(&[]))?;
     // A counter is served from its first count on: one group is taken and looked after, another refused.

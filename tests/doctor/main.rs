@@ -2,7 +2,6 @@
 //! the cure beside it.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
-use std::path::Path;
 use std::time::Duration;
 
 use kcg_api::names;
@@ -12,7 +11,6 @@ use tokio::process::Command;
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_kconsumer-group-operator");
 /// How long a fault may take to show: discovery, schemas and autoscalers are looked at every few seconds.
 const SHOWS: Duration = Duration::from_secs(45);
 
@@ -31,7 +29,7 @@ impl Place {
         let deploy = deploy_folder()?;
         let plane = ControlPlane::builder().crds(Crds::all(deploy.join("crd"))).start().await?;
         let overlay = deploy.join("overlays/cluster").join(overlay);
-        let operator = Operator::install(&plane, &overlay, Path::new(BINARY)).await?;
+        let operator = Operator::install(&plane, &overlay, kcg_tests::operator_binary().await?).await?;
         let mut place = Self { replicas: [None, None], operator, plane };
         place.start(CONTROLLER).await?;
         place.start(WEBHOOK).await?;
@@ -84,7 +82,7 @@ impl Place {
 
     /// What doctor says as JSON, and whether it ended well.
     async fn doctor(&self) -> kcg_devcluster::Result<(bool, Vec<Value>)> {
-        let mut command = Command::new(BINARY);
+        let mut command = Command::new(kcg_tests::operator_binary().await?);
         command.args(["doctor", "-o", "json", "--kubeconfig"]).arg(self.plane.kubeconfig_path());
         let failed = |source| kcg_devcluster::Error::Start { program: "doctor".into(), source };
         let output = command.output().await.map_err(failed)?;
@@ -290,7 +288,10 @@ async fn what_groups_lack_is_found_with_its_cure() -> Outcome {
 
 #[tokio::test]
 async fn where_there_is_no_cluster_one_sentence_says_so() -> Outcome {
-    let output = Command::new(BINARY).args(["doctor", "--kubeconfig", "/nowhere"]).output().await?;
+    let output = Command::new(kcg_tests::operator_binary().await?)
+        .args(["doctor", "--kubeconfig", "/nowhere"])
+        .output()
+        .await?;
     let said = String::from_utf8(output.stderr)?;
     assert_eq!(output.status.code(), Some(2));
     assert!(said.contains("read kubeconfig /nowhere") && said.lines().count() == 1, "{said}");

@@ -1,7 +1,6 @@
 //! The one cluster of all these tests: a real control plane with the operator installed as it ships, two replicas of
 //! its controller and one webhook, each with its own ServiceAccount's token.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -37,7 +36,7 @@ impl std::fmt::Debug for World {
 impl World {
     /// Starts all of it. Without neighbours the cluster knows neither KafkaTopics nor prometheus-operator's kinds.
     pub async fn start(neighbours: bool) -> Result<Arc<Self>> {
-        let binary = Path::new(env!("CARGO_BIN_EXE_kconsumer-group-operator"));
+        let binary = kcg_tests::operator_binary().await?;
         let deploy = kcg_devcluster::deploy_folder()?;
         let crds = Crds {
             own: Some(deploy.join("crd")),

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use kcg_devcluster::{Answer, ControlPlane, Parts, deploy_folder, parts};
 use tokio::process::Command;
 
-use crate::place::Outcome;
+use kcg_tests::installation::Outcome;
 
 /// The shell blocks below a heading of the second depth, in their order.
 pub fn blocks(file: &str, heading: &str) -> Outcome<Vec<String>> {
-    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file))?;
+    let text = std::fs::read_to_string(kcg_tests::repository(file))?;
     let (_, rest) =
         text.split_once(&format!("\n{heading}\n")).ok_or_else(|| format!("{file} has no {heading}"))?;
     let section = rest.split("\n## ").next().unwrap_or_default();

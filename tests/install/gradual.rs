@@ -1,11 +1,10 @@
 //! An installation whose parts come one after the other.
 
-use std::path::Path;
 use std::time::Duration;
 
 use kcg_devcluster::{ControlPlane, Crds, Operator, Replica, deploy_folder, wait};
 
-use crate::place::Outcome;
+use kcg_tests::installation::Outcome;
 
 /// Waits until a process is not ready and says this on /readyz.
 async fn waits_for(replica: &Replica, what: &str) -> Outcome {
@@ -27,7 +26,7 @@ async fn an_installation_that_is_half_there_says_what_it_waits_for_and_goes_on_b
     let deploy = deploy_folder()?;
     let crds = Crds { own: None, ..Crds::all(deploy.join("crd")) };
     let plane = ControlPlane::builder().controller_manager(false).scheduler(false).crds(crds).start().await?;
-    let binary = Path::new(env!("CARGO_BIN_EXE_kconsumer-group-operator"));
+    let binary = kcg_tests::operator_binary().await?;
     let operator = Operator::install(&plane, &deploy.join("overlays/cluster/self-managed"), binary).await?;
 
     // The webhook without a certificate, which comes from the controller.

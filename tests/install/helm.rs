@@ -1,15 +1,14 @@
 //! The charts, installed, upgraded and uninstalled on a real API server. Their pods do not run there: one controller
 //! does, under the chart's own ServiceAccount.
 
-use std::path::Path;
 use std::time::Duration;
 
 use kcg_api::names;
 use kcg_devcluster::{ControlPlane, Crds, Port, Process, deploy_folder, wait};
 
 use crate::documented::{OLDER, Shell, THIS, block, installed_version, make_this_version, older_version};
-use crate::place::Outcome;
 use crate::removal::left_of_the_operator;
+use kcg_tests::installation::Outcome;
 
 const DOCS: &str = "docs/operations.md";
 
@@ -42,7 +41,7 @@ async fn helm_installs_upgrades_and_uninstalls_it_and_the_groups_stay() -> Outco
         format!("--kubeconfig={}", kubeconfig.display()),
         format!("--status-addr={}", status.address()),
     ];
-    let binary = Path::new(env!("CARGO_BIN_EXE_kconsumer-group-operator"));
+    let binary = kcg_tests::operator_binary().await?;
     let controller = Process::start("controller", binary, flags, plane.folder())?;
     let certificate = wait::until("a certificate that is trusted", Duration::from_mins(1), async || {
         controller.must_run()?;

@@ -3,7 +3,7 @@
 use kcg_devcluster::ControlPlane;
 
 use crate::documented::{Shell, block};
-use crate::place::Outcome;
+use kcg_tests::installation::Outcome;
 
 const HEADING: &str = "## Install it on a cluster of your own";
 

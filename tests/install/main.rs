@@ -5,12 +5,6 @@ mod documented;
 mod gradual;
 mod helm;
 mod lines;
-#[path = "../certificates/load.rs"]
-#[allow(dead_code, reason = "the tests of the certificates use the rest")]
-mod load;
 mod original;
-#[path = "../certificates/place.rs"]
-#[allow(dead_code, reason = "the tests of the certificates use the rest")]
-mod place;
 mod removal;
 mod upgrade;

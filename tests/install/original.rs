@@ -1,13 +1,12 @@
 //! From the original Go operator to this one, by the guide.
 
-use std::path::Path;
 use std::time::Duration;
 
 use kcg_devcluster::{ControlPlane, Crds, Operator, deploy_folder, wait};
 use serde_json::{Value, json};
 
 use crate::documented::{Shell, block, blocks};
-use crate::place::Outcome;
+use kcg_tests::installation::Outcome;
 
 const GUIDE: &str = "docs/from-the-original.md";
 const LIMIT: Duration = Duration::from_mins(1);
@@ -157,7 +156,7 @@ async fn all_that_the_original_made_is_taken_over_but_for_the_deployment() -> Ou
     let away = block(GUIDE, "## The way", "serviceaccount")?.replace("NAMESPACE", "default");
     shell.runs(&away).await?;
     shell.runs("kubectl apply -k deploy/crd").await?;
-    let binary = Path::new(env!("CARGO_BIN_EXE_kconsumer-group-operator"));
+    let binary = kcg_tests::operator_binary().await?;
     let operator = Operator::install(&plane, &deploy.join("overlays/cluster/self-managed"), binary).await?;
     let _controller = operator.start_controller("one", &[]).await?;
     let _webhook = operator.start_webhook(&[]).await?;

@@ -1,13 +1,12 @@
 //! The operator goes, and the consumers stay or go as the person chooses.
 
-use std::path::Path;
 use std::time::Duration;
 
 use kcg_devcluster::{ControlPlane, Crds, Operator, Replica, deploy_folder, wait};
 use serde_json::Value;
 
 use crate::documented::{Shell, block};
-use crate::place::Outcome;
+use kcg_tests::installation::Outcome;
 
 const LIMIT: Duration = Duration::from_mins(1);
 const DOCS: &str = "docs/operations.md";
@@ -27,7 +26,7 @@ impl Place {
         let deploy = deploy_folder()?;
         let plane = ControlPlane::builder().crds(Crds::all(deploy.join("crd"))).start().await?;
         plane.add_node("node-1").await?;
-        let binary = Path::new(env!("CARGO_BIN_EXE_kconsumer-group-operator"));
+        let binary = kcg_tests::operator_binary().await?;
         let overlay = deploy.join("overlays/cluster").join(overlay);
         let operator = Operator::install(&plane, &overlay, binary).await?;
         let replicas = vec![operator.start_controller("one", &[]).await?, operator.start_webhook(&[]).await?];

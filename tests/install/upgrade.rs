@@ -7,8 +7,8 @@ use kcg_devcluster::{Port, wait};
 use serde_json::{Value, json};
 
 use crate::documented::{OLDER, Shell, THIS, block, installed_version, make_this_version, older_version};
-use crate::load::{Load, without_failure};
-use crate::place::{Outcome, Place};
+use kcg_tests::installation::{Outcome, Place};
+use kcg_tests::load::{Load, without_failure};
 
 const CHILDREN: &str = "deployments,services,horizontalpodautoscalers,servicemonitors,prometheusrules";
 const GROUPS: usize = 5;

@@ -1,7 +1,9 @@
 //! The binary as a person or a pipe runs it: what it prints, where, and its exit code.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -14,8 +16,13 @@ spec:
   consumerSpec: {image: example.com/orders:1, topic: orders}
 ";
 
+static BINARY: LazyLock<&Path> = LazyLock::new(|| {
+    let runtime = tokio::runtime::Runtime::new().expect("start a runtime");
+    runtime.block_on(kcg_tests::operator_binary()).expect("build the operator")
+});
+
 fn operator() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kconsumer-group-operator"));
+    let mut command = Command::new(*BINARY);
     // No cluster of whoever runs the tests.
     command.env_clear().env("HOME", "/nonexistent");
     command

@@ -16,6 +16,7 @@ use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 
 use crate::load::handshake;
+use crate::operator_binary;
 
 pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -57,7 +58,7 @@ impl Place {
         let crds = Crds::all(deploy.join("crd"));
         let plane =
             ControlPlane::builder().controller_manager(false).scheduler(false).crds(crds).start().await?;
-        let binary = Path::new(env!("CARGO_BIN_EXE_kconsumer-group-operator"));
+        let binary = operator_binary().await?;
         let operator =
             Operator::install(&plane, &deploy.join("overlays/cluster").join(overlay), binary).await?;
         plane.apply_path(&deploy.join("samples/kafkatopic.yaml")).await?;

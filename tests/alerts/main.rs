@@ -1,6 +1,5 @@
 //! The groups' alerts, judged by Prometheus' own promtool: every rule loads, and each fires when it should.
 
-#[path = "alerts/rules.rs"]
 mod rules;
 
 use std::path::{Path, PathBuf};
@@ -37,6 +36,6 @@ async fn alerts_fire_when_they_should_and_stay_silent_when_not() -> Result<()> {
     let folder = tempfile::tempdir()?;
     rules::write(&folder.path().join("kconsumer.yaml"), "kconsumer", "{}")?;
     rules::write(&folder.path().join("odd.yaml"), "odd", rules::ODD)?;
-    std::fs::write(folder.path().join("scenes.yaml"), include_str!("alerts/scenes.yaml"))?;
+    std::fs::write(folder.path().join("scenes.yaml"), include_str!("scenes.yaml"))?;
     promtool(folder.path(), &["test", "rules", "scenes.yaml"]).await
 }

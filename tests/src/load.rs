@@ -16,7 +16,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::place::{Outcome, Place, figure};
+use crate::installation::{Outcome, Place, figure};
 
 /// Groups sent a second. A good one is two reviews, a bad one is refused at its first.
 const PACE: u32 = 60;
@@ -137,7 +137,7 @@ fn group(min: i32) -> KconsumerGroup {
         "apiVersion": "thenextapps.com/v1alpha1", "kind": "KconsumerGroup", "metadata": {"name": "load"},
         "spec": {"minReplicas": min, "consumerSpec": {"image": "consumer:1", "topic": "fast-data-topic"}},
     });
-    serde_json::from_value(group).unwrap()
+    serde_json::from_value(group).expect("a group")
 }
 
 const DRY: PostParams = PostParams { dry_run: true, field_manager: None };
