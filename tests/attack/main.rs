@@ -4,7 +4,7 @@
 //! A second webhook that nobody attacks gets the same reviews at the same time: what the busy machine adds to the attacked
 //! one's reviews it adds to that one's, too.
 //!
-//! `cargo test --test attack -- --nocapture` prints the figures.
+//! `cargo test -p kcg-tests --test attack -- --nocapture` prints the figures.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 mod crowd;

@@ -1,7 +1,7 @@
 //! No rotation, roll or restart fails an admission: shown through a real API server under load, with a real cert-manager
 //! and with the operator's own keeper, on the overlays as they are shipped.
 //!
-//! `KCG_LONG=1 cargo test --test certificates -- --nocapture` runs the full count of rotations, about an hour.
+//! `KCG_LONG=1 cargo test -p kcg-tests --test certificates -- --nocapture` runs the full count of rotations, about an hour.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 use std::sync::Arc;

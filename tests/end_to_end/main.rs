@@ -4,7 +4,7 @@
 //! cluster for everybody stands apart: before (neighbours that are not there yet) and after (replicas that end, a
 //! webhook that is away, hundreds of groups). Last of all the audit log is held against the shipped roles.
 //!
-//! `cargo test --test end_to_end [FILTER]`; with `KCG_DEVCLUSTER_LOGS=FOLDER` the logs are kept.
+//! `cargo test -p kcg-tests --test end_to_end [FILTER]`; with `KCG_DEVCLUSTER_LOGS=FOLDER` the logs are kept.
 
 mod cases;
 mod ledger;
