@@ -9,7 +9,6 @@ pub mod cli;
 pub mod cluster;
 pub mod comparison;
 pub mod controller;
-pub mod deploy;
 pub mod doctor;
 #[cfg(test)]
 mod fixtures;
@@ -18,5 +17,5 @@ pub mod lag;
 pub mod observed;
 pub mod plan;
 pub mod quantity;
-pub mod reference;
+pub mod rbac;
 pub mod status;

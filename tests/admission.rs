@@ -167,20 +167,6 @@ fn file(mutate: &Value, validate: &Value) -> String {
     serde_json::to_string_pretty(&answers).unwrap() + "\n"
 }
 
-/// The lines between the first and the last that differ.
-fn difference(expected: &str, found: &str) -> String {
-    let (old, new): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), found.lines().collect());
-    let same = |(a, b): &(&&str, &&str)| a == b;
-    let before = old.iter().zip(&new).take_while(same).count();
-    let rest = old.len().min(new.len()) - before;
-    let after = old.iter().rev().zip(new.iter().rev()).take(rest).take_while(same).count();
-    let lines = |sign: char, lines: &[&str]| -> String {
-        let changed = lines[before..lines.len() - after].iter();
-        changed.flat_map(|line| ["  ", &sign.to_string(), " ", line, "\n"].map(str::to_owned)).collect()
-    };
-    lines('-', &old) + &lines('+', &new)
-}
-
 async fn open(cluster: &Cluster) -> Port {
     // Broken-off bodies are waited for; the test need not wait as long as a server does.
     let limits = Limits { request: Duration::from_secs(2), ..Limits::default() };
@@ -189,33 +175,17 @@ async fn open(cluster: &Cluster) -> Port {
 
 #[tokio::test]
 async fn every_review_is_answered_as_its_fixture_says() {
-    let update = std::env::var_os("UPDATE").is_some();
     let cluster = Cluster::default();
     let port = open(&cluster).await;
     let cases = cases();
     assert!(cases.len() >= 60, "the fixtures are there");
-    let mut wrong = Vec::new();
+    let mut answers = Vec::new();
     for case in &cases {
         *cluster.0.lock().unwrap() = case.topics.clone();
         let (mutate, validate) = (case.ask(&port, "/mutate").await, case.ask(&port, "/validate").await);
-        let found = file(&shown(&mutate), &shown(&validate));
-        let expected = std::fs::read_to_string(case.expected()).unwrap_or_default();
-        if found == expected {
-            continue;
-        }
-        if update {
-            std::fs::write(case.expected(), &found).unwrap();
-        } else {
-            wrong.push(format!("{}:\n{}", case.name, difference(&expected, &found)));
-        }
+        answers.push((case.expected(), file(&shown(&mutate), &shown(&validate))));
     }
-    assert!(
-        wrong.is_empty(),
-        "{} of {} differ (UPDATE=1 rewrites them):\n{}",
-        wrong.len(),
-        cases.len(),
-        wrong.concat()
-    );
+    kcg_golden::check(answers);
 }
 
 #[test]

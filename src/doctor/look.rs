@@ -26,8 +26,8 @@ use super::{
     Answer, Autoscaler, Findings, Found, Group, Lead, Monitor, Prometheus, Registration, Right, Trial,
 };
 use crate::cluster::schema;
-use crate::deploy::rbac;
 use crate::lag::LagSource;
+use crate::rbac;
 
 /// How long a new object may be without a word of whoever looks after it.
 const GRACE: Duration = Duration::from_mins(5);
@@ -203,21 +203,13 @@ impl Looking<'_> {
                 wanted.extend(rbac::topics().into_iter().map(|rule| (who, place.clone(), rule)));
             }
         }
-        let mut roles = rbac::lease();
+        let mut own = |place: &str, rules: Vec<Value>| {
+            wanted.extend(rules.into_iter().map(|rule| ("controller", place.to_owned(), rule)));
+        };
+        own(self.namespace, rbac::lease());
         if flags.keeps_certificates {
-            roles.extend(rbac::certificates());
-        }
-        for role in roles {
-            // A registration is called like the namespace of its installation.
-            let of_the_cluster = role["kind"] == "ClusterRole";
-            for rule in role["rules"].as_array().into_iter().flatten() {
-                let mut rule = rule.clone();
-                if of_the_cluster {
-                    rule["resourceNames"] = json!([self.namespace]);
-                }
-                let place = if of_the_cluster { String::new() } else { self.namespace.to_owned() };
-                wanted.push(("controller", place, rule));
-            }
+            own(self.namespace, rbac::certificate_secret());
+            own("", rbac::webhook_configurations(self.namespace));
         }
         let mut rights = Vec::new();
         for (who, place, rule) in wanted {

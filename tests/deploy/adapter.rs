@@ -10,20 +10,6 @@ fn read(name: &str) -> Outcome<Value> {
     Ok(serde_saphyr::from_str(&std::fs::read_to_string(deploy(&format!("prometheus-adapter/{name}")))?)?)
 }
 
-#[test]
-fn every_presets_lag_has_a_rule_and_the_charts_values_hold_the_same_and_no_others() -> Outcome {
-    let rules = read("rules.yaml")?;
-    let served: Vec<&str> = rules["rules"]
-        .as_array()
-        .ok_or("no rules")?
-        .iter()
-        .filter_map(|rule| rule["seriesQuery"].as_str()?.split('{').next())
-        .collect();
-    assert_eq!(served, Preset::ALL.map(|preset| preset.endpoint().lag_metric));
-    assert_eq!(read("values.yaml")?, json!({"rules": {"default": false, "custom": rules["rules"]}}));
-    Ok(())
-}
-
 #[tokio::test]
 async fn what_the_adapter_makes_of_a_rule_is_promql() -> Outcome {
     let rules = read("rules.yaml")?;

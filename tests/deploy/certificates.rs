@@ -2,7 +2,7 @@
 
 use kcg_api::names;
 use kcg_devcluster::ControlPlane;
-use kconsumer_group_operator::deploy::certificates::{ANNOTATION_INJECT, dns_names};
+use kcg_manifests::certificates::{ANNOTATION_INJECT, dns_names};
 use serde_json::{Value, json};
 
 use crate::installed::cluster;

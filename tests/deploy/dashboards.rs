@@ -1,7 +1,7 @@
 //! The dashboards: Prometheus' own promtool reads every query, and kustomize brings them to Grafana.
 
 use kcg_devcluster::{Parts, parts};
-use kconsumer_group_operator::deploy::grafana::queries;
+use kcg_manifests::grafana::queries;
 use serde_json::{Value, json};
 use tokio::process::Command;
 

@@ -1,5 +1,5 @@
-//! What a person applies: deploy/ is what the code says, kustomize builds it, the samples are what their names say,
-//! and a real API server takes it all.
+//! deploy/ as users apply it: kustomize and helm build it, and a real API server accepts it. That deploy/ is what the
+//! code renders is tested in dev/manifests.
 
 mod adapter;
 mod built;
@@ -8,6 +8,4 @@ mod charts;
 mod dashboards;
 mod installed;
 mod kustomize;
-mod rendered;
-mod samples;
 mod watched;

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
 use kcg_demo::kafka::stage::OPERATOR;
-use kconsumer_group_operator::deploy::grafana::{groups, operator, queries};
+use kcg_manifests::grafana::{groups, operator, queries};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 

@@ -1,43 +1,46 @@
-//! The webhooks' registrations with the API server. Floor 1.
+//! The MutatingWebhookConfiguration and the ValidatingWebhookConfiguration.
 //!
-//! The mutating one fails open, since the controller derives the same defaults; the validating one fails closed,
-//! but only where a spec changes, so that labels, finalizers and owners can be edited while the webhook is away.
+//! The mutating webhook fails open, because the controller applies the same defaults. The validating webhook fails
+//! closed, but the API server calls it only if a spec changes, so that labels, finalizers and owners can be edited
+//! during an outage of the webhook.
 
 use kcg_api::names;
 use serde_json::{Value, json};
 
-/// Seconds that the API server waits for an answer; the webhook's own deadline is shorter.
+/// How long the API server waits for an answer, in seconds; the webhook's own deadline is shorter.
 pub const TIMEOUT_SECONDS: i32 = 5;
 /// The port of the webhook's Service.
 pub const SERVICE_PORT: i32 = 443;
 
-/// A review is worth its time where a spec is new.
+/// A CEL expression: only a new spec is reviewed.
 const SPEC_IS_NEW: &str = "request.operation == 'CREATE' || object.spec != oldObject.spec";
 
-/// The label by which every namespace carries its own name.
+/// The label that holds a namespace's own name.
 const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
 
-/// For all namespaces but the cluster's own and the operator's, whose recovery must never wait for a webhook.
-pub fn everywhere() -> Vec<Value> {
-    both(&json!({"key": NAMESPACE_LABEL, "operator": "NotIn", "values": ["kube-system", names::NAMESPACE]}))
+/// For all namespaces except kube-system and the operator's: their recovery must not depend on a webhook.
+pub fn cluster() -> Vec<Value> {
+    mutating_and_validating(
+        &json!({"key": NAMESPACE_LABEL, "operator": "NotIn", "values": ["kube-system", names::NAMESPACE]}),
+    )
 }
 
-/// For the namespaces that the namespaced overlay names; kustomize adds them one by one.
-pub fn nowhere_yet() -> Vec<Value> {
-    both(&json!({"key": NAMESPACE_LABEL, "operator": "In", "values": []}))
+/// For no namespace; kustomize adds those that the namespaced scope names.
+pub fn namespaced() -> Vec<Value> {
+    mutating_and_validating(&json!({"key": NAMESPACE_LABEL, "operator": "In", "values": []}))
 }
 
-fn both(namespaces: &Value) -> Vec<Value> {
+fn mutating_and_validating(namespaces: &Value) -> Vec<Value> {
     let mut mutating = webhook("mutate", "Ignore", namespaces);
     mutating["reinvocationPolicy"] = json!("IfNeeded");
     let validating = webhook("validate", "Fail", namespaces);
     vec![
-        registration("MutatingWebhookConfiguration", &mutating),
-        registration("ValidatingWebhookConfiguration", &validating),
+        configuration("MutatingWebhookConfiguration", &mutating),
+        configuration("ValidatingWebhookConfiguration", &validating),
     ]
 }
 
-fn registration(kind: &str, webhook: &Value) -> Value {
+fn configuration(kind: &str, webhook: &Value) -> Value {
     json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": kind,

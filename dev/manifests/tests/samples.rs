@@ -1,4 +1,6 @@
-//! deploy/samples: what is good passes every rule, what is named bad breaks those that it says.
+//! deploy/samples: valid samples pass every rule; those named `bad-` break the rules that they name.
+
+use std::path::{Path, PathBuf};
 
 use kcg_api::crd;
 use kcg_api::rules::live;
@@ -6,15 +8,20 @@ use kcg_api::topic::{Sight, Sights, TopicFacts};
 use kcg_api::valid::{self, TopicGrants, Valid};
 use serde_json::Value;
 
-use crate::kustomize::{Outcome, deploy};
+type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 const NAMESPACE: &str = "default";
 
-fn sample(name: &str) -> Outcome<Value> {
-    Ok(serde_saphyr::from_str(&std::fs::read_to_string(deploy("samples").join(name))?)?)
+/// The folder of the samples.
+fn samples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/samples")
 }
 
-/// Every violation that a person is told of, where the sample topic is the only one there is.
+fn sample(name: &str) -> Outcome<Value> {
+    Ok(serde_saphyr::from_str(&std::fs::read_to_string(samples().join(name))?)?)
+}
+
+/// Every violation that the webhook reports for a sample if the sample topic is the only topic.
 fn violations(name: &str) -> Outcome<Vec<String>> {
     let written = valid::read_written(sample(name)?);
     let topic = TopicFacts::decode(&sample("kafkatopic.yaml")?);
@@ -37,7 +44,7 @@ fn violations(name: &str) -> Outcome<Vec<String>> {
 
 fn names() -> Outcome<Vec<String>> {
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(deploy("samples"))? {
+    for entry in std::fs::read_dir(samples())? {
         names.push(entry?.file_name().into_string().map_err(|_| "a name that is no text")?);
     }
     names.sort();
@@ -45,7 +52,7 @@ fn names() -> Outcome<Vec<String>> {
 }
 
 #[test]
-fn samples_are_good_unless_they_are_called_bad() -> Outcome {
+fn samples_are_valid_unless_they_are_named_bad() -> Outcome {
     for name in names()?.iter().filter(|name| *name != "kafkatopic.yaml") {
         let violations = violations(name)?;
         assert_eq!(name.starts_with("bad-"), !violations.is_empty(), "{name}: {violations:?}");
@@ -54,7 +61,7 @@ fn samples_are_good_unless_they_are_called_bad() -> Outcome {
 }
 
 #[test]
-fn bad_samples_break_what_they_say() -> Outcome {
+fn bad_samples_break_the_rules_that_they_name() -> Outcome {
     assert_eq!(
         violations("bad-min-above-partitions.yaml")?,
         [
@@ -77,9 +84,9 @@ fn bad_samples_break_what_they_say() -> Outcome {
     Ok(())
 }
 
-/// The short sample is all that the original's says, but for what has a default.
+/// Fields of the original that have a default here are left out.
 #[test]
-fn the_originals_sample_says_what_the_original_did() -> Outcome {
+fn the_kconsumer_sample_is_the_original_s() -> Outcome {
     let original = serde_json::json!({
         "apiVersion": "thenextapps.com/v1alpha1",
         "kind": "KconsumerGroup",
@@ -98,7 +105,7 @@ fn the_originals_sample_says_what_the_original_did() -> Outcome {
     Ok(())
 }
 
-/// Left out of the full sample, with the reason beside it there: it needs an installer's grant.
+/// Left out of the full sample, which gives the reason: it needs the installer's grant.
 const NEEDS_A_GRANT: &str = "topicNamespace";
 
 #[test]
@@ -111,7 +118,7 @@ fn the_full_sample_uses_every_field() -> Outcome {
     };
     for field in fields(schema) {
         assert!(spec.get(&field).is_some(), "spec.{field}");
-        // Deeper down, types are ours in these alone; the rest is Kubernetes' own.
+        // Only these have fields of ours; the others are types of Kubernetes.
         if ["consumerSpec", "metrics", "alerts", "scaling"].contains(&field.as_str()) {
             for inner in fields(&schema["properties"][&field]) {
                 assert!(spec[&field].get(&inner).is_some() || inner == NEEDS_A_GRANT, "spec.{field}.{inner}");

@@ -1,23 +1,27 @@
-//! docs/resource.md: the resource's reference, rendered from the CRD's schema and the conditions' own words, so
-//! that it cannot say anything else than what is served. Floor 1.
+//! docs/resource.md: the reference of the resource, rendered from the CRD's schema and the doc comments of the
+//! conditions, so that it always matches what the API server serves.
+
+use std::fmt::Write as _;
 
 use kcg_api::condition::{Reason, Type};
 use kcg_api::preset::Preset;
 use serde_json::Value;
-use std::fmt::Write as _;
 
-const HEAD: &str = "\
-<!-- Rendered from the code: edit the types' own words in api/src, then UPDATE_DOCS=1 cargo test --test reference -->
+const TITLE: &str = "\
 # KconsumerGroup (thenextapps.com/v1alpha1)
-Every field, as `kubectl explain kconsumergroup --recursive` knows it. Rules that need the topics' live partitions, the
-installer's grants or a look into the pod template are the admission webhook's; all others hold with it away, too.
+Every field, as `kubectl explain kconsumergroup --recursive` shows it. The admission webhook checks the rules that need
+the topics' live partitions, the installer's grants or the content of the pod template. The API server itself checks
+all others, even if the webhook is not available.
 
 ";
 
 /// The reference as Markdown, from the CRD as JSON.
 pub fn render(crd: &Value) -> String {
     let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
-    let mut text = HEAD.to_owned();
+    let mut text = format!(
+        "<!-- Rendered from the code: edit the doc comments in api/src, then run {} -->\n{TITLE}",
+        crate::RENEW
+    );
     table(&mut text, "Spec", "spec", &schema["spec"]);
     presets(&mut text);
     table(&mut text, "Status", "status", &schema["status"]);
@@ -53,7 +57,7 @@ fn rows(text: &mut String, path: &str, schema: &Value) {
     }
 }
 
-/// Kubernetes' own types are named, not unfolded: `kubectl explain` tells them.
+/// Whether a field's own fields are listed. Types of Kubernetes are not: `kubectl explain` describes them.
 fn is_ours(path: &str) -> bool {
     const FOREIGN: [&str; 8] = [
         "env",
@@ -88,7 +92,7 @@ fn default(field: &Value) -> String {
     }
 }
 
-/// The bounds and sentences that the schema holds a field to.
+/// The field's validation: bounds, enums, and the messages of its CEL rules.
 fn rules(field: &Value) -> String {
     let mut rules = Vec::new();
     let number = |key: &str| field[key].as_f64().map(|number| format!("{number:.0}"));
@@ -117,7 +121,7 @@ fn presets(text: &mut String) {
     );
     for preset in [Preset::Spring, Preset::JmxExporter, Preset::Librdkafka] {
         let endpoint = preset.endpoint();
-        let name = serde_json::to_value(preset).unwrap_or_default();
+        let name = serde_json::to_value(preset).expect("invariant: a preset serializes to its name");
         let name = name.as_str().unwrap_or_default();
         let _ = writeln!(
             text,

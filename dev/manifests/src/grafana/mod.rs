@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn panels_lie_beside_each_other_and_over_none() {
+    fn panels_do_not_overlap() {
         for dashboard in [groups::dashboard(), operator::dashboard()] {
             let mut taken = std::collections::HashMap::new();
             for panel in dashboard["panels"].as_array().unwrap() {
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn every_panel_says_what_it_means_and_in_which_unit() {
+    fn every_panel_has_a_description_and_a_unit() {
         for dashboard in [groups::dashboard(), operator::dashboard()] {
             for panel in dashboard["panels"].as_array().unwrap() {
                 if panel["type"] != "row" {

@@ -1,0 +1,58 @@
+//! The files of deploy/ that are rendered by the code, or copied into a chart.
+
+use std::path::{Path, PathBuf};
+
+use kcg_api::preset::Preset;
+use kcg_manifests::chart::{COPIED, FILES};
+use kcg_manifests::files;
+use serde_json::{Value, json};
+
+type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+
+/// A path below deploy/.
+fn deploy(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy").join(path)
+}
+
+#[test]
+fn deploy_is_what_the_code_renders() -> Outcome {
+    let mut rendered = Vec::new();
+    for file in files() {
+        rendered.push((deploy(file.path), file.text()?));
+    }
+    kcg_golden::check(rendered);
+    // After the rendered files, because some of them are copied.
+    let mut copied = Vec::new();
+    for file in COPIED {
+        let original = std::fs::read_to_string(deploy(file.from))?;
+        copied.push((deploy(&format!("{FILES}/{}", file.to)), file.text(&original)));
+    }
+    kcg_golden::check(copied);
+    Ok(())
+}
+
+#[test]
+fn the_operator_s_chart_holds_no_copy_of_a_file_that_is_gone() -> Outcome {
+    for entry in std::fs::read_dir(deploy(FILES))? {
+        let name = entry?.file_name();
+        assert!(COPIED.iter().any(|file| *file.to == name), "{FILES}/{} is not copied", name.display());
+    }
+    Ok(())
+}
+
+#[test]
+fn every_presets_lag_has_a_rule_and_the_charts_values_hold_the_same_and_no_others() -> Outcome {
+    let read = |name: &str| -> Outcome<Value> {
+        Ok(serde_saphyr::from_str(&std::fs::read_to_string(deploy("prometheus-adapter").join(name))?)?)
+    };
+    let rules = read("rules.yaml")?;
+    let served: Vec<&str> = rules["rules"]
+        .as_array()
+        .ok_or("no rules")?
+        .iter()
+        .filter_map(|rule| rule["seriesQuery"].as_str()?.split('{').next())
+        .collect();
+    assert_eq!(served, Preset::ALL.map(|preset| preset.endpoint().lag_metric));
+    assert_eq!(read("values.yaml")?, json!({"rules": {"default": false, "custom": rules["rules"]}}));
+    Ok(())
+}
