@@ -6,17 +6,17 @@ use http::Request;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResourceList;
 use kube::{Client, core::ApiResource};
 
-use crate::calls::{CallError, within};
+use crate::client::{RequestError, with_deadline};
 
 /// A kind and the versions of it that we can read, the best first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidates {
+pub struct OptionalKind {
     group: String,
     kind: String,
     versions: Vec<String>,
 }
 
-impl Candidates {
+impl OptionalKind {
     pub fn new(group: &str, kind: &str, versions: &[&str]) -> Self {
         let versions = versions.iter().copied().map(str::to_owned).collect();
         Self { group: group.to_owned(), kind: kind.to_owned(), versions }
@@ -38,7 +38,7 @@ impl Candidates {
 
     /// The best version that is served now; `None` where none is. A cluster that does not answer is an error,
     /// never an absence.
-    pub async fn find(&self, client: &Client) -> Result<Option<ApiResource>, CallError> {
+    pub async fn find(&self, client: &Client) -> Result<Option<ApiResource>, RequestError> {
         for version in &self.versions {
             let group_version = format!("{}/{version}", self.group);
             if let Some(list) = resources(client, &group_version).await?
@@ -51,8 +51,8 @@ impl Candidates {
     }
 }
 
-async fn resources(client: &Client, group_version: &str) -> Result<Option<APIResourceList>, CallError> {
-    let answer = within(format!("discover {group_version}"), async {
+async fn resources(client: &Client, group_version: &str) -> Result<Option<APIResourceList>, RequestError> {
+    let answer = with_deadline(format!("discover {group_version}"), async {
         let request = Request::get(format!("/apis/{group_version}"))
             .body(Vec::new())
             .map_err(kube::Error::HttpError)?;

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use kcg_api::names;
 use kcg_certs::stock::Lives;
-use kcg_runtime::calls::Requests;
+use kcg_runtime::client::RequestMetrics;
 use kcg_runtime::lease::Candidate;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -74,7 +74,7 @@ pub fn run(flags: &Flags) -> Result<ExitCode, Failure> {
 }
 
 async fn serve(flags: &Flags, stop: CancellationToken) -> Result<(), Failure> {
-    let requests = Requests::default();
+    let requests = RequestMetrics::default();
     let client = flags.server.access().client(&requests).await?;
     let identity = flags.identity.clone().unwrap_or_else(host);
     let certificates = match flags.certificates.issuer {

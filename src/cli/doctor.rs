@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use kcg_api::names;
-use kcg_runtime::calls::{Access, Requests};
+use kcg_runtime::client::{ClientConfig, RequestMetrics};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -49,9 +49,10 @@ pub fn run(flags: &Flags) -> Result<ExitCode, Failure> {
 
 async fn checks(flags: &Flags) -> Result<Vec<Check>, Failure> {
     let agent = concat!("kconsumer-group-operator-doctor/", env!("CARGO_PKG_VERSION"));
-    let client = Access::new(flags.kubeconfig.as_deref(), agent).client(&Requests::default()).await?;
+    let client =
+        ClientConfig::new(flags.kubeconfig.as_deref(), agent).client(&RequestMetrics::default()).await?;
     // One sentence where nobody answers, instead of one for each check.
-    let version = kcg_runtime::calls::within("reach the cluster", client.apiserver_version()).await;
+    let version = kcg_runtime::client::with_deadline("reach the cluster", client.apiserver_version()).await;
     version.map_err(Failure::passing)?;
     Ok(examine(&look::look(&client, &flags.namespace).await))
 }

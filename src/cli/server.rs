@@ -2,8 +2,8 @@
 
 use clap::Args;
 use kcg_api::valid::TopicGrants;
-use kcg_runtime::calls::{Access, ConnectError};
-use kcg_runtime::follow::Scope;
+use kcg_runtime::client::{ClientConfig, ClientError};
+use kcg_runtime::watch::Scope;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -55,9 +55,9 @@ impl Flags {
         TopicGrants::from_flag(&namespaces::named(&self.topic_namespaces))
     }
 
-    pub fn access(&self) -> Access {
+    pub fn access(&self) -> ClientConfig {
         let agent = concat!("kconsumer-group-operator/", env!("CARGO_PKG_VERSION"));
-        Access::new(self.kubeconfig.as_deref(), agent)
+        ClientConfig::new(self.kubeconfig.as_deref(), agent)
     }
 }
 
@@ -109,8 +109,8 @@ fn stop_signal() -> Result<CancellationToken, Failure> {
     Ok(stop)
 }
 
-impl From<ConnectError> for Failure {
-    fn from(error: ConnectError) -> Self {
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
         Self::lasting(error)
     }
 }

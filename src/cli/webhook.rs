@@ -1,7 +1,7 @@
 //! `webhook`: the flags of the admission server.
 
 use clap::Args;
-use kcg_runtime::{calls::Requests, probes};
+use kcg_runtime::{client::RequestMetrics, probes};
 use kcg_webhook::server::Limits;
 use kcg_webhook::{Process, Settings, StartError};
 use std::net::SocketAddr;
@@ -36,7 +36,7 @@ pub fn run(flags: &Flags) -> Result<ExitCode, Failure> {
 
 async fn serve(flags: &Flags, stop: CancellationToken) -> Result<(), Failure> {
     let mut registry = probes::registry();
-    let requests = Requests::default();
+    let requests = RequestMetrics::default();
     requests.register(&mut registry);
     let client = flags.server.access().client(&requests).await?;
     let process = Process::bind(Settings {

@@ -1,6 +1,6 @@
 //! Why a write did not come about, read from the API server's answer.
 
-use kcg_runtime::calls::CallError;
+use kcg_runtime::client::RequestError;
 use std::time::Duration;
 
 use crate::children::ChildKind;
@@ -41,7 +41,7 @@ impl Fault {
 
 impl Fault {
     /// What a failed request means for its child.
-    pub(super) fn of(kind: ChildKind, error: &CallError) -> Self {
+    pub(super) fn of(kind: ChildKind, error: &RequestError) -> Self {
         let message = in_one_line(&error.to_string());
         let Some(status) = error.status() else {
             return Self::Failed { message, retry_after: None };
@@ -85,12 +85,12 @@ pub(super) mod tests {
     use serde_json::{Value, json};
 
     /// A call that the API server refused.
-    pub fn refusal(code: u16, details: &Value) -> CallError {
+    pub fn refusal(code: u16, details: &Value) -> RequestError {
         let status: Status = serde_json::from_value(
             json!({"status": "Failure", "code": code, "message": "no", "details": details}),
         )
         .unwrap();
-        CallError::Refused { what: "apply Service a/b".into(), status: Box::new(status) }
+        RequestError::Api { what: "apply Service a/b".into(), status: Box::new(status) }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use kcg_api::condition::{Reason, Type};
 use kcg_api::valid::{self, Written};
 use kcg_api::{KconsumerGroup, KconsumerGroupSpec, KconsumerGroupStatus};
-use kcg_runtime::follow::Key;
+use kcg_runtime::watch::ObjectKey;
 use kube::api::ObjectMeta;
 use serde_json::{Value, json};
 
@@ -22,9 +22,9 @@ pub struct Group {
     /// In records.
     pub lag_limit: i64,
     /// By `namespace/name`.
-    pub topics: Box<[Key]>,
+    pub topics: Box<[ObjectKey]>,
     /// The Kafka consumer group, by `namespace/groupId` of this object's namespace.
-    pub consumer_group: Key,
+    pub consumer_group: ObjectKey,
     pub summary: Summary,
     spec: Box<str>,
     status: KeptStatus,
@@ -59,7 +59,7 @@ impl ConditionStatus {
 
 impl Group {
     /// Never fails: what cannot be read of the spec is found again, with its reasons, by [`Self::read`].
-    pub fn of(key: &Key, object: &Value, texts: &Texts) -> Self {
+    pub fn of(key: &ObjectKey, object: &Value, texts: &Texts) -> Self {
         let metadata = &object["metadata"];
         // A status that does not parse is as good as none: it is written anew.
         let status = object.get("status").cloned().unwrap_or_default();
@@ -80,15 +80,15 @@ impl Group {
         group.lag_limit = spec.average_records_lag_limit;
         group.topics = valid::topics(&spec, key.namespace())
             .iter()
-            .map(|topic| Key::new(&topic.namespace, &topic.name))
+            .map(|topic| ObjectKey::new(&topic.namespace, &topic.name))
             .collect();
         let group_id = spec.consumer_spec.group_id.as_deref().unwrap_or(key.name());
-        group.consumer_group = Key::new(key.namespace(), group_id);
+        group.consumer_group = ObjectKey::new(key.namespace(), group_id);
         group
     }
 
     /// The group as its types have it, and every value that they have no place for.
-    pub fn read(&self, key: &Key) -> Written {
+    pub fn read(&self, key: &ObjectKey) -> Written {
         if let Ok(spec) = serde_json::from_str::<KconsumerGroupSpec>(&self.spec) {
             let group = KconsumerGroup { metadata: self.metadata(key), spec, status: None };
             return Written { group, violations: Vec::new() };
@@ -118,7 +118,7 @@ impl Group {
             == (&other.uid, other.generation, other.deleting, &other.spec)
     }
 
-    fn metadata(&self, key: &Key) -> ObjectMeta {
+    fn metadata(&self, key: &ObjectKey) -> ObjectMeta {
         ObjectMeta {
             name: Some(key.name().to_owned()),
             namespace: Some(key.namespace().to_owned()),
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_group_reads_back_as_it_was_stored() {
-        let key = Key::new("ns", "g");
+        let key = ObjectKey::new("ns", "g");
         let group = Group::of(
             &key,
             &object(
@@ -174,7 +174,7 @@ mod tests {
             &Texts::default(),
         );
         assert_eq!((group.resource_version, group.generation, group.lag_limit), (7, 3, 5));
-        assert_eq!(&*group.topics, [Key::new("ns", "a"), Key::new("ns", "b")]);
+        assert_eq!(&*group.topics, [ObjectKey::new("ns", "a"), ObjectKey::new("ns", "b")]);
         assert_eq!(group.consumer_group, key);
         let written = group.read(&key);
         assert_eq!(written.group.metadata.uid.as_deref(), Some("u"));
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_spec_that_does_not_parse_keeps_its_reasons_and_what_could_be_read() {
-        let key = Key::new("ns", "g");
+        let key = ObjectKey::new("ns", "g");
         let group = Group::of(
             &key,
             &object(
@@ -193,8 +193,8 @@ mod tests {
             ),
             &Texts::default(),
         );
-        assert_eq!(&*group.topics, [Key::new("ns", "a")]);
-        assert_eq!(group.consumer_group, Key::new("ns", "x"));
+        assert_eq!(&*group.topics, [ObjectKey::new("ns", "a")]);
+        assert_eq!(group.consumer_group, ObjectKey::new("ns", "x"));
         let violations = group.read(&key).violations;
         assert_eq!(violations.len(), 1);
         assert_eq!(violations[0].field, "spec.minReplicas");

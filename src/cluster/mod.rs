@@ -17,7 +17,7 @@ mod write;
 
 use kcg_api::Valid;
 use kcg_api::valid::TopicGrants;
-use kcg_runtime::follow::Key;
+use kcg_runtime::watch::ObjectKey;
 use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
 use serde_json::Value;
@@ -73,7 +73,7 @@ impl Cluster {
     }
 
     /// One group and all that is decided by, without a request; `None` where there is no such group.
-    pub fn observe(&self, key: &Key) -> Option<Snapshot> {
+    pub fn observe(&self, key: &ObjectKey) -> Option<Snapshot> {
         self.state().snapshot(key)
     }
 
@@ -83,12 +83,12 @@ impl Cluster {
     }
 
     /// Keeps what counts for a group whose HPA is not there to hold it.
-    pub fn remember(&self, key: &Key, held: Held) {
+    pub fn remember(&self, key: &ObjectKey, held: Held) {
         self.state().remember(key, held);
     }
 
     /// Whether this very group is still there, and is to stay.
-    fn wants_children(&self, key: &Key, uid: &str) -> bool {
+    fn wants_children(&self, key: &ObjectKey, uid: &str) -> bool {
         self.state().group(key).is_some_and(|group| *group.uid == *uid && !group.deleting)
     }
 
@@ -99,7 +99,7 @@ impl Cluster {
 
     /// Calls `tell` for each group and the lag that its autoscaler last read, in thousandths of a record; it must not
     /// take long.
-    pub fn for_each_group(&self, mut tell: impl FnMut(&Key, &Group, Option<i64>)) {
+    pub fn for_each_group(&self, mut tell: impl FnMut(&ObjectKey, &Group, Option<i64>)) {
         let state = self.state();
         state.groups().for_each(|(key, group)| tell(key, group, state.lag_milli(key)));
     }
@@ -110,7 +110,7 @@ impl Cluster {
     }
 
     /// A watch has told of a child.
-    fn saw(&self, key: &Key, kind: ChildKind, live: &Value) -> Touched {
+    fn saw(&self, key: &ObjectKey, kind: ChildKind, live: &Value) -> Touched {
         let mut child = projection::child(kind, live);
         let fingerprint = projection::fingerprint(live);
         let judged = self.state().judged(key, kind, fingerprint);
@@ -121,7 +121,7 @@ impl Cluster {
     /// A write of ours was answered with the child as it is stored now. It counts as what was asked for even where
     /// the server stored it in a way that a comparison would not take for the same: sending it again would change
     /// nothing.
-    fn wrote(&self, key: &Key, kind: ChildKind, live: &Value, digest: Digest) {
+    fn wrote(&self, key: &ObjectKey, kind: ChildKind, live: &Value, digest: Digest) {
         let child = Child { standing: Standing::Matches(digest), ..projection::child(kind, live) };
         let fingerprint = projection::fingerprint(live);
         // The look that wrote goes on with what it learns here.
@@ -129,7 +129,7 @@ impl Cluster {
     }
 
     /// Compares a live object with what its group wants it to be at this moment.
-    fn judge(&self, key: &Key, kind: ChildKind, child: &Child, live: &Value) -> Standing {
+    fn judge(&self, key: &ObjectKey, kind: ChildKind, child: &Child, live: &Value) -> Standing {
         let Some(Snapshot { group, observed }) = self.observe(key) else {
             return Standing::Unjudged;
         };
@@ -144,7 +144,7 @@ impl Cluster {
 
     fn compare(
         &self,
-        key: &Key,
+        key: &ObjectKey,
         group: &Group,
         observed: &Observed,
         kind: ChildKind,
@@ -165,7 +165,7 @@ impl Cluster {
         projection::standing(children::desired_one(kind, &valid, &ceiling).as_ref(), live)
     }
 
-    fn group_was_seen(&self, key: &Key, object: &Value, ours: bool) -> Touched {
+    fn group_was_seen(&self, key: &ObjectKey, object: &Value, ours: bool) -> Touched {
         let group = Group::of(key, object, &self.texts);
         self.state().group_is(key, group, ours)
     }

@@ -1,11 +1,11 @@
 //! A port's number is its key in a list that the API server merges: over one that somebody changed, an apply would
 //! add a second port of the same name, and be refused. The number is set back first. Pure.
 
-use kcg_runtime::calls::CallError;
+use kcg_runtime::client::RequestError;
 use serde_json::{Value, json};
 
 /// Whether an apply was refused because a port's name would be there twice.
-pub(super) fn is_duplicate(error: &CallError) -> bool {
+pub(super) fn is_duplicate(error: &RequestError) -> bool {
     let causes =
         error.status().and_then(|status| status.details.as_ref()).map_or(&[][..], |details| &details.causes);
     let is_port = |field: &str| field.contains("ports[") || field.ends_with("ports");

@@ -2,9 +2,9 @@
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kcg_api::{KconsumerGroupStatus, names};
-use kcg_runtime::calls::within;
-use kcg_runtime::follow::Key;
+use kcg_runtime::client::with_deadline;
 use kcg_runtime::lease::Leadership;
+use kcg_runtime::watch::ObjectKey;
 use kube::runtime::events::{Event, EventType};
 use serde_json::json;
 
@@ -20,7 +20,7 @@ impl Cluster {
     /// where the group is gone meanwhile.
     pub async fn report(
         &self,
-        key: &Key,
+        key: &ObjectKey,
         group: &Group,
         status: &KconsumerGroupStatus,
         leadership: &Leadership,
@@ -46,7 +46,7 @@ impl Cluster {
     }
 
     /// Records one Warning. An Event that is lost is only logged: the condition says the same.
-    pub async fn warn(&self, key: &Key, group: &Group, notice: &Notice) {
+    pub async fn warn(&self, key: &ObjectKey, group: &Group, notice: &Notice) {
         let event = Event {
             type_: EventType::Warning,
             reason: notice.reason.as_str().to_owned(),
@@ -63,7 +63,8 @@ impl Cluster {
             ..ObjectReference::default()
         };
         let recorded =
-            within(format!("record an Event of {key}"), self.recorder.publish(&event, &regarding)).await;
+            with_deadline(format!("record an Event of {key}"), self.recorder.publish(&event, &regarding))
+                .await;
         if let Err(error) = recorded {
             tracing::debug!(group = %key, %error, "an Event was not recorded");
         }

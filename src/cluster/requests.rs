@@ -2,8 +2,8 @@
 //! failure. Objects stay JSON: their kinds differ, and nothing of them is kept.
 
 use kcg_api::names;
-use kcg_runtime::calls::{CallError, within};
-use kcg_runtime::follow::Key;
+use kcg_runtime::client::{RequestError, with_deadline};
+use kcg_runtime::watch::ObjectKey;
 use kube::Client;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, Request};
 use kube::core::{ApiResource, Resource as _};
@@ -34,7 +34,7 @@ impl Requests {
     }
 
     /// The live object, past every cache.
-    pub async fn get(&self, kind: ChildKind, key: &Key) -> Result<Option<Value>, CallError> {
+    pub async fn get(&self, kind: ChildKind, key: &ObjectKey) -> Result<Option<Value>, RequestError> {
         let request = children(kind, key).get(key.name(), &kube::api::GetParams::default());
         match self.send(&format!("get {} {key}", kind.kind()), request).await {
             Ok(live) => Ok(Some(live)),
@@ -47,10 +47,10 @@ impl Requests {
     pub async fn apply(
         &self,
         kind: ChildKind,
-        key: &Key,
+        key: &ObjectKey,
         object: &Value,
         force: bool,
-    ) -> Result<Value, CallError> {
+    ) -> Result<Value, RequestError> {
         let parameters = PatchParams { force, ..PatchParams::apply(names::OPERATOR) };
         let request = children(kind, key).patch(key.name(), &parameters, &Patch::Apply(object));
         self.send(&format!("apply {} {key}", kind.kind()), request).await
@@ -60,9 +60,9 @@ impl Requests {
     pub async fn reset(
         &self,
         kind: ChildKind,
-        key: &Key,
+        key: &ObjectKey,
         patch: json_patch::Patch,
-    ) -> Result<Value, CallError> {
+    ) -> Result<Value, RequestError> {
         let parameters =
             PatchParams { field_manager: Some(RESET_MANAGER.to_owned()), ..PatchParams::default() };
         let request = children(kind, key).patch(key.name(), &parameters, &Patch::<Value>::Json(patch));
@@ -70,7 +70,7 @@ impl Requests {
     }
 
     /// Deletes the object of this very uid.
-    pub async fn delete(&self, kind: ChildKind, key: &Key, uid: &str) -> Result<(), CallError> {
+    pub async fn delete(&self, kind: ChildKind, key: &ObjectKey, uid: &str) -> Result<(), RequestError> {
         let preconditions = Preconditions { uid: Some(uid.to_owned()), ..Preconditions::default() };
         let parameters = DeleteParams::background().preconditions(preconditions);
         let request = children(kind, key).delete(key.name(), &parameters);
@@ -78,7 +78,7 @@ impl Requests {
     }
 
     /// Sets the count of a fresh Deployment, which is the autoscaler's from then on.
-    pub async fn scale(&self, key: &Key, replicas: i32) -> Result<(), CallError> {
+    pub async fn scale(&self, key: &ObjectKey, replicas: i32) -> Result<(), RequestError> {
         let parameters =
             PatchParams { field_manager: Some(SCALE_MANAGER.to_owned()), ..PatchParams::default() };
         let scale = json!({"spec": {"replicas": replicas}});
@@ -92,7 +92,7 @@ impl Requests {
     }
 
     /// Writes a group's status whole.
-    pub async fn apply_status(&self, key: &Key, object: &Value) -> Result<Value, CallError> {
+    pub async fn apply_status(&self, key: &ObjectKey, object: &Value) -> Result<Value, RequestError> {
         let parameters = PatchParams::apply(names::STATUS_MANAGER).force();
         let request = groups(key).patch_subresource("status", key.name(), &parameters, &Patch::Apply(object));
         self.send(&format!("write the status of {} {key}", names::KIND), request).await
@@ -102,8 +102,8 @@ impl Requests {
         &self,
         what: &str,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> Result<Value, CallError> {
-        within(what, async {
+    ) -> Result<Value, RequestError> {
+        with_deadline(what, async {
             let request = request.map_err(kube::Error::BuildRequest)?;
             self.client.request::<Value>(request).await
         })
@@ -122,10 +122,10 @@ pub(super) fn resource(kind: ChildKind) -> ApiResource {
     }
 }
 
-fn children(kind: ChildKind, key: &Key) -> Request {
+fn children(kind: ChildKind, key: &ObjectKey) -> Request {
     Request::new(DynamicObject::url_path(&resource(kind), Some(key.namespace())))
 }
 
-fn groups(key: &Key) -> Request {
+fn groups(key: &ObjectKey) -> Request {
     Request::new(kcg_api::KconsumerGroup::url_path(&(), Some(key.namespace())))
 }

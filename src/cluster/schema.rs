@@ -2,14 +2,14 @@
 
 use http::Request;
 use kcg_api::{crd::Skew, names};
-use kcg_runtime::calls::{CallError, within};
+use kcg_runtime::client::{RequestError, with_deadline};
 use kube::Client;
 use serde_json::Value;
 
 /// How the cluster's CRD stands to this binary; `None` where the cluster serves no groups.
-pub async fn skew(client: &Client) -> Result<Option<Skew>, CallError> {
+pub async fn skew(client: &Client) -> Result<Option<Skew>, RequestError> {
     let path = format!("/openapi/v3/apis/{}/{}", names::GROUP, names::VERSION);
-    let asked = within("read the schema of KconsumerGroups", async {
+    let asked = with_deadline("read the schema of KconsumerGroups", async {
         let request = Request::get(&path).body(Vec::new()).map_err(kube::Error::HttpError)?;
         client.request::<Value>(request).await
     });

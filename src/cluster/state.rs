@@ -2,8 +2,8 @@
 //! changes, and answers which groups have to be looked at because of each.
 
 use kcg_api::topic::{Sight, Sights, TopicFacts, TopicRef};
-use kcg_runtime::follow::Key;
-use kcg_runtime::topics::View;
+use kcg_runtime::topics::TopicsAvailability;
+use kcg_runtime::watch::ObjectKey;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -15,18 +15,18 @@ use crate::children::ChildKind;
 use crate::observed::{Child, Observed, Standing, churn};
 
 /// The groups that a change concerns.
-pub type Touched = Vec<Key>;
+pub type Touched = Vec<ObjectKey>;
 
 #[derive(Debug, Default)]
 pub struct State {
-    entries: HashMap<Key, Entry>,
-    topics: HashMap<Key, TopicFacts>,
+    entries: HashMap<ObjectKey, Entry>,
+    topics: HashMap<ObjectKey, TopicFacts>,
     /// By namespace; the empty name is the whole cluster, where one watch sees all of it.
-    views: HashMap<String, View>,
+    views: HashMap<String, TopicsAvailability>,
     by_topic: Index,
     by_consumer_group: Index,
     /// Running pods that are not terminating, each with its group.
-    active: HashMap<Key, Key>,
+    active: HashMap<ObjectKey, ObjectKey>,
     /// Kinds of child that the cluster does not serve.
     absent: [bool; 5],
 }
@@ -64,7 +64,7 @@ pub struct Snapshot {
 
 impl State {
     /// A group is there as told. `ours` is the answer to our own write, which the watch may not have reached.
-    pub fn group_is(&mut self, key: &Key, group: Group, ours: bool) -> Touched {
+    pub fn group_is(&mut self, key: &ObjectKey, group: Group, ours: bool) -> Touched {
         // An answer that comes after the watch has told of the group's end, or of another one of its name.
         if ours && self.group(key).is_none_or(|known| known.uid != group.uid) {
             return Vec::new();
@@ -102,7 +102,7 @@ impl State {
         }
     }
 
-    pub fn group_is_gone(&mut self, key: &Key) -> Touched {
+    pub fn group_is_gone(&mut self, key: &ObjectKey) -> Touched {
         let Some(entry) = self.entries.get_mut(key) else {
             return Vec::new();
         };
@@ -124,7 +124,7 @@ impl State {
         self.keys().iter().flat_map(|key| self.group_is_gone(key)).collect()
     }
 
-    fn index(&mut self, key: &Key, group: &Group) -> Touched {
+    fn index(&mut self, key: &ObjectKey, group: &Group) -> Touched {
         for topic in &group.topics {
             self.by_topic.put(topic, key);
         }
@@ -133,7 +133,7 @@ impl State {
     }
 
     /// The groups that may have had this one as a rival.
-    fn forget_indices(&mut self, key: &Key, group: &Group) -> Touched {
+    fn forget_indices(&mut self, key: &ObjectKey, group: &Group) -> Touched {
         for topic in &group.topics {
             self.by_topic.take(topic, key);
         }
@@ -142,12 +142,12 @@ impl State {
         companions
     }
 
-    fn companions(&self, key: &Key, group: &Group) -> Touched {
+    fn companions(&self, key: &ObjectKey, group: &Group) -> Touched {
         let companions = self.by_consumer_group.groups(&group.consumer_group).iter();
         companions.filter(|companion| *companion != key).cloned().collect()
     }
 
-    pub fn topic_is(&mut self, topic: Key, facts: TopicFacts) -> Touched {
+    pub fn topic_is(&mut self, topic: ObjectKey, facts: TopicFacts) -> Touched {
         if self.topics.get(&topic) == Some(&facts) {
             return Vec::new();
         }
@@ -156,7 +156,7 @@ impl State {
         touched
     }
 
-    pub fn topic_is_gone(&mut self, topic: &Key) -> Touched {
+    pub fn topic_is_gone(&mut self, topic: &ObjectKey) -> Touched {
         match self.topics.remove(topic) {
             Some(_) => self.consumers(topic),
             None => Vec::new(),
@@ -164,14 +164,16 @@ impl State {
     }
 
     /// What can be made of the topics of a namespace; `None` is the whole cluster.
-    pub fn topics_are(&mut self, namespace: Option<&str>, view: View) -> Touched {
+    pub fn topics_are(&mut self, namespace: Option<&str>, view: TopicsAvailability) -> Touched {
         let known = self.views.entry(namespace.unwrap_or_default().to_owned()).or_default();
         // The first words of what cuts it off stand: new ones with each try would be news to every group.
-        if *known == view || matches!((&*known, &view), (View::CutOff(_), View::CutOff(_))) {
+        if *known == view
+            || matches!((&*known, &view), (TopicsAvailability::CutOff(_), TopicsAvailability::CutOff(_)))
+        {
             return Vec::new();
         }
-        let is_there = |topic: &Key| namespace.is_none_or(|namespace| topic.namespace() == namespace);
-        if view == View::NotServed {
+        let is_there = |topic: &ObjectKey| namespace.is_none_or(|namespace| topic.namespace() == namespace);
+        if view == TopicsAvailability::NotServed {
             self.topics.retain(|topic, _| !is_there(topic));
         }
         *known = view;
@@ -179,12 +181,12 @@ impl State {
         self.groups().filter(|(_, group)| consumes(group)).map(|(key, _)| key.clone()).collect()
     }
 
-    fn consumers(&self, topic: &Key) -> Touched {
+    fn consumers(&self, topic: &ObjectKey) -> Touched {
         self.by_topic.groups(topic).to_vec()
     }
 
     /// A child is there as seen.
-    pub fn child_is(&mut self, key: &Key, kind: ChildKind, mut seen: SeenChild) -> Touched {
+    pub fn child_is(&mut self, key: &ObjectKey, kind: ChildKind, mut seen: SeenChild) -> Touched {
         let entry = self.entries.entry(key.clone()).or_default();
         if seen.is_answer() && entry.buried.iter().any(|uid| **uid == *seen.uid()) {
             return vec![key.clone()];
@@ -206,23 +208,23 @@ impl State {
     }
 
     /// A child was asked for and is there. A watch tells of it as gone, too, when it loses the label that is watched.
-    pub fn child_lives(&mut self, key: &Key, uid: &str) {
+    pub fn child_lives(&mut self, key: &ObjectKey, uid: &str) {
         if let Some(entry) = self.entries.get_mut(key) {
             entry.buried.retain(|buried| **buried != *uid);
         }
     }
 
     /// The child as it was last seen.
-    pub fn child(&self, key: &Key, kind: ChildKind) -> Option<Child> {
+    pub fn child(&self, key: &ObjectKey, kind: ChildKind) -> Option<Child> {
         Some(self.entries.get(key)?.children[kind.index()].as_ref()?.child())
     }
 
     /// How the child stood when it had this fingerprint, if it has been compared then.
-    pub fn judged(&self, key: &Key, kind: ChildKind, fingerprint: u64) -> Option<Standing> {
+    pub fn judged(&self, key: &ObjectKey, kind: ChildKind, fingerprint: u64) -> Option<Standing> {
         self.entries.get(key)?.children[kind.index()].as_ref()?.judged(fingerprint)
     }
 
-    pub fn child_is_gone(&mut self, key: &Key, kind: ChildKind) -> Touched {
+    pub fn child_is_gone(&mut self, key: &ObjectKey, kind: ChildKind) -> Touched {
         let Some(entry) = self.entries.get_mut(key) else {
             return Vec::new();
         };
@@ -258,7 +260,7 @@ impl State {
     }
 
     /// A pod is there; `group` where it runs and is not on its way out.
-    pub fn pod_is(&mut self, pod: &Key, group: Option<Key>) -> Touched {
+    pub fn pod_is(&mut self, pod: &ObjectKey, group: Option<ObjectKey>) -> Touched {
         let before = self.active.get(pod).cloned();
         if before == group {
             return Vec::new();
@@ -283,7 +285,7 @@ impl State {
     }
 
     /// Keeps what counts for a group whose HPA is not there to hold it.
-    pub fn remember(&mut self, key: &Key, held: Held) {
+    pub fn remember(&mut self, key: &ObjectKey, held: Held) {
         if let Some(entry) = self.entries.get_mut(key) {
             let hpa = &entry.children[ChildKind::HorizontalPodAutoscaler.index()];
             let is_held = hpa.as_ref().is_some_and(|seen| seen.is_autoscaler_of(entry.group_uid()));
@@ -292,7 +294,7 @@ impl State {
     }
 
     /// One group and all that is decided by; `None` where there is no such group.
-    pub fn snapshot(&self, key: &Key) -> Option<Snapshot> {
+    pub fn snapshot(&self, key: &ObjectKey) -> Option<Snapshot> {
         let entry = self.entries.get(key)?;
         let group = entry.group.clone()?;
         let children =
@@ -316,20 +318,22 @@ impl State {
         sights.collect()
     }
 
-    fn sight(&self, topic: &Key) -> Sight {
+    fn sight(&self, topic: &ObjectKey) -> Sight {
         let view = self.views.get("").or_else(|| self.views.get(topic.namespace()));
-        match view.unwrap_or(&View::Starting) {
-            View::Starting => Sight::Unknown("the first list is under way".to_owned()),
-            View::Live => self.topics.get(topic).map_or(Sight::Absent, |facts| Sight::Seen(facts.clone())),
-            View::NotServed => Sight::NotServed,
-            View::Forbidden(said) => Sight::Unknown(said.clone()),
-            View::CutOff(state) => Sight::Unknown(format!("their watch is cut off ({state})")),
+        match view.unwrap_or(&TopicsAvailability::Starting) {
+            TopicsAvailability::Starting => Sight::Unknown("the first list is under way".to_owned()),
+            TopicsAvailability::Live => {
+                self.topics.get(topic).map_or(Sight::Absent, |facts| Sight::Seen(facts.clone()))
+            }
+            TopicsAvailability::NotServed => Sight::NotServed,
+            TopicsAvailability::Forbidden(said) => Sight::Unknown(said.clone()),
+            TopicsAvailability::CutOff(state) => Sight::Unknown(format!("their watch is cut off ({state})")),
         }
     }
 
-    fn rivals(&self, key: &Key, group: &Group) -> Vec<String> {
-        let topics: HashSet<&Key> = group.topics.iter().collect();
-        let shares_a_topic = |other: &&Key| {
+    fn rivals(&self, key: &ObjectKey, group: &Group) -> Vec<String> {
+        let topics: HashSet<&ObjectKey> = group.topics.iter().collect();
+        let shares_a_topic = |other: &&ObjectKey| {
             let other = self.entries.get(*other).and_then(|entry| entry.group.as_ref());
             other.is_some_and(|other| {
                 !other.deleting && other.topics.iter().any(|topic| topics.contains(topic))
@@ -342,12 +346,12 @@ impl State {
         rivals
     }
 
-    pub fn group(&self, key: &Key) -> Option<&Group> {
+    pub fn group(&self, key: &ObjectKey) -> Option<&Group> {
         self.entries.get(key)?.group.as_deref()
     }
 
     /// The lag in thousandths of a record, on average, as the group's autoscaler last read it.
-    pub fn lag_milli(&self, key: &Key) -> Option<i64> {
+    pub fn lag_milli(&self, key: &ObjectKey) -> Option<i64> {
         let entry = self.entries.get(key)?;
         let autoscaler = entry.children[ChildKind::HorizontalPodAutoscaler.index()].as_deref()?;
         autoscaler.autoscaler_of(entry.group_uid())?.lag_milli
@@ -358,7 +362,7 @@ impl State {
         self.groups().map(|(key, _)| key.clone()).collect()
     }
 
-    pub fn groups(&self) -> impl Iterator<Item = (&Key, &Group)> {
+    pub fn groups(&self) -> impl Iterator<Item = (&ObjectKey, &Group)> {
         self.entries.iter().filter_map(|(key, entry)| Some((key, entry.group.as_deref()?)))
     }
 }

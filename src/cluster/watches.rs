@@ -4,10 +4,10 @@
 use k8s_openapi::api::core::v1::Pod;
 use kcg_api::topic::TopicFacts;
 use kcg_api::{KconsumerGroup, names};
-use kcg_runtime::discovery::Candidates;
-use kcg_runtime::follow::{Change, Follower, Key, Projection, Pulse, Scope, Source, State};
-use kcg_runtime::probes::{Gate, Readiness};
-use kcg_runtime::topics::{self, View};
+use kcg_runtime::discovery::OptionalKind;
+use kcg_runtime::probes::{Readiness, ReadinessCheck};
+use kcg_runtime::topics::{self, TopicsAvailability};
+use kcg_runtime::watch::{Event, ObjectKey, Scope, Transform, WatchHealth, WatchSpec, WatchState, Watcher};
 use kube::Client;
 use serde_json::Value;
 use std::sync::Arc;
@@ -40,11 +40,11 @@ impl<L: Fn(Touched) + Clone + Send + Sync + 'static> Listener for L {}
 /// The followers of everything that is decided by.
 pub struct Watches {
     cluster: Arc<Cluster>,
-    groups: Follower<Value>,
-    topics: Follower<TopicFacts>,
-    autoscalers: Follower<Value>,
-    others: Vec<(ChildKind, Follower<Value>)>,
-    pods: Follower<PodFact>,
+    groups: Watcher<Value>,
+    topics: Watcher<TopicFacts>,
+    autoscalers: Watcher<Value>,
+    others: Vec<(ChildKind, Watcher<Value>)>,
+    pods: Watcher<PodFact>,
     /// Rung whenever a watch has told everything, or changed its state.
     bell: watch::Sender<()>,
 }
@@ -59,45 +59,45 @@ const AUTOSCALERS: ChildKind = ChildKind::HorizontalPodAutoscaler;
 
 impl Watches {
     pub fn new(client: &Client, scopes: &Scopes, cluster: Arc<Cluster>) -> Self {
-        let child = |kind: ChildKind| child_follower(client, kind, scopes.groups.clone());
-        let groups = Source::typed::<KconsumerGroup>(scopes.groups.clone());
-        let pods = Source::typed::<Pod>(scopes.groups.clone()).labels(names::LABEL_GROUP);
+        let child = |kind: ChildKind| child_watcher(client, kind, scopes.groups.clone());
+        let groups = WatchSpec::typed::<KconsumerGroup>(scopes.groups.clone());
+        let pods = WatchSpec::typed::<Pod>(scopes.groups.clone()).labels(names::LABEL_GROUP);
         let others = ChildKind::ALL.into_iter().filter(|kind| *kind != AUTOSCALERS);
         Self {
-            groups: Follower::new(
+            groups: Watcher::new(
                 names::PLURAL,
                 client.clone(),
                 groups,
-                Projection::of(|object: Value| object),
+                Transform::new(|object: Value| object),
             ),
-            topics: topics::follower(client.clone(), scopes.topics.clone()),
+            topics: topics::watcher(client.clone(), scopes.topics.clone()),
             autoscalers: child(AUTOSCALERS),
             others: others.map(|kind| (kind, child(kind))).collect(),
-            pods: Follower::new("pods", client.clone(), pods, Projection::of(|pod: Pod| PodFact::of(&pod))),
+            pods: Watcher::new("pods", client.clone(), pods, Transform::new(|pod: Pod| PodFact::of(&pod))),
             bell: watch::Sender::new(()),
             cluster,
         }
     }
 
-    pub fn pulses(&self) -> Vec<Pulse> {
-        let first = [self.groups.pulse(), self.topics.pulse(), self.autoscalers.pulse()];
-        let others = self.others.iter().map(|(_, follower)| follower.pulse());
-        first.into_iter().chain(others).chain([self.pods.pulse()]).collect()
+    pub fn pulses(&self) -> Vec<WatchHealth> {
+        let first = [self.groups.health(), self.topics.health(), self.autoscalers.health()];
+        let others = self.others.iter().map(|(_, follower)| follower.health());
+        first.into_iter().chain(others).chain([self.pods.health()]).collect()
     }
 
     /// Keeps one gate a watch, open once the watch has told everything that it may see, and that is something: only of
     /// topics nothing may be seen, since a group's ceiling is held then. Never ends by itself.
     pub fn keep_gates(&self, readiness: &Readiness) -> impl Future<Output = ()> + Send + 'static {
         let waits = "waits for the watches before it";
-        let gates: Vec<(Gate, Pulse)> =
-            self.pulses().into_iter().map(|pulse| (readiness.gate(pulse.name(), waits), pulse)).collect();
+        let gates: Vec<(ReadinessCheck, WatchHealth)> =
+            self.pulses().into_iter().map(|pulse| (readiness.check(pulse.name(), waits), pulse)).collect();
         let mut rung = self.bell.subscribe();
-        let topics = self.topics.pulse();
+        let topics = self.topics.health();
         async move {
             loop {
                 for (gate, pulse) in &gates {
-                    let refused = || pulse.refused().filter(|_| pulse.name() != topics.name());
-                    gate.set(pulse.waits_for().or_else(refused).map_or(Ok(()), Err));
+                    let refused = || pulse.forbidden().filter(|_| pulse.name() != topics.name());
+                    gate.set(pulse.waiting_for().or_else(refused).map_or(Ok(()), Err));
                 }
                 if rung.changed().await.is_err() {
                     return std::future::pending().await;
@@ -120,7 +120,7 @@ impl Watches {
     /// Starts all watches, each when those are filled that its objects are judged by; returns when the last is.
     async fn start(self, tasks: &mut JoinSet<()>, listener: impl Listener, stop: &CancellationToken) {
         let Self { cluster, groups, topics, autoscalers, others, pods, bell } = self;
-        let (groups_pulse, topics_pulse) = (groups.pulse(), topics.pulse());
+        let (groups_pulse, topics_pulse) = (groups.health(), topics.health());
         tasks.spawn(groups.run(stop.clone(), rung(&bell, told_groups(&cluster, &listener))));
         tasks.spawn(topics.run(stop.clone(), rung(&bell, told_topics(&cluster, &topics_pulse, &listener))));
         let distrust = distrust(cluster.clone(), topics_pulse.clone(), listener.clone());
@@ -129,16 +129,16 @@ impl Watches {
         settled(&[groups_pulse], &bell).await;
         patiently(settled(&[topics_pulse], &bell)).await;
 
-        let autoscalers_pulse = autoscalers.pulse();
+        let autoscalers_pulse = autoscalers.health();
         tasks.spawn(
             autoscalers.run(stop.clone(), rung(&bell, told_children(&cluster, AUTOSCALERS, &listener))),
         );
         patiently(settled(&[autoscalers_pulse], &bell)).await;
 
-        let mut pulses = vec![pods.pulse()];
+        let mut pulses = vec![pods.health()];
         tasks.spawn(pods.run(stop.clone(), rung(&bell, told_pods(&cluster, &listener))));
         for (kind, follower) in others {
-            pulses.push(follower.pulse());
+            pulses.push(follower.health());
             tasks.spawn(follower.run(stop.clone(), rung(&bell, told_children(&cluster, kind, &listener))));
         }
         patiently(settled(&pulses, &bell)).await;
@@ -153,31 +153,31 @@ async fn patiently(settled: impl Future<Output = ()>) {
     }
 }
 
-fn child_follower(client: &Client, kind: ChildKind, scope: Scope) -> Follower<Value> {
+fn child_watcher(client: &Client, kind: ChildKind, scope: Scope) -> Watcher<Value> {
     let source = match kind {
-        ChildKind::ServiceMonitor => Source::optional(Candidates::service_monitor(), scope),
-        ChildKind::PrometheusRule => Source::optional(Candidates::prometheus_rule(), scope),
+        ChildKind::ServiceMonitor => WatchSpec::optional(OptionalKind::service_monitor(), scope),
+        ChildKind::PrometheusRule => WatchSpec::optional(OptionalKind::prometheus_rule(), scope),
         ChildKind::Service | ChildKind::HorizontalPodAutoscaler | ChildKind::Deployment => {
-            Source::of(resource(kind), scope)
+            WatchSpec::dynamic(resource(kind), scope)
         }
     };
     let selector = format!("{}={}", names::LABEL_MANAGED_BY, names::OPERATOR);
-    Follower::new(
+    Watcher::new(
         kind.plural(),
         client.clone(),
         source.labels(&selector),
-        Projection::of(|object: Value| object),
+        Transform::new(|object: Value| object),
     )
 }
 
 /// Rings after each change that may have filled a watch or hindered it.
 fn rung<F>(
     bell: &watch::Sender<()>,
-    mut tell: impl FnMut(Change<F>) + Send + 'static,
-) -> impl FnMut(Change<F>) + Send + 'static {
+    mut tell: impl FnMut(Event<F>) + Send + 'static,
+) -> impl FnMut(Event<F>) + Send + 'static {
     let bell = bell.clone();
     move |change| {
-        let rings = matches!(change, Change::Synced | Change::State(_));
+        let rings = matches!(change, Event::Synced | Event::StateChanged(_));
         tell(change);
         if rings {
             bell.send_replace(());
@@ -186,9 +186,9 @@ fn rung<F>(
 }
 
 /// Returns when each watch has told everything that it may see.
-async fn settled(pulses: &[Pulse], bell: &watch::Sender<()>) {
+async fn settled(pulses: &[WatchHealth], bell: &watch::Sender<()>) {
     let mut rung = bell.subscribe();
-    while pulses.iter().any(|pulse| pulse.waits_for().is_some()) {
+    while pulses.iter().any(|pulse| pulse.waiting_for().is_some()) {
         if rung.changed().await.is_err() {
             return;
         }
@@ -198,46 +198,50 @@ async fn settled(pulses: &[Pulse], bell: &watch::Sender<()>) {
 fn told_groups(
     cluster: &Arc<Cluster>,
     listener: &impl Listener,
-) -> impl FnMut(Change<Value>) + Send + 'static {
+) -> impl FnMut(Event<Value>) + Send + 'static {
     let (cluster, listener) = (cluster.clone(), listener.clone());
     move |change| {
         listener(match change {
-            Change::Applied(key, object) => cluster.group_was_seen(&key, &object, false),
-            Change::Deleted(key) => cluster.state().group_is_gone(&key),
-            Change::State(State::Absent) => cluster.state().groups_are_gone(),
+            Event::Applied(key, object) => cluster.group_was_seen(&key, &object, false),
+            Event::Deleted(key) => cluster.state().group_is_gone(&key),
+            Event::StateChanged(WatchState::NotServed) => cluster.state().groups_are_gone(),
             // Any JSON is taken.
-            Change::Unparsable(..) | Change::Synced | Change::State(_) | Change::Served(_) => Touched::new(),
+            Event::Unparsable(..) | Event::Synced | Event::StateChanged(_) | Event::Served(_) => {
+                Touched::new()
+            }
         });
     }
 }
 
 fn told_topics(
     cluster: &Arc<Cluster>,
-    pulse: &Pulse,
+    pulse: &WatchHealth,
     listener: &impl Listener,
-) -> impl FnMut(Change<TopicFacts>) + Send + 'static {
+) -> impl FnMut(Event<TopicFacts>) + Send + 'static {
     let (cluster, pulse, listener) = (cluster.clone(), pulse.clone(), listener.clone());
     move |change| {
         listener(match change {
-            Change::Applied(key, facts) => cluster.state().topic_is(key, facts),
-            Change::Deleted(key) => cluster.state().topic_is_gone(&key),
-            Change::State(_) => look_anew(&cluster, &pulse),
-            Change::Unparsable(..) | Change::Synced | Change::Served(_) => Touched::new(),
+            Event::Applied(key, facts) => cluster.state().topic_is(key, facts),
+            Event::Deleted(key) => cluster.state().topic_is_gone(&key),
+            Event::StateChanged(_) => look_anew(&cluster, &pulse),
+            Event::Unparsable(..) | Event::Synced | Event::Served(_) => Touched::new(),
         });
     }
 }
 
 /// What can be made of the topics of each namespace now.
-fn look_anew(cluster: &Cluster, pulse: &Pulse) -> Touched {
+fn look_anew(cluster: &Cluster, pulse: &WatchHealth) -> Touched {
     let mut state = cluster.state();
-    let namespaces = pulse.each().into_iter();
+    let namespaces = pulse.by_namespace().into_iter();
     namespaces
-        .flat_map(|(namespace, health)| state.topics_are(namespace.as_deref(), View::of(&health)))
+        .flat_map(|(namespace, health)| {
+            state.topics_are(namespace.as_deref(), TopicsAvailability::of(&health))
+        })
         .collect()
 }
 
 /// Silence is no change that a watch tells of: it is looked for.
-async fn distrust(cluster: Arc<Cluster>, pulse: Pulse, listener: impl Listener) {
+async fn distrust(cluster: Arc<Cluster>, pulse: WatchHealth, listener: impl Listener) {
     let mut checks = tokio::time::interval(CHECK);
     loop {
         checks.tick().await;
@@ -249,20 +253,20 @@ fn told_children(
     cluster: &Arc<Cluster>,
     kind: ChildKind,
     listener: &impl Listener,
-) -> impl FnMut(Change<Value>) + Send + 'static {
+) -> impl FnMut(Event<Value>) + Send + 'static {
     let (cluster, listener) = (cluster.clone(), listener.clone());
     let mut absent = false;
     move |change| {
         listener(match change {
-            Change::Applied(key, live) => cluster.saw(&key, kind, &live),
-            Change::Deleted(key) => cluster.state().child_is_gone(&key, kind),
-            Change::State(state) => {
-                absent = state == State::Absent;
+            Event::Applied(key, live) => cluster.saw(&key, kind, &live),
+            Event::Deleted(key) => cluster.state().child_is_gone(&key, kind),
+            Event::StateChanged(state) => {
+                absent = state == WatchState::NotServed;
                 if absent { cluster.state().kind_is(kind, false) } else { Touched::new() }
             }
             // A kind that has come is there once its objects are known.
-            Change::Synced if !absent => cluster.state().kind_is(kind, true),
-            Change::Synced | Change::Unparsable(..) | Change::Served(_) => Touched::new(),
+            Event::Synced if !absent => cluster.state().kind_is(kind, true),
+            Event::Synced | Event::Unparsable(..) | Event::Served(_) => Touched::new(),
         });
     }
 }
@@ -288,16 +292,17 @@ impl PodFact {
 fn told_pods(
     cluster: &Arc<Cluster>,
     listener: &impl Listener,
-) -> impl FnMut(Change<PodFact>) + Send + 'static {
+) -> impl FnMut(Event<PodFact>) + Send + 'static {
     let (cluster, listener) = (cluster.clone(), listener.clone());
     move |change| {
         listener(match change {
-            Change::Applied(pod, fact) => {
-                let group = fact.group.filter(|_| fact.active).map(|name| Key::new(pod.namespace(), &name));
+            Event::Applied(pod, fact) => {
+                let group =
+                    fact.group.filter(|_| fact.active).map(|name| ObjectKey::new(pod.namespace(), &name));
                 cluster.state().pod_is(&pod, group)
             }
-            Change::Deleted(pod) | Change::Unparsable(pod, _) => cluster.state().pod_is(&pod, None),
-            Change::Synced | Change::State(_) | Change::Served(_) => Touched::new(),
+            Event::Deleted(pod) | Event::Unparsable(pod, _) => cluster.state().pod_is(&pod, None),
+            Event::Synced | Event::StateChanged(_) | Event::Served(_) => Touched::new(),
         });
     }
 }

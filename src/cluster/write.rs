@@ -2,8 +2,8 @@
 //! another owner controls is touched, and every later apply names the uid that it means.
 
 use kcg_api::{Valid, names};
-use kcg_runtime::follow::Key;
 use kcg_runtime::lease::Leadership;
+use kcg_runtime::watch::ObjectKey;
 use serde_json::{Value, json};
 
 use super::{Cluster, Fault, ports};
@@ -35,7 +35,7 @@ enum Step {
 struct Job<'a> {
     cluster: &'a Cluster,
     leadership: &'a Leadership,
-    key: &'a Key,
+    key: &'a ObjectKey,
     group_uid: &'a str,
     /// The group's lower bound, for a fresh Deployment.
     min: i32,
@@ -54,7 +54,7 @@ impl Cluster {
         write: &Write,
         leadership: &Leadership,
     ) -> Result<Vec<Deed>, Fault> {
-        let key = Key::new(&group.namespace, &group.name);
+        let key = ObjectKey::new(&group.namespace, &group.name);
         let (desired, digest, first) = match write {
             Write::Create { desired, digest } | Write::Repair { desired, digest, unjudged: true, .. } => {
                 (desired, *digest, Step::Look)
@@ -79,7 +79,7 @@ impl Cluster {
 
     async fn delete(
         &self,
-        key: &Key,
+        key: &ObjectKey,
         kind: ChildKind,
         uid: &str,
         leadership: &Leadership,

@@ -2,7 +2,7 @@
 //! that they go when it goes.
 
 use kcg_api::condition::{Reason, Type};
-use kcg_runtime::follow::Key;
+use kcg_runtime::watch::ObjectKey;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -83,7 +83,7 @@ const FIGURES: [(&str, &str); 6] = [
 impl Figures {
     // Records are counted in f64 by Prometheus itself.
     #[allow(clippy::cast_precision_loss)]
-    fn of(key: &Key, group: &Group, lag_milli: Option<i64>) -> Self {
+    fn of(key: &ObjectKey, group: &Group, lag_milli: Option<i64>) -> Self {
         let told = &group.summary;
         let values = [
             told.partitions.map(f64::from),

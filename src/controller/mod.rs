@@ -9,10 +9,10 @@ mod skew;
 
 use futures::FutureExt as _;
 use kcg_api::valid::TopicGrants;
-use kcg_runtime::calls::Requests;
-use kcg_runtime::follow::{Key, WatchMetrics};
+use kcg_runtime::client::RequestMetrics;
 use kcg_runtime::lease::{Candidate, Elector, Leadership, LeaseMetrics, SystemClock, Timings, UnsafeTimings};
-use kcg_runtime::probes::{Gate, Probes, ProbesError, Readiness, registry};
+use kcg_runtime::probes::{Probes, ProbesError, Readiness, ReadinessCheck, registry};
+use kcg_runtime::watch::{ObjectKey, WatchMetrics};
 use kube::Client;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -70,7 +70,7 @@ pub enum ControllerError {
 pub async fn run(
     settings: Settings,
     client: Client,
-    requests: &Requests,
+    requests: &RequestMetrics,
     stop: CancellationToken,
 ) -> Result<(), ControllerError> {
     let probes = Probes::bind(settings.probes).await?;
@@ -98,7 +98,7 @@ pub async fn run(
     tokio::spawn(async move { supporting.run_until_cancelled(gates).await });
     let supporting = over.clone();
     tokio::spawn(async move { supporting.run_until_cancelled(crd_skew).await });
-    tokio::spawn(unready_when_stopped(readiness.gate("shutdown", ""), stop.clone()));
+    tokio::spawn(unready_when_stopped(readiness.check("shutdown", ""), stop.clone()));
     tokio::spawn(probes.serve(registry, readiness, over.clone()));
     let filled = queue.clone();
     let listener = move |touched: Touched| filled.add(touched);
@@ -115,10 +115,10 @@ pub async fn run(
 }
 
 /// A process that is on its way out says so.
-async fn unready_when_stopped(gate: Gate, stop: CancellationToken) {
-    gate.open();
+async fn unready_when_stopped(gate: ReadinessCheck, stop: CancellationToken) {
+    gate.pass();
     stop.cancelled().await;
-    gate.shut("the process is stopping");
+    gate.fail("the process is stopping");
 }
 
 /// Works through the queue for as long as it may.
@@ -127,7 +127,7 @@ struct Driver {
     queue: Arc<Queue>,
     metrics: Metrics,
     keeper: Option<Arc<Keeper>>,
-    progress: Mutex<HashMap<Key, Progress>>,
+    progress: Mutex<HashMap<ObjectKey, Progress>>,
 }
 
 impl Driver {
@@ -194,7 +194,7 @@ impl Driver {
     }
 
     /// One look at one group, within its deadline, and what follows from it.
-    async fn look(&self, key: Key, leadership: &Leadership) {
+    async fn look(&self, key: ObjectKey, leadership: &Leadership) {
         let began = Instant::now();
         let progress = Shared::new(self.progress().remove(&key).unwrap_or_default());
         let reconcile = Reconcile { cluster: &self.cluster, leadership, key: &key, progress: &progress };
@@ -224,7 +224,7 @@ impl Driver {
     }
 
     /// A panic elsewhere leaves plain values here: they are as good as before.
-    fn progress(&self) -> MutexGuard<'_, HashMap<Key, Progress>> {
+    fn progress(&self) -> MutexGuard<'_, HashMap<ObjectKey, Progress>> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -238,7 +238,7 @@ async fn next_leadership(leading: &mut watch::Receiver<Option<Leadership>>) -> O
 }
 
 /// One event for each look that did something.
-fn log(key: &Key, look: &Look, news: bool, took: Duration) {
+fn log(key: &ObjectKey, look: &Look, news: bool, took: Duration) {
     let writes: Vec<String> = look
         .deeds
         .iter()

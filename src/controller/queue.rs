@@ -1,7 +1,7 @@
 //! The groups that wait to be looked at. Each is in the queue at most once and looked at by one worker at a
 //! time; fresh changes go before the start-up backlog and retries.
 
-use kcg_runtime::follow::Key;
+use kcg_runtime::watch::ObjectKey;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -39,11 +39,11 @@ impl Place {
 struct Line {
     /// Namespaces that have groups in the line.
     turns: VecDeque<Box<str>>,
-    groups: HashMap<Box<str>, VecDeque<Key>>,
+    groups: HashMap<Box<str>, VecDeque<ObjectKey>>,
 }
 
 impl Line {
-    fn push(&mut self, key: Key) {
+    fn push(&mut self, key: ObjectKey) {
         let namespace: Box<str> = key.namespace().into();
         let groups = self.groups.entry(namespace.clone()).or_default();
         if groups.is_empty() {
@@ -52,7 +52,7 @@ impl Line {
         groups.push_back(key);
     }
 
-    fn pop(&mut self) -> Option<Key> {
+    fn pop(&mut self) -> Option<ObjectKey> {
         let namespace = self.turns.pop_front()?;
         let groups = self.groups.get_mut(&namespace)?;
         let key = groups.pop_front();
@@ -68,14 +68,14 @@ impl Line {
 /// The queue itself, without waiting. The moment is an argument.
 #[derive(Debug, Default)]
 struct Lanes {
-    places: HashMap<Key, Place>,
+    places: HashMap<ObjectKey, Place>,
     fresh: Line,
     background: Line,
-    later: BinaryHeap<Reverse<(Instant, Key)>>,
+    later: BinaryHeap<Reverse<(Instant, ObjectKey)>>,
 }
 
 impl Lanes {
-    fn add(&mut self, key: Key, lane: Lane) {
+    fn add(&mut self, key: ObjectKey, lane: Lane) {
         let place = self.places.entry(key.clone()).or_default();
         if place.running {
             place.again = place.again.max(Some(lane));
@@ -89,7 +89,7 @@ impl Lanes {
         }
     }
 
-    fn add_later(&mut self, key: Key, at: Instant) {
+    fn add_later(&mut self, key: ObjectKey, at: Instant) {
         let place = self.places.entry(key.clone()).or_default();
         if place.queued.is_none() && place.due.is_none_or(|due| at < due) {
             place.due = Some(at);
@@ -97,7 +97,7 @@ impl Lanes {
         }
     }
 
-    fn take(&mut self, now: Instant) -> Option<Key> {
+    fn take(&mut self, now: Instant) -> Option<ObjectKey> {
         self.take_due(now);
         let (fresh, background) = (&mut self.fresh, &mut self.background);
         let lanes = std::iter::from_fn(|| {
@@ -132,7 +132,7 @@ impl Lanes {
         self.later.peek().map(|Reverse((at, _))| *at)
     }
 
-    fn done(&mut self, key: Key, later: Option<Instant>) {
+    fn done(&mut self, key: ObjectKey, later: Option<Instant>) {
         let Some(place) = self.places.get_mut(&key) else {
             return;
         };
@@ -172,18 +172,18 @@ impl Queue {
     }
 
     /// Something of these groups has changed.
-    pub fn add(&self, keys: Vec<Key>) {
+    pub fn add(&self, keys: Vec<ObjectKey>) {
         // A change that concerns very many is a backlog of its own.
         let lane = if keys.len() > MANY { Lane::Background } else { Lane::Fresh };
         self.add_to(lane, keys);
     }
 
     /// These groups have to be looked at, and nothing is known to have changed.
-    pub fn add_backlog(&self, keys: Vec<Key>) {
+    pub fn add_backlog(&self, keys: Vec<ObjectKey>) {
         self.add_to(Lane::Background, keys);
     }
 
-    fn add_to(&self, lane: Lane, keys: Vec<Key>) {
+    fn add_to(&self, lane: Lane, keys: Vec<ObjectKey>) {
         if keys.is_empty() {
             return;
         }
@@ -196,7 +196,7 @@ impl Queue {
     }
 
     /// The next group to look at; it is the caller's until [`Self::done`].
-    pub async fn next(&self) -> Key {
+    pub async fn next(&self) -> ObjectKey {
         loop {
             let due = {
                 let mut lanes = self.lanes();
@@ -216,7 +216,7 @@ impl Queue {
     }
 
     /// The look at a group is over; it is looked at again `later`, unless something changes before.
-    pub fn done(&self, key: Key, later: Option<Instant>) {
+    pub fn done(&self, key: ObjectKey, later: Option<Instant>) {
         if let Some(lanes) = self.lanes().as_mut() {
             lanes.done(key, later);
         }
@@ -242,8 +242,8 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn key(name: &str) -> Key {
-        Key::new("ns", name)
+    fn key(name: &str) -> ObjectKey {
+        ObjectKey::new("ns", name)
     }
 
     fn at(start: Instant, seconds: u64) -> Instant {
@@ -259,7 +259,7 @@ mod tests {
         lanes.add(key("c"), Lane::Fresh);
         lanes.add(key("c"), Lane::Background);
         assert_eq!(lanes.depth(), 3);
-        let taken: Vec<Key> = std::iter::from_fn(|| lanes.take(now)).collect();
+        let taken: Vec<ObjectKey> = std::iter::from_fn(|| lanes.take(now)).collect();
         assert_eq!(taken, [key("c"), key("a"), key("b")]);
     }
 
@@ -267,11 +267,11 @@ mod tests {
     fn a_crowded_namespace_holds_none_of_the_others_up() {
         let (mut lanes, now) = (Lanes::default(), Instant::now());
         for number in 0..1000 {
-            lanes.add(Key::new("crowded", &number.to_string()), Lane::Fresh);
+            lanes.add(ObjectKey::new("crowded", &number.to_string()), Lane::Fresh);
         }
         lanes.add(key("a"), Lane::Fresh);
         lanes.add(key("b"), Lane::Fresh);
-        let taken: Vec<Key> = std::iter::from_fn(|| lanes.take(now)).collect();
+        let taken: Vec<ObjectKey> = std::iter::from_fn(|| lanes.take(now)).collect();
         let place = |name: &str| taken.iter().position(|taken| *taken == key(name));
         assert_eq!((place("a"), place("b"), taken.len()), (Some(1), Some(3), 1002));
         assert!(lanes.fresh.turns.is_empty() && lanes.fresh.groups.is_empty());

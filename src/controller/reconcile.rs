@@ -5,8 +5,8 @@ use futures::future::join_all;
 use k8s_openapi::jiff::Timestamp;
 use kcg_api::valid::Written;
 use kcg_api::{KconsumerGroupStatus, Valid, Violation};
-use kcg_runtime::follow::Key;
 use kcg_runtime::lease::Leadership;
+use kcg_runtime::watch::ObjectKey;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -79,7 +79,7 @@ impl Look {
 pub struct Reconcile<'a> {
     pub cluster: &'a Cluster,
     pub leadership: &'a Leadership,
-    pub key: &'a Key,
+    pub key: &'a ObjectKey,
     /// What earlier looks at this group left behind.
     pub progress: &'a Shared,
 }

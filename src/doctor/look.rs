@@ -14,8 +14,8 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIGroup, APIResourceList};
 use kcg_api::{KconsumerGroup, names, topic};
-use kcg_runtime::calls::{CallError, DEADLINE, within};
-use kcg_runtime::discovery::Candidates;
+use kcg_runtime::client::{DEADLINE, RequestError, with_deadline};
+use kcg_runtime::discovery::OptionalKind;
 use kube::api::{DynamicObject, ListParams, PostParams};
 use kube::client::Body;
 use kube::core::ApiResource;
@@ -39,7 +39,7 @@ pub async fn look(client: &Client, namespace: &str) -> Findings {
     let flags = flags(client, namespace).await;
     let scope = flags.as_ref().map_or(&[][..], |flags| &flags.namespaces);
     let looking = Looking { client, namespace, scope, now };
-    let served = |candidates: Candidates| async move { looking.served(&candidates).await };
+    let served = |kind: OptionalKind| async move { looking.served(&kind).await };
     Findings {
         namespace: namespace.to_owned(),
         now,
@@ -54,9 +54,9 @@ pub async fn look(client: &Client, namespace: &str) -> Findings {
                 .map(|who| Right { who, what: String::new(), allowed: Err(why.clone()) })
                 .into(),
         },
-        kafka_topics: served(Candidates::new(topic::GROUP, topic::KIND, &topic::VERSIONS)).await,
-        service_monitors: served(Candidates::service_monitor()).await,
-        prometheus_rules: served(Candidates::prometheus_rule()).await,
+        kafka_topics: served(OptionalKind::new(topic::GROUP, topic::KIND, &topic::VERSIONS)).await,
+        service_monitors: served(OptionalKind::service_monitor()).await,
+        prometheus_rules: served(OptionalKind::prometheus_rule()).await,
         metrics: looking.metrics().await,
         groups: looking.groups().await,
         autoscalers: looking.autoscalers().await,
@@ -65,7 +65,7 @@ pub async fn look(client: &Client, namespace: &str) -> Findings {
     }
 }
 
-fn said<T>(answer: Result<T, CallError>) -> Found<T> {
+fn said<T>(answer: Result<T, RequestError>) -> Found<T> {
     answer.map_err(|error| error.to_string())
 }
 
@@ -96,7 +96,7 @@ impl Flags {
 /// None where there is no such Deployment: the rights of the usual installation are looked at then.
 async fn flags(client: &Client, namespace: &str) -> Found<Flags> {
     let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
-    let found = said(within("get the controller's Deployment", api.get_opt(names::CONTROLLER)).await)?;
+    let found = said(with_deadline("get the controller's Deployment", api.get_opt(names::CONTROLLER)).await)?;
     let pod = found.and_then(|deployment| deployment.spec.template.spec);
     let container = pod.and_then(|pod| pod.containers.into_iter().next());
     Ok(Flags::read(&container.and_then(|container| container.args).unwrap_or_default()))
@@ -135,21 +135,23 @@ impl Looking<'_> {
 
     async fn mutating(&self) -> Found<Option<Registration>> {
         let api: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
-        let found = said(within("get the mutating registration", api.get_opt(self.namespace)).await)?;
+        let found = said(with_deadline("get the mutating registration", api.get_opt(self.namespace)).await)?;
         let webhooks = found.map(|found| found.webhooks.unwrap_or_default());
         Ok(webhooks.map(|webhooks| registration(webhooks.into_iter().map(|webhook| webhook.client_config))))
     }
 
     async fn validating(&self) -> Found<Option<Registration>> {
         let api: Api<ValidatingWebhookConfiguration> = Api::all(self.client.clone());
-        let found = said(within("get the validating registration", api.get_opt(self.namespace)).await)?;
+        let found =
+            said(with_deadline("get the validating registration", api.get_opt(self.namespace)).await)?;
         let webhooks = found.map(|found| found.webhooks.unwrap_or_default());
         Ok(webhooks.map(|webhooks| registration(webhooks.into_iter().map(|webhook| webhook.client_config))))
     }
 
     async fn secret(&self) -> Found<Option<BTreeMap<String, Vec<u8>>>> {
         let what = format!("get Secret {}/{}", self.namespace, names::CERTIFICATE_SECRET);
-        let found = said(within(what, self.ours::<Secret>().get_opt(names::CERTIFICATE_SECRET)).await)?;
+        let found =
+            said(with_deadline(what, self.ours::<Secret>().get_opt(names::CERTIFICATE_SECRET)).await)?;
         let data = found.map(|secret| secret.data.unwrap_or_default());
         Ok(data.map(|data| data.into_iter().map(|(name, content)| (name, content.0)).collect()))
     }
@@ -160,7 +162,7 @@ impl Looking<'_> {
         let dry = PostParams { dry_run: true, ..PostParams::default() };
         let try_group = async |template: Value| {
             let group = trial_group(&template).map_err(|error| Answer::Failed(error.to_string()))?;
-            let tried = within("create a group without keeping it", api.create(&dry, &group)).await;
+            let tried = with_deadline("create a group without keeping it", api.create(&dry, &group)).await;
             tried.map_err(|error| {
                 let said = error.to_string();
                 match error.code() {
@@ -178,7 +180,7 @@ impl Looking<'_> {
 
     async fn lease(&self) -> Found<Option<Lead>> {
         let what = format!("get Lease {}/{}", self.namespace, names::LEASE);
-        let found = said(within(what, self.ours::<Lease>().get_opt(names::LEASE)).await)?;
+        let found = said(with_deadline(what, self.ours::<Lease>().get_opt(names::LEASE)).await)?;
         let Some(spec) = found.and_then(|lease| lease.spec) else { return Ok(None) };
         let renewed = spec.renew_time.map_or(SystemTime::UNIX_EPOCH, |time| time.0.into());
         Ok(Some(Lead {
@@ -237,17 +239,18 @@ impl Looking<'_> {
             ..SubjectAccessReview::default()
         };
         let api: Api<SubjectAccessReview> = Api::all(self.client.clone());
-        let answer = said(within("ask for a right", api.create(&PostParams::default(), &review)).await)?;
+        let answer =
+            said(with_deadline("ask for a right", api.create(&PostParams::default(), &review)).await)?;
         Ok(answer.status.is_some_and(|status| status.allowed))
     }
 
-    async fn served(&self, candidates: &Candidates) -> Found<Option<String>> {
-        Ok(said(candidates.find(self.client).await)?.map(|found| found.api_version))
+    async fn served(&self, kind: &OptionalKind) -> Found<Option<String>> {
+        Ok(said(kind.find(self.client).await)?.map(|found| found.api_version))
     }
 
     /// An API that is registered and does not answer is as good as none.
     async fn metrics(&self) -> Found<Option<Vec<String>>> {
-        let absent = |error: &CallError| matches!(error.code(), Some(404 | 503));
+        let absent = |error: &RequestError| matches!(error.code(), Some(404 | 503));
         let group: APIGroup = match self.get(&format!("/apis/{CUSTOM_METRICS}")).await {
             Err(error) if absent(&error) => return Ok(None),
             answer => said(answer)?,
@@ -265,8 +268,8 @@ impl Looking<'_> {
         Ok(Some(list.resources.into_iter().filter_map(of_pods).collect()))
     }
 
-    async fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
-        within(format!("get {path}"), async {
+    async fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, RequestError> {
+        with_deadline(format!("get {path}"), async {
             let request = Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError)?;
             self.client.request(request).await
         })
@@ -313,7 +316,7 @@ impl Looking<'_> {
         &self,
         resource: &ApiResource,
         params: &ListParams,
-    ) -> Result<Vec<DynamicObject>, CallError> {
+    ) -> Result<Vec<DynamicObject>, RequestError> {
         if self.scope.is_empty() {
             return self.list_all(resource, params).await;
         }
@@ -321,7 +324,7 @@ impl Looking<'_> {
         for namespace in self.scope {
             let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, resource);
             let what = format!("list {} in namespace {namespace}", resource.plural);
-            found.extend(within(what, api.list(params)).await?.items);
+            found.extend(with_deadline(what, api.list(params)).await?.items);
         }
         Ok(found)
     }
@@ -330,9 +333,9 @@ impl Looking<'_> {
         &self,
         resource: &ApiResource,
         params: &ListParams,
-    ) -> Result<Vec<DynamicObject>, CallError> {
+    ) -> Result<Vec<DynamicObject>, RequestError> {
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), resource);
-        Ok(within(format!("list {}", resource.plural), api.list(params)).await?.items)
+        Ok(with_deadline(format!("list {}", resource.plural), api.list(params)).await?.items)
     }
 
     async fn autoscalers(&self) -> Found<Vec<Autoscaler>> {
@@ -353,12 +356,12 @@ impl Looking<'_> {
     }
 
     async fn monitors(&self) -> Found<Vec<Monitor>> {
-        let Some(resource) = said(Candidates::service_monitor().find(self.client).await)? else {
+        let Some(resource) = said(OptionalKind::service_monitor().find(self.client).await)? else {
             return Ok(Vec::new());
         };
         let monitors = said(self.list(&resource, &managed()).await)?;
         let api: Api<Namespace> = Api::all(self.client.clone());
-        let list = said(within("list namespaces", api.list(&ListParams::default())).await)?;
+        let list = said(with_deadline("list namespaces", api.list(&ListParams::default())).await)?;
         let mut labels: BTreeMap<String, BTreeMap<String, String>> = list
             .items
             .into_iter()
@@ -377,8 +380,8 @@ impl Looking<'_> {
     }
 
     async fn prometheuses(&self) -> Found<Option<Vec<Prometheus>>> {
-        let candidates = Candidates::new("monitoring.coreos.com", "Prometheus", &["v1"]);
-        let Some(resource) = said(candidates.find(self.client).await)? else { return Ok(None) };
+        let kind = OptionalKind::new("monitoring.coreos.com", "Prometheus", &["v1"]);
+        let Some(resource) = said(kind.find(self.client).await)? else { return Ok(None) };
         let found = said(self.list_all(&resource, &ListParams::default()).await)?;
         let prometheus = |prometheus: DynamicObject| {
             let selector =

@@ -10,7 +10,7 @@ mod requests;
 use kcg_api::names;
 use kcg_certs::AuthorityError;
 use kcg_certs::stock::{Entries, Lives, Purpose, Renewal, Renewed, Step, Stock, step};
-use kcg_runtime::calls::CallError;
+use kcg_runtime::client::RequestError;
 use kcg_runtime::lease::{Clock, Leadership};
 use kube::Client;
 use prometheus_client::registry::Registry;
@@ -44,9 +44,9 @@ pub enum KeeperError {
     #[error("there is no Secret {namespace}/{secret}: apply the operator's overlay again, which brings it empty", secret = names::CERTIFICATE_SECRET)]
     NoSecret { namespace: String },
     #[error("{0}: apply the operator's overlay again, which grants this")]
-    Forbidden(CallError),
+    Forbidden(RequestError),
     #[error(transparent)]
-    Call(CallError),
+    Call(RequestError),
     #[error(transparent)]
     Issue(#[from] AuthorityError),
     #[error(
@@ -55,8 +55,8 @@ pub enum KeeperError {
     NoRegistration { kind: &'static str, name: String },
 }
 
-impl From<CallError> for KeeperError {
-    fn from(error: CallError) -> Self {
+impl From<RequestError> for KeeperError {
+    fn from(error: RequestError) -> Self {
         if error.is_forbidden() { Self::Forbidden(error) } else { Self::Call(error) }
     }
 }

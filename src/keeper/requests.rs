@@ -4,7 +4,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kcg_api::names;
 use kcg_certs::stock::Entries;
-use kcg_runtime::calls::{CallError, within};
+use kcg_runtime::client::{RequestError, with_deadline};
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::ApiResource;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
@@ -58,7 +58,7 @@ impl Requests {
 
     pub async fn secret(&self) -> Result<Kept, KeeperError> {
         let what = format!("get Secret {}/{}", self.namespace, names::CERTIFICATE_SECRET);
-        let found = within(what, self.secrets().get_opt(names::CERTIFICATE_SECRET)).await?;
+        let found = with_deadline(what, self.secrets().get_opt(names::CERTIFICATE_SECRET)).await?;
         let secret = found.ok_or_else(|| KeeperError::NoSecret { namespace: self.namespace.clone() })?;
         let data = secret.data.iter().flatten();
         let entries = data.map(|(name, content)| (name.clone(), content.0.clone())).collect();
@@ -72,7 +72,9 @@ impl Requests {
         let parameters =
             PostParams { field_manager: Some(names::CERTIFICATES_MANAGER.into()), ..PostParams::default() };
         let what = format!("update Secret {}/{}", self.namespace, names::CERTIFICATE_SECRET);
-        match within(what, self.secrets().replace(names::CERTIFICATE_SECRET, &parameters, &secret)).await {
+        match with_deadline(what, self.secrets().replace(names::CERTIFICATE_SECRET, &parameters, &secret))
+            .await
+        {
             Ok(_) => Ok(true),
             Err(error) if error.is_conflict() => Ok(false),
             Err(error) => Err(error.into()),
@@ -89,7 +91,8 @@ impl Requests {
     async fn registration(&self, kind: &'static str, plural: &str) -> Result<Registration, KeeperError> {
         let name = &self.namespace;
         let found =
-            within(format!("get {kind} {name}"), self.configurations(kind, plural).get_opt(name)).await?;
+            with_deadline(format!("get {kind} {name}"), self.configurations(kind, plural).get_opt(name))
+                .await?;
         let object = found.ok_or_else(|| KeeperError::NoRegistration { kind, name: name.clone() })?;
         Ok(Registration { kind, webhooks: webhooks(&object.data), object })
     }
@@ -99,7 +102,7 @@ impl Requests {
         &self,
         registration: &Registration,
         bundles: &[(String, Vec<u8>)],
-    ) -> Result<(), CallError> {
+    ) -> Result<(), RequestError> {
         let (kind, name) = (registration.kind, &self.namespace);
         let webhooks: Vec<Value> = bundles
             .iter()
@@ -116,7 +119,8 @@ impl Requests {
         let plural = KINDS.iter().find(|known| known.0 == kind).map_or("", |known| known.1);
         let configurations = self.configurations(kind, plural);
         let patch = Patch::Apply(&object);
-        within(format!("patch {kind} {name}"), configurations.patch(name, &parameters, &patch)).await?;
+        with_deadline(format!("patch {kind} {name}"), configurations.patch(name, &parameters, &patch))
+            .await?;
         Ok(())
     }
 
@@ -131,7 +135,7 @@ impl Requests {
         };
         let regarding = kept.secret.object_ref(&());
         let recorded =
-            within("record an Event of the Secret", self.recorder.publish(&event, &regarding)).await;
+            with_deadline("record an Event of the Secret", self.recorder.publish(&event, &regarding)).await;
         if let Err(error) = recorded {
             tracing::debug!(%error, "an Event was not recorded");
         }

@@ -7,7 +7,7 @@ use k8s_openapi::api::{
     rbac::v1::ClusterRoleBinding,
 };
 use kcg_devcluster::KafkaTopicCrd;
-use kcg_runtime::follow::{Follower, Projection, Scope, Source, State};
+use kcg_runtime::watch::{Scope, Transform, WatchSpec, WatchState, Watcher};
 use kube::{Api, Client};
 use serde::Deserialize;
 use serde_json::json;
@@ -31,20 +31,20 @@ struct Count {
     count: String,
 }
 
-fn counts(client: &Client, scope: Scope) -> Follower<String> {
-    of(client, Source::typed::<ConfigMap>(scope).labels("follow=me"))
+fn counts(client: &Client, scope: Scope) -> Watcher<String> {
+    of(client, WatchSpec::typed::<ConfigMap>(scope).labels("follow=me"))
 }
 
-fn of(client: &Client, source: Source) -> Follower<String> {
-    Follower::new("configmaps", client.clone(), source, Projection::of(|object: Counted| object.data.count))
+fn of(client: &Client, source: WatchSpec) -> Watcher<String> {
+    Watcher::new("configmaps", client.clone(), source, Transform::new(|object: Counted| object.data.count))
 }
 
 fn facts(told: &Told<String>) -> Vec<(&str, &str)> {
     told.facts.iter().map(|(key, count)| (key.as_str(), count.as_str())).collect()
 }
 
-fn state(told: &Told<String>) -> State {
-    told.pulse.of("default").expect("it is watched").state
+fn state(told: &Told<String>) -> WatchState {
+    told.health.in_namespace("default").expect("it is watched").state
 }
 
 #[tokio::test]
@@ -56,8 +56,8 @@ async fn objects_are_told_as_facts_and_only_those_of_the_selector() -> Outcome {
     let mut told = Told::by(counts(&client, Scope::All));
     told.until("synced", |told| told.synced == 1).await;
     assert_eq!(facts(&told), [("default/there-before", "1")]);
-    assert!(told.pulse.synced());
-    assert_eq!(state(&told), State::Live);
+    assert!(told.health.synced());
+    assert_eq!(state(&told), WatchState::Live);
 
     put(&api, config_map("new", "1")).await?;
     told.until("created", |told| told.facts.contains_key("default/new")).await;
@@ -113,7 +113,7 @@ async fn namespaces_are_synced_together_and_a_list_of_many_pages_is_whole() -> O
         }
     }
     let scope = Scope::Namespaces(["one", "two"].map(str::to_owned).into());
-    let mut told = Told::by(of(&client, Source::typed::<ConfigMap>(scope).labels("follow=me").page(2)));
+    let mut told = Told::by(of(&client, WatchSpec::typed::<ConfigMap>(scope).labels("follow=me").page(2)));
     told.until("synced", |told| told.synced == 1).await;
     assert_eq!(told.facts.len(), 10, "{:?}", told.facts);
     assert!(!told.facts.keys().any(|key| key.starts_with("three/")), "{:?}", told.facts);
@@ -135,7 +135,7 @@ async fn what_vanishes_unseen_is_told_once_the_watch_is_back() -> Outcome {
     told.until("synced", |told| told.synced == 1).await;
 
     wire.set(Mode::Cut);
-    told.until("broken", |told| matches!(told.states.last(), Some(State::Broken(_)))).await;
+    told.until("broken", |told| matches!(told.states.last(), Some(WatchState::Failing(_)))).await;
     delete_config_map(&person, "goes").await?;
     delete_config_map(&person, "goes-too").await?;
     put(&api, config_map("comes", "1")).await?;
@@ -148,7 +148,7 @@ async fn what_vanishes_unseen_is_told_once_the_watch_is_back() -> Outcome {
     assert_eq!(facts(&told), [("default/comes", "1"), ("default/stays", "1")]);
     told.deleted.sort();
     assert_eq!(told.deleted, ["default/goes", "default/goes-too"]);
-    assert_eq!(state(&told), State::Live);
+    assert_eq!(state(&told), WatchState::Live);
     assert!(count(&requests, "list") >= 2);
     Ok(())
 }
@@ -183,24 +183,25 @@ async fn a_silent_watch_is_noticed_by_its_age_and_then_given_up() -> Outcome {
     let plane = bare(KafkaTopicCrd::None).await?;
     let wire = Wire::to(plane.kubeconfig_path()).await?;
     let (client, _) = counted(wire.kubeconfig()).await?;
-    let source = Source::typed::<ConfigMap>(Scope::All).labels("follow=me").timeout(Duration::from_secs(2));
+    let source =
+        WatchSpec::typed::<ConfigMap>(Scope::All).labels("follow=me").timeout(Duration::from_secs(2));
     let mut told = Told::by(of(&client, source));
     told.until("synced", |told| told.synced == 1).await;
     // Idle and healthy: the watch is opened again and again, and its age stays small.
     sleep(Duration::from_secs(6)).await;
-    assert!(told.pulse.age() < Duration::from_secs(4), "{:?}", told.pulse.age());
-    assert!(told.states.iter().all(|state| *state == State::Live), "{:?}", told.states);
+    assert!(told.health.age() < Duration::from_secs(4), "{:?}", told.health.age());
+    assert!(told.states.iter().all(|state| *state == WatchState::Live), "{:?}", told.states);
 
     let silent = Instant::now();
     wire.set(Mode::Silent);
-    told.until("given up", |told| matches!(told.states.last(), Some(State::Broken(_)))).await;
+    told.until("given up", |told| matches!(told.states.last(), Some(WatchState::Failing(_)))).await;
     println!("silence noticed after {:.1} s of a 2 s watch", silent.elapsed().as_secs_f32());
-    assert!(told.pulse.age() >= Duration::from_secs(4), "{:?}", told.pulse.age());
-    assert!(told.pulse.synced(), "what was told is still known");
+    assert!(told.health.age() >= Duration::from_secs(4), "{:?}", told.health.age());
+    assert!(told.health.synced(), "what was told is still known");
     put(&in_default::<ConfigMap>(&plane.client().await?), config_map("meanwhile", "1")).await?;
     wire.set(Mode::Whole);
     told.until("back", |told| told.facts.contains_key("default/meanwhile")).await;
-    assert!(told.pulse.age() < Duration::from_secs(4), "{:?}", told.pulse.age());
+    assert!(told.health.age() < Duration::from_secs(4), "{:?}", told.health.age());
     Ok(())
 }
 
@@ -212,10 +213,10 @@ async fn a_watch_that_is_not_allowed_says_so_and_goes_on_once_it_is() -> Outcome
     put(&in_default::<ServiceAccount>(&admin), account).await?;
     let (client, requests) = counted(&plane.kubeconfig_for("default", "reader").await?).await?;
     let mut told = Told::by(counts(&client, Scope::All));
-    told.until("forbidden", |told| matches!(told.states.last(), Some(State::Forbidden(_)))).await;
-    let Some(State::Forbidden(said)) = told.states.last() else { unreachable!() };
+    told.until("forbidden", |told| matches!(told.states.last(), Some(WatchState::Forbidden(_)))).await;
+    let Some(WatchState::Forbidden(said)) = told.states.last() else { unreachable!() };
     assert!(said.contains("cannot list resource \"configmaps\""), "{said}");
-    assert!(!told.pulse.synced());
+    assert!(!told.health.synced());
     sleep(Duration::from_secs(3)).await;
     assert!(count(&requests, "list") <= 8, "{} tries in 3 s", count(&requests, "list"));
 
@@ -230,6 +231,6 @@ async fn a_watch_that_is_not_allowed_says_so_and_goes_on_once_it_is() -> Outcome
     });
     put(&Api::<ClusterRoleBinding>::all(admin), binding).await?;
     told.until("synced", |told| told.synced == 1).await;
-    assert_eq!(told.states.last(), Some(&State::Live));
+    assert_eq!(told.states.last(), Some(&WatchState::Live));
     Ok(())
 }

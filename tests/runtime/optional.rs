@@ -6,8 +6,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kcg_api::topic::{Partitions, TopicFacts};
 use kcg_devcluster::{ControlPlane, Crds, KafkaTopicCrd};
 use kcg_runtime::{
-    follow::{Scope, State},
     topics,
+    watch::{Scope, WatchState},
 };
 use kube::{
     Api, Client,
@@ -43,7 +43,7 @@ async fn topics_are_followed_where_only_the_older_version_is_served() -> Outcome
     let plane = bare(KafkaTopicCrd::V1beta2).await?;
     let (client, _) = counted(plane.kubeconfig_path()).await?;
     put(&api(&client, "v1beta2"), topic("v1beta2", "orders", 3)).await?;
-    let mut told = Told::by(topics::follower(client.clone(), Scope::All));
+    let mut told = Told::by(topics::watcher(client.clone(), Scope::All));
     told.until("synced", |told| told.synced == 1).await;
     assert_eq!(
         (told.served.as_slice(), partitions(&told, "orders")),
@@ -58,10 +58,10 @@ async fn topics_are_followed_where_only_the_older_version_is_served() -> Outcome
 async fn a_kind_may_come_late_go_and_come_back_in_a_better_version() -> Outcome {
     let plane = bare(KafkaTopicCrd::None).await?;
     let (client, requests) = counted(plane.kubeconfig_path()).await?;
-    let mut told = Told::by(topics::follower(client.clone(), Scope::All));
+    let mut told = Told::by(topics::watcher(client.clone(), Scope::All));
     told.until("synced without the kind", |told| told.synced == 1).await;
-    assert_eq!(told.states, [State::Absent]);
-    assert!(told.pulse.synced() && told.pulse.age() < Duration::from_secs(5));
+    assert_eq!(told.states, [WatchState::NotServed]);
+    assert!(told.health.synced() && told.health.age() < Duration::from_secs(5));
     assert_eq!(count(&requests, "list"), 0);
 
     let late = Instant::now();
@@ -70,14 +70,14 @@ async fn a_kind_may_come_late_go_and_come_back_in_a_better_version() -> Outcome 
     told.until("followed", |told| partitions(told, "orders") == Some(3)).await;
     println!("a kind that came late was followed after {:.1} s", late.elapsed().as_secs_f32());
     assert_eq!(told.served, ["v1beta2"]);
-    told.until("live", |told| told.states.last() == Some(&State::Live)).await;
+    told.until("live", |told| told.states.last() == Some(&WatchState::Live)).await;
 
     let gone = Instant::now();
     let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
     crds.delete("kafkatopics.kafka.strimzi.io", &DeleteParams::default()).await?;
-    told.until("absent", |told| told.states.last() == Some(&State::Absent)).await;
+    told.until("absent", |told| told.states.last() == Some(&WatchState::NotServed)).await;
     println!("a kind that went was missed after {:.1} s", gone.elapsed().as_secs_f32());
-    assert!(told.pulse.synced());
+    assert!(told.health.synced());
 
     let back = Instant::now();
     install(&plane, KafkaTopicCrd::Both).await?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use k8s_openapi::{NamespaceResourceScope, api::core::v1::ConfigMap};
 use kcg_devcluster::{ControlPlane, Crds, KafkaTopicCrd};
-use kcg_runtime::calls::{Access, Requests};
+use kcg_runtime::client::{ClientConfig, RequestMetrics};
 use kube::{
     Api, Client,
     api::{Patch, PatchParams},
@@ -20,13 +20,13 @@ pub async fn bare(kafka_topic: KafkaTopicCrd) -> Result<ControlPlane, kcg_devclu
 }
 
 /// A client as the product makes it.
-pub async fn counted(kubeconfig: &Path) -> Result<(Client, Requests), Box<dyn std::error::Error>> {
-    let requests = Requests::default();
-    Ok((Access::new(Some(kubeconfig), "kcg-runtime-tests").client(&requests).await?, requests))
+pub async fn counted(kubeconfig: &Path) -> Result<(Client, RequestMetrics), Box<dyn std::error::Error>> {
+    let requests = RequestMetrics::default();
+    Ok((ClientConfig::new(Some(kubeconfig), "kcg-runtime-tests").client(&requests).await?, requests))
 }
 
 /// How many requests of a verb were counted, whatever came of them.
-pub fn count(requests: &Requests, verb: &str) -> u64 {
+pub fn count(requests: &RequestMetrics, verb: &str) -> u64 {
     let mut registry = Registry::default();
     requests.register(&mut registry);
     let mut text = String::new();

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
-use kcg_runtime::follow::{Change, Follower, Pulse, State, Unparsable};
+use kcg_runtime::watch::{Event, Unparsable, WatchHealth, WatchState, Watcher};
 use tokio::{
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
     time::timeout,
@@ -13,26 +13,26 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 const LIMIT: Duration = Duration::from_mins(2);
 
 pub struct Told<F> {
-    changes: UnboundedReceiver<Change<F>>,
-    pub pulse: Pulse,
+    changes: UnboundedReceiver<Event<F>>,
+    pub health: WatchHealth,
     /// By `namespace/name`.
     pub facts: BTreeMap<String, F>,
     pub unparsable: BTreeMap<String, Unparsable>,
     pub deleted: Vec<String>,
     pub synced: usize,
-    pub states: Vec<State>,
+    pub states: Vec<WatchState>,
     pub served: Vec<String>,
     _stop: DropGuard,
 }
 
 impl<F: Debug + Send + 'static> Told<F> {
-    pub fn by(follower: Follower<F>) -> Self {
+    pub fn by(follower: Watcher<F>) -> Self {
         let (sender, changes) = unbounded_channel();
-        let (pulse, stop) = (follower.pulse(), CancellationToken::new());
+        let (health, stop) = (follower.health(), CancellationToken::new());
         tokio::spawn(follower.run(stop.clone(), move |change| drop(sender.send(change))));
         Self {
             changes,
-            pulse,
+            health,
             facts: BTreeMap::new(),
             unparsable: BTreeMap::new(),
             deleted: Vec::new(),
@@ -59,24 +59,24 @@ impl<F: Debug + Send + 'static> Told<F> {
         );
     }
 
-    fn take_in(&mut self, change: Change<F>) {
+    fn take_in(&mut self, change: Event<F>) {
         match change {
-            Change::Applied(key, fact) => {
+            Event::Applied(key, fact) => {
                 self.unparsable.remove(key.as_str());
                 self.facts.insert(key.to_string(), fact);
             }
-            Change::Unparsable(key, error) => {
+            Event::Unparsable(key, error) => {
                 self.facts.remove(key.as_str());
                 self.unparsable.insert(key.to_string(), error);
             }
-            Change::Deleted(key) => {
+            Event::Deleted(key) => {
                 self.facts.remove(key.as_str());
                 self.unparsable.remove(key.as_str());
                 self.deleted.push(key.to_string());
             }
-            Change::Synced => self.synced += 1,
-            Change::State(state) => self.states.push(state),
-            Change::Served(resource) => self.served.push(resource.version),
+            Event::Synced => self.synced += 1,
+            Event::StateChanged(state) => self.states.push(state),
+            Event::Served(resource) => self.served.push(resource.version),
         }
     }
 }

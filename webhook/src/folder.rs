@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use kcg_certs::pair::{AUTHORITY_FILE, CHAIN_FILE, KEY_FILE};
 use kcg_certs::{Kept, Pair, PairError, Resolver, bundle};
-use kcg_runtime::probes::Gate;
+use kcg_runtime::probes::ReadinessCheck;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::metrics::{Metrics, Reload};
@@ -63,7 +63,7 @@ pub struct Folder {
     path: PathBuf,
     resolver: Arc<Resolver>,
     metrics: Metrics,
-    gate: Gate,
+    gate: ReadinessCheck,
 }
 
 /// The files as they were read together.
@@ -78,7 +78,7 @@ struct Files {
 impl Folder {
     /// A folder that has not been looked at. The gate opens once there is a pair to serve, and stays open: whatever
     /// happens to the folder then, the last good pair is served on.
-    pub fn new(path: PathBuf, resolver: Arc<Resolver>, metrics: Metrics, gate: Gate) -> Self {
+    pub fn new(path: PathBuf, resolver: Arc<Resolver>, metrics: Metrics, gate: ReadinessCheck) -> Self {
         Self { path, resolver, metrics, gate }
     }
 
@@ -131,15 +131,15 @@ impl Folder {
         let serving = self.resolver.current().is_some();
         self.metrics.keeps_the_last_one(serving && trouble.is_some());
         let Some(trouble) = trouble else {
-            self.gate.open();
+            self.gate.pass();
             *known = None;
             return;
         };
         let said = trouble.to_string();
         if serving {
-            self.gate.open();
+            self.gate.pass();
         } else {
-            self.gate.shut(&said);
+            self.gate.fail(&said);
         }
         if known.as_ref() != Some(&said) {
             self.metrics.reloaded(trouble.reload());

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use kcg_api::valid::TopicGrants;
 use kcg_certs::Resolver;
-use kcg_runtime::follow::{Scope, WatchMetrics};
 use kcg_runtime::probes::{Probes, ProbesError, Readiness};
 use kcg_runtime::topics;
+use kcg_runtime::watch::{Scope, WatchMetrics};
 use kube::Client;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -108,7 +108,7 @@ impl Process {
 
         // The supporting parts end when the server has, not when the drain begins.
         let over = CancellationToken::new();
-        let gate = readiness.gate("certificate", "not looked for yet");
+        let gate = readiness.check("certificate", "not looked for yet");
         let folder = Folder::new(certificate_folder, resolver, metrics.clone(), gate);
         let cache = follow_topics(client, scope, &readiness, &mut registry, &over);
         let draining = drain_after(stop, &readiness);
@@ -132,11 +132,11 @@ impl Process {
 /// Readiness turns false first, so that nobody who looks can see a draining process as ready.
 fn drain_after(stop: CancellationToken, readiness: &Readiness) -> CancellationToken {
     let draining = CancellationToken::new();
-    let (gate, begun) = (readiness.gate("shutdown", ""), draining.clone());
-    gate.open();
+    let (gate, begun) = (readiness.check("shutdown", ""), draining.clone());
+    gate.pass();
     tokio::spawn(async move {
         stop.cancelled().await;
-        gate.shut("the process is draining");
+        gate.fail("the process is draining");
         tracing::info!("draining");
         begun.cancel();
     });
@@ -151,15 +151,15 @@ fn follow_topics(
     registry: &mut Registry,
     over: &CancellationToken,
 ) -> TopicCache {
-    let follower = topics::follower(client, scope);
-    let pulse = follower.pulse();
+    let follower = topics::watcher(client, scope);
+    let pulse = follower.health();
     WatchMetrics::new([pulse.clone()]).register(registry);
     let cache = TopicCache::new(pulse);
-    let gate = readiness.gate("kafkatopics", "the first list is under way");
+    let gate = readiness.check("kafkatopics", "the first list is under way");
     let noting = cache.clone();
     tokio::spawn(follower.run(over.clone(), move |change| {
         noting.note(change);
-        gate.set(noting.waits_for().map_or(Ok(()), Err));
+        gate.set(noting.waiting_for().map_or(Ok(()), Err));
     }));
     cache
 }

@@ -65,7 +65,7 @@ fn follow(path: &Path) -> Followed {
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
     let readiness = Readiness::default();
-    let gate = readiness.gate("certificate", "not looked for yet");
+    let gate = readiness.check("certificate", "not looked for yet");
     let folder = Folder::new(path.to_owned(), Arc::clone(&resolver), metrics, gate);
     tokio::spawn(async move { folder.follow(PERIOD).await });
     Followed { resolver, readiness, registry }
@@ -107,8 +107,8 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 async fn a_folder_without_a_pair_is_said_with_the_cure_until_one_comes() {
     let mut secret = Secret::empty();
     let followed = follow(secret.path());
-    until("trouble", || followed.readiness.waiting()[0].contains("tls.crt")).await;
-    let waiting = followed.readiness.waiting();
+    until("trouble", || followed.readiness.failing()[0].contains("tls.crt")).await;
+    let waiting = followed.readiness.failing();
     assert!(waiting[0].starts_with("certificate: cannot read "), "{waiting:?}");
     assert!(waiting[0].contains("--cert-dir"), "{waiting:?}");
     assert!(followed.resolver.current().is_none());
@@ -116,7 +116,7 @@ async fn a_folder_without_a_pair_is_said_with_the_cure_until_one_comes() {
     let files = issued();
     secret.publish(&files.chain, &files.key);
     until("the first pair", || followed.serves(&files)).await;
-    until("readiness", || followed.readiness.waiting().is_empty()).await;
+    until("readiness", || followed.readiness.failing().is_empty()).await;
     let metrics = followed.metrics();
     assert!(metrics.contains(r#"certificate_reloads_total{result="Taken"} 1"#), "{metrics}");
     assert!(!metrics.contains("certificate_not_after_seconds 0"), "{metrics}");
@@ -153,7 +153,7 @@ async fn a_half_written_pair_keeps_the_last_good_one_and_is_tried_again() {
         secret.publish(chain, key);
         until("the half is noticed", || followed.kept() > before).await;
         assert!(followed.serves(&old));
-        assert!(followed.readiness.waiting().is_empty(), "what is served is as good as before");
+        assert!(followed.readiness.failing().is_empty(), "what is served is as good as before");
     }
 
     let before = followed.kept();

@@ -22,21 +22,25 @@ use super::{
     step::{Observed, Step, next, observe},
 };
 use crate::{
-    calls::{CallError, within_for},
-    follow::jittered,
+    backoff::jittered,
+    client::{RequestError, with_timeout},
 };
 
-/// The metrics `leader` and `leaderships_total`.
+/// The metrics `leader` and `leader_acquisitions_total`.
 #[derive(Debug, Clone, Default)]
 pub struct LeaseMetrics {
     leader: Gauge,
-    leaderships: Counter,
+    acquisitions: Counter,
 }
 
 impl LeaseMetrics {
     pub fn register(&self, registry: &mut Registry) {
         registry.register("leader", "1 while this process holds the Lease", self.leader.clone());
-        registry.register("leaderships", "Times that this process got the Lease", self.leaderships.clone());
+        registry.register(
+            "leader_acquisitions",
+            "Times that this process got the Lease",
+            self.acquisitions.clone(),
+        );
     }
 }
 
@@ -63,7 +67,7 @@ impl fmt::Debug for Elector {
 
 impl Elector {
     /// The second value shows the current leadership, or none. `client` must not retry on its own (see
-    /// [`crate::calls::Access`]).
+    /// [`crate::client::ClientConfig`]).
     pub fn new(
         client: Client,
         candidate: Candidate,
@@ -85,9 +89,9 @@ impl Elector {
         while let Some(leadership) = stop.run_until_cancelled(self.acquire()).await {
             tracing::info!(identity = self.candidate.identity, "leading");
             self.metrics.leader.set(1);
-            self.metrics.leaderships.inc();
+            self.metrics.acquisitions.inc();
             self.leading.send_replace(Some(leadership.clone()));
-            stop.run_until_cancelled(self.reign(&leadership)).await;
+            stop.run_until_cancelled(self.hold(&leadership)).await;
             leadership.lost().cancel();
             self.leading.send_replace(None);
             self.metrics.leader.set(0);
@@ -99,7 +103,7 @@ impl Elector {
     /// Returns once we hold the Lease.
     async fn acquire(&mut self) -> Leadership {
         loop {
-            let wait = match self.attempt().await {
+            let wait = match self.try_acquire().await {
                 Ok(Some(sent)) => {
                     return Leadership::new(self.clock.clone(), self.timings.renew_deadline, sent);
                 }
@@ -115,7 +119,7 @@ impl Elector {
 
     /// One look at the Lease and, where it can be had, one try to get it. The moment is that before the write
     /// was sent.
-    async fn attempt(&mut self) -> Result<Option<Moment>, CallError> {
+    async fn try_acquire(&mut self) -> Result<Option<Moment>, RequestError> {
         self.look().await?;
         let now = self.clock.now();
         match next(self.seen.as_ref(), now, &self.candidate.identity, &self.timings) {
@@ -129,7 +133,7 @@ impl Elector {
     }
 
     /// Returns when the leadership is lost, whatever a request is waiting for at that moment.
-    async fn reign(&mut self, leadership: &Leadership) {
+    async fn hold(&mut self, leadership: &Leadership) {
         tokio::select! {
             () = self.keep_renewing(leadership) => tracing::warn!("another process holds the lease"),
             () = expiry(leadership) => tracing::warn!("the lease could not be renewed in time"),
@@ -154,7 +158,7 @@ impl Elector {
 
     /// False where somebody else holds it. A refusal may come of our own write whose answer was lost, of a person
     /// who labelled the Lease or deleted it: look, and try once more, before giving up.
-    async fn renew(&mut self, leadership: &Leadership) -> Result<bool, CallError> {
+    async fn renew(&mut self, leadership: &Leadership) -> Result<bool, RequestError> {
         if let Err(error) = self.renew_once(leadership).await {
             if error.code().is_none_or(|code| code >= 429) {
                 return Err(error);
@@ -171,7 +175,7 @@ impl Elector {
         Ok(true)
     }
 
-    async fn renew_once(&mut self, leadership: &Leadership) -> Result<(), CallError> {
+    async fn renew_once(&mut self, leadership: &Leadership) -> Result<(), RequestError> {
         let now = self.clock.now();
         let held = self.last().held_by(&self.candidate.identity, now.wall, &self.timings);
         self.write(&held).await?;
@@ -189,7 +193,7 @@ impl Elector {
                 self.write(&last.released(self.clock.now().wall)).await?;
                 tracing::info!("lease released");
             }
-            Ok::<_, CallError>(())
+            Ok::<_, RequestError>(())
         };
         if let Err(error) = outcome.await {
             tracing::warn!(%error, "lease not released: the others wait until it expires");
@@ -200,31 +204,32 @@ impl Elector {
         self.stored.as_ref().map(read).unwrap_or_default()
     }
 
-    async fn look(&mut self) -> Result<(), CallError> {
+    async fn look(&mut self) -> Result<(), RequestError> {
         let name = &self.candidate.name;
-        self.stored = within_for(self.patience(), self.what("read"), self.leases.get_opt(name)).await?;
-        self.take_in();
+        self.stored = with_timeout(self.patience(), self.what("read"), self.leases.get_opt(name)).await?;
+        self.record_observed();
         Ok(())
     }
 
     /// Replaces what was read last, and nothing newer; creates the Lease where there was none.
-    async fn write(&mut self, record: &Record) -> Result<(), CallError> {
+    async fn write(&mut self, record: &Record) -> Result<(), RequestError> {
         let (name, parameters) = (self.candidate.name.clone(), PostParams::default());
         let spec = json!({"spec": record.spec()});
         let stored = if let Some(mut lease) = self.stored.clone() {
             lease.data = spec;
             let call = self.leases.replace(&name, &parameters, &lease);
-            within_for(self.patience(), self.what("replace"), call).await?
+            with_timeout(self.patience(), self.what("replace"), call).await?
         } else {
             let lease = DynamicObject::new(&name, &ApiResource::erase::<Lease>(&())).data(spec);
-            within_for(self.patience(), self.what("create"), self.leases.create(&parameters, &lease)).await?
+            with_timeout(self.patience(), self.what("create"), self.leases.create(&parameters, &lease))
+                .await?
         };
         self.stored = Some(stored);
-        self.take_in();
+        self.record_observed();
         Ok(())
     }
 
-    fn take_in(&mut self) {
+    fn record_observed(&mut self) {
         let found = self.stored.as_ref().map(read);
         self.seen = observe(self.seen.take(), found, self.clock.now());
     }
@@ -238,7 +243,7 @@ impl Elector {
         format!("{verb} Lease {}/{}", self.candidate.namespace, self.candidate.name)
     }
 
-    fn note(&mut self, error: &CallError) {
+    fn note(&mut self, error: &RequestError) {
         let said = error.to_string();
         if self.trouble.as_ref() != Some(&said) {
             tracing::warn!(%error, "leader election is hindered");

@@ -1,10 +1,8 @@
 //! The right to write, for as long as it lasts.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::{Clock, Moment};
@@ -49,7 +47,7 @@ impl Leadership {
     }
 
     pub(super) fn renew(&self, sent: Moment) {
-        *self.inner.renewed.lock().unwrap_or_else(PoisonError::into_inner) = sent;
+        *self.inner.renewed.lock() = sent;
     }
 
     /// Until the renew deadline, by the monotonic clock.
@@ -59,7 +57,7 @@ impl Leadership {
     }
 
     fn renewed(&self) -> Moment {
-        *self.inner.renewed.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.inner.renewed.lock()
     }
 }
 
@@ -74,7 +72,7 @@ mod tests {
 
     impl SetClock {
         fn pass(&self, mono: u64, wall: u64) {
-            let mut now = self.0.lock().unwrap();
+            let mut now = self.0.lock();
             now.mono += Duration::from_secs(mono);
             now.wall += Duration::from_secs(wall);
         }
@@ -82,7 +80,7 @@ mod tests {
 
     impl Clock for SetClock {
         fn now(&self) -> Moment {
-            *self.0.lock().unwrap()
+            *self.0.lock()
         }
     }
 

@@ -18,7 +18,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use prometheus_client::{encoding::text::encode, metrics::info::Info, registry::Registry};
-pub use readiness::{Gate, Readiness};
+pub use readiness::{Readiness, ReadinessCheck};
 use thiserror::Error;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -136,7 +136,7 @@ fn router(registry: Arc<Registry>, readiness: Readiness) -> Router {
 }
 
 async fn ready(State(shown): State<Shown>) -> Response {
-    let waiting = shown.readiness.waiting();
+    let waiting = shown.readiness.failing();
     if waiting.is_empty() {
         return plain(StatusCode::OK, "ok\n".to_owned());
     }
@@ -184,13 +184,13 @@ mod tests {
     #[tokio::test]
     async fn readiness_lists_what_it_waits_for_until_there_is_nothing() {
         let readiness = Readiness::default();
-        let gate = readiness.gate("kafkatopics", "the first list is under way");
+        let check = readiness.check("kafkatopics", "the first list is under way");
         let address = served(Registry::default(), readiness).await;
         let waiting = got(address, "/readyz").await;
         assert!(waiting.starts_with("HTTP/1.1 503 "), "{waiting}");
         assert!(waiting.ends_with("\r\n\r\nkafkatopics: the first list is under way\n"), "{waiting}");
         assert!(got(address, "/healthz").await.starts_with("HTTP/1.1 200 "));
-        gate.open();
+        check.pass();
         let ready = got(address, "/readyz").await;
         assert!(ready.starts_with("HTTP/1.1 200 ") && ready.ends_with("\r\n\r\nok\n"), "{ready}");
     }

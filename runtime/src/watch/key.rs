@@ -4,9 +4,9 @@ use std::{borrow::Borrow, fmt, sync::Arc};
 
 /// `namespace/name`, or `name` alone for what stands in no namespace. Neither part can hold a slash.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key(Arc<str>);
+pub struct ObjectKey(Arc<str>);
 
-impl Key {
+impl ObjectKey {
     pub fn new(namespace: &str, name: &str) -> Self {
         if namespace.is_empty() { Self(name.into()) } else { Self(format!("{namespace}/{name}").into()) }
     }
@@ -25,20 +25,20 @@ impl Key {
     }
 }
 
-/// A map by Key can be asked with `"namespace/name"`.
-impl Borrow<str> for Key {
+/// A map by ObjectKey can be asked with `"namespace/name"`.
+impl Borrow<str> for ObjectKey {
     fn borrow(&self) -> &str {
         &self.0
     }
 }
 
-impl fmt::Display for Key {
+impl fmt::Display for ObjectKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for ObjectKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
     }
@@ -53,14 +53,14 @@ mod tests {
     #[test]
     fn a_key_gives_back_what_it_was_made_of() {
         for (namespace, name, text) in [("default", "a", "default/a"), ("", "node-1", "node-1")] {
-            let key = Key::new(namespace, name);
+            let key = ObjectKey::new(namespace, name);
             assert_eq!((key.namespace(), key.name(), key.as_str()), (namespace, name, text));
         }
     }
 
     #[test]
     fn a_set_of_keys_is_asked_with_plain_text() {
-        let keys = HashSet::from([Key::new("default", "a")]);
+        let keys = HashSet::from([ObjectKey::new("default", "a")]);
         assert!(keys.contains("default/a") && !keys.contains("a"));
     }
 }

@@ -10,11 +10,11 @@ use kube::{
 };
 use thiserror::Error;
 
-use super::{DEADLINE, Requests, chain};
+use super::{DEADLINE, RequestMetrics, chain};
 
 /// Why there is no client.
 #[derive(Debug, Error)]
-pub enum ConnectError {
+pub enum ClientError {
     #[error("read kubeconfig {}: {}; name a kubeconfig of a cluster that exists", path.display(), chain(source))]
     Kubeconfig { path: PathBuf, source: Box<KubeconfigError> },
     #[error(
@@ -30,29 +30,29 @@ pub enum ConnectError {
 
 /// Which cluster, and in whose name.
 #[derive(Debug, Clone)]
-pub struct Access {
+pub struct ClientConfig {
     kubeconfig: Option<PathBuf>,
     user_agent: String,
 }
 
-impl Access {
+impl ClientConfig {
     /// Without a path: `KUBECONFIG`, then `~/.kube/config`, then the pod's own ServiceAccount.
     pub fn new(kubeconfig: Option<&Path>, user_agent: &str) -> Self {
         Self { kubeconfig: kubeconfig.map(Path::to_path_buf), user_agent: user_agent.to_owned() }
     }
 
     /// A client whose requests are counted in `requests`. Nothing is sent yet.
-    pub async fn client(&self, requests: &Requests) -> Result<Client, ConnectError> {
+    pub async fn client(&self, requests: &RequestMetrics) -> Result<Client, ClientError> {
         counted_client(self.config().await?, &self.user_agent, requests)
     }
 
-    async fn config(&self) -> Result<Config, ConnectError> {
+    async fn config(&self) -> Result<Config, ClientError> {
         let Some(path) = &self.kubeconfig else {
             return Config::infer()
                 .await
-                .map_err(|source| ConnectError::NoCluster { source: Box::new(source) });
+                .map_err(|source| ClientError::NoCluster { source: Box::new(source) });
         };
-        let unreadable = |source| ConnectError::Kubeconfig { path: path.clone(), source: Box::new(source) };
+        let unreadable = |source| ClientError::Kubeconfig { path: path.clone(), source: Box::new(source) };
         let kubeconfig = Kubeconfig::read_from(path).map_err(unreadable)?;
         Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(unreadable)
     }
@@ -60,15 +60,19 @@ impl Access {
 
 /// The retry layer is left out: it holds a caller for minutes, on every method, where the queue above knows
 /// better when to try again.
-fn counted_client(mut config: Config, user_agent: &str, requests: &Requests) -> Result<Client, ConnectError> {
+fn counted_client(
+    mut config: Config,
+    user_agent: &str,
+    requests: &RequestMetrics,
+) -> Result<Client, ClientError> {
     let agent =
-        HeaderValue::from_str(user_agent).map_err(|_| ConnectError::UserAgent(user_agent.to_owned()))?;
+        HeaderValue::from_str(user_agent).map_err(|_| ClientError::UserAgent(user_agent.to_owned()))?;
     config.headers.push((USER_AGENT, agent));
     config.default_retry = false;
     config.connect_timeout = Some(DEADLINE / 2);
     config.write_timeout = Some(DEADLINE);
-    let builder = ClientBuilder::try_from(config)
-        .map_err(|source| ConnectError::Client { source: Box::new(source) })?;
+    let builder =
+        ClientBuilder::try_from(config).map_err(|source| ClientError::Client { source: Box::new(source) })?;
     Ok(builder.with_layer(requests).build())
 }
 
@@ -78,8 +82,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_kubeconfig_is_named_with_its_cure() {
-        let access = Access::new(Some(Path::new("/nowhere/kubeconfig")), "test");
-        let said = access.client(&Requests::default()).await.err().unwrap().to_string();
+        let access = ClientConfig::new(Some(Path::new("/nowhere/kubeconfig")), "test");
+        let said = access.client(&RequestMetrics::default()).await.err().unwrap().to_string();
         assert!(said.starts_with("read kubeconfig /nowhere/kubeconfig: "), "{said}");
         assert!(said.ends_with("name a kubeconfig of a cluster that exists"), "{said}");
     }

@@ -1,14 +1,14 @@
 //! One rule for every request to the API server: it has a deadline, it is counted, and nothing beneath it retries.
 //! Floor 2 (I/O shell).
 
-mod client;
-mod counted;
+mod config;
+mod request_metrics;
 
 use std::{fmt, future::Future, time::Duration};
 
-pub use client::{Access, ConnectError};
-pub use counted::{Counted, Requests};
+pub use config::{ClientConfig, ClientError};
 use kube::core::Status;
+pub use request_metrics::{MeteredService, RequestMetrics};
 use thiserror::Error;
 
 /// How long one request may take, from its first byte to the last of its answer. kube's own client waits
@@ -17,23 +17,23 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Why a request brought nothing.
 #[derive(Debug, Error)]
-pub enum CallError {
+pub enum RequestError {
     /// Nothing came within the deadline. The server may have done what was asked all the same.
     #[error("{what}: no answer within {} s", after.as_secs_f32())]
     Timeout { what: String, after: Duration },
     /// The API server answered with a refusal.
     #[error("{what}: {} (HTTP {})", status.message, status.code)]
-    Refused { what: String, status: Box<Status> },
+    Api { what: String, status: Box<Status> },
     /// The request did not arrive, or its answer made no sense.
     #[error("{what}: {}", chain(source))]
-    Failed { what: String, source: Box<kube::Error> },
+    Transport { what: String, source: Box<kube::Error> },
 }
 
-impl CallError {
+impl RequestError {
     pub(crate) fn new(what: String, error: kube::Error) -> Self {
         match error {
-            kube::Error::Api(status) => Self::Refused { what, status },
-            other => Self::Failed { what, source: Box::new(other) },
+            kube::Error::Api(status) => Self::Api { what, status },
+            other => Self::Transport { what, source: Box::new(other) },
         }
     }
 
@@ -45,8 +45,8 @@ impl CallError {
     /// The API server's refusal in its own words; `None` where there was no answer.
     pub fn status(&self) -> Option<&Status> {
         match self {
-            Self::Refused { status, .. } => Some(status),
-            Self::Timeout { .. } | Self::Failed { .. } => None,
+            Self::Api { status, .. } => Some(status),
+            Self::Timeout { .. } | Self::Transport { .. } => None,
         }
     }
 
@@ -70,23 +70,23 @@ impl CallError {
 }
 
 /// Runs one request under [`DEADLINE`]. `what` completes the sentence "<what>: no answer within 10 s".
-pub async fn within<T>(
+pub async fn with_deadline<T>(
     what: impl fmt::Display,
     call: impl Future<Output = kube::Result<T>>,
-) -> Result<T, CallError> {
-    within_for(DEADLINE, what, call).await
+) -> Result<T, RequestError> {
+    with_timeout(DEADLINE, what, call).await
 }
 
 /// Runs one request under a deadline of its own.
-pub async fn within_for<T>(
+pub async fn with_timeout<T>(
     deadline: Duration,
     what: impl fmt::Display,
     call: impl Future<Output = kube::Result<T>>,
-) -> Result<T, CallError> {
+) -> Result<T, RequestError> {
     match tokio::time::timeout(deadline, call).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(CallError::new(what.to_string(), error)),
-        Err(_) => Err(CallError::Timeout { what: what.to_string(), after: deadline }),
+        Ok(Err(error)) => Err(RequestError::new(what.to_string(), error)),
+        Err(_) => Err(RequestError::Timeout { what: what.to_string(), after: deadline }),
     }
 }
 
@@ -115,15 +115,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_request_that_is_never_answered_ends_at_its_deadline() {
         let silent = std::future::pending::<kube::Result<()>>();
-        let error = within("get the sample", silent).await.unwrap_err();
+        let error = with_deadline("get the sample", silent).await.unwrap_err();
         assert_eq!(error.to_string(), "get the sample: no answer within 10 s");
         assert_eq!(error.code(), None);
     }
 
     #[tokio::test]
     async fn a_refusal_keeps_the_servers_words_and_code() {
-        let error =
-            within("apply Deployment a", async { Err::<(), _>(refusal(409, "Conflict")) }).await.unwrap_err();
+        let error = with_deadline("apply Deployment a", async { Err::<(), _>(refusal(409, "Conflict")) })
+            .await
+            .unwrap_err();
         assert_eq!(error.to_string(), "apply Deployment a: deployments.apps \"a\" says no (HTTP 409)");
         assert!(error.is_conflict() && !error.is_not_found() && !error.is_forbidden());
     }
@@ -132,7 +133,7 @@ mod tests {
     async fn the_wait_that_a_server_asks_for_is_read() {
         let kube::Error::Api(mut status) = refusal(429, "TooManyRequests") else { unreachable!() };
         status.details = serde_json::from_value(serde_json::json!({"retryAfterSeconds": 3})).unwrap();
-        let error = CallError::new("list".into(), kube::Error::Api(status));
+        let error = RequestError::new("list".into(), kube::Error::Api(status));
         assert_eq!(error.retry_after(), Some(Duration::from_secs(3)));
     }
 }

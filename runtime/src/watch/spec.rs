@@ -6,7 +6,7 @@ use kube::core::{ApiResource, Resource};
 use serde::de::DeserializeOwned;
 
 use super::WATCH_TIMEOUT;
-use crate::discovery::Candidates;
+use crate::discovery::OptionalKind;
 
 /// Where the objects are that a follower looks at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,12 +31,12 @@ impl Scope {
 #[derive(Debug, Clone)]
 pub(super) enum Kind {
     Known(ApiResource),
-    Optional(Candidates),
+    Optional(OptionalKind),
 }
 
 /// What a follower watches.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct WatchSpec {
     pub(super) kind: Kind,
     pub(super) scope: Scope,
     pub(super) labels: Option<String>,
@@ -49,20 +49,20 @@ pub struct Source {
 /// memory that a list takes for a moment.
 const PAGE: u32 = 50;
 
-impl Source {
+impl WatchSpec {
     /// A kind with a Rust type.
     pub fn typed<K: Resource<DynamicType = ()>>(scope: Scope) -> Self {
-        Self::of(ApiResource::erase::<K>(&()), scope)
+        Self::dynamic(ApiResource::erase::<K>(&()), scope)
     }
 
     /// A kind known at run time.
-    pub fn of(resource: ApiResource, scope: Scope) -> Self {
+    pub fn dynamic(resource: ApiResource, scope: Scope) -> Self {
         Self::new(Kind::Known(resource), scope)
     }
 
     /// A kind that the cluster may lack, get and lose while we run.
-    pub fn optional(candidates: Candidates, scope: Scope) -> Self {
-        Self::new(Kind::Optional(candidates), scope)
+    pub fn optional(kind: OptionalKind, scope: Scope) -> Self {
+        Self::new(Kind::Optional(kind), scope)
     }
 
     fn new(kind: Kind, scope: Scope) -> Self {
@@ -99,19 +99,19 @@ impl Source {
 }
 
 /// Turns an object's JSON text into the fact that is kept of it. The text is dropped afterwards.
-pub struct Projection<F>(Box<Project<F>>);
+pub struct Transform<F>(Box<Project<F>>);
 
 type Project<F> = dyn Fn(&str) -> Result<F, String> + Send + Sync;
 
-impl<F> Projection<F> {
+impl<F> Transform<F> {
     /// Parses the object as a `T` and keeps what `keep` takes from it. The error of an object that is no `T`
     /// names the field: `spec.minReplicas: invalid type: string "3", expected i32`.
-    pub fn of<T: DeserializeOwned>(keep: impl Fn(T) -> F + Send + Sync + 'static) -> Self {
+    pub fn new<T: DeserializeOwned>(keep: impl Fn(T) -> F + Send + Sync + 'static) -> Self {
         Self(Box::new(move |text| parse::<T>(text).map(&keep)))
     }
 
     /// Parses the object as a `T`; `keep` may still refuse it with a sentence.
-    pub fn fallible<T: DeserializeOwned>(
+    pub fn try_new<T: DeserializeOwned>(
         keep: impl Fn(T) -> Result<F, String> + Send + Sync + 'static,
     ) -> Self {
         Self(Box::new(move |text| parse::<T>(text).and_then(&keep)))
@@ -122,9 +122,9 @@ impl<F> Projection<F> {
     }
 }
 
-impl<F> fmt::Debug for Projection<F> {
+impl<F> fmt::Debug for Transform<F> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Projection")
+        formatter.write_str("Transform")
     }
 }
 
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn an_object_that_does_not_parse_says_which_field_and_why() {
-        let projection = Projection::of(|topic: Topic| topic.spec.partitions);
+        let projection = Transform::new(|topic: Topic| topic.spec.partitions);
         assert_eq!(projection.apply(r#"{"spec":{"partitions":3}}"#), Ok(3));
         let said = projection.apply(r#"{"spec":{"partitions":"3"}}"#).unwrap_err();
         assert!(said.starts_with("spec.partitions: invalid type: string \"3\", expected i32"), "{said}");
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_projection_may_refuse_what_parses() {
-        let projection = Projection::<i32>::fallible(|_: Topic| Err("too many".to_owned()));
+        let projection = Transform::<i32>::try_new(|_: Topic| Err("too many".to_owned()));
         assert_eq!(projection.apply(r#"{"spec":{"partitions":3}}"#), Err("too many".to_owned()));
     }
 

@@ -1,23 +1,22 @@
 //! One watch of one namespace: list, then events, then again, for as long as the server knows the kind.
 
-use std::{
-    fmt,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, time::Duration};
 
 use futures::StreamExt as _;
 use kube::api::WatchEvent;
+use parking_lot::Mutex;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
-    Change, Key, Pace, Projection, Pulse, State, Unparsable,
-    ledger::Ledger,
-    pace::{FIRST_WAIT, LONGEST_WAIT, SETTLED},
-    raw::{Collection, Meta},
+    Event, ObjectKey, Transform, Unparsable, WatchHealth, WatchState,
+    known_keys::KnownKeys,
+    list_watch::{ListWatch, Meta},
 };
-use crate::calls::CallError;
+use crate::{
+    backoff::{Backoff, FIRST_WAIT, LONGEST_WAIT, SETTLED},
+    client::RequestError,
+};
 
 /// How much longer than it promised the server may keep a watch open.
 const GRACE: Duration = Duration::from_secs(5);
@@ -30,36 +29,36 @@ const REFUSALS: u32 = 3;
 const LISTED_LONG_AGO: Duration = Duration::from_secs(30);
 
 /// Whoever wants to know of the changes; told of one at a time.
-pub(super) struct Owner<F>(Mutex<Box<dyn FnMut(Change<F>) + Send>>);
+pub(super) struct Handler<F>(Mutex<Box<dyn FnMut(Event<F>) + Send>>);
 
-impl<F> Owner<F> {
-    pub fn new(tell: impl FnMut(Change<F>) + Send + 'static) -> Self {
-        Self(Mutex::new(Box::new(tell)))
+impl<F> Handler<F> {
+    pub fn new(handle: impl FnMut(Event<F>) + Send + 'static) -> Self {
+        Self(Mutex::new(Box::new(handle)))
     }
 
-    pub fn tell(&self, change: Change<F>) {
-        (self.0.lock().unwrap_or_else(PoisonError::into_inner))(change);
+    pub fn handle(&self, change: Event<F>) {
+        (self.0.lock())(change);
     }
 
-    pub fn tell_state(&self, changed: Option<State>) {
+    pub fn handle_state(&self, changed: Option<WatchState>) {
         if let Some(state) = changed {
-            self.tell(Change::State(state));
+            self.handle(Event::StateChanged(state));
         }
     }
 }
 
-impl<F> fmt::Debug for Owner<F> {
+impl<F> fmt::Debug for Handler<F> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Owner")
+        formatter.write_str("Handler")
     }
 }
 
 /// The state that a failed request leaves a watch in.
-pub(super) fn state_after(error: &CallError) -> State {
+pub(super) fn state_after(error: &RequestError) -> WatchState {
     match error.status() {
-        Some(status) if status.code == 404 => State::Absent,
-        Some(status) if status.is_forbidden() => State::Forbidden(status.message.clone()),
-        _ => State::Broken(error.to_string()),
+        Some(status) if status.code == 404 => WatchState::NotServed,
+        Some(status) if status.is_forbidden() => WatchState::Forbidden(status.message.clone()),
+        _ => WatchState::Failing(error.to_string()),
     }
 }
 
@@ -70,43 +69,43 @@ enum End {
     Closed,
     /// The server no longer has the history since our version (HTTP 410).
     Expired,
-    Failed(CallError),
+    Failed(RequestError),
 }
 
-pub(super) struct Watch<'a, F> {
-    collection: Collection,
+pub(super) struct NamespaceWatch<'a, F> {
+    list_watch: ListWatch,
     slot: usize,
-    ledger: &'a mut Ledger,
-    pulse: &'a Pulse,
-    projection: &'a Projection<F>,
-    owner: &'a Owner<F>,
+    known_keys: &'a mut KnownKeys,
+    health: &'a WatchHealth,
+    projection: &'a Transform<F>,
+    handler: &'a Handler<F>,
     leave_when_absent: bool,
     /// Between attempts that fail, between watches that the server closes at once, and between lists.
-    failing: Pace,
-    closing: Pace,
-    listing: Pace,
+    failing: Backoff,
+    closing: Backoff,
+    listing: Backoff,
 }
 
-impl<'a, F> Watch<'a, F> {
+impl<'a, F> NamespaceWatch<'a, F> {
     pub fn new(
-        collection: Collection,
+        list_watch: ListWatch,
         slot: usize,
-        ledger: &'a mut Ledger,
-        pulse: &'a Pulse,
-        projection: &'a Projection<F>,
-        owner: &'a Owner<F>,
+        known_keys: &'a mut KnownKeys,
+        health: &'a WatchHealth,
+        projection: &'a Transform<F>,
+        handler: &'a Handler<F>,
         leave_when_absent: bool,
     ) -> Self {
-        let failing = Pace::new(FIRST_WAIT, LONGEST_WAIT);
-        let closing = Pace::new(FIRST_WAIT / 5, Duration::from_secs(1));
-        let listing = Pace::new(FIRST_WAIT / 5, 2 * LONGEST_WAIT);
+        let failing = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        let closing = Backoff::new(FIRST_WAIT / 5, Duration::from_secs(1));
+        let listing = Backoff::new(FIRST_WAIT / 5, 2 * LONGEST_WAIT);
         Self {
-            collection,
+            list_watch,
             slot,
-            ledger,
-            pulse,
+            known_keys,
+            health,
             projection,
-            owner,
+            handler,
             leave_when_absent,
             failing,
             closing,
@@ -125,43 +124,43 @@ impl<'a, F> Watch<'a, F> {
             if began.elapsed() >= LISTED_LONG_AGO {
                 self.listing.recover();
             }
-            let pace = match outcome {
+            let backoff = match outcome {
                 Ok(()) => &mut self.listing,
                 // The history went on too far while the pages were fetched.
                 Err(error) if error.code() == Some(410) => &mut self.listing,
-                Err(error) if self.note(&error) == State::Absent && self.leave_when_absent => return,
+                Err(error) if self.note(&error) == WatchState::NotServed && self.leave_when_absent => return,
                 Err(_) => &mut self.failing,
             };
-            sleep(pace.after_failure(fastrand::f64())).await;
+            sleep(backoff.after_failure(fastrand::f64())).await;
         }
     }
 
     /// Tells all that exists, and what no longer does; returns the version to watch from.
-    async fn list(&mut self) -> Result<String, CallError> {
-        self.ledger.begin_list();
+    async fn list(&mut self) -> Result<String, RequestError> {
+        self.known_keys.begin_list();
         let mut next = String::new();
         let version = loop {
-            let page = self.collection.list(&next).await?;
-            self.pulse.beat(self.slot);
+            let page = self.list_watch.list(&next).await?;
+            self.health.mark_alive(self.slot);
             page.items.iter().for_each(|object| drop(self.applied(object)));
             next = page.metadata.next;
             if next.is_empty() {
                 break page.metadata.resource_version;
             }
         };
-        for key in self.ledger.end_list() {
-            self.owner.tell(Change::Deleted(key));
+        for key in self.known_keys.end_list() {
+            self.handler.handle(Event::Deleted(key));
         }
-        self.owner.tell_state(self.pulse.set_listed(self.slot));
-        if self.pulse.waits_for().is_none() {
-            self.owner.tell(Change::Synced);
+        self.handler.handle_state(self.health.set_listed(self.slot));
+        if self.health.waiting_for().is_none() {
+            self.handler.handle(Event::Synced);
         }
         Ok(version)
     }
 
     /// Watches on from one version to the next until a new list is needed; an error where the kind itself is
     /// in question.
-    async fn stay(&mut self, mut version: String) -> Result<(), CallError> {
+    async fn stay(&mut self, mut version: String) -> Result<(), RequestError> {
         let mut refusals = 0;
         loop {
             let opened = Instant::now();
@@ -189,27 +188,27 @@ impl<'a, F> Watch<'a, F> {
 
     /// One watch, from its opening to its end; `version` moves on with each event.
     async fn watch(&mut self, version: &mut String) -> End {
-        let lifetime = self.collection.lifetime(fastrand::f64());
-        let mut events = match self.collection.watch(version, lifetime).await {
+        let lifetime = self.list_watch.lifetime(fastrand::f64());
+        let mut events = match self.list_watch.watch(version, lifetime).await {
             Ok(events) => events,
             Err(error) => return ended(error),
         };
-        self.owner.tell_state(self.pulse.set(self.slot, State::Live));
+        self.handler.handle_state(self.health.set(self.slot, WatchState::Live));
         let dead = Instant::now() + lifetime + GRACE;
         loop {
-            self.pulse.beat(self.slot);
+            self.health.mark_alive(self.slot);
             let event = match timeout_at(dead, events.next()).await {
                 Ok(None) => return End::Closed,
                 Ok(Some(Ok(event))) => event,
-                Ok(Some(Err(error))) => return ended(self.collection.failed(error)),
-                Err(_) => return End::Failed(self.collection.silent(lifetime + GRACE)),
+                Ok(Some(Err(error))) => return ended(self.list_watch.failed(error)),
+                Err(_) => return End::Failed(self.list_watch.silent(lifetime + GRACE)),
             };
             let met = match event {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => self.applied(&object),
                 WatchEvent::Deleted(object) => self.deleted(&object),
                 WatchEvent::Bookmark(bookmark) => Some(bookmark.metadata.resource_version),
                 WatchEvent::Error(status) => {
-                    return ended(self.collection.failed(kube::Error::Api(status)));
+                    return ended(self.list_watch.failed(kube::Error::Api(status)));
                 }
             };
             if let Some(newer) = met.filter(|newer| !newer.is_empty()) {
@@ -221,15 +220,15 @@ impl<'a, F> Watch<'a, F> {
     /// Tells what an object says, and returns its version.
     fn applied(&mut self, object: &RawValue) -> Option<String> {
         let Some(meta) = Meta::of(object) else {
-            tracing::warn!(watch = self.pulse.name(), "ignored an object without a name");
+            tracing::warn!(watch = self.health.name(), "ignored an object without a name");
             return None;
         };
         let key = meta.key();
-        self.ledger.saw(&key);
-        self.owner.tell(match self.projection.apply(object.get()) {
-            Ok(fact) => Change::Applied(key, fact),
+        self.known_keys.saw(&key);
+        self.handler.handle(match self.projection.apply(object.get()) {
+            Ok(fact) => Event::Applied(key, fact),
             Err(error) => {
-                Change::Unparsable(key, Unparsable { uid: meta.uid, generation: meta.generation, error })
+                Event::Unparsable(key, Unparsable { uid: meta.uid, generation: meta.generation, error })
             }
         });
         Some(meta.resource_version)
@@ -237,29 +236,29 @@ impl<'a, F> Watch<'a, F> {
 
     fn deleted(&mut self, object: &RawValue) -> Option<String> {
         let meta = Meta::of(object)?;
-        let key: Key = meta.key();
-        if self.ledger.lost(&key) {
-            self.owner.tell(Change::Deleted(key));
+        let key: ObjectKey = meta.key();
+        if self.known_keys.lost(&key) {
+            self.handler.handle(Event::Deleted(key));
         }
         Some(meta.resource_version)
     }
 
     /// Makes a failure known, once for each new one.
-    fn note(&self, error: &CallError) -> State {
+    fn note(&self, error: &RequestError) -> WatchState {
         let state = state_after(error);
         let changed = match state {
             // That is so in every namespace.
-            State::Absent if self.leave_when_absent => self.pulse.set_all(State::Absent),
-            _ => self.pulse.set(self.slot, state.clone()),
+            WatchState::NotServed if self.leave_when_absent => self.health.set_all(WatchState::NotServed),
+            _ => self.health.set(self.slot, state.clone()),
         };
         if changed.is_some() {
-            tracing::warn!(watch = self.pulse.name(), %error, "watch is hindered");
+            tracing::warn!(watch = self.health.name(), %error, "watch is hindered");
         }
-        self.owner.tell_state(changed);
+        self.handler.handle_state(changed);
         state
     }
 }
 
-fn ended(error: CallError) -> End {
+fn ended(error: RequestError) -> End {
     if error.code() == Some(410) { End::Expired } else { End::Failed(error) }
 }

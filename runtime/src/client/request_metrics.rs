@@ -17,15 +17,15 @@ use tower::{Layer, Service};
 
 /// The counter behind `api_requests_total{verb, code}`; a layer of the client.
 #[derive(Debug, Clone, Default)]
-pub struct Requests {
+pub struct RequestMetrics {
     total: Family<Labels, Counter>,
 }
 
-impl Requests {
+impl RequestMetrics {
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "api_requests",
-            "Requests to the API server by verb and HTTP status; code is error where no answer came and \
+            "RequestMetrics to the API server by verb and HTTP status; code is error where no answer came and \
              canceled where nobody waited for it any more",
             self.total.clone(),
         );
@@ -81,22 +81,22 @@ fn verb<B>(request: &Request<B>) -> &'static str {
     }
 }
 
-impl<S> Layer<S> for Requests {
-    type Service = Counted<S>;
+impl<S> Layer<S> for RequestMetrics {
+    type Service = MeteredService<S>;
 
-    fn layer(&self, inner: S) -> Counted<S> {
-        Counted { inner, requests: self.clone() }
+    fn layer(&self, inner: S) -> MeteredService<S> {
+        MeteredService { inner, requests: self.clone() }
     }
 }
 
 /// A client service whose requests are counted.
 #[derive(Debug, Clone)]
-pub struct Counted<S> {
+pub struct MeteredService<S> {
     inner: S,
-    requests: Requests,
+    requests: RequestMetrics,
 }
 
-impl<S, B, R> Service<Request<B>> for Counted<S>
+impl<S, B, R> Service<Request<B>> for MeteredService<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
     S::Future: Send + 'static,
@@ -123,7 +123,7 @@ where
 
 /// Counts on drop, so that a request whose caller gave up is counted too.
 struct Pending {
-    requests: Requests,
+    requests: RequestMetrics,
     verb: &'static str,
     code: Code,
 }
@@ -186,7 +186,7 @@ mod tests {
 
     #[tokio::test]
     async fn answers_failures_and_abandoned_requests_are_counted_apart() {
-        let requests = Requests::default();
+        let requests = RequestMetrics::default();
         let answering = requests.layer(service_fn(|_: Request<()>| async {
             Ok::<_, std::io::Error>(Response::builder().status(404).body(()).unwrap())
         }));

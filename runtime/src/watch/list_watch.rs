@@ -12,8 +12,11 @@ use kube::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Key, Source, jittered};
-use crate::calls::{CallError, within};
+use super::{ObjectKey, WatchSpec};
+use crate::{
+    backoff::jittered,
+    client::{RequestError, with_deadline},
+};
 
 /// One page of a list.
 #[derive(Debug, Deserialize)]
@@ -59,14 +62,14 @@ impl Meta {
         serde_json::from_str::<Head>(object.get()).ok().map(|head| head.metadata)
     }
 
-    pub fn key(&self) -> Key {
-        Key::new(&self.namespace, &self.name)
+    pub fn key(&self) -> ObjectKey {
+        ObjectKey::new(&self.namespace, &self.name)
     }
 }
 
 /// Lists and watches one kind in one namespace, or in all.
 #[derive(Clone)]
-pub(super) struct Collection {
+pub(super) struct ListWatch {
     client: Client,
     request: Request,
     labels: Option<String>,
@@ -75,8 +78,8 @@ pub(super) struct Collection {
     timeout: Duration,
 }
 
-impl Collection {
-    pub fn new(client: &Client, resource: &ApiResource, namespace: Option<&str>, source: &Source) -> Self {
+impl ListWatch {
+    pub fn new(client: &Client, resource: &ApiResource, namespace: Option<&str>, source: &WatchSpec) -> Self {
         Self {
             client: client.clone(),
             request: Request::new(DynamicObject::url_path(resource, namespace)),
@@ -88,7 +91,7 @@ impl Collection {
     }
 
     /// One page of a list; `next` is empty for the first. Read from the newest state, never from a lagging cache.
-    pub async fn list(&self, next: &str) -> Result<Page, CallError> {
+    pub async fn list(&self, next: &str) -> Result<Page, RequestError> {
         let parameters = ListParams {
             label_selector: self.labels.clone(),
             field_selector: self.fields.clone(),
@@ -96,7 +99,7 @@ impl Collection {
             continue_token: (!next.is_empty()).then(|| next.to_owned()),
             ..ListParams::default()
         };
-        within(self.what("list"), async {
+        with_deadline(self.what("list"), async {
             let request = self.request.list(&parameters).map_err(kube::Error::BuildRequest)?;
             self.client.request(named("list", request)).await
         })
@@ -113,8 +116,10 @@ impl Collection {
         &self,
         version: &str,
         lifetime: Duration,
-    ) -> Result<impl Stream<Item = kube::Result<WatchEvent<Box<RawValue>>>> + Send + Unpin + use<>, CallError>
-    {
+    ) -> Result<
+        impl Stream<Item = kube::Result<WatchEvent<Box<RawValue>>>> + Send + Unpin + use<>,
+        RequestError,
+    > {
         let parameters = WatchParams {
             label_selector: self.labels.clone(),
             field_selector: self.fields.clone(),
@@ -122,7 +127,7 @@ impl Collection {
             bookmarks: true,
             ..WatchParams::default()
         };
-        within(self.what("watch"), async {
+        with_deadline(self.what("watch"), async {
             let request = self.request.watch(&parameters, version).map_err(kube::Error::BuildRequest)?;
             let events = self.client.request_events::<Box<RawValue>>(named("watch", request)).await?;
             Ok(Box::pin(events))
@@ -131,13 +136,13 @@ impl Collection {
     }
 
     /// An open watch broke, or brought an error.
-    pub fn failed(&self, error: kube::Error) -> CallError {
-        CallError::new(self.what("watch"), error)
+    pub fn failed(&self, error: kube::Error) -> RequestError {
+        RequestError::new(self.what("watch"), error)
     }
 
     /// An open watch outlived its own end without a word.
-    pub fn silent(&self, after: Duration) -> CallError {
-        CallError::Timeout { what: self.what("watch"), after }
+    pub fn silent(&self, after: Duration) -> RequestError {
+        RequestError::Timeout { what: self.what("watch"), after }
     }
 
     fn what(&self, verb: &str) -> String {

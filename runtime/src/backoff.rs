@@ -3,22 +3,22 @@
 use std::time::Duration;
 
 /// The first and the longest wait between attempts that fail.
-pub(super) const FIRST_WAIT: Duration = Duration::from_millis(250);
-pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(5);
+pub(crate) const FIRST_WAIT: Duration = Duration::from_millis(250);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// What worked for this long is in order: the waits start over.
-pub(super) const SETTLED: Duration = Duration::from_secs(5);
+pub(crate) const SETTLED: Duration = Duration::from_secs(5);
 
 /// Waits that double from `first` to `longest`; each is drawn from the upper half, so that many watches which
 /// broke together do not come back together.
 #[derive(Debug, Clone)]
-pub(crate) struct Pace {
+pub(crate) struct Backoff {
     first: Duration,
     longest: Duration,
     failures: u32,
 }
 
-impl Pace {
+impl Backoff {
     pub const fn new(first: Duration, longest: Duration) -> Self {
         Self { first, longest, failures: 0 }
     }
@@ -47,12 +47,12 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_the_longest_and_start_over_after_a_recovery() {
-        let mut pace = Pace::new(Duration::from_millis(250), Duration::from_secs(10));
-        let waits: Vec<_> = (0..7).map(|_| pace.after_failure(1.0).as_millis()).collect();
+        let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
+        let waits: Vec<_> = (0..7).map(|_| backoff.after_failure(1.0).as_millis()).collect();
         assert_eq!(waits, [250, 500, 1000, 2000, 4000, 8000, 10_000]);
-        (0..100).for_each(|_| assert_eq!(pace.after_failure(1.0).as_secs(), 10));
-        pace.recover();
-        assert_eq!(pace.after_failure(1.0).as_millis(), 250);
+        (0..100).for_each(|_| assert_eq!(backoff.after_failure(1.0).as_secs(), 10));
+        backoff.recover();
+        assert_eq!(backoff.after_failure(1.0).as_millis(), 250);
     }
 
     #[test]
