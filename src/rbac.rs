@@ -4,7 +4,7 @@
 use kcg_api::{names, topic};
 use serde_json::{Value, json};
 
-use crate::children::ChildKind;
+use kcg_core::children::ChildKind;
 
 /// A PolicyRule as JSON: verbs on resources of one API group.
 pub type Rule = Value;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use super::partitions::Given;
 use super::validate::{self, Checked, Reading};
 use super::{Failure, manifests, output};
-use crate::{ceiling, children};
+use kcg_core::{ceiling, children};
 
 #[derive(Debug, Args)]
 pub struct Flags {

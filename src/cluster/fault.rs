@@ -3,8 +3,8 @@
 use kcg_runtime::client::RequestError;
 use std::time::Duration;
 
-use crate::children::ChildKind;
-use crate::observed::Trouble;
+use kcg_core::children::ChildKind;
+use kcg_core::observed::Trouble;
 
 /// Why a write did not come about.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use kube::api::ObjectMeta;
 use serde_json::{Value, json};
 
 use super::kept_status::{KeptStatus, Texts};
-use crate::observed::projection;
+use kcg_core::observed::projection;
 
 /// One stored KconsumerGroup.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! What is kept of a child: its facts, and what it takes to know the next news of it for what they are.
 
-use crate::ceiling::Held;
-use crate::observed::{AutoscalerFacts, Child, Detail, Standing};
+use kcg_core::ceiling::Held;
+use kcg_core::observed::{AutoscalerFacts, Child, Detail, Standing};
 
 /// A child as it was last seen.
 #[derive(Clone, Debug, PartialEq)]

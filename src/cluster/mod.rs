@@ -31,9 +31,9 @@ pub use state::{Snapshot, Touched};
 pub use watches::{Scopes, Watches};
 pub use write::Deed;
 
-use crate::ceiling::{self, Held};
-use crate::children::{self, ChildKind};
-use crate::observed::{Child, Detail, Digest, Observed, Standing, projection};
+use kcg_core::ceiling::{self, Held};
+use kcg_core::children::{self, ChildKind};
+use kcg_core::observed::{Child, Detail, Digest, Observed, Standing, projection};
 use kept_child::SeenChild;
 use kept_status::Texts;
 use state::State;

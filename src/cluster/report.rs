@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::fault::in_one_line;
 use super::{Cluster, Fault, Group, Touched};
-use crate::status::Notice;
+use kcg_core::status::Notice;
 
 /// What the reconcile of a group is called in its Events.
 const ACTION: &str = "Reconcile";

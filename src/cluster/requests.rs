@@ -9,7 +9,7 @@ use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, 
 use kube::core::{ApiResource, Resource as _};
 use serde_json::{Value, json};
 
-use crate::children::ChildKind;
+use kcg_core::children::ChildKind;
 
 /// Who scales a fresh Deployment once: apart from the manager of the applies, which never owns the count.
 const SCALE_MANAGER: &str = "kconsumer-group-operator-scale";

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use super::group::Group;
 use super::index::Index;
 use super::kept_child::SeenChild;
-use crate::ceiling::Held;
-use crate::children::ChildKind;
-use crate::observed::{Child, Observed, Standing, churn};
+use kcg_core::ceiling::Held;
+use kcg_core::children::ChildKind;
+use kcg_core::observed::{Child, Observed, Standing, churn};
 
 /// The groups that a change concerns.
 pub type Touched = Vec<ObjectKey>;

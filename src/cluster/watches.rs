@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::requests::resource;
 use super::{Cluster, Touched};
-use crate::children::ChildKind;
+use kcg_core::children::ChildKind;
 
 /// How often it is looked at whether the topics' watches have fallen silent.
 const CHECK: Duration = Duration::from_secs(5);

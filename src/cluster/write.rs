@@ -7,10 +7,10 @@ use kcg_runtime::watch::ObjectKey;
 use serde_json::{Value, json};
 
 use super::{Cluster, Fault, ports};
-use crate::ceiling::Held;
-use crate::children::{ChildKind, Desired};
-use crate::observed::{Child, Detail, Digest, Standing, projection};
-use crate::plan::Write;
+use kcg_core::ceiling::Held;
+use kcg_core::children::{ChildKind, Desired};
+use kcg_core::observed::{Child, Detail, Digest, Standing, projection};
+use kcg_core::plan::Write;
 
 /// Something that was done to the cluster, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::retry::{self, Allowance};
-use crate::children::ChildKind;
 use crate::cluster::Fault;
-use crate::observed::{Digest, Trouble};
-use crate::plan::{self, Plan, Setback, Write};
+use kcg_core::children::ChildKind;
+use kcg_core::observed::{Digest, Trouble};
+use kcg_core::plan::{self, Plan, Setback, Write};
 
 /// A child's last failed write.
 #[derive(Clone, Debug)]
@@ -148,7 +148,7 @@ fn seconds(now: Instant) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixtures;
+    use kcg_core::test_support;
 
     fn delete() -> Write {
         Write::Delete { kind: ChildKind::PrometheusRule, uid: "u".into() }
@@ -174,8 +174,8 @@ mod tests {
     fn a_failure_whose_write_is_no_longer_due_is_forgotten() {
         let (mut progress, now) = (Progress::default(), Instant::now());
         progress.failed(&delete(), &refused(), now, 0.0);
-        let group = fixtures::group("{}");
-        let mut plan = plan::plan(&group, &fixtures::settled_world(&group), &Default::default());
+        let group = test_support::group("{}");
+        let mut plan = plan::plan(&group, &test_support::settled_world(&group), &Default::default());
         plan.waiting[ChildKind::PrometheusRule.index()] = true;
         progress.keep_only(&plan);
         assert!(progress.next_retry().is_some());

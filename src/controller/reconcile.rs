@@ -13,9 +13,9 @@ use tokio::time::Instant;
 
 use super::progress::{Progress, Shared};
 use crate::cluster::{Cluster, Deed, Fault, Group, Snapshot, Touched};
-use crate::observed::{Observed, Trouble};
-use crate::plan::{self, Plan, Write};
-use crate::status;
+use kcg_core::observed::{Observed, Trouble};
+use kcg_core::plan::{self, Plan, Write};
+use kcg_core::status;
 
 /// At most one status write a second: the news of a second are gathered.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
@@ -228,7 +228,7 @@ impl Reconcile<'_> {
 
 /// A repair of what somebody else changed, rather than the news of a changed group.
 fn is_drift(write: &Write, observed: &Observed) -> bool {
-    use crate::observed::Standing;
+    use kcg_core::observed::Standing;
     matches!(write, Write::Repair { unjudged: false, .. })
         && observed.child(write.kind()).is_some_and(|child| child.standing == Standing::Differs)
 }

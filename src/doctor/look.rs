@@ -26,8 +26,8 @@ use super::{
     Answer, Autoscaler, Findings, Found, Group, Lead, Monitor, Prometheus, Registration, Right, Trial,
 };
 use crate::cluster::schema;
-use crate::lag::LagSource;
 use crate::rbac;
+use kcg_core::lag::LagSource;
 
 /// How long a new object may be without a word of whoever looks after it.
 const GRACE: Duration = Duration::from_mins(5);

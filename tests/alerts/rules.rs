@@ -6,8 +6,8 @@ use anyhow::{Context, Result, ensure};
 use kcg_api::topic::{Partitions, Sight, TopicFacts};
 use kcg_api::valid::{TopicGrants, read_written};
 use kcg_api::{KconsumerGroup, Valid};
-use kconsumer_group_operator::ceiling;
-use kconsumer_group_operator::children::{self, ChildKind};
+use kcg_core::ceiling;
+use kcg_core::children::{self, ChildKind};
 use serde_json::json;
 
 /// Labels that would end a string, open a template, or break a line.

@@ -181,8 +181,8 @@ mod tests {
     use anyhow::Context;
     use kcg_api::Valid;
     use kcg_api::valid::{TopicGrants, read_written};
-    use kconsumer_group_operator::ceiling;
-    use kconsumer_group_operator::children::{ChildKind, desired_one};
+    use kcg_core::ceiling;
+    use kcg_core::children::{ChildKind, desired_one};
 
     use super::*;
 

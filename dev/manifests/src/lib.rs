@@ -12,7 +12,7 @@ pub mod resource_page;
 pub mod webhook_configurations;
 
 use kcg_api::crd;
-use kconsumer_group_operator::lag;
+use kcg_core::lag;
 use serde_json::{Value, json};
 
 /// The command that renews every rendered file.

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::cluster::kept_status::Texts;
-use crate::observed::{AutoscalerFacts, Child, Detail, Standing};
 use kcg_api::topic::Partitions;
+use kcg_core::observed::{AutoscalerFacts, Child, Detail, Standing};
 use kcg_runtime::watch::WatchState;
 use serde_json::{Value, json};
 

@@ -149,7 +149,7 @@ pub fn digest(object: &Value) -> Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixtures::{group, new_world, settled_world};
+    use crate::test_support::{group, new_world, settled_world};
     use kcg_api::topic::{Partitions, Sight};
 
     const NONE: [Option<Setback>; 5] = [const { None }; 5];

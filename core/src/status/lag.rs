@@ -131,8 +131,8 @@ fn exported(group: &Valid) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixtures::group;
     use crate::status::verdict::Status;
+    use crate::test_support::group;
 
     /// As Kubernetes 1.37 puts them into the condition.
     const HEAD: &str = "the HPA was unable to compute the replica count: unable to get metric kafka_consumer_fetch_manager_records_lag_max: ";

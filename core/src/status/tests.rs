@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::children::ChildKind;
-use crate::fixtures::{ceiling_of, group, new_world, settled_world, stored};
 use crate::observed::{Acceptance, AutoscalerFacts, Child, Detail, Observed, Signal, Trouble};
+use crate::test_support::{ceiling_of, group, new_world, settled_world, stored};
 use kcg_api::topic::Sight;
 
 const EARLIER: i64 = 1_700_000_000;

@@ -4,7 +4,7 @@ use kcg_api::valid::TopicGrants;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::fixtures::{ceiling_of, group, new_world, stored};
+use crate::test_support::{ceiling_of, group, new_world, stored};
 
 fn children(spec: &str) -> Vec<Desired> {
     let group = group(spec);

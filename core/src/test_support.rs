@@ -1,4 +1,6 @@
-//! The groups and worlds that the tests of the decisions start from.
+//! Example groups and observations for tests. A broken example panics.
+
+#![allow(clippy::missing_panics_doc)]
 
 use kcg_api::topic::{Partitions, Sight, TopicFacts, TopicRef};
 use kcg_api::valid::{TopicGrants, read_written};

@@ -231,7 +231,7 @@ fn decrease(topic: &TopicRef, facts: &TopicFacts, stated: i32, held: &HeldTopic)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixtures;
+    use crate::test_support;
     use proptest::prelude::*;
 
     fn topic() -> TopicRef {
@@ -258,7 +258,7 @@ mod tests {
     }
 
     fn resolved(sight: Sight, held: Option<&Held>) -> (i32, Option<Reason>) {
-        let ceiling = resolve(&fixtures::group("{}"), &[(topic(), sight)].into(), held);
+        let ceiling = resolve(&test_support::group("{}"), &[(topic(), sight)].into(), held);
         (ceiling.max, ceiling.counts[0].problem.as_ref().map(|(reason, _)| *reason))
     }
 
@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn a_decrease_that_nobody_can_explain_names_its_cure() {
         let ceiling = resolve(
-            &fixtures::group("{}"),
+            &test_support::group("{}"),
             &[(topic(), facts(Partitions::Known(1), None))].into(),
             Some(&held(3, None)),
         );
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn an_id_once_known_is_kept_while_strimzi_reports_none() {
         let ceiling = resolve(
-            &fixtures::group("{}"),
+            &test_support::group("{}"),
             &[(topic(), facts(Partitions::Known(3), None))].into(),
             Some(&held(3, Some("a"))),
         );
@@ -309,19 +309,19 @@ mod tests {
 
     #[test]
     fn never_known_at_all_runs_the_minimum() {
-        let ceiling = resolve(&fixtures::group("{minReplicas: 3}"), &Sights::new(), None);
+        let ceiling = resolve(&test_support::group("{minReplicas: 3}"), &Sights::new(), None);
         assert_eq!((ceiling.min, ceiling.max, ceiling.partitions, ceiling.min_above), (3, 3, None, false));
-        let capped = resolve(&fixtures::group("{minReplicas: 3, maxReplicas: 3}"), &Sights::new(), None);
+        let capped = resolve(&test_support::group("{minReplicas: 3, maxReplicas: 3}"), &Sights::new(), None);
         assert_eq!((capped.min, capped.max), (3, 3));
     }
 
     #[test]
     fn a_topic_that_was_never_known_takes_nothing_from_the_others() {
-        let group = fixtures::group("{minReplicas: 2, consumerSpec: {topics: [not-there-yet]}}");
+        let group = test_support::group("{minReplicas: 2, consumerSpec: {topics: [not-there-yet]}}");
         let known: Sights = [(topic(), facts(Partitions::Known(6), None))].into();
         let ceiling = resolve(&group, &known, None);
         assert_eq!((ceiling.min, ceiling.max, ceiling.partitions, ceiling.min_above), (2, 6, Some(6), false));
-        let asked = fixtures::group("{minReplicas: 8, consumerSpec: {topics: [not-there-yet]}}");
+        let asked = test_support::group("{minReplicas: 8, consumerSpec: {topics: [not-there-yet]}}");
         assert_eq!(resolve(&asked, &known, None).max, 8);
     }
 
@@ -332,16 +332,17 @@ mod tests {
             partitions: Partitions::Unset,
             topic_id: None,
         });
-        let ceiling = resolve(&fixtures::group("{}"), &[(topic(), named)].into(), None);
+        let ceiling = resolve(&test_support::group("{}"), &[(topic(), named)].into(), None);
         assert_eq!((ceiling.counts[0].topic_name(), ceiling.partitions, ceiling.max), ("Fast_Data", None, 1));
-        let gone = resolve(&fixtures::group("{}"), &[(topic(), Sight::Absent)].into(), Some(&ceiling.held()));
+        let gone =
+            resolve(&test_support::group("{}"), &[(topic(), Sight::Absent)].into(), Some(&ceiling.held()));
         assert_eq!(gone.counts[0].topic_name(), "Fast_Data");
     }
 
     #[test]
     fn a_minimum_above_the_ceiling_leaves_the_autoscaler_valid() {
         let ceiling = resolve(
-            &fixtures::group("{minReplicas: 4}"),
+            &test_support::group("{minReplicas: 4}"),
             &[(topic(), facts(Partitions::Known(3), None))].into(),
             None,
         );
@@ -376,7 +377,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_ceiling_never_falls_without_cause(history in proptest::collection::vec(any_sight(), 1..20)) {
-            let group = fixtures::group("{}");
+            let group = test_support::group("{}");
             let mut held: Option<Held> = None;
             let mut before: Option<Ceiling> = None;
             for sight in history {
