@@ -1,5 +1,4 @@
-//! What `demo` is made of. It is a library so that its report can be tried without its story.
+//! What `demo` is made of. It is a library so that the closed loop shows its steps in the same way.
 
-pub mod kafka;
 pub mod simulated;
 pub mod terminal;

@@ -20,14 +20,3 @@ fn story_is_told_to_the_end_on_a_computer_without_java() -> Outcome {
     }
     Ok(())
 }
-
-#[test]
-fn the_closed_loop_without_java_is_one_sentence_with_the_cure() -> Outcome {
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_demo")).arg("--kafka").env("JAVA_HOME", "/nowhere").output()?;
-    let said = String::from_utf8(output.stderr)?;
-    assert!(!output.status.success(), "{said}");
-    let last = said.lines().last().unwrap_or_default();
-    assert!(last.starts_with("demo: ") && last.contains("/nowhere") && last.contains("JAVA_HOME"), "{said}");
-    Ok(())
-}

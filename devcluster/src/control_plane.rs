@@ -181,12 +181,12 @@ impl ControlPlane {
     }
 
     /// A kubeconfig for prometheus-operator and Prometheus.
-    pub(crate) fn monitoring_kubeconfig(&self) -> Result<PathBuf> {
+    pub fn monitoring_kubeconfig(&self) -> Result<PathBuf> {
         self.credentials.component(Component::Monitoring)
     }
 
     /// The token in it, and the file with the API server's authority.
-    pub(crate) fn monitoring_access(&self) -> (String, String) {
+    pub fn monitoring_access(&self) -> (String, String) {
         (self.credentials.token(Component::Monitoring), self.credentials.file("ca.crt"))
     }
 
@@ -318,7 +318,7 @@ async fn readyz(client: &Client) -> Result<(), String> {
 }
 
 /// A client for a kubeconfig file.
-pub(crate) async fn client_for(kubeconfig: &Path) -> Result<Client> {
+pub async fn client_for(kubeconfig: &Path) -> Result<Client> {
     let invalid = |reason: String| Error::Parse { what: kubeconfig.display().to_string(), reason };
     let parsed = Kubeconfig::read_from(kubeconfig).map_err(|error| invalid(error.to_string()))?;
     let config = Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default()).await;

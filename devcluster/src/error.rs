@@ -79,14 +79,14 @@ pub enum Error {
         #[source]
         source: Box<kube::Error>,
     },
-    /// A Kafka broker refused or could not be reached.
+    /// Another server than the API server refused or could not be reached.
     #[error("{action}")]
-    Kafka {
+    Client {
         /// What was asked of it.
         action: String,
-        /// What it or the client said.
+        /// The client's error.
         #[source]
-        source: rdkafka::error::KafkaError,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A certificate could not be made or used.
     #[error("make the certificates: {0}")]
@@ -103,20 +103,23 @@ pub enum Error {
 
 impl Error {
     /// For `map_err` on a file operation.
-    pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+    pub fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::File { action, path, source }
     }
 
     /// For `map_err` on a request to the API server.
-    pub(crate) fn kube(action: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
+    pub fn kube(action: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
         let action = action.into();
         move |source| Self::Kube { action, source: Box::new(source) }
     }
 
-    /// For `map_err` on a request to a Kafka broker.
-    pub(crate) fn kafka(action: impl Into<String>) -> impl FnOnce(rdkafka::error::KafkaError) -> Self {
+    /// For `map_err` on a request to another server than the API server.
+    pub fn client<E>(action: impl Into<String>) -> impl FnOnce(E) -> Self
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
         let action = action.into();
-        move |source| Self::Kafka { action, source }
+        move |source| Self::Client { action, source: Box::new(source) }
     }
 }

@@ -17,7 +17,7 @@ use crate::pki::Pair;
 use crate::{Error, Result};
 
 /// Serves until the task is aborted.
-pub(crate) async fn serve(address: SocketAddr, pair: &Pair, router: Router) -> Result<JoinHandle<()>> {
+pub async fn serve(address: SocketAddr, pair: &Pair, router: Router) -> Result<JoinHandle<()>> {
     let tcp = TcpListener::bind(address)
         .await
         .map_err(|source| Error::Start { program: format!("a server at {address}"), source })?;

@@ -13,19 +13,15 @@ mod crds;
 mod credentials;
 mod error;
 mod guest;
-mod https;
+pub mod https;
 mod interrupts;
-mod kafka;
 mod kubectl;
-mod metrics_adapter;
 mod metrics_api;
-mod monitoring;
 mod mutex;
-mod node;
 mod operator;
 pub mod parts;
 pub mod pki;
-mod plain_http;
+pub mod plain_http;
 pub mod pod_network;
 mod port;
 mod process;
@@ -33,19 +29,17 @@ mod site;
 pub mod wait;
 mod watcher;
 
-pub use control_plane::{Builder, ControlPlane, LOG_FOLDER};
+pub use background::Background;
+pub use control_plane::{Builder, ControlPlane, LOG_FOLDER, client_for};
 pub use crds::{Crds, KafkaTopicCrd, kafka_topics};
 pub use error::{Error, Result};
 pub use guest::Guest;
 pub use interrupts::{Interrupt, Interrupts};
-pub use kafka::{Group, Kafka, KafkaObserver, PartitionLag, TopicSynchroniser};
 pub use kubectl::{Answer, Kubectl};
-pub use metrics_adapter::MetricsAdapter;
 pub use metrics_api::MetricsApi;
-pub use monitoring::{Alert, AlertState, Monitoring, Sample, Series};
-pub use node::{Images, Node, Run};
 pub use operator::{
-    Balancer, Certificates, Files, OPERATOR_BINARY, Operator, Programs, Replica, Volume, build_operator,
+    Balancer, Certificates, Files, OPERATOR, OPERATOR_BINARY, Operator, Replica, Volume, build_operator,
+    cargo_build,
 };
 pub use parts::Parts;
 pub use port::Port;

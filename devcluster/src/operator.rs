@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use balancer::Balancer;
-pub use binary::{OPERATOR_BINARY, Programs, build_operator};
+pub use binary::{OPERATOR, OPERATOR_BINARY, build_operator, cargo_build};
 pub use overlay::Certificates;
 pub use replica::Replica;
 pub use volume::{Files, Volume};

@@ -1,17 +1,17 @@
 //! The real programs a control plane is made of: found where a person put them, or built once from pinned Go
-//! modules, or taken once from Maven Central, into the user's cache.
+//! modules into the user's cache.
 //!
-//! The pins are the go.mod, go.sum and pom.xml files in devcluster/parts; their hash names the folder in the cache, so
+//! The pins are the go.mod and go.sum files in devcluster/parts; their hash names the folder in the cache, so
 //! that another pin is another build and an unchanged one starts in an instant.
 
 mod build;
-pub(crate) mod catalog;
-pub(crate) mod java;
+pub mod catalog;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
+pub use build::cached;
 use catalog::Part;
 
 /// A folder of one's own with the programs, by their usual names; it comes before every other place.
@@ -40,8 +40,13 @@ impl Parts {
     /// Finds every part that a control plane needs, and builds what is missing. Several processes may do this
     /// at the same time: one builds, the others wait for it.
     pub async fn ensure(progress: Progress<'_>) -> Result<Self> {
+        Self::of(catalog::CONTROL_PLANE, progress).await
+    }
+
+    /// Finds the files of these parts, and builds what is missing.
+    pub async fn of(parts: impl IntoIterator<Item = &'static Part>, progress: Progress<'_>) -> Result<Self> {
         let mut files = BTreeMap::new();
-        for part in catalog::CONTROL_PLANE {
+        for part in parts {
             files.extend(locate(part, progress).await?);
         }
         Ok(Self { files })
@@ -64,38 +69,10 @@ impl Parts {
         Ok(Self { files: locate(&catalog::CERT_MANAGER, progress).await? })
     }
 
-    /// Kafka's jars; taken from Maven Central when they are first asked for.
-    pub(crate) async fn kafka(progress: Progress<'_>) -> Result<Self> {
-        Ok(Self { files: locate(&catalog::KAFKA, progress).await? })
-    }
-
-    /// Prometheus, prometheus-operator and the metrics adapter; built when they are first asked for.
-    pub(crate) async fn monitoring(progress: Progress<'_>) -> Result<Self> {
-        let mut files = BTreeMap::new();
-        for part in [&catalog::PROMETHEUS, &catalog::PROMETHEUS_OPERATOR, &catalog::METRICS_ADAPTER] {
-            files.extend(locate(part, progress).await?);
-        }
-        Ok(Self { files })
-    }
-
-    /// All that the closed loop runs on, for those who go into a network without any way out.
-    pub async fn ensure_closed_loop(progress: Progress<'_>) -> Result<()> {
-        // What is missing on this computer is said before anything is built for minutes.
-        java::find()?;
-        Self::kafka(progress).await?;
-        Self::ensure(progress).await?;
-        Self::monitoring(progress).await.map(drop)
-    }
-
-    /// Builds everything there is, for a person who wants to have it over with.
+    /// Builds everything that a control plane and its tests use, for those who want to have it over with.
     pub async fn ensure_all(progress: Progress<'_>) -> Result<Self> {
-        let mut parts = Self::ensure(progress).await?;
-        for part in [&catalog::CERT_MANAGER, &catalog::HELM] {
-            parts.files.extend(locate(part, progress).await?);
-        }
-        parts.files.extend(Self::monitoring(progress).await?.files);
-        parts.files.extend(Self::kafka(progress).await?.files);
-        Ok(parts)
+        let further = [&catalog::CERT_MANAGER, &catalog::HELM, &catalog::PROMETHEUS];
+        Self::of(catalog::CONTROL_PLANE.iter().chain(further), progress).await
     }
 
     /// Every file by its name.
@@ -104,7 +81,7 @@ impl Parts {
     }
 
     /// The path of one program or data file of the catalog.
-    pub(crate) fn file(&self, name: &str) -> Result<&Path> {
+    pub fn file(&self, name: &str) -> Result<&Path> {
         self.files
             .get(name)
             .map(PathBuf::as_path)
@@ -130,7 +107,7 @@ async fn locate(part: &'static Part, progress: Progress<'_>) -> Result<BTreeMap<
 }
 
 /// The file in a folder that a person named, if it is there.
-fn provided(name: &str) -> Option<PathBuf> {
+pub fn provided(name: &str) -> Option<PathBuf> {
     [BIN_FOLDER, KUBEBUILDER_ASSETS]
         .iter()
         .filter_map(std::env::var_os)

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Status and body of the answer to a GET; fails after `limit`.
-pub(crate) async fn get(address: SocketAddr, path: &str, limit: Duration) -> std::io::Result<(u16, String)> {
+pub async fn get(address: SocketAddr, path: &str, limit: Duration) -> std::io::Result<(u16, String)> {
     let text =
         tokio::time::timeout(limit, exchange(address, path)).await.unwrap_or_else(|late| Err(late.into()))?;
     let invalid = || Error::other(format!("the answer to {path} is no HTTP: {text}"));

@@ -39,7 +39,7 @@ impl Process {
     }
 
     /// Starts a prepared command; what it prints is appended to `log`.
-    pub(crate) fn start_command(name: &str, mut command: Command, log: PathBuf) -> Result<Self> {
+    pub fn start_command(name: &str, mut command: Command, log: PathBuf) -> Result<Self> {
         let file = File::options().create(true).append(true).open(&log).map_err(Error::file("open", &log))?;
         let copy = file.try_clone().map_err(Error::file("open", &log))?;
         let child = command.stdin(Stdio::null()).stdout(file).stderr(copy).process_group(0).spawn().map_err(
@@ -113,7 +113,7 @@ impl Process {
     }
 
     /// Has it read its configuration again (SIGHUP), where it is a program that does.
-    pub(crate) fn reload(&self) -> Result<()> {
+    pub fn reload(&self) -> Result<()> {
         self.signal(Signal::HUP)
     }
 
@@ -140,7 +140,7 @@ impl Process {
     }
 
     /// The error that says how it ended, with the end of its log.
-    pub(crate) fn failure(&self, status: ExitStatus) -> Error {
+    pub fn failure(&self, status: ExitStatus) -> Error {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         let end = lines[lines.len().saturating_sub(20)..].join("\n");

@@ -1,7 +1,6 @@
 //! This workspace's own programs: named by a person, or built by cargo.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -13,42 +12,12 @@ use crate::{Error, Result};
 /// The operator's program, where a person wants another one than cargo builds.
 pub const OPERATOR_BINARY: &str = "KCG_OPERATOR_BIN";
 /// The operator's package and program.
-const OPERATOR: &str = "kconsumer-group-operator";
+pub const OPERATOR: &str = "kconsumer-group-operator";
 
 /// A line of cargo's report that names a built program.
 #[derive(Deserialize)]
 struct Artifact {
     executable: Option<PathBuf>,
-}
-
-/// The programs of this workspace by their package's name.
-#[derive(Debug, Clone)]
-pub struct Programs(BTreeMap<&'static str, PathBuf>);
-
-impl Programs {
-    /// The operator, the consumer and the producer; cargo's own words go to standard error.
-    pub async fn build() -> Result<Self> {
-        let names = [OPERATOR, "kconsumer", "kproducer"];
-        let missing: Vec<_> =
-            names.into_iter().filter(|name| std::env::var_os(variable(name)).is_none()).collect();
-        let mut built = if missing.is_empty() { BTreeMap::new() } else { cargo_build(&missing).await? };
-        for name in names {
-            if let Some(path) = std::env::var_os(variable(name)) {
-                built.insert(name, PathBuf::from(path));
-            }
-        }
-        Ok(Self(built))
-    }
-
-    /// The variables by which another process finds them without building.
-    pub fn variables(&self) -> Vec<(&'static str, OsString)> {
-        self.0.iter().map(|(name, path)| (variable(name), path.clone().into_os_string())).collect()
-    }
-
-    /// Each by its package's name.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Path)> {
-        self.0.iter().map(|(name, path)| (*name, path.as_path()))
-    }
 }
 
 /// The operator's program from the environment, or built from this workspace.
@@ -60,16 +29,8 @@ pub async fn build_operator() -> Result<PathBuf> {
     built.ok_or_else(|| Error::Missing(format!("cargo built no {OPERATOR}")))
 }
 
-/// The variable that names another program than cargo builds.
-fn variable(package: &str) -> &'static str {
-    match package {
-        "kconsumer" => "KCG_KCONSUMER_BIN",
-        "kproducer" => "KCG_KPRODUCER_BIN",
-        _ => OPERATOR_BINARY,
-    }
-}
-
-async fn cargo_build(packages: &[&'static str]) -> Result<BTreeMap<&'static str, PathBuf>> {
+/// Builds these packages' programs, each named as its package; cargo's own messages go to standard error.
+pub async fn cargo_build(packages: &[&'static str]) -> Result<BTreeMap<&'static str, PathBuf>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let choice = packages.iter().flat_map(|name| ["--package", name, "--bin", name]);

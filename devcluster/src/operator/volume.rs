@@ -40,13 +40,14 @@ pub struct Volume {
 
 impl Volume {
     /// An empty one.
-    pub(crate) fn create(folder: PathBuf) -> Result<Self> {
+    pub fn create(folder: PathBuf) -> Result<Self> {
         std::fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
         Ok(Self { folder, mode: None, states: Mutex::new(0) })
     }
 
     /// Its files have this mode.
-    pub(crate) fn with_mode(self, mode: u32) -> Self {
+    #[must_use]
+    pub fn with_mode(self, mode: u32) -> Self {
         Self { mode: Some(mode), ..self }
     }
 

@@ -1,0 +1,62 @@
+//! `closed-loop`: the operator in a closed loop on this computer.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use kcg_closed_loop::{Settings, Which};
+
+fn records(text: &str) -> Result<u64, String> {
+    let records = text.parse().ok().filter(|records| (2000..=1_000_000).contains(records));
+    records.ok_or_else(|| {
+        "write a number from 2000 to 1000000: fewer are worked off before anybody can be killed".to_owned()
+    })
+}
+
+#[derive(Parser)]
+#[command(
+    name = "closed-loop",
+    about = "The operator in a closed loop on this computer: real Kafka, real consumers and a real Prometheus"
+)]
+#[allow(clippy::struct_excessive_bools)] // Each is a flag of its own.
+struct Cli {
+    /// Leave the cluster up at the end, until Ctrl-C.
+    #[arg(long)]
+    keep: bool,
+    /// How many records are sent before the end marker, 2000 to 1000000 (--compare: half of what each group gets; --scale: half of what all
+    /// topics get).
+    #[arg(long, default_value_t = 10_000, value_parser = records)]
+    records: u64,
+    /// By Kubernetes' own periods and the operator's own windows instead of shortened ones: about ten minutes.
+    #[arg(long)]
+    realistic: bool,
+    /// The same load on two groups: by Kubernetes' defaults for scaling and rolling, and by the operator's.
+    #[arg(long)]
+    compare: bool,
+    /// Ten groups on twenty topics, with skewed keys.
+    #[arg(long, conflicts_with = "compare")]
+    scale: bool,
+    /// The folder for report.html, its plots and figures.json.
+    #[arg(long, value_name = "FOLDER", default_value = "target/demo-report")]
+    report: std::path::PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match demonstrate(Cli::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("closed-loop: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn demonstrate(cli: Cli) -> anyhow::Result<ExitCode> {
+    let which = match (cli.compare, cli.scale) {
+        (true, _) => Which::Comparison,
+        (_, true) => Which::Scale,
+        _ => Which::One,
+    };
+    let settings = Settings { which, records: cli.records, realistic: cli.realistic };
+    Box::pin(kcg_closed_loop::demonstrate(settings, &cli.report, cli.keep)).await
+}

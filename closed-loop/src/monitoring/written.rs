@@ -1,0 +1,163 @@
+//! What prometheus-operator has written for Prometheus, brought to a folder as its pod's volumes would.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use flate2::read::GzDecoder;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt};
+
+use crate::{Error, Result};
+use kcg_devcluster::Process;
+use kcg_devcluster::{ControlPlane, client_for};
+
+/// Where the operator's configuration expects the rules, in the pod that it has in mind.
+const RULES_IN_POD: &str = "/etc/prometheus/rules";
+/// The key of the configuration in its Secret.
+const KEY: &str = "prometheus.yaml.gz";
+const EVERY: Duration = Duration::from_millis(500);
+
+/// Where it is written, and the folder that it is brought to.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    kubeconfig: PathBuf,
+    namespace: String,
+    name: String,
+    folder: PathBuf,
+}
+
+/// All files by their path below the folder.
+type Files = BTreeMap<PathBuf, String>;
+
+impl Source {
+    pub async fn connect(plane: &ControlPlane, namespace: &str, name: &str, folder: PathBuf) -> Result<Self> {
+        let kubeconfig = plane.monitoring_kubeconfig()?;
+        // Tried once here, so that a mistake is told at the start.
+        client_for(&kubeconfig).await?;
+        Ok(Self { kubeconfig, namespace: namespace.into(), name: name.into(), folder })
+    }
+
+    /// Brings what is written now, and answers with it; nothing where it is not whole yet.
+    pub async fn bring(&self) -> Result<Option<Files>> {
+        let files = self.read(&client_for(&self.kubeconfig).await?).await?;
+        if let Some(files) = &files {
+            self.write(&Files::new(), files)?;
+        }
+        Ok(files)
+    }
+
+    /// Brings every change from now on, and has Prometheus read it.
+    pub async fn follow(self, mut shown: Files, prometheus: Arc<Process>) {
+        // The cluster's end is this task's, too: what fails then has nobody left to hear of it.
+        let Ok(client) = client_for(&self.kubeconfig).await else { return };
+        loop {
+            if let Ok(Some(files)) = self.read(&client).await
+                && files != shown
+            {
+                match self.write(&shown, &files).and_then(|()| prometheus.reload()) {
+                    Ok(()) => shown = files,
+                    Err(error) => eprintln!("devcluster: {error}"),
+                }
+            }
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+
+    async fn read(&self, client: &Client) -> Result<Option<Files>> {
+        let secrets: Api<Secret> = Api::namespaced(client.clone(), &self.namespace);
+        let secret = format!("prometheus-{}", self.name);
+        let found = secrets.get_opt(&secret).await.map_err(Error::kube(format!("get Secret {secret}")))?;
+        let Some(packed) = found.and_then(|secret| secret.data?.remove(KEY)) else { return Ok(None) };
+        let configuration = unpacked(&packed.0)?;
+        let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &self.namespace);
+        let rules = ListParams::default().labels(&format!("prometheus-name={}", self.name));
+        let maps = maps.list(&rules).await.map_err(Error::kube("list the rules' ConfigMaps"))?.items;
+        let files = with_rules(&configuration, maps);
+        Ok(files.map(|mut files| {
+            files.insert(super::configuration(Path::new("")), self.in_folder(&configuration));
+            files
+        }))
+    }
+
+    /// The configuration with the rules where they are here, and with the name and the shard that the pod would have.
+    fn in_folder(&self, configuration: &str) -> String {
+        let rules = self.folder.join("rules").display().to_string();
+        let pod = format!("prometheus-{}-0", self.name);
+        configuration.replace(RULES_IN_POD, &rules).replace("$(POD_NAME)", &pod).replace("$(SHARD)", "0")
+    }
+
+    fn write(&self, before: &Files, now: &Files) -> Result<()> {
+        for (path, text) in now {
+            let path = self.folder.join(path);
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent).map_err(Error::file("create", parent))?;
+            }
+            std::fs::write(&path, text).map_err(Error::file("write", &path))?;
+        }
+        for path in before.keys().filter(|path| !now.contains_key(*path)) {
+            let path = self.folder.join(path);
+            std::fs::remove_file(&path).map_err(Error::file("remove", &path))?;
+        }
+        Ok(())
+    }
+}
+
+fn unpacked(packed: &[u8]) -> Result<String> {
+    let mut text = String::new();
+    GzDecoder::new(packed)
+        .read_to_string(&mut text)
+        .map_err(|error| Error::Parse { what: format!("Secret key {KEY}"), reason: error.to_string() })?;
+    Ok(text)
+}
+
+/// The rules that a configuration reads; nothing while a ConfigMap of them is missing. The operator deletes them before it
+/// writes them anew, and Prometheus must not see that: it would forget since when alerts are pending, and that they fire.
+fn with_rules(configuration: &str, maps: Vec<ConfigMap>) -> Option<Files> {
+    if wanted_maps(configuration).any(|wanted| maps.iter().all(|map| map.name_any() != wanted)) {
+        return None;
+    }
+    let mut files = Files::new();
+    for map in maps {
+        let folder = Path::new("rules").join(map.name_any());
+        files.extend(map.data.unwrap_or_default().into_iter().map(|(name, text)| (folder.join(name), text)));
+    }
+    Some(files)
+}
+
+/// The ConfigMaps whose rules a configuration reads: each is a folder in the pod.
+fn wanted_maps(configuration: &str) -> impl Iterator<Item = &str> {
+    configuration.split(RULES_IN_POD).skip(1).filter_map(|rest| rest.strip_prefix('/')?.split('/').next())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "rule_files:\n- /etc/prometheus/rules/prometheus-k8s-rulefiles-0/*.yaml\n- /etc/prometheus/rules/b/*.yaml\n";
+
+    fn map(name: &str) -> ConfigMap {
+        let data = Some([("rules.yaml".to_owned(), name.to_owned())].into());
+        let mut map = ConfigMap { data, ..ConfigMap::default() };
+        map.metadata.name = Some(name.to_owned());
+        map
+    }
+
+    #[test]
+    fn a_configuration_names_the_config_maps_of_its_rules() {
+        assert_eq!(wanted_maps(TEXT).collect::<Vec<_>>(), ["prometheus-k8s-rulefiles-0", "b"]);
+        assert_eq!(wanted_maps("rule_files: []\n").count(), 0);
+    }
+
+    #[test]
+    fn rules_are_brought_only_whole() {
+        assert_eq!(with_rules(TEXT, vec![]), None);
+        assert_eq!(with_rules(TEXT, vec![map("b")]), None);
+        let whole = with_rules(TEXT, vec![map("b"), map("prometheus-k8s-rulefiles-0")]);
+        assert_eq!(whole.map(|files| files.len()), Some(2));
+        assert_eq!(with_rules("rule_files: []\n", vec![]), Some(Files::new()));
+    }
+}

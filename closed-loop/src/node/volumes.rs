@@ -1,0 +1,265 @@
+//! A pod's volumes: which files they hold, from the objects that the node has seen.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Container, DownwardAPIVolumeFile, KeyToPath, Pod, Secret, Volume as Definition,
+};
+use kube::ResourceExt;
+use kube::runtime::reflector::{ObjectRef, Store};
+
+use super::env::{Keys, Sources, field_of};
+use super::sandbox::Mount;
+use super::token::Tokens;
+use crate::{Error, Result};
+use kcg_devcluster::{Files, Volume};
+
+/// Kubernetes' own.
+const DEFAULT_MODE: u32 = 0o644;
+
+/// All Secrets and ConfigMaps, as the node's watches have them: a kubelet asks for those of its pods alone.
+#[derive(Clone)]
+pub(super) struct Objects {
+    pub secrets: Store<Secret>,
+    pub config_maps: Store<ConfigMap>,
+}
+
+impl Objects {
+    fn secret(&self, namespace: &str, name: &str) -> Option<Arc<Secret>> {
+        self.secrets.get(&ObjectRef::new(name).within(namespace))
+    }
+
+    fn config_map(&self, namespace: &str, name: &str) -> Option<Arc<ConfigMap>> {
+        self.config_maps.get(&ObjectRef::new(name).within(namespace))
+    }
+
+    /// What a container's environment may draw on.
+    pub fn sources(&self, namespace: &str, container: &Container) -> Sources {
+        let mut sources = Sources::default();
+        let froms = container.env.iter().flatten().filter_map(|variable| variable.value_from.as_ref());
+        let (mut maps, mut secrets) = (Vec::new(), Vec::new());
+        for from in froms {
+            maps.extend(from.config_map_key_ref.iter().map(|key| key.name.clone()));
+            secrets.extend(from.secret_key_ref.iter().map(|key| key.name.clone()));
+        }
+        for from in container.env_from.iter().flatten() {
+            maps.extend(from.config_map_ref.iter().map(|map| map.name.clone()));
+            secrets.extend(from.secret_ref.iter().map(|secret| secret.name.clone()));
+        }
+        for name in maps {
+            let keys = self.config_map(namespace, &name).map(|map| map.data.clone().unwrap_or_default());
+            sources.config_maps.insert(name, keys);
+        }
+        for name in secrets {
+            let keys = self.secret(namespace, &name).map(|secret| text_keys(&secret));
+            sources.secrets.insert(name, keys);
+        }
+        sources
+    }
+}
+
+fn text_keys(secret: &Secret) -> Keys {
+    let data = secret.data.iter().flatten();
+    data.map(|(key, value)| (key.clone(), String::from_utf8_lossy(&value.0).into_owned())).collect()
+}
+
+/// A volume that is brought to the container.
+pub(super) enum Mounted {
+    /// Files that follow what they are made of.
+    Projected { name: String, volume: Volume, shown: Option<Files> },
+    /// A folder or file as it is.
+    Plain { name: String, path: PathBuf },
+}
+
+impl Mounted {
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Projected { name, .. } | Self::Plain { name, .. } => name,
+        }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        match self {
+            Self::Projected { volume, .. } => volume.folder().to_owned(),
+            Self::Plain { path, .. } => path.clone(),
+        }
+    }
+}
+
+/// What of them a container sees, and where; a place inside of another comes after it, or it would be hidden.
+pub(super) fn mounts(container: &Container, mounted: &[Mounted]) -> Vec<Mount> {
+    let mounts = container.volume_mounts.iter().flatten();
+    let mut mounts: Vec<Mount> = mounts
+        .filter_map(|mount| {
+            let volume = mounted.iter().find(|volume| volume.name() == mount.name)?;
+            let source = match &mount.sub_path {
+                Some(inside) => volume.path().join(inside),
+                None => volume.path(),
+            };
+            let read_only = mount.read_only == Some(true) || matches!(volume, Mounted::Projected { .. });
+            let place = Path::new("/").join(&mount.mount_path).display().to_string();
+            Some(Mount { source, place, read_only })
+        })
+        .collect();
+    mounts.sort_by_key(|mount| Path::new(&mount.place).components().count());
+    mounts
+}
+
+/// The mode of a projected volume's files; of single items none is taken.
+fn mode(definition: &Definition) -> u32 {
+    let set = if let Some(secret) = &definition.secret {
+        secret.default_mode
+    } else if let Some(map) = &definition.config_map {
+        map.default_mode
+    } else if let Some(projected) = &definition.projected {
+        projected.default_mode
+    } else {
+        definition.downward_api.as_ref().and_then(|downward| downward.default_mode)
+    };
+    set.and_then(|mode| u32::try_from(mode).ok()).unwrap_or(DEFAULT_MODE)
+}
+
+/// Makes a pod's volumes below `folder`, empty where they are projected.
+pub(super) fn create(pod: &Pod, folder: &Path) -> Result<Vec<Mounted>> {
+    let definitions = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    definitions
+        .map(|definition| {
+            let name = definition.name.clone();
+            let place = folder.join(&name);
+            if let Some(host) = &definition.host_path {
+                return Ok(Mounted::Plain { name, path: host.path.clone().into() });
+            }
+            if definition.empty_dir.is_some() {
+                std::fs::create_dir_all(&place).map_err(Error::file("create", &place))?;
+                return Ok(Mounted::Plain { name, path: place });
+            }
+            let volume = Volume::create(place)?.with_mode(mode(definition));
+            Ok(Mounted::Projected { name, volume, shown: None })
+        })
+        .collect()
+}
+
+/// Brings the projected ones up to date; the error says what is missing, as a kubelet's event would.
+pub(super) async fn refresh(
+    pod: &Pod,
+    pod_ip: &str,
+    mounted: &mut [Mounted],
+    objects: &Objects,
+    tokens: &mut Tokens,
+) -> Result<(), String> {
+    for volume in mounted {
+        let Mounted::Projected { name, volume, shown } = volume else { continue };
+        let mut definitions = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+        let Some(definition) = definitions.find(|definition| definition.name == *name) else { continue };
+        let files = files(pod, pod_ip, definition, objects, tokens).await?;
+        if shown.as_ref() != Some(&files) {
+            volume.project(&files).map_err(|error| error.to_string())?;
+            *shown = Some(files);
+        }
+    }
+    Ok(())
+}
+
+async fn files(
+    pod: &Pod,
+    pod_ip: &str,
+    definition: &Definition,
+    objects: &Objects,
+    tokens: &mut Tokens,
+) -> Result<Files, String> {
+    let namespace = pod.namespace().unwrap_or_default();
+    let mut files = Files::new();
+    if let Some(secret) = &definition.secret {
+        let name = secret.secret_name.as_deref().unwrap_or_default();
+        files.extend(secret_files(objects, &namespace, name, secret.items.as_deref(), secret.optional)?);
+    } else if let Some(map) = &definition.config_map {
+        files.extend(map_files(objects, &namespace, &map.name, map.items.as_deref(), map.optional)?);
+    } else if let Some(downward) = &definition.downward_api {
+        files.extend(downward_files(pod, pod_ip, downward.items.as_deref())?);
+    } else if let Some(projected) = &definition.projected {
+        for source in projected.sources.iter().flatten() {
+            if let Some(secret) = &source.secret {
+                files.extend(secret_files(
+                    objects,
+                    &namespace,
+                    &secret.name,
+                    secret.items.as_deref(),
+                    secret.optional,
+                )?);
+            }
+            if let Some(map) = &source.config_map {
+                files.extend(map_files(objects, &namespace, &map.name, map.items.as_deref(), map.optional)?);
+            }
+            if let Some(token) = &source.service_account_token {
+                files.insert(token.path.clone(), tokens.token(pod, token).await?.into_bytes());
+            }
+            if let Some(downward) = &source.downward_api {
+                files.extend(downward_files(pod, pod_ip, downward.items.as_deref())?);
+            }
+        }
+    } else {
+        return Err(format!("volume {}: this node knows no volumes of that kind", definition.name));
+    }
+    Ok(files)
+}
+
+fn secret_files(
+    objects: &Objects,
+    namespace: &str,
+    name: &str,
+    items: Option<&[KeyToPath]>,
+    optional: Option<bool>,
+) -> Result<Files, String> {
+    let data = objects.secret(namespace, name).map(|secret| {
+        secret.data.iter().flatten().map(|(key, value)| (key.clone(), value.0.clone())).collect::<Files>()
+    });
+    chosen(data, items, optional, &format!("secret {name:?}"))
+}
+
+fn map_files(
+    objects: &Objects,
+    namespace: &str,
+    name: &str,
+    items: Option<&[KeyToPath]>,
+    optional: Option<bool>,
+) -> Result<Files, String> {
+    let data = objects.config_map(namespace, name).map(|map| {
+        let text = map.data.iter().flatten().map(|(key, value)| (key.clone(), value.clone().into_bytes()));
+        let binary = map.binary_data.iter().flatten().map(|(key, value)| (key.clone(), value.0.clone()));
+        text.chain(binary).collect::<Files>()
+    });
+    chosen(data, items, optional, &format!("configmap {name:?}"))
+}
+
+/// The keys that are asked for, under the names that are asked for.
+fn chosen(
+    data: Option<Files>,
+    items: Option<&[KeyToPath]>,
+    optional: Option<bool>,
+    what: &str,
+) -> Result<Files, String> {
+    let optional = optional == Some(true);
+    let Some(data) = data else {
+        return if optional { Ok(Files::new()) } else { Err(format!("{what} not found")) };
+    };
+    let Some(items) = items.filter(|items| !items.is_empty()) else { return Ok(data) };
+    let mut files = Files::new();
+    for KeyToPath { key, path, .. } in items {
+        match data.get(key) {
+            Some(content) => drop(files.insert(path.clone(), content.clone())),
+            None if optional => {}
+            None => return Err(format!("{what} references non-existent key: {key}")),
+        }
+    }
+    Ok(files)
+}
+
+fn downward_files(pod: &Pod, pod_ip: &str, items: Option<&[DownwardAPIVolumeFile]>) -> Result<Files, String> {
+    let file = |item: &DownwardAPIVolumeFile| {
+        let field =
+            item.field_ref.as_ref().ok_or("this node takes fieldRef alone in a downwardAPI volume")?;
+        Ok((item.path.clone(), field_of(pod, pod_ip, &field.field_path)?.into_bytes()))
+    };
+    items.unwrap_or_default().iter().map(file).collect()
+}

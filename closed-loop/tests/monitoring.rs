@@ -1,0 +1,131 @@
+//! The real prometheus-operator and Prometheus, on monitors and rules such as our controller writes.
+
+use std::time::Duration;
+
+use kcg_closed_loop::{AlertState, Monitoring};
+use kcg_devcluster::{ControlPlane, wait};
+use serde_json::{Value, json};
+
+type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+
+const LIMIT: Duration = Duration::from_mins(1);
+
+async fn site() -> kcg_devcluster::Result<(Monitoring, ControlPlane)> {
+    let plane = ControlPlane::builder().scheduler(false).start().await?;
+    let monitoring = Monitoring::start(&plane).await?;
+    Ok((monitoring, plane))
+}
+
+/// A ServiceMonitor of the fields that the controller sets.
+fn monitor() -> Value {
+    json!({
+        "apiVersion": "monitoring.coreos.com/v1", "kind": "ServiceMonitor",
+        "metadata": {"name": "payments", "namespace": "default"},
+        "spec": {
+            "jobLabel": "app",
+            "selector": {"matchLabels": {"app": "payments"}},
+            "namespaceSelector": {"matchNames": ["default"]},
+            "endpoints": [{
+                "port": "metrics", "path": "/metrics", "scheme": "http", "interval": "15s", "honorLabels": false,
+            }],
+        },
+    })
+}
+
+/// A rule with the labels by which kube-prometheus selects.
+fn rule(alert: &str, expression: &str) -> Value {
+    json!({
+        "apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule",
+        "metadata": {
+            "name": "payments", "namespace": "default",
+            "labels": {"prometheus": "k8s", "role": "alert-rules"},
+        },
+        "spec": {"groups": [{"name": "payments", "rules": [{"alert": alert, "expr": expression}]}]},
+    })
+}
+
+/// Waits until the Prometheus says this of the ServiceMonitor's present form; answers with its message.
+async fn accepted(plane: &ControlPlane, status: &str) -> kcg_devcluster::Result<String> {
+    wait::until(&format!("Accepted={status}"), LIMIT, async || {
+        let seen = plane.kubectl(&["get", "servicemonitor", "payments", "-o", "json"]).await?.ok()?;
+        let seen: Value = serde_json::from_str(&seen).unwrap_or_default();
+        let condition = &seen["status"]["bindings"][0]["conditions"][0];
+        let told = condition["type"] == "Accepted"
+            && condition["status"] == status
+            && condition["observedGeneration"] == seen["metadata"]["generation"];
+        let message = condition["message"].as_str().unwrap_or_default().to_owned();
+        Ok(if told { Ok(message) } else { Err(seen["status"].to_string()) })
+    })
+    .await
+}
+
+/// Waits until the alerts that fire are these.
+async fn firing(monitoring: &Monitoring, names: &[&str]) -> kcg_devcluster::Result<()> {
+    wait::until(&format!("{names:?} to fire"), LIMIT, async || {
+        monitoring.must_run()?;
+        let mut alerts = monitoring.alerts().await?;
+        alerts.retain(|alert| alert.state == AlertState::Firing);
+        let seen: Vec<&str> = alerts.iter().map(|alert| alert.name.as_str()).collect();
+        Ok(if seen == names { Ok(()) } else { Err(format!("{seen:?} fire")) })
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_monitor_is_taken_up_refused_with_the_reason_and_taken_up_again() -> Outcome {
+    let (monitoring, plane) = site().await?;
+    plane.apply_yaml(&monitor().to_string()).await?;
+    accepted(&plane, "True").await?;
+    let configuration = plane.folder().join("prometheus/prometheus.yaml");
+    wait::until("the monitor's job in the configuration", LIMIT, async || {
+        let text = std::fs::read_to_string(&configuration).unwrap_or_default();
+        Ok(if text.contains("serviceMonitor/default/payments/0") { Ok(()) } else { Err(text) })
+    })
+    .await?;
+
+    // A field that our controller leaves to others, as a policy of the cluster may set it.
+    let class = async |class: Value| {
+        let patch = format!("--patch={}", json!({"spec": {"scrapeClass": class}}));
+        plane.kubectl(&["patch", "servicemonitor", "payments", "--type=merge", &patch]).await?.ok()
+    };
+    class(json!("mesh")).await?;
+    let why = accepted(&plane, "False").await?;
+    assert!(why.contains("\"mesh\" not found"), "{why}");
+    class(Value::Null).await?;
+    accepted(&plane, "True").await?;
+    monitoring.must_run()?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_rule_fires_keeps_firing_while_another_comes_and_resolves_once_it_is_gone() -> Outcome {
+    let (monitoring, plane) = site().await?;
+    plane.apply_yaml(&rule("Always", "vector(1) > 0").to_string()).await?;
+    firing(&monitoring, &["Always"]).await?;
+
+    let mut other = rule("Other", "vector(1) > 0");
+    other["metadata"]["name"] = json!("other");
+    plane.apply_yaml(&other.to_string()).await?;
+    wait::until("both to fire", LIMIT, async || {
+        let alerts = monitoring.alerts().await?;
+        let fires = |name| alerts.iter().any(|one| one.name == name && one.state == AlertState::Firing);
+        // It goes on firing while its ConfigMap is written anew.
+        assert!(fires("Always"), "{alerts:?}");
+        Ok(if fires("Other") { Ok(()) } else { Err(format!("{alerts:?}")) })
+    })
+    .await?;
+
+    plane.kubectl(&["delete", "prometheusrule", "--all"]).await?.ok()?;
+    firing(&monitoring, &[]).await?;
+
+    // Its answers are values, and a query is asked as it was written.
+    let found = monitoring.query("label_replace(vector(3) > 2, \"who\", \"a&b c+d\", \"\", \"\")").await?;
+    assert_eq!((found.len(), found[0].value.to_bits()), (1, 3_f64.to_bits()));
+    assert_eq!(found[0].labels["who"], "a&b c+d");
+    let range =
+        monitoring.query_range("time()", found[0].at - 4.0, found[0].at, Duration::from_secs(1)).await?;
+    assert_eq!(range[0].points.len(), 5);
+    let wrong = monitoring.query("max(").await.expect_err("it is no PromQL").to_string();
+    assert!(wrong.contains("parse error"), "{wrong}");
+    Ok(())
+}
