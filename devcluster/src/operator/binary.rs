@@ -33,7 +33,9 @@ pub async fn build_operator() -> Result<PathBuf> {
 pub async fn cargo_build(packages: &[&'static str]) -> Result<BTreeMap<&'static str, PathBuf>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let choice = packages.iter().flat_map(|name| ["--package", name, "--bin", name]);
+    // Of the whole workspace: chosen alone, a package gets other features of the crates that it shares with the tests, and
+    // cargo builds all of them a second time.
+    let choice = packages.iter().flat_map(|name| ["--bin", name]);
     let mut command = Command::new(&cargo);
     // What the cargo that started us says of our own package makes build scripts that look at it stale, and all above them:
     // each of the two would build anew what the other one has built.
@@ -44,7 +46,7 @@ pub async fn cargo_build(packages: &[&'static str]) -> Result<BTreeMap<&'static 
         }
     }
     let output = command
-        .arg("build")
+        .args(["build", "--workspace"])
         .args(choice)
         .arg("--message-format=json-render-diagnostics")
         .current_dir(workspace)
