@@ -1,6 +1,5 @@
-//! Serves the current pair and replaces it between two handshakes.
-//!
-//! No connection is dropped, and a pair that cannot serve never replaces one that can.
+//! Serves the pair that is current and replaces it between two handshakes: no connection is dropped, and a
+//! pair that cannot serve never takes the place of one that can. Floor 0.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,83 +8,71 @@ use arc_swap::ArcSwapOption;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use crate::pair::{Pair, PairError, ValidityStatus};
+use crate::pair::{Pair, PairError, Standing};
 
-/// Gives the current pair to each TLS handshake. Handshakes fail until the first
-/// [`Resolver::replace`] succeeds.
+/// The pair that the next handshake gets. Empty until the first `replace` succeeds; handshakes fail until then.
 #[derive(Debug, Default)]
 pub struct Resolver {
     current: ArcSwapOption<Pair>,
     name: Option<String>,
 }
 
-/// Why a new pair was rejected; the current pair stays.
+/// Why the pair that was there stays.
 #[derive(Debug, thiserror::Error)]
-pub enum Rejected {
-    /// The new files are not a pair.
+pub enum Kept {
+    /// The candidate is no pair.
     #[error(transparent)]
     Unusable(#[from] PairError),
-    /// The certificate is not valid for the server's DNS name.
+    /// No client that asks for this server would take it.
     #[error("the certificate is not for {wanted}: it is for {}", .names.join(", "))]
     OtherNames {
-        /// The DNS name that clients connect to.
+        /// What clients ask for.
         wanted: String,
-        /// The DNS names of the certificate.
+        /// What the leaf is for.
         names: Vec<String>,
     },
-    /// The new certificate's notBefore is in the future, and the current one is valid or there is
-    /// none.
+    /// The current pair is valid now and the candidate is not yet.
     #[error("the new certificate is not valid yet")]
     NotYetValid,
-    /// The new certificate has expired, and the current one is valid or there is none.
+    /// The current pair is valid now and the candidate no longer is.
     #[error("the new certificate has expired")]
     Expired,
 }
 
 impl Resolver {
-    /// An empty resolver that accepts a certificate for any name.
+    /// A resolver without a pair, which takes one for any name.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// An empty resolver that accepts only certificates for this DNS name, the one that clients
-    /// connect to.
+    /// A resolver without a pair, which takes none that is not for the DNS name that clients ask for.
     pub fn for_name(name: impl Into<String>) -> Self {
         Self { name: Some(name.into()), ..Self::default() }
     }
 
-    /// The pair that is served, if any.
+    /// The pair that is served, if there is one.
     pub fn current(&self) -> Option<Arc<Pair>> {
         self.current.load_full()
     }
 
-    /// Replaces the current pair with `candidate`, unless the current pair is the better one at
-    /// `now`.
+    /// Takes the candidate, unless the current pair serves better at `now`.
     ///
-    /// A candidate outside its validity is rejected, unless the current pair is outside its own,
-    /// too: if our clock is wrong, the newer pair may still be the right one, and the client judges
-    /// by its own clock.
-    pub fn replace(
-        &self,
-        candidate: Result<Pair, PairError>,
-        now: SystemTime,
-    ) -> Result<Arc<Pair>, Rejected> {
+    /// A pair outside its validity is kept out, unless the current one is outside of it by now, too: with a clock that is
+    /// wrong the newer may still be the right one, and the client judges by its own clock.
+    pub fn replace(&self, candidate: Result<Pair, PairError>, now: SystemTime) -> Result<Arc<Pair>, Kept> {
         let candidate = candidate?;
         if let Some(wanted) = self.name.as_ref().filter(|name| !candidate.is_for(name)) {
-            return Err(Rejected::OtherNames { wanted: wanted.clone(), names: candidate.names().into() });
+            return Err(Kept::OtherNames { wanted: wanted.clone(), names: candidate.names().into() });
         }
-        let current_is_no_better = self
-            .current
-            .load()
-            .as_deref()
-            .is_some_and(|pair| pair.validity_status(now) != ValidityStatus::Valid);
-        match candidate.validity_status(now) {
-            ValidityStatus::NotYetValid if !current_is_no_better => Err(Rejected::NotYetValid),
-            ValidityStatus::Expired if !current_is_no_better => Err(Rejected::Expired),
+        let current_is_no_better =
+            self.current.load().as_deref().is_some_and(|pair| pair.standing(now) != Standing::Valid);
+        match candidate.standing(now) {
+            Standing::NotYetValid if !current_is_no_better => Err(Kept::NotYetValid),
+            Standing::Expired if !current_is_no_better => Err(Kept::Expired),
             _ => {
-                let loaded = Arc::new(candidate);
-                self.current.store(Some(Arc::clone(&loaded)));
-                Ok(loaded)
+                let taken = Arc::new(candidate);
+                self.current.store(Some(Arc::clone(&taken)));
+                Ok(taken)
             }
         }
     }

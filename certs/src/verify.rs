@@ -1,4 +1,4 @@
-//! Verifies a certificate chain against a CA bundle, by the rules that the API server applies.
+//! Whether a chain serves a name to a client that trusts a bundle, judged as the API server judges it. Floor 0.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,79 +6,77 @@ use rustls_pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 use crate::bundle::{self, BundleError};
-use crate::pair::ValidityStatus;
+use crate::pair::Standing;
 
-/// Why a client would reject the chain.
+/// Why a client would refuse the chain.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// The CA bundle cannot be read.
-    #[error("the CA bundle cannot be read: {0}")]
+    /// What should be trusted cannot be read.
+    #[error("the bundle of trusted authorities cannot be read: {0}")]
     Bundle(#[from] BundleError),
-    /// The chain is empty.
+    /// A chain of no certificate.
     #[error("there is no certificate")]
     NoCertificate,
-    /// The requested name is not a DNS name.
-    #[error("{0:?} is not a DNS name")]
+    /// The name asked for is no DNS name.
+    #[error("{0:?} is no DNS name")]
     Name(String),
-    /// The leaf is not valid for the requested name.
+    /// The leaf is for other names than the one asked for.
     #[error("the certificate is not for {0}")]
     OtherName(String),
-    /// The leaf or an intermediate certificate is not valid yet.
+    /// The leaf or one between it and the authority.
     #[error("the certificate is not valid yet")]
     NotYetValid,
-    /// The leaf or an intermediate certificate has expired.
+    /// The leaf or one between it and the authority.
     #[error("the certificate has expired")]
     Expired,
-    /// The chain ends in a trusted CA that is outside its own validity.
-    #[error("the CA of the certificate has expired or is not valid yet")]
-    CaOutOfTime,
-    /// No trusted CA signed the chain.
-    #[error("the certificate is signed by a CA that is not trusted")]
+    /// Signed by one that is trusted, which holds no longer or not yet.
+    #[error("the certificate's authority has expired or is not valid yet")]
+    AuthorityOutOfTime,
+    /// Signed by none that is trusted.
+    #[error("the certificate comes from an authority that is not trusted")]
     Untrusted,
-    /// The chain violates another rule of RFC 5280.
+    /// Anything else that RFC 5280 forbids.
     #[error("the certificate cannot be trusted: {0}")]
     Unfit(webpki::Error),
 }
 
-/// Verifies the chain (leaf first) as a client does that trusts the PEM bundle `trusted` and
-/// connects to `name` at `now`.
+/// Whether a client that trusts the PEM `trusted` and asks for `name` at `now` takes the chain (leaf first).
 ///
-/// Like Go's verification and unlike rustls's, it also checks the validity of the CA certificate.
+/// As Go's verification, and other than rustls's, it holds the authority itself to its time.
 pub fn verify(
     chain: &[CertificateDer<'_>],
     trusted: &[u8],
     name: &str,
     now: SystemTime,
 ) -> Result<(), VerifyError> {
-    let (leaf, intermediates) = chain.split_first().ok_or(VerifyError::NoCertificate)?;
+    let (leaf, between) = chain.split_first().ok_or(VerifyError::NoCertificate)?;
     let server = ServerName::try_from(name).map_err(|_| VerifyError::Name(name.into()))?;
-    let bundle = bundle::parse(trusted)?;
+    let bundle = bundle::read(trusted)?;
     let leaf = EndEntityCert::try_from(leaf).map_err(VerifyError::Unfit)?;
 
-    let valid = bundle.iter().filter(|(_, validity)| validity.status(now) == ValidityStatus::Valid);
-    let anchors: Vec<TrustAnchor<'_>> = valid.filter_map(|(ca, _)| anchor(ca)).collect();
-    let all: Vec<TrustAnchor<'_>> = bundle.iter().filter_map(|(ca, _)| anchor(ca)).collect();
+    let in_time = bundle.iter().filter(|(_, validity)| validity.standing(now) == Standing::Valid);
+    let anchors: Vec<TrustAnchor<'_>> = in_time.filter_map(|(authority, _)| anchor(authority)).collect();
+    let all: Vec<TrustAnchor<'_>> = bundle.iter().filter_map(|(authority, _)| anchor(authority)).collect();
     let trusted_by = |anchors: &[TrustAnchor<'_>]| {
         let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms.all;
         let usage = KeyUsage::server_auth();
-        leaf.verify_for_usage(algorithms, anchors, intermediates, unix_time(now), usage, None, None)
-            .map(|_| ())
+        leaf.verify_for_usage(algorithms, anchors, between, unix(now), usage, None, None).map(|_| ())
     };
     match trusted_by(&anchors) {
         Err(webpki::Error::UnknownIssuer) if trusted_by(&all).is_ok() => {
-            return Err(VerifyError::CaOutOfTime);
+            return Err(VerifyError::AuthorityOutOfTime);
         }
-        outcome => outcome.map_err(from_webpki)?,
+        outcome => outcome.map_err(of_webpki)?,
     }
     leaf.verify_is_valid_for_subject_name(&server).map_err(|_| VerifyError::OtherName(name.into()))
 }
 
-/// `None` if the certificate is not X.509 version 3: it cannot be a trust anchor.
-fn anchor<'a>(ca: &'a CertificateDer<'_>) -> Option<TrustAnchor<'a>> {
-    anchor_from_trusted_cert(ca).ok()
+/// One that is no certificate of version 3 is trusted for nothing.
+fn anchor<'a>(authority: &'a CertificateDer<'_>) -> Option<TrustAnchor<'a>> {
+    anchor_from_trusted_cert(authority).ok()
 }
 
-fn from_webpki(error: webpki::Error) -> VerifyError {
+fn of_webpki(error: webpki::Error) -> VerifyError {
     match error {
         webpki::Error::CertExpired { .. } => VerifyError::Expired,
         webpki::Error::CertNotValidYet { .. } => VerifyError::NotYetValid,
@@ -87,6 +85,6 @@ fn from_webpki(error: webpki::Error) -> VerifyError {
     }
 }
 
-fn unix_time(time: SystemTime) -> UnixTime {
+fn unix(time: SystemTime) -> UnixTime {
     UnixTime::since_unix_epoch(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO))
 }

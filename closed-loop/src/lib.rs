@@ -33,7 +33,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::ensure;
-use kcg_devcluster::{Interrupts, parts, pod_network};
+use kcg_devcluster::tools::to_stderr;
+use kcg_devcluster::{Interrupts, pod_network};
 
 pub use kafka::{Group, Kafka, KafkaObserver, PartitionLag, TopicSynchroniser};
 pub use kcg_devcluster::{Error, Result};
@@ -64,7 +65,7 @@ pub async fn demonstrate(settings: Settings, folder: &Path, keep: bool) -> anyho
             "The cluster stays until Ctrl-C: {} env KUBECONFIG={} {}/kubectl get pods",
             pod_network::enter_command(),
             teller.stage.plane.kubeconfig_path().display(),
-            teller.stage.plane.parts().kubectl_folder()?.display(),
+            teller.stage.plane.tools().kubectl_folder()?.display(),
         ))?;
         interrupts.next().await;
     }
@@ -75,7 +76,7 @@ pub async fn demonstrate(settings: Settings, folder: &Path, keep: bool) -> anyho
 async fn tell(settings: Settings, folder: &Path) -> anyhow::Result<Teller> {
     if !pod_network::is_inside() {
         report::try_folder(folder)?;
-        tools::ensure(&parts::to_stderr).await?;
+        tools::ensure(&to_stderr).await?;
         return Err(pod_network::enter(&Programs::build().await?.variables()).into());
     }
     let programs = Programs::build().await?;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::monitoring::Monitoring;
-use kcg_devcluster::Answer;
 use kcg_devcluster::ControlPlane;
-use kcg_devcluster::parts;
+use kcg_devcluster::KubectlOutput;
+use kcg_devcluster::tools::to_stderr;
 use kcg_devcluster::wait;
 
 use crate::tools;
@@ -35,8 +35,8 @@ impl MetricsAdapter {
 
     /// The image of its pod, and the program that it stands for; built when it is first asked for.
     pub async fn image() -> Result<(&'static str, PathBuf)> {
-        let parts = tools::monitoring(&parts::to_stderr).await?;
-        Ok((IMAGE, parts.file(NAME)?.to_owned()))
+        let tools = tools::monitoring(&to_stderr).await?;
+        Ok((IMAGE, tools.file(NAME)?.to_owned()))
     }
 
     /// Installs it with a rules file's text, looking for new metrics each `relist`, and waits until the API server finds it
@@ -58,7 +58,7 @@ impl MetricsAdapter {
             Ok(_) => Ok(this),
             Err(Error::Timeout { what, limit, last }) => {
                 let log = ["logs", "--tail=3", "--namespace", NAMESPACE, &format!("deployment/{NAME}")];
-                let log = match plane.kubectl(&log).await.and_then(Answer::ok) {
+                let log = match plane.kubectl(&log).await.and_then(KubectlOutput::ok) {
                     Ok(log) => format!("the adapter's log ends with: {}", log.trim()),
                     Err(error) => format!("the adapter's log cannot be had: {error}"),
                 };

@@ -85,7 +85,7 @@ async fn create(teller: &mut Teller) -> Result<()> {
     teller
         .run(
             "kubectl patch kcg team-1 --type=merge --patch='{\"spec\":{\"minReplicas\":3}}'",
-            Expect::Refusal,
+            Expect::Rejection,
         )
         .await
 }

@@ -3,19 +3,17 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::{Images, Kafka, MetricsAdapter, Monitoring, Node, Programs, TopicSynchroniser};
 use anyhow::{Context, Result};
 use kcg_devcluster::pod_network::NODE_ADDRESS;
-use kcg_devcluster::{ControlPlane, Crds, deploy_folder, wait};
+use kcg_devcluster::{ControlPlane, Crds, Installation, PodRunner, deploy_folder};
 
 use super::settings::Settings;
 
 /// Where the manifests say that Kafka is. The network is our own: no port in it is taken.
 const KAFKA: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(NODE_ADDRESS), 9092);
 const NODE: &str = "node-1";
-const TRUST_LIMIT: Duration = Duration::from_mins(1);
 /// The operator's namespace, as it is shipped.
 pub const OPERATOR: &str = "kconsumer-group-operator";
 
@@ -71,24 +69,10 @@ async fn images(programs: &Programs) -> Result<Images> {
 }
 
 async fn install_operator(plane: &ControlPlane) -> Result<()> {
-    let folder = manifests().join("operator");
-    plane.kubectl(&["apply", "-k", &folder.display().to_string()]).await?.ok()?;
-    let namespace = format!("--namespace={OPERATOR}");
-    let available =
-        ["wait", "deployment", "--all", &namespace, "--for=condition=Available", "--timeout=120s"];
-    plane.kubectl(&available).await?.ok()?;
-    wait_trusted(plane).await
-}
-
-/// The API server hears a moment after the pods are ready whom it has to trust; until then it refuses every group.
-async fn wait_trusted(plane: &ControlPlane) -> Result<()> {
-    let group = manifests().join("group.yaml").display().to_string();
-    let create = ["create", "--dry-run=server", "--filename", &group];
-    let trusted = wait::until("the API server to trust the webhook", TRUST_LIMIT, async || {
-        let said = plane.kubectl(&create).await?.stderr;
-        Ok(if said.contains("failed calling webhook") { Err(said) } else { Ok(()) })
-    });
-    Ok(trusted.await?)
+    let overlay = manifests().join("operator");
+    let installation = Installation::apply(plane, &overlay, PodRunner::Node).await?;
+    installation.wait_available(plane).await?;
+    Ok(installation.wait_trusted(plane).await?)
 }
 
 /// The folder with what the story applies.

@@ -47,7 +47,7 @@ async fn refuse(teller: &mut Teller) -> Result<()> {
     ];
     teller.all(&topic).await?;
     teller.run("cat closed-loop/manifests/bad-group.yaml", Expect::Success).await?;
-    teller.run("kubectl create -f closed-loop/manifests/bad-group.yaml", Expect::Refusal).await
+    teller.run("kubectl create -f closed-loop/manifests/bad-group.yaml", Expect::Rejection).await
 }
 
 async fn create(teller: &mut Teller) -> Result<()> {

@@ -2,9 +2,9 @@
 
 #![allow(clippy::missing_panics_doc)]
 
-use kcg_api::topic::{Partitions, TopicFacts, TopicLookup, TopicRef};
-use kcg_api::valid::{TopicGrants, parse_group};
-use kcg_api::{KconsumerGroup, ValidGroup};
+use kcg_api::topic::{Partitions, Sight, TopicFacts, TopicRef};
+use kcg_api::valid::{TopicGrants, read_written};
+use kcg_api::{KconsumerGroup, Valid};
 use serde_json::{Value, json};
 
 use crate::ceiling::{self, Ceiling};
@@ -25,24 +25,24 @@ pub fn stored(spec: &str) -> KconsumerGroup {
     });
     let spec: Value = serde_saphyr::from_str(spec).expect("the spec is YAML");
     json_patch::merge(&mut group["spec"], &spec);
-    let written = parse_group(group);
+    let written = read_written(group);
     assert_eq!(written.violations, [], "the fixture's types");
     written.group
 }
 
-pub fn group(spec: &str) -> ValidGroup {
+pub fn group(spec: &str) -> Valid {
     let grants = TopicGrants::Every;
-    ValidGroup::read(&stored(spec), &grants).expect("the fixture is valid")
+    Valid::read(&stored(spec), &grants).expect("the fixture is valid")
 }
 
 /// A world in which the group's topics have three partitions each, and nothing else is there.
-pub fn new_world(group: &ValidGroup) -> Observed {
+pub fn new_world(group: &Valid) -> Observed {
     let topics = group.consumer.topics.iter().map(|topic| (topic.clone(), three_partitions(topic))).collect();
     Observed { topics, ..Observed::default() }
 }
 
-fn three_partitions(topic: &TopicRef) -> TopicLookup {
-    TopicLookup::Found(TopicFacts {
+fn three_partitions(topic: &TopicRef) -> Sight {
+    Sight::Seen(TopicFacts {
         topic_name: topic.name.clone(),
         partitions: Partitions::Known(3),
         topic_id: Some("id".into()),
@@ -50,7 +50,7 @@ fn three_partitions(topic: &TopicRef) -> TopicLookup {
 }
 
 /// A world in which the group's children are all as they should be and its one pod runs.
-pub fn settled_world(group: &ValidGroup) -> Observed {
+pub fn settled_world(group: &Valid) -> Observed {
     let mut world = new_world(group);
     let ceiling = ceiling_of(group, &world);
     for kind in ChildKind::ALL {
@@ -67,7 +67,7 @@ pub fn settled_world(group: &ValidGroup) -> Observed {
     world
 }
 
-pub fn ceiling_of(group: &ValidGroup, world: &Observed) -> Ceiling {
+pub fn ceiling_of(group: &Valid, world: &Observed) -> Ceiling {
     ceiling::resolve(group, &world.topics, world.held(&group.uid))
 }
 

@@ -27,7 +27,7 @@ async fn main() -> ExitCode {
     let result = if args.iter().any(|arg| arg == closed_loop::FLAG) {
         closed_loop::run(args)
     } else {
-        simulated::demonstrate(Cli::parse().keep).await
+        simulated::run(Cli::parse().keep).await
     };
     match result {
         Ok(code) => code,

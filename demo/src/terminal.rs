@@ -1,4 +1,4 @@
-//! How the story looks: headings, sentences, commands as a person would type them, and what came back.
+//! Prints headings, text, and commands with their output, as a user would see them on a terminal.
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -9,52 +9,58 @@ use anyhow::{Context, Result, bail};
 use kcg_devcluster::ControlPlane;
 use tokio::process::Command;
 
-/// How often a screen is refreshed while a command runs.
+/// The refresh interval of the screen while a command is running.
 const REFRESH: Duration = Duration::from_millis(250);
 
-/// What a command is expected to do; anything else ends the demo as a failure.
+/// The expected result of a command. Any other result ends the demo with an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
+    /// The command succeeds.
     Success,
-    Refusal,
+    /// The command fails because the API server rejects the request.
+    Rejection,
 }
 
-/// What a piece of text is, and so how it looks.
+/// The role of a text, which determines its style.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ink {
+pub enum TextStyle {
+    /// The heading of a step.
     Heading,
+    /// A command line.
     Command,
+    /// Any other text.
     Plain,
 }
 
-/// Where text appears.
+/// A destination for text.
 pub trait Screen {
-    fn print(&self, ink: Ink, text: &str) -> Result<()>;
+    /// Prints one or more lines.
+    fn print(&self, style: TextStyle, text: &str) -> Result<()>;
 
-    /// Called a few times a second while nothing is printed.
+    /// Called several times a second while a command is running.
     fn refresh(&self) -> Result<()> {
         Ok(())
     }
 }
 
-/// A shell whose commands reach a cluster.
+/// Runs shell commands against a cluster.
 #[derive(Debug, Default)]
 pub struct Shell {
     environment: Vec<(&'static str, std::ffi::OsString)>,
 }
 
 impl Shell {
-    /// From now on commands reach this cluster.
+    /// Points later commands at this cluster.
     pub fn connect(&mut self, plane: &ControlPlane) -> Result<()> {
         self.environment = plane.environment()?;
         Ok(())
     }
 
-    /// Shows a command and runs it, in the workspace's folder; then shows all it printed.
+    /// Prints a command, runs it in the workspace's root folder, and prints its output.
     pub async fn run(&self, screen: &impl Screen, command: &str, expect: Expect) -> Result<()> {
-        screen.print(Ink::Command, &format!("$ {command}"))?;
+        screen.print(TextStyle::Command, &format!("$ {command}"))?;
         let output = Command::new("/bin/sh")
-            // Both streams in the order in which a terminal would show them.
+            // Merge both streams, in the order in which a terminal would show them.
             .args(["-c", &format!("exec 2>&1\n{command}")])
             .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
             .envs(self.environment.iter().cloned())
@@ -70,22 +76,24 @@ impl Shell {
         };
         let answer = String::from_utf8_lossy(&output.stdout);
         if !answer.is_empty() {
-            screen.print(Ink::Plain, answer.trim_end())?;
+            screen.print(TextStyle::Plain, answer.trim_end())?;
         }
         match (output.status.success(), expect) {
-            (true, Expect::Success) | (false, Expect::Refusal) => Ok(()),
-            (true, Expect::Refusal) => bail!("that should have been refused"),
-            (false, Expect::Success) => bail!("that should have succeeded"),
+            (true, Expect::Success) | (false, Expect::Rejection) => Ok(()),
+            (true, Expect::Rejection) => {
+                bail!("the command succeeded, but the API server should reject it: {command}")
+            }
+            (false, Expect::Success) => bail!("the command failed ({}): {command}", output.status),
         }
     }
 }
 
-/// Whether standard output is a terminal that wants colours.
+/// Whether standard output is a terminal and NO_COLOR is not set.
 pub fn is_coloured() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Standard output, in colour where it is a terminal, and a shell that is connected to the cluster.
+/// Standard output, in colour if it is a terminal, and a shell for commands.
 #[derive(Debug)]
 pub struct Terminal {
     colour: bool,
@@ -99,39 +107,42 @@ impl Default for Terminal {
 }
 
 impl Terminal {
+    /// Creates a terminal whose shell is not connected yet.
     pub fn new() -> Self {
         Self { colour: is_coloured(), shell: Shell::default() }
     }
 
-    /// From now on commands reach this cluster.
+    /// Points later commands at this cluster.
     pub fn connect(&mut self, plane: &ControlPlane) -> Result<()> {
         self.shell.connect(plane)
     }
 
+    /// Prints the heading of a step.
     pub fn heading(&self, text: &str) -> Result<()> {
-        self.print(Ink::Heading, text)
+        self.print(TextStyle::Heading, text)
     }
 
+    /// Prints plain text.
     pub fn say(&self, text: &str) -> Result<()> {
-        self.print(Ink::Plain, text)
+        self.print(TextStyle::Plain, text)
     }
 
-    /// Shows a command and runs it; then shows all it printed.
+    /// Prints a command, runs it, and prints its output.
     pub async fn run(&self, command: &str, expect: Expect) -> Result<()> {
         self.shell.run(self, command, expect).await
     }
 }
 
 impl Screen for Terminal {
-    fn print(&self, ink: Ink, text: &str) -> Result<()> {
-        let (style, before) = match ink {
-            Ink::Heading => ("\x1b[1;34m", "\n== "),
-            Ink::Command => ("\x1b[36m", ""),
-            Ink::Plain => ("", ""),
+    fn print(&self, style: TextStyle, text: &str) -> Result<()> {
+        let (colour, before) = match style {
+            TextStyle::Heading => ("\x1b[1;34m", "\n== "),
+            TextStyle::Command => ("\x1b[36m", ""),
+            TextStyle::Plain => ("", ""),
         };
         let mut out = std::io::stdout();
-        if self.colour && !style.is_empty() {
-            writeln!(out, "{style}{before}{text}\x1b[0m")?;
+        if self.colour && !colour.is_empty() {
+            writeln!(out, "{colour}{before}{text}\x1b[0m")?;
         } else {
             writeln!(out, "{before}{text}")?;
         }

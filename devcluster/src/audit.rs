@@ -1,4 +1,4 @@
-//! The API server's audit log, read back: which requests were made between two moments, and by whom.
+//! Reads the API server's audit log: which requests were made between two marks, and by which user.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,16 +9,16 @@ use serde::Deserialize;
 
 use crate::{Error, Result};
 
-/// A moment in the log. A request answered before it was taken lies before it.
+/// A position in the log. Every request that was answered before the mark was taken precedes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark(u64);
 
 impl Mark {
-    /// Before the first request.
+    /// The beginning of the log.
     pub const START: Self = Self(0);
 }
 
-/// The log of one cluster, also over restarts of its API server.
+/// The audit log of one cluster. It continues across restarts of the API server.
 #[derive(Debug, Clone)]
 pub struct AuditLog {
     path: PathBuf,
@@ -29,31 +29,32 @@ impl AuditLog {
         Self { path }
     }
 
-    /// Now.
+    /// The current end of the log.
     pub fn mark(&self) -> Result<Mark> {
         Ok(Mark(self.text_from(Mark::START)?.len() as u64))
     }
 
-    /// The requests answered since `mark`, each once: a watch when it begins, all others when they end.
+    /// The requests that were answered since `mark`, each once: a watch when it starts, any other
+    /// request when it ends.
     pub fn since(&self, mark: Mark) -> Result<Vec<AuditEvent>> {
         let text = self.text_from(mark)?;
         let mut events = Vec::new();
         for line in text.lines() {
             let event: AuditEvent = serde_json::from_str(line)
                 .map_err(|error| Error::Parse { what: "the audit log".into(), reason: error.to_string() })?;
-            if event.counts() {
+            if event.is_counted() {
                 events.push(event);
             }
         }
         Ok(events)
     }
 
-    /// All requests so far.
+    /// All requests since the cluster started.
     pub fn all(&self) -> Result<Vec<AuditEvent>> {
         self.since(Mark::START)
     }
 
-    /// The whole lines behind `mark`; one that is being written right now is left for later.
+    /// The complete lines after `mark`, without a last line that is still being written.
     fn text_from(&self, mark: Mark) -> Result<String> {
         let mut text = String::new();
         File::open(&self.path)
@@ -67,7 +68,7 @@ impl AuditLog {
     }
 }
 
-/// One request, at level Metadata. Field names as in audit.k8s.io/v1.
+/// One request at level Metadata. The fields are those of audit.k8s.io/v1.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AuditEvent {
@@ -75,20 +76,21 @@ pub struct AuditEvent {
     pub stage: String,
     /// get, list, watch, create, update, patch, delete, deletecollection.
     pub verb: String,
-    /// The path with its query.
+    /// The path and the query.
     #[serde(rename = "requestURI")]
     pub request_uri: String,
-    /// Who asked.
+    /// The authenticated user.
     pub user: User,
-    /// The program that asked.
+    /// The client's User-Agent header.
     pub user_agent: String,
-    /// What was asked for; empty for paths that are no resource.
+    /// The requested object. Empty if the path is not a resource.
     pub object_ref: ObjectRef,
-    /// The answer.
+    /// The response.
     pub response_status: ResponseStatus,
-    /// Among them `authorization.k8s.io/decision` and `.../reason`, which names the role that granted it.
+    /// Includes `authorization.k8s.io/decision` and `authorization.k8s.io/reason`, which names the
+    /// role.
     pub annotations: BTreeMap<String, String>,
-    /// When the request came, RFC 3339 with microseconds.
+    /// When the request was received, in RFC 3339 with microseconds.
     pub request_received_timestamp: String,
 }
 
@@ -96,9 +98,9 @@ pub struct AuditEvent {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct User {
-    /// For instance `system:serviceaccount:NAMESPACE:NAME`.
+    /// For example `system:serviceaccount:NAMESPACE:NAME`.
     pub username: String,
-    /// Its groups.
+    /// The groups that the user belongs to.
     pub groups: Vec<String>,
 }
 
@@ -106,49 +108,49 @@ pub struct User {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ObjectRef {
-    /// The API group, empty for the core one.
+    /// The API group. Empty for the core group.
     pub api_group: String,
-    /// Its version.
+    /// The version of the API group.
     pub api_version: String,
-    /// The plural, as in `deployments`.
+    /// The plural, for example `deployments`.
     pub resource: String,
-    /// For instance `status` or `scale`.
+    /// For example `status` or `scale`.
     pub subresource: String,
-    /// The namespace, empty for objects of the cluster and for requests over all namespaces.
+    /// The namespace. Empty for cluster-scoped objects and for requests across all namespaces.
     pub namespace: String,
-    /// The object's name, empty for lists and for creations.
+    /// The object's name. Empty for `list` and `create`.
     pub name: String,
 }
 
-/// The outcome of a request.
+/// The result of a request.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct ResponseStatus {
-    /// The HTTP status.
+    /// The HTTP status code.
     pub code: u16,
-    /// Kubernetes' reason where it failed.
+    /// The Kubernetes reason, if the request failed.
     pub reason: String,
-    /// Its message where it failed.
+    /// The message, if the request failed.
     pub message: String,
 }
 
 impl AuditEvent {
-    /// Whether it changes anything.
+    /// Whether the verb modifies objects.
     pub fn is_write(&self) -> bool {
         ["create", "update", "patch", "delete", "deletecollection"].contains(&self.verb.as_str())
     }
 
-    /// Whether it was refused for want of a grant.
+    /// Whether authorization denied the request.
     pub fn is_denied(&self) -> bool {
         self.annotations.get("authorization.k8s.io/decision").is_some_and(|decision| decision == "forbid")
     }
 
-    /// Whether this ServiceAccount asked.
+    /// Whether this ServiceAccount made the request.
     pub fn is_by(&self, namespace: &str, service_account: &str) -> bool {
         self.user.username == format!("system:serviceaccount:{namespace}:{service_account}")
     }
 
-    /// The resource with its subresource, as RBAC writes it: `deployments/scale`.
+    /// The resource and its subresource in RBAC notation: `deployments/scale`.
     pub fn resource(&self) -> String {
         let object = &self.object_ref;
         if object.subresource.is_empty() {
@@ -157,8 +159,8 @@ impl AuditEvent {
         format!("{}/{}", object.resource, object.subresource)
     }
 
-    /// A watch logs two lines, at its beginning and at its end.
-    fn counts(&self) -> bool {
+    /// A watch logs two events, one when it starts and one when it ends. Only the first is counted.
+    fn is_counted(&self) -> bool {
         (self.stage == "ResponseStarted") == (self.verb == "watch" && self.response_status.code == 200)
     }
 }

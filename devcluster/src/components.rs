@@ -1,18 +1,19 @@
-//! The flags with which each program of the control plane is started.
+//! Starts each component of the control plane with its flags.
 
 use std::path::Path;
 use std::time::Duration;
 
 use crate::credentials::{Component, Credentials};
-use crate::parts::{Parts, catalog::KWOK_STAGES};
 use crate::port::Port;
 use crate::process::Process;
+use crate::tools::{Tools, catalog::KWOK_STAGES};
 use crate::{Error, Result};
 
-/// The annotation by which a node asks kwok to play it.
+/// The annotation of the nodes that kwok manages.
 pub(crate) const KWOK_ANNOTATION: (&str, &str) = ("kwok.x-k8s.io/node", "fake");
 
-/// One line for each request, without bodies. Where a request starts is left out: what it came to is logged.
+/// One event for each request, without bodies. The stage RequestReceived is omitted because a later
+/// stage of the same request is always logged.
 const AUDIT_POLICY: &str = "\
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -21,34 +22,34 @@ rules:
 - level: Metadata
 ";
 
-/// Who reaches the API server, and whom it reaches.
+/// Which clients can reach the API server, and which servers it can reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Network {
-    /// Processes of this computer alone, both ways.
+    /// Only processes on this computer, over 127.0.0.1.
     Loopback,
-    /// Pods with addresses of their own, too.
+    /// Also pods that have their own IP addresses.
     Pods,
 }
 
-/// What all starts share.
+/// Starts components from one set of programs, with the files of one cluster.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Site<'a> {
-    pub parts: &'a Parts,
+pub(crate) struct ComponentLauncher<'a> {
+    pub tools: &'a Tools,
     pub folder: &'a Path,
     pub credentials: &'a Credentials,
 }
 
-impl Site<'_> {
+impl ComponentLauncher<'_> {
     fn start(&self, program: &str, flags: &[String]) -> Result<Process> {
-        Process::start(program, self.parts.file(program)?, flags, self.folder)
+        Process::start(program, self.tools.file(program)?, flags, self.folder)
     }
 
     fn path(&self, name: &str) -> String {
         self.folder.join(name).display().to_string()
     }
 
-    /// etcd, which need not survive a power cut.
-    pub fn etcd(&self, client: &Port, peer: &Port) -> Result<Process> {
+    /// Starts etcd without fsync: its data does not outlive the process.
+    pub(crate) fn etcd(&self, client: &Port, peer: &Port) -> Result<Process> {
         let (client, peer) = (format!("http://127.0.0.1:{client}"), format!("http://127.0.0.1:{peer}"));
         self.start(
             "etcd",
@@ -65,8 +66,9 @@ impl Site<'_> {
         )
     }
 
-    /// The API server, with RBAC, and with owner references guarded as OpenShift guards them.
-    pub fn apiserver(
+    /// Starts the API server with RBAC and with OwnerReferencesPermissionEnforcement, as OpenShift
+    /// does.
+    pub(crate) fn apiserver(
         &self,
         port: &Port,
         etcd: &Port,
@@ -75,7 +77,8 @@ impl Site<'_> {
     ) -> Result<Process> {
         let file = |name| self.credentials.file(name);
         let (listen, disabled, routing) = match network {
-            // The plugin would refuse pods until their namespace's account exists; no pod there uses its token.
+            // The plugin rejects pods until the ServiceAccount of their namespace exists. Simulated
+            // pods use no token.
             Network::Loopback => ("127.0.0.1", "ServiceAccount", false),
             Network::Pods => ("0.0.0.0", "", true),
         };
@@ -83,7 +86,8 @@ impl Site<'_> {
             format!("--etcd-servers=http://127.0.0.1:{etcd}"),
             format!("--secure-port={port}"),
             format!("--bind-address={listen}"),
-            // An address for documentation: no endpoint is published, since none of loopback may be.
+            // An address from the documentation range (RFC 5737): a loopback address is not a valid
+            // endpoint.
             "--advertise-address=192.0.2.1".into(),
             "--endpoint-reconciler-type=none".into(),
             format!("--tls-cert-file={}", file("apiserver.crt")),
@@ -92,9 +96,9 @@ impl Site<'_> {
             "--authorization-mode=RBAC".into(),
             "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".into(),
             format!("--disable-admission-plugins={disabled}"),
-            // Nobody here resolves a node's name.
+            // There is no DNS server that resolves node names.
             "--kubelet-preferred-address-types=InternalIP".into(),
-            // A Service's pods are dialled, not its address, which only a kube-proxy would serve.
+            // Connect to a Service's pods instead of its cluster IP: there is no kube-proxy.
             format!("--enable-aggregator-routing={routing}"),
             "--service-account-issuer=https://kubernetes.default.svc".into(),
             format!("--service-account-key-file={}", file("service-accounts.pub")),
@@ -108,7 +112,7 @@ impl Site<'_> {
         self.start("kube-apiserver", &flags)
     }
 
-    /// With these an APIService (the custom metrics) is served by another server.
+    /// The flags of the aggregation layer, which an APIService (custom metrics) needs.
     fn aggregation_flags(&self) -> [String; 7] {
         let file = |name| self.credentials.file(name);
         [
@@ -128,15 +132,21 @@ impl Site<'_> {
         Ok([
             format!("--audit-policy-file={}", policy.display()),
             format!("--audit-log-path={}", log.display()),
-            // A request is answered only after its line is written: who has the answer can count it.
+            // Write the event before the response: a client that has the response can count the
+            // request.
             "--audit-log-mode=blocking".into(),
-            // In MB; never rotated, a mark is an offset.
+            // In MB. The log is never rotated because a mark is an offset in the file.
             "--audit-log-maxsize=100000".into(),
         ])
     }
 
-    /// The controllers: Deployments, garbage collection, the horizontal pod autoscaler.
-    pub fn controller_manager(&self, hpa_period: Duration, hpa_stabilization: Duration) -> Result<Process> {
+    /// Starts kube-controller-manager: Deployments, garbage collection, the horizontal pod
+    /// autoscaler.
+    pub(crate) fn controller_manager(
+        &self,
+        hpa_period: Duration,
+        hpa_stabilization: Duration,
+    ) -> Result<Process> {
         self.start(
             "kube-controller-manager",
             &[
@@ -151,7 +161,7 @@ impl Site<'_> {
                 format!("--root-ca-file={}", self.credentials.file("ca.crt")),
                 "--use-service-account-credentials=false".into(),
                 "--leader-elect=false".into(),
-                // Its own port would be one more to choose; nobody asks it anything.
+                // Nothing here reads its metrics.
                 "--secure-port=0".into(),
                 "--kube-api-qps=200".into(),
                 "--kube-api-burst=400".into(),
@@ -164,8 +174,8 @@ impl Site<'_> {
         )
     }
 
-    /// The scheduler.
-    pub fn scheduler(&self) -> Result<Process> {
+    /// Starts kube-scheduler.
+    pub(crate) fn scheduler(&self) -> Result<Process> {
         self.start(
             "kube-scheduler",
             &[
@@ -178,20 +188,20 @@ impl Site<'_> {
         )
     }
 
-    /// cert-manager: certificates, issuers, and the authorities of webhook registrations.
-    pub fn cert_manager(&self) -> Result<Process> {
+    /// Starts cert-manager: certificates, issuers, and CA injection into webhook configurations.
+    pub(crate) fn cert_manager(&self) -> Result<Process> {
         let kubeconfig = self.credentials.component(Component::CertManager)?;
         self.start("cert-manager", &[format!("--kubeconfig={}", kubeconfig.display())])
     }
 
-    /// kwok, which plays the nodes that ask for it and the pods on them.
-    pub fn kwok(&self) -> Result<Process> {
+    /// Starts kwok, which simulates the annotated nodes and the pods on them.
+    pub(crate) fn kwok(&self) -> Result<Process> {
         let (annotation, value) = KWOK_ANNOTATION;
         self.start(
             "kwok",
             &[
                 format!("--kubeconfig={}", self.credentials.component(Component::Kwok)?.display()),
-                format!("--config={}", self.parts.file(KWOK_STAGES)?.display()),
+                format!("--config={}", self.tools.file(KWOK_STAGES)?.display()),
                 "--manage-all-nodes=false".into(),
                 format!("--manage-nodes-with-annotation-selector={annotation}={value}"),
                 "--node-lease-duration-seconds=40".into(),

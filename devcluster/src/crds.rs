@@ -1,4 +1,5 @@
-//! The custom resources a cluster serves: ours, Strimzi's KafkaTopic, prometheus-operator's two.
+//! The CRDs that a cluster serves: the operator's own, Strimzi's KafkaTopic, and two of
+//! prometheus-operator.
 
 use std::path::PathBuf;
 
@@ -8,39 +9,40 @@ use crate::{Error, Result};
 
 const KAFKA_TOPICS: &str = include_str!("../crds/kafkatopics.yaml");
 
-/// Which versions of KafkaTopic are served: Strimzi before 0.49 serves v1beta2, since 1.0 v1, in between both.
+/// The served versions of KafkaTopic. Strimzi serves v1beta2 before 0.49, both until 1.0, and v1
+/// since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum KafkaTopicCrd {
-    /// v1, stored, and v1beta2.
+    /// v1 (the storage version) and v1beta2.
     Both,
-    /// v1 alone.
+    /// Only v1.
     V1,
-    /// v1beta2 alone.
+    /// Only v1beta2.
     V1beta2,
-    /// None: a cluster without Strimzi.
+    /// No version: a cluster without Strimzi.
     #[default]
     None,
 }
 
-/// What to install. `Crds::default()` installs nothing.
+/// The CRDs to install. `Crds::default()` installs none.
 #[derive(Debug, Clone, Default)]
 pub struct Crds {
-    /// Ours: a manifest, or a folder with manifests or with a kustomization.
+    /// The operator's own: a manifest, or a folder with manifests or a kustomization.
     pub own: Option<PathBuf>,
-    /// Strimzi's.
+    /// Strimzi's KafkaTopic.
     pub kafka_topic: KafkaTopicCrd,
-    /// prometheus-operator's ServiceMonitor and PrometheusRule, from its own release.
+    /// ServiceMonitor and PrometheusRule, from prometheus-operator's release.
     pub prometheus_operator: bool,
 }
 
 impl Crds {
-    /// All there are, with ours from `own`.
+    /// All of them, with the operator's own from `own`.
     pub fn all(own: impl Into<PathBuf>) -> Self {
         Self { own: Some(own.into()), kafka_topic: KafkaTopicCrd::Both, prometheus_operator: true }
     }
 }
 
-/// The KafkaTopic CRD with these versions, as a JSON document; nothing where none is served.
+/// The KafkaTopic CRD with these versions as a JSON document, or `None` if no version is served.
 pub fn kafka_topics(which: KafkaTopicCrd) -> Result<Option<Value>> {
     let served: &[&str] = match which {
         KafkaTopicCrd::Both => &["v1", "v1beta2"],
@@ -52,13 +54,13 @@ pub fn kafka_topics(which: KafkaTopicCrd) -> Result<Option<Value>> {
     let mut crd: Value =
         serde_saphyr::from_str(KAFKA_TOPICS).map_err(|error| unreadable(error.to_string()))?;
     let versions =
-        crd.pointer_mut("/spec/versions").ok_or_else(|| unreadable("it has no versions".into()))?;
+        crd.pointer_mut("/spec/versions").ok_or_else(|| unreadable("spec.versions is missing".into()))?;
     let template = versions[0].take();
     *versions = served.iter().enumerate().map(|(index, name)| version(&template, name, index == 0)).collect();
     Ok(Some(crd))
 }
 
-/// One version after the pattern of the first. v1 insists on spec; the older one did not.
+/// One version, derived from the template. v1 requires `spec`, v1beta2 does not.
 fn version(template: &Value, name: &str, stored: bool) -> Value {
     let mut version = template.clone();
     version["name"] = name.into();

@@ -1,13 +1,14 @@
-//! Who may speak to the API server: its certificates, its tokens, and kubeconfig files for them.
+//! The credentials of one cluster: the API server's certificates, the users' tokens, and kubeconfig
+//! files.
 
 use std::path::{Path, PathBuf};
 
-use crate::pki::{self, Authority};
+use crate::pki::{self, Ca};
 use crate::pod_network::NODE_ADDRESS;
 use crate::{Error, Result};
 
-/// A user of the token file. Each component has a name of its own, so that the audit log tells them apart;
-/// all are system:masters, since none of them is what is tested here.
+/// A user of the token file. Each component has its own name, so that the audit log distinguishes
+/// them. All belong to system:masters because the rights of these components are not tested here.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Component {
     Admin,
@@ -39,41 +40,38 @@ impl Component {
         }
     }
 
-    /// A token guards nothing here beyond 127.0.0.1, but two clusters side by side must not take each other's.
+    /// Includes the cluster's secret: two clusters on one computer must not accept each other's
+    /// tokens.
     fn token(self, secret: &str) -> String {
         format!("{}-{secret}", self.user().replace(':', "-"))
     }
 }
 
-/// The files of one cluster's identities.
+/// The credential files of one cluster.
 #[derive(Debug)]
 pub(crate) struct Credentials {
     folder: PathBuf,
     server: String,
-    authority: String,
+    ca: String,
     secret: String,
 }
 
 impl Credentials {
     /// Writes certificates, keys and the token file into `folder`, for an API server at `server`.
-    pub fn create(folder: &Path, server: String) -> Result<Self> {
-        let authority = Authority::new("devcluster")?;
-        let serving = authority.server(&[
-            "localhost",
-            "127.0.0.1",
-            "kubernetes.default.svc",
-            &NODE_ADDRESS.to_string(),
-        ])?;
-        let front_authority = Authority::new("devcluster-front-proxy")?;
-        let front = front_authority.client("front-proxy-client")?;
+    pub(crate) fn create(folder: &Path, server: String) -> Result<Self> {
+        let ca = Ca::new("devcluster")?;
+        let serving =
+            ca.server(&["localhost", "127.0.0.1", "kubernetes.default.svc", &NODE_ADDRESS.to_string()])?;
+        let front_proxy_ca = Ca::new("devcluster-front-proxy")?;
+        let front = front_proxy_ca.client("front-proxy-client")?;
         let signing = pki::signing_keys()?;
-        // The secret only has to differ between clusters: the folder's random name does.
+        // The secret only has to differ between clusters, and the folder's random name does.
         let secret = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let this = Self { folder: folder.into(), server, authority: authority.certificate().into(), secret };
-        this.write("ca.crt", authority.certificate())?;
+        let this = Self { folder: folder.into(), server, ca: ca.certificate().into(), secret };
+        this.write("ca.crt", ca.certificate())?;
         this.write("apiserver.crt", &serving.certificate)?;
         this.write("apiserver.key", &serving.key)?;
-        this.write("front-proxy-ca.crt", front_authority.certificate())?;
+        this.write("front-proxy-ca.crt", front_proxy_ca.certificate())?;
         this.write("front-proxy.crt", &front.certificate)?;
         this.write("front-proxy.key", &front.key)?;
         this.write("service-accounts.pub", &signing.certificate)?;
@@ -82,35 +80,35 @@ impl Credentials {
         Ok(this)
     }
 
-    /// The path of one of the files above.
-    pub fn file(&self, name: &str) -> String {
+    /// The path of one of the files that `create` wrote.
+    pub(crate) fn file(&self, name: &str) -> String {
         self.folder.join(name).display().to_string()
     }
 
     /// Writes a component's kubeconfig and returns its path.
-    pub fn component(&self, component: Component) -> Result<PathBuf> {
+    pub(crate) fn component(&self, component: Component) -> Result<PathBuf> {
         let name = component.user().replace(':', "-");
         self.kubeconfig(&format!("{name}.kubeconfig"), &component.token(&self.secret))
     }
 
     /// A component's token.
-    pub fn token(&self, component: Component) -> String {
+    pub(crate) fn token(&self, component: Component) -> String {
         component.token(&self.secret)
     }
 
     /// Writes a kubeconfig for a token and returns its path.
-    pub fn kubeconfig(&self, file: &str, token: &str) -> Result<PathBuf> {
+    pub(crate) fn kubeconfig(&self, file: &str, token: &str) -> Result<PathBuf> {
         let text = KUBECONFIG
             .replace("SERVER", &self.server)
-            .replace("AUTHORITY", &self.file("ca.crt"))
+            .replace("CA_FILE", &self.file("ca.crt"))
             .replace("TOKEN", token);
         self.write(file, &text)?;
         Ok(self.folder.join(file))
     }
 
-    /// The API server's authority as PEM.
-    pub fn authority(&self) -> &str {
-        &self.authority
+    /// The certificate of the API server's CA as PEM.
+    pub(crate) fn ca(&self) -> &str {
+        &self.ca
     }
 
     fn token_file(&self) -> String {
@@ -133,7 +131,7 @@ kind: Config
 current-context: devcluster
 clusters:
 - name: devcluster
-  cluster: {server: 'SERVER', certificate-authority: 'AUTHORITY'}
+  cluster: {server: 'SERVER', certificate-authority: 'CA_FILE'}
 users:
 - name: devcluster
   user: {token: 'TOKEN'}

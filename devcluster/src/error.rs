@@ -1,5 +1,5 @@
-//! What can go wrong while a control plane is built, started or asked. One enum for the crate: every
-//! caller does the same with each of them, which is to print it.
+//! The crate's error type. There is one enum because every caller handles all errors in the same
+//! way: it prints them.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,114 +7,114 @@ use std::time::Duration;
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A sentence that says what is wrong, where, and the cure where there is one.
+/// What failed, on which file, program or object, and what to do about it if there is a fix.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file or folder could not be used.
+    /// An operation on a file or folder failed.
     #[error("{action} {path}")]
     File {
-        /// The verb, as in `read`.
+        /// The verb, for example `read`.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
     /// A program could not be started.
     #[error("start {program}")]
     Start {
-        /// Its path or name.
+        /// The program's path or name.
         program: String,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
-    /// A program could not be signalled.
+    /// A signal could not be sent.
     #[error("signal {program}")]
     Signal {
-        /// Its name.
+        /// The program's name.
         program: String,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
-    /// A program ended although it should run on.
-    #[error("{program} ended ({status}); the end of its log:\n{log}")]
+    /// A program exited that has to keep running.
+    #[error("{program} exited ({status}). The last lines of its log:\n{log}")]
     Ended {
-        /// Its name.
+        /// The program's name.
         program: String,
-        /// How it ended.
+        /// The exit status or the signal.
         status: String,
-        /// The last lines that it wrote.
+        /// The last lines of the log.
         log: String,
     },
     /// A condition was not met in time.
-    #[error("{what} did not happen within {limit:?}: {last}")]
+    #[error("timed out after {limit:?} waiting for {what}: {last}")]
     Timeout {
         /// The condition.
         what: String,
-        /// How long it was waited for.
+        /// The timeout.
         limit: Duration,
-        /// What was seen last.
+        /// The last observed state.
         last: String,
     },
-    /// A command ran and failed.
+    /// A command exited with an error.
     #[error("{command} failed:\n{output}")]
     Command {
-        /// The command as a person would type it.
+        /// The command as a user would type it.
         command: String,
-        /// What it printed.
+        /// Its output.
         output: String,
     },
-    /// Something a person has to provide is missing.
+    /// A requirement is not met. The text names it and says how to provide it.
     #[error("{0}")]
     Missing(String),
-    /// The API server refused or could not be reached.
+    /// A request to the API server failed.
     #[error("{action}")]
     Kube {
-        /// What was asked of it.
+        /// The request, for example `get node node-1`.
         action: String,
-        /// What it or the client said.
+        /// The client's error.
         #[source]
         source: Box<kube::Error>,
     },
-    /// Another server than the API server refused or could not be reached.
+    /// A request to another server failed.
     #[error("{action}")]
     Client {
-        /// What was asked of it.
+        /// The request.
         action: String,
         /// The client's error.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A certificate could not be made or used.
-    #[error("make the certificates: {0}")]
+    /// A certificate could not be created or loaded.
+    #[error("create or load a certificate: {0}")]
     Certificate(String),
-    /// Text that should be YAML or JSON is not.
+    /// A text is not valid YAML or JSON, or not of the expected shape.
     #[error("parse {what}: {reason}")]
     Parse {
-        /// Where the text came from.
+        /// The source of the text.
         what: String,
-        /// What the parser said.
+        /// The parser's error.
         reason: String,
     },
 }
 
 impl Error {
-    /// For `map_err` on a file operation.
+    /// Returns a closure for `map_err` on a file operation.
     pub fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::File { action, path, source }
     }
 
-    /// For `map_err` on a request to the API server.
+    /// Returns a closure for `map_err` on a request to the API server.
     pub fn kube(action: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
         let action = action.into();
         move |source| Self::Kube { action, source: Box::new(source) }
     }
 
-    /// For `map_err` on a request to another server than the API server.
+    /// Returns a closure for `map_err` on a request to another server.
     pub fn client<E>(action: impl Into<String>) -> impl FnOnce(E) -> Self
     where
         E: std::error::Error + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! HTTPS on the calling runtime, for the API server as its client.
+//! A small HTTPS server on the calling runtime. Its only client is the API server.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,22 +13,22 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::pki::Pair;
+use crate::pki::CertifiedKey;
 use crate::{Error, Result};
 
-/// Serves until the task is aborted.
-pub async fn serve(address: SocketAddr, pair: &Pair, router: Router) -> Result<JoinHandle<()>> {
+/// Listens at `address` and serves `router` until the returned task is aborted.
+pub async fn serve(address: SocketAddr, pair: &CertifiedKey, router: Router) -> Result<JoinHandle<()>> {
     let tcp = TcpListener::bind(address)
         .await
         .map_err(|source| Error::Start { program: format!("a server at {address}"), source })?;
     let listener = TlsListener { tcp, acceptor: TlsAcceptor::from(Arc::new(config(pair)?)) };
     Ok(tokio::spawn(async move {
-        // It returns only when the task is aborted.
+        // It never returns an error: it runs until the task is aborted.
         let _ = axum::serve(listener, router).await;
     }))
 }
 
-fn config(pair: &Pair) -> Result<ServerConfig> {
+fn config(pair: &CertifiedKey) -> Result<ServerConfig> {
     let failed = |reason: &dyn std::fmt::Display| Error::Certificate(reason.to_string());
     let certificate =
         CertificateDer::from_pem_slice(pair.certificate.as_bytes()).map_err(|error| failed(&error))?;
@@ -40,7 +40,7 @@ fn config(pair: &Pair) -> Result<ServerConfig> {
         .map_err(|error| failed(&error))
 }
 
-/// One handshake at a time is enough for the one API server that calls.
+/// Performs one handshake at a time, which is enough for a single client.
 struct TlsListener {
     tcp: TcpListener,
     acceptor: TlsAcceptor,

@@ -1,4 +1,4 @@
-//! Ctrl-C and the polite kill, which both mean: tidy up and end.
+//! SIGINT and SIGTERM, which both ask this process to clean up and exit.
 
 use std::future::Future;
 
@@ -6,16 +6,16 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{Error, Result};
 
-/// Which of the two came.
+/// The signal that was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interrupt {
     /// SIGINT, which a terminal sends to all its foreground processes.
     CtrlC,
-    /// SIGTERM, which reaches one process.
-    Kill,
+    /// SIGTERM, which is sent to a single process.
+    Terminate,
 }
 
-/// Listens for both from its creation on: from then on neither ends the process by itself.
+/// A listener for both signals. While it exists, neither ends the process.
 #[derive(Debug)]
 pub struct Interrupts {
     interrupt: Signal,
@@ -23,22 +23,23 @@ pub struct Interrupts {
 }
 
 impl Interrupts {
-    /// Begins to listen.
+    /// Starts listening.
     pub fn listen() -> Result<Self> {
         let listen =
             |kind| signal(kind).map_err(|source| Error::Signal { program: "this process".into(), source });
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub async fn next(&mut self) -> Interrupt {
         tokio::select! {
             _ = self.interrupt.recv() => Interrupt::CtrlC,
-            _ = self.terminate.recv() => Interrupt::Kill,
+            _ = self.terminate.recv() => Interrupt::Terminate,
         }
     }
 
-    /// The work's outcome, or nothing where it was interrupted; all that it had started is dropped then.
+    /// Runs `work` and returns its result, or `None` if a signal arrives first. In that case `work`
+    /// is dropped.
     pub async fn unless<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             outcome = work => Some(outcome),

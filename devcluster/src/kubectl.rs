@@ -1,4 +1,4 @@
-//! The real kubectl against one cluster, and what it answered.
+//! Runs the real kubectl against one cluster.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -8,12 +8,12 @@ use tokio::process::Command;
 
 use crate::{Error, Result};
 
-/// What a command printed and how it ended.
+/// The output and the exit code of a command.
 #[derive(Debug, Clone)]
-pub struct Answer {
-    /// The command as a person would type it.
+pub struct KubectlOutput {
+    /// The command as a user would type it.
     pub command: String,
-    /// Its exit code; -1 where a signal ended it.
+    /// The exit code, or -1 if a signal ended the command.
     pub code: i32,
     /// Standard output.
     pub stdout: String,
@@ -21,8 +21,8 @@ pub struct Answer {
     pub stderr: String,
 }
 
-impl Answer {
-    /// Standard output where the command succeeded, else an error with all it printed.
+impl KubectlOutput {
+    /// Returns standard output, or an error with both outputs if the command failed.
     pub fn ok(self) -> Result<String> {
         if self.code == 0 {
             return Ok(self.stdout);
@@ -32,7 +32,7 @@ impl Answer {
     }
 }
 
-/// A kubectl with one kubeconfig.
+/// kubectl with one kubeconfig.
 #[derive(Debug, Clone)]
 pub struct Kubectl {
     program: PathBuf,
@@ -45,13 +45,13 @@ impl Kubectl {
         Self { program: program.into(), kubeconfig: kubeconfig.into(), cache: folder.join("kubectl-cache") }
     }
 
-    /// Runs it with `args`.
-    pub async fn run(&self, args: &[&str]) -> Result<Answer> {
+    /// Runs kubectl with `args`.
+    pub async fn run(&self, args: &[&str]) -> Result<KubectlOutput> {
         self.run_with_input(args, "").await
     }
 
-    /// Runs it with `args` and `input` on its standard input (for `-f -`).
-    pub async fn run_with_input(&self, args: &[&str], input: &str) -> Result<Answer> {
+    /// Runs kubectl with `args` and with `input` on standard input (for `-f -`).
+    pub async fn run_with_input(&self, args: &[&str], input: &str) -> Result<KubectlOutput> {
         let failed = |source| Error::Start { program: self.program.display().to_string(), source };
         let mut child = Command::new(&self.program)
             .args(args)
@@ -63,11 +63,11 @@ impl Kubectl {
             .spawn()
             .map_err(failed)?;
         if let Some(mut stdin) = child.stdin.take() {
-            // It may end without reading all of it; then its own answer says why.
+            // kubectl may exit before it has read everything. Its own output then explains why.
             let _ = stdin.write_all(input.as_bytes()).await;
         }
         let output = child.wait_with_output().await.map_err(failed)?;
-        Ok(Answer {
+        Ok(KubectlOutput {
             command: format!("kubectl {}", args.join(" ")),
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -75,8 +75,8 @@ impl Kubectl {
         })
     }
 
-    /// The variables that point any kubectl at this cluster. The cache of what the API serves is the cluster's
-    /// own: the next cluster on the same port serves something else.
+    /// The environment variables that point any kubectl at this cluster. Each cluster has its own
+    /// discovery cache because the next cluster on the same port may serve other resources.
     pub fn environment(&self) -> [(&'static str, PathBuf); 2] {
         [("KUBECONFIG", self.kubeconfig.clone()), ("KUBECACHEDIR", self.cache.clone())]
     }

@@ -1,5 +1,5 @@
-//! Certificates for one cluster's life: an authority and what it signs, made in milliseconds, valid for years
-//! since the files go with the cluster.
+//! A CA and the certificates that it signs. They are valid for years because they are deleted with
+//! the cluster.
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -8,24 +8,24 @@ use rcgen::{
 
 use crate::{Error, Result};
 
-/// A certificate with its private key, both as PEM.
+/// A certificate and its private key, both as PEM.
 #[derive(Debug, Clone)]
-pub struct Pair {
+pub struct CertifiedKey {
     /// The certificate.
     pub certificate: String,
-    /// The key, PKCS#8.
+    /// The private key, PKCS#8.
     pub key: String,
 }
 
-/// A certificate authority of our own.
+/// A certificate ca.
 #[derive(Debug)]
-pub struct Authority {
+pub struct Ca {
     certificate: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
-impl Authority {
-    /// A fresh one.
+impl Ca {
+    /// Creates a self-signed CA.
     pub fn new(name: &str) -> Result<Self> {
         let mut params = named(name, &[])?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -35,35 +35,36 @@ impl Authority {
         Ok(Self { certificate, issuer: Issuer::new(params, key) })
     }
 
-    /// Its certificate as PEM, which clients trust.
+    /// The CA certificate as PEM, for clients to trust.
     pub fn certificate(&self) -> &str {
         &self.certificate
     }
 
-    /// A server's certificate for DNS names and IP addresses; the first is its common name.
-    pub fn server(&self, names: &[&str]) -> Result<Pair> {
+    /// Issues a server certificate for DNS names and IP addresses. The first name is the common
+    /// name.
+    pub fn server(&self, names: &[&str]) -> Result<CertifiedKey> {
         let common_name = names.first().copied().unwrap_or_default();
         self.sign(named(common_name, names)?, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
-    /// A client's certificate.
-    pub fn client(&self, name: &str) -> Result<Pair> {
+    /// Issues a client certificate.
+    pub fn client(&self, name: &str) -> Result<CertifiedKey> {
         self.sign(named(name, &[])?, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    fn sign(&self, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose) -> Result<Pair> {
+    fn sign(&self, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose) -> Result<CertifiedKey> {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![usage];
         let key = KeyPair::generate().map_err(failed)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?.pem();
-        Ok(Pair { certificate, key: key.serialize_pem() })
+        Ok(CertifiedKey { certificate, key: key.serialize_pem() })
     }
 }
 
-/// A key pair for signing ServiceAccounts' tokens; here `certificate` is the bare public key.
-pub(crate) fn signing_keys() -> Result<Pair> {
+/// A key pair that signs ServiceAccount tokens. Its `certificate` is the bare public key.
+pub(crate) fn signing_keys() -> Result<CertifiedKey> {
     let key = KeyPair::generate().map_err(failed)?;
-    Ok(Pair { certificate: key.public_key_pem(), key: key.serialize_pem() })
+    Ok(CertifiedKey { certificate: key.public_key_pem(), key: key.serialize_pem() })
 }
 
 fn named(common_name: &str, names: &[&str]) -> Result<CertificateParams> {
@@ -73,7 +74,7 @@ fn named(common_name: &str, names: &[&str]) -> Result<CertificateParams> {
     Ok(params)
 }
 
-/// For `map_err`, which hands over what it has.
+/// For `map_err`, which passes the error by value.
 #[allow(clippy::needless_pass_by_value)]
 fn failed(source: rcgen::Error) -> Error {
     Error::Certificate(source.to_string())

@@ -1,8 +1,9 @@
-//! A network of our own, in which a pod has an address as on any node.
+//! A network namespace in which each pod has its own IP address.
 //!
-//! An EndpointSlice takes no loopback address, so pods that are local processes need real ones. The process that
-//! runs the cluster moves into a network namespace with a bridge, and all that it starts is in there with it:
-//! nothing of it is seen from outside, and nothing outside is reached.
+//! An EndpointSlice must not contain loopback addresses, so pods that are local processes need real
+//! ones. The process that runs the cluster moves into a network namespace with a bridge, and its
+//! children inherit the namespace. It is isolated: nothing outside can reach it, and it can reach
+//! nothing outside.
 
 use std::ffi::OsString;
 use std::net::Ipv4Addr;
@@ -11,23 +12,24 @@ use std::process::{Command, Stdio};
 
 use crate::{Error, Result};
 
-/// The bridge that pods' interfaces are plugged into.
+/// The bridge that the pods' interfaces are attached to.
 pub const BRIDGE: &str = "cni0";
-/// The node's own address, where its programs listen for pods.
+/// The IP address of the node, at which the control plane listens for pods.
 pub const NODE_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 1);
-/// How many of the address's bits name the network, which all pods share.
+/// The prefix length of the network that all pods share.
 pub const PREFIX: u8 = 16;
 
-/// Set in the process that is inside.
+/// Set in the environment of the process inside the namespace.
 const INSIDE: &str = "KCG_DEVCLUSTER_POD_NETWORK";
 
-/// Whether this process is inside.
+/// Whether this process runs inside the namespace.
 pub fn is_inside() -> bool {
     std::env::var_os(INSIDE).is_some()
 }
 
-/// Starts this very program again, with its arguments, inside a fresh network; to be called before anything was started,
-/// and after everything that has to be fetched has been. `variables` are handed on. Returns only where it fails.
+/// Replaces this process by the same program with the same arguments inside a new namespace. Call
+/// it before anything is started and after all downloads, because the namespace has no internet
+/// access. `variables` are added to the environment. Returns only on failure.
 pub fn enter(variables: &[(&str, OsString)]) -> Error {
     let setup = format!(
         "ip link set lo up && ip link add {BRIDGE} type bridge && ip address add {NODE_ADDRESS}/{PREFIX} dev {BRIDGE} && ip link set {BRIDGE} up"
@@ -48,30 +50,31 @@ pub fn enter(variables: &[(&str, OsString)]) -> Error {
     Error::Start { program: "unshare".into(), source: command.exec() }
 }
 
-/// The command by which a person's own commands run inside, while this process does.
+/// The command prefix with which a user runs commands inside the namespace while this process is
+/// running.
 pub fn enter_command() -> String {
     let user = if rustix::process::geteuid().is_root() { "" } else { "--user --preserve-credentials " };
     format!("nsenter --target {} {user}--net --mount", std::process::id())
 }
 
-/// Tries the setup once, so that what is missing is told in one sentence.
+/// Tries the setup once, so that a missing requirement is reported in one sentence.
 fn attempt(mut setup: Command) -> Result<()> {
-    let cure = "pods that are real processes need a network namespace of their own. It takes Linux, `unshare` \
-                (package util-linux), `ip` (package iproute2), and either root or the right to make user namespaces \
+    let cure = "pods that run as local processes need a network namespace. Required: Linux, `unshare` (package \
+                util-linux), `ip` (package iproute2), and either root or permission to create user namespaces \
                 (sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces above 0; in a container: run it \
                 with --privileged)";
     match setup.stdin(Stdio::null()).output() {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
-            Err(Error::Missing(format!("{cure}. Here it fails: {said}")))
+            Err(Error::Missing(format!("{cure}. The setup failed: {said}")))
         }
-        Err(error) => Err(Error::Missing(format!("{cure}. Here `unshare` does not start: {error}"))),
+        Err(error) => Err(Error::Missing(format!("{cure}. `unshare` does not start: {error}"))),
     }
 }
 
-/// Without root a user namespace, in which this user is root, gives the right. Mounts are private, too: each pod's
-/// volumes are mounted for that pod alone.
+/// Without root, a user namespace in which this user is root grants the permission. The mount
+/// namespace is private as well, because each pod's volumes are mounted for that pod only.
 fn unshare() -> Command {
     let mut command = Command::new("unshare");
     if !rustix::process::geteuid().is_root() {
@@ -86,12 +89,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_for_a_network_of_its_own_is_one_sentence_with_the_cure() {
+    fn a_missing_requirement_is_reported_in_one_sentence_with_its_fix() {
         let mut refused = Command::new("/bin/sh");
         refused.args(["-c", "echo 'unshare: unshare failed: Operation not permitted' >&2; exit 1"]);
         let absent = Command::new("/nowhere/unshare");
         for (setup, why) in [(refused, "Operation not permitted"), (absent, "does not start")] {
-            let said = attempt(setup).expect_err("it cannot be had").to_string();
+            let said = attempt(setup).expect_err("the setup fails").to_string();
             assert!(
                 said.contains(why) && said.contains("iproute2") && said.contains("--privileged"),
                 "{said}"

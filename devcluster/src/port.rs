@@ -1,29 +1,29 @@
-//! A TCP port on 127.0.0.1 that is ours alone among all the clusters on this computer.
+//! Reserves TCP ports on 127.0.0.1 among all clusters on this computer.
 
 use std::fmt;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
-use crate::{Error, Result, cache};
+use crate::{Error, Result, tools};
 
-/// Below the range from which systems take the ports of outgoing connections, so that a stopped server's port
-/// is still free when it starts again.
+/// Below the ephemeral port range, so that the port of a stopped server is still free when the
+/// server restarts.
 const FIRST: u16 = 20_000;
 const COUNT: u16 = 12_000;
 
-/// A port that no other cluster of this user takes while this value lives. It is not bound: a server of ours
-/// binds it, stops, and binds it again.
+/// A port that no other cluster of this user takes while this value exists. It is not bound, so a
+/// server can bind it, stop, and bind it again.
 #[derive(Debug)]
 pub struct Port {
     number: u16,
-    /// Its lock ends with this process, however that ends.
+    /// The system releases the lock when this process ends for any reason.
     _lock: File,
 }
 
 impl Port {
-    /// Takes a free one.
+    /// Reserves a free port.
     pub fn take() -> Result<Self> {
-        let folder = cache::folder()?.join("ports");
+        let folder = tools::cache_folder()?.join("ports");
         std::fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
         let start = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap_or_default();
         for offset in 0..COUNT {
@@ -35,13 +35,13 @@ impl Port {
             }
         }
         Err(Error::Missing(format!(
-            "no port of {FIRST}..{} is free on 127.0.0.1: end some of the programs that listen there (ss --listening \
-             --tcp --processes)",
+            "no port in {FIRST}..{} is free on 127.0.0.1. Stop some of the programs that listen there; \
+             `ss --listening --tcp --processes` lists them",
             FIRST + COUNT
         )))
     }
 
-    /// Its number.
+    /// The port number.
     pub fn number(&self) -> u16 {
         self.number
     }

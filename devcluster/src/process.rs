@@ -1,31 +1,31 @@
-//! One program run as a child: its log in a file, its signals, its end.
+//! A child process: its log file, its signals, its exit status.
 
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::mutex::lock;
-use crate::watcher::Watched;
+use crate::reaper::Registered;
 use crate::{Error, Result, wait};
 
-/// A running child. Dropping it kills it and waits for its end, which after SIGKILL takes milliseconds.
+/// A child process. Dropping it kills the process and waits for its exit, which takes milliseconds
+/// after SIGKILL.
 #[derive(Debug)]
 pub struct Process {
     name: String,
     log: PathBuf,
     child: Mutex<Child>,
     pid: u32,
-    _watched: Watched,
+    _registered: Registered,
 }
 
 impl Process {
-    /// Starts `program` with `args`; what it prints is appended to `<folder>/<name>.log`.
+    /// Starts `program` with `args` and appends its output to `<folder>/<name>.log`.
     pub fn start<A: AsRef<OsStr>>(
         name: &str,
         program: &Path,
@@ -38,7 +38,7 @@ impl Process {
         Self::start_command(name, command, log)
     }
 
-    /// Starts a prepared command; what it prints is appended to `log`.
+    /// Starts a prepared command and appends its output to `log`.
     pub fn start_command(name: &str, mut command: Command, log: PathBuf) -> Result<Self> {
         let file = File::options().create(true).append(true).open(&log).map_err(Error::file("open", &log))?;
         let copy = file.try_clone().map_err(Error::file("open", &log))?;
@@ -46,16 +46,16 @@ impl Process {
             |source| Error::Start { program: command.get_program().display().to_string(), source },
         )?;
         let pid = child.id();
-        let child = Mutex::new(child);
-        Ok(Self { name: name.into(), log, child, pid, _watched: Watched::process(pid)? })
+        let registered = Registered::process(pid)?;
+        Ok(Self { name: name.into(), log, child: Mutex::new(child), pid, _registered: registered })
     }
 
-    /// The name it was started under.
+    /// The name that was passed to `start`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The process's id; it leads a process group of its own.
+    /// The process ID. The process leads its own process group.
     pub fn pid(&self) -> u32 {
         self.pid
     }
@@ -65,19 +65,19 @@ impl Process {
         &self.log
     }
 
-    /// All that it has printed so far.
+    /// The output so far.
     pub fn log(&self) -> String {
         let bytes = std::fs::read(&self.log).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// How it ended, or nothing while it runs.
+    /// The exit status, or `None` while the process is running.
     pub fn ended(&self) -> Option<ExitStatus> {
-        // An error here means that somebody else has reaped the child: it has ended in any case.
-        self.child().try_wait().unwrap_or_else(|_| Some(ExitStatus::from_raw(-1)))
+        // An error means that the child was reaped elsewhere, so it has exited.
+        self.child.lock().try_wait().unwrap_or_else(|_| Some(ExitStatus::from_raw(-1)))
     }
 
-    /// Fails with the end of its log when it has ended.
+    /// Returns an error with the last lines of the log if the process has exited.
     pub fn must_run(&self) -> Result<()> {
         match self.ended() {
             None => Ok(()),
@@ -85,51 +85,51 @@ impl Process {
         }
     }
 
-    /// Waits for it to end by itself, at most `limit`.
+    /// Waits for the process to exit.
     pub async fn wait(&self, limit: Duration) -> Result<ExitStatus> {
-        wait::until(&format!("the end of {}", self.name), limit, async || {
-            Ok(self.ended().ok_or_else(|| "it still runs".to_owned()))
+        wait::until(&format!("{} to exit", self.name), limit, async || {
+            Ok(self.ended().ok_or_else(|| "it is still running".to_owned()))
         })
         .await
     }
 
-    /// Asks it to end (SIGTERM) and waits for that, at most `limit`.
+    /// Sends SIGTERM and waits for the process to exit.
     pub async fn terminate(&self, limit: Duration) -> Result<ExitStatus> {
         self.ask_to_end()?;
         self.wait(limit).await
     }
 
-    /// Asks it to end (SIGTERM), without the wait.
+    /// Sends SIGTERM without waiting.
     pub fn ask_to_end(&self) -> Result<()> {
         self.signal(Signal::TERM)
     }
 
-    /// Ends it at once (SIGKILL).
+    /// Sends SIGKILL and waits for the process to exit.
     pub fn kill(&self) {
-        let mut child = self.child();
-        // Both fail only where it has ended already.
+        let mut child = self.child.lock();
+        // Both fail only if the process has already exited.
         let _ = child.kill();
         let _ = child.wait();
     }
 
-    /// Has it read its configuration again (SIGHUP), where it is a program that does.
+    /// Sends SIGHUP, on which some programs reload their configuration.
     pub fn reload(&self) -> Result<()> {
         self.signal(Signal::HUP)
     }
 
-    /// Stops its clock: SIGSTOP. It holds its sockets and answers nothing.
+    /// Sends SIGSTOP. The process keeps its sockets open and answers nothing.
     pub fn pause(&self) -> Result<()> {
         self.signal(Signal::STOP)
     }
 
-    /// Lets it go on after `pause`: SIGCONT.
+    /// Sends SIGCONT after `pause`.
     pub fn resume(&self) -> Result<()> {
         self.signal(Signal::CONT)
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
-        let mut child = self.child();
-        // Once its end was seen, its number may be another's.
+        let mut child = self.child.lock();
+        // After the process was reaped, its ID may belong to another process.
         if matches!(child.try_wait(), Ok(Some(_))) {
             return Ok(());
         }
@@ -139,16 +139,12 @@ impl Process {
             .map_err(|source| Error::Signal { program: self.name.clone(), source: source.into() })
     }
 
-    /// The error that says how it ended, with the end of its log.
+    /// An error with the exit status and the last lines of the log.
     pub fn failure(&self, status: ExitStatus) -> Error {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         let end = lines[lines.len().saturating_sub(20)..].join("\n");
         Error::Ended { program: self.name.clone(), status: status.to_string(), log: end }
-    }
-
-    fn child(&self) -> MutexGuard<'_, Child> {
-        lock(&self.child)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Waiting for a condition, never for a while.
+//! Waits for a condition instead of sleeping for a fixed time.
 
 use std::time::{Duration, Instant};
 
@@ -6,8 +6,9 @@ use crate::{Error, Result};
 
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Asks `condition` again and again until it answers `Ok(Ok(value))`. `Ok(Err(text))` says what was seen
-/// instead; `Err` gives up at once. After `limit` it fails with `what` and the last thing seen.
+/// Polls `condition` until it returns `Ok(Ok(value))`. `Ok(Err(text))` describes the current state
+/// and continues the wait; `Err` ends it. After `limit` it returns an error that contains `what`
+/// and the last state.
 pub async fn until<T>(
     what: &str,
     limit: Duration,

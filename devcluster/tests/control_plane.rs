@@ -1,4 +1,4 @@
-//! A control plane starts, answers, is disturbed and is gone.
+//! Starting, using, restarting and pausing a control plane.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use serde_json::json;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-/// Only etcd and the API server: enough for most questions, and quickest.
-async fn bare() -> Result<ControlPlane, kcg_devcluster::Error> {
+/// Only etcd and the API server, which start fastest.
+async fn minimal() -> Result<ControlPlane, kcg_devcluster::Error> {
     ControlPlane::builder().controller_manager(false).scheduler(false).audit(true).start().await
 }
 
@@ -26,8 +26,8 @@ async fn create_config_map(client: &Client, name: &str) -> Result<(), kube::Erro
 }
 
 #[tokio::test]
-async fn two_clusters_side_by_side_know_nothing_of_each_other() -> Outcome {
-    let (one, two) = tokio::try_join!(bare(), bare())?;
+async fn two_clusters_on_one_computer_are_independent() -> Outcome {
+    let (one, two) = tokio::try_join!(minimal(), minimal())?;
     create_config_map(&one.client().await?, "only-here").await?;
     let names = ["get", "configmap", "only-here", "-o", "name"];
     assert_eq!(one.kubectl(&names).await?.ok()?.trim(), "configmap/only-here");
@@ -36,10 +36,10 @@ async fn two_clusters_side_by_side_know_nothing_of_each_other() -> Outcome {
 }
 
 #[tokio::test]
-async fn versions_are_those_that_are_pinned() -> Outcome {
-    let plane = bare().await?;
+async fn kubectl_and_the_api_server_report_the_pinned_version() -> Outcome {
+    let plane = minimal().await?;
     let versions = plane.kubectl(&["version"]).await?.ok()?;
-    let pins = include_str!("../parts/kubernetes/go.mod");
+    let pins = include_str!("../tools/kubernetes/go.mod");
     let pin =
         pins.lines().find_map(|line| line.strip_prefix("require k8s.io/kubernetes ")).ok_or("no pin")?;
     for line in ["Client", "Server"].map(|side| format!("{side} Version: {pin}")) {
@@ -49,8 +49,8 @@ async fn versions_are_those_that_are_pinned() -> Outcome {
 }
 
 #[tokio::test]
-async fn audit_log_counts_each_request_between_two_marks_once() -> Outcome {
-    let plane = bare().await?;
+async fn the_audit_log_counts_each_request_between_two_marks_once() -> Outcome {
+    let plane = minimal().await?;
     let (log, client) = (plane.audit_log()?, plane.client().await?);
     let before = log.mark()?;
     for number in 0..5 {
@@ -68,23 +68,23 @@ async fn audit_log_counts_each_request_between_two_marks_once() -> Outcome {
 }
 
 #[tokio::test]
-async fn service_account_has_its_own_rights_and_no_more() -> Outcome {
-    let plane = bare().await?;
-    plane.kubectl(&["create", "serviceaccount", "somebody"]).await?.ok()?;
-    let kubectl = plane.kubectl_as("default", "somebody").await?;
+async fn a_service_account_has_only_its_own_rights() -> Outcome {
+    let plane = minimal().await?;
+    plane.kubectl(&["create", "serviceaccount", "reader"]).await?.ok()?;
+    let kubectl = plane.kubectl_as("default", "reader").await?;
     let before = plane.audit_log()?.mark()?;
     let refused = kubectl.run(&["get", "secrets"]).await?;
     assert!(refused.stderr.contains("Forbidden"), "{}", refused.stderr);
     let events = plane.audit_log()?.since(before)?;
     let denied = events.iter().find(|event| event.is_denied()).ok_or("no denial in the audit log")?;
-    assert!(denied.is_by("default", "somebody"));
+    assert!(denied.is_by("default", "reader"));
     assert_eq!((denied.verb.as_str(), denied.resource().as_str()), ("list", "secrets"));
     Ok(())
 }
 
 #[tokio::test]
-async fn restarted_api_server_keeps_its_address_and_its_objects() -> Outcome {
-    let plane = bare().await?;
+async fn a_restarted_api_server_keeps_its_address_and_its_objects() -> Outcome {
+    let plane = minimal().await?;
     let client = plane.client().await?;
     create_config_map(&client, "kept").await?;
     plane.restart_apiserver().await?;
@@ -93,8 +93,8 @@ async fn restarted_api_server_keeps_its_address_and_its_objects() -> Outcome {
 }
 
 #[tokio::test]
-async fn paused_api_server_answers_nothing_until_it_resumes() -> Outcome {
-    let plane = bare().await?;
+async fn a_paused_api_server_answers_no_request_until_it_is_resumed() -> Outcome {
+    let plane = minimal().await?;
     let client = plane.client().await?;
     plane.pause_apiserver()?;
     let short = Duration::from_millis(300);
@@ -105,8 +105,8 @@ async fn paused_api_server_answers_nothing_until_it_resumes() -> Outcome {
 }
 
 #[tokio::test]
-async fn served_versions_of_kafka_topic_are_the_chosen_ones() -> Outcome {
-    let plane = bare().await?;
+async fn only_the_selected_versions_of_kafka_topic_are_served() -> Outcome {
+    let plane = minimal().await?;
     for (which, served) in [(KafkaTopicCrd::V1beta2, "v1beta2"), (KafkaTopicCrd::Both, "v1 v1beta2")] {
         plane.install_crds(&Crds { kafka_topic: which, ..Crds::default() }).await?;
         let path = "-o=jsonpath={.spec.versions[?(@.served==true)].name}";

@@ -1,8 +1,8 @@
-//! The operator runs here as it is shipped: under its own roles, behind its own registration.
+//! The operator runs with the roles and webhook configurations that it ships.
 
 use std::time::Duration;
 
-use kcg_devcluster::{Answer, ControlPlane, Crds, Operator, build_operator, deploy_folder, wait};
+use kcg_devcluster::{ControlPlane, Crds, KubectlOutput, Operator, build_operator, deploy_folder, wait};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -14,25 +14,25 @@ async fn installed() -> Result<(ControlPlane, Operator), Box<dyn std::error::Err
     Ok((plane, operator))
 }
 
-/// A group of more consumers than partitions, tried and not kept.
-async fn try_bad_group(plane: &ControlPlane) -> kcg_devcluster::Result<Answer> {
+/// A dry run of a group with more consumers than partitions.
+async fn try_bad_group(plane: &ControlPlane) -> kcg_devcluster::Result<KubectlOutput> {
     let sample = deploy_folder()?.join("samples/bad-min-above-partitions.yaml");
     plane.kubectl(&["create", "--dry-run=server", "-f", &sample.display().to_string()]).await
 }
 
-async fn topic(plane: &ControlPlane) -> kcg_devcluster::Result<()> {
+async fn create_topic(plane: &ControlPlane) -> kcg_devcluster::Result<()> {
     plane.apply_path(&deploy_folder()?.join("samples/kafkatopic.yaml")).await
 }
 
 #[tokio::test]
-async fn shipped_registration_reaches_the_webhook_while_it_runs() -> Outcome {
+async fn the_webhook_configurations_reach_the_webhook_while_it_is_running() -> Outcome {
     let (plane, operator) = installed().await?;
-    topic(&plane).await?;
+    create_topic(&plane).await?;
     let webhook = operator.start_webhook(&[]).await?;
     wait::until("the webhook to know the topic", Duration::from_secs(10), async || {
-        let answer = try_bad_group(&plane).await?;
-        let refused = answer.stderr.contains("topic fast-data-topic has 3 partitions");
-        Ok(if refused { Ok(()) } else { Err(answer.stderr + &answer.stdout) })
+        let output = try_bad_group(&plane).await?;
+        let rejected = output.stderr.contains("topic fast-data-topic has 3 partitions");
+        Ok(if rejected { Ok(()) } else { Err(output.stderr + &output.stdout) })
     })
     .await?;
     webhook.process().terminate(Duration::from_secs(30)).await?;
@@ -41,7 +41,7 @@ async fn shipped_registration_reaches_the_webhook_while_it_runs() -> Outcome {
 }
 
 #[tokio::test]
-async fn controllers_start_side_by_side_under_the_shipped_roles() -> Outcome {
+async fn two_controllers_become_ready_with_the_shipped_roles() -> Outcome {
     let (_plane, operator) = installed().await?;
     let (one, two) =
         tokio::try_join!(operator.start_controller("one", &[]), operator.start_controller("two", &[]))?;

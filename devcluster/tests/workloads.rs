@@ -1,4 +1,4 @@
-//! kwok plays nodes and pods; the real autoscaler scales them by simulated metrics.
+//! The real autoscaler scales simulated pods by simulated metrics.
 
 use std::time::Duration;
 
@@ -34,35 +34,35 @@ spec:
     scaleDown: {stabilizationWindowSeconds: 0}
 "#;
 
-async fn ready_replicas_become(plane: &ControlPlane, count: &str) -> kcg_devcluster::Result<()> {
+async fn wait_for_ready_replicas(plane: &ControlPlane, count: &str) -> kcg_devcluster::Result<()> {
     wait::until(&format!("{count} ready pods"), LIMIT, async || {
         let path = "-o=jsonpath={.status.readyReplicas}";
         let seen = plane.kubectl(&["get", "deployment", "consumer", path]).await?.ok()?;
-        Ok(if seen == count { Ok(()) } else { Err(format!("{seen:?} are")) })
+        Ok(if seen == count { Ok(()) } else { Err(format!("readyReplicas is {seen:?}")) })
     })
     .await
 }
 
 #[tokio::test]
-async fn autoscaler_follows_the_simulated_metric_up_and_down() -> Outcome {
+async fn the_autoscaler_follows_the_simulated_metric_up_and_down() -> Outcome {
     let plane = ControlPlane::builder().start().await?;
     plane.add_node("node-1").await?;
     let metrics = MetricsApi::start(&plane).await?;
     metrics.set("default", "consumer-", "records_lag", 900);
     plane.apply_yaml(WORKLOAD).await?;
-    ready_replicas_become(&plane, "1").await?;
+    wait_for_ready_replicas(&plane, "1").await?;
     metrics.set("default", "consumer-", "records_lag", 5000);
-    ready_replicas_become(&plane, "3").await?;
+    wait_for_ready_replicas(&plane, "3").await?;
     metrics.set("default", "consumer-", "records_lag", 0);
-    ready_replicas_become(&plane, "1").await?;
+    wait_for_ready_replicas(&plane, "1").await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn node_that_does_not_ask_for_kwok_is_left_alone() -> Outcome {
+async fn a_node_without_the_annotation_is_not_simulated() -> Outcome {
     let plane = ControlPlane::builder().controller_manager(false).scheduler(false).start().await?;
     plane.apply_yaml("{apiVersion: v1, kind: Node, metadata: {name: real}}").await?;
-    plane.add_node("played").await?;
+    plane.add_node("simulated").await?;
     let conditions = "-o=jsonpath={.status.conditions[*].type}";
     assert_eq!(plane.kubectl(&["get", "node", "real", conditions]).await?.ok()?, "");
     Ok(())

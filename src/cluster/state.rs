@@ -1,7 +1,7 @@
 //! Everything that the watches have told, as small facts with their indices. A plain struct: it is told of
 //! changes, and answers which groups have to be looked at because of each.
 
-use kcg_api::topic::{TopicFacts, TopicLookup, TopicLookups, TopicRef};
+use kcg_api::topic::{Sight, Sights, TopicFacts, TopicRef};
 use kcg_runtime::topics::TopicsAvailability;
 use kcg_runtime::watch::ObjectKey;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -303,34 +303,31 @@ impl State {
             children,
             troubles: Default::default(),
             active_pods: entry.active_pods.iter().map(ToString::to_string).collect(),
-            topics: self.lookups(&group),
+            topics: self.sights(&group),
             rivals: self.rivals(key, &group),
             remembered: entry.remembered.clone(),
         };
         Some(Snapshot { group, observed })
     }
 
-    fn lookups(&self, group: &Group) -> TopicLookups {
-        let lookups = group.topics.iter().map(|topic| {
+    fn sights(&self, group: &Group) -> Sights {
+        let sights = group.topics.iter().map(|topic| {
             let of = TopicRef { namespace: topic.namespace().to_owned(), name: topic.name().to_owned() };
-            (of, self.lookup(topic))
+            (of, self.sight(topic))
         });
-        lookups.collect()
+        sights.collect()
     }
 
-    fn lookup(&self, topic: &ObjectKey) -> TopicLookup {
+    fn sight(&self, topic: &ObjectKey) -> Sight {
         let view = self.views.get("").or_else(|| self.views.get(topic.namespace()));
         match view.unwrap_or(&TopicsAvailability::Starting) {
-            TopicsAvailability::Starting => TopicLookup::Unknown("the first list is under way".to_owned()),
-            TopicsAvailability::Live => self
-                .topics
-                .get(topic)
-                .map_or(TopicLookup::NotFound, |facts| TopicLookup::Found(facts.clone())),
-            TopicsAvailability::NotServed => TopicLookup::NotServed,
-            TopicsAvailability::Forbidden(said) => TopicLookup::Unknown(said.clone()),
-            TopicsAvailability::CutOff(state) => {
-                TopicLookup::Unknown(format!("their watch is cut off ({state})"))
+            TopicsAvailability::Starting => Sight::Unknown("the first list is under way".to_owned()),
+            TopicsAvailability::Live => {
+                self.topics.get(topic).map_or(Sight::Absent, |facts| Sight::Seen(facts.clone()))
             }
+            TopicsAvailability::NotServed => Sight::NotServed,
+            TopicsAvailability::Forbidden(said) => Sight::Unknown(said.clone()),
+            TopicsAvailability::CutOff(state) => Sight::Unknown(format!("their watch is cut off ({state})")),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use kcg_api::crd::{VERSION, VersionSkew};
+use kcg_api::crd::{Skew, VERSION};
 use kube::Client;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -18,7 +18,7 @@ const AGAIN: Duration = Duration::from_secs(30);
 
 /// Looks again and again until it is dropped.
 pub async fn watch(client: Client, gauge: Gauge) {
-    let mut known = VersionSkew::None;
+    let mut known = Skew::None;
     loop {
         let wait = match schema::skew(&client).await {
             // A CRD that is gone says nothing of its version; the watch of groups says that it is gone.
@@ -48,15 +48,15 @@ pub fn gauge(registry: &mut Registry) -> Gauge {
     gauge
 }
 
-fn say(skew: &VersionSkew) {
+fn say(skew: &Skew) {
     match skew {
-        VersionSkew::None => tracing::info!("the CRD is of this version again"),
-        VersionSkew::Older(_) | VersionSkew::Unknown => tracing::warn!(
+        Skew::None => tracing::info!("the CRD is of this version again"),
+        Skew::Older(_) | Skew::Unsaid => tracing::warn!(
             crd = version(skew),
             binary = VERSION,
             "the CRD is older than this operator: apply the CRD of this version (kubectl apply -k deploy/crd)"
         ),
-        VersionSkew::Newer(_) => tracing::warn!(
+        Skew::Newer(_) => tracing::warn!(
             crd = version(skew),
             binary = VERSION,
             "the CRD is newer than this operator: upgrade the operator, too"
@@ -64,10 +64,10 @@ fn say(skew: &VersionSkew) {
     }
 }
 
-fn version(skew: &VersionSkew) -> &str {
+fn version(skew: &Skew) -> &str {
     match skew {
-        VersionSkew::None => VERSION,
-        VersionSkew::Older(version) | VersionSkew::Newer(version) => version,
-        VersionSkew::Unknown => "unknown",
+        Skew::None => VERSION,
+        Skew::Older(version) | Skew::Newer(version) => version,
+        Skew::Unsaid => "unknown",
     }
 }

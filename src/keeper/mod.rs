@@ -1,5 +1,5 @@
 //! Keeps the webhook's certificate and its authority, where no cert-manager does: one Secret, and what the registrations
-//! trust. Floor 2; what is due when is decided in `kcg_certs::rotation`.
+//! trust. Floor 2; what is due when is decided in `kcg_certs::stock`.
 //!
 //! Only the leader looks, but nothing depends on that: every write of the Secret names the version that it was decided on,
 //! so of two that decide at once one is refused and looks again.
@@ -8,10 +8,8 @@ mod metrics;
 mod requests;
 
 use kcg_api::names;
-use kcg_certs::CaError;
-use kcg_certs::rotation::{
-    CertificateRequest, CertificateSet, Entries, Issuance, IssuedKind, Lifetimes, RotationStep, next_step,
-};
+use kcg_certs::AuthorityError;
+use kcg_certs::stock::{Entries, Lives, Purpose, Renewal, Renewed, Step, Stock, step};
 use kcg_runtime::client::RequestError;
 use kcg_runtime::lease::{Clock, Leadership};
 use kube::Client;
@@ -36,7 +34,7 @@ pub struct Settings {
     pub namespace: String,
     /// How this process is called in Events.
     pub identity: String,
-    pub lifetimes: Lifetimes,
+    pub lives: Lives,
 }
 
 /// Why a look did not end well.
@@ -50,7 +48,7 @@ pub enum KeeperError {
     #[error(transparent)]
     Call(RequestError),
     #[error(transparent)]
-    Issue(#[from] CaError),
+    Issue(#[from] AuthorityError),
     #[error(
         "there is no {kind} {name}: the API server asks this webhook nothing until the operator's overlay is applied again"
     )]
@@ -67,7 +65,7 @@ impl From<RequestError> for KeeperError {
 #[derive(Debug)]
 pub struct Keeper {
     requests: Requests,
-    request: CertificateRequest,
+    purpose: Purpose,
     metrics: Metrics,
     clock: Arc<dyn Clock>,
 }
@@ -75,13 +73,13 @@ pub struct Keeper {
 impl Keeper {
     /// A keeper that has not looked yet. It judges by the clock's wall side.
     pub fn new(client: Client, settings: &Settings, clock: Arc<dyn Clock>, registry: &mut Registry) -> Self {
-        let request = CertificateRequest {
-            ca_name: format!("{} in {}", names::OPERATOR, settings.namespace),
-            dns_names: vec![names::webhook_host(&settings.namespace)],
-            lifetimes: settings.lifetimes,
+        let purpose = Purpose {
+            name: format!("{} in {}", names::OPERATOR, settings.namespace),
+            names: vec![names::webhook_host(&settings.namespace)],
+            lives: settings.lives,
         };
         let requests = Requests::new(client, &settings.namespace, &settings.identity);
-        Self { requests, request, metrics: Metrics::register(registry), clock }
+        Self { requests, purpose, metrics: Metrics::register(registry), clock }
     }
 
     /// Looks again and again, for as long as the leadership lasts.
@@ -124,10 +122,10 @@ impl Keeper {
         let (entries, trouble) = self.renewed(&trusted, &may_write).await;
         troubles.extend(trouble);
         if let Some(entries) = entries {
-            let set = CertificateSet::read(&entries, self.now());
-            self.metrics.stands(&set);
+            let stock = Stock::read(&entries, self.now());
+            self.metrics.stands(&stock);
             for registration in &registrations {
-                troubles.extend(self.publish(&set, registration, &may_write).await.err());
+                troubles.extend(self.publish(&stock, registration, &may_write).await.err());
             }
         }
         self.metrics.looked(troubles.is_empty());
@@ -145,12 +143,11 @@ impl Keeper {
             Ok(kept) => kept,
             Err(error) => return (None, Some(error)),
         };
-        let RotationStep { entries, issued } =
-            match next_step(&kept.entries, trusted, &self.request, self.now()) {
-                Ok(Some(step)) => step,
-                Ok(None) => return (Some(kept.entries), None),
-                Err(error) => return (Some(kept.entries), Some(error.into())),
-            };
+        let Step { entries, renewals } = match step(&kept.entries, trusted, &self.purpose, self.now()) {
+            Ok(Some(step)) => step,
+            Ok(None) => return (Some(kept.entries), None),
+            Err(error) => return (Some(kept.entries), Some(error.into())),
+        };
         if !may_write() {
             return (None, None);
         }
@@ -160,8 +157,8 @@ impl Keeper {
             // What is stored goes on to serve, and has to be trusted.
             Err(error) => return (Some(kept.entries), Some(error)),
         }
-        for issuance in &issued {
-            self.announce(&kept, issuance).await;
+        for renewal in &renewals {
+            self.announce(&kept, renewal).await;
         }
         (Some(entries), None)
     }
@@ -169,12 +166,12 @@ impl Keeper {
     /// Makes one registration trust what it should.
     async fn publish(
         &self,
-        set: &CertificateSet,
+        stock: &Stock,
         registration: &Registration,
         may_write: &impl Fn() -> bool,
     ) -> Result<(), KeeperError> {
         let now = self.now();
-        let bundle = |before: &[u8]| set.bundle(before, now, &self.request.lifetimes).into_bytes();
+        let bundle = |before: &[u8]| stock.bundle(before, now, &self.purpose.lives).into_bytes();
         let changed = registration.with_bundles(bundle);
         if changed.is_empty() || !may_write() {
             return Ok(());
@@ -188,12 +185,12 @@ impl Keeper {
         self.clock.now().wall
     }
 
-    async fn announce(&self, kept: &Kept, issuance: &Issuance) {
-        let Issuance { kind: what, reason: why, scheduled: by_time } = issuance;
+    async fn announce(&self, kept: &Kept, renewal: &Renewal) {
+        let Renewal { what, why, by_time } = renewal;
         self.metrics.renewed(*what);
         let thing = match what {
-            IssuedKind::ServingCertificate => "certificate",
-            IssuedKind::Ca => "authority",
+            Renewed::Leaf => "certificate",
+            Renewed::Authority => "authority",
         };
         tracing::info!(why, "{thing} issued");
         // The first ones, and those that only time has brought, are no news.

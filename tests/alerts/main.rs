@@ -5,12 +5,12 @@ mod rules;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use kcg_devcluster::{Parts, parts};
+use kcg_devcluster::{Tools, tools};
 use tokio::process::Command;
 
 /// Runs promtool in `folder`; fails with all that it says.
 async fn promtool(folder: &Path, args: &[&str]) -> Result<()> {
-    let program: PathBuf = Parts::promtool(&parts::to_stderr).await?;
+    let program: PathBuf = Tools::promtool(&tools::to_stderr).await?;
     let output =
         Command::new(&program).args(args).current_dir(folder).output().await.context("run promtool")?;
     let said = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use crowd::{Flood, Target};
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use kcg_api::names;
-use kcg_devcluster::{ControlPlane, Crds, Operator, Port, Process, deploy_folder, parts};
+use kcg_devcluster::{ControlPlane, Crds, Operator, Port, Process, deploy_folder, tools};
 use kube::Api;
 use reviewer::{Reviewer, Sample};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -53,7 +53,7 @@ const DESCRIPTORS: u64 = SLOW as u64 + 1000;
 
 /// Prints a figure past the capture of a test's output.
 fn figure(what: &str) {
-    parts::to_stderr(&format!("attack: {what}"));
+    tools::to_stderr(&format!("attack: {what}"));
 }
 
 /// A POST to /validate with this body.

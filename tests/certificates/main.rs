@@ -27,7 +27,7 @@ async fn swapped(place: &Place, webhook: &Replica, first: &kcg_devcluster::Files
     half.insert("tls.key".into(), first["tls.key"].clone());
 
     let before = reloads(webhook, "Mismatched").await?;
-    place.operator.volume().project(&half)?;
+    place.operator.certificate_volume().project(&half)?;
     wait::until("the webhook to see the half-written pair", Duration::from_secs(10), async || {
         Ok(if reloads(webhook, "Mismatched").await? > before { Ok(()) } else { Err("not yet".to_owned()) })
     })
@@ -35,14 +35,14 @@ async fn swapped(place: &Place, webhook: &Replica, first: &kcg_devcluster::Files
     let pace = Duration::from_millis(if is_long() { 1000 } else { 50 });
     let mut clock = tokio::time::interval(pace);
     for turn in 0..100 {
-        place.operator.volume().project(if turn % 2 == 0 { first } else { &second })?;
+        place.operator.certificate_volume().project(if turn % 2 == 0 { first } else { &second })?;
         clock.tick().await;
-        place.operator.volume().project(&half)?;
+        place.operator.certificate_volume().project(&half)?;
         clock.tick().await;
     }
-    place.operator.volume().project(first)?;
+    place.operator.certificate_volume().project(first)?;
     place.served(&first["tls.crt"]).await?;
-    place.operator.volume().project(&second)?;
+    place.operator.certificate_volume().project(&second)?;
     place.served(&second["tls.crt"]).await
 }
 
@@ -64,7 +64,7 @@ async fn the_operator_s_own_rotations_fail_no_admission() -> Outcome {
     place.operator.wait_trusted(&place.plane).await?;
     place.reviews().await?;
     assert_eq!(authorities(&place.bundle().await?), 1, "two that began at once made one authority");
-    place.operator.delay_secret(Duration::from_secs(1));
+    place.operator.set_secret_delay(Duration::from_secs(1));
 
     let (reviews, handshakes) = (Load::of_reviews(&place.client), Load::of_handshakes(&place));
     let (leaves, changes) = (times(2, 20), times(1, 5));
@@ -87,7 +87,7 @@ async fn the_operator_s_own_rotations_fail_no_admission() -> Outcome {
 
 /// The overlap that is shipped, and the longest that a kubelet takes to bring a Secret.
 async fn as_shipped(place: &Arc<Place>) -> Outcome {
-    place.operator.delay_secret(Duration::from_secs(90));
+    place.operator.set_secret_delay(Duration::from_secs(90));
     let _controller = place.operator.start_controller("three", &[]).await?;
     let (reviews, handshakes) = (Load::of_reviews(&place.client), Load::of_handshakes(place));
     authority_changes(place, Duration::from_mins(15)).await?;
@@ -173,7 +173,7 @@ async fn two_webhooks_behind_one_address_are_rolled_without_a_failed_admission_a
     let _turn = TURN.lock().await;
     let place = Place::open("self-managed").await?;
     let _controller = place.operator.start_controller("one", &[]).await?;
-    let balancer = place.operator.balance()?;
+    let balancer = place.operator.start_balancer()?;
     // One after the other makes room for the next, as a Deployment's roll with a surge of one does.
     let flags = ["--drain-quiet-period=2s"];
     let mut ports = vec![Port::take()?, Port::take()?];

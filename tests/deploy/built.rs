@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::Parser;
 use kcg_api::names;
-use kcg_devcluster::{Parts, parts};
+use kcg_devcluster::{Tools, tools};
 use kconsumer_group_operator::cli::Cli;
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -174,7 +174,7 @@ async fn the_monitoring_component_fits_an_overlay_and_its_rules_are_promql() -> 
 }
 
 pub async fn promtool_accepts(groups: &Value, folder: &Path) -> Outcome {
-    let promtool = Parts::promtool(&parts::to_stderr).await?;
+    let promtool = Tools::promtool(&tools::to_stderr).await?;
     let file = folder.join("rules.yaml");
     std::fs::write(&file, groups.to_string())?;
     let output = Command::new(promtool).args(["check", "rules"]).arg(&file).output().await?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use kcg_api::names;
-use kcg_devcluster::{Parts, parts};
+use kcg_devcluster::{Tools, tools};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -17,7 +17,7 @@ const MODES: [&str; 3] = ["cert-manager", "self-managed", "provided"];
 /// helm with some arguments, whatever comes of it; `config` keeps its own files out of the person's.
 pub async fn helm(arguments: &[&str], variables: &[(&str, &str)]) -> Outcome<std::process::Output> {
     let home = tempfile::tempdir()?;
-    let mut command = Command::new(Parts::helm(&parts::to_stderr).await?);
+    let mut command = Command::new(Tools::helm(&tools::to_stderr).await?);
     for folder in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
         command.env(folder, home.path());
     }

@@ -1,6 +1,6 @@
 //! The dashboards: Prometheus' own promtool reads every query, and kustomize brings them to Grafana.
 
-use kcg_devcluster::{Parts, parts};
+use kcg_devcluster::{Tools, tools};
 use kcg_manifests::grafana::queries;
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -46,7 +46,7 @@ async fn every_query_is_promql_and_names_no_variable_that_there_is_not() -> Outc
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("asked.yaml");
     std::fs::write(&file, json!({"groups": [{"name": "dashboards", "rules": rules}]}).to_string())?;
-    let promtool = Parts::promtool(&parts::to_stderr).await?;
+    let promtool = Tools::promtool(&tools::to_stderr).await?;
     let output = Command::new(promtool).args(["check", "rules", "--lint=none"]).arg(&file).output().await?;
     let said = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
     assert!(output.status.success(), "{}\n{asked:#?}", said.concat());

@@ -1,7 +1,7 @@
 //! deploy/ on a real API server.
 
 use kcg_api::names;
-use kcg_devcluster::pki::Authority;
+use kcg_devcluster::pki::Ca;
 use kcg_devcluster::{ControlPlane, Crds};
 use serde_json::json;
 use tokio::process::Command;
@@ -109,7 +109,7 @@ async fn the_readmes_commands_install_it_and_have_its_certificate_trusted() -> O
     let plane = ControlPlane::builder().controller_manager(false).scheduler(false).start().await?;
     let folder = tempfile::tempdir()?;
     std::os::unix::fs::symlink(deploy(""), folder.path().join("deploy"))?;
-    let authority = Authority::new("a person's own")?;
+    let authority = Ca::new("a person's own")?;
     let pair = authority.server(&[&format!("{}.{}.svc", names::WEBHOOK, names::NAMESPACE)])?;
     for (file, text) in
         [("ca.crt", authority.certificate()), ("tls.crt", &pair.certificate), ("tls.key", &pair.key)]
@@ -117,7 +117,7 @@ async fn the_readmes_commands_install_it_and_have_its_certificate_trusted() -> O
         std::fs::write(folder.path().join(file), text)?;
     }
     let path = std::env::join_paths(
-        [plane.parts().kubectl_folder()?.to_owned()]
+        [plane.tools().kubectl_folder()?.to_owned()]
             .into_iter()
             .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
     )?;

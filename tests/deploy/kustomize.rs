@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use kcg_devcluster::{Parts, parts};
+use kcg_devcluster::{Tools, tools};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -35,7 +35,7 @@ pub async fn copied(script: &str) -> Outcome<TempDir> {
 
 /// The objects that are applied with `kubectl apply -k`.
 pub async fn build(folder: &Path) -> Outcome<Vec<Value>> {
-    let kubectl = Parts::ensure(&parts::to_stderr).await?.kubectl_folder()?.join("kubectl");
+    let kubectl = Tools::ensure(&tools::to_stderr).await?.kubectl_folder()?.join("kubectl");
     let output = Command::new(kubectl).arg("kustomize").arg(folder).output().await?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into());

@@ -202,7 +202,7 @@ async fn what_an_installation_lacks_is_found_with_its_cure() -> Outcome {
         let bundle = "/webhooks/0/clientConfig/caBundle";
         place.patch(&registration, json!([{"op": "remove", "path": bundle}])).await?;
         place.shows(check, "its caBundle is empty", "caBundle").await?;
-        let stranger = pki::Authority::new("stranger")?;
+        let stranger = pki::Ca::new("stranger")?;
         let stranger = base64_of(stranger.certificate());
         place.patch(&registration, json!([{"op": "add", "path": bundle, "value": stranger}])).await?;
         place.shows(check, "an authority that is not trusted", "write the authority").await?;
@@ -219,7 +219,7 @@ async fn what_an_installation_lacks_is_found_with_its_cure() -> Outcome {
 
     // The certificate.
     let saved = place.saved(&SECRET).await?;
-    let stranger = pki::Authority::new("stranger")?.server(&["other.example.com"])?;
+    let stranger = pki::Ca::new("stranger")?.server(&["other.example.com"])?;
     let (certificate, key) = (base64_of(&stranger.certificate), base64_of(&stranger.key));
     place.patch(&SECRET, json!({"data": {"tls.key": key}})).await?;
     place.shows("certificate", "key", "the controller's log").await?;

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use kcg_devcluster::{Answer, ControlPlane, Parts, deploy_folder, parts};
+use kcg_devcluster::{ControlPlane, KubectlOutput, Tools, deploy_folder, tools};
 use tokio::process::Command;
 
 use kcg_tests::installation::Outcome;
@@ -44,7 +44,7 @@ impl Shell {
     }
 
     pub async fn open_in(folder: &Path, plane: &ControlPlane, overlay: &Path) -> Outcome<Self> {
-        let helm = Parts::helm(&parts::to_stderr).await?;
+        let helm = Tools::helm(&tools::to_stderr).await?;
         let home = tempfile::tempdir()?;
         let mut variables = plane.environment()?;
         for (name, value) in &mut variables {
@@ -60,11 +60,11 @@ impl Shell {
     }
 
     /// What comes of some lines; the first that fails is the last that runs.
-    pub async fn tries(&self, commands: &str) -> Outcome<Answer> {
+    pub async fn tries(&self, commands: &str) -> Outcome<KubectlOutput> {
         let mut shell = Command::new("sh");
         shell.args(["-euc", commands]).current_dir(&self.folder).env("overlay", &self.overlay);
         let output = shell.envs(self.variables.iter().cloned()).kill_on_drop(true).output().await?;
-        Ok(Answer {
+        Ok(KubectlOutput {
             command: commands.to_owned(),
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -30,13 +30,13 @@ async fn an_installation_that_is_half_there_says_what_it_waits_for_and_goes_on_b
     let operator = Operator::install(&plane, &deploy.join("overlays/cluster/self-managed"), binary).await?;
 
     // The webhook without a certificate, which comes from the controller.
-    let webhook = operator.begin_webhook(&[])?;
+    let webhook = operator.spawn_webhook(&[])?;
     waits_for(&webhook, "certificate: cannot read").await?;
     let said = webhook.process().log();
     assert!(said.contains("no certificate taken"), "{said}");
 
     // The controller without its resource: it does not lead yet, so the webhook waits, too.
-    let controller = operator.begin_controller("one", &[])?;
+    let controller = operator.spawn_controller("one", &[])?;
     waits_for(&controller, "kconsumergroups: the cluster has no such kind").await?;
     waits_for(&webhook, "certificate: cannot read").await?;
     let said = controller.process().log();

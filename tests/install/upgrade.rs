@@ -72,7 +72,7 @@ async fn upgraded(overlay: &str) -> Outcome {
     shell.runs("kubectl apply -k deploy/crd").await?;
     assert_eq!(installed_version(&place.plane).await?, OLDER);
     let old_controller = place.operator.start_controller("old", &[]).await?;
-    let balancer = place.operator.balance()?;
+    let balancer = place.operator.start_balancer()?;
     let (old_port, new_port) = (Port::take()?, Port::take()?);
     // The shipped pods drain, too: the API server's open connections go on to the old one for a moment.
     let drains = ["--drain-quiet-period=2s"];

@@ -8,7 +8,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
 use kcg_api::names;
-use kcg_devcluster::{ControlPlane, Crds, Files, Operator, Replica, deploy_folder, parts, wait};
+use kcg_devcluster::{ControlPlane, Crds, Files, Operator, Replica, deploy_folder, tools, wait};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use rustls::pki_types::CertificateDer;
@@ -38,7 +38,7 @@ pub fn is_long() -> bool {
 
 /// Prints a figure past the capture of a test's output.
 pub fn figure(what: &str) {
-    parts::to_stderr(&format!("certificates: {what}"));
+    tools::to_stderr(&format!("certificates: {what}"));
 }
 
 pub struct Place {
@@ -74,7 +74,7 @@ impl Place {
     }
 
     pub async fn entry(&self, name: &str) -> Outcome<Vec<u8>> {
-        let secret = self.secrets().get(self.operator.secret()).await?;
+        let secret = self.secrets().get(self.operator.certificate_secret()).await?;
         let entry = secret.data.unwrap_or_default().remove(name);
         Ok(entry.ok_or_else(|| format!("the Secret has no {name}"))?.0)
     }
@@ -82,7 +82,7 @@ impl Place {
     pub async fn edit(&self, entry: &str, content: Option<&[u8]>) -> Outcome {
         let content = content.map(|content| ByteString(content.to_vec()));
         let patch = Patch::Merge(json!({"data": {entry: content}}));
-        self.secrets().patch(self.operator.secret(), &PatchParams::default(), &patch).await?;
+        self.secrets().patch(self.operator.certificate_secret(), &PatchParams::default(), &patch).await?;
         Ok(())
     }
 
@@ -105,8 +105,9 @@ impl Place {
 
     /// The files that the webhook sees now.
     pub fn files(&self) -> Outcome<Files> {
-        let read =
-            |name: &str| Ok((name.to_owned(), std::fs::read(self.operator.volume().folder().join(name))?));
+        let read = |name: &str| {
+            Ok((name.to_owned(), std::fs::read(self.operator.certificate_volume().folder().join(name))?))
+        };
         ["tls.crt", "tls.key"].into_iter().map(read).collect()
     }
 

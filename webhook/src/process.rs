@@ -173,6 +173,6 @@ struct Judge {
 
 impl Admission for Judge {
     fn judge(&self, request: &Request<'_>) -> Verdict {
-        admit(request, &self.grants, |topic| self.cache.lookup(topic))
+        admit(request, &self.grants, |topic| self.cache.sight(topic))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use kcg_api::topic::{TopicFacts, TopicLookup, TopicRef};
+use kcg_api::topic::{Sight, TopicFacts, TopicRef};
 use kcg_runtime::topics::TopicsAvailability;
 use kcg_runtime::watch::{Event, NamespaceHealth, ObjectKey, WatchHealth, WatchState};
 
@@ -33,7 +33,7 @@ impl TopicCache {
     }
 
     /// One topic, as far as its namespace can be seen now.
-    pub fn lookup(&self, topic: &TopicRef) -> TopicLookup {
+    pub fn sight(&self, topic: &TopicRef) -> Sight {
         blindness(self.pulse.in_namespace(&topic.namespace).as_ref()).unwrap_or_else(|| self.seen(topic))
     }
 
@@ -43,23 +43,21 @@ impl TopicCache {
         self.pulse.waiting_for()
     }
 
-    fn seen(&self, topic: &TopicRef) -> TopicLookup {
+    fn seen(&self, topic: &TopicRef) -> Sight {
         let facts = self.facts.read().unwrap_or_else(PoisonError::into_inner);
-        facts
-            .get(topic.to_string().as_str())
-            .map_or(TopicLookup::NotFound, |topic| TopicLookup::Found(topic.clone()))
+        facts.get(topic.to_string().as_str()).map_or(Sight::Absent, |topic| Sight::Seen(topic.clone()))
     }
 }
 
 /// What every topic of a namespace looks like while none can be seen; the health is that namespace's.
-fn blindness(health: Option<&NamespaceHealth>) -> Option<TopicLookup> {
-    let unknown = |why: &str| Some(TopicLookup::Unknown(why.to_owned()));
+fn blindness(health: Option<&NamespaceHealth>) -> Option<Sight> {
+    let unknown = |why: &str| Some(Sight::Unknown(why.to_owned()));
     let Some(health) = health else {
         return unknown("the webhook does not look into this namespace");
     };
     match TopicsAvailability::of(health) {
         TopicsAvailability::Live => None,
-        TopicsAvailability::NotServed => Some(TopicLookup::NotServed),
+        TopicsAvailability::NotServed => Some(Sight::NotServed),
         TopicsAvailability::Forbidden(_) => unknown("the webhook may not read KafkaTopics"),
         TopicsAvailability::Starting => unknown("the topics are not listed yet"),
         TopicsAvailability::CutOff(_) => {
@@ -79,7 +77,7 @@ mod tests {
 
     fn why(state: WatchState, sync: SyncState, age: Duration) -> String {
         match blindness(Some(&NamespaceHealth { state, sync, age })) {
-            Some(TopicLookup::Unknown(why)) => why,
+            Some(Sight::Unknown(why)) => why,
             other => panic!("{other:?}"),
         }
     }
@@ -101,7 +99,7 @@ mod tests {
     fn a_cluster_without_topics_is_told_from_one_that_hides_them() {
         let absent =
             NamespaceHealth { state: WatchState::NotServed, sync: SyncState::NotServed, age: Duration::ZERO };
-        assert_eq!(blindness(Some(&absent)), Some(TopicLookup::NotServed));
+        assert_eq!(blindness(Some(&absent)), Some(Sight::NotServed));
         let forbidden = WatchState::Forbidden("kafkatopics is forbidden".to_owned());
         let hidden = why(forbidden, SyncState::Synced, Duration::ZERO);
         assert_eq!(hidden, "the webhook may not read KafkaTopics");
@@ -109,7 +107,7 @@ mod tests {
 
     #[test]
     fn topics_of_a_namespace_that_is_not_watched_are_not_taken_for_missing() {
-        let unseen = TopicLookup::Unknown("the webhook does not look into this namespace".to_owned());
+        let unseen = Sight::Unknown("the webhook does not look into this namespace".to_owned());
         assert_eq!(blindness(None), Some(unseen));
     }
 }

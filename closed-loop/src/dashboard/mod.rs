@@ -17,7 +17,7 @@ use ratatui::{TerminalOptions, Viewport};
 
 pub use snapshot::{AlertNow, GroupSnapshot, PodRate, Snapshot};
 
-use kcg_demo::terminal::{Expect, Ink, Screen, Shell, Terminal, is_coloured};
+use kcg_demo::terminal::{Expect, Screen, Shell, Terminal, TextStyle, is_coloured};
 use plain::Plain;
 use view::View;
 
@@ -78,11 +78,11 @@ impl Dashboard {
     /// A new chapter.
     pub fn heading(&self, text: &str) -> Result<()> {
         self.lock().view.chapter(text);
-        self.print(Ink::Heading, text)
+        self.print(TextStyle::Heading, text)
     }
 
     pub fn say(&self, text: &str) -> Result<()> {
-        self.print(Ink::Plain, text)
+        self.print(TextStyle::Plain, text)
     }
 
     /// Shows a command and runs it; then shows all it printed. The lines below stay alive meanwhile.
@@ -133,7 +133,7 @@ impl State {
 }
 
 impl Screen for Dashboard {
-    fn print(&self, ink: Ink, text: &str) -> Result<()> {
+    fn print(&self, ink: TextStyle, text: &str) -> Result<()> {
         let mut state = self.lock();
         let State { screen: Where::Live(live), view, .. } = &mut *state else {
             return self.plain.print(ink, text);

@@ -14,7 +14,7 @@ pub use topics::TopicSynchroniser;
 
 use kcg_devcluster::Port;
 use kcg_devcluster::Process;
-use kcg_devcluster::parts;
+use kcg_devcluster::tools::to_stderr;
 use kcg_devcluster::wait;
 use parking_lot::{Mutex, MutexGuard};
 
@@ -61,7 +61,7 @@ impl Kafka {
     /// The same at a port that is known to be free.
     pub async fn start_at(folder: &Path, address: SocketAddr) -> Result<Self> {
         let java = java::find()?;
-        let jar = tools::kafka_jar(&parts::to_stderr).await?;
+        let jar = tools::kafka_jar(&to_stderr).await?;
         let this = Self {
             process: Mutex::new(None),
             java,

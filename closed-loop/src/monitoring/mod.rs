@@ -22,7 +22,7 @@ use kcg_devcluster::ControlPlane;
 use kcg_devcluster::Crds;
 use kcg_devcluster::Port;
 use kcg_devcluster::Process;
-use kcg_devcluster::parts::{self, Parts};
+use kcg_devcluster::tools::{Tools, to_stderr};
 use kcg_devcluster::{plain_http, pod_network, wait};
 
 use crate::tools::{self, FURTHER_MONITORING_CRDS};
@@ -53,16 +53,16 @@ struct Running {
 impl Monitoring {
     /// Starts them, and waits until Prometheus runs on the operator's configuration. Their first start builds them.
     pub async fn start(plane: &ControlPlane) -> Result<Self> {
-        let parts = tools::monitoring(&parts::to_stderr).await?;
+        let tools = tools::monitoring(&to_stderr).await?;
         plane.install_prometheus_crd().await?;
-        let further = parts.file(FURTHER_MONITORING_CRDS)?.to_owned();
+        let further = tools.file(FURTHER_MONITORING_CRDS)?.to_owned();
         plane
             .install_crds(&Crds { own: Some(further), prometheus_operator: true, ..Crds::default() })
             .await?;
         let folder = plane.folder().join("prometheus");
         std::fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
         plane.apply_yaml(&prometheus_object(plane, &folder)?).await?;
-        let operator = start_operator(plane, &parts)?;
+        let operator = start_operator(plane, &tools)?;
         let port = Port::take()?;
         let host = if pod_network::is_inside() { pod_network::NODE_ADDRESS } else { Ipv4Addr::LOCALHOST };
         let address = SocketAddr::from((host, port.number()));
@@ -75,7 +75,7 @@ impl Monitoring {
             Ok(brought.and_then(|files| files.ok_or_else(|| "there is none".to_owned())))
         })
         .await?;
-        let prometheus = Arc::new(start_prometheus(plane, &parts, &folder, address)?);
+        let prometheus = Arc::new(start_prometheus(plane, &tools, &folder, address)?);
         let background = Background::start()?;
         let follower = source.follow(brought, Arc::clone(&prometheus));
         let this = Self(Arc::new(Running { background, prometheus, operator, address, _port: port }));
@@ -178,8 +178,8 @@ fn prometheus_object(plane: &ControlPlane, folder: &Path) -> Result<String> {
     Ok(format!("{namespace}\n---\n{object}\n"))
 }
 
-fn start_operator(plane: &ControlPlane, parts: &Parts) -> Result<Process> {
-    let mut command = Command::new(parts.file(OPERATOR)?);
+fn start_operator(plane: &ControlPlane, tools: &Tools) -> Result<Process> {
+    let mut command = Command::new(tools.file(OPERATOR)?);
     // It has no flag for it.
     command.env("KUBECONFIG", plane.monitoring_kubeconfig()?);
     command.args([
@@ -193,7 +193,7 @@ fn start_operator(plane: &ControlPlane, parts: &Parts) -> Result<Process> {
 
 fn start_prometheus(
     plane: &ControlPlane,
-    parts: &Parts,
+    tools: &Tools,
     folder: &Path,
     address: SocketAddr,
 ) -> Result<Process> {
@@ -202,7 +202,7 @@ fn start_prometheus(
         format!("--storage.tsdb.path={}", folder.join("data").display()),
         format!("--web.listen-address={address}"),
     ];
-    Process::start("prometheus", parts.file("prometheus")?, &flags, plane.folder())
+    Process::start("prometheus", tools.file("prometheus")?, &flags, plane.folder())
 }
 
 /// The file that Prometheus reads.

@@ -19,7 +19,7 @@ use tokio_util::bytes::BytesMut;
 use super::runs::{Run, Runs};
 use crate::Result;
 use kcg_devcluster::https;
-use kcg_devcluster::pki::Pair;
+use kcg_devcluster::pki::CertifiedKey;
 
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -33,7 +33,7 @@ struct Wanted {
 }
 
 /// Serves on the calling runtime.
-pub(super) async fn serve(address: SocketAddr, pair: &Pair, runs: Arc<Runs>) -> Result<()> {
+pub(super) async fn serve(address: SocketAddr, pair: &CertifiedKey, runs: Arc<Runs>) -> Result<()> {
     let router =
         Router::new().route("/containerLogs/{namespace}/{pod}/{container}", get(logs)).with_state(runs);
     // It ends with the runtime.

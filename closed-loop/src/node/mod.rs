@@ -42,7 +42,7 @@ pub use runs::Run;
 
 use kcg_devcluster::Background;
 use kcg_devcluster::Port;
-use kcg_devcluster::pki::Authority;
+use kcg_devcluster::pki::Ca;
 use kcg_devcluster::pod_network::{self, NODE_ADDRESS};
 use kcg_devcluster::wait;
 use kcg_devcluster::{ControlPlane, client_for};
@@ -92,7 +92,7 @@ impl Node {
         }
         let (background, port) = (Background::start()?, Port::take()?);
         let runs = Arc::new(Runs::default());
-        let serving = Authority::new("devcluster-node")?.server(&[name, &NODE_ADDRESS.to_string()])?;
+        let serving = Ca::new("devcluster-node")?.server(&[name, &NODE_ADDRESS.to_string()])?;
         let (sender, ready) = tokio::sync::oneshot::channel();
         let start = Start {
             name: name.to_owned(),
@@ -158,7 +158,7 @@ struct Start {
     runs: Arc<Runs>,
     api_server: SocketAddr,
     port: u16,
-    serving: kcg_devcluster::pki::Pair,
+    serving: kcg_devcluster::pki::CertifiedKey,
 }
 
 impl Start {

@@ -13,7 +13,7 @@ use super::env::{Keys, Sources, field_of};
 use super::sandbox::Mount;
 use super::token::Tokens;
 use crate::{Error, Result};
-use kcg_devcluster::{Files, Volume};
+use kcg_devcluster::{Files, ProjectedVolume, select_keys};
 
 /// Kubernetes' own.
 const DEFAULT_MODE: u32 = 0o644;
@@ -67,7 +67,7 @@ fn text_keys(secret: &Secret) -> Keys {
 /// A volume that is brought to the container.
 pub(super) enum Mounted {
     /// Files that follow what they are made of.
-    Projected { name: String, volume: Volume, shown: Option<Files> },
+    Projected { name: String, volume: ProjectedVolume, shown: Option<Files> },
     /// A folder or file as it is.
     Plain { name: String, path: PathBuf },
 }
@@ -134,7 +134,7 @@ pub(super) fn create(pod: &Pod, folder: &Path) -> Result<Vec<Mounted>> {
                 std::fs::create_dir_all(&place).map_err(Error::file("create", &place))?;
                 return Ok(Mounted::Plain { name, path: place });
             }
-            let volume = Volume::create(place)?.with_mode(mode(definition));
+            let volume = ProjectedVolume::create(place)?.with_mode(mode(definition));
             Ok(Mounted::Projected { name, volume, shown: None })
         })
         .collect()
@@ -232,7 +232,7 @@ fn map_files(
     chosen(data, items, optional, &format!("configmap {name:?}"))
 }
 
-/// The keys that are asked for, under the names that are asked for.
+/// The selected keys, or an error that names the missing object or key.
 fn chosen(
     data: Option<Files>,
     items: Option<&[KeyToPath]>,
@@ -243,16 +243,7 @@ fn chosen(
     let Some(data) = data else {
         return if optional { Ok(Files::new()) } else { Err(format!("{what} not found")) };
     };
-    let Some(items) = items.filter(|items| !items.is_empty()) else { return Ok(data) };
-    let mut files = Files::new();
-    for KeyToPath { key, path, .. } in items {
-        match data.get(key) {
-            Some(content) => drop(files.insert(path.clone(), content.clone())),
-            None if optional => {}
-            None => return Err(format!("{what} references non-existent key: {key}")),
-        }
-    }
-    Ok(files)
+    select_keys(data, items, optional).map_err(|error| format!("{what} {error}"))
 }
 
 fn downward_files(pod: &Pod, pod_ip: &str, items: Option<&[DownwardAPIVolumeFile]>) -> Result<Files, String> {

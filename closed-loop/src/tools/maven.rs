@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use kcg_devcluster::Process;
-use kcg_devcluster::parts::{self, Progress};
+use kcg_devcluster::tools::{self, Progress};
 
 use crate::{Error, Result};
 
@@ -22,11 +22,11 @@ const LIMIT: Duration = Duration::from_mins(15);
 
 /// Kafka's jar: the user's own, or that of the cache.
 pub(super) async fn kafka_jar(progress: Progress<'_>) -> Result<PathBuf> {
-    if let Some(path) = parts::provided(KAFKA_JAR) {
+    if let Some(path) = tools::provided(KAFKA_JAR) {
         return Ok(path);
     }
     let pom = Path::new(PINS).join("pom.xml");
-    let folder = parts::cached("kafka", std::slice::from_ref(&pom), &[KAFKA_JAR], progress, async |folder| {
+    let folder = tools::cached("kafka", std::slice::from_ref(&pom), &[KAFKA_JAR], progress, async |folder| {
         build(&pom, folder, progress).await
     });
     Ok(folder.await?.join(KAFKA_JAR))

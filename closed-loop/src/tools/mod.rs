@@ -1,5 +1,5 @@
 //! The programs of the closed loop that a control plane does not need: Kafka, Prometheus, prometheus-operator and the
-//! metrics adapter. They are found or built as `kcg_devcluster::parts` does it; their pins are in closed-loop/tools, and
+//! metrics adapter. They are found or built as `kcg_devcluster::tools` does it; their pins are in closed-loop/tools, and
 //! those that devcluster has pinned are taken from there.
 
 pub(crate) mod java;
@@ -7,8 +7,8 @@ mod maven;
 
 use std::path::PathBuf;
 
-use kcg_devcluster::parts::catalog::{PROMETHEUS, PROMETHEUS_OPERATOR_CRDS, Part};
-use kcg_devcluster::parts::{Parts, Progress};
+use kcg_devcluster::tools::catalog::{PROMETHEUS, PROMETHEUS_OPERATOR_CRDS, Tool};
+use kcg_devcluster::tools::{Progress, Tools};
 
 use crate::Result;
 
@@ -17,7 +17,7 @@ use crate::Result;
 pub(crate) const FURTHER_MONITORING_CRDS: &str = "further-monitoring-crds.yaml";
 
 /// prometheus-operator's program; its other CRDs are those of every control plane.
-static PROMETHEUS_OPERATOR: Part = Part {
+static PROMETHEUS_OPERATOR: Tool = Tool {
     programs: &[("prometheus-operator", "github.com/prometheus-operator/prometheus-operator/cmd/operator")],
     data: &[(
         FURTHER_MONITORING_CRDS,
@@ -31,17 +31,17 @@ static PROMETHEUS_OPERATOR: Part = Part {
 
 /// The custom metrics API on prometheus-adapter's own library, with prometheus-adapter's rules. Its program is the main.go
 /// next to the pins.
-static METRICS_ADAPTER: Part = Part {
+static METRICS_ADAPTER: Tool = Tool {
     name: "metrics-adapter",
     pins: concat!(env!("CARGO_MANIFEST_DIR"), "/tools/metrics-adapter"),
     module: "sigs.k8s.io/custom-metrics-apiserver",
     programs: &[("metrics-adapter", "kconsumer-group-operator/closed-loop/tools/metrics-adapter")],
-    ..Part::EMPTY
+    ..Tool::EMPTY
 };
 
 /// Prometheus, prometheus-operator and the metrics adapter; built when they are first asked for.
-pub(crate) async fn monitoring(progress: Progress<'_>) -> Result<Parts> {
-    Parts::of([&PROMETHEUS, &PROMETHEUS_OPERATOR, &METRICS_ADAPTER], progress).await
+pub(crate) async fn monitoring(progress: Progress<'_>) -> Result<Tools> {
+    Tools::of([&PROMETHEUS, &PROMETHEUS_OPERATOR, &METRICS_ADAPTER], progress).await
 }
 
 /// Kafka's jar, in a folder with all that it depends on; taken from Maven Central when it is first asked for.
@@ -54,6 +54,6 @@ pub async fn ensure(progress: Progress<'_>) -> Result<()> {
     // What is missing on this computer is reported before anything is built for minutes.
     java::find()?;
     kafka_jar(progress).await?;
-    Parts::ensure(progress).await?;
+    Tools::ensure(progress).await?;
     monitoring(progress).await.map(drop)
 }

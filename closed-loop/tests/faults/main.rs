@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use kcg_closed_loop::Programs;
-use kcg_devcluster::{parts, pod_network};
+use kcg_devcluster::{pod_network, tools};
 use libtest_mimic::{Arguments, Trial};
 use tokio::runtime::Runtime;
 use tokio::sync::RwLock;
@@ -67,7 +67,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let programs = runtime.block_on(Programs::build())?;
     if !pod_network::is_inside() {
         // What is fetched is fetched before the network is left behind.
-        runtime.block_on(kcg_closed_loop::tools::ensure(&parts::to_stderr))?;
+        runtime.block_on(kcg_closed_loop::tools::ensure(&tools::to_stderr))?;
         return Err(pod_network::enter(&programs.variables()).into());
     }
     let world = Arc::new(runtime.block_on(World::start(&programs))?);

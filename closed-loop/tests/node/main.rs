@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use kcg_closed_loop::Programs;
-use kcg_devcluster::{Parts, parts, pod_network};
+use kcg_devcluster::{Tools, pod_network, tools};
 use libtest_mimic::{Arguments, Trial};
 use tokio::runtime::Runtime;
 
@@ -71,7 +71,7 @@ fn run(arguments: &Arguments) -> Outcome<ExitCode> {
     if !pod_network::is_inside() {
         // What is fetched is fetched before the network is left behind.
         let programs = runtime.block_on(async {
-            Parts::ensure(&parts::to_stderr).await?;
+            Tools::ensure(&tools::to_stderr).await?;
             Programs::build().await
         })?;
         return Err(pod_network::enter(&programs.variables()).into());

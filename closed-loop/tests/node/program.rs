@@ -45,7 +45,7 @@ async fn serve(linger: u64) -> std::io::Result<()> {
     let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
     println!("started");
     tokio::spawn(async move { axum::serve(listener, router).await });
-    while interrupts.next().await != Interrupt::Kill {}
+    while interrupts.next().await != Interrupt::Terminate {}
     println!("{ASKED}");
     tokio::time::sleep(Duration::from_millis(linger)).await;
     println!("{ENDED}");

@@ -1,18 +1,20 @@
-//! What a control plane is to be like, and its start.
+//! Configures and starts a control plane.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::{ControlPlane, Running};
-use crate::components::{Network, Site};
+use crate::components::{ComponentLauncher, Network};
 use crate::crds::Crds;
 use crate::credentials::{Component, Credentials};
 use crate::kubectl::Kubectl;
-use crate::parts::{self, Parts};
 use crate::port::Port;
-use crate::{Result, watcher};
+use crate::tools::{self, Tools};
+use crate::{Result, reaper};
 
-/// A control plane to start. By default: all components, no audit log, no CRDs, a quick autoscaler.
+/// The configuration of a control plane. The default runs all components, without audit log and
+/// CRDs, and with a fast autoscaler.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Builder {
@@ -40,13 +42,14 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Whether the API server logs every request (default: no).
+    /// Whether the API server writes an audit log (default: no).
     pub fn audit(mut self, yes: bool) -> Self {
         self.audit = yes;
         self
     }
 
-    /// Whether kube-controller-manager runs (default: yes). Without it nothing is collected or scaled.
+    /// Whether kube-controller-manager runs (default: yes). Without it there is no garbage
+    /// collection and no scaling.
     pub fn controller_manager(mut self, yes: bool) -> Self {
         self.controller_manager = yes;
         self
@@ -58,57 +61,57 @@ impl Builder {
         self
     }
 
-    /// The custom resources to serve from the start (default: none).
+    /// The CRDs to install at the start (default: none).
     pub fn crds(mut self, crds: Crds) -> Self {
         self.crds = crds;
         self
     }
 
-    /// How often the autoscaler looks (default: 2 s; Kubernetes' own is 15 s).
+    /// The sync period of the autoscaler (default: 2 s; Kubernetes' default is 15 s).
     pub fn hpa_sync_period(mut self, period: Duration) -> Self {
         self.hpa_period = period;
         self
     }
 
-    /// How long the autoscaler waits before it scales down, where an HPA says nothing itself (default: 20 s;
-    /// Kubernetes' own is 5 minutes).
+    /// The downscale stabilization window of HPAs that do not set their own (default: 20 s;
+    /// Kubernetes' default is 5 minutes).
     pub fn hpa_downscale_stabilization(mut self, window: Duration) -> Self {
         self.hpa_stabilization = window;
         self
     }
 
-    /// Whether pods are real and have addresses (default: no): the API server then listens for them at the node's
-    /// address, reaches webhooks and aggregated APIs at their pods, since there is no kube-proxy, and gives pods
-    /// their ServiceAccounts' tokens. Only inside of [`crate::pod_network`].
+    /// Whether pods are real and have IP addresses (default: no). If so, the API server listens at
+    /// the node's address, connects to the pods of webhooks and aggregated APIs directly because
+    /// there is no kube-proxy, and gives pods their ServiceAccount tokens. Requires
+    /// [`crate::pod_network`].
     pub fn pod_network(mut self, yes: bool) -> Self {
         self.network = if yes { Network::Pods } else { Network::Loopback };
         self
     }
 
-    /// Starts it and waits until it answers and serves the CRDs; builds the parts first where they are missing,
-    /// with progress on standard error.
+    /// Starts the control plane and waits until it is ready and serves the CRDs. Builds missing
+    /// tools first and reports progress on standard error.
     pub async fn start(self) -> Result<ControlPlane> {
-        // Boxed, so that the futures of all who start one stay small.
+        // Boxed to keep the callers' futures small.
         Box::pin(self.start_now()).await
     }
 
     async fn start_now(self) -> Result<ControlPlane> {
-        let parts = Parts::ensure(&parts::to_stderr).await?;
-        let folder = watcher::temporary_folder()?;
+        let tools = Tools::ensure(&tools::to_stderr).await?;
+        let folder = reaper::temporary_folder()?;
         let [api_port, etcd_port, peer_port] = [Port::take()?, Port::take()?, Port::take()?];
         let credentials = Credentials::create(folder.path(), format!("https://127.0.0.1:{api_port}"))?;
         let kubeconfig = credentials.component(Component::Admin)?;
-        let kubectl = Kubectl::new(parts.file("kubectl")?, &kubeconfig, folder.path());
+        let kubectl = Kubectl::new(tools.file("kubectl")?, &kubeconfig, folder.path());
         let audit_log = self.audit.then(|| folder.path().join("audit.json"));
 
-        let site = Site { parts: &parts, folder: folder.path(), credentials: &credentials };
-        let etcd = Some(site.etcd(&etcd_port, &peer_port)?);
-        let apiserver =
-            Mutex::new(Some(site.apiserver(&api_port, &etcd_port, audit_log.as_deref(), self.network)?));
-        let running = Running { apiserver, etcd, ..Running::default() };
+        let launcher = ComponentLauncher { tools: &tools, folder: folder.path(), credentials: &credentials };
+        let etcd = Some(launcher.etcd(&etcd_port, &peer_port)?);
+        let apiserver = launcher.apiserver(&api_port, &etcd_port, audit_log.as_deref(), self.network)?;
+        let running = Running { apiserver: Mutex::new(Some(apiserver)), etcd, ..Running::default() };
         let mut plane = ControlPlane {
             running,
-            parts,
+            tools,
             credentials,
             kubeconfig,
             kubectl,
@@ -120,18 +123,19 @@ impl Builder {
             folder,
         };
         plane.wait_ready().await?;
-        // First the CRDs: the garbage collector looks for new kinds only every half minute.
+        // CRDs come first: the garbage collector discovers new kinds only every 30 seconds.
         plane.install_crds(&self.crds).await?;
         self.start_controllers(&mut plane)?;
         Ok(plane)
     }
 
-    /// Only once the API server answers: kube-controller-manager gives up after ten seconds without it.
+    /// Call it when the API server is ready: kube-controller-manager exits after ten seconds
+    /// without it.
     fn start_controllers(&self, plane: &mut ControlPlane) -> Result<()> {
-        let site = plane.site();
-        let controllers = || site.controller_manager(self.hpa_period, self.hpa_stabilization);
+        let launcher = plane.launcher();
+        let controllers = || launcher.controller_manager(self.hpa_period, self.hpa_stabilization);
         let controller_manager = self.controller_manager.then(controllers).transpose()?;
-        let scheduler = self.scheduler.then(|| site.scheduler()).transpose()?;
+        let scheduler = self.scheduler.then(|| launcher.scheduler()).transpose()?;
         plane.running.controller_manager = controller_manager;
         plane.running.scheduler = scheduler;
         Ok(())

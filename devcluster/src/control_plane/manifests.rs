@@ -1,27 +1,28 @@
-//! What is applied to a control plane: manifests, kustomizations, CRDs. By kubectl, as a person would.
+//! Applies manifests, kustomizations and CRDs with kubectl, as a user would.
 
 use std::path::Path;
 use std::time::Duration;
 
 use super::ControlPlane;
 use crate::crds::{self, Crds};
-use crate::parts::catalog::MONITORING_CRDS;
+use crate::tools::catalog::MONITORING_CRDS;
 use crate::{Error, Result, wait};
 
-/// Server-side, since CRDs outgrow the annotation that a client-side apply keeps.
+/// Server-side apply: some CRDs are too large for the last-applied annotation of a client-side
+/// apply.
 const APPLY: [&str; 3] = ["apply", "--server-side", "--force-conflicts"];
-/// How long the API server may take to serve a CRD.
+/// The timeout for the API server to establish a CRD.
 const ESTABLISHED_LIMIT: Duration = Duration::from_mins(1);
 
 impl ControlPlane {
-    /// Applies YAML or JSON text, several documents at will.
+    /// Applies YAML or JSON text with one or more documents.
     pub async fn apply_yaml(&self, text: &str) -> Result<()> {
         let [apply, server_side, force] = APPLY;
         let args = [apply, server_side, force, "-f", "-"];
         self.kubectl.run_with_input(&args, text).await?.ok().map(drop)
     }
 
-    /// Applies a manifest, or a folder with manifests or with a kustomization.
+    /// Applies a manifest, or a folder with manifests or a kustomization.
     pub async fn apply_path(&self, path: &Path) -> Result<()> {
         let flag = if path.join("kustomization.yaml").is_file() { "-k" } else { "-f" };
         let [apply, server_side, force] = APPLY;
@@ -29,7 +30,7 @@ impl ControlPlane {
         self.kubectl.run(&[apply, server_side, force, flag, &path]).await?.ok().map(drop)
     }
 
-    /// Installs CRDs and waits until they are served.
+    /// Installs CRDs and waits until they are established.
     pub async fn install_crds(&self, crds: &Crds) -> Result<()> {
         let Crds { own, kafka_topic, prometheus_operator } = crds;
         let mut text = String::new();
@@ -37,7 +38,7 @@ impl ControlPlane {
             text = format!("{kafka_topics}\n---\n");
         }
         if *prometheus_operator {
-            let path = self.parts.file(MONITORING_CRDS)?;
+            let path = self.tools.file(MONITORING_CRDS)?;
             text += &std::fs::read_to_string(path).map_err(Error::file("read", path))?;
         }
         if !text.is_empty() {
@@ -50,7 +51,7 @@ impl ControlPlane {
             return Ok(());
         }
         let established = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=5s"];
-        // kubectl gives up at once on one that has no conditions at all yet.
+        // kubectl wait fails immediately on a CRD without conditions, so it is retried.
         wait::until("the CRDs to be established", ESTABLISHED_LIMIT, async || {
             Ok(self.kubectl(&established).await?.ok().map(drop).map_err(|error| error.to_string()))
         })

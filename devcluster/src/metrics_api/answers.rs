@@ -1,4 +1,4 @@
-//! What the simulated API answers: discovery, and one value for each pod.
+//! The HTTP handlers of the custom metrics stub: discovery, and one value for each pod.
 
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -12,7 +12,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Loads;
-use crate::mutex::lock;
 
 pub(super) const GROUP: &str = "custom.metrics.k8s.io";
 pub(super) const VERSION: &str = "v1beta2";
@@ -38,7 +37,7 @@ pub(super) fn router(client: Client, loads: Loads) -> Router {
 }
 
 async fn discovery(State(shared): State<Shared>) -> Json<Value> {
-    let mut metrics: Vec<String> = lock(&shared.loads).iter().map(|load| load.metric.clone()).collect();
+    let mut metrics: Vec<String> = shared.loads.lock().iter().map(|load| load.metric.clone()).collect();
     metrics.sort();
     metrics.dedup();
     let resource = |metric: String| {
@@ -53,10 +52,11 @@ async fn discovery(State(shared): State<Shared>) -> Json<Value> {
     }))
 }
 
-/// One value for each pod that the selector and a load choose; 404 where there is none, as the real one says.
+/// One value for each pod that matches the selector and a configured load. Like the real API, it
+/// answers 404 if there is none.
 async fn values(
     State(shared): State<Shared>,
-    // The autoscaler asks for all pods, `*`, and chooses among them by labels.
+    // The autoscaler requests all pods (`*`) and filters by label.
     Path((namespace, _pods, metric)): Path<(String, String, String)>,
     Query(selection): Query<Selection>,
 ) -> (StatusCode, Json<Value>) {
@@ -64,12 +64,12 @@ async fn values(
     let selector = ListParams::default().labels(&selection.label_selector.unwrap_or_default());
     let pods = match pods.list(&selector).await {
         Ok(pods) => pods,
-        Err(error) => return refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        Err(error) => return failure(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     };
     let items: Vec<Value> =
         pods.iter().filter_map(|pod| item(&shared.loads, &namespace, &metric, pod)).collect();
     if items.is_empty() {
-        return refusal(
+        return failure(
             StatusCode::NOT_FOUND,
             &format!("the server could not find the metric {metric} for pods"),
         );
@@ -82,7 +82,8 @@ async fn values(
 
 fn item(loads: &Loads, namespace: &str, metric: &str, pod: &Pod) -> Option<Value> {
     let name = pod.name_any();
-    let value = lock(loads)
+    let value = loads
+        .lock()
         .iter()
         .find(|load| {
             load.namespace == namespace && load.metric == metric && name.starts_with(&load.pod_prefix)
@@ -96,7 +97,7 @@ fn item(loads: &Loads, namespace: &str, metric: &str, pod: &Pod) -> Option<Value
     }))
 }
 
-fn refusal(status: StatusCode, message: &str) -> (StatusCode, Json<Value>) {
+fn failure(status: StatusCode, message: &str) -> (StatusCode, Json<Value>) {
     let body = json!({
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status.as_u16(),
         "reason": if status == StatusCode::NOT_FOUND { "NotFound" } else { "InternalError" }, "message": message,

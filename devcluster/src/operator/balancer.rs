@@ -1,18 +1,18 @@
-//! One address in front of several webhooks, as a Service is.
+//! A TCP load balancer in front of several webhooks, in place of a Service.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::background::Background;
-use crate::mutex::lock;
 use crate::port::Port;
 use crate::{Error, Result};
 
-/// Hands each new connection to the next backend that takes it. Connections that exist stay where they are, as those
-/// of a Service do when its endpoints change.
+/// Forwards each new connection to the next backend that accepts it. A change of the backends does
+/// not affect existing connections, as with the endpoints of a Service.
 #[derive(Debug)]
 pub struct Balancer {
     backends: Arc<Mutex<Vec<SocketAddr>>>,
@@ -20,21 +20,20 @@ pub struct Balancer {
 }
 
 impl Balancer {
-    /// Listens at `port`, with no backend yet.
+    /// Listens at `port`, without backends.
     pub(super) fn start(port: &Port) -> Result<Self> {
         let background = Background::start()?;
-        let unusable = |source| Error::Start { program: format!("a balancer at port {port}"), source };
-        let listener = std::net::TcpListener::bind(port.address()).map_err(unusable)?;
-        listener.set_nonblocking(true).map_err(unusable)?;
+        let failed = |source| Error::Start { program: format!("a load balancer at port {port}"), source };
+        let listener = std::net::TcpListener::bind(port.address()).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
         let backends = Arc::default();
         background.spawn(accept(listener, Arc::clone(&backends)));
         Ok(Self { backends, _background: background })
     }
 
-    /// The webhooks that new connections go to from now on: the ready endpoints.
+    /// Sets the backends of new connections: the ready endpoints.
     pub fn route_to(&self, ports: &[&Port]) {
-        let addresses = ports.iter().map(|port| port.address()).collect();
-        *lock(&self.backends) = addresses;
+        *self.backends.lock() = ports.iter().map(|port| port.address()).collect();
     }
 }
 
@@ -44,7 +43,7 @@ async fn accept(listener: std::net::TcpListener, backends: Arc<Mutex<Vec<SocketA
     loop {
         let Ok((client, _)) = listener.accept().await else { continue };
         turn = turn.wrapping_add(1);
-        let mut addresses = lock(&backends).clone();
+        let mut addresses = backends.lock().clone();
         if !addresses.is_empty() {
             let first = turn % addresses.len();
             addresses.rotate_left(first);
@@ -53,11 +52,11 @@ async fn accept(listener: std::net::TcpListener, backends: Arc<Mutex<Vec<SocketA
     }
 }
 
-/// A connection that no backend takes is closed.
+/// Closes the connection if no backend accepts it.
 async fn forward(mut client: TcpStream, addresses: Vec<SocketAddr>) {
     for address in addresses {
         let Ok(mut backend) = TcpStream::connect(address).await else { continue };
-        // Both only make it quicker; an end of either side is the end of the other.
+        // Both calls only reduce latency, so their errors are ignored.
         let _ = (client.set_nodelay(true), backend.set_nodelay(true));
         let _ = copy_bidirectional(&mut client, &mut backend).await;
         return;

@@ -1,4 +1,4 @@
-//! One process of the operator.
+//! One replica of the operator: a local process.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use crate::process::Process;
 use crate::{Error, Result, plain_http, wait};
 
 const READY_LIMIT: Duration = Duration::from_mins(1);
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+const RESPONSE_LIMIT: Duration = Duration::from_secs(5);
 
-/// A controller or a webhook with its status port. Dropping it kills it.
+/// A controller or a webhook, with its status port. Dropping it kills the process.
 #[derive(Debug)]
 pub struct Replica {
     process: Process,
@@ -18,7 +18,7 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Starts it; it is not ready yet.
+    /// Starts the process without waiting until it is ready.
     pub(super) fn start(
         name: &str,
         binary: &Path,
@@ -29,31 +29,29 @@ impl Replica {
         Ok(Self { process: Process::start(name, binary, args, folder)?, status })
     }
 
-    /// The process: its pid, its signals, its log.
+    /// The process, with its ID, signals and log.
     pub fn process(&self) -> &Process {
         &self.process
     }
 
-    /// Waits until /readyz answers 200.
+    /// Waits until /readyz returns 200.
     pub async fn wait_ready(&self) -> Result<()> {
         let what = format!("{} to be ready", self.process.name());
-        let outcome = wait::until(&what, READY_LIMIT, async || {
+        wait::until(&what, READY_LIMIT, async || {
             self.process.must_run()?;
             Ok(match self.get("/readyz").await {
                 Ok((200, _)) => Ok(()),
-                Ok((status, body)) => Err(format!("/readyz says {status}: {}", body.trim())),
+                Ok((status, body)) => Err(format!("/readyz returns {status}: {}", body.trim())),
                 Err(error) => Err(format!("/readyz: {error}")),
             })
-        });
-        outcome.await
+        })
+        .await
     }
 
-    /// Asks its status port, for instance for /metrics; status and body of the answer.
+    /// Sends a GET request to the status port, for example for /metrics. Returns the status code
+    /// and the body.
     pub async fn get(&self, path: &str) -> Result<(u16, String)> {
-        let unanswered = |source| Error::Start {
-            program: format!("a request to {}{path}", self.status.address()),
-            source,
-        };
-        plain_http::get(self.status.address(), path, ANSWER_LIMIT).await.map_err(unanswered)
+        let action = format!("get http://{}{path}", self.status.address());
+        plain_http::get(self.status.address(), path, RESPONSE_LIMIT).await.map_err(Error::client(action))
     }
 }

@@ -10,7 +10,7 @@ use ratatui::widgets::{LineGauge, Sparkline, Widget};
 
 use super::snapshot::{AlertNow, GroupSnapshot, PodRate, Snapshot};
 use crate::figures::count;
-use kcg_demo::terminal::Ink;
+use kcg_demo::terminal::TextStyle;
 
 /// Lines of a single group, its rule among them.
 const SINGLE: u16 = 7;
@@ -164,11 +164,11 @@ impl View {
     }
 
     /// Text in lines no wider than the terminal.
-    pub fn lines(&self, ink: Ink, text: &str, width: u16) -> Vec<Line<'static>> {
+    pub fn lines(&self, ink: TextStyle, text: &str, width: u16) -> Vec<Line<'static>> {
         let (before, style) = match ink {
-            Ink::Heading => ("\n== ", self.ink(Color::Blue).bold()),
-            Ink::Command => ("", self.ink(Color::Cyan)),
-            Ink::Plain => ("", Style::default()),
+            TextStyle::Heading => ("\n== ", self.ink(Color::Blue).bold()),
+            TextStyle::Command => ("", self.ink(Color::Cyan)),
+            TextStyle::Plain => ("", Style::default()),
         };
         let text = format!("{before}{text}").replace('\t', "    ");
         text.lines().flat_map(|line| fold(line, width.max(1))).map(|line| Line::styled(line, style)).collect()

@@ -91,7 +91,7 @@ fn words_scroll_above_the_lines_and_are_folded_to_the_width() {
     let options = TerminalOptions { viewport: Viewport::Inline(SINGLE) };
     let Ok(mut terminal) = Terminal::with_options(TestBackend::new(24, 12), options);
     let (view, snapshot) = (view(true), Snapshot { at: 1.0, groups: vec![group("kconsumer")] });
-    let lines = view.lines(Ink::Command, "$ kubectl get kcg kconsumer", 24);
+    let lines = view.lines(TextStyle::Command, "$ kubectl get kcg kconsumer", 24);
     let Ok(()) = terminal.insert_before(2, |buffer| write(&lines, buffer));
     let Ok(_) = terminal.draw(|frame| view.draw(&snapshot, 1.0, frame.area(), frame.buffer_mut()));
     let screen = text(terminal.backend().buffer());

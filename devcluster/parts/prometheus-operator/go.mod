@@ -1,5 +1,0 @@
-module kconsumer-group-operator/devcluster/parts/prometheus-operator
-
-go 1.26
-
-require github.com/prometheus-operator/prometheus-operator v0.85.0

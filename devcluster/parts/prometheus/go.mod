@@ -1,5 +1,0 @@
-module kconsumer-group-operator/devcluster/parts/prometheus
-
-go 1.26.7
-
-require github.com/prometheus/prometheus v0.316.0
