@@ -18,3 +18,4 @@ pub mod quantity;
 pub mod status;
 #[cfg(any(test, feature = "test-support"))]
 pub mod test_support;
+pub mod topics;

@@ -22,16 +22,6 @@ impl OptionalKind {
         Self { group: group.to_owned(), kind: kind.to_owned(), versions }
     }
 
-    /// prometheus-operator's scrape targets.
-    pub fn service_monitor() -> Self {
-        Self::new("monitoring.coreos.com", "ServiceMonitor", &["v1"])
-    }
-
-    /// prometheus-operator's alerts.
-    pub fn prometheus_rule() -> Self {
-        Self::new("monitoring.coreos.com", "PrometheusRule", &["v1"])
-    }
-
     pub fn kind(&self) -> &str {
         &self.kind
     }

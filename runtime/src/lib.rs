@@ -3,7 +3,6 @@
 //! - [`watch`]: a watch kept as small facts: a [`watch::Watcher`] of a [`watch::WatchSpec`] tells its owner each
 //!   [`watch::Event`]; its [`watch::WatchHealth`] says how it is doing.
 //! - [`discovery`]: kinds that a cluster may lack, get and lose while we run.
-//! - [`topics`]: the KafkaTopic watcher that both processes share.
 //! - [`probes`]: the second port with /healthz, /readyz and /metrics; [`probes::Readiness`] and its gates.
 //! - [`lease`]: leader election; [`lease::Leadership::still_held`] right before each write.
 //! - [`client`]: the client, the deadline of each request and the count of them.
@@ -35,5 +34,4 @@ pub mod client;
 pub mod discovery;
 pub mod lease;
 pub mod probes;
-pub mod topics;
 pub mod watch;

@@ -27,6 +27,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use fault::Fault;
 pub use group::{ConditionStatus, Group};
 use requests::Requests;
+pub(crate) use requests::optional_kind;
 pub use state::{Snapshot, Touched};
 pub use watches::{Scopes, Watches};
 pub use write::Deed;

@@ -3,6 +3,7 @@
 
 use kcg_api::names;
 use kcg_runtime::client::{RequestError, with_deadline};
+use kcg_runtime::discovery::OptionalKind;
 use kcg_runtime::watch::ObjectKey;
 use kube::Client;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, Request};
@@ -120,6 +121,11 @@ pub(super) fn resource(kind: ChildKind) -> ApiResource {
         kind: kind.kind().to_owned(),
         plural: kind.plural().to_owned(),
     }
+}
+
+/// The same for discovery, for a kind that the cluster may lack.
+pub(crate) fn optional_kind(kind: ChildKind) -> OptionalKind {
+    OptionalKind::new(kind.group(), kind.kind(), &[kind.version()])
 }
 
 fn children(kind: ChildKind, key: &ObjectKey) -> Request {

@@ -1,8 +1,7 @@
 //! Everything that the watches have told, as small facts with their indices. A plain struct: it is told of
 //! changes, and answers which groups have to be looked at because of each.
 
-use kcg_api::topic::{Sight, Sights, TopicFacts, TopicRef};
-use kcg_runtime::topics::TopicsAvailability;
+use kcg_api::topic::{Sights, TopicFacts, TopicRef};
 use kcg_runtime::watch::ObjectKey;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use super::kept_child::SeenChild;
 use kcg_core::ceiling::Held;
 use kcg_core::children::ChildKind;
 use kcg_core::observed::{Child, Observed, Standing, churn};
+use kcg_core::topics::{TopicStore, TopicsAvailability};
 
 /// The groups that a change concerns.
 pub type Touched = Vec<ObjectKey>;
@@ -20,9 +20,7 @@ pub type Touched = Vec<ObjectKey>;
 #[derive(Debug, Default)]
 pub struct State {
     entries: HashMap<ObjectKey, Entry>,
-    topics: HashMap<ObjectKey, TopicFacts>,
-    /// By namespace; the empty name is the whole cluster, where one watch sees all of it.
-    views: HashMap<String, TopicsAvailability>,
+    topics: TopicStore<ObjectKey>,
     by_topic: Index,
     by_consumer_group: Index,
     /// Running pods that are not terminating, each with its group.
@@ -148,35 +146,20 @@ impl State {
     }
 
     pub fn topic_is(&mut self, topic: ObjectKey, facts: TopicFacts) -> Touched {
-        if self.topics.get(&topic) == Some(&facts) {
-            return Vec::new();
-        }
         let touched = self.consumers(&topic);
-        self.topics.insert(topic, facts);
-        touched
+        if self.topics.insert(topic, facts) { touched } else { Vec::new() }
     }
 
     pub fn topic_is_gone(&mut self, topic: &ObjectKey) -> Touched {
-        match self.topics.remove(topic) {
-            Some(_) => self.consumers(topic),
-            None => Vec::new(),
-        }
+        if self.topics.remove(topic.as_str()) { self.consumers(topic) } else { Vec::new() }
     }
 
-    /// What can be made of the topics of a namespace; `None` is the whole cluster.
-    pub fn topics_are(&mut self, namespace: Option<&str>, view: TopicsAvailability) -> Touched {
-        let known = self.views.entry(namespace.unwrap_or_default().to_owned()).or_default();
-        // The first words of what cuts it off stand: new ones with each try would be news to every group.
-        if *known == view
-            || matches!((&*known, &view), (TopicsAvailability::CutOff(_), TopicsAvailability::CutOff(_)))
-        {
+    /// The availability of the topics of a namespace; `None` is the whole cluster.
+    pub fn topics_are(&mut self, namespace: Option<&str>, availability: TopicsAvailability) -> Touched {
+        if !self.topics.set_availability(namespace, availability) {
             return Vec::new();
         }
         let is_there = |topic: &ObjectKey| namespace.is_none_or(|namespace| topic.namespace() == namespace);
-        if view == TopicsAvailability::NotServed {
-            self.topics.retain(|topic, _| !is_there(topic));
-        }
-        *known = view;
         let consumes = |group: &Group| group.topics.iter().any(is_there);
         self.groups().filter(|(_, group)| consumes(group)).map(|(key, _)| key.clone()).collect()
     }
@@ -313,22 +296,9 @@ impl State {
     fn sights(&self, group: &Group) -> Sights {
         let sights = group.topics.iter().map(|topic| {
             let of = TopicRef { namespace: topic.namespace().to_owned(), name: topic.name().to_owned() };
-            (of, self.sight(topic))
+            (of, self.topics.lookup(topic.as_str()))
         });
         sights.collect()
-    }
-
-    fn sight(&self, topic: &ObjectKey) -> Sight {
-        let view = self.views.get("").or_else(|| self.views.get(topic.namespace()));
-        match view.unwrap_or(&TopicsAvailability::Starting) {
-            TopicsAvailability::Starting => Sight::Unknown("the first list is under way".to_owned()),
-            TopicsAvailability::Live => {
-                self.topics.get(topic).map_or(Sight::Absent, |facts| Sight::Seen(facts.clone()))
-            }
-            TopicsAvailability::NotServed => Sight::NotServed,
-            TopicsAvailability::Forbidden(said) => Sight::Unknown(said.clone()),
-            TopicsAvailability::CutOff(state) => Sight::Unknown(format!("their watch is cut off ({state})")),
-        }
     }
 
     fn rivals(&self, key: &ObjectKey, group: &Group) -> Vec<String> {

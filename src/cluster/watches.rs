@@ -2,12 +2,14 @@
 //! known of the topics, then all that is judged by these.
 
 use k8s_openapi::api::core::v1::Pod;
-use kcg_api::topic::TopicFacts;
+use kcg_api::topic::{self, TopicFacts};
 use kcg_api::{KconsumerGroup, names};
 use kcg_runtime::discovery::OptionalKind;
 use kcg_runtime::probes::{Readiness, ReadinessCheck};
-use kcg_runtime::topics::{self, TopicsAvailability};
-use kcg_runtime::watch::{Event, ObjectKey, Scope, Transform, WatchHealth, WatchSpec, WatchState, Watcher};
+use kcg_runtime::watch::{
+    Availability, Event, NamespaceHealth, ObjectKey, Scope, Transform, WatchHealth, WatchSpec, WatchState,
+    Watcher,
+};
 use kube::Client;
 use serde_json::Value;
 use std::sync::Arc;
@@ -17,9 +19,10 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::requests::resource;
+use super::requests::{optional_kind, resource};
 use super::{Cluster, Touched};
 use kcg_core::children::ChildKind;
+use kcg_core::topics::{MAX_AGE, TopicsAvailability};
 
 /// How often it is looked at whether the topics' watches have fallen silent.
 const CHECK: Duration = Duration::from_secs(5);
@@ -70,7 +73,7 @@ impl Watches {
                 groups,
                 Transform::new(|object: Value| object),
             ),
-            topics: topics::watcher(client.clone(), scopes.topics.clone()),
+            topics: topic_watcher(client.clone(), scopes.topics.clone()),
             autoscalers: child(AUTOSCALERS),
             others: others.map(|kind| (kind, child(kind))).collect(),
             pods: Watcher::new("pods", client.clone(), pods, Transform::new(|pod: Pod| PodFact::of(&pod))),
@@ -153,13 +156,18 @@ async fn patiently(settled: impl Future<Output = ()>) {
     }
 }
 
+/// The KafkaTopics, in the best version that the cluster serves.
+fn topic_watcher(client: Client, scope: Scope) -> Watcher<TopicFacts> {
+    let kind = OptionalKind::new(topic::GROUP, topic::KIND, &topic::VERSIONS);
+    let decode = Transform::new(|topic: Value| TopicFacts::decode(&topic));
+    Watcher::new(topic::PLURAL, client, WatchSpec::optional(kind, scope), decode)
+}
+
 fn child_watcher(client: &Client, kind: ChildKind, scope: Scope) -> Watcher<Value> {
-    let source = match kind {
-        ChildKind::ServiceMonitor => WatchSpec::optional(OptionalKind::service_monitor(), scope),
-        ChildKind::PrometheusRule => WatchSpec::optional(OptionalKind::prometheus_rule(), scope),
-        ChildKind::Service | ChildKind::HorizontalPodAutoscaler | ChildKind::Deployment => {
-            WatchSpec::dynamic(resource(kind), scope)
-        }
+    let source = if kind.is_optional() {
+        WatchSpec::optional(optional_kind(kind), scope)
+    } else {
+        WatchSpec::dynamic(resource(kind), scope)
     };
     let selector = format!("{}={}", names::LABEL_MANAGED_BY, names::OPERATOR);
     Watcher::new(
@@ -234,10 +242,20 @@ fn look_anew(cluster: &Cluster, pulse: &WatchHealth) -> Touched {
     let mut state = cluster.state();
     let namespaces = pulse.by_namespace().into_iter();
     namespaces
-        .flat_map(|(namespace, health)| {
-            state.topics_are(namespace.as_deref(), TopicsAvailability::of(&health))
-        })
+        .flat_map(|(namespace, health)| state.topics_are(namespace.as_deref(), availability(&health)))
         .collect()
+}
+
+fn availability(health: &NamespaceHealth) -> TopicsAvailability {
+    match health.availability(MAX_AGE) {
+        Availability::Pending => TopicsAvailability::Pending,
+        Availability::Available => TopicsAvailability::Available,
+        Availability::NotServed => TopicsAvailability::NotServed,
+        Availability::Forbidden(message) => TopicsAvailability::Unreadable(message),
+        Availability::Stale(state) => {
+            TopicsAvailability::Stale(format!("their watch is interrupted ({state})"))
+        }
+    }
 }
 
 /// Silence is no change that a watch tells of: it is looked for.

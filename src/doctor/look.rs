@@ -25,8 +25,9 @@ use serde_json::{Value, json};
 use super::{
     Answer, Autoscaler, Findings, Found, Group, Lead, Monitor, Prometheus, Registration, Right, Trial,
 };
-use crate::cluster::schema;
+use crate::cluster::{optional_kind, schema};
 use crate::rbac;
+use kcg_core::children::ChildKind;
 use kcg_core::lag::LagSource;
 
 /// How long a new object may be without a word of whoever looks after it.
@@ -55,8 +56,8 @@ pub async fn look(client: &Client, namespace: &str) -> Findings {
                 .into(),
         },
         kafka_topics: served(OptionalKind::new(topic::GROUP, topic::KIND, &topic::VERSIONS)).await,
-        service_monitors: served(OptionalKind::service_monitor()).await,
-        prometheus_rules: served(OptionalKind::prometheus_rule()).await,
+        service_monitors: served(optional_kind(ChildKind::ServiceMonitor)).await,
+        prometheus_rules: served(optional_kind(ChildKind::PrometheusRule)).await,
         metrics: looking.metrics().await,
         groups: looking.groups().await,
         autoscalers: looking.autoscalers().await,
@@ -356,7 +357,7 @@ impl Looking<'_> {
     }
 
     async fn monitors(&self) -> Found<Vec<Monitor>> {
-        let Some(resource) = said(OptionalKind::service_monitor().find(self.client).await)? else {
+        let Some(resource) = said(optional_kind(ChildKind::ServiceMonitor).find(self.client).await)? else {
             return Ok(Vec::new());
         };
         let monitors = said(self.list(&resource, &managed()).await)?;

@@ -3,28 +3,35 @@
 use std::time::Duration;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kcg_api::topic::{Partitions, TopicFacts};
+use kcg_api::topic::{self, Partitions, TopicFacts};
 use kcg_devcluster::{ControlPlane, Crds, KafkaTopicCrd};
 use kcg_runtime::{
-    topics,
-    watch::{Scope, WatchState},
+    discovery::OptionalKind,
+    watch::{Scope, Transform, WatchSpec, WatchState, Watcher},
 };
 use kube::{
     Api, Client,
     api::{DeleteParams, DynamicObject},
     core::{ApiResource, GroupVersionKind},
 };
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
     Outcome,
-    plane::{bare, count, counted, put, topic},
+    plane::{self, bare, count, counted, put},
     told::Told,
 };
 
 fn api(client: &Client, version: &str) -> Api<DynamicObject> {
     let kind = GroupVersionKind::gvk("kafka.strimzi.io", version, "KafkaTopic");
     Api::namespaced_with(client.clone(), "default", &ApiResource::from_gvk(&kind))
+}
+
+fn topics(client: Client) -> Watcher<TopicFacts> {
+    let kind = OptionalKind::new(topic::GROUP, topic::KIND, &topic::VERSIONS);
+    let decode = Transform::new(|topic: Value| TopicFacts::decode(&topic));
+    Watcher::new(topic::PLURAL, client, WatchSpec::optional(kind, Scope::All), decode)
 }
 
 fn partitions(told: &Told<TopicFacts>, name: &str) -> Option<i32> {
@@ -42,14 +49,14 @@ async fn install(plane: &ControlPlane, kafka_topic: KafkaTopicCrd) -> Result<(),
 async fn topics_are_followed_where_only_the_older_version_is_served() -> Outcome {
     let plane = bare(KafkaTopicCrd::V1beta2).await?;
     let (client, _) = counted(plane.kubeconfig_path()).await?;
-    put(&api(&client, "v1beta2"), topic("v1beta2", "orders", 3)).await?;
-    let mut told = Told::by(topics::watcher(client.clone(), Scope::All));
+    put(&api(&client, "v1beta2"), plane::topic("v1beta2", "orders", 3)).await?;
+    let mut told = Told::by(topics(client.clone()));
     told.until("synced", |told| told.synced == 1).await;
     assert_eq!(
         (told.served.as_slice(), partitions(&told, "orders")),
         (["v1beta2".to_owned()].as_slice(), Some(3))
     );
-    put(&api(&client, "v1beta2"), topic("v1beta2", "orders", 5)).await?;
+    put(&api(&client, "v1beta2"), plane::topic("v1beta2", "orders", 5)).await?;
     told.until("grown", |told| partitions(told, "orders") == Some(5)).await;
     Ok(())
 }
@@ -58,7 +65,7 @@ async fn topics_are_followed_where_only_the_older_version_is_served() -> Outcome
 async fn a_kind_may_come_late_go_and_come_back_in_a_better_version() -> Outcome {
     let plane = bare(KafkaTopicCrd::None).await?;
     let (client, requests) = counted(plane.kubeconfig_path()).await?;
-    let mut told = Told::by(topics::watcher(client.clone(), Scope::All));
+    let mut told = Told::by(topics(client.clone()));
     told.until("synced without the kind", |told| told.synced == 1).await;
     assert_eq!(told.states, [WatchState::NotServed]);
     assert!(told.health.synced() && told.health.age() < Duration::from_secs(5));
@@ -66,7 +73,7 @@ async fn a_kind_may_come_late_go_and_come_back_in_a_better_version() -> Outcome 
 
     let late = Instant::now();
     install(&plane, KafkaTopicCrd::V1beta2).await?;
-    put(&api(&client, "v1beta2"), topic("v1beta2", "orders", 3)).await?;
+    put(&api(&client, "v1beta2"), plane::topic("v1beta2", "orders", 3)).await?;
     told.until("followed", |told| partitions(told, "orders") == Some(3)).await;
     println!("a kind that came late was followed after {:.1} s", late.elapsed().as_secs_f32());
     assert_eq!(told.served, ["v1beta2"]);
@@ -81,7 +88,7 @@ async fn a_kind_may_come_late_go_and_come_back_in_a_better_version() -> Outcome 
 
     let back = Instant::now();
     install(&plane, KafkaTopicCrd::Both).await?;
-    put(&api(&client, "v1"), topic("v1", "payments", 7)).await?;
+    put(&api(&client, "v1"), plane::topic("v1", "payments", 7)).await?;
     told.until("followed again", |told| partitions(told, "payments") == Some(7)).await;
     println!("a kind that came back was followed after {:.1} s", back.elapsed().as_secs_f32());
     assert_eq!(told.served, ["v1beta2", "v1"]);

@@ -9,7 +9,6 @@ use std::time::Duration;
 use kcg_api::valid::TopicGrants;
 use kcg_certs::Resolver;
 use kcg_runtime::probes::{Probes, ProbesError, Readiness};
-use kcg_runtime::topics;
 use kcg_runtime::watch::{Scope, WatchMetrics};
 use kube::Client;
 use prometheus_client::registry::Registry;
@@ -20,7 +19,7 @@ use crate::admit::{Admission, Request, Verdict, admit};
 use crate::folder::{self, Folder};
 use crate::metrics::Metrics;
 use crate::server::{self, Drain, Limits};
-use crate::topics::TopicCache;
+use crate::topics::{self, TopicCache};
 
 /// What the person who runs the process chooses.
 #[derive(Clone, Debug)]
@@ -173,6 +172,6 @@ struct Judge {
 
 impl Admission for Judge {
     fn judge(&self, request: &Request<'_>) -> Verdict {
-        admit(request, &self.grants, |topic| self.cache.sight(topic))
+        admit(request, &self.grants, |topic| self.cache.lookup(topic))
     }
 }

@@ -1,67 +1,79 @@
-//! The KafkaTopics as the cluster told them: what a review is judged by while it waits, without a request. Floor 2.
+//! The KafkaTopics that reviews are checked against. A review makes no request: it uses what the watch has reported.
+//! Floor 2 (I/O shell).
 
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use kcg_api::topic::{Sight, TopicFacts, TopicRef};
-use kcg_runtime::topics::TopicsAvailability;
-use kcg_runtime::watch::{Event, NamespaceHealth, ObjectKey, WatchHealth, WatchState};
+use kcg_api::topic::{self, Sight, TopicFacts, TopicRef};
+use kcg_core::topics::{MAX_AGE, TopicStore, TopicsAvailability};
+use kcg_runtime::discovery::OptionalKind;
+use kcg_runtime::watch::{
+    Availability, Event, NamespaceHealth, ObjectKey, Scope, Transform, WatchHealth, WatchSpec, WatchState,
+    Watcher,
+};
+use kube::Client;
+use serde_json::Value;
 
-/// The topics' facts, kept by the follower's changes; clones share them.
+/// The watch of KafkaTopics, in the best version that the cluster serves.
+pub fn watcher(client: Client, scope: Scope) -> Watcher<TopicFacts> {
+    let kind = OptionalKind::new(topic::GROUP, topic::KIND, &topic::VERSIONS);
+    let decode = Transform::new(|topic: Value| TopicFacts::decode(&topic));
+    Watcher::new(topic::PLURAL, client, WatchSpec::optional(kind, scope), decode)
+}
+
+/// The facts that the watch has reported. Clones share them.
 #[derive(Clone, Debug)]
 pub struct TopicCache {
-    facts: Arc<RwLock<HashMap<ObjectKey, TopicFacts>>>,
-    pulse: WatchHealth,
+    store: Arc<RwLock<TopicStore<ObjectKey>>>,
+    health: WatchHealth,
 }
 
 impl TopicCache {
-    /// An empty cache for the follower with this pulse.
-    pub fn new(pulse: WatchHealth) -> Self {
-        Self { facts: Arc::default(), pulse }
+    /// An empty cache for the watch with this health.
+    pub fn new(health: WatchHealth) -> Self {
+        Self { store: Arc::default(), health }
     }
 
-    /// Remembers what the follower tells.
-    pub fn note(&self, change: Event<TopicFacts>) {
-        let mut facts = self.facts.write().unwrap_or_else(PoisonError::into_inner);
-        match change {
-            Event::Applied(key, topic) => drop(facts.insert(key, topic)),
-            Event::Deleted(key) | Event::Unparsable(key, _) => drop(facts.remove(&key)),
-            // With their kind the topics are gone.
-            Event::StateChanged(WatchState::NotServed) => facts.clear(),
+    /// Handles an event of the watch.
+    pub fn note(&self, event: Event<TopicFacts>) {
+        let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Applied(key, topic) => drop(store.insert(key, topic)),
+            Event::Deleted(key) | Event::Unparsable(key, _) => drop(store.remove(key.as_str())),
+            // The API server deleted the topics together with their kind.
+            Event::StateChanged(WatchState::NotServed) => store.clear(None),
             Event::Synced | Event::StateChanged(_) | Event::Served(_) => {}
         }
     }
 
-    /// One topic, as far as its namespace can be seen now.
-    pub fn sight(&self, topic: &TopicRef) -> Sight {
-        blindness(self.pulse.in_namespace(&topic.namespace).as_ref()).unwrap_or_else(|| self.seen(topic))
+    /// What is known of a topic now.
+    pub fn lookup(&self, topic: &TopicRef) -> Sight {
+        let availability = availability(self.health.in_namespace(&topic.namespace).as_ref());
+        let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
+        store.lookup_in(&topic.to_string(), &availability)
     }
 
-    /// What waits for the first list, for the readiness line; `None` once it is there, or is known not to come: a
-    /// namespace that may not be read is a warning on its groups, and no reason to answer nobody.
+    /// What the first list is waiting for, for the readiness check. `None` once every namespace is listed or
+    /// forbidden: a group whose topics cannot be read gets a warning, and the webhook stays ready.
     pub fn waiting_for(&self) -> Option<String> {
-        self.pulse.waiting_for()
-    }
-
-    fn seen(&self, topic: &TopicRef) -> Sight {
-        let facts = self.facts.read().unwrap_or_else(PoisonError::into_inner);
-        facts.get(topic.to_string().as_str()).map_or(Sight::Absent, |topic| Sight::Seen(topic.clone()))
+        self.health.waiting_for()
     }
 }
 
-/// What every topic of a namespace looks like while none can be seen; the health is that namespace's.
-fn blindness(health: Option<&NamespaceHealth>) -> Option<Sight> {
-    let unknown = |why: &str| Some(Sight::Unknown(why.to_owned()));
+/// Whether the topics of a namespace are known; the health is that namespace's.
+fn availability(health: Option<&NamespaceHealth>) -> TopicsAvailability {
     let Some(health) = health else {
-        return unknown("the webhook does not look into this namespace");
+        return TopicsAvailability::Unreadable("the webhook does not watch this namespace".to_owned());
     };
-    match TopicsAvailability::of(health) {
-        TopicsAvailability::Live => None,
-        TopicsAvailability::NotServed => Some(Sight::NotServed),
-        TopicsAvailability::Forbidden(_) => unknown("the webhook may not read KafkaTopics"),
-        TopicsAvailability::Starting => unknown("the topics are not listed yet"),
-        TopicsAvailability::CutOff(_) => {
-            unknown(&format!("no word from the cluster for {} s", health.age.as_secs()))
+    match health.availability(MAX_AGE) {
+        Availability::Pending => TopicsAvailability::Pending,
+        Availability::Available => TopicsAvailability::Available,
+        Availability::NotServed => TopicsAvailability::NotServed,
+        Availability::Forbidden(_) => {
+            TopicsAvailability::Unreadable("the webhook may not read KafkaTopics".to_owned())
+        }
+        Availability::Stale(_) => {
+            let seconds = health.age.as_secs();
+            TopicsAvailability::Stale(format!("no response from the cluster for {seconds} s"))
         }
     }
 }
@@ -70,36 +82,40 @@ fn blindness(health: Option<&NamespaceHealth>) -> Option<Sight> {
 mod tests {
     use std::time::Duration;
 
-    use kcg_runtime::topics::TRUSTED;
     use kcg_runtime::watch::SyncState;
 
     use super::*;
 
+    /// What is known of a topic that the store does not have.
+    fn lookup(health: Option<&NamespaceHealth>) -> Sight {
+        TopicStore::<ObjectKey>::default().lookup_in("ns/t", &availability(health))
+    }
+
     fn why(state: WatchState, sync: SyncState, age: Duration) -> String {
-        match blindness(Some(&NamespaceHealth { state, sync, age })) {
-            Some(Sight::Unknown(why)) => why,
+        match lookup(Some(&NamespaceHealth { state, sync, age })) {
+            Sight::Unknown(why) => why,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn topics_are_seen_as_long_as_the_cluster_was_heard_within_a_minute() {
-        let broken = || WatchState::Failing("connection refused".to_owned());
-        for state in [WatchState::Live, WatchState::Starting, broken()] {
-            let health = NamespaceHealth { state: state.clone(), sync: SyncState::Synced, age: TRUSTED };
-            assert_eq!(blindness(Some(&health)), None, "{state}");
-            let cut_off = why(state.clone(), SyncState::Synced, TRUSTED + Duration::from_secs(1));
-            assert_eq!(cut_off, "no word from the cluster for 61 s", "{state}");
+    fn topics_are_available_if_the_cluster_responded_within_a_minute() {
+        let failing = || WatchState::Failing("connection refused".to_owned());
+        for state in [WatchState::Live, WatchState::Starting, failing()] {
+            let health = NamespaceHealth { state: state.clone(), sync: SyncState::Synced, age: MAX_AGE };
+            assert_eq!(availability(Some(&health)), TopicsAvailability::Available, "{state}");
+            let stale = why(state.clone(), SyncState::Synced, MAX_AGE + Duration::from_secs(1));
+            assert_eq!(stale, "no response from the cluster for 61 s", "{state}");
             let unlisted = why(state.clone(), SyncState::Pending, Duration::ZERO);
             assert_eq!(unlisted, "the topics are not listed yet", "{state}");
         }
     }
 
     #[test]
-    fn a_cluster_without_topics_is_told_from_one_that_hides_them() {
+    fn a_cluster_without_topics_differs_from_one_that_forbids_them() {
         let absent =
             NamespaceHealth { state: WatchState::NotServed, sync: SyncState::NotServed, age: Duration::ZERO };
-        assert_eq!(blindness(Some(&absent)), Some(Sight::NotServed));
+        assert_eq!(lookup(Some(&absent)), Sight::NotServed);
         let forbidden = WatchState::Forbidden("kafkatopics is forbidden".to_owned());
         let hidden = why(forbidden, SyncState::Synced, Duration::ZERO);
         assert_eq!(hidden, "the webhook may not read KafkaTopics");
@@ -107,7 +123,7 @@ mod tests {
 
     #[test]
     fn topics_of_a_namespace_that_is_not_watched_are_not_taken_for_missing() {
-        let unseen = Sight::Unknown("the webhook does not look into this namespace".to_owned());
-        assert_eq!(blindness(None), Some(unseen));
+        let unwatched = Sight::Unknown("the webhook does not watch this namespace".to_owned());
+        assert_eq!(lookup(None), unwatched);
     }
 }

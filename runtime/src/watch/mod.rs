@@ -5,6 +5,7 @@
 //! watch from a dead one; its lists have no deadline; one object that does not parse ends the whole list; and
 //! what vanished while the watch was broken is only to be guessed from what a new list leaves out.
 
+mod availability;
 mod health;
 mod key;
 mod known_keys;
@@ -15,6 +16,7 @@ mod watcher;
 
 use std::time::Duration;
 
+pub use availability::Availability;
 pub use health::{NamespaceHealth, SyncState, WatchHealth, WatchMetrics, WatchState};
 pub use key::ObjectKey;
 use kube::core::ApiResource;

@@ -2,9 +2,8 @@
 
 use super::*;
 use crate::cluster::kept_status::Texts;
-use kcg_api::topic::Partitions;
+use kcg_api::topic::{Partitions, Sight};
 use kcg_core::observed::{AutoscalerFacts, Child, Detail, Standing};
-use kcg_runtime::watch::WatchState;
 use serde_json::{Value, json};
 
 fn key(name: &str) -> ObjectKey {
@@ -41,7 +40,7 @@ const HPA: ChildKind = ChildKind::HorizontalPodAutoscaler;
 #[test]
 fn a_topic_touches_exactly_its_consumers() {
     let mut state = State::default();
-    state.topics_are(None, TopicsAvailability::Live);
+    state.topics_are(None, TopicsAvailability::Available);
     state.group_is(&key("a"), group("a", 1, &json!({"topic": "t"})), false);
     state.group_is(&key("b"), group("b", 2, &json!({"topics": ["u", "t"]})), false);
     state.group_is(&key("c"), group("c", 3, &json!({"topic": "u"})), false);
@@ -70,18 +69,18 @@ fn a_namespace_that_cannot_be_read_hides_its_own_topics_and_touches_their_consum
     state.group_is(&key("b"), group("b", 1, &in_other("t")), false);
     state.topic_is(key("t"), facts(3));
     state.topic_is(ObjectKey::new("other", "t"), facts(5));
-    assert_eq!(state.topics_are(Some("ns"), TopicsAvailability::Live), [key("a")]);
-    assert_eq!(state.topics_are(Some("other"), TopicsAvailability::Live), [key("b")]);
+    assert_eq!(state.topics_are(Some("ns"), TopicsAvailability::Available), [key("a")]);
+    assert_eq!(state.topics_are(Some("other"), TopicsAvailability::Available), [key("b")]);
     assert_eq!(sights(&state), [Sight::Seen(facts(3))]);
 
-    assert_eq!(state.topics_are(Some("other"), TopicsAvailability::Forbidden("no".into())), [key("b")]);
+    assert_eq!(state.topics_are(Some("other"), TopicsAvailability::Unreadable("no".into())), [key("b")]);
     let of_b = state.snapshot(&key("b")).unwrap().observed.topics;
     assert_eq!(of_b.into_values().collect::<Vec<_>>(), [Sight::Unknown("no".into())]);
     assert_eq!(sights(&state), [Sight::Seen(facts(3))]);
     assert_eq!(state.topic_is(key("t"), facts(6)), [key("a")]);
     assert_eq!(sights(&state), [Sight::Seen(facts(6))]);
 
-    assert_eq!(state.topics_are(Some("other"), TopicsAvailability::Live), [key("b")]);
+    assert_eq!(state.topics_are(Some("other"), TopicsAvailability::Available), [key("b")]);
     let of_b = state.snapshot(&key("b")).unwrap().observed.topics;
     assert_eq!(of_b.into_values().collect::<Vec<_>>(), [Sight::Seen(facts(5))]);
 }
@@ -90,17 +89,17 @@ fn a_namespace_that_cannot_be_read_hides_its_own_topics_and_touches_their_consum
 fn topics_are_forgotten_with_their_kind_and_not_while_they_cannot_be_read() {
     let mut state = State::default();
     state.group_is(&key("a"), group("a", 1, &json!({"topic": "t"})), false);
-    assert_eq!(sights(&state), [Sight::Unknown("the first list is under way".into())]);
+    assert_eq!(sights(&state), [Sight::Unknown("the topics are not listed yet".into())]);
     state.topic_is(key("t"), facts(3));
-    for hidden in [TopicsAvailability::Forbidden("no".into()), TopicsAvailability::CutOff(WatchState::Live)] {
+    for hidden in [TopicsAvailability::Unreadable("no".into()), TopicsAvailability::Stale("silent".into())] {
         state.topics_are(None, hidden);
         assert!(matches!(sights(&state)[..], [Sight::Unknown(_)]));
-        state.topics_are(None, TopicsAvailability::Live);
+        state.topics_are(None, TopicsAvailability::Available);
         assert_eq!(sights(&state), [Sight::Seen(facts(3))]);
     }
     state.topics_are(None, TopicsAvailability::NotServed);
     assert_eq!(sights(&state), [Sight::NotServed]);
-    state.topics_are(None, TopicsAvailability::Live);
+    state.topics_are(None, TopicsAvailability::Available);
     assert_eq!(sights(&state), [Sight::Absent]);
 }
 
@@ -108,12 +107,12 @@ fn topics_are_forgotten_with_their_kind_and_not_while_they_cannot_be_read() {
 fn each_try_of_a_watch_that_is_cut_off_is_no_news() {
     let mut state = State::default();
     state.group_is(&key("a"), group("a", 1, &json!({"topic": "t"})), false);
-    let cut_off = |said: &str| TopicsAvailability::CutOff(WatchState::Failing(said.into()));
+    let cut_off = |said: &str| TopicsAvailability::Stale(said.into());
     assert_eq!(state.topics_are(None, cut_off("connection refused")), [key("a")]);
     assert_eq!(state.topics_are(None, cut_off("no answer within 10 s")), []);
-    let first = "their watch is cut off (broken: connection refused)";
+    let first = "connection refused";
     assert_eq!(sights(&state), [Sight::Unknown(first.into())]);
-    assert_eq!(state.topics_are(None, TopicsAvailability::Live), [key("a")]);
+    assert_eq!(state.topics_are(None, TopicsAvailability::Available), [key("a")]);
 }
 
 #[test]
