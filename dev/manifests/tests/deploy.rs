@@ -40,6 +40,36 @@ fn the_operator_s_chart_holds_no_copy_of_a_file_that_is_gone() -> Outcome {
     Ok(())
 }
 
+/// The files below a folder.
+fn files_below(folder: &Path, found: &mut Vec<PathBuf>) -> Outcome {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() { files_below(&path, found)? } else { found.push(path) }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_manifest_is_valid_yaml_and_each_of_its_documents_has_a_kind() -> Outcome {
+    let mut files = Vec::new();
+    files_below(&deploy(""), &mut files)?;
+    // Templates are not YAML; the others are values, metadata and rules, whose root has no kind.
+    let others = ["Chart.yaml", "values.yaml", "rules.yaml"];
+    for file in files.iter().filter(|file| file.extension().is_some_and(|kind| kind == "yaml")) {
+        if file.ends_with("kconsumer-group-operator/templates/operator.yaml") {
+            continue;
+        }
+        let text = std::fs::read_to_string(file)?;
+        let objects: Vec<Value> =
+            serde_saphyr::from_multiple(&text).map_err(|error| format!("{}: {error}", file.display()))?;
+        let needs_no_kind = others.iter().any(|name| file.ends_with(name));
+        for object in objects {
+            assert!(needs_no_kind || object["kind"].is_string(), "{}: {object}", file.display());
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn every_presets_lag_has_a_rule_and_the_charts_values_hold_the_same_and_no_others() -> Outcome {
     let read = |name: &str| -> Outcome<Value> {

@@ -1,4 +1,4 @@
-{{- /* Prints the objects of a file: root, file, and the namespace of objects that have none of their own. */}}
+{{- /* Prints the objects of a file. Arguments: root, file, and the namespace of objects that set none. */}}
 {{- define "operator.file" }}
 {{- $own := .root.Release.Namespace }}
 {{- $path := printf "files/%s.yaml" .file }}
@@ -16,9 +16,9 @@
 {{- $_ := set $metadata "labels" (merge $labels (default dict $metadata.labels)) }}
 {{- $fit := dict "root" $.root "object" $object "own" $own }}
 {{- if eq $object.kind "Deployment" }}{{ include "operator.deployment" $fit }}{{ end }}
-{{- if hasKey $object "webhooks" }}{{ include "operator.registration" $fit }}{{ end }}
+{{- if hasKey $object "webhooks" }}{{ include "operator.webhookConfiguration" $fit }}{{ end }}
 {{- if eq $.file "cert-manager" }}{{ include "operator.certificate" $fit }}{{ end }}
-{{- if eq $.file "self-managed-rbac" }}{{ include "operator.keeper" $fit }}{{ end }}
+{{- if eq $.file "self-managed-rbac" }}{{ include "operator.certificateRoles" $fit }}{{ end }}
 {{- if eq $.file "rbac-topics" }}{{ include "operator.topics" $fit }}{{ end }}
 ---
 {{ toYaml $object }}

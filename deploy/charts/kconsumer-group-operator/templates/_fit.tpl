@@ -38,7 +38,7 @@
 {{- end }}
 {{- end }}
 
-{{- define "operator.registration" }}
+{{- define "operator.webhookConfiguration" }}
 {{- $values := .root.Values }}
 {{- $certificates := $values.certificates }}
 {{- $_ := set .object.metadata "name" .own }}
@@ -64,7 +64,7 @@
 {{- end }}
 {{- end }}
 
-{{- define "operator.keeper" }}
+{{- define "operator.certificateRoles" }}
 {{- $name := printf "%s:certificates" .own }}
 {{- if hasPrefix "Cluster" .object.kind }}{{ $_ := set .object.metadata "name" $name }}{{ end }}
 {{- if eq .object.kind "ClusterRoleBinding" }}{{ $_ := set .object.roleRef "name" $name }}{{ end }}
@@ -73,7 +73,7 @@
 {{- end }}
 {{- end }}
 
-{{- /* Several installations may read one namespace's topics. */}}
+{{- /* Several installations can read the topics of one namespace. */}}
 {{- define "operator.topics" }}
 {{- $name := printf "%s-topics" .own }}
 {{- $_ := set .object.metadata "name" $name }}

@@ -1,37 +1,37 @@
-//! The dashboard of a group: how far behind it is, how many consumers work on it, what holds it up.
+//! The dashboard of one group: its lag, its consumers, and what limits them.
 //!
-//! The consumers' own metrics are known by the group's Service, as its ServiceMonitor brings them; what the operator
-//! knows comes from its own metrics, of which every controller tells the same.
+//! The consumers' own metrics carry the name of the group's Service, which the ServiceMonitor scrapes. The operator's
+//! metrics about a group are the same in every controller.
 
 use kcg_api::preset::Preset;
 use serde_json::Value;
 
 use super::{COLUMNS, HALF, Kind, Panel, Variable};
 
-/// Clients of Java show the same figures under two names: Micrometer's, and those of the JMX exporter.
+/// Java clients export the same metric under two names: Micrometer's and the JMX exporter's.
 const CONSUMED: &str = "kafka_consumer_fetch_manager_records_consumed_total|kafka_consumer_consumer_fetch_manager_metrics_records_consumed_total";
 const REBALANCES: &str =
     "kafka_consumer_coordinator_rebalance_total|kafka_consumer_consumer_coordinator_metrics_rebalance_total";
 const ASSIGNED: &str = "kafka_consumer_coordinator_assigned_partitions|kafka_consumer_consumer_coordinator_metrics_assigned_partitions";
 
-/// Every lag metric that a preset names.
+/// The lag metrics of all presets.
 fn lags() -> String {
     Preset::ALL.map(|preset| preset.endpoint().lag_metric).join("|")
 }
 
-/// The series of one group's consumers, by the names of one metric.
+/// The series of one group's consumers for one metric, by all of its names.
 fn consumers(names: &str) -> String {
     format!(r#"{{__name__=~"{names}",namespace="$namespace",service="$group"}}"#)
 }
 
-/// One of the operator's figures of the group.
-fn told(figure: &str) -> String {
-    format!(r#"max(kconsumer_group_operator_group_{figure}{{namespace="$namespace",name="$group"}})"#)
+/// One of the operator's metrics about the group.
+fn of_group(metric: &str) -> String {
+    format!(r#"max(kconsumer_group_operator_group_{metric}{{namespace="$namespace",name="$group"}})"#)
 }
 
-/// One of the operator's figures of every group of the namespace.
-fn told_of_all(figure: &str) -> String {
-    format!(r#"max by (name) (kconsumer_group_operator_group_{figure}{{namespace="$namespace"}})"#)
+/// One of the operator's metrics about every group of the namespace.
+fn of_all_groups(metric: &str) -> String {
+    format!(r#"max by (name) (kconsumer_group_operator_group_{metric}{{namespace="$namespace"}})"#)
 }
 
 /// The dashboard, as Grafana imports it.
@@ -49,46 +49,52 @@ pub fn dashboard() -> Value {
             values: format!(r#"label_values({groups}{{namespace="$namespace"}}, name)"#),
         },
     ];
-    let panels: Vec<Panel> = [figures(), lag(), work(), all()].into_iter().flatten().collect();
+    let panels: Vec<Panel> =
+        [overview(), lag(), consumers_and_alerts(), all_groups()].into_iter().flatten().collect();
     super::dashboard(
         "kcg-groups",
         "Kafka consumer groups",
-        "One KconsumerGroup: its lag, its consumers and its ceiling, and what it was alerted for.",
+        "One KconsumerGroup: its lag, its consumers, its ceiling and its alerts.",
         &variables,
         &panels,
     )
 }
 
-fn figures() -> Vec<Panel> {
+fn overview() -> Vec<Panel> {
     vec![
         Panel::stat(
             "Partitions",
-            "The partitions that count for the group: status.partitions.",
+            "The partitions that the ceiling is computed from: status.partitions.",
             "short",
-            told("partitions"),
+            of_group("partitions"),
         ),
         Panel::stat(
             "Ceiling",
-            "The most consumers that run: what the partitions keep busy, under spec.maxReplicas.",
+            "The maximum number of consumers: as many as the partitions keep busy, limited by spec.maxReplicas.",
             "short",
-            told("ceiling"),
+            of_group("ceiling"),
         ),
-        Panel::stat("Consumers", "The consumers that exist: status.replicas.", "short", told("replicas")),
+        Panel::stat(
+            "Consumers",
+            "The current number of consumers: status.replicas.",
+            "short",
+            of_group("replicas"),
+        ),
         Panel::stat(
             "Idle consumers",
-            "Consumers that no partition is assigned to, as they say themselves (clients of Java do).",
+            "Consumers without an assigned partition, from their own metrics (Java clients export them).",
             "short",
             format!("count({} == 0) or vector(0)", consumers(ASSIGNED)),
         ),
         Panel::stat(
-            "Lag of its limit",
-            "The average lag beside spec.averageRecordsLagLimit: above 100 % the autoscaler adds consumers, up to the ceiling.",
+            "Lag / limit",
+            "The average lag as a share of spec.averageRecordsLagLimit. Above 100 % the autoscaler adds consumers, up to the ceiling.",
             "percentunit",
-            format!("{} / {}", told("lag_records"), told("lag_limit_records")),
+            format!("{} / {}", of_group("lag_records"), of_group("lag_limit_records")),
         ),
         Panel::stat(
-            "Alerts that fire",
-            "Of the group's own PrometheusRule. Below is when.",
+            "Firing alerts",
+            "Alerts of the group's PrometheusRule. The panel Alerts shows them over time.",
             "short",
             format!("count({}) or vector(0)", alerts("firing")),
         ),
@@ -106,50 +112,50 @@ fn lag() -> Vec<Panel> {
         Panel {
             kind: Kind::Lines,
             title: "Lag by partition",
-            about: "How many records each partition is behind; by client where its metric does not tell partitions apart. One line above the others is a hot partition: more consumers cannot help it.",
+            about: "Lag in records of each partition, or of each client if its metric has no partition label. One line far above the others is a hot partition, which more consumers do not help.",
             unit: "short",
             width: HALF,
             queries: vec![
                 (format!("max by (topic, partition) ({lag} >= 0)"), "{{topic}}/{{partition}}"),
-                (told("lag_limit_records"), "limit"),
+                (of_group("lag_limit_records"), "limit"),
             ],
         },
         Panel {
             kind: Kind::Lines,
             title: "Average lag",
-            about: "Each pod's worst partition, averaged over the pods, which the group scales by: from the consumers' own metrics, and as the autoscaler last read it. Where the second line is missing, condition MetricsAvailable says why.",
+            about: "The value that the group scales by: the lag of each pod's worst partition, averaged over the pods; from the consumers' metrics, and as the autoscaler last read it. If the second line is missing, the condition MetricsAvailable has the reason.",
             unit: "short",
             width: HALF,
             queries: vec![
                 (format!("avg(max by (pod) ({lag} >= 0))"), "consumers"),
-                (told("lag_records"), "autoscaler"),
-                (told("lag_limit_records"), "limit"),
+                (of_group("lag_records"), "autoscaler"),
+                (of_group("lag_limit_records"), "limit"),
             ],
         },
     ]
 }
 
-fn work() -> Vec<Panel> {
+fn consumers_and_alerts() -> Vec<Panel> {
     let panel = |kind, title, about, unit, width, queries| Panel { kind, title, about, unit, width, queries };
     vec![
         Panel::row("Consumers"),
         panel(
             Kind::Steps,
             "Consumers and their ceiling",
-            "Consumers that exist and that are ready, under the most that the partitions allow. At the ceiling and still behind, only more partitions or a faster consumer help.",
+            "Current and ready consumers, and the maximum that the partitions allow. If the group is at its ceiling and still behind, it needs more partitions or a faster consumer.",
             "short",
             HALF,
             vec![
-                (told("replicas"), "consumers"),
-                (told("ready_replicas"), "ready"),
-                (told("ceiling"), "ceiling"),
-                (told("partitions"), "partitions"),
+                (of_group("replicas"), "consumers"),
+                (of_group("ready_replicas"), "ready"),
+                (of_group("ceiling"), "ceiling"),
+                (of_group("partitions"), "partitions"),
             ],
         ),
         panel(
             Kind::Lines,
-            "Records consumed a second",
-            "By topic, over all consumers. A gap while consumers run is a rebalance, or a consumer that hangs.",
+            "Records consumed per second",
+            "By topic, of all consumers. A gap while consumers run is a rebalance or a stuck consumer.",
             "cps",
             HALF,
             vec![(format!("sum by (topic) (rate({}[$__rate_interval]))", consumers(CONSUMED)), "{{topic}}")],
@@ -157,7 +163,7 @@ fn work() -> Vec<Panel> {
         panel(
             Kind::Steps,
             "Partitions assigned",
-            "By pod. A pod at zero does nothing; pods far apart share the work unevenly.",
+            "By pod. A pod at zero is idle; a large spread means that the work is shared unevenly.",
             "short",
             HALF,
             vec![(format!("max by (pod) ({})", consumers(ASSIGNED)), "{{pod}}")],
@@ -165,7 +171,7 @@ fn work() -> Vec<Panel> {
         panel(
             Kind::Lines,
             "Rebalances",
-            "Completed in each step, by pod: each stops some of the work for a moment. Many in a row are pods that come and go.",
+            "Completed rebalances per step, by pod. Each one pauses part of the work. Many in a row mean that pods come and go.",
             "short",
             HALF,
             vec![(
@@ -176,7 +182,7 @@ fn work() -> Vec<Panel> {
         panel(
             Kind::States,
             "Alerts",
-            "When which of the group's alerts was pending or firing; each one's description says what to do.",
+            "When each of the group's alerts was pending or firing. The alert's description has the cure.",
             "short",
             COLUMNS,
             vec![(
@@ -191,25 +197,25 @@ fn work() -> Vec<Panel> {
     ]
 }
 
-fn all() -> Vec<Panel> {
+fn all_groups() -> Vec<Panel> {
     let panel =
         |title, about, unit, queries| Panel { kind: Kind::Lines, title, about, unit, width: HALF, queries };
     vec![
-        Panel::row("Every group of the namespace"),
+        Panel::row("All groups of the namespace"),
         panel(
-            "Lag of its limit, by group",
-            "Each group's average lag beside its limit: those above 100 % are behind.",
+            "Lag / limit, by group",
+            "Each group's average lag as a share of its limit. Groups above 100 % are behind.",
             "percentunit",
             vec![(
-                format!("{} / {}", told_of_all("lag_records"), told_of_all("lag_limit_records")),
+                format!("{} / {}", of_all_groups("lag_records"), of_all_groups("lag_limit_records")),
                 "{{name}}",
             )],
         ),
         panel(
-            "Consumers of their ceiling, by group",
-            "Each group's consumers beside the most that its partitions allow: those at 100 % cannot grow.",
+            "Consumers / ceiling, by group",
+            "Each group's consumers as a share of its ceiling. Groups at 100 % cannot scale up.",
             "percentunit",
-            vec![(format!("{} / {}", told_of_all("replicas"), told_of_all("ceiling")), "{{name}}")],
+            vec![(format!("{} / {}", of_all_groups("replicas"), of_all_groups("ceiling")), "{{name}}")],
         ),
     ]
 }

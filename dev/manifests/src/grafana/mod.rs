@@ -1,31 +1,31 @@
-//! Grafana's dashboards: what a panel asks, in which unit, and what it means. Floor 1.
+//! The Grafana dashboards: the queries, units and descriptions of their panels.
 //!
-//! A dashboard is a list of panels, laid out from left to right as they come; the rest of Grafana's JSON follows from
-//! their kind. [`queries`] lists what a dashboard asks Prometheus.
+//! A dashboard is a list of panels, laid out from left to right in their order; their kind determines the rest of
+//! Grafana's JSON. [`queries`] lists the PromQL of a dashboard.
 
 pub mod groups;
 pub mod operator;
 
 use serde_json::{Value, json};
 
-/// Grafana's grid is this wide.
+/// The width of Grafana's grid.
 const COLUMNS: u64 = 24;
-/// The version of Grafana's JSON that these are written in; newer Grafanas migrate it.
+/// The schema version of the JSON; newer versions of Grafana migrate it.
 const SCHEMA: u64 = 39;
 
-/// One query of a panel: PromQL, and what its lines are called.
+/// One query of a panel: PromQL, and the legend of its series.
 type Query = (String, &'static str);
 
-/// How a panel shows what it asks.
+/// How a panel shows its queries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// One figure.
+    /// One number.
     Stat,
     /// Lines over time.
     Lines,
-    /// The same, with values that stay until the next one.
+    /// Lines over time, as steps: a value holds until the next one.
     Steps,
-    /// When which alert was pending (1) or firing (2).
+    /// The state of each alert over time: pending (1) or firing (2).
     States,
     /// A heading.
     Row,
@@ -56,9 +56,9 @@ impl Kind {
 struct Panel {
     kind: Kind,
     title: &'static str,
-    /// What it means and what to do, shown on hovering.
+    /// What the panel means and what to do; Grafana shows it as a tooltip.
     about: &'static str,
-    /// As Grafana calls it.
+    /// Grafana's name of the unit.
     unit: &'static str,
     /// In columns.
     width: u64,
@@ -74,12 +74,12 @@ impl Panel {
         Self { kind: Kind::Row, title, about: "", unit: "", width: COLUMNS, queries: Vec::new() }
     }
 
-    /// One number, as it is now.
+    /// The current value of one query.
     fn stat(title: &'static str, about: &'static str, unit: &'static str, expr: String) -> Self {
         Self { kind: Kind::Stat, title, about, unit, width: SIXTH, queries: vec![(expr, "")] }
     }
 
-    /// The panel with its place in the grid.
+    /// The panel's JSON, with its position in the grid.
     fn json(&self, id: usize, x: u64, y: u64) -> Value {
         let grid = json!({"x": x, "y": y, "w": self.width, "h": self.kind.height()});
         if self.kind == Kind::Row {
@@ -134,18 +134,18 @@ impl Panel {
     }
 }
 
-/// The operator is scraped so often: a finer step would leave rates without the two samples that they need.
+/// The scrape interval of the operator. A shorter step would leave rates without the two samples that they need.
 const MIN_STEP: &str = "30s";
 
 fn datasource() -> Value {
     json!({"type": "prometheus", "uid": "${datasource}"})
 }
 
-/// A variable whose values are those of a label.
+/// A variable whose values are the values of a label.
 struct Variable {
     name: &'static str,
     label: &'static str,
-    /// As Grafana's Prometheus source takes it: label_values(series, label).
+    /// A query of Grafana's Prometheus data source: `label_values(series, label)`.
     values: String,
 }
 
@@ -171,10 +171,10 @@ fn dashboard(uid: &str, title: &str, about: &str, variables: &[Variable], panels
     })
 }
 
-/// The panels from left to right; one that does not fit begins a new line.
+/// Lays the panels out from left to right; one that does not fit begins a new row.
 fn laid_out(panels: &[Panel]) -> Vec<Value> {
     let (mut x, mut y, mut height) = (0, 0, 0);
-    let place = |(number, panel): (usize, &Panel)| {
+    let add = |(number, panel): (usize, &Panel)| {
         if x + panel.width > COLUMNS {
             (x, y, height) = (0, y + height, 0);
         }
@@ -182,14 +182,14 @@ fn laid_out(panels: &[Panel]) -> Vec<Value> {
         (x, height) = (x + panel.width, height.max(panel.kind.height()));
         placed
     };
-    panels.iter().enumerate().map(place).collect()
+    panels.iter().enumerate().map(add).collect()
 }
 
-/// What a dashboard asks Prometheus: the title of each panel and its PromQL, with the variables replaced; each is a
-/// name without its dollar, and a value. `$__rate_interval` is one.
+/// The queries of a dashboard: each panel's title and PromQL. `variables` are pairs of a name without the dollar sign and
+/// a value, which replaces it; `$__rate_interval` is one of them.
 pub fn queries(dashboard: &Value, variables: &[(&str, &str)]) -> Vec<(String, String)> {
     let mut variables = variables.to_vec();
-    // A name that begins with another's comes first.
+    // If a name begins with another name, it is replaced first.
     variables.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
     let filled = |text: &str| {
         variables.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("${name}"), value))

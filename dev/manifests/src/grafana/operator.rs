@@ -1,5 +1,4 @@
-//! The dashboard of the operator: whether it leads, keeps up, hears of changes and answers reviews, and for how long its
-//! certificate lasts.
+//! The dashboard of one installation: leader election, reconciliations, watches, requests, reviews and certificates.
 
 use serde_json::Value;
 
@@ -14,7 +13,7 @@ fn rate(counter: &str) -> String {
     format!("rate({}[$__rate_interval])", own(counter))
 }
 
-/// A quantile of a histogram of seconds, by the labels.
+/// A quantile of a histogram, by the labels.
 fn quantile(quantile: f64, histogram: &str, labels: &str) -> String {
     let by = if labels.is_empty() { "le".to_owned() } else { format!("le, {labels}") };
     format!("histogram_quantile({quantile}, sum by ({by}) ({}))", rate(&format!("{histogram}_bucket")))
@@ -28,7 +27,7 @@ pub fn dashboard() -> Value {
         values: "label_values(kconsumer_group_operator_watch_synced, namespace)".to_owned(),
     }];
     let panels: Vec<Panel> =
-        [figures(), groups(), controller(), api(), webhook()].into_iter().flatten().collect();
+        [overview(), groups(), controller(), api(), webhook()].into_iter().flatten().collect();
     super::dashboard(
         "kcg-operator",
         "kconsumer-group-operator",
@@ -38,41 +37,41 @@ pub fn dashboard() -> Value {
     )
 }
 
-fn figures() -> Vec<Panel> {
+fn overview() -> Vec<Panel> {
     vec![
         Panel::stat(
             "Leaders",
-            "Controllers that hold the Lease: one, but for moments.",
+            "Controllers that hold the Lease: one, except during a change of leader.",
             "short",
             format!("sum({})", own("leader")),
         ),
         Panel::stat(
             "Processes",
-            "Controllers and webhooks that are scraped: two of each, as shipped.",
+            "Scraped controllers and webhooks; by default two of each.",
             "short",
             format!("count({})", own("build_info")),
         ),
         Panel::stat(
             "Groups",
-            "KconsumerGroups that have a condition Ready.",
+            "KconsumerGroups with a condition Ready.",
             "short",
             format!("sum(max by (status, reason) ({}))", ready()),
         ),
         Panel::stat(
             "Groups not ready",
-            "kubectl get kcg -A says which, and why.",
+            "kubectl get kcg -A shows them and the reason.",
             "short",
             r#"sum(max by (reason) (kconsumer_group_operator_groups{namespace="$namespace",type="Ready",status!="True"})) or vector(0)"#.to_owned(),
         ),
         Panel::stat(
-            "Certificate's end",
-            "Until the served certificate expires. It is renewed long before, and taken up without a restart.",
+            "Certificate expires in",
+            "The time until the served certificate expires. It is renewed before, without a restart.",
             "s",
             format!("min({} > 0) - time()", own("certificate_not_after_seconds")),
         ),
         Panel::stat(
-            "CRD's version",
-            "Beside the binary's: -1 older, 0 the same, 1 newer. Apply both of one version.",
+            "CRD version skew",
+            "The CRD's version compared with the operator's: -1 older, 0 equal, 1 newer. Install both in the same version.",
             "short",
             format!("max({})", own("crd_skew")),
         ),
@@ -89,16 +88,16 @@ fn groups() -> Vec<Panel> {
         Panel::row("Groups"),
         Panel {
             kind: Kind::Steps,
-            title: "Groups by why they are ready or not",
-            about: "The reason of each group's condition Ready; docs/troubleshooting.md has the cure for each reason.",
+            title: "Groups by reason of Ready",
+            about: "Groups by status and reason of the condition Ready. docs/troubleshooting.md explains each reason.",
             unit: "short",
             width: HALF,
             queries: vec![(format!("max by (status, reason) ({})", ready()), "{{status}} {{reason}}")],
         },
         Panel {
             kind: Kind::Steps,
-            title: "Groups by what is around them",
-            about: "Topics that are known, metrics that are read, monitors that are accepted, groups that are at their ceiling and behind; the reason of each condition.",
+            title: "Groups by condition",
+            about: "Groups by status and reason of each condition: topics resolved, metrics read, monitors accepted, groups at their ceiling and behind.",
             unit: "short",
             width: HALF,
             queries: vec![(
@@ -123,48 +122,48 @@ fn controller() -> Vec<Panel> {
     vec![
         Panel::row("Controller"),
         lines(
-            "Looks at groups a second",
-            "By how they ended. Failed and Panicked ones are tried again; the log has the reason, and so has the group's condition Ready.",
+            "Reconciliations per second",
+            "By outcome. Failed and Panicked reconciliations are retried; the log and the group's condition Ready have the reason.",
             "ops",
             THIRD,
             vec![(format!("sum by (outcome) ({})", rate("reconciles_total")), "{{outcome}}")],
         ),
         lines(
-            "Time of a look",
-            "With all its requests to the API server; a look that has nothing to write makes none.",
+            "Duration of a reconciliation",
+            "Includes the requests to the API server. A reconciliation without changes makes none.",
             "s",
             THIRD,
             vec![
-                (quantile(0.5, "reconcile_duration_seconds", ""), "half"),
-                (quantile(0.99, "reconcile_duration_seconds", ""), "99 of 100"),
+                (quantile(0.5, "reconcile_duration_seconds", ""), "p50"),
+                (quantile(0.99, "reconcile_duration_seconds", ""), "p99"),
             ],
         ),
         lines(
-            "Groups that wait",
-            "For one of 32 workers. It falls to zero unless the API server is slow or groups change all the time.",
+            "Workqueue depth",
+            "Groups that wait for one of 32 workers. It returns to zero unless the API server is slow or groups change constantly.",
             "short",
             THIRD,
             vec![(format!("max by (pod) ({})", own("queue_depth")), "{{pod}}")],
         ),
         Panel {
             kind: Kind::Steps,
-            title: "Who leads",
-            about: "1 while a controller holds the Lease. Changes are restarts, or a Lease that could not be renewed.",
+            title: "Leader",
+            about: "1 while a controller holds the Lease. The leader changes after a restart, or if the Lease could not be renewed.",
             unit: "short",
             width: THIRD,
             queries: vec![(format!("max by (pod) ({})", own("leader")), "{{pod}}")],
         },
         lines(
-            "Age of the watches",
-            "Since each last proved that it is alive, over all processes. One that grows beyond two minutes is cut off: what it tells of is held as it was.",
+            "Watch age",
+            "Seconds since each watch was last known to be alive, the maximum of all processes. Above two minutes the connection is lost, and decisions use the last known state.",
             "s",
             THIRD,
             vec![(format!("max by (watch) ({})", own("watch_age_seconds")), "{{watch}}")],
         ),
         Panel {
             kind: Kind::Steps,
-            title: "Watches that have told everything",
-            about: "1 once a watch has told everything that there is, in every process; until then its process does not work.",
+            title: "Watches in sync",
+            about: "1 if the watch has listed all objects in every process. A process does not start work before.",
             unit: "short",
             width: THIRD,
             queries: vec![(format!("min by (watch) ({})", own("watch_synced")), "{{watch}}")],
@@ -176,15 +175,15 @@ fn api() -> Vec<Panel> {
     vec![
         Panel::row("Requests to the API server"),
         lines(
-            "Requests a second, by verb",
-            "apply is what the operator writes; at rest only the Lease is renewed, by get and update or patch.",
+            "Requests per second, by verb",
+            "apply is a write of the operator. If nothing changes, the only requests renew the Lease.",
             "reqps",
             HALF,
             vec![(format!("sum by (verb) ({})", rate("api_requests_total")), "{{verb}}")],
         ),
         lines(
-            "Requests a second, by outcome",
-            "The HTTP status. 403 is a missing right, 409 a write that somebody was ahead of, 429 and 5xx the API server's trouble, error no answer.",
+            "Requests per second, by HTTP status",
+            "403 is a missing RBAC rule, 409 a conflicting write, 429 and 5xx an overloaded or failing API server; `error` is a request without an answer.",
             "reqps",
             HALF,
             vec![(format!("sum by (code) ({})", rate("api_requests_total")), "{{code}}")],
@@ -196,8 +195,8 @@ fn webhook() -> Vec<Panel> {
     vec![
         Panel::row("Webhook"),
         lines(
-            "Reviews a second, by verdict",
-            "Two for each change of a group, one of either webhook; a refused one has the first rule that it breaks.",
+            "Reviews per second, by decision",
+            "Two for each change of a group, one for each webhook. The reason of a refusal is the first rule that the group breaks.",
             "reqps",
             THIRD,
             vec![(
@@ -206,22 +205,22 @@ fn webhook() -> Vec<Panel> {
             )],
         ),
         lines(
-            "Time of a review",
-            "From the end of its head to the answer, 99 of 100. The API server waits for it.",
+            "Duration of a review",
+            "From the end of the request's head to the answer, p99. The API server waits for it.",
             "s",
             THIRD,
             vec![(quantile(0.99, "admission_duration_seconds", "stage"), "{{stage}}")],
         ),
         lines(
             "Connections",
-            "Open on the admission port; the API server keeps a few.",
+            "Open connections on the admission port. The API server keeps a few open.",
             "short",
             THIRD,
             vec![(format!("max by (pod) ({})", own("webhook_connections")), "{{pod}}")],
         ),
         lines(
-            "Connections that failed, a second",
-            "By reason: a handshake that failed is most often a certificate that the API server does not trust, or somebody else's probe.",
+            "Failed connections per second",
+            "By reason. A failed handshake usually means that the API server does not trust the certificate, or that another client probes the port.",
             "ops",
             HALF,
             vec![(
@@ -230,13 +229,13 @@ fn webhook() -> Vec<Panel> {
             )],
         ),
         lines(
-            "Until the certificates end",
-            "The one that is served and its authority, by process; a step up is a renewal.",
+            "Certificates expire in",
+            "The served certificate and its CA, by process. A step up is a renewal.",
             "s",
             HALF,
             vec![
                 (format!("max by (pod) ({} > 0) - time()", own("certificate_not_after_seconds")), "{{pod}}"),
-                (format!("max by (pod) ({} > 0) - time()", own("ca_not_after_seconds")), "{{pod}} authority"),
+                (format!("max by (pod) ({} > 0) - time()", own("ca_not_after_seconds")), "{{pod}} CA"),
             ],
         ),
     ]
