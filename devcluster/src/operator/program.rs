@@ -37,7 +37,9 @@ pub async fn build_operator() -> Result<PathBuf> {
 pub async fn cargo_build(packages: &[&'static str]) -> Result<BTreeMap<&'static str, PathBuf>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let choice = packages.iter().flat_map(|name| ["--package", name, "--bin", name]);
+    // Of the whole workspace: chosen alone, a package gets other features of the crates that it shares with the tests, and
+    // cargo builds all of them a second time.
+    let choice = packages.iter().flat_map(|name| ["--bin", name]);
     let mut command = Command::new(&cargo);
     // The cargo that started this process sets variables for this package. Build scripts that read
     // them would be stale in the inner build and stale again in the next outer build.
@@ -48,7 +50,7 @@ pub async fn cargo_build(packages: &[&'static str]) -> Result<BTreeMap<&'static 
         }
     }
     let output = command
-        .arg("build")
+        .args(["build", "--workspace"])
         .args(choice)
         .arg("--message-format=json-render-diagnostics")
         .current_dir(workspace)
