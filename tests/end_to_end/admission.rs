@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use kcg_tests::namespace::Namespace;
+use kcg_tests::objects::{GROUP, TOPIC, assert_contains, group};
 use serde_json::{Value, json};
 
 use crate::cases::cases;
-use crate::objects::{GROUP, TOPIC, assert_says, group};
-use crate::place::Place;
-use crate::world::World;
+use crate::env::SharedEnv;
 
 cases![
     refusal_of_one_violation_is_one_sentence,
@@ -21,15 +21,15 @@ cases![
     group_that_was_broken_before_can_be_edited_and_not_worsened,
 ];
 
-async fn place(world: &Arc<World>, namespace: &str) -> Result<Place> {
-    let place = Place::open(world, namespace).await?;
-    place.create_topic("fast-data-topic", 3).await?;
-    Ok(place)
+async fn ns(env: &Arc<SharedEnv>, namespace: &str) -> Result<Namespace> {
+    let ns = env.namespace(namespace).await?;
+    ns.create_topic("fast-data-topic", 3).await?;
+    Ok(ns)
 }
 
-async fn refusal_of_one_violation_is_one_sentence(world: Arc<World>) -> Result<()> {
-    let place = place(&world, "refused-one").await?;
-    let answer = place.kubectl_create(&group("kconsumer", &json!({"minReplicas": 4}))).await?;
+async fn refusal_of_one_violation_is_one_sentence(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = ns(&env, "refused-one").await?;
+    let answer = ns.kubectl_create(&group("kconsumer", &json!({"minReplicas": 4}))).await?;
     assert_eq!(
         (answer.code, answer.stdout.as_str(), answer.stderr.as_str()),
         (
@@ -39,17 +39,17 @@ async fn refusal_of_one_violation_is_one_sentence(world: Arc<World>) -> Result<(
              fast-data-topic has 3 partitions, so a fourth consumer would be idle\n"
         )
     );
-    assert!(place.list(GROUP).await?.is_empty());
-    place.close().await
+    assert!(ns.list(GROUP).await?.is_empty());
+    ns.close().await
 }
 
-async fn refusal_of_many_violations_lists_them_all(world: Arc<World>) -> Result<()> {
-    let place = place(&world, "refused-many").await?;
+async fn refusal_of_many_violations_lists_them_all(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = ns(&env, "refused-many").await?;
     let sample = kcg_devcluster::deploy_folder()?.join("samples/bad-many.yaml");
-    let answer = place.kubectl(&["create", "-f", &sample.display().to_string()]).await?;
+    let answer = ns.kubectl(&["create", "-f", &sample.display().to_string()]).await?;
     assert_eq!(answer.code, 1);
     assert_eq!(answer.stderr, REFUSAL);
-    place.close().await
+    ns.close().await
 }
 
 const REFUSAL: &str = "\
@@ -63,10 +63,10 @@ The KconsumerGroup \"bad-many\" is invalid:
 * spec.minReplicas: Invalid value: 5: must not be more than 3: topic fast-data-topic has 3 partitions, so a fourth consumer would be idle
 ";
 
-async fn samples_that_are_bad_are_refused_and_the_others_taken(world: Arc<World>) -> Result<()> {
-    let place = place(&world, "samples").await?;
+async fn samples_that_are_bad_are_refused_and_the_others_taken(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = ns(&env, "samples").await?;
     for topic in ["orders", "payments.retries"] {
-        place.create_topic(topic, 3).await?;
+        ns.create_topic(topic, 3).await?;
     }
     let folder = kcg_devcluster::deploy_folder()?.join("samples");
     for entry in std::fs::read_dir(folder)? {
@@ -75,7 +75,7 @@ async fn samples_that_are_bad_are_refused_and_the_others_taken(world: Arc<World>
         if file == "kafkatopic.yaml" || path.extension().is_none_or(|end| end != "yaml") {
             continue;
         }
-        let answer = place.kubectl(&["create", "-f", &path.display().to_string()]).await?;
+        let answer = ns.kubectl(&["create", "-f", &path.display().to_string()]).await?;
         let bad = file.starts_with("bad-");
         assert_eq!(answer.code == 1, bad, "{file}: {}{}", answer.stdout, answer.stderr);
         assert_eq!(answer.stderr.contains("is invalid"), bad, "{file}: {}", answer.stderr);
@@ -83,12 +83,12 @@ async fn samples_that_are_bad_are_refused_and_the_others_taken(world: Arc<World>
             assert_eq!(answer.stderr, "", "{file}");
         }
     }
-    place.close().await
+    ns.close().await
 }
 
-async fn unknown_field_is_kubectl_s_own_matter(world: Arc<World>) -> Result<()> {
-    let place = place(&world, "unknown-field").await?;
-    let answer = place.kubectl_create(&group("kconsumer", &json!({"minReplica": 4}))).await?;
+async fn unknown_field_is_kubectl_s_own_matter(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = ns(&env, "unknown-field").await?;
+    let answer = ns.kubectl_create(&group("kconsumer", &json!({"minReplica": 4}))).await?;
     assert_eq!(
         answer.stderr,
         "Error from server (BadRequest): error when creating \"STDIN\": KconsumerGroup in version \"v1alpha1\" cannot be handled \
@@ -96,20 +96,20 @@ async fn unknown_field_is_kubectl_s_own_matter(world: Arc<World>) -> Result<()> 
     );
     // In the one field that has no schema it is the webhook's.
     let template = json!({"consumerSpec": {"podTemplate": {"spec": {"contaners": []}}}});
-    let answer = place.kubectl_create(&group("kconsumer", &template)).await?;
+    let answer = ns.kubectl_create(&group("kconsumer", &template)).await?;
     assert!(answer.stderr.contains("spec.consumerSpec.podTemplate.spec.contaners"), "{}", answer.stderr);
-    place.close().await
+    ns.close().await
 }
 
-async fn defaults_are_filled_in_and_what_was_written_stays(world: Arc<World>) -> Result<()> {
-    let place = place(&world, "defaults").await?;
+async fn defaults_are_filled_in_and_what_was_written_stays(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = ns(&env, "defaults").await?;
     let written = group(
         "kconsumer",
         &json!({"consumerSpec": {"groupId": "mine"}, "alerts": {"labels": {"team": "data"}}}),
     );
-    let stored = place.create(GROUP, &written).await?;
-    assert_says(&stored["spec"], &written["spec"]);
-    assert_says(
+    let stored = ns.create_object(GROUP, &written).await?;
+    assert_contains(&stored["spec"], &written["spec"]);
+    assert_contains(
         &stored["spec"],
         &json!({
             "minReplicas": 1, "averageRecordsLagLimit": 1000,
@@ -121,41 +121,41 @@ async fn defaults_are_filled_in_and_what_was_written_stays(world: Arc<World>) ->
     // Without a name there is nothing to derive yet; the controller derives it.
     let mut generated = group("", &json!({}));
     generated["metadata"] = json!({"generateName": "made-"});
-    let stored = place.create(GROUP, &generated).await?;
+    let stored = ns.create_object(GROUP, &generated).await?;
     let name = stored["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     assert!(name.starts_with("made-") && stored["spec"]["consumerSpec"]["containerName"].is_null());
-    place.group_is_well(&name).await?;
-    let deployment = place.get(crate::objects::DEPLOYMENT, &name).await?;
+    ns.group_is_ready(&name).await?;
+    let deployment = ns.get(kcg_tests::objects::DEPLOYMENT, &name).await?;
     assert_eq!(deployment["spec"]["template"]["spec"]["containers"][0]["name"], name);
-    place.close().await
+    ns.close().await
 }
 
-async fn dry_run_leaves_no_trace(world: Arc<World>) -> Result<()> {
-    let place = place(&world, "dry-run").await?;
-    let page = place.ledger()?;
+async fn dry_run_leaves_no_trace(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = ns(&env, "dry-run").await?;
+    let audit = ns.audit()?;
     let dry = async |object: &Value| {
-        place.kubectl_with(&["create", "--dry-run=server", "-f", "-"], &object.to_string()).await
+        ns.kubectl_with(&["create", "--dry-run=server", "-f", "-"], &object.to_string()).await
     };
     let answer = dry(&group("kconsumer", &json!({}))).await?;
     assert_eq!(answer.stdout, "kconsumergroup.thenextapps.com/kconsumer created (server dry run)\n");
     let answer = dry(&group("kconsumer", &json!({"minReplicas": 4}))).await?;
     assert!(answer.stderr.contains("so a fourth consumer would be idle"), "{}", answer.stderr);
     // A real one after it: whatever the dry runs had left would come before.
-    place.create_group("real", &json!({})).await?;
-    place.group_is_well("real").await?;
-    assert!(page.by_operator()?.iter().all(|event| event.object_ref.name != "kconsumer"));
-    assert_eq!(place.list(GROUP).await?.len(), 1);
-    place.close().await
+    ns.create_group("real", &json!({})).await?;
+    ns.group_is_ready("real").await?;
+    assert!(audit.by_operator()?.iter().all(|event| event.object_ref.name != "kconsumer"));
+    assert_eq!(ns.list(GROUP).await?.len(), 1);
+    ns.close().await
 }
 
-async fn group_that_was_broken_before_can_be_edited_and_not_worsened(world: Arc<World>) -> Result<()> {
-    let place = Place::open(&world, "ratchet").await?;
+async fn group_that_was_broken_before_can_be_edited_and_not_worsened(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace("ratchet").await?;
     // Right while nobody knew the topic, broken since it came.
-    place.create_group("kconsumer", &json!({"minReplicas": 5})).await?;
-    place.create_topic("fast-data-topic", 3).await?;
-    place.group_is("kconsumer", "True", "MinAboveCeiling").await?;
+    ns.create_group("kconsumer", &json!({"minReplicas": 5})).await?;
+    ns.create_topic("fast-data-topic", 3).await?;
+    ns.group_is("kconsumer", "True", "MinAboveCeiling").await?;
     let patch =
-        async |patch: &str| place.kubectl(&["patch", "kcg", "kconsumer", "--type=merge", "-p", patch]).await;
+        async |patch: &str| ns.kubectl(&["patch", "kcg", "kconsumer", "--type=merge", "-p", patch]).await;
 
     for harmless in
         [r#"{"metadata":{"labels":{"a":"b"}}}"#, r#"{"metadata":{"finalizers":["example.com/hold"]}}"#]
@@ -183,10 +183,10 @@ async fn group_that_was_broken_before_can_be_edited_and_not_worsened(world: Arc<
         another.stderr
     );
 
-    place.patch(TOPIC, "fast-data-topic", &json!({"spec": {"partitions": 4}})).await?;
-    place.group_is_well("kconsumer").await?;
+    ns.patch(TOPIC, "fast-data-topic", &json!({"spec": {"partitions": 4}})).await?;
+    ns.group_is_ready("kconsumer").await?;
     let answer = patch(r#"{"metadata":{"finalizers":null}}"#).await?;
     assert_eq!((answer.code, answer.stderr.as_str()), (0, ""));
-    place.kubectl(&["delete", "kcg", "kconsumer"]).await?.ok()?;
+    ns.kubectl(&["delete", "kcg", "kconsumer"]).await?.ok()?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Tests as values: a name, and what to run in the one world.
+//! Tests as values: a name, and what to run in the one env.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -11,24 +11,24 @@ use futures::FutureExt;
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::Runtime;
 
-use crate::world::World;
+use crate::env::SharedEnv;
 
 type Running = Pin<Box<dyn Future<Output = Result<()>>>>;
 
 /// One test.
 pub struct Case {
     pub name: &'static str,
-    run: Box<dyn FnOnce(Arc<World>) -> Running + Send>,
+    run: Box<dyn FnOnce(Arc<SharedEnv>) -> Running + Send>,
 }
 
 impl Case {
     pub fn new<F, R>(name: &'static str, run: F) -> Self
     where
-        F: FnOnce(Arc<World>) -> R + Send + 'static,
+        F: FnOnce(Arc<SharedEnv>) -> R + Send + 'static,
         R: Future<Output = Result<()>> + 'static,
     {
         let name = name.trim_start_matches("end_to_end::");
-        Self { name, run: Box::new(|world| Box::pin(run(world))) }
+        Self { name, run: Box::new(|env| Box::pin(run(env))) }
     }
 
     /// Only its name.
@@ -36,10 +36,10 @@ impl Case {
         Trial::test(self.name, || Ok(()))
     }
 
-    async fn report(self, world: Arc<World>) -> Result<(), Failed> {
+    async fn report(self, env: Arc<SharedEnv>) -> Result<(), Failed> {
         let started = Instant::now();
-        let outcome = (self.run)(world.clone()).await;
-        world.took(started.elapsed(), self.name);
+        let outcome = (self.run)(env.clone()).await;
+        env.record_time(started.elapsed(), self.name);
         outcome.map_err(|error| format!("{error:#}").into())
     }
 }
@@ -72,10 +72,10 @@ pub fn is_chosen(case: &Case, arguments: &Arguments) -> bool {
 }
 
 /// The tests as the harness runs them.
-pub fn trials(cases: Vec<Case>, world: &Arc<World>, runtime: &Runtime) -> Vec<Trial> {
+pub fn trials(cases: Vec<Case>, env: &Arc<SharedEnv>, runtime: &Runtime) -> Vec<Trial> {
     let trial = |case: Case| {
-        let (world, handle) = (world.clone(), runtime.handle().clone());
-        Trial::test(case.name, move || handle.block_on(case.report(world)))
+        let (env, handle) = (env.clone(), runtime.handle().clone());
+        Trial::test(case.name, move || handle.block_on(case.report(env)))
     };
     cases.into_iter().map(trial).collect()
 }

@@ -6,19 +6,18 @@ use anyhow::Result;
 use serde_json::json;
 
 use crate::cases::cases;
-use crate::place::Place;
-use crate::world::World;
+use crate::env::SharedEnv;
 
 cases![get_shows_the_group_at_a_glance];
 
-async fn get_shows_the_group_at_a_glance(world: Arc<World>) -> Result<()> {
-    let place = Place::open(&world, "columns").await?;
-    place.create_topic("fast-data-topic", 3).await?;
-    place.create_topic("orders", 2).await?;
-    place.create_group("kconsumer", &json!({"consumerSpec": {"topics": ["orders"]}})).await?;
-    place.group_is_well("kconsumer").await?;
+async fn get_shows_the_group_at_a_glance(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace("columns").await?;
+    ns.create_topic("fast-data-topic", 3).await?;
+    ns.create_topic("orders", 2).await?;
+    ns.create_group("kconsumer", &json!({"consumerSpec": {"topics": ["orders"]}})).await?;
+    ns.group_is_ready("kconsumer").await?;
     let words = async |args: &[&str]| -> Result<Vec<Vec<String>>> {
-        let table = place.kubectl(args).await?.ok()?;
+        let table = ns.kubectl(args).await?.ok()?;
         Ok(table.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect())
     };
 
@@ -31,7 +30,7 @@ async fn get_shows_the_group_at_a_glance(world: Arc<World>) -> Result<()> {
     assert_eq!(wide[0][9..], ["TOPIC", "TOPICS", "IMAGE"]);
     assert_eq!(wide[1][9..], ["fast-data-topic", "[\"orders\"]", "thenextapps/kconsumer:latest"]);
 
-    let all = place.kubectl(&["get", "all", "-o", "name"]).await?.ok()?;
+    let all = ns.kubectl(&["get", "all", "-o", "name"]).await?.ok()?;
     assert!(all.lines().any(|line| line == "kconsumergroup.thenextapps.com/kconsumer"), "{all}");
-    place.close().await
+    ns.close().await
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use kcg_tests::namespace::Namespace;
+use kcg_tests::objects::{
+    AUTOSCALER, CHILDREN, CONFIG_MAP, DEPLOYMENT, GROUP, Kind, MONITOR, RULE, SERVICE, condition,
+};
 use serde_json::{Value, json};
 
 use crate::cases::cases;
-use crate::objects::{
-    AUTOSCALER, CHILDREN, CONFIG_MAP, DEPLOYMENT, GROUP, Kind, MONITOR, RULE, SERVICE, condition,
-};
-use crate::place::Place;
-use crate::world::World;
+use crate::env::SharedEnv;
 
 cases![
     object_that_nobody_owns_is_left_alone_until_it_goes,
@@ -70,12 +70,12 @@ fn original_name(kind: Kind) -> &'static str {
     }
 }
 
-async fn conflicts(place: &Place, kind: Kind, object: &Value, owner: &str) -> Result<()> {
+async fn conflicts(ns: &Namespace, kind: Kind, object: &Value, owner: &str) -> Result<()> {
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    let before = place.create(kind, object).await?;
-    let page = place.ledger()?;
-    place.create_group(&name, &json!({})).await?;
-    let group = place.group_is(&name, "False", "NameConflict").await?;
+    let before = ns.create_object(kind, object).await?;
+    let audit = ns.audit()?;
+    ns.create_group(&name, &json!({})).await?;
+    let group = ns.group_is(&name, "False", "NameConflict").await?;
     let message = condition(&group, "Ready")[2];
     assert_eq!(
         message,
@@ -88,104 +88,104 @@ async fn conflicts(place: &Place, kind: Kind, object: &Value, owner: &str) -> Re
     let originals = format!("Message: Error reconciling {}, Error: ", original_name(kind));
     assert!(said.starts_with(&originals), "{said}");
     for other in CHILDREN.into_iter().filter(|other| *other != kind) {
-        place.sees(other, &name, "it goes on", |_| true).await?;
+        ns.eventually(other, &name, "it goes on", |_| true).await?;
     }
-    let after = place.get(kind, &name).await?;
+    let after = ns.get(kind, &name).await?;
     assert_eq!(written(&after), written(&before), "{}", kind.name);
     // Of these nobody else writes a status: not even their version has moved.
     if kind != AUTOSCALER && kind != DEPLOYMENT {
         assert_eq!(after["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"]);
     }
-    assert_eq!(page.of_child(kind, &name)?.len(), 0, "{} is not written", kind.name);
+    assert_eq!(audit.of_child(kind, &name)?.len(), 0, "{} is not written", kind.name);
 
-    place.delete(kind, &name).await?;
-    place.group_is_well(&name).await?;
-    let ours = place.get(kind, &name).await?;
+    ns.delete(kind, &name).await?;
+    ns.group_is_ready(&name).await?;
+    let ours = ns.get(kind, &name).await?;
     assert_eq!(ours["metadata"]["ownerReferences"][0]["uid"], group["metadata"]["uid"], "{}", kind.name);
     Ok(())
 }
 
-async fn object_that_nobody_owns_is_left_alone_until_it_goes(world: Arc<World>) -> Result<()> {
-    let place = Place::open(&world, "conflicts").await?;
-    place.create_topic("fast-data-topic", 3).await?;
+async fn object_that_nobody_owns_is_left_alone_until_it_goes(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace("conflicts").await?;
+    ns.create_topic("fast-data-topic", 3).await?;
     for kind in CHILDREN {
-        conflicts(&place, kind, &theirs(kind, &format!("of-{}", kind.name.to_lowercase())), "nobody").await?;
+        conflicts(&ns, kind, &theirs(kind, &format!("of-{}", kind.name.to_lowercase())), "nobody").await?;
     }
-    place.close().await
+    ns.close().await
 }
 
-async fn object_of_another_controller_is_left_alone_until_it_goes(world: Arc<World>) -> Result<()> {
-    let place = Place::open(&world, "conflicts-owned").await?;
-    place.create_topic("fast-data-topic", 3).await?;
+async fn object_of_another_controller_is_left_alone_until_it_goes(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace("conflicts-owned").await?;
+    ns.create_topic("fast-data-topic", 3).await?;
     let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "their-owner"}});
-    let uid = place.create(CONFIG_MAP, &map).await?["metadata"]["uid"].clone();
+    let uid = ns.create_object(CONFIG_MAP, &map).await?["metadata"]["uid"].clone();
     for kind in CHILDREN {
         let mut object = theirs(kind, &format!("of-{}", kind.name.to_lowercase()));
         object["metadata"]["ownerReferences"] = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "their-owner", "uid": uid, "controller": true}]);
         let owner = format!("ConfigMap their-owner of uid {}", uid.as_str().unwrap_or_default());
-        conflicts(&place, kind, &object, &owner).await?;
+        conflicts(&ns, kind, &object, &owner).await?;
     }
-    place.close().await
+    ns.close().await
 }
 
-async fn child_that_was_taken_from_the_group_is_not_taken_back(world: Arc<World>) -> Result<()> {
-    let place = Place::open(&world, "conflicts-taken").await?;
-    place.create_topic("fast-data-topic", 3).await?;
-    place.create_group("kconsumer", &json!({})).await?;
-    place.group_is_well("kconsumer").await?;
-    let page = place.ledger()?;
+async fn child_that_was_taken_from_the_group_is_not_taken_back(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace("conflicts-taken").await?;
+    ns.create_topic("fast-data-topic", 3).await?;
+    ns.create_group("kconsumer", &json!({})).await?;
+    ns.group_is_ready("kconsumer").await?;
+    let audit = ns.audit()?;
     for kind in CHILDREN {
-        place.patch(kind, "kconsumer", &json!({"metadata": {"ownerReferences": null}})).await?;
+        ns.patch(kind, "kconsumer", &json!({"metadata": {"ownerReferences": null}})).await?;
     }
-    let group = place
-        .sees(GROUP, "kconsumer", "all five are named", |group| {
+    let group = ns
+        .eventually(GROUP, "kconsumer", "all five are named", |group| {
             let [_, reason, message] = condition(group, "Ready");
             reason == "NameConflict" && message.matches("belongs to nobody").count() == 5
         })
         .await?;
-    assert_eq!(page.children()?, [] as [String; 0]);
+    assert_eq!(audit.children()?, [] as [String; 0]);
     for kind in CHILDREN {
-        place.delete(kind, "kconsumer").await?;
+        ns.delete(kind, "kconsumer").await?;
     }
-    place.group_is_well("kconsumer").await?;
+    ns.group_is_ready("kconsumer").await?;
     for kind in CHILDREN {
         assert_eq!(
-            place.get(kind, "kconsumer").await?["metadata"]["ownerReferences"][0]["uid"],
+            ns.get(kind, "kconsumer").await?["metadata"]["ownerReferences"][0]["uid"],
             group["metadata"]["uid"]
         );
     }
-    place.close().await
+    ns.close().await
 }
 
 /// `--cascade=orphan`: the consumers are to run on without the group.
-async fn children_that_outlive_their_group_are_nobody_s(world: Arc<World>) -> Result<()> {
-    let place = Place::open(&world, "orphans").await?;
-    place.create_topic("fast-data-topic", 3).await?;
-    place.create_group("kconsumer", &json!({})).await?;
-    place.group_is_well("kconsumer").await?;
-    place.kubectl(&["delete", "kcg", "kconsumer", "--cascade=orphan"]).await?.ok()?;
+async fn children_that_outlive_their_group_are_nobody_s(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace("orphans").await?;
+    ns.create_topic("fast-data-topic", 3).await?;
+    ns.create_group("kconsumer", &json!({})).await?;
+    ns.group_is_ready("kconsumer").await?;
+    ns.kubectl(&["delete", "kcg", "kconsumer", "--cascade=orphan"]).await?.ok()?;
     let orphan = |seen: &Value| seen["metadata"]["ownerReferences"].is_null();
     let mut before = Vec::new();
     for kind in CHILDREN {
-        before.push(place.sees(kind, "kconsumer", "it is an orphan", orphan).await?);
+        before.push(ns.eventually(kind, "kconsumer", "it is an orphan", orphan).await?);
     }
-    let page = place.ledger()?;
-    place.create_group("kconsumer", &json!({})).await?;
-    place.group_is("kconsumer", "False", "NameConflict").await?;
-    assert_eq!(page.children()?, [] as [String; 0]);
+    let audit = ns.audit()?;
+    ns.create_group("kconsumer", &json!({})).await?;
+    ns.group_is("kconsumer", "False", "NameConflict").await?;
+    assert_eq!(audit.children()?, [] as [String; 0]);
     for (kind, before) in CHILDREN.into_iter().zip(before) {
-        assert_eq!(place.get(kind, "kconsumer").await?["spec"], before["spec"], "{}", kind.name);
-        place.delete(kind, "kconsumer").await?;
+        assert_eq!(ns.get(kind, "kconsumer").await?["spec"], before["spec"], "{}", kind.name);
+        ns.delete(kind, "kconsumer").await?;
     }
-    place.group_is_well("kconsumer").await?;
-    place.close().await
+    ns.group_is_ready("kconsumer").await?;
+    ns.close().await
 }
 
-async fn selector_of_an_older_deployment_is_a_condition_with_a_cure(world: Arc<World>) -> Result<()> {
-    let place = Place::open(&world, "selector").await?;
-    place.create_topic("fast-data-topic", 3).await?;
+async fn selector_of_an_older_deployment_is_a_condition_with_a_cure(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace("selector").await?;
+    ns.create_topic("fast-data-topic", 3).await?;
     // Paused, so that somebody older can be there first.
-    let group = place.create_group("kconsumer", &json!({"paused": true})).await?;
+    let group = ns.create_group("kconsumer", &json!({"paused": true})).await?;
     let older = json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": "kconsumer", "ownerReferences": [{
@@ -194,10 +194,10 @@ async fn selector_of_an_older_deployment_is_a_condition_with_a_cure(world: Arc<W
         }]},
         "spec": deployment(&json!({"app": "kconsumer"})),
     });
-    let before = place.create(DEPLOYMENT, &older).await?;
-    let page = place.ledger()?;
-    place.patch(GROUP, "kconsumer", &json!({"spec": {"paused": false}})).await?;
-    let group = place.group_is("kconsumer", "False", "SelectorImmutable").await?;
+    let before = ns.create_object(DEPLOYMENT, &older).await?;
+    let audit = ns.audit()?;
+    ns.patch(GROUP, "kconsumer", &json!({"spec": {"paused": false}})).await?;
+    let group = ns.group_is("kconsumer", "False", "SelectorImmutable").await?;
     let message = condition(&group, "Ready")[2];
     assert!(
         message.contains("has another selector, which cannot be changed")
@@ -205,39 +205,37 @@ async fn selector_of_an_older_deployment_is_a_condition_with_a_cure(world: Arc<W
         "{message}"
     );
     for kind in [SERVICE, MONITOR, RULE, AUTOSCALER] {
-        place.sees(kind, "kconsumer", "it goes on", |_| true).await?;
+        ns.eventually(kind, "kconsumer", "it goes on", |_| true).await?;
     }
-    let after = place.get(DEPLOYMENT, "kconsumer").await?;
+    let after = ns.get(DEPLOYMENT, "kconsumer").await?;
     assert_eq!(written(&after), written(&before));
-    assert_eq!(page.of_child(DEPLOYMENT, "kconsumer")?.len(), 0, "neither written nor deleted");
+    assert_eq!(audit.of_child(DEPLOYMENT, "kconsumer")?.len(), 0, "neither written nor deleted");
 
-    place.delete(DEPLOYMENT, "kconsumer").await?;
-    place.group_is_well("kconsumer").await?;
-    place.close().await
+    ns.delete(DEPLOYMENT, "kconsumer").await?;
+    ns.group_is_ready("kconsumer").await?;
+    ns.close().await
 }
 
-async fn group_made_anew_under_its_name_waits_for_the_old_children_to_go(world: Arc<World>) -> Result<()> {
-    let place = Place::open(&world, "made-anew").await?;
-    place.create_topic("fast-data-topic", 3).await?;
-    place.create_group("kconsumer", &json!({})).await?;
+async fn group_made_anew_under_its_name_waits_for_the_old_children_to_go(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace("made-anew").await?;
+    ns.create_topic("fast-data-topic", 3).await?;
+    ns.create_group("kconsumer", &json!({})).await?;
     let active = |group: &Value| group["status"]["activePods"].as_array().is_some_and(|pods| pods.len() == 1);
-    let before = place.sees(GROUP, "kconsumer", "its pod is active", active).await?;
-    place.delete(GROUP, "kconsumer").await?;
-    let group = place.create_group("kconsumer", &json!({})).await?;
+    let before = ns.eventually(GROUP, "kconsumer", "its pod is active", active).await?;
+    ns.delete(GROUP, "kconsumer").await?;
+    let group = ns.create_group("kconsumer", &json!({})).await?;
     let uid = &group["metadata"]["uid"];
     assert_ne!(*uid, before["metadata"]["uid"]);
     for kind in CHILDREN {
-        place
-            .sees(kind, "kconsumer", "it is the new group's", |seen| {
-                seen["metadata"]["ownerReferences"][0]["uid"] == *uid
-            })
-            .await?;
-    }
-    place.group_is_well("kconsumer").await?;
-    place
-        .sees(GROUP, "kconsumer", "its own pod alone is active", |group| {
-            active(group) && group["status"]["activePods"] != before["status"]["activePods"]
+        ns.eventually(kind, "kconsumer", "it is the new group's", |seen| {
+            seen["metadata"]["ownerReferences"][0]["uid"] == *uid
         })
         .await?;
-    place.close().await
+    }
+    ns.group_is_ready("kconsumer").await?;
+    ns.eventually(GROUP, "kconsumer", "its own pod alone is active", |group| {
+        active(group) && group["status"]["activePods"] != before["status"]["activePods"]
+    })
+    .await?;
+    ns.close().await
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use kcg_tests::audit;
+use kcg_tests::namespace::Namespace;
+use kcg_tests::objects::{AUTOSCALER, DEPLOYMENT, Kind, MONITOR, RULE, SERVICE};
 use serde_json::{Value, json};
 
 use crate::cases::cases;
-use crate::ledger;
-use crate::objects::{AUTOSCALER, DEPLOYMENT, Kind, MONITOR, RULE, SERVICE};
-use crate::place::Place;
-use crate::world::World;
+use crate::env::SharedEnv;
 
 cases![
     service_is_repaired_field_by_field,
@@ -26,7 +26,7 @@ const NAME: &str = "kconsumer";
 /// A field of ours and what somebody puts there; null takes it away.
 type Edit = (&'static str, Value);
 
-async fn service_is_repaired_field_by_field(world: Arc<World>) -> Result<()> {
+async fn service_is_repaired_field_by_field(env: Arc<SharedEnv>) -> Result<()> {
     let edits = [
         ("/metadata/labels/app", json!("other")),
         ("/metadata/labels/app.kubernetes.io~1managed-by", Value::Null),
@@ -39,10 +39,10 @@ async fn service_is_repaired_field_by_field(world: Arc<World>) -> Result<()> {
         ("/spec/ports/0/port", json!(9999)),
         ("/spec/ports/0/protocol", json!("UDP")),
     ];
-    repaired(&world, SERVICE, "drift-service", &edits).await
+    repaired(&env, SERVICE, "drift-service", &edits).await
 }
 
-async fn service_monitor_is_repaired_field_by_field(world: Arc<World>) -> Result<()> {
+async fn service_monitor_is_repaired_field_by_field(env: Arc<SharedEnv>) -> Result<()> {
     let edits = [
         ("/metadata/labels/app", json!("other")),
         ("/spec/jobLabel", json!("other")),
@@ -55,10 +55,10 @@ async fn service_monitor_is_repaired_field_by_field(world: Arc<World>) -> Result
         ("/spec/endpoints/0/honorLabels", json!(true)),
         ("/spec/endpoints", json!([])),
     ];
-    repaired(&world, MONITOR, "drift-monitor", &edits).await
+    repaired(&env, MONITOR, "drift-monitor", &edits).await
 }
 
-async fn prometheus_rule_is_repaired_field_by_field(world: Arc<World>) -> Result<()> {
+async fn prometheus_rule_is_repaired_field_by_field(env: Arc<SharedEnv>) -> Result<()> {
     let edits = [
         ("/metadata/labels/prometheus", json!("other")),
         ("/metadata/labels/role", Value::Null),
@@ -69,10 +69,10 @@ async fn prometheus_rule_is_repaired_field_by_field(world: Arc<World>) -> Result
         ("/spec/groups/0/rules/3", Value::Null),
         ("/spec/groups", json!([])),
     ];
-    repaired(&world, RULE, "drift-rule", &edits).await
+    repaired(&env, RULE, "drift-rule", &edits).await
 }
 
-async fn autoscaler_is_repaired_field_by_field(world: Arc<World>) -> Result<()> {
+async fn autoscaler_is_repaired_field_by_field(env: Arc<SharedEnv>) -> Result<()> {
     let edits = [
         ("/metadata/labels/app.kubernetes.io~1managed-by", Value::Null),
         ("/metadata/labels/app", json!("other")),
@@ -87,10 +87,10 @@ async fn autoscaler_is_repaired_field_by_field(world: Arc<World>) -> Result<()> 
         ("/spec/behavior/scaleDown/policies/0/value", json!(100)),
         ("/spec/behavior/scaleDown/selectPolicy", json!("Disabled")),
     ];
-    repaired(&world, AUTOSCALER, "drift-autoscaler", &edits).await
+    repaired(&env, AUTOSCALER, "drift-autoscaler", &edits).await
 }
 
-async fn deployment_is_repaired_field_by_field(world: Arc<World>) -> Result<()> {
+async fn deployment_is_repaired_field_by_field(env: Arc<SharedEnv>) -> Result<()> {
     let edits = [
         ("/metadata/labels/app.kubernetes.io~1managed-by", Value::Null),
         ("/metadata/labels/app", json!("other")),
@@ -108,7 +108,7 @@ async fn deployment_is_repaired_field_by_field(world: Arc<World>) -> Result<()> 
         ("/spec/template/spec/containers/0/securityContext/capabilities/drop", json!([])),
         ("/spec/template/spec/containers/0/securityContext", Value::Null),
     ];
-    repaired(&world, DEPLOYMENT, "drift-deployment", &edits).await
+    repaired(&env, DEPLOYMENT, "drift-deployment", &edits).await
 }
 
 /// The writes that a repair takes: one, or two where a list has to be set back before its key is ours again.
@@ -117,34 +117,34 @@ fn writes(path: &str) -> usize {
     if key && path.contains("/ports/") { 2 } else { 1 }
 }
 
-async fn repaired(world: &Arc<World>, kind: Kind, namespace: &str, edits: &[Edit]) -> Result<()> {
-    let place = Place::open(world, namespace).await?;
-    place.create_topic("fast-data-topic", 3).await?;
-    place.create_group(NAME, &json!({})).await?;
-    place.group_is_well(NAME).await?;
-    let whole = place.ledger()?;
+async fn repaired(env: &Arc<SharedEnv>, kind: Kind, namespace: &str, edits: &[Edit]) -> Result<()> {
+    let ns = env.namespace(namespace).await?;
+    ns.create_topic("fast-data-topic", 3).await?;
+    ns.create_group(NAME, &json!({})).await?;
+    ns.group_is_ready(NAME).await?;
+    let whole = ns.audit()?;
     for (path, value) in edits {
-        let page = place.ledger()?;
-        spoil_and_await_repair(&place, kind, path, value).await?;
-        let written = page.awaited(kind, NAME, writes(path)).await?;
-        let spoilt = page.by_others(kind, NAME)?;
-        let took = ledger::between(spoilt.first().context("it was spoilt")?, &written[written.len() - 1])?;
+        let audit = ns.audit()?;
+        spoil_and_await_repair(&ns, kind, path, value).await?;
+        let written = audit.eventually_of_child(kind, NAME, writes(path)).await?;
+        let spoilt = audit.by_administrator(kind, NAME)?;
+        let took = audit::between(spoilt.first().context("it was spoilt")?, &written[written.len() - 1])?;
         assert!(took <= MOST, "{} {path} took {took:?}", kind.name);
     }
     // Whatever came late shows here: what is awaited comes after it, and is a write of its own child alone.
     let (other, spoil) =
         if kind == SERVICE { (MONITOR, "/spec/jobLabel") } else { (SERVICE, "/spec/selector/app") };
-    spoil_and_await_repair(&place, other, spoil, &json!("late")).await?;
-    whole.awaited(other, NAME, 1).await?;
+    spoil_and_await_repair(&ns, other, spoil, &json!("late")).await?;
+    whole.eventually_of_child(other, NAME, 1).await?;
     let mut wanted: Vec<&str> = vec![kind.plural; edits.iter().map(|(path, _)| writes(path)).sum()];
     wanted.push(other.plural);
     wanted.sort_unstable();
     assert_eq!(whole.children()?, wanted, "one write for each repair");
-    place.close().await
+    ns.close().await
 }
 
-async fn spoil_and_await_repair(place: &Place, kind: Kind, path: &str, value: &Value) -> Result<()> {
-    let before = place.get(kind, NAME).await?;
+async fn spoil_and_await_repair(ns: &Namespace, kind: Kind, path: &str, value: &Value) -> Result<()> {
+    let before = ns.get(kind, NAME).await?;
     let right = before.pointer(path).with_context(|| format!("{} has {path}", kind.name))?.clone();
     assert_ne!(right, *value, "{path} is changed");
     let operation = if value.is_null() {
@@ -152,8 +152,8 @@ async fn spoil_and_await_repair(place: &Place, kind: Kind, path: &str, value: &V
     } else {
         json!([{"op": "replace", "path": path, "value": value}])
     };
-    let spoilt = place.edit(kind, NAME, &operation).await?;
+    let spoilt = ns.json_patch(kind, NAME, &operation).await?;
     assert_ne!(spoilt.pointer(path), Some(&right), "{path} was changed");
     let what = format!("{path} is {right} again");
-    place.sees(kind, NAME, &what, |seen| seen.pointer(path) == Some(&right)).await.map(drop)
+    ns.eventually(kind, NAME, &what, |seen| seen.pointer(path) == Some(&right)).await.map(drop)
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use kcg_tests::audit::{self, received};
+use kcg_tests::namespace::Namespace;
+use kcg_tests::objects::{AUTOSCALER, DEPLOYMENT, GROUP, LEASE, SERVICE, TOPIC, condition, is_observed};
 use serde_json::{Value, json};
 
 use crate::cases::cases;
-use crate::ledger::{self, time};
-use crate::objects::{AUTOSCALER, DEPLOYMENT, GROUP, LEASE, SERVICE, TOPIC, condition, is_settled};
-use crate::place::Place;
-use crate::world::World;
+use crate::env::SharedEnv;
 
 cases![
     standby_watches_and_writes_nothing,
@@ -29,132 +29,135 @@ fn holder(lease: &Value) -> &str {
 }
 
 /// The position of the replica that leads.
-async fn leader(world: &Arc<World>) -> Result<usize> {
-    let home = Place::at(world, world.operator.namespace());
-    let lease = home.sees(LEASE, LEASE_NAME, "somebody holds it", |lease| !holder(lease).is_empty()).await?;
-    let controllers = world.controllers.lock().await;
+async fn leader(env: &Arc<SharedEnv>) -> Result<usize> {
+    let home = env.existing_namespace(env.operator.namespace());
+    let lease =
+        home.eventually(LEASE, LEASE_NAME, "somebody holds it", |lease| !holder(lease).is_empty()).await?;
+    let controllers = env.controllers.lock().await;
     let leads = controllers.iter().position(|replica| holder(&lease).starts_with(replica.process().name()));
     leads.with_context(|| format!("{} is none of ours", holder(&lease)))
 }
 
 /// Waits until somebody other than `before` holds the Lease.
-async fn await_successor(world: &Arc<World>, before: &str) -> Result<()> {
-    let home = Place::at(world, world.operator.namespace());
+async fn await_successor(env: &Arc<SharedEnv>, before: &str) -> Result<()> {
+    let home = env.existing_namespace(env.operator.namespace());
     let another = |lease: &Value| !holder(lease).is_empty() && !holder(lease).starts_with(before);
-    home.sees(LEASE, LEASE_NAME, "another one holds it", another).await.map(drop)
+    home.eventually(LEASE, LEASE_NAME, "another one holds it", another).await.map(drop)
 }
 
 /// Changes a field of ours and awaits its repair.
-async fn drift(place: &Place) -> Result<()> {
+async fn drift(ns: &Namespace) -> Result<()> {
     let spoilt = json!([{"op": "replace", "path": "/spec/ports/0/targetPort", "value": 1}]);
-    place.edit(SERVICE, NAME, &spoilt).await?;
+    ns.json_patch(SERVICE, NAME, &spoilt).await?;
     let repaired = |seen: &Value| seen["spec"]["ports"][0]["targetPort"] == 8085;
-    place.sees(SERVICE, NAME, "it is repaired", repaired).await.map(drop)
+    ns.eventually(SERVICE, NAME, "it is repaired", repaired).await.map(drop)
 }
 
 /// The requests of each kind that a replica has made, by its own count.
-async fn requests(world: &Arc<World>, position: usize, verbs: &[&str]) -> Result<u64> {
-    let controllers = world.controllers.lock().await;
+async fn requests(env: &Arc<SharedEnv>, position: usize, verbs: &[&str]) -> Result<u64> {
+    let controllers = env.controllers.lock().await;
     let (_, metrics) = controllers[position].get("/metrics").await?;
     let lines = metrics.lines().filter(|line| line.contains("_api_requests_total{"));
     let counted = lines.filter(|line| verbs.iter().any(|verb| line.contains(&format!("verb=\"{verb}\""))));
     Ok(counted.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())
 }
 
-async fn standby_watches_and_writes_nothing(world: Arc<World>) -> Result<()> {
-    let place = Place::with_a_group(&world, "standby").await?;
-    let leads = leader(&world).await?;
+async fn standby_watches_and_writes_nothing(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace_with_a_group("standby").await?;
+    let leads = leader(&env).await?;
     let standby = 1 - leads;
-    drift(&place).await?;
-    assert!(requests(&world, leads, &["apply"]).await? > 0, "the leader counts its writes");
-    assert!(requests(&world, standby, &["list", "watch"]).await? > 0, "the standby watches");
-    assert_eq!(requests(&world, standby, &["apply", "patch", "delete"]).await?, 0);
-    let controllers = world.controllers.lock().await;
+    drift(&ns).await?;
+    assert!(requests(&env, leads, &["apply"]).await? > 0, "the leader counts its writes");
+    assert!(requests(&env, standby, &["list", "watch"]).await? > 0, "the standby watches");
+    assert_eq!(requests(&env, standby, &["apply", "patch", "delete"]).await?, 0);
+    let controllers = env.controllers.lock().await;
     assert_eq!(controllers[standby].get("/readyz").await?.0, 200, "it is ready to take over");
     drop(controllers);
-    place.close().await
+    ns.close().await
 }
 
-async fn leader_that_is_told_to_end_hands_over_at_once(world: Arc<World>) -> Result<()> {
-    let place = Place::with_a_group(&world, "handover").await?;
+async fn leader_that_is_told_to_end_hands_over_at_once(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace_with_a_group("handover").await?;
     // All that there is to say of it has been said: its autoscaler has looked for the metric, too.
-    place.group_says(NAME, "MetricsAvailable", "MetricsMissing").await?;
-    let leads = leader(&world).await?;
-    let home = Place::at(&world, world.operator.namespace());
-    let (page, beside, told) = (home.ledger()?, place.ledger()?, std::time::Instant::now());
-    let leaving = world.controllers.lock().await.remove(leads);
+    ns.condition_is(NAME, "MetricsAvailable", "MetricsMissing").await?;
+    let leads = leader(&env).await?;
+    let home = env.existing_namespace(env.operator.namespace());
+    let (audit, beside, told) = (home.audit()?, ns.audit()?, std::time::Instant::now());
+    let leaving = env.controllers.lock().await.remove(leads);
     let name = leaving.process().name().to_owned();
     let status = leaving.process().terminate(Duration::from_secs(10)).await?;
     assert!(status.success(), "{status}");
-    await_successor(&world, &name).await?;
+    await_successor(&env, &name).await?;
     let took = told.elapsed();
     assert!(took < Duration::from_secs(3), "it took {took:?}");
-    world.figure(format!(
+    env.record(format!(
         "handover on SIGTERM: {} ms until the other replica holds the Lease",
         took.as_millis()
     ));
-    assert!(page.by_operator()?.iter().all(|event| event.object_ref.resource == "leases"));
+    assert!(audit.by_operator()?.iter().all(|event| event.object_ref.resource == "leases"));
     assert!(beside.by_operator()?.is_empty(), "a new leader finds a group that is well and writes nothing");
 
-    drift(&place).await?;
-    world.start_controller(&name).await?;
-    place.close().await
+    drift(&ns).await?;
+    env.start_controller(&name).await?;
+    ns.close().await
 }
 
-async fn leader_that_dies_is_succeeded_when_its_lease_has_run_out(world: Arc<World>) -> Result<()> {
-    let place = Place::with_a_group(&world, "takeover").await?;
-    let leads = leader(&world).await?;
-    let home = Place::at(&world, world.operator.namespace());
-    let dying = world.controllers.lock().await.remove(leads);
+async fn leader_that_dies_is_succeeded_when_its_lease_has_run_out(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace_with_a_group("takeover").await?;
+    let leads = leader(&env).await?;
+    let home = env.existing_namespace(env.operator.namespace());
+    let dying = env.controllers.lock().await.remove(leads);
     let name = dying.process().name().to_owned();
     dying.process().kill();
-    let (page, lease) = (place.ledger()?, home.ledger()?);
-    drift(&place).await?;
-    await_successor(&world, &name).await?;
+    let (audit, lease) = (ns.audit()?, home.audit()?);
+    drift(&ns).await?;
+    await_successor(&env, &name).await?;
 
     // The one that stood by wrote nothing before it had the Lease.
-    let (repair, taken) = (page.awaited(SERVICE, NAME, 1).await?, lease.awaited(LEASE, LEASE_NAME, 1).await?);
+    let (repair, taken) = (
+        audit.eventually_of_child(SERVICE, NAME, 1).await?,
+        lease.eventually_of_child(LEASE, LEASE_NAME, 1).await?,
+    );
     let (repair, taken) =
         (repair.first().context("it was repaired")?, taken.first().context("it was taken")?);
-    assert!(time(taken)? < time(repair)?);
-    let spoilt = page.by_others(SERVICE, NAME)?;
-    let took = ledger::between(&spoilt[0], repair)?;
+    assert!(received(taken)? < received(repair)?);
+    let spoilt = audit.by_administrator(SERVICE, NAME)?;
+    let took = audit::between(&spoilt[0], repair)?;
     assert!(took < EXPIRY, "it took {took:?}");
-    world.figure(format!("takeover after kill -9: {:.1} s until the first repair", took.as_secs_f32()));
-    assert_eq!(page.children()?, [SERVICE.plural], "and nothing else, however often");
-    world.start_controller(&name).await?;
-    place.close().await
+    env.record(format!("takeover after kill -9: {:.1} s until the first repair", took.as_secs_f32()));
+    assert_eq!(audit.children()?, [SERVICE.plural], "and nothing else, however often");
+    env.start_controller(&name).await?;
+    ns.close().await
 }
 
-async fn what_is_held_and_what_runs_survive_a_restart_of_all(world: Arc<World>) -> Result<()> {
-    let place = Place::with_a_group(&world, "restart").await?;
-    place.kubectl(&["scale", "deployment/kconsumer", "--replicas=2"]).await?.ok()?;
-    place.delete(TOPIC, "fast-data-topic").await?;
-    place
-        .sees(GROUP, NAME, "two run, of a topic that is away", |group| {
-            condition(group, "TopicsResolved")[1] == "TopicNotFound" && group["status"]["readyReplicas"] == 2
-        })
-        .await?;
-    let page = place.ledger()?;
-    let mut all: Vec<_> = world.controllers.lock().await.drain(..).collect();
+async fn what_is_held_and_what_runs_survive_a_restart_of_all(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace_with_a_group("restart").await?;
+    ns.kubectl(&["scale", "deployment/kconsumer", "--replicas=2"]).await?.ok()?;
+    ns.delete(TOPIC, "fast-data-topic").await?;
+    ns.eventually(GROUP, NAME, "two run, of a topic that is away", |group| {
+        condition(group, "TopicsResolved")[1] == "TopicNotFound" && group["status"]["readyReplicas"] == 2
+    })
+    .await?;
+    let audit = ns.audit()?;
+    let mut all: Vec<_> = env.controllers.lock().await.drain(..).collect();
     for replica in &all {
         replica.process().terminate(Duration::from_secs(10)).await?;
     }
     all.clear();
     for identity in ["one", "two"] {
-        world.start_controller(identity).await?;
+        env.start_controller(identity).await?;
     }
-    leader(&world).await?;
+    leader(&env).await?;
     // What is awaited here comes after the look at every group that a new leader begins with.
-    place.patch(GROUP, NAME, &json!({"spec": {"averageRecordsLagLimit": 7}})).await?;
-    let group = place.sees(GROUP, NAME, "it is settled", is_settled).await?;
+    ns.patch(GROUP, NAME, &json!({"spec": {"averageRecordsLagLimit": 7}})).await?;
+    let group = ns.eventually(GROUP, NAME, "it is settled", is_observed).await?;
     assert_eq!((&group["status"]["partitions"], &group["status"]["maxReplicas"]), (&json!(3), &json!(3)));
     assert_eq!(
-        page.children()?,
+        audit.children()?,
         [AUTOSCALER.plural, "prometheusrules"],
         "only what the spec's change asks for"
     );
-    place.bounds_are(NAME, 1, 3).await?;
-    assert_eq!(place.get(DEPLOYMENT, NAME).await?["spec"]["replicas"], 2);
-    place.close().await
+    ns.bounds_are(NAME, 1, 3).await?;
+    assert_eq!(ns.get(DEPLOYMENT, NAME).await?["spec"]["replicas"], 2);
+    ns.close().await
 }

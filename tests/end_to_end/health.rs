@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use kcg_tests::namespace::Namespace;
+use kcg_tests::objects::{DEPLOYMENT, GROUP, POD, assert_contains, condition};
 use serde_json::{Value, json};
 
 use crate::cases::cases;
-use crate::objects::{DEPLOYMENT, GROUP, POD, assert_says, condition};
-use crate::place::Place;
-use crate::world::World;
+use crate::env::SharedEnv;
 
 cases![
     missing_metric_is_told_with_its_cure,
@@ -18,16 +18,16 @@ cases![
 
 const NAME: &str = "kconsumer";
 
-async fn place(world: &Arc<World>, namespace: &str) -> Result<Place> {
-    let place = Place::open(world, namespace).await?;
-    place.create_topic("fast-data-topic", 3).await?;
-    Ok(place)
+async fn ns(env: &Arc<SharedEnv>, namespace: &str) -> Result<Namespace> {
+    let ns = env.namespace(namespace).await?;
+    ns.create_topic("fast-data-topic", 3).await?;
+    Ok(ns)
 }
 
-async fn missing_metric_is_told_with_its_cure(world: Arc<World>) -> Result<()> {
-    let place = place(&world, "metric-missing").await?;
-    place.create_group(NAME, &json!({"metrics": {"lagMetric": "lag_of_nobody"}})).await?;
-    let group = place.group_says(NAME, "MetricsAvailable", "MetricsMissing").await?;
+async fn missing_metric_is_told_with_its_cure(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = ns(&env, "metric-missing").await?;
+    ns.create_group(NAME, &json!({"metrics": {"lagMetric": "lag_of_nobody"}})).await?;
+    let group = ns.condition_is(NAME, "MetricsAvailable", "MetricsMissing").await?;
     let [status, _, message] = condition(&group, "MetricsAvailable");
     assert_eq!(status, "False");
     for part in
@@ -36,55 +36,54 @@ async fn missing_metric_is_told_with_its_cure(world: Arc<World>) -> Result<()> {
         assert!(message.contains(part), "{part} in {message}");
     }
     // The consumers run all the same.
-    place.group_is_well(NAME).await?;
-    world.metrics.set(&place.namespace, "kconsumer-", "lag_of_nobody", 7);
-    let group = place.group_says(NAME, "MetricsAvailable", "MetricsRead").await?;
+    ns.group_is_ready(NAME).await?;
+    env.metrics.set(&ns.name, "kconsumer-", "lag_of_nobody", 7);
+    let group = ns.condition_is(NAME, "MetricsAvailable", "MetricsRead").await?;
     assert_eq!(condition(&group, "MetricsAvailable")[0], "True");
-    place.close().await
+    ns.close().await
 }
 
-async fn pods_that_cannot_run_are_told_and_not_counted_as_active(world: Arc<World>) -> Result<()> {
-    let place = place(&world, "pods-pending").await?;
+async fn pods_that_cannot_run_are_told_and_not_counted_as_active(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = ns(&env, "pods-pending").await?;
     let nowhere = json!({"podTemplate": {"spec": {"nodeSelector": {"there": "is-none"}}}});
-    place.create_group(NAME, &json!({"consumerSpec": nowhere})).await?;
-    let group = place
-        .sees(GROUP, NAME, "it has a pod that is not ready", |group| {
+    ns.create_group(NAME, &json!({"consumerSpec": nowhere})).await?;
+    let group = ns
+        .eventually(GROUP, NAME, "it has a pod that is not ready", |group| {
             condition(group, "Ready")[1] == "PodsNotReady" && group["status"]["replicas"] == 1
         })
         .await?;
     assert_eq!(condition(&group, "Ready")[0], "False");
-    assert_says(&group["status"], &json!({"readyReplicas": 0, "activePods": []}));
+    assert_contains(&group["status"], &json!({"readyReplicas": 0, "activePods": []}));
 
     // Kubernetes gives up on the rollout: sooner than its own ten minutes, for this test.
-    place.patch(DEPLOYMENT, NAME, &json!({"spec": {"progressDeadlineSeconds": 1}})).await?;
-    let group = place.group_is(NAME, "False", "RolloutStuck").await?;
+    ns.patch(DEPLOYMENT, NAME, &json!({"spec": {"progressDeadlineSeconds": 1}})).await?;
+    let group = ns.group_is(NAME, "False", "RolloutStuck").await?;
     let message = condition(&group, "Ready")[2];
     assert!(
         message.contains("0 of 1 pods are ready") && message.contains("kubectl describe pods"),
         "{message}"
     );
-    place.patch(GROUP, NAME, &json!({"spec": {"consumerSpec": {"podTemplate": null}}})).await?;
-    place.group_is_well(NAME).await?;
-    place.close().await
+    ns.patch(GROUP, NAME, &json!({"spec": {"consumerSpec": {"podTemplate": null}}})).await?;
+    ns.group_is_ready(NAME).await?;
+    ns.close().await
 }
 
-async fn pod_on_its_way_out_is_not_active(world: Arc<World>) -> Result<()> {
-    let place = place(&world, "pod-leaving").await?;
-    place.create_group(NAME, &json!({})).await?;
+async fn pod_on_its_way_out_is_not_active(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = ns(&env, "pod-leaving").await?;
+    ns.create_group(NAME, &json!({})).await?;
     let one = |group: &Value| group["status"]["activePods"].as_array().is_some_and(|pods| pods.len() == 1);
-    let group = place.sees(GROUP, NAME, "its pod is active", one).await?;
+    let group = ns.eventually(GROUP, NAME, "its pod is active", one).await?;
     let leaving = group["status"]["activePods"][0].as_str().unwrap_or_default().to_owned();
     let hold = |finalizers: &[&str]| json!({"metadata": {"finalizers": finalizers}});
-    place.patch(POD, &leaving, &hold(&["example.com/hold"])).await?;
-    place.delete(POD, &leaving).await?;
-    // It is still there, and another one has come in its place.
-    place
-        .sees(GROUP, NAME, "another pod is active and ready", |group| {
-            let status = &group["status"];
-            one(group) && status["activePods"][0] != json!(leaving) && status["readyReplicas"] == 1
-        })
-        .await?;
-    assert!(place.get(POD, &leaving).await?["metadata"]["deletionTimestamp"].is_string());
-    place.patch(POD, &leaving, &hold(&[])).await?;
-    place.close().await
+    ns.patch(POD, &leaving, &hold(&["example.com/hold"])).await?;
+    ns.delete(POD, &leaving).await?;
+    // It is still there, and another one has come in its ns.
+    ns.eventually(GROUP, NAME, "another pod is active and ready", |group| {
+        let status = &group["status"];
+        one(group) && status["activePods"][0] != json!(leaving) && status["readyReplicas"] == 1
+    })
+    .await?;
+    assert!(ns.get(POD, &leaving).await?["metadata"]["deletionTimestamp"].is_string());
+    ns.patch(POD, &leaving, &hold(&[])).await?;
+    ns.close().await
 }

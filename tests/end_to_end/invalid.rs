@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use kcg_tests::objects::{CHILDREN, DEPLOYMENT, GROUP, condition, group};
 use serde_json::{Value, json};
 
 use crate::cases::cases;
-use crate::objects::{CHILDREN, DEPLOYMENT, GROUP, condition, group};
-use crate::place::Place;
-use crate::world::World;
+use crate::env::SharedEnv;
 
 cases![
     group_that_slipped_in_stands_still_and_says_why,
@@ -29,23 +28,23 @@ const SENTENCES: [&str; 2] = [
 ];
 
 /// What the webhook says of such a group, line by line.
-async fn refusal(world: &Arc<World>, spec: &Value) -> Result<String> {
-    let place = Place::open(world, "invalid").await?;
-    let answer = place.kubectl_create(&group("kconsumer", spec)).await?;
+async fn refusal(env: &Arc<SharedEnv>, spec: &Value) -> Result<String> {
+    let ns = env.namespace("invalid").await?;
+    let answer = ns.kubectl_create(&group("kconsumer", spec)).await?;
     assert_eq!(answer.code, 1);
     Ok(answer.stderr)
 }
 
-async fn group_that_slipped_in_stands_still_and_says_why(world: Arc<World>) -> Result<()> {
-    let said = refusal(&world, &mighty()).await?;
-    let place = Place::at(&world, UNGUARDED);
-    place.create_topic("slipped-topic", 3).await?;
-    let page = place.ledger()?;
+async fn group_that_slipped_in_stands_still_and_says_why(env: Arc<SharedEnv>) -> Result<()> {
+    let said = refusal(&env, &mighty()).await?;
+    let ns = env.existing_namespace(UNGUARDED);
+    ns.create_topic("slipped-topic", 3).await?;
+    let audit = ns.audit()?;
     let mut spec = mighty();
     spec["consumerSpec"]["topic"] = json!("slipped-topic");
-    place.create_group("slipped-in", &spec).await?;
-    place.create_group("next-to-it", &json!({"consumerSpec": {"topic": "slipped-topic"}})).await?;
-    let stands = place.group_is("slipped-in", "False", "InvalidSpec").await?;
+    ns.create_group("slipped-in", &spec).await?;
+    ns.create_group("next-to-it", &json!({"consumerSpec": {"topic": "slipped-topic"}})).await?;
+    let stands = ns.group_is("slipped-in", "False", "InvalidSpec").await?;
     let message = condition(&stands, "Ready")[2];
     for sentence in SENTENCES {
         assert!(
@@ -63,62 +62,61 @@ async fn group_that_slipped_in_stands_still_and_says_why(world: Arc<World>) -> R
             .is_some_and(|message| message.starts_with("Message: Error reconciling"))
     );
     assert_eq!(stands["status"]["activePods"], json!([]));
-    place.group_is_well("next-to-it").await?;
+    ns.group_is_ready("next-to-it").await?;
     for kind in CHILDREN {
-        assert_eq!(page.of_child(kind, "slipped-in")?.len(), 0);
+        assert_eq!(audit.of_child(kind, "slipped-in")?.len(), 0);
     }
 
-    place.patch(GROUP, "slipped-in", &json!({"spec": {"consumerSpec": {"podTemplate": null}}})).await?;
-    place.group_is_well("slipped-in").await?;
+    ns.patch(GROUP, "slipped-in", &json!({"spec": {"consumerSpec": {"podTemplate": null}}})).await?;
+    ns.group_is_ready("slipped-in").await?;
     for name in ["slipped-in", "next-to-it"] {
-        place.delete(GROUP, name).await?;
+        ns.delete(GROUP, name).await?;
     }
     Ok(())
 }
 
-async fn group_that_breaks_a_rule_later_keeps_its_children(world: Arc<World>) -> Result<()> {
-    let place = Place::at(&world, UNGUARDED);
-    place.create_topic("later-topic", 3).await?;
-    place.create_group("later", &json!({"consumerSpec": {"topic": "later-topic"}})).await?;
-    place.group_is_well("later").await?;
-    let page = place.ledger()?;
+async fn group_that_breaks_a_rule_later_keeps_its_children(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.existing_namespace(UNGUARDED);
+    ns.create_topic("later-topic", 3).await?;
+    ns.create_group("later", &json!({"consumerSpec": {"topic": "later-topic"}})).await?;
+    ns.group_is_ready("later").await?;
+    let audit = ns.audit()?;
     let mut spec = mighty();
     spec["minReplicas"] = json!(2);
-    place.patch(GROUP, "later", &json!({"spec": spec})).await?;
-    let stands = place.group_is("later", "False", "InvalidSpec").await?;
+    ns.patch(GROUP, "later", &json!({"spec": spec})).await?;
+    let stands = ns.group_is("later", "False", "InvalidSpec").await?;
     assert_eq!(stands["status"]["replicas"], 1, "what runs is still counted");
     // Even what is changed by hand stays: nobody knows what it should be.
-    place.patch(DEPLOYMENT, "later", &json!({"metadata": {"labels": {"app": "other"}}})).await?;
-    place.patch(GROUP, "later", &json!({"spec": {"averageRecordsLagLimit": 5}})).await?;
-    place.group_is("later", "False", "InvalidSpec").await?;
+    ns.patch(DEPLOYMENT, "later", &json!({"metadata": {"labels": {"app": "other"}}})).await?;
+    ns.patch(GROUP, "later", &json!({"spec": {"averageRecordsLagLimit": 5}})).await?;
+    ns.group_is("later", "False", "InvalidSpec").await?;
     for kind in CHILDREN {
-        assert_eq!(page.of_child(kind, "later")?.len(), 0);
+        assert_eq!(audit.of_child(kind, "later")?.len(), 0);
     }
-    place.patch(GROUP, "later", &json!({"spec": {"consumerSpec": {"podTemplate": null}}})).await?;
-    place.group_is_well("later").await?;
-    assert_eq!(place.get(DEPLOYMENT, "later").await?["metadata"]["labels"]["app"], "later");
-    place.delete(GROUP, "later").await
+    ns.patch(GROUP, "later", &json!({"spec": {"consumerSpec": {"podTemplate": null}}})).await?;
+    ns.group_is_ready("later").await?;
+    assert_eq!(ns.get(DEPLOYMENT, "later").await?["metadata"]["labels"]["app"], "later");
+    ns.delete(GROUP, "later").await
 }
 
-async fn minimum_above_the_ceiling_runs_the_ceiling(world: Arc<World>) -> Result<()> {
-    let place = Place::open(&world, "min-above").await?;
+async fn minimum_above_the_ceiling_runs_the_ceiling(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace("min-above").await?;
     // Allowed while nobody knows the topic.
-    place.create_group("kconsumer", &json!({"minReplicas": 4})).await?;
-    place.bounds_are("kconsumer", 4, 4).await?;
-    place.create_topic("fast-data-topic", 3).await?;
-    place.bounds_are("kconsumer", 3, 3).await?;
-    let group = place.group_is("kconsumer", "True", "MinAboveCeiling").await?;
+    ns.create_group("kconsumer", &json!({"minReplicas": 4})).await?;
+    ns.bounds_are("kconsumer", 4, 4).await?;
+    ns.create_topic("fast-data-topic", 3).await?;
+    ns.bounds_are("kconsumer", 3, 3).await?;
+    let group = ns.group_is("kconsumer", "True", "MinAboveCeiling").await?;
     assert_eq!(
         condition(&group, "Ready")[2],
         "spec.minReplicas: Invalid value: 4: must not be more than 3: topic fast-data-topic has 3 partitions, so a fourth \
          consumer would be idle; 3 consumers run"
     );
-    place
-        .sees(DEPLOYMENT, "kconsumer", "three run", |seen| {
-            seen["spec"]["replicas"] == 3 && seen["status"]["readyReplicas"] == 3
-        })
-        .await?;
-    place.patch(GROUP, "kconsumer", &json!({"spec": {"minReplicas": 3}})).await?;
-    place.group_is_well("kconsumer").await?;
-    place.close().await
+    ns.eventually(DEPLOYMENT, "kconsumer", "three run", |seen| {
+        seen["spec"]["replicas"] == 3 && seen["status"]["readyReplicas"] == 3
+    })
+    .await?;
+    ns.patch(GROUP, "kconsumer", &json!({"spec": {"minReplicas": 3}})).await?;
+    ns.group_is_ready("kconsumer").await?;
+    ns.close().await
 }

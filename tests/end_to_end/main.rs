@@ -7,10 +7,7 @@
 //! `cargo test -p kcg-tests --test end_to_end [FILTER]`; with `KCG_DEVCLUSTER_LOGS=FOLDER` the logs are kept.
 
 mod cases;
-mod ledger;
-mod objects;
-mod place;
-mod world;
+mod env;
 
 mod admission;
 mod children;
@@ -39,7 +36,7 @@ use libtest_mimic::Arguments;
 use tokio::runtime::Runtime;
 
 use cases::{Case, is_chosen, trials};
-use world::World;
+use env::SharedEnv;
 
 /// How many tests run side by side; more would only make each of them slower.
 const SIDE_BY_SIDE: usize = 4;
@@ -100,12 +97,12 @@ fn main() -> ExitCode {
 fn run(runtime: &Runtime, arguments: &Arguments, phases: Vec<(usize, Vec<Case>)>) -> anyhow::Result<bool> {
     // The first phase is about neighbours that come later; without it they are there from the start.
     let neighbours = phases[0].1.is_empty();
-    let world = runtime.block_on(World::start(neighbours))?;
+    let env = runtime.block_on(SharedEnv::start(neighbours))?;
     let mut passed = true;
     for (threads, cases) in phases.into_iter().filter(|(_, cases)| !cases.is_empty()) {
         let arguments = Arguments { test_threads: Some(threads), ..arguments.clone() };
-        passed &= !libtest_mimic::run(&arguments, trials(cases, &world, runtime)).has_failed();
+        passed &= !libtest_mimic::run(&arguments, trials(cases, &env, runtime)).has_failed();
     }
-    eprintln!("{}", world.summary());
+    eprintln!("{}", env.summary());
     Ok(passed)
 }

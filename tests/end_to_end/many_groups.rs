@@ -8,17 +8,18 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use futures::{StreamExt, TryStreamExt, stream};
 use kcg_devcluster::audit::AuditEvent;
+use kcg_tests::audit::{NamespaceAudit, between};
+use kcg_tests::eventually;
+use kcg_tests::namespace::Namespace;
+use kcg_tests::objects::{AUTOSCALER, GROUP, condition, is_ready};
 use kube::ResourceExt;
 use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::{Value, json};
 
 use crate::cases::cases;
-use crate::ledger::{Ledger, between};
-use crate::objects::{AUTOSCALER, GROUP, condition, is_ready};
+use crate::env::SharedEnv;
 use crate::original::LAG;
-use crate::place::Place;
-use crate::world::World;
 
 cases![
     fresh_group_costs_five_creations_and_a_status_now_and_then,
@@ -36,23 +37,20 @@ const CHATTER: u32 = 600;
 /// How long all of them may take, with their pods, on two cores.
 const PATIENCE: Duration = Duration::from_mins(4);
 
-async fn fresh_group_costs_five_creations_and_a_status_now_and_then(world: Arc<World>) -> Result<()> {
-    let place = Place::open(&world, "one-group").await?;
-    place.create_topic("fast-data-topic", 1).await?;
-    let page = place.ledger()?;
-    place.create_group("kconsumer", &json!({})).await?;
-    place.group_is_well("kconsumer").await?;
-    let statuses = page.statuses("kconsumer")?;
-    assert_eq!(creations(&page)?, 5);
-    assert_eq!(page.children()?.len(), 5, "{:?}", page.children()?);
+async fn fresh_group_costs_five_creations_and_a_status_now_and_then(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace("one-group").await?;
+    ns.create_topic("fast-data-topic", 1).await?;
+    let audit = ns.audit()?;
+    ns.create_group("kconsumer", &json!({})).await?;
+    ns.group_is_ready("kconsumer").await?;
+    let statuses = audit.statuses("kconsumer")?;
+    assert_eq!(creations(&audit)?, 5);
+    assert_eq!(audit.children()?.len(), 5, "{:?}", audit.children()?);
     gathered(&statuses)?;
     // One with the children, then as its pod, its metric and the autoscaler's word on it arrive.
     assert!(statuses.len() <= 4, "{} status writes", statuses.len());
-    world.figure(format!(
-        "fresh group: 5 creations, {} status writes until its pod was ready",
-        statuses.len()
-    ));
-    place.close().await
+    env.record(format!("fresh group: 5 creations, {} status writes until its pod was ready", statuses.len()));
+    ns.close().await
 }
 
 /// At most one status write a second.
@@ -65,10 +63,10 @@ fn gathered(statuses: &[AuditEvent]) -> Result<()> {
     Ok(())
 }
 
-fn creations(page: &Ledger) -> Result<usize> {
+fn creations(audit: &NamespaceAudit) -> Result<usize> {
     let created =
         |event: &&AuditEvent| event.response_status.code == 201 && event.object_ref.resource != "events";
-    Ok(page.by_operator()?.iter().filter(created).count())
+    Ok(audit.by_operator()?.iter().filter(created).count())
 }
 
 fn name(number: usize) -> String {
@@ -76,30 +74,30 @@ fn name(number: usize) -> String {
 }
 
 /// The groups, all well; made where they are not there yet.
-async fn many(world: &Arc<World>) -> Result<Place> {
-    let place = Place::open(world, NAMESPACE).await?;
-    world.metrics.set(NAMESPACE, "group-", LAG, 10);
-    if place.list(GROUP).await?.len() == MANY {
-        return Ok(place);
+async fn many(env: &Arc<SharedEnv>) -> Result<Namespace> {
+    let ns = env.namespace(NAMESPACE).await?;
+    env.metrics.set(NAMESPACE, "group-", LAG, 10);
+    if ns.list(GROUP).await?.len() == MANY {
+        return Ok(ns);
     }
-    place.create_topic("fast-data-topic", 1).await?;
+    ns.create_topic("fast-data-topic", 1).await?;
     let names = stream::iter((0..MANY).map(name));
     let created = names.map(|name| {
-        let place = place.clone();
+        let ns = ns.clone();
         // Apart by their ids, or they would be rivals for the topic.
-        async move { place.create_group(&name, &json!({})).await.map(drop) }
+        async move { ns.create_group(&name, &json!({})).await.map(drop) }
     });
     created.buffer_unordered(8).try_collect::<Vec<()>>().await?;
-    await_all(&place).await?;
-    Ok(place)
+    await_all(&ns).await?;
+    Ok(ns)
 }
 
 /// Watches them, all at once.
-async fn await_all(place: &Place) -> Result<()> {
+async fn await_all(ns: &Namespace) -> Result<()> {
     let well = |group: &Value| {
         is_ready(group, "True", "Reconciled") && condition(group, "MetricsAvailable")[0] == "True"
     };
-    let mut events = pin!(watcher::watcher(place.api(GROUP), watcher::Config::default()).default_backoff());
+    let mut events = pin!(watcher::watcher(ns.api(GROUP), watcher::Config::default()).default_backoff());
     let mut waiting: BTreeSet<String> = (0..MANY).map(name).collect();
     let watching = async {
         while let Some(event) = events.next().await {
@@ -123,14 +121,14 @@ async fn await_all(place: &Place) -> Result<()> {
     }
 }
 
-async fn two_hundred_fresh_groups_cost_no_more_each(world: Arc<World>) -> Result<()> {
+async fn two_hundred_fresh_groups_cost_no_more_each(env: Arc<SharedEnv>) -> Result<()> {
     let started = Instant::now();
-    let page = Place::open(&world, NAMESPACE).await?.ledger()?;
-    let place = many(&world).await?;
+    let audit = env.namespace(NAMESPACE).await?.audit()?;
+    let ns = many(&env).await?;
     let took = started.elapsed();
-    assert_eq!(creations(&page)?, MANY * 5);
+    assert_eq!(creations(&audit)?, MANY * 5);
     let mut statuses: BTreeMap<String, Vec<AuditEvent>> = BTreeMap::new();
-    for event in page.by_operator()?.into_iter().filter(|event| event.resource() == "kconsumergroups/status")
+    for event in audit.by_operator()?.into_iter().filter(|event| event.resource() == "kconsumergroups/status")
     {
         statuses.entry(event.object_ref.name.clone()).or_default().push(event);
     }
@@ -139,21 +137,21 @@ async fn two_hundred_fresh_groups_cost_no_more_each(world: Arc<World>) -> Result
     }
     let all: usize = statuses.values().map(Vec::len).sum();
     let most = statuses.values().map(Vec::len).max().unwrap_or_default();
-    let writes = page.children()?.len();
+    let writes = audit.children()?.len();
     assert_eq!(writes, MANY * 5, "each child is written once");
-    world.figure(format!(
+    env.record(format!(
         "{MANY} fresh groups: {} creations, {all} status writes ({most} at most for one), well with pods and metric after {:.0} s",
         MANY * 5,
         took.as_secs_f32()
     ));
-    drop(place);
+    drop(ns);
     Ok(())
 }
 
 /// All that the controller wrote anywhere since, but for the Lease's.
-fn written_anywhere(world: &World, since: kcg_devcluster::audit::Mark) -> Result<(Vec<String>, usize)> {
-    let operator = &world.operator;
-    let events = world.audit.since(since)?;
+fn written_anywhere(env: &SharedEnv, since: kcg_devcluster::audit::Mark) -> Result<(Vec<String>, usize)> {
+    let operator = &env.operator;
+    let events = env.audit.since(since)?;
     let ours = events
         .iter()
         .filter(|event| event.is_write() && event.is_by(operator.namespace(), operator.controller_account()));
@@ -171,26 +169,26 @@ fn written_anywhere(world: &World, since: kcg_devcluster::audit::Mark) -> Result
 }
 
 /// The sum of the samples of a metric in what the replica tells.
-async fn metric(world: &World, position: usize, name: &str) -> Result<f64> {
-    let controllers = world.controllers.lock().await;
+async fn metric(env: &SharedEnv, position: usize, name: &str) -> Result<f64> {
+    let controllers = env.controllers.lock().await;
     let (_, text) = controllers.get(position).context("a replica")?.get("/metrics").await?;
     let samples = text.lines().filter(|line| line.starts_with(name) && !line.starts_with('#'));
     Ok(samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
 }
 
-async fn restart_with_two_hundred_groups_writes_nothing(world: Arc<World>) -> Result<()> {
-    let _place = many(&world).await?;
-    let all: Vec<_> = world.controllers.lock().await.drain(..).collect();
+async fn restart_with_two_hundred_groups_writes_nothing(env: Arc<SharedEnv>) -> Result<()> {
+    let _place = many(&env).await?;
+    let all: Vec<_> = env.controllers.lock().await.drain(..).collect();
     for replica in &all {
         replica.process().terminate(Duration::from_secs(15)).await?;
     }
     drop(all);
-    let (mark, started) = (world.audit.mark()?, Instant::now());
-    world.start_controller("one").await?;
-    let groups = many_known(&world).await?;
-    kcg_devcluster::wait::until("a look at every group", PATIENCE, async || {
-        let looks = metric(&world, 0, RECONCILES).await.unwrap_or_default();
-        let waiting = metric(&world, 0, QUEUE).await.unwrap_or(1.0);
+    let (mark, started) = (env.audit.mark()?, Instant::now());
+    env.start_controller("one").await?;
+    let groups = many_known(&env).await?;
+    eventually("a look at every group", PATIENCE, async || {
+        let looks = metric(&env, 0, RECONCILES).await.unwrap_or_default();
+        let waiting = metric(&env, 0, QUEUE).await.unwrap_or(1.0);
         Ok(if looks >= groups && waiting == 0.0 {
             Ok(())
         } else {
@@ -199,10 +197,10 @@ async fn restart_with_two_hundred_groups_writes_nothing(world: Arc<World>) -> Re
     })
     .await?;
     let took = started.elapsed();
-    world.start_controller("two").await?;
-    let (writes, renewals) = written_anywhere(&world, mark)?;
+    env.start_controller("two").await?;
+    let (writes, renewals) = written_anywhere(&env, mark)?;
     assert_eq!(writes, [] as [String; 0]);
-    world.figure(format!(
+    env.record(format!(
         "restart with {groups} groups: 0 writes but {renewals} of the Lease, every group looked at after {:.1} s",
         took.as_secs_f32()
     ));
@@ -213,17 +211,17 @@ const RECONCILES: &str = "kconsumer_group_operator_reconciles_total";
 const QUEUE: &str = "kconsumer_group_operator_queue_depth";
 
 /// How many groups there are, wherever.
-async fn many_known(world: &Arc<World>) -> Result<f64> {
-    let all = world.kubectl(&["get", "kcg", "--all-namespaces", "-o", "name"]).await?;
+async fn many_known(env: &Arc<SharedEnv>) -> Result<f64> {
+    let all = env.kubectl(&["get", "kcg", "--all-namespaces", "-o", "name"]).await?;
     Ok(f64::from(u32::try_from(all.lines().count())?))
 }
 
 async fn two_hundred_groups_at_rest_are_written_nothing_while_their_autoscalers_chatter(
-    world: Arc<World>,
+    env: Arc<SharedEnv>,
 ) -> Result<()> {
-    let place = many(&world).await?;
-    await_all(&place).await?;
-    let (mark, page) = (world.audit.mark()?, place.ledger()?);
+    let ns = many(&env).await?;
+    await_all(&ns).await?;
+    let (mark, audit) = (env.audit.mark()?, ns.audit()?);
     let mut ticks = tokio::time::interval(REST / CHATTER);
     for number in 0..CHATTER {
         ticks.tick().await;
@@ -231,15 +229,16 @@ async fn two_hundred_groups_at_rest_are_written_nothing_while_their_autoscalers_
         let lag = (100 + number * 7 % 800).to_string();
         let current =
             json!([{"type": "Pods", "pods": {"metric": {"name": LAG}, "current": {"averageValue": lag}}}]);
-        place.report(AUTOSCALER, &name(number as usize % MANY), &json!({"currentMetrics": current})).await?;
+        ns.patch_status(AUTOSCALER, &name(number as usize % MANY), &json!({"currentMetrics": current}))
+            .await?;
     }
-    let (writes, renewals) = written_anywhere(&world, mark)?;
+    let (writes, renewals) = written_anywhere(&env, mark)?;
     assert_eq!(writes, [] as [String; 0]);
-    let by_cluster = page.all_writes(AUTOSCALER)?;
+    let by_cluster = audit.all_writes(AUTOSCALER)?;
     assert!(by_cluster > CHATTER as usize, "the autoscalers' own controller had its say, too");
-    world.figure(format!(
+    env.record(format!(
         "{MANY} groups at rest for {} s, {by_cluster} autoscaler statuses written by others: 0 writes but {renewals} of the Lease",
         REST.as_secs()
     ));
-    place.close().await
+    ns.close().await
 }

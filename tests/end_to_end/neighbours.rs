@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use kcg_devcluster::{Crds, KafkaTopicCrd};
+use kcg_tests::env::LIMIT;
+use kcg_tests::eventually;
+use kcg_tests::objects::{
+    AUTOSCALER, CHILDREN, CRD, DEPLOYMENT, GROUP, Kind, MONITOR, RULE, SERVICE, TOPIC, condition, topic,
+};
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
 use crate::cases::cases;
-use crate::objects::{
-    AUTOSCALER, CHILDREN, CRD, DEPLOYMENT, GROUP, Kind, MONITOR, RULE, SERVICE, TOPIC, condition, topic,
-};
-use crate::place::{LIMIT, Place};
-use crate::world::World;
+use crate::env::SharedEnv;
 
 cases![
     group_without_neighbours_gets_what_there_is,
@@ -31,41 +32,41 @@ const NAME: &str = "kconsumer";
 const TOPIC_NAME: &str = "fast-data-topic";
 const OLD_TOPIC: Kind = Kind { version: "v1beta2", ..TOPIC };
 
-async fn install(world: &World, kafka_topic: KafkaTopicCrd, prometheus_operator: bool) -> Result<()> {
+async fn install(env: &SharedEnv, kafka_topic: KafkaTopicCrd, prometheus_operator: bool) -> Result<()> {
     let crds = Crds { own: None, kafka_topic, prometheus_operator };
-    Ok(world.plane.install_crds(&crds).await?)
+    Ok(env.plane.install_crds(&crds).await?)
 }
 
-async fn group_without_neighbours_gets_what_there_is(world: Arc<World>) -> Result<()> {
-    let place = Place::open(&world, NAMESPACE).await?;
-    let answer = place.kubectl_create(&crate::objects::group(NAME, &json!({"minReplicas": 2}))).await?;
+async fn group_without_neighbours_gets_what_there_is(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace(NAMESPACE).await?;
+    let answer = ns.kubectl_create(&kcg_tests::objects::group(NAME, &json!({"minReplicas": 2}))).await?;
     assert_eq!(
         answer.stderr,
         "Warning: minReplicas was not checked: the cluster serves no KafkaTopics, so neighbours/fast-data-topic cannot exist yet\n"
     );
-    place.sees(DEPLOYMENT, NAME, "two are ready", |seen| seen["status"]["readyReplicas"] == 2).await?;
-    let group = place.group_is_well(NAME).await?;
+    ns.eventually(DEPLOYMENT, NAME, "two are ready", |seen| seen["status"]["readyReplicas"] == 2).await?;
+    let group = ns.group_is_ready(NAME).await?;
     assert_eq!(condition(&group, "TopicsResolved")[..2], ["False", "KafkaTopicsNotServed"]);
     assert_eq!(condition(&group, "MonitoringAccepted")[..2], ["False", "KindNotServed"]);
     assert!(condition(&group, "MonitoringAccepted")[2].contains("install prometheus-operator's CRDs"));
     for kind in [SERVICE, AUTOSCALER] {
-        place.sees(kind, NAME, "it is there", |_| true).await?;
+        ns.eventually(kind, NAME, "it is there", |_| true).await?;
     }
-    place.bounds_are(NAME, 2, 2).await.map(drop)
+    ns.bounds_are(NAME, 2, 2).await.map(drop)
 }
 
-async fn topics_that_arrive_as_v1beta2_alone_are_taken_up(world: Arc<World>) -> Result<()> {
-    let place = Place::at(&world, NAMESPACE);
-    install(&world, KafkaTopicCrd::V1beta2, false).await?;
+async fn topics_that_arrive_as_v1beta2_alone_are_taken_up(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.existing_namespace(NAMESPACE);
+    install(&env, KafkaTopicCrd::V1beta2, false).await?;
     let mut object = topic(TOPIC_NAME, &json!({"partitions": 3, "replicas": 1}));
     object["apiVersion"] = json!(OLD_TOPIC.api_version());
-    place.create(OLD_TOPIC, &object).await?;
-    place.bounds_are(NAME, 2, 3).await?;
-    place.group_says(NAME, "TopicsResolved", "Resolved").await?;
+    ns.create_object(OLD_TOPIC, &object).await?;
+    ns.bounds_are(NAME, 2, 3).await?;
+    ns.condition_is(NAME, "TopicsResolved", "Resolved").await?;
     // The webhook takes them up, too, by itself.
-    kcg_devcluster::wait::until("the webhook to see them", LIMIT, async || {
+    eventually("the webhook to see them", LIMIT, async || {
         let dry = ["patch", "kcg", NAME, "--type=merge", "--dry-run=server", "-p", r#"{"spec":{"minReplicas":4}}"#];
-        let answer = place.kubectl(&dry).await.map_err(|error| kcg_devcluster::Error::Missing(error.to_string()))?;
+        let answer = ns.kubectl(&dry).await.map_err(|error| kcg_devcluster::Error::Missing(error.to_string()))?;
         let sentence = "must not be more than 3: topic fast-data-topic has 3 partitions, so a fourth consumer would be idle";
         Ok(if answer.stderr.contains(sentence) { Ok(()) } else { Err(answer.stdout + &answer.stderr) })
     })
@@ -73,19 +74,19 @@ async fn topics_that_arrive_as_v1beta2_alone_are_taken_up(world: Arc<World>) -> 
     Ok(())
 }
 
-async fn topics_are_followed_over_to_v1(world: Arc<World>) -> Result<()> {
-    let place = Place::at(&world, NAMESPACE);
-    install(&world, KafkaTopicCrd::Both, false).await?;
+async fn topics_are_followed_over_to_v1(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.existing_namespace(NAMESPACE);
+    install(&env, KafkaTopicCrd::Both, false).await?;
     // v1 may take the API server a moment after it has said that it is established.
-    place.sees(TOPIC, TOPIC_NAME, "it is served as v1", |_| true).await?;
-    place.patch(TOPIC, TOPIC_NAME, &json!({"spec": {"partitions": 5}})).await?;
-    place.bounds_are(NAME, 2, 5).await.map(drop)
+    ns.eventually(TOPIC, TOPIC_NAME, "it is served as v1", |_| true).await?;
+    ns.patch(TOPIC, TOPIC_NAME, &json!({"spec": {"partitions": 5}})).await?;
+    ns.bounds_are(NAME, 2, 5).await.map(drop)
 }
 
 /// A count as nobody should be able to write it; the schema that forbids it is taken away for that.
-async fn impossible_counts_are_held(world: Arc<World>) -> Result<()> {
-    let place = Place::at(&world, NAMESPACE);
-    let crds: Api<DynamicObject> = Api::all_with(world.client.clone(), &CRD.resource());
+async fn impossible_counts_are_held(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.existing_namespace(NAMESPACE);
+    let crds: Api<DynamicObject> = Api::all_with(env.client.clone(), &CRD.resource());
     let anything = json!({"x-kubernetes-preserve-unknown-fields": true});
     let versions = [0, 1].map(|version| {
         let path =
@@ -95,8 +96,8 @@ async fn impossible_counts_are_held(world: Arc<World>) -> Result<()> {
     let patch: json_patch::Patch = serde_json::from_value(json!(versions))?;
     crds.patch("kafkatopics.kafka.strimzi.io", &PatchParams::default(), &Patch::Json::<()>(patch)).await?;
     let state =
-        async |value: &Value| place.patch(TOPIC, TOPIC_NAME, &json!({"spec": {"partitions": value}})).await;
-    kcg_devcluster::wait::until("the schema to allow anything", LIMIT, async || {
+        async |value: &Value| ns.patch(TOPIC, TOPIC_NAME, &json!({"spec": {"partitions": value}})).await;
+    eventually("the schema to allow anything", LIMIT, async || {
         Ok(state(&json!(0)).await.map_err(|error| format!("{error:#}")))
     })
     .await?;
@@ -105,42 +106,42 @@ async fn impossible_counts_are_held(world: Arc<World>) -> Result<()> {
     {
         state(&value).await?;
         let what = format!("it says that {value} is no count");
-        let group = place
-            .sees(GROUP, NAME, &what, |group| {
+        let group = ns
+            .eventually(GROUP, NAME, &what, |group| {
                 let [_, reason, message] = condition(group, "TopicsResolved");
                 reason == "PartitionsImpossible" && message.contains(&format!("states {value} partitions"))
             })
             .await?;
         assert_eq!((&group["status"]["partitions"], &group["status"]["maxReplicas"]), (&json!(5), &json!(5)));
     }
-    assert_eq!(place.get(AUTOSCALER, NAME).await?["spec"]["maxReplicas"], 5);
+    assert_eq!(ns.get(AUTOSCALER, NAME).await?["spec"]["maxReplicas"], 5);
     // The original took a count as text.
     state(&json!("7")).await?;
-    place.bounds_are(NAME, 2, 7).await?;
+    ns.bounds_are(NAME, 2, 7).await?;
     state(&json!(7)).await?;
-    install(&world, KafkaTopicCrd::Both, false).await
+    install(&env, KafkaTopicCrd::Both, false).await
 }
 
-async fn topics_that_go_away_are_held_and_taken_up_again(world: Arc<World>) -> Result<()> {
-    let place = Place::at(&world, NAMESPACE);
-    let crds: Api<DynamicObject> = Api::all_with(world.client.clone(), &CRD.resource());
+async fn topics_that_go_away_are_held_and_taken_up_again(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.existing_namespace(NAMESPACE);
+    let crds: Api<DynamicObject> = Api::all_with(env.client.clone(), &CRD.resource());
     crds.delete("kafkatopics.kafka.strimzi.io", &DeleteParams::default()).await?;
-    let group = place.group_says(NAME, "TopicsResolved", "KafkaTopicsNotServed").await?;
+    let group = ns.condition_is(NAME, "TopicsResolved", "KafkaTopicsNotServed").await?;
     assert_eq!((&group["status"]["partitions"], &group["status"]["maxReplicas"]), (&json!(7), &json!(7)));
-    place.bounds_are(NAME, 2, 7).await?;
-    install(&world, KafkaTopicCrd::Both, false).await?;
-    place.group_says(NAME, "TopicsResolved", "TopicNotFound").await?;
-    place.create_topic(TOPIC_NAME, 9).await?;
-    place.bounds_are(NAME, 2, 9).await.map(drop)
+    ns.bounds_are(NAME, 2, 7).await?;
+    install(&env, KafkaTopicCrd::Both, false).await?;
+    ns.condition_is(NAME, "TopicsResolved", "TopicNotFound").await?;
+    ns.create_topic(TOPIC_NAME, 9).await?;
+    ns.bounds_are(NAME, 2, 9).await.map(drop)
 }
 
-async fn monitoring_that_arrives_is_taken_up(world: Arc<World>) -> Result<()> {
-    let place = Place::at(&world, NAMESPACE);
-    install(&world, KafkaTopicCrd::Both, true).await?;
+async fn monitoring_that_arrives_is_taken_up(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.existing_namespace(NAMESPACE);
+    install(&env, KafkaTopicCrd::Both, true).await?;
     for kind in [MONITOR, RULE] {
-        place.sees(kind, NAME, "it is made", |_| true).await?;
+        ns.eventually(kind, NAME, "it is made", |_| true).await?;
     }
-    let group = place.group_says(NAME, "MonitoringAccepted", "NotReported").await?;
+    let group = ns.condition_is(NAME, "MonitoringAccepted", "NotReported").await?;
     assert_eq!(condition(&group, "Ready")[0], "True");
     // Where prometheus-operator says what became of a monitor, the group says it, too.
     let binding = |status: &str, reason: &str| {
@@ -148,13 +149,13 @@ async fn monitoring_that_arrives_is_taken_up(world: Arc<World>) -> Result<()> {
             "conditions": [{"type": "Accepted", "status": status, "reason": reason, "message": "relabeling is invalid",
                 "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1}]}]})
     };
-    place.report(MONITOR, NAME, &binding("True", "Accepted")).await?;
-    place.group_says(NAME, "MonitoringAccepted", "Accepted").await?;
-    place.report(MONITOR, NAME, &binding("False", "InvalidConfiguration")).await?;
-    let group = place.group_says(NAME, "MonitoringAccepted", "Rejected").await?;
+    ns.patch_status(MONITOR, NAME, &binding("True", "Accepted")).await?;
+    ns.condition_is(NAME, "MonitoringAccepted", "Accepted").await?;
+    ns.patch_status(MONITOR, NAME, &binding("False", "InvalidConfiguration")).await?;
+    let group = ns.condition_is(NAME, "MonitoringAccepted", "Rejected").await?;
     assert!(condition(&group, "MonitoringAccepted")[2].contains("relabeling is invalid"));
     for kind in CHILDREN {
-        place.sees(kind, NAME, "it is there", |_| true).await?;
+        ns.eventually(kind, NAME, "it is there", |_| true).await?;
     }
-    place.close().await
+    ns.close().await
 }

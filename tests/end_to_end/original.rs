@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use kcg_tests::audit;
+use kcg_tests::namespace::Namespace;
+use kcg_tests::objects::{AUTOSCALER, CHILDREN, GROUP, POD, RULE, TOPIC, assert_contains, condition};
 use serde_json::{Value, json};
 
 use crate::cases::cases;
-use crate::ledger;
-use crate::objects::{AUTOSCALER, CHILDREN, GROUP, POD, RULE, TOPIC, assert_says, condition};
-use crate::place::Place;
-use crate::world::World;
+use crate::env::SharedEnv;
 
 cases![
     sample_applies_unchanged_and_gets_the_five_children,
@@ -24,31 +24,31 @@ cases![
 pub const LAG: &str = "kafka_consumer_fetch_manager_records_lag_max";
 
 /// The original's sample with a topic of one partition, once all is well.
-async fn sample(world: &Arc<World>, namespace: &str) -> Result<Place> {
-    let place = Place::open(world, namespace).await?;
-    world.metrics.set(namespace, "kconsumer-", LAG, 10);
-    place.create_topic("fast-data-topic", 1).await?;
+async fn sample(env: &Arc<SharedEnv>, namespace: &str) -> Result<Namespace> {
+    let ns = env.namespace(namespace).await?;
+    env.metrics.set(namespace, "kconsumer-", LAG, 10);
+    ns.create_topic("fast-data-topic", 1).await?;
     let file = kcg_devcluster::deploy_folder()?.join("samples/kconsumer.yaml");
-    let answer = place.kubectl(&["apply", "-f", &file.display().to_string()]).await?;
+    let answer = ns.kubectl(&["apply", "-f", &file.display().to_string()]).await?;
     assert_eq!((answer.code, answer.stderr.as_str()), (0, ""), "nothing to say against the sample");
     assert_eq!(answer.stdout, "kconsumergroup.thenextapps.com/kconsumer created\n");
-    Ok(place)
+    Ok(ns)
 }
 
-async fn sample_applies_unchanged_and_gets_the_five_children(world: Arc<World>) -> Result<()> {
-    let place = sample(&world, "original-children").await?;
-    let group = place.group_is_well("kconsumer").await?;
+async fn sample_applies_unchanged_and_gets_the_five_children(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = sample(&env, "original-children").await?;
+    let group = ns.group_is_ready("kconsumer").await?;
     let selector = json!({"app": "kconsumer", "thenextapps.com/kconsumergroup": "kconsumer"});
     for kind in CHILDREN {
-        let child = place.get(kind, "kconsumer").await?;
+        let child = ns.get(kind, "kconsumer").await?;
         let owner = json!([{
             "apiVersion": GROUP.api_version(), "kind": GROUP.name, "name": "kconsumer", "uid": group["metadata"]["uid"],
             "controller": true, "blockOwnerDeletion": true,
         }]);
-        assert_says(&child["metadata"], &json!({"ownerReferences": owner, "labels": selector}));
-        assert_says(&child, &wanted(kind.name, &place.namespace, &selector));
+        assert_contains(&child["metadata"], &json!({"ownerReferences": owner, "labels": selector}));
+        assert_contains(&child, &wanted(kind.name, &ns.name, &selector));
     }
-    place.close().await
+    ns.close().await
 }
 
 /// What each child carries: the original's content, corrected where it was wrong.
@@ -111,17 +111,17 @@ fn rule(namespace: &str) -> Value {
     })
 }
 
-async fn status_says_what_the_original_said_and_why(world: Arc<World>) -> Result<()> {
-    let place = sample(&world, "original-status").await?;
+async fn status_says_what_the_original_said_and_why(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = sample(&env, "original-status").await?;
     // From the first status on the list is there: null is what the original's schema refused.
-    let group = place
-        .sees(GROUP, "kconsumer", "its metric is read", |group| {
+    let group = ns
+        .eventually(GROUP, "kconsumer", "its metric is read", |group| {
             let status = &group["status"];
             assert!(status.is_null() || status["activePods"].is_array(), "{status}");
             condition(group, "MetricsAvailable")[0] == "True" && condition(group, "Ready")[0] == "True"
         })
         .await?;
-    let pods: Vec<String> = place.list(POD).await?.iter().map(name).collect();
+    let pods: Vec<String> = ns.list(POD).await?.iter().map(name).collect();
     assert_eq!(pods.len(), 1);
     let mut status = group["status"].clone();
     let conditions =
@@ -159,90 +159,88 @@ async fn status_says_what_the_original_said_and_why(world: Arc<World>) -> Result
             "Paused False Running",
         ]
     );
-    place.close().await
+    ns.close().await
 }
 
 fn name(object: &Value) -> String {
     object["metadata"]["name"].as_str().unwrap_or_default().to_owned()
 }
 
-async fn partitions_from_one_to_three_raise_the_ceiling(world: Arc<World>) -> Result<()> {
-    let place = sample(&world, "original-partitions").await?;
-    place.group_is_well("kconsumer").await?;
-    place.bounds_are("kconsumer", 1, 1).await?;
-    let page = place.ledger()?;
-    place.patch(TOPIC, "fast-data-topic", &json!({"spec": {"partitions": 3}})).await?;
-    place.bounds_are("kconsumer", 1, 3).await?;
-    let group = place
-        .sees(GROUP, "kconsumer", "it has three partitions", |group| group["status"]["partitions"] == 3)
+async fn partitions_from_one_to_three_raise_the_ceiling(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = sample(&env, "original-partitions").await?;
+    ns.group_is_ready("kconsumer").await?;
+    ns.bounds_are("kconsumer", 1, 1).await?;
+    let audit = ns.audit()?;
+    ns.patch(TOPIC, "fast-data-topic", &json!({"spec": {"partitions": 3}})).await?;
+    ns.bounds_are("kconsumer", 1, 3).await?;
+    let group = ns
+        .eventually(GROUP, "kconsumer", "it has three partitions", |group| group["status"]["partitions"] == 3)
         .await?;
-    assert_says(&group["status"], &json!({"maxReplicas": 3, "replicas": 1}));
+    assert_contains(&group["status"], &json!({"maxReplicas": 3, "replicas": 1}));
     // The alert at the ceiling knows the new one, too.
-    assert_eq!(page.children()?, [AUTOSCALER.plural, RULE.plural]);
-    let grown = page.by_others(TOPIC, "fast-data-topic")?;
-    let raised = page.of_child(AUTOSCALER, "kconsumer")?;
-    let took = ledger::between(&grown[0], &raised[0])?;
+    assert_eq!(audit.children()?, [AUTOSCALER.plural, RULE.plural]);
+    let grown = audit.by_administrator(TOPIC, "fast-data-topic")?;
+    let raised = audit.of_child(AUTOSCALER, "kconsumer")?;
+    let took = audit::between(&grown[0], &raised[0])?;
     assert!(took < Duration::from_secs(2), "{took:?}");
-    place.close().await
+    ns.close().await
 }
 
-async fn load_brings_consumers_up_to_the_ceiling_and_quiet_takes_them_away(world: Arc<World>) -> Result<()> {
-    let place = sample(&world, "original-load").await?;
-    place.patch(TOPIC, "fast-data-topic", &json!({"spec": {"partitions": 3}})).await?;
+async fn load_brings_consumers_up_to_the_ceiling_and_quiet_takes_them_away(
+    env: Arc<SharedEnv>,
+) -> Result<()> {
+    let ns = sample(&env, "original-load").await?;
+    ns.patch(TOPIC, "fast-data-topic", &json!({"spec": {"partitions": 3}})).await?;
     let quickly = json!({"stabilizationWindowSeconds": 0, "policies": [{"type": "Percent", "value": 100, "periodSeconds": 1}]});
-    place
-        .patch(GROUP, "kconsumer", &json!({"spec": {"scaling": {"behavior": {"scaleDown": quickly}}}}))
-        .await?;
-    place.group_is_well("kconsumer").await?;
-    place.bounds_are("kconsumer", 1, 3).await?;
-    let page = place.ledger()?;
+    ns.patch(GROUP, "kconsumer", &json!({"spec": {"scaling": {"behavior": {"scaleDown": quickly}}}})).await?;
+    ns.group_is_ready("kconsumer").await?;
+    ns.bounds_are("kconsumer", 1, 3).await?;
+    let audit = ns.audit()?;
 
-    world.metrics.set(&place.namespace, "kconsumer-", LAG, 3412);
-    let group = place
-        .sees(GROUP, "kconsumer", "it runs three consumers and is at its ceiling", |group| {
+    env.metrics.set(&ns.name, "kconsumer-", LAG, 3412);
+    let group = ns
+        .eventually(GROUP, "kconsumer", "it runs three consumers and is at its ceiling", |group| {
             group["status"]["readyReplicas"] == 3 && condition(group, "PartitionBound")[0] == "True"
         })
         .await?;
-    let mut pods: Vec<String> = place.list(POD).await?.iter().map(name).collect();
+    let mut pods: Vec<String> = ns.list(POD).await?.iter().map(name).collect();
     pods.sort();
     let group = if group["status"]["activePods"] == json!(pods) {
         group
     } else {
-        place
-            .sees(GROUP, "kconsumer", "its three pods are named in order", |group| {
-                group["status"]["activePods"] == json!(pods)
-            })
-            .await?
+        ns.eventually(GROUP, "kconsumer", "its three pods are named in order", |group| {
+            group["status"]["activePods"] == json!(pods)
+        })
+        .await?
     };
     assert_eq!(condition(&group, "PartitionBound")[1], "AtCeiling");
-    assert_says(&group["status"], &json!({"replicas": 3, "readyReplicas": 3, "maxReplicas": 3}));
+    assert_contains(&group["status"], &json!({"replicas": 3, "readyReplicas": 3, "maxReplicas": 3}));
 
-    world.metrics.set(&place.namespace, "kconsumer-", LAG, 0);
-    place
-        .sees(GROUP, "kconsumer", "one consumer is left", |group| {
-            let status = &group["status"];
-            status["replicas"] == 1
-                && status["activePods"].as_array().is_some_and(|pods| pods.len() == 1)
-                && condition(group, "PartitionBound")[0] == "False"
-        })
-        .await?;
-    assert_eq!(page.children()?, [] as [String; 0], "scaling is the autoscaler's work alone");
-    place.close().await
+    env.metrics.set(&ns.name, "kconsumer-", LAG, 0);
+    ns.eventually(GROUP, "kconsumer", "one consumer is left", |group| {
+        let status = &group["status"];
+        status["replicas"] == 1
+            && status["activePods"].as_array().is_some_and(|pods| pods.len() == 1)
+            && condition(group, "PartitionBound")[0] == "False"
+    })
+    .await?;
+    assert_eq!(audit.children()?, [] as [String; 0], "scaling is the autoscaler's work alone");
+    ns.close().await
 }
 
-async fn deleted_group_takes_all_that_was_made_for_it_along(world: Arc<World>) -> Result<()> {
-    let place = sample(&world, "original-deleted").await?;
-    place.group_is_well("kconsumer").await?;
-    let page = place.ledger()?;
-    let answer = place.kubectl(&["delete", "kcg", "kconsumer"]).await?.ok()?;
+async fn deleted_group_takes_all_that_was_made_for_it_along(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = sample(&env, "original-deleted").await?;
+    ns.group_is_ready("kconsumer").await?;
+    let audit = ns.audit()?;
+    let answer = ns.kubectl(&["delete", "kcg", "kconsumer"]).await?.ok()?;
     assert!(answer.starts_with("kconsumergroup.thenextapps.com \"kconsumer\" deleted"), "{answer}");
     for kind in CHILDREN {
-        place.loses(kind, "kconsumer").await?;
+        ns.eventually_gone(kind, "kconsumer").await?;
     }
-    let pods = place.list(POD).await?;
+    let pods = ns.list(POD).await?;
     for pod in pods {
-        place.loses(POD, &name(&pod)).await?;
+        ns.eventually_gone(POD, &name(&pod)).await?;
     }
-    assert_eq!(page.children()?, [] as [String; 0], "nothing is made for a group that is gone");
+    assert_eq!(audit.children()?, [] as [String; 0], "nothing is made for a group that is gone");
     Ok(())
 }

@@ -5,49 +5,50 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
+use kcg_tests::env::LIMIT;
+use kcg_tests::namespace::Namespace;
+use kcg_tests::objects::{DEPLOYMENT, GROUP, is_observed};
 use kube::runtime::watcher;
 use serde_json::{Value, json};
 
 use crate::cases::cases;
-use crate::objects::{DEPLOYMENT, GROUP, is_settled};
-use crate::place::Place;
-use crate::world::World;
+use crate::env::SharedEnv;
 
 cases![count_outlives_every_change_of_the_image];
 
 const NAME: &str = "kconsumer";
 
-async fn count_outlives_every_change_of_the_image(world: Arc<World>) -> Result<()> {
-    let place = Place::open(&world, "replicas").await?;
-    place.create_topic("fast-data-topic", 6).await?;
-    let page = place.ledger()?;
-    place.create_group(NAME, &json!({"minReplicas": 3})).await?;
-    place.sees(DEPLOYMENT, NAME, "three are ready", |seen| seen["status"]["readyReplicas"] == 3).await?;
-    place.group_is_well(NAME).await?;
-    let scaled = |page: &crate::ledger::Ledger| -> Result<usize> {
-        Ok(page.children()?.iter().filter(|written| *written == "deployments/scale").count())
+async fn count_outlives_every_change_of_the_image(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace("replicas").await?;
+    ns.create_topic("fast-data-topic", 6).await?;
+    let audit = ns.audit()?;
+    ns.create_group(NAME, &json!({"minReplicas": 3})).await?;
+    ns.eventually(DEPLOYMENT, NAME, "three are ready", |seen| seen["status"]["readyReplicas"] == 3).await?;
+    ns.group_is_ready(NAME).await?;
+    let scaled = |audit: &kcg_tests::audit::NamespaceAudit| -> Result<usize> {
+        Ok(audit.children()?.iter().filter(|written| *written == "deployments/scale").count())
     };
-    assert_eq!(scaled(&page)?, 1, "scaled once, by its own subresource");
+    assert_eq!(scaled(&audit)?, 1, "scaled once, by its own subresource");
 
     // Somebody, or the autoscaler, wants five.
-    place.kubectl(&["scale", "deployment/kconsumer", "--replicas=5"]).await?.ok()?;
-    place.sees(DEPLOYMENT, NAME, "five are ready", |seen| seen["status"]["readyReplicas"] == 5).await?;
-    let counts = tokio::spawn(counts_until(place.clone(), "example.com/consumer:3"));
+    ns.kubectl(&["scale", "deployment/kconsumer", "--replicas=5"]).await?.ok()?;
+    ns.eventually(DEPLOYMENT, NAME, "five are ready", |seen| seen["status"]["readyReplicas"] == 5).await?;
+    let counts = tokio::spawn(counts_until(ns.clone(), "example.com/consumer:3"));
     for tag in 1..=3 {
         let image = format!("example.com/consumer:{tag}");
-        place.patch(GROUP, NAME, &json!({"spec": {"consumerSpec": {"image": image}}})).await?;
-        place.sees(GROUP, NAME, "it is settled", is_settled).await?;
+        ns.patch(GROUP, NAME, &json!({"spec": {"consumerSpec": {"image": image}}})).await?;
+        ns.eventually(GROUP, NAME, "it is settled", is_observed).await?;
     }
     let counts = counts.await??;
     assert!(counts.iter().all(|count| *count == 5), "the count never moved: {counts:?}");
-    assert_eq!(scaled(&page)?, 1);
-    assert!(!owns_the_count(&place.get(DEPLOYMENT, NAME).await?), "f:replicas is not ours");
-    place.close().await
+    assert_eq!(scaled(&audit)?, 1);
+    assert!(!owns_the_count(&ns.get(DEPLOYMENT, NAME).await?), "f:replicas is not ours");
+    ns.close().await
 }
 
 /// Every count that the Deployment's spec held until its rollout to `image` is through.
-async fn counts_until(place: Place, image: &'static str) -> Result<Vec<i64>> {
-    let mut events = pin!(watcher::watch_object(place.api(DEPLOYMENT), NAME));
+async fn counts_until(ns: Namespace, image: &'static str) -> Result<Vec<i64>> {
+    let mut events = pin!(watcher::watch_object(ns.api(DEPLOYMENT), NAME));
     let mut counts = Vec::new();
     let watching = async {
         while let Some(event) = events.next().await {
@@ -64,7 +65,7 @@ async fn counts_until(place: Place, image: &'static str) -> Result<Vec<i64>> {
         }
         anyhow::bail!("the watch ended")
     };
-    tokio::time::timeout(crate::place::LIMIT, watching).await.context("the rollout takes too long")??;
+    tokio::time::timeout(LIMIT, watching).await.context("the rollout takes too long")??;
     ensure!(counts.len() > 3, "the rollouts were seen");
     Ok(counts)
 }

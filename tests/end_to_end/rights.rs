@@ -5,15 +5,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Result;
+use kcg_tests::env::LIMIT;
+use kcg_tests::eventually;
+use kcg_tests::namespace::Namespace;
+use kcg_tests::objects::{CHILDREN, CLUSTER_ROLE, CLUSTER_ROLE_BINDING, Kind, ROLE, ROLE_BINDING, condition};
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
 use crate::cases::{cases, caught};
-use crate::objects::{CHILDREN, CLUSTER_ROLE, CLUSTER_ROLE_BINDING, Kind, ROLE, ROLE_BINDING, condition};
-use crate::place::Place;
-use crate::world::World;
+use crate::env::SharedEnv;
 
 cases![without_the_right_to_finalizers_no_child_is_made, nothing_is_denied_and_every_grant_is_used];
 
@@ -22,16 +24,16 @@ pub const NEEDS_ALL: &str = "rights::nothing_is_denied_and_every_grant_is_used";
 
 const FINALIZERS: &str = "kconsumergroups/finalizers";
 
-fn roles(world: &World) -> Api<DynamicObject> {
-    Api::all_with(world.client.clone(), &CLUSTER_ROLE.resource())
+fn roles(env: &SharedEnv) -> Api<DynamicObject> {
+    Api::all_with(env.client.clone(), &CLUSTER_ROLE.resource())
 }
 
 /// The right that no audit entry shows: whoever blocks an owner's deletion must be allowed to finalize it.
-async fn without_the_right_to_finalizers_no_child_is_made(world: Arc<World>) -> Result<()> {
-    let place = Place::open(&world, "finalizers").await?;
-    place.create_topic("fast-data-topic", 3).await?;
-    let name = world.operator.controller_account();
-    let role = serde_json::to_value(roles(&world).get(name).await?)?;
+async fn without_the_right_to_finalizers_no_child_is_made(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace("finalizers").await?;
+    ns.create_topic("fast-data-topic", 3).await?;
+    let name = env.operator.controller_account();
+    let role = serde_json::to_value(roles(&env).get(name).await?)?;
     let all = role["rules"].clone();
     let mut fewer = all.clone();
     if let Some(rules) = fewer.as_array_mut() {
@@ -42,33 +44,33 @@ async fn without_the_right_to_finalizers_no_child_is_made(world: Arc<World>) -> 
             "the right stands in a rule of its own"
         );
     }
-    set(&world, name, &fewer, "no").await?;
-    let outcome = caught(refused(&place)).await;
-    set(&world, name, &all, "yes").await?;
+    set(&env, name, &fewer, "no").await?;
+    let outcome = caught(refused(&ns)).await;
+    set(&env, name, &all, "yes").await?;
     outcome?;
-    place.group_is_well("kconsumer").await?;
-    place.close().await
+    ns.group_is_ready("kconsumer").await?;
+    ns.close().await
 }
 
-async fn refused(place: &Place) -> Result<()> {
-    place.create_group("kconsumer", &json!({})).await?;
-    let group = place.group_is("kconsumer", "False", "ApplyRefused").await?;
+async fn refused(ns: &Namespace) -> Result<()> {
+    ns.create_group("kconsumer", &json!({})).await?;
+    let group = ns.group_is("kconsumer", "False", "ApplyRefused").await?;
     let message = condition(&group, "Ready")[2];
     assert!(message.contains("cannot set blockOwnerDeletion"), "{message}");
     for kind in CHILDREN {
-        assert!(place.list(kind).await?.is_empty(), "{}", kind.name);
+        assert!(ns.list(kind).await?.is_empty(), "{}", kind.name);
     }
     Ok(())
 }
 
 /// Gives the role these rules, and waits until the API server goes by them.
-async fn set(world: &Arc<World>, role: &str, rules: &Value, may: &str) -> Result<()> {
+async fn set(env: &Arc<SharedEnv>, role: &str, rules: &Value, may: &str) -> Result<()> {
     let patch = Patch::Merge(json!({"rules": rules}));
-    roles(world).patch(role, &PatchParams::default(), &patch).await?;
+    roles(env).patch(role, &PatchParams::default(), &patch).await?;
     let account = format!(
         "--as=system:serviceaccount:{}:{}",
-        world.operator.namespace(),
-        world.operator.controller_account()
+        env.operator.namespace(),
+        env.operator.controller_account()
     );
     let asked = [
         "auth",
@@ -80,8 +82,8 @@ async fn set(world: &Arc<World>, role: &str, rules: &Value, may: &str) -> Result
         "default",
         &account,
     ];
-    kcg_devcluster::wait::until("the role to be in force", crate::place::LIMIT, async || {
-        let answer = world.plane.kubectl(&asked).await?;
+    eventually("the role to be in force", LIMIT, async || {
+        let answer = env.plane.kubectl(&asked).await?;
         Ok(if answer.stdout.trim() == may { Ok(()) } else { Err(answer.stdout + &answer.stderr) })
     })
     .await?;
@@ -91,12 +93,12 @@ async fn set(world: &Arc<World>, role: &str, rules: &Value, may: &str) -> Result
 /// A verb on a resource of an API group, by one of the two accounts.
 type Right = (String, String, String, String);
 
-async fn nothing_is_denied_and_every_grant_is_used(world: Arc<World>) -> Result<()> {
-    let operator = &world.operator;
+async fn nothing_is_denied_and_every_grant_is_used(env: Arc<SharedEnv>) -> Result<()> {
+    let operator = &env.operator;
     let accounts = [operator.controller_account(), operator.webhook_account()];
     let mut used: BTreeSet<Right> = BTreeSet::new();
     let mut denied: BTreeSet<String> = BTreeSet::new();
-    for event in world.audit.all()? {
+    for event in env.audit.all()? {
         let Some(account) = accounts.iter().find(|account| event.is_by(operator.namespace(), account)) else {
             continue;
         };
@@ -118,26 +120,26 @@ async fn nothing_is_denied_and_every_grant_is_used(world: Arc<World>) -> Result<
         }
         used.insert(right(&event.verb));
     }
-    let granted = granted(&world, &accounts).await?;
+    let granted = granted(&env, &accounts).await?;
     // The one right that leaves no trace was proven by taking it away; that it shows here proves the count.
     let (untraced, unused): (Vec<&Right>, Vec<&Right>) =
         granted.difference(&used).partition(|(_, _, resource, _)| resource == FINALIZERS);
     assert_eq!(untraced.len(), 1);
     assert!(denied.is_empty(), "denied: {denied:#?}");
     assert!(unused.is_empty(), "granted and never used: {unused:#?}");
-    world.figure(format!("rights: {} granted, every one used; 0 requests denied", granted.len()));
+    env.record(format!("rights: {} granted, every one used; 0 requests denied", granted.len()));
     Ok(())
 }
 
 /// Every right that a binding gives one of the accounts.
-async fn granted(world: &Arc<World>, accounts: &[&str]) -> Result<BTreeSet<Right>> {
+async fn granted(env: &Arc<SharedEnv>, accounts: &[&str]) -> Result<BTreeSet<Right>> {
     let mut rights = BTreeSet::new();
     for (bindings, roles) in [(CLUSTER_ROLE_BINDING, CLUSTER_ROLE), (ROLE_BINDING, ROLE)] {
-        let roles = everywhere(world, roles).await?;
-        for binding in everywhere(world, bindings).await? {
+        let roles = everywhere(env, roles).await?;
+        for binding in everywhere(env, bindings).await? {
             let subjects = binding["subjects"].as_array().into_iter().flatten();
             let ours = subjects.filter(|subject| {
-                subject["kind"] == "ServiceAccount" && subject["namespace"] == world.operator.namespace()
+                subject["kind"] == "ServiceAccount" && subject["namespace"] == env.operator.namespace()
             });
             let role = roles.iter().find(|role| {
                 role["metadata"]["name"] == binding["roleRef"]["name"]
@@ -177,8 +179,8 @@ fn spelled_out(account: &str, rule: &Value) -> Vec<Right> {
     rights
 }
 
-async fn everywhere(world: &Arc<World>, kind: Kind) -> Result<Vec<Value>> {
-    let api: Api<DynamicObject> = Api::all_with(world.client.clone(), &kind.resource());
+async fn everywhere(env: &Arc<SharedEnv>, kind: Kind) -> Result<Vec<Value>> {
+    let api: Api<DynamicObject> = Api::all_with(env.client.clone(), &kind.resource());
     let list = api.list(&ListParams::default()).await?;
     list.into_iter().map(|object| Ok(serde_json::to_value(object)?)).collect()
 }

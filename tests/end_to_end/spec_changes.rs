@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use kcg_tests::namespace::Namespace;
+use kcg_tests::objects::{
+    AUTOSCALER, DEPLOYMENT, GROUP, Kind, MONITOR, RULE, SERVICE, assert_contains, is_observed,
+};
 use serde_json::{Value, json};
 
 use crate::cases::cases;
-use crate::objects::{AUTOSCALER, DEPLOYMENT, GROUP, Kind, MONITOR, RULE, SERVICE, assert_says, is_settled};
-use crate::place::Place;
-use crate::world::World;
+use crate::env::SharedEnv;
 
 cases![every_change_reaches_every_child_that_it_concerns, alerts_that_are_turned_off_take_the_rule_alone,];
 
@@ -182,8 +184,8 @@ fn of_the_rest() -> Vec<Change> {
         ),
         change(json!({"alerts": {"for": "5m"}}), vec![alerts(&json!({"for": "5m"}))]),
         change(
-            json!({"alerts": {"severity": "page"}}),
-            vec![alerts(&json!({"labels": {"severity": "page"}}))],
+            json!({"alerts": {"severity": "audit"}}),
+            vec![alerts(&json!({"labels": {"severity": "audit"}}))],
         ),
         change(
             json!({"alerts": {"labels": {"team": "data"}}}),
@@ -217,69 +219,68 @@ fn of_the_rest() -> Vec<Change> {
     ]
 }
 
-async fn every_change_reaches_every_child_that_it_concerns(world: Arc<World>) -> Result<()> {
-    let place = Place::open(&world, "spec-changes").await?;
-    place.create_topic("fast-data-topic", 6).await?;
-    place.create_topic("orders", 4).await?;
-    place.create_group(NAME, &json!({})).await?;
-    place.group_is_well(NAME).await?;
+async fn every_change_reaches_every_child_that_it_concerns(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace("spec-changes").await?;
+    ns.create_topic("fast-data-topic", 6).await?;
+    ns.create_topic("orders", 4).await?;
+    ns.create_group(NAME, &json!({})).await?;
+    ns.group_is_ready(NAME).await?;
     for Change { spec, children } in of_the_consumer().into_iter().chain(of_the_rest()) {
-        let page = place.ledger()?;
-        place.patch(GROUP, NAME, &json!({"spec": spec})).await?;
+        let audit = ns.audit()?;
+        ns.patch(GROUP, NAME, &json!({"spec": spec})).await?;
         // The status is written after the children.
         let what = format!("{spec} is dealt with");
-        place.sees(GROUP, NAME, &what, is_settled).await?;
+        ns.eventually(GROUP, NAME, &what, is_observed).await?;
         let mut concerned: Vec<&str> = children.iter().map(|(kind, _)| kind.plural).collect();
         concerned.sort_unstable();
-        let written = page.children()?;
+        let written = audit.children()?;
         assert_eq!(written, concerned, "{spec}");
         for (kind, says) in &children {
-            assert_says(&place.get(*kind, NAME).await?, says);
+            assert_contains(&ns.get(*kind, NAME).await?, says);
         }
     }
-    nothing_is_left_of_what_was_taken_back(&place).await?;
-    place.close().await
+    nothing_is_left_of_what_was_taken_back(&ns).await?;
+    ns.close().await
 }
 
 /// What a person adds and then takes away leaves no trace: the children are those of a fresh group of that spec.
-async fn nothing_is_left_of_what_was_taken_back(place: &Place) -> Result<()> {
+async fn nothing_is_left_of_what_was_taken_back(ns: &Namespace) -> Result<()> {
     let mut spec = json!({});
-    // Its own id, which reaches no child since a variable of the person's stands in its place.
+    // Its own id, which reaches no child since a variable of the person's stands in its ns.
     for Change { spec: change, .. } in of_the_consumer().into_iter().chain(of_the_rest()) {
         json_patch::merge(&mut spec, &change);
     }
     spec["consumerSpec"]["groupId"] = json!("fresh");
-    place.create_group("fresh", &spec).await?;
-    place.group_is_well("fresh").await?;
-    for kind in crate::objects::CHILDREN {
-        let [old, fresh] =
-            [place.get(kind, NAME).await?, place.get(kind, "fresh").await?].map(|mut child| {
-                for server_s_own in ["clusterIP", "clusterIPs", "replicas"] {
-                    child["spec"].as_object_mut().map(|spec| spec.remove(server_s_own));
-                }
-                // The container name was given by hand to the one, and is the name of the other.
-                child["spec"].to_string().replace("fresh", NAME)
-            });
+    ns.create_group("fresh", &spec).await?;
+    ns.group_is_ready("fresh").await?;
+    for kind in kcg_tests::objects::CHILDREN {
+        let [old, fresh] = [ns.get(kind, NAME).await?, ns.get(kind, "fresh").await?].map(|mut child| {
+            for server_s_own in ["clusterIP", "clusterIPs", "replicas"] {
+                child["spec"].as_object_mut().map(|spec| spec.remove(server_s_own));
+            }
+            // The container name was given by hand to the one, and is the name of the other.
+            child["spec"].to_string().replace("fresh", NAME)
+        });
         assert_eq!(old, fresh, "{}", kind.name);
     }
     Ok(())
 }
 
-async fn alerts_that_are_turned_off_take_the_rule_alone(world: Arc<World>) -> Result<()> {
-    let place = Place::open(&world, "alerts-off").await?;
-    place.create_topic("fast-data-topic", 3).await?;
-    place.create_group(NAME, &json!({})).await?;
-    place.group_is_well(NAME).await?;
-    let page = place.ledger()?;
-    place.patch(GROUP, NAME, &json!({"spec": {"alerts": {"enabled": false}}})).await?;
-    place.loses(RULE, NAME).await?;
-    place.sees(GROUP, NAME, "it is settled", is_settled).await?;
-    let writes = page.of_child(RULE, NAME)?;
-    assert_eq!((page.children()?, writes[0].verb.as_str()), (vec![RULE.plural.to_owned()], "delete"));
+async fn alerts_that_are_turned_off_take_the_rule_alone(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace("alerts-off").await?;
+    ns.create_topic("fast-data-topic", 3).await?;
+    ns.create_group(NAME, &json!({})).await?;
+    ns.group_is_ready(NAME).await?;
+    let audit = ns.audit()?;
+    ns.patch(GROUP, NAME, &json!({"spec": {"alerts": {"enabled": false}}})).await?;
+    ns.eventually_gone(RULE, NAME).await?;
+    ns.eventually(GROUP, NAME, "it is settled", is_observed).await?;
+    let writes = audit.of_child(RULE, NAME)?;
+    assert_eq!((audit.children()?, writes[0].verb.as_str()), (vec![RULE.plural.to_owned()], "delete"));
 
-    place.patch(GROUP, NAME, &json!({"spec": {"alerts": {"enabled": true}}})).await?;
-    place.sees(RULE, NAME, "it is back", |_| true).await?;
-    page.awaited(RULE, NAME, 2).await?;
-    assert_eq!(page.children()?, [RULE.plural, RULE.plural]);
-    place.close().await
+    ns.patch(GROUP, NAME, &json!({"spec": {"alerts": {"enabled": true}}})).await?;
+    ns.eventually(RULE, NAME, "it is back", |_| true).await?;
+    audit.eventually_of_child(RULE, NAME, 2).await?;
+    assert_eq!(audit.children()?, [RULE.plural, RULE.plural]);
+    ns.close().await
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use kcg_tests::namespace::refusal;
+use kcg_tests::objects::{AUTOSCALER, DEPLOYMENT, GROUP, TOPIC, assert_contains, condition, topic};
 use serde_json::{Value, json};
 
 use crate::cases::cases;
-use crate::objects::{AUTOSCALER, DEPLOYMENT, GROUP, TOPIC, assert_says, condition, topic};
-use crate::place::{Place, refusal};
-use crate::world::{GRANTED, World};
+use crate::env::{GRANTED, SharedEnv};
 
 cases![
     group_without_its_topic_runs_its_minimum_until_the_topic_comes,
@@ -21,139 +21,138 @@ cases![
 
 const NAME: &str = "kconsumer";
 
-async fn group_without_its_topic_runs_its_minimum_until_the_topic_comes(world: Arc<World>) -> Result<()> {
-    let place = Place::open(&world, "topic-late").await?;
-    let answer = place.kubectl_create(&crate::objects::group(NAME, &json!({"minReplicas": 2}))).await?;
+async fn group_without_its_topic_runs_its_minimum_until_the_topic_comes(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace("topic-late").await?;
+    let answer = ns.kubectl_create(&kcg_tests::objects::group(NAME, &json!({"minReplicas": 2}))).await?;
     assert_eq!(
         answer.stderr,
         "Warning: minReplicas was not checked: KafkaTopic topic-late/fast-data-topic does not exist yet\n"
     );
-    let group = place.group_says(NAME, "TopicsResolved", "TopicNotFound").await?;
+    let group = ns.condition_is(NAME, "TopicsResolved", "TopicNotFound").await?;
     assert_eq!(condition(&group, "TopicsResolved")[0], "False");
-    assert_says(&group["status"], &json!({"maxReplicas": 2}));
+    assert_contains(&group["status"], &json!({"maxReplicas": 2}));
     assert!(group["status"]["partitions"].is_null());
-    place.bounds_are(NAME, 2, 2).await?;
-    place.sees(DEPLOYMENT, NAME, "two run", |seen| seen["status"]["readyReplicas"] == 2).await?;
+    ns.bounds_are(NAME, 2, 2).await?;
+    ns.eventually(DEPLOYMENT, NAME, "two run", |seen| seen["status"]["readyReplicas"] == 2).await?;
 
-    place.create_topic("fast-data-topic", 4).await?;
-    place.bounds_are(NAME, 2, 4).await?;
-    let group = place.group_says(NAME, "TopicsResolved", "Resolved").await?;
+    ns.create_topic("fast-data-topic", 4).await?;
+    ns.bounds_are(NAME, 2, 4).await?;
+    let group = ns.condition_is(NAME, "TopicsResolved", "Resolved").await?;
     assert_eq!((condition(&group, "TopicsResolved")[0], condition(&group, "Ready")[0]), ("True", "True"));
-    place.close().await
+    ns.close().await
 }
 
-async fn topic_without_partitions_is_no_ceiling(world: Arc<World>) -> Result<()> {
-    let place = Place::open(&world, "topic-unset").await?;
-    place.create(TOPIC, &topic("fast-data-topic", &json!({}))).await?;
-    place.create_group(NAME, &json!({})).await?;
-    place.group_says(NAME, "TopicsResolved", "PartitionsUnset").await?;
-    place.bounds_are(NAME, 1, 1).await?;
-    place.patch(TOPIC, "fast-data-topic", &json!({"spec": {"partitions": 2}})).await?;
-    place.bounds_are(NAME, 1, 2).await?;
-    place.group_says(NAME, "TopicsResolved", "Resolved").await?;
+async fn topic_without_partitions_is_no_ceiling(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace("topic-unset").await?;
+    ns.create_object(TOPIC, &topic("fast-data-topic", &json!({}))).await?;
+    ns.create_group(NAME, &json!({})).await?;
+    ns.condition_is(NAME, "TopicsResolved", "PartitionsUnset").await?;
+    ns.bounds_are(NAME, 1, 1).await?;
+    ns.patch(TOPIC, "fast-data-topic", &json!({"spec": {"partitions": 2}})).await?;
+    ns.bounds_are(NAME, 1, 2).await?;
+    ns.condition_is(NAME, "TopicsResolved", "Resolved").await?;
     // Known once, it is held when the KafkaTopic no longer says it.
-    place.patch(TOPIC, "fast-data-topic", &json!({"spec": {"partitions": null}})).await?;
-    let group = place.group_says(NAME, "TopicsResolved", "PartitionsUnset").await?;
-    assert_says(&group["status"], &json!({"partitions": 2, "maxReplicas": 2}));
-    place.bounds_are(NAME, 1, 2).await?;
-    place.close().await
+    ns.patch(TOPIC, "fast-data-topic", &json!({"spec": {"partitions": null}})).await?;
+    let group = ns.condition_is(NAME, "TopicsResolved", "PartitionsUnset").await?;
+    assert_contains(&group["status"], &json!({"partitions": 2, "maxReplicas": 2}));
+    ns.bounds_are(NAME, 1, 2).await?;
+    ns.close().await
 }
 
-async fn several_topics_count_together_or_by_the_largest(world: Arc<World>) -> Result<()> {
-    let place = Place::open(&world, "topics-several").await?;
-    place.create_topic("a", 3).await?;
-    place.create_topic("b", 5).await?;
+async fn several_topics_count_together_or_by_the_largest(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace("topics-several").await?;
+    ns.create_topic("a", 3).await?;
+    ns.create_topic("b", 5).await?;
     let consumer = json!({"topic": "a", "topics": ["b", "a"]});
-    place.create_group("sum", &json!({"consumerSpec": consumer})).await?;
-    place.create_group("max", &json!({"consumerSpec": consumer, "scaling": {"partitions": "Max"}})).await?;
-    place.bounds_are("sum", 1, 8).await?;
-    place.bounds_are("max", 1, 5).await?;
-    place.patch(TOPIC, "a", &json!({"spec": {"partitions": 7}})).await?;
-    place.bounds_are("sum", 1, 12).await?;
-    place.bounds_are("max", 1, 7).await?;
+    ns.create_group("sum", &json!({"consumerSpec": consumer})).await?;
+    ns.create_group("max", &json!({"consumerSpec": consumer, "scaling": {"partitions": "Max"}})).await?;
+    ns.bounds_are("sum", 1, 8).await?;
+    ns.bounds_are("max", 1, 5).await?;
+    ns.patch(TOPIC, "a", &json!({"spec": {"partitions": 7}})).await?;
+    ns.bounds_are("sum", 1, 12).await?;
+    ns.bounds_are("max", 1, 7).await?;
     // One that is missing stays as it was known; the others go on counting.
-    place.delete(TOPIC, "a").await?;
-    place.patch(TOPIC, "b", &json!({"spec": {"partitions": 9}})).await?;
-    place.bounds_are("sum", 1, 16).await?;
-    place
-        .sees(GROUP, "sum", "it counts seven as last known and nine", |group| {
-            let counts: Vec<&Value> = group["status"]["topics"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .map(|topic| &topic["partitions"])
-                .collect();
-            counts == [7, 9] && condition(group, "TopicsResolved")[1] == "TopicNotFound"
-        })
-        .await?;
-    place.close().await
+    ns.delete(TOPIC, "a").await?;
+    ns.patch(TOPIC, "b", &json!({"spec": {"partitions": 9}})).await?;
+    ns.bounds_are("sum", 1, 16).await?;
+    ns.eventually(GROUP, "sum", "it counts seven as last known and nine", |group| {
+        let counts: Vec<&Value> = group["status"]["topics"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|topic| &topic["partitions"])
+            .collect();
+        counts == [7, 9] && condition(group, "TopicsResolved")[1] == "TopicNotFound"
+    })
+    .await?;
+    ns.close().await
 }
 
-async fn topics_of_a_granted_namespace_are_followed(world: Arc<World>) -> Result<()> {
-    let (place, elsewhere) =
-        (Place::open(&world, "topic-elsewhere").await?, Place::open(&world, GRANTED).await?);
+async fn topics_of_a_granted_namespace_are_followed(env: Arc<SharedEnv>) -> Result<()> {
+    let (ns, elsewhere) = (env.namespace("topic-elsewhere").await?, env.namespace(GRANTED).await?);
     elsewhere.create_topic("shared", 3).await?;
     let consumer = json!({"topic": "shared", "topicNamespace": GRANTED});
-    place.create_group(NAME, &json!({"consumerSpec": consumer})).await?;
-    place.bounds_are(NAME, 1, 3).await?;
+    ns.create_group(NAME, &json!({"consumerSpec": consumer})).await?;
+    ns.bounds_are(NAME, 1, 3).await?;
     elsewhere.patch(TOPIC, "shared", &json!({"spec": {"partitions": 4}})).await?;
-    place.bounds_are(NAME, 1, 4).await?;
-    let group = place.group_is_well(NAME).await?;
+    ns.bounds_are(NAME, 1, 4).await?;
+    let group = ns.group_is_ready(NAME).await?;
     assert_eq!(group["status"]["topics"][0]["namespace"], GRANTED);
 
-    let refused = place
+    let refused = ns
         .create_group("other", &json!({"consumerSpec": {"topic": "shared", "topicNamespace": "kube-public"}}))
         .await;
     let said = refusal(refused);
     let sentence = "spec.consumerSpec.topicNamespace: Forbidden: KafkaTopics of namespace kube-public may not be used from \
                     namespace topic-elsewhere: ask whoever installed the operator to start it with --topic-namespaces=kube-public";
     assert!(said.contains(sentence), "{said}");
-    place.close().await
+    ns.close().await
 }
 
-async fn consumer_is_told_the_name_in_kafka(world: Arc<World>) -> Result<()> {
-    let place = Place::open(&world, "topic-renamed").await?;
+async fn consumer_is_told_the_name_in_kafka(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace("topic-renamed").await?;
     let told = |name: &'static str| {
         move |seen: &Value| {
             seen["spec"]["template"]["spec"]["containers"][0]["env"][0]
                 == json!({"name": "KAFKA_TOPICS", "value": name})
         }
     };
-    place
-        .create(TOPIC, &topic("fast-data-topic", &json!({"partitions": 2, "topicName": "Fast_Data.Topic"})))
-        .await?;
-    place.create_group(NAME, &json!({})).await?;
-    place.sees(DEPLOYMENT, NAME, "it is told Kafka's name", told("Fast_Data.Topic")).await?;
+    ns.create_object(
+        TOPIC,
+        &topic("fast-data-topic", &json!({"partitions": 2, "topicName": "Fast_Data.Topic"})),
+    )
+    .await?;
+    ns.create_group(NAME, &json!({})).await?;
+    ns.eventually(DEPLOYMENT, NAME, "it is told Kafka's name", told("Fast_Data.Topic")).await?;
     // The name is kept while the KafkaTopic is away: another one would be another topic.
-    place.delete(TOPIC, "fast-data-topic").await?;
-    place.group_says(NAME, "TopicsResolved", "TopicNotFound").await?;
-    place.sees(DEPLOYMENT, NAME, "it is still told Kafka's name", told("Fast_Data.Topic")).await?;
-    place
-        .create(TOPIC, &topic("fast-data-topic", &json!({"partitions": 2, "topicName": "Other_Topic"})))
+    ns.delete(TOPIC, "fast-data-topic").await?;
+    ns.condition_is(NAME, "TopicsResolved", "TopicNotFound").await?;
+    ns.eventually(DEPLOYMENT, NAME, "it is still told Kafka's name", told("Fast_Data.Topic")).await?;
+    ns.create_object(TOPIC, &topic("fast-data-topic", &json!({"partitions": 2, "topicName": "Other_Topic"})))
         .await?;
-    place.sees(DEPLOYMENT, NAME, "it is told the other name", told("Other_Topic")).await?;
-    place.close().await
+    ns.eventually(DEPLOYMENT, NAME, "it is told the other name", told("Other_Topic")).await?;
+    ns.close().await
 }
 
-async fn topic_of_many_groups_reaches_each_of_them(world: Arc<World>) -> Result<()> {
-    let place = Place::open(&world, "topic-shared").await?;
-    place.create_topic("fast-data-topic", 2).await?;
-    place.create_topic("other", 2).await?;
+async fn topic_of_many_groups_reaches_each_of_them(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace("topic-shared").await?;
+    ns.create_topic("fast-data-topic", 2).await?;
+    ns.create_topic("other", 2).await?;
     let groups = ["one", "two", "three"];
     for name in groups {
-        place.create_group(name, &json!({})).await?;
+        ns.create_group(name, &json!({})).await?;
     }
-    place.create_group("apart", &json!({"consumerSpec": {"topic": "other"}})).await?;
+    ns.create_group("apart", &json!({"consumerSpec": {"topic": "other"}})).await?;
     for name in groups.iter().chain(&["apart"]) {
-        place.group_is_well(name).await?;
+        ns.group_is_ready(name).await?;
     }
-    let page = place.ledger()?;
-    place.patch(TOPIC, "fast-data-topic", &json!({"spec": {"partitions": 5}})).await?;
+    let audit = ns.audit()?;
+    ns.patch(TOPIC, "fast-data-topic", &json!({"spec": {"partitions": 5}})).await?;
     for name in groups {
-        place.bounds_are(name, 1, 5).await?;
-        place.sees(GROUP, name, "it says so", |group| group["status"]["partitions"] == 5).await?;
-        assert_eq!(page.of_child(AUTOSCALER, name)?.len(), 1);
+        ns.bounds_are(name, 1, 5).await?;
+        ns.eventually(GROUP, name, "it says so", |group| group["status"]["partitions"] == 5).await?;
+        assert_eq!(audit.of_child(AUTOSCALER, name)?.len(), 1);
     }
-    assert_eq!((page.of_child(AUTOSCALER, "apart")?.len(), page.statuses("apart")?.len()), (0, 0));
-    place.close().await
+    assert_eq!((audit.of_child(AUTOSCALER, "apart")?.len(), audit.statuses("apart")?.len()), (0, 0));
+    ns.close().await
 }

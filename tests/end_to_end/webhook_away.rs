@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use kcg_tests::env::LIMIT;
+use kcg_tests::eventually;
+use kcg_tests::namespace::Namespace;
+use kcg_tests::objects::{CRD, GROUP, NAMESPACE, SERVICE, condition, group};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
 use crate::cases::{cases, caught};
-use crate::objects::{CRD, GROUP, NAMESPACE, SERVICE, condition, group};
-use crate::place::Place;
-use crate::world::World;
+use crate::env::SharedEnv;
 
 cases![
     rules_of_the_crd_stand_and_nothing_is_stuck_without_the_webhook,
@@ -21,27 +23,27 @@ cases![
 
 const NAME: &str = "kconsumer";
 
-async fn rules_of_the_crd_stand_and_nothing_is_stuck_without_the_webhook(world: Arc<World>) -> Result<()> {
-    let place = Place::open(&world, "webhook-away").await?;
-    let doomed = Place::open(&world, "webhook-away-doomed").await?;
-    for place in [&place, &doomed] {
-        place.create_topic("fast-data-topic", 3).await?;
-        place.create_group(NAME, &json!({})).await?;
-        place.group_is_well(NAME).await?;
+async fn rules_of_the_crd_stand_and_nothing_is_stuck_without_the_webhook(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace("webhook-away").await?;
+    let doomed = env.namespace("webhook-away-doomed").await?;
+    for ns in [&ns, &doomed] {
+        ns.create_topic("fast-data-topic", 3).await?;
+        ns.create_group(NAME, &json!({})).await?;
+        ns.group_is_ready(NAME).await?;
     }
-    let webhook = world.webhook.lock().await.take().context("the webhook runs")?;
+    let webhook = env.webhook.lock().await.take().context("the webhook runs")?;
     let status = webhook.process().terminate(Duration::from_secs(30)).await?;
     assert!(status.success(), "{status}");
-    let outcome = caught(without_webhook(&place, &doomed)).await;
-    world.start_webhook().await?;
+    let outcome = caught(without_webhook(&env, &ns, &doomed)).await;
+    env.start_webhook().await?;
     outcome?;
-    place.create_group("again", &json!({})).await?;
-    place.group_is_well("again").await?;
-    place.close().await
+    ns.create_group("again", &json!({})).await?;
+    ns.group_is_ready("again").await?;
+    ns.close().await
 }
 
-async fn without_webhook(place: &Place, doomed: &Place) -> Result<()> {
-    let create = async |spec: &Value| place.kubectl_create(&group("new", spec)).await;
+async fn without_webhook(env: &SharedEnv, ns: &Namespace, doomed: &Namespace) -> Result<()> {
+    let create = async |spec: &Value| ns.kubectl_create(&group("new", spec)).await;
     // A static rule: refused by the CRD, in the same words.
     let answer = create(&json!({"minReplicas": 4, "maxReplicas": 2})).await?;
     assert_eq!(
@@ -59,35 +61,31 @@ async fn without_webhook(place: &Place, doomed: &Place) -> Result<()> {
     );
 
     let patch = async |patch: &str| -> Result<String> {
-        Ok(place.kubectl(&["patch", "kcg", NAME, "--type=merge", "-p", patch]).await?.ok()?)
+        Ok(ns.kubectl(&["patch", "kcg", NAME, "--type=merge", "-p", patch]).await?.ok()?)
     };
     patch(r#"{"metadata":{"labels":{"a":"b"},"finalizers":["example.com/hold"]}}"#).await?;
     patch(r#"{"metadata":{"finalizers":null}}"#).await?;
     // The controller goes on, and writes status as ever.
-    place
-        .edit(SERVICE, NAME, &json!([{"op": "replace", "path": "/spec/ports/0/targetPort", "value": 1}]))
+    ns.json_patch(SERVICE, NAME, &json!([{"op": "replace", "path": "/spec/ports/0/targetPort", "value": 1}]))
         .await?;
-    place
-        .sees(SERVICE, NAME, "it is repaired", |seen| seen["spec"]["ports"][0]["targetPort"] == 8085)
+    ns.eventually(SERVICE, NAME, "it is repaired", |seen| seen["spec"]["ports"][0]["targetPort"] == 8085)
         .await?;
-    place.patch(crate::objects::TOPIC, "fast-data-topic", &json!({"spec": {"partitions": 4}})).await?;
-    place.sees(GROUP, NAME, "its status says four", |group| group["status"]["partitions"] == 4).await?;
+    ns.patch(kcg_tests::objects::TOPIC, "fast-data-topic", &json!({"spec": {"partitions": 4}})).await?;
+    ns.eventually(GROUP, NAME, "its status says four", |group| group["status"]["partitions"] == 4).await?;
 
-    place.kubectl(&["delete", "kcg", NAME, "--timeout=30s"]).await?.ok()?;
-    let namespace = &doomed.namespace;
-    let world = &doomed.world;
-    world.kubectl(&["delete", "namespace", namespace, "--timeout=60s"]).await?;
-    let namespaces: Api<DynamicObject> = Api::all_with(world.client.clone(), &NAMESPACE.resource());
-    assert!(namespaces.get_opt(namespace).await?.is_none());
+    ns.kubectl(&["delete", "kcg", NAME, "--timeout=30s"]).await?.ok()?;
+    env.kubectl(&["delete", "namespace", &doomed.name, "--timeout=60s"]).await?;
+    let namespaces: Api<DynamicObject> = Api::all_with(env.client.clone(), &NAMESPACE.resource());
+    assert!(namespaces.get_opt(&doomed.name).await?.is_none());
     Ok(())
 }
 
 /// A stored object of a time when the schema was another.
-async fn spec_that_does_not_parse_stops_its_group_alone(world: Arc<World>) -> Result<()> {
-    let place = Place::at(&world, "kube-system");
-    place.create_topic("unparsable-topic", 3).await?;
+async fn spec_that_does_not_parse_stops_its_group_alone(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.existing_namespace("kube-system");
+    ns.create_topic("unparsable-topic", 3).await?;
     let consumer = json!({"consumerSpec": {"topic": "unparsable-topic"}});
-    let crds: Api<DynamicObject> = Api::all_with(world.client.clone(), &CRD.resource());
+    let crds: Api<DynamicObject> = Api::all_with(env.client.clone(), &CRD.resource());
     let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
     let relaxed = json!([
         {"op": "remove", "path": format!("{spec}/x-kubernetes-validations")},
@@ -97,26 +95,26 @@ async fn spec_that_does_not_parse_stops_its_group_alone(world: Arc<World>) -> Re
     crds.patch("kconsumergroups.thenextapps.com", &PatchParams::default(), &Patch::Json::<()>(patch)).await?;
     let mut spec = consumer.clone();
     spec["minReplicas"] = json!("two");
-    let outcome = caught(unparsable(&place, &spec, &consumer)).await;
-    world.plane.apply_path(&kcg_devcluster::deploy_folder()?.join("crd")).await?;
+    let outcome = caught(unparsable(&ns, &spec, &consumer)).await;
+    env.plane.apply_path(&kcg_devcluster::deploy_folder()?.join("crd")).await?;
     outcome
 }
 
-async fn unparsable(place: &Place, spec: &Value, consumer: &Value) -> Result<()> {
-    kcg_devcluster::wait::until("the schema to allow it", crate::place::LIMIT, async || {
-        Ok(place.create_group("unparsable", spec).await.map_err(|error| format!("{error:#}")))
+async fn unparsable(ns: &Namespace, spec: &Value, consumer: &Value) -> Result<()> {
+    eventually("the schema to allow it", LIMIT, async || {
+        Ok(ns.create_group("unparsable", spec).await.map_err(|error| format!("{error:#}")))
     })
     .await?;
-    let stands = place.group_is("unparsable", "False", "InvalidSpec").await?;
+    let stands = ns.group_is("unparsable", "False", "InvalidSpec").await?;
     let message = condition(&stands, "Ready")[2];
     assert!(message.contains("spec.minReplicas: Invalid value: \"two\""), "{message}");
-    place.create_group("parsable", consumer).await?;
-    place.group_is_well("parsable").await?;
+    ns.create_group("parsable", consumer).await?;
+    ns.group_is_ready("parsable").await?;
     // Put right, it runs.
-    place.patch(GROUP, "unparsable", &json!({"spec": {"minReplicas": 1}})).await?;
-    place.sees(SERVICE, "unparsable", "it is made", |_| true).await?;
+    ns.patch(GROUP, "unparsable", &json!({"spec": {"minReplicas": 1}})).await?;
+    ns.eventually(SERVICE, "unparsable", "it is made", |_| true).await?;
     for name in ["unparsable", "parsable"] {
-        place.delete(GROUP, name).await?;
+        ns.delete(GROUP, name).await?;
     }
     Ok(())
 }

@@ -1,22 +1,44 @@
 //! The harness of the tests that need a control plane or the operator's binary.
+//!
+//! A test starts a control plane ([`env`](mod@env)), works in a [`namespace`] or with [`kubectl`], and waits with
+//! [`eventually`](fn@eventually). Every wait ends at a limit and then fails with what it last saw.
 #![allow(clippy::missing_panics_doc, reason = "a test panics if it fails")]
 #![allow(missing_debug_implementations, reason = "kube's client has none")]
 
+pub mod audit;
+
+pub mod env;
+mod eventually;
+pub mod faults;
 pub mod installation;
+pub mod kubectl;
 pub mod load;
+
+pub mod namespace;
+pub mod objects;
 
 use std::path::{Path, PathBuf};
 
 use kcg_devcluster::build_operator;
 use tokio::sync::OnceCell;
 
-/// The operator's binary: the one that `KCG_OPERATOR_BIN` names, or built from this workspace, once a process.
+pub use eventually::{eventually, met};
+
+/// The result of a test, and of a step in one. `?` takes any error, a text too.
+pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// The operator's binary: `KCG_OPERATOR_BIN` if it is set, else built from this workspace, once per process.
 pub async fn operator_binary() -> kcg_devcluster::Result<&'static Path> {
     static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
     BINARY.get_or_try_init(build_operator).await.map(PathBuf::as_path)
 }
 
-/// A path of this repository.
+/// A path in this repository.
 pub fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(path)
+}
+
+/// A path below `deploy/`.
+pub fn deploy(path: &str) -> PathBuf {
+    repository("deploy").join(path)
 }

@@ -1,35 +1,40 @@
-//! What was written, by whom and when: read from the API server's audit log.
+//! Who wrote what and when, from the API server's audit log.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use k8s_openapi::jiff::Timestamp;
-use kcg_devcluster::audit::{AuditEvent, Mark};
+use kcg_api::names;
+use kcg_devcluster::audit::{AuditEvent, AuditLog, Mark};
 
+use crate::env::LIMIT;
+use crate::eventually;
 use crate::objects::Kind;
-use crate::place::{LIMIT, Place};
 
-/// One namespace's page of the audit log, from a moment on.
+/// The administrator, as whom the tests write.
+const ADMINISTRATOR: &str = "devcluster-admin";
+
+/// The successful writes in one namespace since a moment.
 #[derive(Debug)]
-pub struct Ledger {
-    place: Place,
+pub struct NamespaceAudit {
+    namespace: String,
+    log: AuditLog,
     since: Mark,
 }
 
-impl Ledger {
-    pub fn open(place: &Place) -> Result<Self> {
-        let since = place.world.audit.mark()?;
-        Ok(Self { place: place.clone(), since })
+impl NamespaceAudit {
+    pub(crate) fn from_now(namespace: &str, log: AuditLog) -> Result<Self> {
+        let since = log.mark()?;
+        Ok(Self { namespace: namespace.to_owned(), log, since })
     }
 
-    /// All that the controller wrote here, statuses and Events included.
+    /// All writes of the controller, statuses and Events included.
     pub fn by_operator(&self) -> Result<Vec<AuditEvent>> {
-        let operator = &self.place.world.operator;
-        let (namespace, account) = (operator.namespace(), operator.controller_account());
-        Ok(self.writes()?.into_iter().filter(|event| event.is_by(namespace, account)).collect())
+        let by_controller = |event: &AuditEvent| event.is_by(names::NAMESPACE, names::CONTROLLER);
+        Ok(self.writes()?.into_iter().filter(by_controller).collect())
     }
 
-    /// What the controller wrote of one child.
+    /// The controller's writes of one object.
     pub fn of_child(&self, kind: Kind, name: &str) -> Result<Vec<AuditEvent>> {
         Ok(self
             .by_operator()?
@@ -38,17 +43,17 @@ impl Ledger {
             .collect())
     }
 
-    /// The same once there are that many: who sees a change may see it before the log has its line.
-    pub async fn awaited(&self, kind: Kind, name: &str, count: usize) -> Result<Vec<AuditEvent>> {
+    /// The same as soon as there are that many: a change can be visible before the log has its line.
+    pub async fn eventually_of_child(&self, kind: Kind, name: &str, count: usize) -> Result<Vec<AuditEvent>> {
         let what = format!("{count} writes of {} {name}", kind.name);
-        let written = kcg_devcluster::wait::until(&what, LIMIT, async || {
+        let written = eventually(&what, LIMIT, async || {
             let written = self.of_child(kind, name).unwrap_or_default();
-            Ok(if written.len() >= count { Ok(written) } else { Err(format!("{} were", written.len())) })
+            Ok(if written.len() >= count { Ok(written) } else { Err(format!("{} writes", written.len())) })
         });
-        Ok(written.await?)
+        written.await
     }
 
-    /// The kinds of child that the controller wrote, a word for each write, sorted.
+    /// The plurals of the children that the controller wrote, one for each write, sorted.
     pub fn children(&self) -> Result<Vec<String>> {
         let mut written: Vec<String> = self
             .by_operator()?
@@ -62,7 +67,7 @@ impl Ledger {
         Ok(written)
     }
 
-    /// The writes of a group's status.
+    /// The controller's writes of a group's status.
     pub fn statuses(&self, name: &str) -> Result<Vec<AuditEvent>> {
         Ok(self
             .by_operator()?
@@ -71,8 +76,8 @@ impl Ledger {
             .collect())
     }
 
-    /// What somebody who is not the controller wrote of this object.
-    pub fn by_others(&self, kind: Kind, name: &str) -> Result<Vec<AuditEvent>> {
+    /// The tests' own writes of an object.
+    pub fn by_administrator(&self, kind: Kind, name: &str) -> Result<Vec<AuditEvent>> {
         Ok(self
             .writes()?
             .into_iter()
@@ -84,37 +89,34 @@ impl Ledger {
             .collect())
     }
 
-    /// How often anybody wrote an object of this kind.
+    /// The number of writes of objects of this kind, by any user.
     pub fn all_writes(&self, kind: Kind) -> Result<usize> {
         Ok(self.writes()?.iter().filter(|event| event.object_ref.resource == kind.plural).count())
     }
 
     fn writes(&self) -> Result<Vec<AuditEvent>> {
-        let events = self.place.world.audit.since(self.since)?;
+        let events = self.log.since(self.since)?;
         Ok(events
             .into_iter()
             .filter(|event| {
                 event.is_write()
-                    && event.object_ref.namespace == self.place.namespace
+                    && event.object_ref.namespace == self.namespace
                     && event.response_status.code < 300
             })
             .collect())
     }
 }
 
-/// Who the tests are.
-const ADMINISTRATOR: &str = "devcluster-admin";
-
-/// When a request came.
-pub fn time(event: &AuditEvent) -> Result<Timestamp> {
+/// When the API server received a request.
+pub fn received(event: &AuditEvent) -> Result<Timestamp> {
     event
         .request_received_timestamp
         .parse()
         .with_context(|| format!("the time {}", event.request_received_timestamp))
 }
 
-/// From one request to another.
+/// The time from one request to another.
 pub fn between(earlier: &AuditEvent, later: &AuditEvent) -> Result<Duration> {
-    let span = time(later)?.duration_since(time(earlier)?);
+    let span = received(later)?.duration_since(received(earlier)?);
     Ok(Duration::try_from(span).unwrap_or_default())
 }

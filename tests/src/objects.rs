@@ -1,9 +1,9 @@
-//! The kinds that the tests touch, and the objects they start from.
+//! The kinds that the tests use, the objects that they start from, and how to read conditions.
 
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
-/// A kind of object by its coordinates.
+/// A kind of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
     pub group: &'static str,
@@ -36,7 +36,7 @@ pub const CLUSTER_ROLE_BINDING: Kind = kind(RBAC, "v1", "ClusterRoleBinding", "c
 pub const ROLE: Kind = kind(RBAC, "v1", "Role", "roles");
 pub const ROLE_BINDING: Kind = kind(RBAC, "v1", "RoleBinding", "rolebindings");
 
-/// The five children, in the order in which the original made them.
+/// The five children of a group, in the order in which the original operator created them.
 pub const CHILDREN: [Kind; 5] = [SERVICE, MONITOR, RULE, AUTOSCALER, DEPLOYMENT];
 
 impl Kind {
@@ -50,7 +50,7 @@ impl Kind {
     }
 }
 
-/// The shortest group of `topic`, with `spec` laid over it.
+/// The shortest group of the topic `fast-data-topic`, with `spec` merged into its spec.
 pub fn group(name: &str, spec: &Value) -> Value {
     let mut group = json!({
         "apiVersion": GROUP.api_version(),
@@ -62,7 +62,7 @@ pub fn group(name: &str, spec: &Value) -> Value {
     group
 }
 
-/// A KafkaTopic as Strimzi's operator takes it.
+/// A KafkaTopic that Strimzi's topic operator would reconcile.
 pub fn topic(name: &str, spec: &Value) -> Value {
     json!({
         "apiVersion": TOPIC.api_version(),
@@ -72,7 +72,7 @@ pub fn topic(name: &str, spec: &Value) -> Value {
     })
 }
 
-/// Status, reason and message of one of an object's conditions; empty where there is none.
+/// Status, reason and message of one of an object's conditions; empty if it has no such condition.
 pub fn condition<'a>(object: &'a Value, kind: &str) -> [&'a str; 3] {
     let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
     let found = conditions.into_iter().find(|condition| condition["type"] == kind);
@@ -80,19 +80,19 @@ pub fn condition<'a>(object: &'a Value, kind: &str) -> [&'a str; 3] {
         .map(|field| found.and_then(|found| found[field].as_str()).unwrap_or_default())
 }
 
-/// Whether the condition `Ready` of a group stands so, for this reason.
+/// Whether a group's status is of its latest spec and `Ready` has this status and reason.
 pub fn is_ready(group: &Value, status: &str, reason: &str) -> bool {
-    is_settled(group) && condition(group, "Ready")[..2] == [status, reason]
+    is_observed(group) && condition(group, "Ready")[..2] == [status, reason]
 }
 
-/// Whether a group's status speaks of the spec as it is.
-pub fn is_settled(group: &Value) -> bool {
+/// Whether a group's status is of its latest spec.
+pub fn is_observed(group: &Value) -> bool {
     group["status"]["observedGeneration"] == group["metadata"]["generation"]
 }
 
-/// Asserts that `object` says all that `wanted` says: objects field by field, everything else whole.
+/// Asserts that `object` has all fields of `wanted`, with equal values. Lists have to be as long as wanted.
 #[track_caller]
-pub fn assert_says(object: &Value, wanted: &Value) {
+pub fn assert_contains(object: &Value, wanted: &Value) {
     if let Some(path) = first_difference(object, wanted) {
         panic!(
             "it differs at {path}: {:#}\nwanted: {wanted:#}",

@@ -1,30 +1,40 @@
-//! A layer of the client: logs every request, and lets some go wrong.
+//! A layer of a Kubernetes client that logs every request and makes some of them fail.
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{Either, Full};
+use kube::client::ClientBuilder;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use parking_lot::Mutex;
 use serde_json::json;
 use tower::{BoxError, Layer, Service};
+
+use crate::{eventually, met};
+
+/// The limit of a wait for a request.
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// What happens to a request.
 #[derive(Clone, Copy, Debug)]
 pub enum Action {
-    /// It is not sent; this status is the answer.
+    /// It is not sent, and is answered with this status.
     Answer(u16),
-    /// It is sent and done, and the answer is a 504.
+    /// The API server performs it, but the client gets a 504.
     LoseAnswer,
-    /// It is not sent, and no answer comes.
+    /// It is not sent and never answered.
     Hang,
 }
 
-/// Which requests go wrong, and how.
+/// Which requests fail, and how.
 #[derive(Clone, Debug)]
 pub struct Rule {
     method: &'static str,
@@ -50,25 +60,28 @@ impl Rule {
         }
     }
 
+    #[must_use]
     pub fn act(mut self, action: Action) -> Self {
         self.action = action;
         self
     }
 
+    #[must_use]
     pub fn times(mut self, times: usize) -> Self {
         self.left = times;
         self
     }
 
-    /// The first for each object, its third and so on. Counted over all objects, the one that fails could be the same
-    /// again and again while the others take turns with it.
+    /// The first request for each object, the third and so on. Counted over all objects, the same object could fail each
+    /// time.
+    #[must_use]
     pub fn every_second(mut self) -> Self {
         self.every_second = true;
         self
     }
 
     fn meets(&mut self, method: &str, path: &str) -> Option<Action> {
-        if self.method != method || !path.contains(&self.path) || self.left == 0 || *lock(&self.lifted) {
+        if self.method != method || !path.contains(&self.path) || self.left == 0 || *self.lifted.lock() {
             return None;
         }
         let met = self.met.entry(path.split('?').next().unwrap_or_default().to_owned()).or_default();
@@ -86,10 +99,11 @@ pub struct Lift(Arc<Mutex<bool>>);
 
 impl Lift {
     pub fn lift(self) {
-        *lock(&self.0) = true;
+        *self.0.lock() = true;
     }
 }
 
+/// The rules that are in force, and the log of all requests.
 #[derive(Clone, Default)]
 pub struct Faults {
     rules: Arc<Mutex<Vec<Rule>>>,
@@ -99,50 +113,50 @@ pub struct Faults {
 impl Faults {
     pub fn add(&self, rule: Rule) -> Lift {
         let lift = Lift(rule.lifted.clone());
-        lock(&self.rules).push(rule);
+        self.rules.lock().push(rule);
         lift
     }
 
-    fn of(&self, method: &str, path: &str) -> Option<Action> {
-        lock(&self.rules).iter_mut().find_map(|rule| rule.meets(method, path))
+    /// A client of the cluster of `kubeconfig` with these faults. It does not retry.
+    pub async fn client(&self, kubeconfig: &Path) -> anyhow::Result<Client> {
+        let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        config.default_retry = false;
+        Ok(ClientBuilder::try_from(config)?.with_layer(self).build())
+    }
+
+    fn action(&self, method: &str, path: &str) -> Option<Action> {
+        self.rules.lock().iter_mut().find_map(|rule| rule.meets(method, path))
     }
 }
 
-/// Every request that was made, as `METHOD path?query`.
+/// All requests, each as `METHOD path?query`.
 #[derive(Clone, Default)]
 pub struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Log {
     pub fn count(&self, method: &str, path: &str) -> usize {
-        lock(&self.0).iter().filter(|line| line.starts_with(method) && line.contains(path)).count()
+        self.0.lock().iter().filter(|line| line.starts_with(method) && line.contains(path)).count()
     }
 
-    /// All but those for the Lease.
+    /// All writes but those of the Lease.
     pub fn writes(&self) -> Vec<String> {
-        let lines = lock(&self.0);
+        let lines = self.0.lock();
         let is_write = |line: &&String| !line.starts_with("GET") && !line.contains("/leases");
         lines.iter().filter(is_write).cloned().collect()
     }
 
     pub fn clear(&self) {
-        lock(&self.0).clear();
+        self.0.lock().clear();
     }
 
-    pub async fn awaits(&self, method: &str, path: &str, limit: Duration) -> Result<(), BoxError> {
-        let began = Instant::now();
-        while self.count(method, path) == 0 {
-            if began.elapsed() > limit {
-                return Err(format!("no {method} of {path}").into());
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Ok(())
+    /// Waits for the first such request.
+    pub async fn eventually(&self, method: &str, path: &str) -> anyhow::Result<()> {
+        eventually(&format!("a {method} of {path}"), LIMIT, async || {
+            Ok(met(self.count(method, path) > 0, || "none"))
+        })
+        .await
     }
-}
-
-/// A poisoned lock holds plain values.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 impl<S> Layer<S> for Faults {
@@ -176,8 +190,8 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (method, path) = (request.method().to_string(), request.uri().to_string());
-        lock(&self.faults.log.0).push(format!("{method} {path}"));
-        match self.faults.of(&method, &path) {
+        self.faults.log.0.lock().push(format!("{method} {path}"));
+        match self.faults.action(&method, &path) {
             None => {
                 let answer = self.inner.call(request);
                 Box::pin(async move { Ok(answer.await?.map(Either::Left)) })
@@ -198,7 +212,7 @@ where
 fn failure(code: u16) -> Response<Full<Bytes>> {
     let status = json!({
         "apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code, "reason": "Injected",
-        "message": format!("the test says {code}"),
+        "message": format!("the test answers {code}"),
     });
     let mut answer = Response::new(Full::from(status.to_string()));
     *answer.status_mut() = http::StatusCode::from_u16(code).unwrap_or_default();

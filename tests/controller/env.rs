@@ -1,0 +1,103 @@
+//! A namespace with a controller of its own in this process, on an API server that all tests of this target share.
+
+use std::net::{SocketAddr, TcpListener};
+use std::ops::Deref;
+use std::time::Duration;
+
+use kcg_api::valid::TopicGrants;
+use kcg_devcluster::ControlPlane;
+use kcg_runtime::client::RequestMetrics;
+use kcg_runtime::lease::Candidate;
+use kcg_runtime::watch::Scope;
+use kcg_tests::env::{all_crds, api_server};
+use kcg_tests::faults::Faults;
+use kcg_tests::namespace::Namespace;
+use kcg_tests::objects::condition;
+use kcg_tests::{Outcome, eventually, met};
+use kconsumer_group_operator::controller::{self, ControllerError, Scopes, Settings};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// The limit of most waits; [`Namespace::within`] gives a longer one to what needs several retries.
+const SOON: Duration = Duration::from_secs(20);
+
+static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
+
+/// A namespace, the controller that reconciles it, and the faults of that controller's client. What the test itself does
+/// goes through a client without faults.
+pub struct ControllerEnv {
+    namespace: Namespace,
+    pub faults: Faults,
+    probes: SocketAddr,
+    stop: CancellationToken,
+    controller: JoinHandle<Result<(), ControllerError>>,
+}
+
+impl Deref for ControllerEnv {
+    type Target = Namespace;
+
+    fn deref(&self) -> &Namespace {
+        &self.namespace
+    }
+}
+
+impl ControllerEnv {
+    pub async fn start(name: &str) -> Outcome<Self> {
+        let plane = PLANE.get_or_try_init(async || api_server(all_crds()?).await).await?;
+        let namespace = Namespace::create(plane, &plane.client().await?, name).await?.within(SOON);
+        namespace.create_topic("fast-data-topic", 3).await?;
+        let faults = Faults::default();
+        let client = faults.client(plane.kubeconfig_path()).await?;
+        let probes = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let scope = Scope::Namespaces([name.to_owned()].into());
+        let settings = Settings {
+            scopes: Scopes { groups: scope.clone(), topics: scope },
+            grants: TopicGrants::Own,
+            probes,
+            candidate: Candidate::new(name, "controller", "test"),
+            certificates: None,
+        };
+        let (stop, requests) = (CancellationToken::new(), RequestMetrics::default());
+        let stopped = stop.clone();
+        let controller =
+            tokio::spawn(async move { controller::run(settings, client, &requests, stopped).await });
+        Ok(Self { namespace, faults, probes, stop, controller })
+    }
+
+    /// Stops the controller, which has to end without an error.
+    pub async fn stop(self) -> Outcome {
+        self.stop.cancel();
+        self.controller.await??;
+        Ok(())
+    }
+
+    /// Waits until a condition has this reason; returns its message.
+    pub async fn reason_is(&self, name: &str, type_: &str, reason: &str) -> Outcome<String> {
+        let group = self.condition_is(name, type_, reason).await?;
+        Ok(condition(&group, type_)[2].to_owned())
+    }
+
+    /// Waits until the controller's metrics say that it does not hold the Lease.
+    pub async fn no_longer_leads(&self) -> Outcome {
+        eventually("the controller to lose the Lease", SOON, async || {
+            let text = self.metrics().await.unwrap_or_default();
+            let leader = text.lines().find(|line| line.starts_with("kconsumer_group_operator_leader "));
+            Ok(met(leader.is_some_and(|line| line.ends_with(" 0")), || format!("{leader:?}")))
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// A plain GET; the probes' port needs no more than that.
+    async fn metrics(&self) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(self.probes).await?;
+        let request = format!("GET /metrics HTTP/1.1\r\nhost: {}\r\n\r\n", self.probes);
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok(answer)
+    }
+}

@@ -1,0 +1,76 @@
+//! Control planes, and the operator installed in one.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+use kcg_devcluster::{ControlPlane, Crds, Operator, deploy_folder};
+use kube::Client;
+use serde_json::json;
+
+use crate::namespace::Namespace;
+use crate::operator_binary;
+
+/// The product's CRD, Strimzi's and prometheus-operator's.
+pub fn all_crds() -> kcg_devcluster::Result<Crds> {
+    Ok(Crds::all(deploy_folder()?.join("crd")))
+}
+
+/// The product's CRD alone.
+pub fn own_crd() -> kcg_devcluster::Result<Crds> {
+    Ok(Crds { own: Some(deploy_folder()?.join("crd")), ..Crds::default() })
+}
+
+/// Strimzi's and prometheus-operator's CRDs, without the product's.
+pub fn foreign_crds() -> kcg_devcluster::Result<Crds> {
+    Ok(Crds { own: None, ..all_crds()? })
+}
+
+/// etcd and the API server alone, which starts in the shortest time.
+pub async fn api_server(crds: Crds) -> kcg_devcluster::Result<ControlPlane> {
+    ControlPlane::builder().controller_manager(false).scheduler(false).crds(crds).start().await
+}
+
+/// A control plane with the operator installed from an overlay. No process of the operator runs yet. Fields are dropped
+/// in their order.
+pub struct TestEnv {
+    pub operator: Operator,
+    pub client: Client,
+    pub plane: ControlPlane,
+}
+
+impl TestEnv {
+    /// Installs an overlay.
+    pub async fn install(plane: ControlPlane, overlay: &Path) -> Result<Self> {
+        let operator = Operator::install(&plane, overlay, operator_binary().await?).await?;
+        Ok(Self { operator, client: plane.client().await?, plane })
+    }
+
+    /// Standard output of the administrator's kubectl; fails if kubectl does.
+    pub async fn kubectl(&self, args: &[&str]) -> Result<String> {
+        crate::kubectl::run(&self.plane, args).await
+    }
+
+    /// A namespace, which is created if it does not exist.
+    pub async fn namespace(&self, name: &str) -> Result<Namespace> {
+        Namespace::create(&self.plane, &self.client, name).await
+    }
+
+    /// A namespace that exists.
+    pub fn existing_namespace(&self, name: &str) -> Namespace {
+        Namespace::new(&self.plane, &self.client, name)
+    }
+
+    /// A new namespace with the samples' topic (three partitions) and a group of it that is ready, both with their
+    /// usual names.
+    pub async fn namespace_with_a_group(&self, name: &str) -> Result<Namespace> {
+        let namespace = self.namespace(name).await?;
+        namespace.create_topic("fast-data-topic", 3).await?;
+        namespace.create_group("kconsumer", &json!({})).await?;
+        namespace.group_is_ready("kconsumer").await?;
+        Ok(namespace)
+    }
+}
+
+/// How long anything may take: a computer with two cores runs several tests at once.
+pub const LIMIT: Duration = Duration::from_mins(1);
