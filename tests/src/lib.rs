@@ -13,7 +13,6 @@ pub mod faults;
 pub mod installation;
 pub mod kubectl;
 pub mod load;
-
 pub mod namespace;
 pub mod objects;
 
