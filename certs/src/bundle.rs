@@ -1,4 +1,4 @@
-//! A bundle: the certificates of the authorities that a client trusts, as PEM. Floor 0.
+//! CA bundles: the CA certificates that a client trusts, as PEM.
 
 use ::pem::{EncodeConfig, LineEnding, Pem};
 use rustls_pki_types::CertificateDer;
@@ -6,34 +6,36 @@ use rustls_pki_types::pem::{self, PemObject};
 
 use crate::pair::Validity;
 
-/// Why bytes are no bundle of certificates.
+/// Why bytes are not a bundle of certificates.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
+    /// The PEM is broken between its markers.
     #[error("it is not readable PEM: {0}")]
     Pem(pem::Error),
-    #[error("it holds no CERTIFICATE block")]
+    /// The PEM contains no certificate.
+    #[error("it contains no CERTIFICATE block")]
     Empty,
-    /// Counted from 1.
-    #[error("certificate {0} of it is not a well-formed X.509 certificate")]
+    /// The certificate at this position, counted from 1, is not X.509.
+    #[error("its certificate {0} is not a well-formed X.509 certificate")]
     Certificate(usize),
 }
 
-/// The certificates of a PEM bundle, each with its time; at least one.
-pub fn read(pem: &[u8]) -> Result<Vec<(CertificateDer<'static>, Validity)>, BundleError> {
+/// Parses a PEM bundle into its certificates, at least one, each with its validity.
+pub fn parse(pem: &[u8]) -> Result<Vec<(CertificateDer<'static>, Validity)>, BundleError> {
     let certificates: Vec<_> =
         CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(BundleError::Pem)?;
     if certificates.is_empty() {
         return Err(BundleError::Empty);
     }
-    let dated = |(index, certificate): (usize, CertificateDer<'static>)| {
+    let with_validity = |(index, certificate): (usize, CertificateDer<'static>)| {
         let validity = Validity::of(&certificate).map_err(|_| BundleError::Certificate(index + 1))?;
         Ok((certificate, validity))
     };
-    certificates.into_iter().enumerate().map(dated).collect()
+    certificates.into_iter().enumerate().map(with_validity).collect()
 }
 
-/// Certificates as PEM, one block each.
-pub fn text<'a>(certificates: impl IntoIterator<Item = &'a CertificateDer<'a>>) -> String {
+/// Encodes certificates as PEM, one block each.
+pub fn to_pem<'a>(certificates: impl IntoIterator<Item = &'a CertificateDer<'a>>) -> String {
     let blocks: Vec<Pem> =
         certificates.into_iter().map(|der| Pem::new("CERTIFICATE", der.as_ref())).collect();
     ::pem::encode_many_config(&blocks, EncodeConfig::new().set_line_ending(LineEnding::LF))

@@ -1,16 +1,21 @@
-//! Certificates as values: an authority and what it issues, when either is renewed and in which order, whether a chain
-//! is trusted, the pair that a server presents, and the resolver that serves it while it is being replaced. Knows nothing
-//! of Kubernetes, of files or of clocks (the time is an argument). Floor 0.
+//! Certificates as values: a CA and the certificates that it issues, when to renew them and in
+//! which order, whether a client trusts a chain, and the resolver that serves a pair while it is
+//! replaced.
+//!
+//! *Invariant:* no files, no clock, no Kubernetes. The current time is always an argument, and PEM
+//! comes and goes as bytes. The dependencies in Cargo.toml (no tokio, no kube) prove it.
 
-pub mod authority;
+#![warn(missing_docs, unreachable_pub)]
+
 pub mod bundle;
-pub mod due;
+pub mod ca;
 pub mod pair;
+pub mod renewal;
 pub mod resolver;
-pub mod stock;
+pub mod rotation;
 pub mod verify;
 
-pub use authority::{Authority, AuthorityError};
-pub use pair::{Pair, PairError, Standing, Validity};
-pub use resolver::{Kept, Resolver};
+pub use ca::{Ca, CaError};
+pub use pair::{Pair, PairError, Validity, ValidityStatus};
+pub use resolver::{Rejected, Resolver};
 pub use verify::{VerifyError, verify};

@@ -1,4 +1,4 @@
-//! A certificate chain with its private key, known to belong together. Floor 0.
+//! A certificate chain and the private key that belongs to it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use x509_parser::error::X509Error;
 use x509_parser::nom;
 use x509_parser::prelude::{ASN1Time, FromDer, GeneralName, X509Certificate};
 
-/// The file, or the key of a Secret, that a chain comes in: PEM, leaf first.
+/// The file name, or Secret key, of the certificate chain: PEM, leaf first.
 pub const CHAIN_FILE: &str = "tls.crt";
-/// The one that its private key comes in: PEM.
+/// The file name, or Secret key, of the private key: PEM.
 pub const KEY_FILE: &str = "tls.key";
-/// The one that the authority's certificate comes in, where there is one.
-pub const AUTHORITY_FILE: &str = "ca.crt";
+/// The file name, or Secret key, of the CA certificate: PEM, optional.
+pub const CA_FILE: &str = "ca.crt";
 
 /// A chain (leaf first) and the leaf's private key.
 ///
-/// A `Pair` exists only when every certificate of the chain parses and the key is the leaf's own, so whoever
-/// holds one can serve it.
+/// A `Pair` can always be served: every certificate of its chain parses, and the key belongs to the
+/// leaf.
 #[derive(Clone)]
 pub struct Pair {
     certified: Arc<CertifiedKey>,
@@ -29,54 +29,57 @@ pub struct Pair {
     validity: Validity,
 }
 
-/// From when until when a certificate holds, both included.
+/// The validity period of a certificate, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
+    /// The first moment at which the certificate is valid.
     pub not_before: SystemTime,
+    /// The last moment at which the certificate is valid.
     pub not_after: SystemTime,
 }
 
-/// How a certificate stands to a moment.
+/// Whether a certificate is valid at a given time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// The leaf's notBefore is still to come.
+pub enum ValidityStatus {
+    /// Its notBefore is in the future.
     NotYetValid,
-    /// Between notBefore and notAfter, both included.
+    /// The time is between notBefore and notAfter, both included.
     Valid,
-    /// The leaf's notAfter has passed.
+    /// Its notAfter has passed.
     Expired,
 }
 
-/// Why bytes are not a pair that can be served.
+/// Why bytes are not a certificate chain and key that can be served.
 #[derive(Debug, thiserror::Error)]
 pub enum PairError {
     /// The chain's PEM is broken between its markers.
     #[error("the certificate chain is not readable PEM: {0}")]
     ChainPem(pem::Error),
-    /// No CERTIFICATE block at all.
-    #[error("the certificate chain holds no CERTIFICATE block")]
+    /// The chain has no CERTIFICATE block.
+    #[error("the certificate chain contains no CERTIFICATE block")]
     NoCertificate,
-    /// A block of the chain is no X.509 certificate; counted from 1, leaf first.
+    /// A block of the chain is not an X.509 certificate.
     #[error("certificate {position} of the chain is not a well-formed X.509 certificate: {source}")]
     Certificate {
-        /// The certificate's place in the chain, from 1.
+        /// The certificate's position in the chain, from 1, leaf first.
         position: usize,
-        /// What the parser said.
+        /// The parser's error.
         source: nom::Err<X509Error>,
     },
-    /// The key's PEM is broken, or holds no private key.
+    /// The key's PEM is broken, or contains no private key.
     #[error("the private key is not readable PEM: {0}")]
     KeyPem(pem::Error),
-    /// A key of a kind that cannot sign here.
-    #[error("the private key cannot be used (ECDSA P-256 or P-384, Ed25519 or RSA are): {0}")]
+    /// The key is of a kind that the server cannot sign with.
+    #[error("the private key is not supported (use ECDSA P-256 or P-384, Ed25519 or RSA): {0}")]
     Key(rustls::Error),
-    /// A new certificate beside an old key, or the other way round: often a pair caught half-written.
-    #[error("the private key is not that of the first certificate of the chain")]
+    /// A new certificate with an old key, or the reverse. Often the files were read between two
+    /// writes.
+    #[error("the private key does not belong to the first certificate of the chain")]
     Mismatch,
 }
 
 impl Pair {
-    /// Takes a PEM chain (leaf first) and the leaf's PEM key (PKCS#8, PKCS#1 or SEC1).
+    /// Reads a PEM chain (leaf first) and the leaf's PEM key (PKCS#8, PKCS#1 or SEC1).
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, PairError> {
         let chain = CertificateDer::pem_slice_iter(chain)
             .collect::<Result<Vec<_>, _>>()
@@ -85,7 +88,7 @@ impl Pair {
         Self::from_der(chain, &key)
     }
 
-    /// Takes a DER chain (leaf first) and the leaf's key.
+    /// Reads a DER chain (leaf first) and the leaf's key.
     pub fn from_der(
         chain: Vec<CertificateDer<'static>>,
         key: &PrivateKeyDer<'static>,
@@ -103,7 +106,7 @@ impl Pair {
         Ok(Self { certified: Arc::new(certified), names: names.into(), validity })
     }
 
-    /// What rustls serves.
+    /// The pair in the form that rustls serves.
     pub fn certified(&self) -> Arc<CertifiedKey> {
         Arc::clone(&self.certified)
     }
@@ -113,58 +116,58 @@ impl Pair {
         &self.certified.cert
     }
 
-    /// The DNS names that the leaf is for.
+    /// The DNS names of the leaf.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// Whether a client that asks for this DNS name takes the leaf, wildcards included.
+    /// Whether the leaf is valid for this DNS name; wildcards count.
     pub fn is_for(&self, name: &str) -> bool {
         let leaf = self.chain().first().and_then(|leaf| webpki::EndEntityCert::try_from(leaf).ok());
         let name = ServerName::try_from(name).ok();
         leaf.zip(name).is_some_and(|(leaf, name)| leaf.verify_is_valid_for_subject_name(&name).is_ok())
     }
 
-    /// From when until when the leaf holds.
+    /// The validity of the leaf.
     pub fn validity(&self) -> Validity {
         self.validity
     }
 
-    /// The first moment of the leaf.
+    /// The leaf's notBefore.
     pub fn not_before(&self) -> SystemTime {
         self.validity.not_before
     }
 
-    /// The last moment of the leaf.
+    /// The leaf's notAfter.
     pub fn not_after(&self) -> SystemTime {
         self.validity.not_after
     }
 
-    /// Whether the leaf holds at `now`.
-    pub fn standing(&self, now: SystemTime) -> Standing {
-        self.validity.standing(now)
+    /// Whether the leaf is valid at `now`.
+    pub fn validity_status(&self, now: SystemTime) -> ValidityStatus {
+        self.validity.status(now)
     }
 }
 
 impl Validity {
-    /// That of a DER certificate.
+    /// The validity of a DER certificate.
     pub fn of(certificate: &CertificateDer<'_>) -> Result<Self, nom::Err<X509Error>> {
         read(certificate).map(|(validity, _)| validity)
     }
 
-    /// Whether the certificate holds at `now`.
-    pub fn standing(&self, now: SystemTime) -> Standing {
+    /// Whether the certificate is valid at `now`.
+    pub fn status(&self, now: SystemTime) -> ValidityStatus {
         if now < self.not_before {
-            Standing::NotYetValid
+            ValidityStatus::NotYetValid
         } else if now > self.not_after {
-            Standing::Expired
+            ValidityStatus::Expired
         } else {
-            Standing::Valid
+            ValidityStatus::Valid
         }
     }
 }
 
-/// The key never reaches a log.
+/// Omits the key, so that it never reaches a log.
 impl fmt::Debug for Pair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pair")
@@ -174,7 +177,7 @@ impl fmt::Debug for Pair {
     }
 }
 
-/// The certificate's time and its DNS names.
+/// The certificate's validity and its DNS names.
 fn read(certificate: &CertificateDer<'_>) -> Result<(Validity, Vec<String>), nom::Err<X509Error>> {
     let (_, parsed) = X509Certificate::from_der(certificate)?;
     let validity = Validity {
@@ -190,7 +193,7 @@ fn read(certificate: &CertificateDer<'_>) -> Result<(Validity, Vec<String>), nom
     Ok((validity, names.collect()))
 }
 
-/// X.509 reaches back before 1970 and up to the year 9999; both ends fit a `SystemTime`.
+/// X.509 times range from before 1970 up to the year 9999; a `SystemTime` holds all of them.
 fn instant(time: ASN1Time) -> SystemTime {
     let since_epoch = Duration::from_secs(time.timestamp().unsigned_abs());
     if time.timestamp() < 0 {

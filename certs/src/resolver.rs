@@ -1,5 +1,6 @@
-//! Serves the pair that is current and replaces it between two handshakes: no connection is dropped, and a
-//! pair that cannot serve never takes the place of one that can. Floor 0.
+//! Serves the current pair and replaces it between two handshakes.
+//!
+//! No connection is dropped, and a pair that cannot serve never replaces one that can.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -8,71 +9,83 @@ use arc_swap::ArcSwapOption;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use crate::pair::{Pair, PairError, Standing};
+use crate::pair::{Pair, PairError, ValidityStatus};
 
-/// The pair that the next handshake gets. Empty until the first `replace` succeeds; handshakes fail until then.
+/// Gives the current pair to each TLS handshake. Handshakes fail until the first
+/// [`Resolver::replace`] succeeds.
 #[derive(Debug, Default)]
 pub struct Resolver {
     current: ArcSwapOption<Pair>,
     name: Option<String>,
 }
 
-/// Why the pair that was there stays.
+/// Why a new pair was rejected; the current pair stays.
 #[derive(Debug, thiserror::Error)]
-pub enum Kept {
-    /// The candidate is no pair.
+pub enum Rejected {
+    /// The new files are not a pair.
     #[error(transparent)]
     Unusable(#[from] PairError),
-    /// No client that asks for this server would take it.
+    /// The certificate is not valid for the server's DNS name.
     #[error("the certificate is not for {wanted}: it is for {}", .names.join(", "))]
     OtherNames {
-        /// What clients ask for.
+        /// The DNS name that clients connect to.
         wanted: String,
-        /// What the leaf is for.
+        /// The DNS names of the certificate.
         names: Vec<String>,
     },
-    /// The current pair is valid now and the candidate is not yet.
+    /// The new certificate's notBefore is in the future, and the current one is valid or there is
+    /// none.
     #[error("the new certificate is not valid yet")]
     NotYetValid,
-    /// The current pair is valid now and the candidate no longer is.
+    /// The new certificate has expired, and the current one is valid or there is none.
     #[error("the new certificate has expired")]
     Expired,
 }
 
 impl Resolver {
-    /// A resolver without a pair, which takes one for any name.
+    /// An empty resolver that accepts a certificate for any name.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A resolver without a pair, which takes none that is not for the DNS name that clients ask for.
+    /// An empty resolver that accepts only certificates for this DNS name, the one that clients
+    /// connect to.
     pub fn for_name(name: impl Into<String>) -> Self {
         Self { name: Some(name.into()), ..Self::default() }
     }
 
-    /// The pair that is served, if there is one.
+    /// The pair that is served, if any.
     pub fn current(&self) -> Option<Arc<Pair>> {
         self.current.load_full()
     }
 
-    /// Takes the candidate, unless the current pair serves better at `now`.
+    /// Replaces the current pair with `candidate`, unless the current pair is the better one at
+    /// `now`.
     ///
-    /// A pair outside its validity is kept out, unless the current one is outside of it by now, too: with a clock that is
-    /// wrong the newer may still be the right one, and the client judges by its own clock.
-    pub fn replace(&self, candidate: Result<Pair, PairError>, now: SystemTime) -> Result<Arc<Pair>, Kept> {
+    /// A candidate outside its validity is rejected, unless the current pair is outside its own,
+    /// too: if our clock is wrong, the newer pair may still be the right one, and the client judges
+    /// by its own clock.
+    pub fn replace(
+        &self,
+        candidate: Result<Pair, PairError>,
+        now: SystemTime,
+    ) -> Result<Arc<Pair>, Rejected> {
         let candidate = candidate?;
         if let Some(wanted) = self.name.as_ref().filter(|name| !candidate.is_for(name)) {
-            return Err(Kept::OtherNames { wanted: wanted.clone(), names: candidate.names().into() });
+            return Err(Rejected::OtherNames { wanted: wanted.clone(), names: candidate.names().into() });
         }
-        let current_is_no_better =
-            self.current.load().as_deref().is_some_and(|pair| pair.standing(now) != Standing::Valid);
-        match candidate.standing(now) {
-            Standing::NotYetValid if !current_is_no_better => Err(Kept::NotYetValid),
-            Standing::Expired if !current_is_no_better => Err(Kept::Expired),
+        let current_is_no_better = self
+            .current
+            .load()
+            .as_deref()
+            .is_some_and(|pair| pair.validity_status(now) != ValidityStatus::Valid);
+        match candidate.validity_status(now) {
+            ValidityStatus::NotYetValid if !current_is_no_better => Err(Rejected::NotYetValid),
+            ValidityStatus::Expired if !current_is_no_better => Err(Rejected::Expired),
             _ => {
-                let taken = Arc::new(candidate);
-                self.current.store(Some(Arc::clone(&taken)));
-                Ok(taken)
+                let loaded = Arc::new(candidate);
+                self.current.store(Some(Arc::clone(&loaded)));
+                Ok(loaded)
             }
         }
     }

@@ -1,9 +1,9 @@
-//! What the resolver serves while pairs come, go wrong and are replaced.
+//! Which pair the resolver serves while pairs are added, rejected and replaced.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 use std::time::{Duration, SystemTime};
 
-use kcg_certs::{Kept, Pair, PairError, Resolver, Standing};
+use kcg_certs::{Pair, PairError, Rejected, Resolver, ValidityStatus};
 use rcgen::{CertificateParams, KeyPair};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -13,8 +13,8 @@ struct Files {
     key: String,
 }
 
-/// A self-signed pair that holds from `from` until `until`.
-fn issued(from: SystemTime, until: SystemTime) -> Files {
+/// A self-signed pair that is valid from `from` until `until`.
+fn issue(from: SystemTime, until: SystemTime) -> Files {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(vec!["webhook.test.svc".to_owned()]).unwrap();
     params.not_before = from.into();
@@ -27,7 +27,7 @@ fn now() -> SystemTime {
 }
 
 fn valid() -> Files {
-    issued(now() - DAY, now() + DAY)
+    issue(now() - DAY, now() + DAY)
 }
 
 fn parse(files: &Files) -> Result<Pair, PairError> {
@@ -35,32 +35,32 @@ fn parse(files: &Files) -> Result<Pair, PairError> {
 }
 
 #[test]
-fn a_pair_knows_when_it_holds() {
+fn a_pair_reports_its_validity() {
     let pair = parse(&valid()).unwrap();
     assert_eq!(pair.not_before(), now() - DAY);
     assert_eq!(pair.not_after(), now() + DAY);
-    assert_eq!(pair.standing(now()), Standing::Valid);
-    assert_eq!(pair.standing(now() - DAY - Duration::from_secs(1)), Standing::NotYetValid);
-    assert_eq!(pair.standing(now() + DAY + Duration::from_secs(1)), Standing::Expired);
+    assert_eq!(pair.validity_status(now()), ValidityStatus::Valid);
+    assert_eq!(pair.validity_status(now() - DAY - Duration::from_secs(1)), ValidityStatus::NotYetValid);
+    assert_eq!(pair.validity_status(now() + DAY + Duration::from_secs(1)), ValidityStatus::Expired);
 }
 
 #[test]
-fn a_leaf_from_before_1970_until_9999_is_read() {
+fn a_certificate_valid_from_before_1970_until_9999_is_read() {
     let ancient = SystemTime::UNIX_EPOCH - DAY;
     let far = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
-    let pair = parse(&issued(ancient, far)).unwrap();
+    let pair = parse(&issue(ancient, far)).unwrap();
     assert_eq!((pair.not_before(), pair.not_after()), (ancient, far));
 }
 
 #[test]
-fn a_new_certificate_beside_the_old_key_is_no_pair() {
+fn a_new_certificate_with_the_old_key_is_rejected() {
     let (old, new) = (valid(), valid());
     let half = Files { chain: new.chain, key: old.key };
     assert!(matches!(parse(&half), Err(PairError::Mismatch)));
 }
 
 #[test]
-fn what_is_broken_is_named() {
+fn the_error_names_the_broken_part() {
     let good = valid();
     let with = |chain: &str, key: &str| Pair::from_pem(chain.as_bytes(), key.as_bytes()).unwrap_err();
     assert!(matches!(with("", &good.key), PairError::NoCertificate));
@@ -82,7 +82,7 @@ fn the_key_is_in_no_debug_output() {
 }
 
 #[test]
-fn the_last_good_pair_stays_when_a_candidate_is_broken() {
+fn the_last_good_pair_stays_if_a_candidate_is_broken() {
     let resolver = Resolver::new();
     assert!(resolver.current().is_none());
     assert!(resolver.replace(Err(PairError::Mismatch), now()).is_err());
@@ -91,37 +91,37 @@ fn the_last_good_pair_stays_when_a_candidate_is_broken() {
     let first = resolver.replace(parse(&valid()), now()).unwrap();
     assert!(matches!(
         resolver.replace(Err(PairError::NoCertificate), now()),
-        Err(Kept::Unusable(PairError::NoCertificate))
+        Err(Rejected::Unusable(PairError::NoCertificate))
     ));
     assert!(std::sync::Arc::ptr_eq(&first, &resolver.current().unwrap()));
 }
 
 #[test]
-fn a_pair_that_is_not_valid_yet_waits_behind_a_valid_one() {
+fn a_pair_that_is_not_valid_yet_does_not_replace_a_valid_one() {
     let resolver = Resolver::new();
     resolver.replace(parse(&valid()), now()).unwrap();
-    let early = issued(now() + DAY / 2, now() + 9 * DAY);
-    assert!(matches!(resolver.replace(parse(&early), now()), Err(Kept::NotYetValid)));
+    let early = issue(now() + DAY / 2, now() + 9 * DAY);
+    assert!(matches!(resolver.replace(parse(&early), now()), Err(Rejected::NotYetValid)));
     assert!(resolver.replace(parse(&early), now() + DAY / 2).is_ok());
 }
 
 #[test]
-fn an_expired_pair_replaces_only_what_is_no_better() {
-    let expired = issued(now() - 9 * DAY, now() - 2 * DAY);
+fn an_expired_pair_replaces_only_an_expired_one() {
+    let expired = issue(now() - 9 * DAY, now() - 2 * DAY);
     let resolver = Resolver::new();
-    assert!(matches!(resolver.replace(parse(&expired), now()), Err(Kept::Expired)));
+    assert!(matches!(resolver.replace(parse(&expired), now()), Err(Rejected::Expired)));
     assert!(resolver.current().is_none());
     resolver.replace(parse(&valid()), now()).unwrap();
-    assert!(matches!(resolver.replace(parse(&expired), now()), Err(Kept::Expired)));
+    assert!(matches!(resolver.replace(parse(&expired), now()), Err(Rejected::Expired)));
     let much_later = now() + 1000 * DAY;
-    assert!(resolver.replace(parse(&expired), much_later).is_ok(), "both are over, by this clock");
+    assert!(resolver.replace(parse(&expired), much_later).is_ok(), "both have expired, by this clock");
 }
 
 #[test]
-fn a_pair_for_another_name_is_kept_out_and_told_what_it_is_for() {
+fn a_pair_for_another_name_is_rejected_and_the_error_lists_its_names() {
     let resolver = Resolver::for_name("other.test.svc");
-    let kept = resolver.replace(parse(&valid()), now()).unwrap_err();
-    assert_eq!(kept.to_string(), "the certificate is not for other.test.svc: it is for webhook.test.svc");
+    let rejected = resolver.replace(parse(&valid()), now()).unwrap_err();
+    assert_eq!(rejected.to_string(), "the certificate is not for other.test.svc: it is for webhook.test.svc");
     assert!(resolver.current().is_none());
     assert!(Resolver::for_name("webhook.test.svc").replace(parse(&valid()), now()).is_ok());
 }

@@ -1,10 +1,13 @@
-//! The invariant of renewal: whatever happens, in whichever order, a leaf that a server may present is trusted.
+//! The invariant of the rotation: clients trust every certificate that a server may present, whatever
+//! happens and in whichever order.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 use std::time::{Duration, SystemTime};
 
-use kcg_certs::stock::{Entries, Lives, Purpose, Renewed, Step, Stock, step};
-use kcg_certs::{Pair, verify};
+use kcg_certs::rotation::{
+    CertificateRequest, CertificateSet, ENTRIES, Entries, IssuedKind, Lifetimes, RotationStep, next_step,
+};
+use kcg_certs::{Pair, ValidityStatus, verify};
 use proptest::prelude::*;
 
 const NAME: &str = "webhook.operator.svc";
@@ -15,43 +18,46 @@ fn start() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_hours(500_000)
 }
 
-fn purpose() -> Purpose {
-    let lives = Lives { authority: DAY * 30, leaf: DAY * 3, overlap: HOUR };
-    Purpose { name: "operator".into(), names: vec![NAME.into(), format!("{NAME}.cluster.local")], lives }
+fn request() -> CertificateRequest {
+    let lifetimes = Lifetimes { ca: DAY * 30, certificate: DAY * 3, overlap: HOUR };
+    let dns_names = vec![NAME.into(), format!("{NAME}.cluster.local")];
+    CertificateRequest { ca_name: "operator".into(), dns_names, lifetimes }
 }
 
-/// A cluster as far as certificates go: what is kept, what clients trust, what the slowest server still presents.
-struct World {
+/// The certificates of a cluster: what is stored, what clients trust, what the slowest server still
+/// presents.
+struct Cluster {
     now: SystemTime,
-    kept: Entries,
+    stored: Entries,
     trusted: Vec<u8>,
-    /// Leaves by the moment at which another came into their place.
+    /// Former serving certificates (chain, key) with the time of their replacement.
     replaced: Vec<(SystemTime, Vec<u8>, Vec<u8>)>,
 }
 
-impl World {
+impl Cluster {
     fn new() -> Self {
-        Self { now: start(), kept: Entries::new(), trusted: Vec::new(), replaced: Vec::new() }
+        Self { now: start(), stored: Entries::new(), trusted: Vec::new(), replaced: Vec::new() }
     }
 
-    /// One look of the keeper: a step, then what clients trust.
-    fn look(&mut self) -> Vec<Renewed> {
-        let purpose = purpose();
-        let taken = step(&self.kept, std::slice::from_ref(&self.trusted), &purpose, self.now).unwrap();
-        let mut renewed = Vec::new();
-        if let Some(Step { entries, renewals }) = taken {
-            renewed = renewals.iter().map(|renewal| renewal.what).collect();
-            let before = (self.kept.get("tls.crt").cloned(), self.kept.get("tls.key").cloned());
+    /// One reconciliation of the rotator: a step, then the bundle that clients trust.
+    fn reconcile(&mut self) -> Vec<IssuedKind> {
+        let request = request();
+        let step = next_step(&self.stored, std::slice::from_ref(&self.trusted), &request, self.now).unwrap();
+        let mut kinds = Vec::new();
+        if let Some(RotationStep { entries, issued }) = step {
+            kinds = issued.iter().map(|issuance| issuance.kind).collect();
+            let before = (self.stored.get("tls.crt").cloned(), self.stored.get("tls.key").cloned());
             if let (Some(chain), Some(key)) = before
                 && entries.get("tls.crt") != Some(&chain)
             {
                 self.replaced.push((self.now, chain, key));
             }
-            self.kept = entries;
+            self.stored = entries;
         }
-        self.trusted =
-            Stock::read(&self.kept, self.now).bundle(&self.trusted, self.now, &purpose.lives).into();
-        renewed
+        self.trusted = CertificateSet::read(&self.stored, self.now)
+            .bundle(&self.trusted, self.now, &request.lifetimes)
+            .into();
+        kinds
     }
 
     fn serves(&self, chain: &[u8], key: &[u8]) -> Result<(), String> {
@@ -59,17 +65,18 @@ impl World {
         verify(pair.chain(), &self.trusted, NAME, self.now).map_err(|error| error.to_string())
     }
 
-    /// The newest leaf is taken, and so are those that a slow server may not have replaced yet, for their own time.
+    /// Clients trust the newest certificate, and within their validity those that a slow server may still
+    /// present.
     fn check(&self) -> Result<(), String> {
-        self.serves(&self.kept["tls.crt"], &self.kept["tls.key"])?;
-        let slowest = purpose().lives.overlap / 2;
+        self.serves(&self.stored["tls.crt"], &self.stored["tls.key"])?;
+        let slowest = request().lifetimes.overlap / 2;
         for (at, chain, key) in &self.replaced {
-            let in_time = Pair::from_pem(chain, key).is_ok_and(|pair| {
-                pair.standing(self.now) == kcg_certs::Standing::Valid
+            let valid = Pair::from_pem(chain, key).is_ok_and(|pair| {
+                pair.validity_status(self.now) == ValidityStatus::Valid
                     && pair.names().iter().any(|name| name == NAME)
             });
-            if in_time && self.now >= *at && self.now < *at + slowest {
-                self.serves(chain, key).map_err(|error| format!("the leaf before: {error}"))?;
+            if valid && self.now >= *at && self.now < *at + slowest {
+                self.serves(chain, key).map_err(|error| format!("the previous certificate: {error}"))?;
             }
         }
         Ok(())
@@ -81,103 +88,103 @@ impl World {
 }
 
 #[test]
-fn nothing_becomes_an_authority_and_a_leaf_at_once() {
-    let mut world = World::new();
-    assert_eq!(world.look(), [Renewed::Authority, Renewed::Leaf]);
-    world.check().unwrap();
-    assert_eq!(world.look(), []);
+fn an_empty_set_gets_a_ca_and_a_certificate_in_one_step() {
+    let mut cluster = Cluster::new();
+    assert_eq!(cluster.reconcile(), [IssuedKind::Ca, IssuedKind::ServingCertificate]);
+    cluster.check().unwrap();
+    assert_eq!(cluster.reconcile(), []);
 }
 
 #[test]
-fn a_leaf_is_renewed_at_two_thirds_of_its_life_from_the_same_authority() {
-    let mut world = World::new();
-    world.look();
-    let authority = world.kept["ca.crt"].clone();
-    world.pass(HOUR * 47);
-    assert_eq!(world.look(), []);
-    world.pass(HOUR);
-    assert_eq!(world.look(), [Renewed::Leaf]);
-    assert_eq!(world.kept["ca.crt"], authority);
-    world.check().unwrap();
+fn a_certificate_is_renewed_at_two_thirds_of_its_lifetime_by_the_same_ca() {
+    let mut cluster = Cluster::new();
+    cluster.reconcile();
+    let ca = cluster.stored["ca.crt"].clone();
+    cluster.pass(HOUR * 47);
+    assert_eq!(cluster.reconcile(), []);
+    cluster.pass(HOUR);
+    assert_eq!(cluster.reconcile(), [IssuedKind::ServingCertificate]);
+    assert_eq!(cluster.stored["ca.crt"], ca);
+    cluster.check().unwrap();
 }
 
 #[test]
-fn a_new_authority_is_trusted_before_it_signs_and_the_old_one_after_it_has() {
-    let mut world = World::new();
-    world.look();
-    let old = world.kept["ca.crt"].clone();
-    let blocks = |world: &World| kcg_certs::bundle::read(&world.trusted).unwrap().len();
-    world.pass(DAY * 20);
-    assert_eq!(world.look(), [Renewed::Authority, Renewed::Leaf]);
-    assert_eq!((world.kept["ca.crt"] == old, blocks(&world)), (true, 2));
-    world.pass(HOUR);
-    assert_eq!(world.look(), [Renewed::Leaf]);
-    assert_eq!((world.kept["ca.crt"] == old, blocks(&world)), (false, 2));
-    world.check().unwrap();
-    world.pass(HOUR);
-    assert_eq!(world.look(), []);
-    assert_eq!(blocks(&world), 1);
-    world.check().unwrap();
+fn a_new_ca_is_trusted_before_it_signs_and_the_old_one_for_an_overlap_after_it_signed() {
+    let mut cluster = Cluster::new();
+    cluster.reconcile();
+    let old = cluster.stored["ca.crt"].clone();
+    let blocks = |cluster: &Cluster| kcg_certs::bundle::parse(&cluster.trusted).unwrap().len();
+    cluster.pass(DAY * 20);
+    assert_eq!(cluster.reconcile(), [IssuedKind::Ca, IssuedKind::ServingCertificate]);
+    assert_eq!((cluster.stored["ca.crt"] == old, blocks(&cluster)), (true, 2));
+    cluster.pass(HOUR);
+    assert_eq!(cluster.reconcile(), [IssuedKind::ServingCertificate]);
+    assert_eq!((cluster.stored["ca.crt"] == old, blocks(&cluster)), (false, 2));
+    cluster.check().unwrap();
+    cluster.pass(HOUR);
+    assert_eq!(cluster.reconcile(), []);
+    assert_eq!(blocks(&cluster), 1);
+    cluster.check().unwrap();
 }
 
 #[test]
-fn an_authority_that_a_client_does_not_trust_yet_signs_nothing() {
-    let mut world = World::new();
-    world.look();
-    world.pass(DAY * 20);
-    world.look();
-    world.pass(DAY);
-    let before = world.kept.clone();
-    // One of two registrations was never patched.
-    let trusted = [world.trusted.clone(), before["ca.crt"].clone()];
-    let taken = step(&world.kept, &trusted, &purpose(), world.now).unwrap();
-    assert!(taken.is_none_or(|step| step.entries["ca.crt"] == before["ca.crt"]));
+fn a_ca_that_one_client_does_not_trust_yet_signs_nothing() {
+    let mut cluster = Cluster::new();
+    cluster.reconcile();
+    cluster.pass(DAY * 20);
+    cluster.reconcile();
+    cluster.pass(DAY);
+    let before = cluster.stored.clone();
+    // One of two webhook configurations was never patched.
+    let trusted = [cluster.trusted.clone(), before["ca.crt"].clone()];
+    let step = next_step(&cluster.stored, &trusted, &request(), cluster.now).unwrap();
+    assert!(step.is_none_or(|step| step.entries["ca.crt"] == before["ca.crt"]));
 }
 
 #[test]
-fn entries_of_somebody_else_stay() {
-    let mut world = World::new();
-    world.kept.insert("note".into(), b"mine".into());
-    world.look();
-    assert_eq!(world.kept["note"], b"mine");
+fn foreign_entries_are_preserved() {
+    let mut cluster = Cluster::new();
+    cluster.stored.insert("note".into(), b"mine".into());
+    cluster.reconcile();
+    assert_eq!(cluster.stored["note"], b"mine");
 }
 
 #[test]
-fn a_leaf_that_was_issued_after_the_clock_was_set_back_holds_no_longer_than_its_authority() {
-    let mut world = World::new();
-    world.look();
-    // The authority's first second.
-    world.now -= kcg_certs::authority::BACKDATED;
-    world.kept.remove("tls.crt");
-    assert_eq!(world.look(), [Renewed::Leaf]);
-    world.check().unwrap();
-    let (leaf, authority) = (world.kept["tls.crt"].clone(), world.kept["ca.crt"].clone());
-    let first = |pem: &[u8]| kcg_certs::bundle::read(pem).unwrap()[0].1.not_before;
-    assert_eq!(first(&leaf), first(&authority));
+fn a_certificate_that_is_issued_after_the_clock_was_set_back_is_not_valid_before_its_ca() {
+    let mut cluster = Cluster::new();
+    cluster.reconcile();
+    // The CA's first second.
+    cluster.now -= kcg_certs::ca::BACKDATED;
+    cluster.stored.remove("tls.crt");
+    assert_eq!(cluster.reconcile(), [IssuedKind::ServingCertificate]);
+    cluster.check().unwrap();
+    let (leaf, ca) = (cluster.stored["tls.crt"].clone(), cluster.stored["ca.crt"].clone());
+    let not_before = |pem: &[u8]| kcg_certs::bundle::parse(pem).unwrap()[0].1.not_before;
+    assert_eq!(not_before(&leaf), not_before(&ca));
 }
 
-/// What can happen between two looks.
+/// What can happen between two reconciliations.
 #[derive(Clone, Debug)]
-enum Happening {
-    /// Minutes pass.
+enum Incident {
+    /// These many minutes pass.
     Time(u64),
-    /// The clock is set, by hours in either direction.
+    /// The clock is set by these many hours, in either direction.
     Jump(i64),
-    /// Somebody empties an entry, or writes nonsense into it.
+    /// A user removes an entry, or writes nonsense into it.
     Spoil(usize, bool),
-    /// Somebody deletes all entries.
+    /// A user deletes all entries.
     Empty,
-    /// The bundle is wiped from a registration, as a person's apply of an old file would.
+    /// The bundle is removed from a webhook configuration, as if a user applied an old file.
     Wipe,
 }
 
-fn happening() -> impl Strategy<Value = Happening> {
+fn incident() -> impl Strategy<Value = Incident> {
     prop_oneof![
-        6 => (1..3000_u64).prop_map(Happening::Time),
-        1 => prop_oneof![Just(1), Just(-1), Just(87_600), Just(-87_600)].prop_map(Happening::Jump),
-        2 => (0..kcg_certs::stock::ENTRIES.len(), any::<bool>()).prop_map(|(entry, gone)| Happening::Spoil(entry, gone)),
-        1 => Just(Happening::Empty),
-        1 => Just(Happening::Wipe),
+        6 => (1..3000_u64).prop_map(Incident::Time),
+        1 => prop_oneof![Just(1), Just(-1), Just(87_600), Just(-87_600)].prop_map(Incident::Jump),
+        2 => (0..ENTRIES.len(), any::<bool>()).prop_map(|(entry, gone)| Incident::Spoil(entry, gone)),
+        1 => Just(Incident::Empty),
+        1 => Just(Incident::Wipe),
     ]
 }
 
@@ -185,42 +192,42 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn every_leaf_that_may_be_presented_is_trusted_whatever_happens(
-        happenings in prop::collection::vec(happening(), 1..24)
+    fn every_certificate_that_may_be_presented_is_trusted_whatever_happens(
+        incidents in prop::collection::vec(incident(), 1..24)
     ) {
-        let mut world = World::new();
-        world.look();
-        for happening in &happenings {
-            match happening {
-                Happening::Time(minutes) => world.pass(Duration::from_mins(*minutes)),
-                Happening::Jump(hours) => {
+        let mut cluster = Cluster::new();
+        cluster.reconcile();
+        for incident in &incidents {
+            match incident {
+                Incident::Time(minutes) => cluster.pass(Duration::from_mins(*minutes)),
+                Incident::Jump(hours) => {
                     let by = HOUR * u32::try_from(hours.unsigned_abs()).unwrap();
-                    world.now = if *hours > 0 { world.now + by } else { world.now - by };
-                    // Ages are told by this clock alone: set forth, or back and forth, it has every overlap be over.
-                    // What is promised then is the newest leaf.
-                    world.replaced.clear();
+                    cluster.now = if *hours > 0 { cluster.now + by } else { cluster.now - by };
+                    // This clock alone measures ages: after a jump forward, or back and forth, every
+                    // overlap seems to be over. Then only the newest certificate is guaranteed.
+                    cluster.replaced.clear();
                 }
-                Happening::Spoil(entry, gone) => {
-                    let name = kcg_certs::stock::ENTRIES[*entry];
+                Incident::Spoil(entry, gone) => {
+                    let name = ENTRIES[*entry];
                     if *gone {
-                        world.kept.remove(name);
-                    } else if let Some(content) = world.kept.get_mut(name) {
+                        cluster.stored.remove(name);
+                    } else if let Some(content) = cluster.stored.get_mut(name) {
                         *content = b"nonsense".into();
                     }
                 }
-                Happening::Empty => world.kept.clear(),
-                // What was trusted is known to nobody but the stock then.
-                Happening::Wipe => {
-                    world.trusted.clear();
-                    world.replaced.clear();
+                Incident::Empty => cluster.stored.clear(),
+                // Then only the stored set knows what was trusted.
+                Incident::Wipe => {
+                    cluster.trusted.clear();
+                    cluster.replaced.clear();
                 }
             }
-            world.look();
-            prop_assert_eq!(world.check(), Ok(()), "after {:?}", happening);
-            // Nothing is left to do a moment later: no leaf is issued again and again.
-            world.look();
-            prop_assert_eq!(world.look(), []);
-            prop_assert_eq!(world.check(), Ok(()));
+            cluster.reconcile();
+            prop_assert_eq!(cluster.check(), Ok(()), "after {:?}", incident);
+            // Nothing is left to do a moment later: no certificate is issued in a loop.
+            cluster.reconcile();
+            prop_assert_eq!(cluster.reconcile(), []);
+            prop_assert_eq!(cluster.check(), Ok(()));
         }
     }
 }

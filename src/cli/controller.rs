@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use kcg_api::names;
-use kcg_certs::stock::Lives;
+use kcg_certs::rotation::Lifetimes;
 use kcg_runtime::client::RequestMetrics;
 use kcg_runtime::lease::Candidate;
 use std::process::ExitCode;
@@ -58,14 +58,14 @@ enum Issuer {
 
 impl Certificates {
     /// Fails where a renewal could not be over before the next one is due.
-    fn lives(&self) -> Result<Lives, Failure> {
-        let (leaf, authority, overlap) = (self.certificate_life, self.authority_life, self.authority_overlap);
-        if overlap * 6 > leaf || leaf > authority {
+    fn lifetimes(&self) -> Result<Lifetimes, Failure> {
+        let (certificate, ca, overlap) = (self.certificate_life, self.authority_life, self.authority_overlap);
+        if overlap * 6 > certificate || certificate > ca {
             return Err(Failure::lasting(
                 "--authority-overlap must be at most a sixth of --certificate-life, and that not more than --authority-life",
             ));
         }
-        Ok(Lives { authority, leaf, overlap })
+        Ok(Lifetimes { ca, certificate, overlap })
     }
 }
 
@@ -82,7 +82,7 @@ async fn serve(flags: &Flags, stop: CancellationToken) -> Result<(), Failure> {
         Issuer::SelfManaged => Some(keeper::Settings {
             namespace: flags.lease_namespace.clone(),
             identity: identity.clone(),
-            lives: flags.certificates.lives()?,
+            lifetimes: flags.certificates.lifetimes()?,
         }),
     };
     let settings = Settings {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kcg_api::names;
 use kcg_certs::pair::{CHAIN_FILE, KEY_FILE};
-use kcg_certs::{Pair, Standing, VerifyError, verify};
+use kcg_certs::{Pair, ValidityStatus, VerifyError, verify};
 
 use super::{Answer, Check, Findings, Found, Registration};
 
@@ -56,7 +56,7 @@ fn certificate(findings: &Findings, pair: &Result<Pair, Option<String>>) -> Chec
     let Ok(left) = pair.not_after().duration_since(findings.now) else {
         return Check::wrong(check, format!("{secret}: it has expired"), cure);
     };
-    if pair.standing(findings.now) == Standing::NotYetValid {
+    if pair.validity_status(findings.now) == ValidityStatus::NotYetValid {
         return Check::wrong(check, format!("{secret}: it is not valid yet"), cure);
     }
     let days = left.as_secs() / A_DAY;
@@ -107,7 +107,7 @@ fn trust(
         |when| registration.bundles.iter().find_map(|bundle| verify(pair.chain(), bundle, &host, when).err());
     if let Some(error) = distrust(findings.now) {
         let cure = match error {
-            VerifyError::Untrusted | VerifyError::AuthorityOutOfTime | VerifyError::Bundle(_) => {
+            VerifyError::Untrusted | VerifyError::CaOutOfTime | VerifyError::Bundle(_) => {
                 AUTHORITY.to_owned()
             }
             _ => reissue(findings),
@@ -115,7 +115,7 @@ fn trust(
         return Check::wrong(check, format!("does not trust the certificate in the Secret: {error}"), cure);
     }
     let soon = findings.now + SOON;
-    if pair.not_after() > soon && matches!(distrust(soon), Some(VerifyError::AuthorityOutOfTime)) {
+    if pair.not_after() > soon && matches!(distrust(soon), Some(VerifyError::CaOutOfTime)) {
         let days = SOON.as_secs() / A_DAY;
         return Check::wrong(
             check,

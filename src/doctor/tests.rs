@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kcg_api::crd::Skew;
 use kcg_api::names;
-use kcg_certs::Authority;
+use kcg_certs::Ca;
 
 use super::*;
 
@@ -16,11 +16,11 @@ fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_hours(500_000)
 }
 
-fn authority() -> Authority {
-    Authority::create("test", now(), 3650 * DAY).unwrap()
+fn authority() -> Ca {
+    Ca::create("test", now(), 3650 * DAY).unwrap()
 }
 
-fn secret(authority: &Authority, name: &str, life: Duration) -> BTreeMap<String, Vec<u8>> {
+fn secret(authority: &Ca, name: &str, life: Duration) -> BTreeMap<String, Vec<u8>> {
     let pair = authority.issue(&[name.to_owned()], now(), life).unwrap();
     let entries = [("tls.crt", pair.chain), ("tls.key", pair.key)];
     entries.map(|(name, text)| (name.to_owned(), text.into_bytes())).into()
@@ -199,7 +199,7 @@ fn what_could_not_be_looked_at_is_not_called_well() {
 
 #[test]
 fn an_authority_that_ends_before_its_certificate_is_told() {
-    let short = Authority::create("short", now(), 5 * DAY).unwrap();
+    let short = Ca::create("short", now(), 5 * DAY).unwrap();
     let certificate = secret_of_a_long_leaf(&short);
     let unwell = unwell(|findings| {
         let bundle = short.certificate_pem().as_bytes().to_vec();
@@ -212,7 +212,7 @@ fn an_authority_that_ends_before_its_certificate_is_told() {
 }
 
 /// A leaf that outlasts its authority, as a person may make one: issued by an older authority of the same key.
-fn secret_of_a_long_leaf(authority: &Authority) -> BTreeMap<String, Vec<u8>> {
+fn secret_of_a_long_leaf(authority: &Ca) -> BTreeMap<String, Vec<u8>> {
     let key = rcgen::KeyPair::from_pem(&authority.key_pem()).unwrap();
     let issuer = rcgen::Issuer::from_ca_cert_pem(authority.certificate_pem(), key).unwrap();
     let mut leaf = rcgen::CertificateParams::new([host()]).unwrap();

@@ -1,6 +1,6 @@
 //! What the keeper counts and measures.
 
-use kcg_certs::stock::{Renewed, Stock};
+use kcg_certs::rotation::{CertificateSet, IssuedKind};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -52,9 +52,9 @@ impl Metrics {
         metrics
     }
 
-    pub fn stands(&self, stock: &Stock) {
-        self.leaf.set(seconds(stock.leaf_not_after()));
-        self.authority.set(seconds(stock.authority_not_after()));
+    pub fn stands(&self, set: &CertificateSet) {
+        self.leaf.set(seconds(set.certificate_not_after()));
+        self.authority.set(seconds(set.ca_not_after()));
     }
 
     /// For as long as nobody looks here: whoever looks elsewhere has newer certificates to tell of.
@@ -63,10 +63,10 @@ impl Metrics {
         self.authority.set(0);
     }
 
-    pub fn renewed(&self, what: Renewed) {
+    pub fn renewed(&self, what: IssuedKind) {
         let what = match what {
-            Renewed::Leaf => "certificate",
-            Renewed::Authority => "ca",
+            IssuedKind::ServingCertificate => "certificate",
+            IssuedKind::Ca => "ca",
         };
         self.renewals.get_or_create(&ByThing { what }).inc();
     }

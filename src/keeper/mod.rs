@@ -1,5 +1,5 @@
 //! Keeps the webhook's certificate and its authority, where no cert-manager does: one Secret, and what the registrations
-//! trust. Floor 2; what is due when is decided in `kcg_certs::stock`.
+//! trust. Floor 2; what is due when is decided in `kcg_certs::rotation`.
 //!
 //! Only the leader looks, but nothing depends on that: every write of the Secret names the version that it was decided on,
 //! so of two that decide at once one is refused and looks again.
@@ -8,8 +8,10 @@ mod metrics;
 mod requests;
 
 use kcg_api::names;
-use kcg_certs::AuthorityError;
-use kcg_certs::stock::{Entries, Lives, Purpose, Renewal, Renewed, Step, Stock, step};
+use kcg_certs::CaError;
+use kcg_certs::rotation::{
+    CertificateRequest, CertificateSet, Entries, Issuance, IssuedKind, Lifetimes, RotationStep, next_step,
+};
 use kcg_runtime::client::RequestError;
 use kcg_runtime::lease::{Clock, Leadership};
 use kube::Client;
@@ -34,7 +36,7 @@ pub struct Settings {
     pub namespace: String,
     /// How this process is called in Events.
     pub identity: String,
-    pub lives: Lives,
+    pub lifetimes: Lifetimes,
 }
 
 /// Why a look did not end well.
@@ -48,7 +50,7 @@ pub enum KeeperError {
     #[error(transparent)]
     Call(RequestError),
     #[error(transparent)]
-    Issue(#[from] AuthorityError),
+    Issue(#[from] CaError),
     #[error(
         "there is no {kind} {name}: the API server asks this webhook nothing until the operator's overlay is applied again"
     )]
@@ -65,7 +67,7 @@ impl From<RequestError> for KeeperError {
 #[derive(Debug)]
 pub struct Keeper {
     requests: Requests,
-    purpose: Purpose,
+    request: CertificateRequest,
     metrics: Metrics,
     clock: Arc<dyn Clock>,
 }
@@ -73,13 +75,13 @@ pub struct Keeper {
 impl Keeper {
     /// A keeper that has not looked yet. It judges by the clock's wall side.
     pub fn new(client: Client, settings: &Settings, clock: Arc<dyn Clock>, registry: &mut Registry) -> Self {
-        let purpose = Purpose {
-            name: format!("{} in {}", names::OPERATOR, settings.namespace),
-            names: vec![names::webhook_host(&settings.namespace)],
-            lives: settings.lives,
+        let request = CertificateRequest {
+            ca_name: format!("{} in {}", names::OPERATOR, settings.namespace),
+            dns_names: vec![names::webhook_host(&settings.namespace)],
+            lifetimes: settings.lifetimes,
         };
         let requests = Requests::new(client, &settings.namespace, &settings.identity);
-        Self { requests, purpose, metrics: Metrics::register(registry), clock }
+        Self { requests, request, metrics: Metrics::register(registry), clock }
     }
 
     /// Looks again and again, for as long as the leadership lasts.
@@ -122,10 +124,10 @@ impl Keeper {
         let (entries, trouble) = self.renewed(&trusted, &may_write).await;
         troubles.extend(trouble);
         if let Some(entries) = entries {
-            let stock = Stock::read(&entries, self.now());
-            self.metrics.stands(&stock);
+            let set = CertificateSet::read(&entries, self.now());
+            self.metrics.stands(&set);
             for registration in &registrations {
-                troubles.extend(self.publish(&stock, registration, &may_write).await.err());
+                troubles.extend(self.publish(&set, registration, &may_write).await.err());
             }
         }
         self.metrics.looked(troubles.is_empty());
@@ -143,11 +145,12 @@ impl Keeper {
             Ok(kept) => kept,
             Err(error) => return (None, Some(error)),
         };
-        let Step { entries, renewals } = match step(&kept.entries, trusted, &self.purpose, self.now()) {
-            Ok(Some(step)) => step,
-            Ok(None) => return (Some(kept.entries), None),
-            Err(error) => return (Some(kept.entries), Some(error.into())),
-        };
+        let RotationStep { entries, issued } =
+            match next_step(&kept.entries, trusted, &self.request, self.now()) {
+                Ok(Some(step)) => step,
+                Ok(None) => return (Some(kept.entries), None),
+                Err(error) => return (Some(kept.entries), Some(error.into())),
+            };
         if !may_write() {
             return (None, None);
         }
@@ -157,8 +160,8 @@ impl Keeper {
             // What is stored goes on to serve, and has to be trusted.
             Err(error) => return (Some(kept.entries), Some(error)),
         }
-        for renewal in &renewals {
-            self.announce(&kept, renewal).await;
+        for issuance in &issued {
+            self.announce(&kept, issuance).await;
         }
         (Some(entries), None)
     }
@@ -166,12 +169,12 @@ impl Keeper {
     /// Makes one registration trust what it should.
     async fn publish(
         &self,
-        stock: &Stock,
+        set: &CertificateSet,
         registration: &Registration,
         may_write: &impl Fn() -> bool,
     ) -> Result<(), KeeperError> {
         let now = self.now();
-        let bundle = |before: &[u8]| stock.bundle(before, now, &self.purpose.lives).into_bytes();
+        let bundle = |before: &[u8]| set.bundle(before, now, &self.request.lifetimes).into_bytes();
         let changed = registration.with_bundles(bundle);
         if changed.is_empty() || !may_write() {
             return Ok(());
@@ -185,12 +188,12 @@ impl Keeper {
         self.clock.now().wall
     }
 
-    async fn announce(&self, kept: &Kept, renewal: &Renewal) {
-        let Renewal { what, why, by_time } = renewal;
+    async fn announce(&self, kept: &Kept, issuance: &Issuance) {
+        let Issuance { kind: what, reason: why, scheduled: by_time } = issuance;
         self.metrics.renewed(*what);
         let thing = match what {
-            Renewed::Leaf => "certificate",
-            Renewed::Authority => "authority",
+            IssuedKind::ServingCertificate => "certificate",
+            IssuedKind::Ca => "authority",
         };
         tracing::info!(why, "{thing} issued");
         // The first ones, and those that only time has brought, are no news.

@@ -3,7 +3,7 @@
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kcg_api::names;
-use kcg_certs::stock::Entries;
+use kcg_certs::rotation::Entries;
 use kcg_runtime::client::{RequestError, with_deadline};
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::ApiResource;

@@ -87,7 +87,7 @@ async fn a_secret_edited_into_nonsense_is_issued_anew_and_said() -> Outcome {
     }
     let events =
         place.kubectl(&["get", "events.events.k8s.io", "-A", "-o=jsonpath={.items[*].note}"]).await?;
-    assert!(events.contains("issued anew: the certificate chain holds no CERTIFICATE block"), "{events}");
+    assert!(events.contains("issued anew: the certificate chain contains no CERTIFICATE block"), "{events}");
     Ok(())
 }
 

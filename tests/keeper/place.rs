@@ -11,7 +11,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 };
 use k8s_openapi::api::core::v1::Secret;
 use kcg_api::names;
-use kcg_certs::stock::Lives;
+use kcg_certs::rotation::Lifetimes;
 use kcg_certs::{Pair, verify};
 use kcg_devcluster::{ControlPlane, Crds, deploy_folder, wait};
 use kcg_runtime::lease::{Clock, Moment};
@@ -81,7 +81,7 @@ impl Place {
         let settings = Settings {
             namespace: names::NAMESPACE.into(),
             identity: identity.into(),
-            lives: Lives::default(),
+            lifetimes: Lifetimes::default(),
         };
         let mut registry = kcg_runtime::probes::registry();
         Ok(Keeper::new(Client::try_from(config)?, &settings, self.clock.clone(), &mut registry))

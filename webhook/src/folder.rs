@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use kcg_certs::pair::{AUTHORITY_FILE, CHAIN_FILE, KEY_FILE};
-use kcg_certs::{Kept, Pair, PairError, Resolver, bundle};
+use kcg_certs::pair::{CA_FILE, CHAIN_FILE, KEY_FILE};
+use kcg_certs::{Pair, PairError, Rejected, Resolver, bundle};
 use kcg_runtime::probes::ReadinessCheck;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -38,7 +38,7 @@ pub enum FolderError {
         /// The folder.
         folder: PathBuf,
         /// Why the last good pair stays.
-        source: Kept,
+        source: Rejected,
     },
 }
 
@@ -47,11 +47,11 @@ impl FolderError {
         match self {
             Self::Read { .. } => Reload::Unreadable,
             Self::Pair { source, .. } => match source {
-                Kept::Unusable(PairError::Mismatch) => Reload::Mismatched,
-                Kept::Unusable(_) => Reload::Unusable,
-                Kept::OtherNames { .. } => Reload::OtherNames,
-                Kept::NotYetValid => Reload::NotYetValid,
-                Kept::Expired => Reload::Expired,
+                Rejected::Unusable(PairError::Mismatch) => Reload::Mismatched,
+                Rejected::Unusable(_) => Reload::Unusable,
+                Rejected::OtherNames { .. } => Reload::OtherNames,
+                Rejected::NotYetValid => Reload::NotYetValid,
+                Rejected::Expired => Reload::Expired,
             },
         }
     }
@@ -100,7 +100,7 @@ impl Folder {
         let files = Files {
             chain: self.read(CHAIN_FILE).await?,
             key: self.read(KEY_FILE).await?,
-            authority: self.read(AUTHORITY_FILE).await.ok(),
+            authority: self.read(CA_FILE).await.ok(),
         };
         if served.as_ref() == Some(&files) {
             return Ok(());
@@ -110,7 +110,7 @@ impl Folder {
             .replace(Pair::from_pem(&files.chain, &files.key), now)
             .map_err(|source| FolderError::Pair { folder: self.path.clone(), source })?;
         self.metrics.certificate_expires(taken.not_after());
-        let authority = files.authority.as_deref().and_then(|authority| bundle::read(authority).ok());
+        let authority = files.authority.as_deref().and_then(|authority| bundle::parse(authority).ok());
         // Of several the first to end is the one to look after.
         let ends = authority.into_iter().flatten().map(|(_, validity)| validity.not_after).min();
         self.metrics.authority_expires(ends.unwrap_or(SystemTime::UNIX_EPOCH));
