@@ -25,7 +25,7 @@ macro_rules! named {
 
 named!(
     /// The types of condition, in the order of the status.
-    Type {
+    ConditionType {
         /// The group is valid, its children are as they should be and its pods are available.
         Ready,
         /// Every topic's partitions are known.

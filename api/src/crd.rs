@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use crate::group::KconsumerGroup;
 use crate::names::{self, Grammar};
-use crate::rules::consumer::{GROUP_ID_LENGTH, MOST_ENV, MOST_ENV_FROM, MOST_TOPICS, PULL_POLICIES};
+use crate::rules::consumer::{GROUP_ID_LENGTH, MAX_ENV, MAX_ENV_FROM, MAX_TOPICS, PULL_POLICIES};
+use crate::rules::messages;
 use crate::rules::metrics::{
-    MOST_PERIOD, MOST_WINDOW, OWN_ALERT_LABELS, OWN_LABELS, POLICY_TYPES, SELECT_POLICIES, STRATEGIES,
+    MAX_PERIOD, MAX_WINDOW, OWN_ALERT_LABELS, OWN_LABELS, POLICY_TYPES, SELECT_POLICIES, STRATEGIES,
 };
-use crate::rules::sentences;
 
 /// What stands before the version in the schema's description. By it a cluster's CRD is told from the binary's:
 /// everybody may read a schema that is served, the CRD itself only who has a right for the whole cluster.
@@ -22,7 +22,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// A cluster's CRD beside the binary's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Skew {
+pub enum VersionSkew {
     /// Of one version.
     None,
     /// The CRD is of this older version.
@@ -30,19 +30,19 @@ pub enum Skew {
     /// The CRD is of this newer version.
     Newer(String),
     /// The CRD does not say of which version it is.
-    Unsaid,
+    Unknown,
 }
 
-impl Skew {
+impl VersionSkew {
     /// Read from the description of the schema that a cluster serves.
-    pub fn of(description: &str) -> Self {
-        let Some((_, rest)) = description.split_once(SCHEMA_OF) else { return Self::Unsaid };
+    pub fn from_description(description: &str) -> Self {
+        let Some((_, rest)) = description.split_once(SCHEMA_OF) else { return Self::Unknown };
         let said = rest.trim_end().trim_end_matches('.');
         match (numbers(said), numbers(VERSION)) {
             (Some(cluster), Some(own)) if cluster < own => Self::Older(said.to_owned()),
             (Some(cluster), Some(own)) if cluster > own => Self::Newer(said.to_owned()),
             (Some(_), Some(_)) => Self::None,
-            _ => Self::Unsaid,
+            _ => Self::Unknown,
         }
     }
 
@@ -50,7 +50,7 @@ impl Skew {
     pub const fn sign(&self) -> i64 {
         match self {
             Self::None => 0,
-            Self::Older(_) | Self::Unsaid => -1,
+            Self::Older(_) | Self::Unknown => -1,
             Self::Newer(_) => 1,
         }
     }
@@ -108,7 +108,7 @@ fn remove(schema: &mut Value, key: &str) {
 /// the API server ratchets them by itself.
 fn constraints() -> impl Iterator<Item = (String, Value)> {
     let positive = || json!({"minimum": 1});
-    let object_labels = || labels(&names::LABEL_KEY, sentences::LABEL_KEY, &OWN_LABELS);
+    let object_labels = || labels(&names::LABEL_KEY, messages::LABEL_KEY, &OWN_LABELS);
     let constraints = [
         ("", json!({"x-kubernetes-validations": [name_rule()]})),
         ("spec", json!({"x-kubernetes-validations": [min_within_max_rule()]})),
@@ -118,22 +118,22 @@ fn constraints() -> impl Iterator<Item = (String, Value)> {
         ("spec.consumerSpec", json!({"x-kubernetes-validations": [topic_rule()]})),
         (
             "spec.consumerSpec.image",
-            json!({"minLength": 1, "maxLength": names::IMAGE.length, "x-kubernetes-validations": [grammar_rule(&names::IMAGE, sentences::IMAGE)]}),
+            json!({"minLength": 1, "maxLength": names::IMAGE.length, "x-kubernetes-validations": [grammar_rule(&names::IMAGE, messages::IMAGE)]}),
         ),
-        ("spec.consumerSpec.containerName", grammar(&names::DNS_LABEL, sentences::DNS_LABEL)),
-        ("spec.consumerSpec.topic", grammar(&names::SUBDOMAIN, sentences::TOPIC)),
-        ("spec.consumerSpec.topics", json!({"maxItems": MOST_TOPICS, "x-kubernetes-list-type": "set"})),
-        ("spec.consumerSpec.topics.[]", grammar(&names::SUBDOMAIN, sentences::TOPIC)),
-        ("spec.consumerSpec.topicNamespace", grammar(&names::DNS_LABEL, sentences::DNS_LABEL)),
+        ("spec.consumerSpec.containerName", grammar(&names::DNS_LABEL, messages::DNS_LABEL)),
+        ("spec.consumerSpec.topic", grammar(&names::SUBDOMAIN, messages::TOPIC)),
+        ("spec.consumerSpec.topics", json!({"maxItems": MAX_TOPICS, "x-kubernetes-list-type": "set"})),
+        ("spec.consumerSpec.topics.[]", grammar(&names::SUBDOMAIN, messages::TOPIC)),
+        ("spec.consumerSpec.topicNamespace", grammar(&names::DNS_LABEL, messages::DNS_LABEL)),
         ("spec.consumerSpec.groupId", printed(GROUP_ID_LENGTH)),
         ("spec.consumerSpec.bootstrapServers", printed(names::PRINTED.length)),
         ("spec.consumerSpec.partitionsPerConsumer", positive()),
         (
             "spec.consumerSpec.env",
-            json!({"maxItems": MOST_ENV, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
+            json!({"maxItems": MAX_ENV, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
         ),
-        ("spec.consumerSpec.env.[].name", grammar(&names::ENV_NAME, sentences::ENV_NAME)),
-        ("spec.consumerSpec.envFrom", json!({"maxItems": MOST_ENV_FROM})),
+        ("spec.consumerSpec.env.[].name", grammar(&names::ENV_NAME, messages::ENV_NAME)),
+        ("spec.consumerSpec.envFrom", json!({"maxItems": MAX_ENV_FROM})),
         ("spec.consumerSpec.imagePullPolicy", json!({"enum": PULL_POLICIES})),
         ("spec.consumerSpec.imagePullSecrets", json!({"maxItems": 100})),
         (
@@ -141,16 +141,16 @@ fn constraints() -> impl Iterator<Item = (String, Value)> {
             json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}),
         ),
         ("spec.metrics.port", json!({"minimum": 1, "maximum": 65535})),
-        ("spec.metrics.path", grammar(&names::HTTP_PATH, sentences::PATH)),
-        ("spec.metrics.interval", grammar(&names::DURATION, sentences::DURATION)),
-        ("spec.metrics.lagMetric", grammar(&names::METRIC_NAME, sentences::METRIC)),
+        ("spec.metrics.path", grammar(&names::HTTP_PATH, messages::PATH)),
+        ("spec.metrics.interval", grammar(&names::DURATION, messages::DURATION)),
+        ("spec.metrics.lagMetric", grammar(&names::METRIC_NAME, messages::METRIC)),
         ("spec.metrics.labels", object_labels()),
         ("spec.metrics.labels.{}", label_value()),
-        ("spec.alerts.for", grammar(&names::DURATION, sentences::DURATION)),
+        ("spec.alerts.for", grammar(&names::DURATION, messages::DURATION)),
         ("spec.alerts.severity", printed(names::PRINTED.length)),
         (
             "spec.alerts.labels",
-            labels(&names::PROMETHEUS_LABEL, sentences::PROMETHEUS_LABEL, &OWN_ALERT_LABELS),
+            labels(&names::PROMETHEUS_LABEL, messages::PROMETHEUS_LABEL, &OWN_ALERT_LABELS),
         ),
         ("spec.alerts.ruleLabels", object_labels()),
         ("spec.alerts.ruleLabels.{}", label_value()),
@@ -166,12 +166,12 @@ fn constraints() -> impl Iterator<Item = (String, Value)> {
 /// What autoscaling/v2 holds a behavior to, upwards and downwards alike.
 fn scaling_rules() -> impl Iterator<Item = (String, Value)> {
     let rules = [
-        ("stabilizationWindowSeconds", json!({"minimum": 0, "maximum": MOST_WINDOW})),
+        ("stabilizationWindowSeconds", json!({"minimum": 0, "maximum": MAX_WINDOW})),
         ("selectPolicy", json!({"enum": SELECT_POLICIES})),
         ("policies", json!({"minItems": 1})),
         ("policies.[].type", json!({"enum": POLICY_TYPES})),
         ("policies.[].value", json!({"minimum": 1})),
-        ("policies.[].periodSeconds", json!({"minimum": 1, "maximum": MOST_PERIOD})),
+        ("policies.[].periodSeconds", json!({"minimum": 1, "maximum": MAX_PERIOD})),
     ];
     ["scaleUp", "scaleDown"].into_iter().flat_map(move |direction| {
         let path = move |field: &str| format!("spec.scaling.behavior.{direction}.{field}");
@@ -185,13 +185,13 @@ fn labels(keys: &Grammar, sentence: &str, own: &[&str]) -> Value {
         "maxProperties": 32,
         "x-kubernetes-validations": [
             {"rule": format!("self.all(key, key.matches(r\"{}\"))", keys.pattern), "message": sentence},
-            {"rule": format!("self.all(key, !(key in {own:?}))"), "message": sentences::OWN_LABEL},
+            {"rule": format!("self.all(key, !(key in {own:?}))"), "message": messages::OWN_LABEL},
         ],
     })
 }
 
 fn label_value() -> Value {
-    grammar(&names::LABEL_VALUE, sentences::LABEL_VALUE)
+    grammar(&names::LABEL_VALUE, messages::LABEL_VALUE)
 }
 
 fn grammar(grammar: &Grammar, sentence: &str) -> Value {
@@ -203,7 +203,7 @@ fn grammar_rule(grammar: &Grammar, sentence: &str) -> Value {
 }
 
 fn printed(length: usize) -> Value {
-    let sentence = sentences::fill(sentences::PRINTED, length);
+    let sentence = messages::fill(messages::PRINTED, length);
     json!({"maxLength": length, "x-kubernetes-validations": [grammar_rule(&names::PRINTED, &sentence)]})
 }
 
@@ -215,19 +215,18 @@ fn name_rule() -> Value {
             names::SERVICE_NAME.length, names::SERVICE_NAME.pattern
         ),
         "optionalOldSelf": true,
-        "message": format!("metadata.name {}", sentences::NAME),
+        "message": format!("metadata.name {}", messages::NAME),
     })
 }
 
 /// The webhook's ratchet, in CEL: an excess that has not grown is let be.
 fn min_within_max_rule() -> Value {
-    let (before, after) =
-        sentences::MIN_WITHIN_MAX.split_once("{}").unwrap_or((sentences::MIN_WITHIN_MAX, ""));
+    let (before, after) = messages::MIN_WITHIN_MAX.split_once("{}").unwrap_or((messages::MIN_WITHIN_MAX, ""));
     json!({
         "rule": "!has(self.maxReplicas) || self.minReplicas <= self.maxReplicas || oldSelf.optMap(old, has(old.maxReplicas) && old.minReplicas > old.maxReplicas && self.minReplicas - self.maxReplicas <= old.minReplicas - old.maxReplicas).orValue(false)",
         "optionalOldSelf": true,
         "fieldPath": ".minReplicas",
-        "message": sentences::fill(sentences::MIN_WITHIN_MAX, "lower"),
+        "message": messages::fill(messages::MIN_WITHIN_MAX, "lower"),
         "messageExpression": format!("'{before}%d{after}'.format([self.maxReplicas])"),
     })
 }
@@ -238,7 +237,7 @@ fn topic_rule() -> Value {
         "optionalOldSelf": true,
         "fieldPath": ".topic",
         "reason": "FieldValueRequired",
-        "message": sentences::NO_TOPIC,
+        "message": messages::NO_TOPIC,
     })
 }
 
@@ -310,11 +309,14 @@ mod tests {
     #[test]
     fn a_served_schema_says_whether_it_is_older_or_newer() {
         let schema = schema();
-        assert_eq!(Skew::of(schema["description"].as_str().unwrap()), Skew::None);
-        let of = |version: &str| Skew::of(&format!("A group. {SCHEMA_OF}{version}."));
-        assert_eq!(of("0.0.9"), Skew::Older("0.0.9".into()));
-        assert_eq!(of("0.10.0"), Skew::Newer("0.10.0".into()));
-        assert_eq!([of("next"), Skew::of("A group.")], [Skew::Unsaid, Skew::Unsaid]);
+        assert_eq!(VersionSkew::from_description(schema["description"].as_str().unwrap()), VersionSkew::None);
+        let of = |version: &str| VersionSkew::from_description(&format!("A group. {SCHEMA_OF}{version}."));
+        assert_eq!(of("0.0.9"), VersionSkew::Older("0.0.9".into()));
+        assert_eq!(of("0.10.0"), VersionSkew::Newer("0.10.0".into()));
+        assert_eq!(
+            [of("next"), VersionSkew::from_description("A group.")],
+            [VersionSkew::Unknown, VersionSkew::Unknown]
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! carries. Floor 0.
 //!
 //! A field is an `Option` where leaving it out means something that the schema cannot say (it
-//! depends on the group's name, its preset or another field); [`crate::Valid`] derives those.
+//! depends on the group's name, its preset or another field); [`crate::ValidGroup`] derives those.
 
 use k8s_openapi::api::apps::v1::DeploymentStrategy;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerBehavior;

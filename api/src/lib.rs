@@ -9,12 +9,12 @@ pub mod group;
 pub mod names;
 pub mod overlay;
 pub mod preset;
+pub mod rule_input;
 pub mod rules;
-pub mod subject;
 pub mod topic;
 pub mod valid;
 pub mod violation;
 
 pub use group::{KconsumerGroup, KconsumerGroupSpec, KconsumerGroupStatus};
-pub use valid::Valid;
+pub use valid::ValidGroup;
 pub use violation::Violation;

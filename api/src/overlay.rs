@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// A PodTemplateSpec that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
+pub enum OverlayError {
     /// No PodTemplateSpec has this field. Holds its path below the template.
     #[error("no PodTemplateSpec has the field {0}")]
     UnknownField(String),
@@ -17,7 +17,7 @@ pub enum Unreadable {
     WrongType { path: String, expected: String },
     /// A null for what every pod has to have. Holds its path below the template.
     #[error("{0} may not be null: no pod is complete without it")]
-    Needed(String),
+    Required(String),
 }
 
 /// What a person lays over the operator's own template: the fields that it sets, and those that it takes away.
@@ -60,14 +60,14 @@ fn is_needed(path: &str) -> bool {
 
 /// Reads an overlay. The errors name every unknown field and every null that would take a needed one away, or the
 /// first value of a wrong type.
-pub fn read(overlay: &Value) -> Result<Overlay, Vec<Unreadable>> {
+pub fn read(overlay: &Value) -> Result<Overlay, Vec<OverlayError>> {
     let mut written = overlay.clone();
     quantities_as_text(&mut written);
     let mut unreadable = Vec::new();
     let mut set = written.clone();
     strip_nulls("", &mut set, &mut unreadable);
     let template: PodTemplateSpec = serde_path_to_error::deserialize(&set).map_err(|error| {
-        vec![Unreadable::WrongType { path: error.path().to_string(), expected: error.inner().to_string() }]
+        vec![OverlayError::WrongType { path: error.path().to_string(), expected: error.inner().to_string() }]
     })?;
     let understood = serde_json::to_value(&template).unwrap_or_default();
     missing("", &set, &understood, &mut unreadable);
@@ -75,13 +75,13 @@ pub fn read(overlay: &Value) -> Result<Overlay, Vec<Unreadable>> {
 }
 
 /// Leaves what is set, and names the nulls that would take away what is needed.
-fn strip_nulls(path: &str, value: &mut Value, unreadable: &mut Vec<Unreadable>) {
+fn strip_nulls(path: &str, value: &mut Value, unreadable: &mut Vec<OverlayError>) {
     match value {
         Value::Object(fields) => fields.retain(|name, value| {
             let path = below(path, name);
             strip_nulls(&path, value, unreadable);
             if value.is_null() && is_needed(&path) {
-                unreadable.push(Unreadable::Needed(path));
+                unreadable.push(OverlayError::Required(path));
             }
             !value.is_null()
         }),
@@ -99,14 +99,14 @@ fn below(path: &str, name: &str) -> String {
 }
 
 /// The fields of `written` that reading it lost.
-fn missing(path: &str, written: &Value, understood: &Value, unknown: &mut Vec<Unreadable>) {
+fn missing(path: &str, written: &Value, understood: &Value, unknown: &mut Vec<OverlayError>) {
     match (written, understood) {
         (Value::Object(fields), _) => {
             for (name, value) in fields {
                 let path = below(path, name);
                 match understood.get(name) {
                     Some(understood) => missing(&path, value, understood, unknown),
-                    None => unknown.push(Unreadable::UnknownField(path)),
+                    None => unknown.push(OverlayError::UnknownField(path)),
                 }
             }
         }
@@ -154,7 +154,7 @@ impl Overlay {
     /// taken away. What the overlay says of one environment variable or one volume replaces the base's whole, since
     /// half of each (a value and a valueFrom, two sources) would be no valid object. Fails where `base` is no
     /// PodTemplateSpec.
-    pub fn laid_over(&self, mut base: Value) -> Result<PodTemplateSpec, serde_json::Error> {
+    pub fn apply_to(&self, mut base: Value) -> Result<PodTemplateSpec, serde_json::Error> {
         take_away("", &mut base, &self.written);
         let mut base: PodTemplateSpec = serde_json::from_value(base)?;
         if let (Some(base), Some(overlay)) = (&mut base.spec, &self.template.spec) {
@@ -223,7 +223,7 @@ mod tests {
 
     fn merged(base: Value, overlay: &Value) -> Value {
         let overlay = read(overlay).expect("the overlay is a template");
-        serde_json::to_value(overlay.laid_over(base).expect("the base is a template"))
+        serde_json::to_value(overlay.apply_to(base).expect("the base is a template"))
             .expect("a template serialises")
     }
 
@@ -233,8 +233,8 @@ mod tests {
         assert_eq!(
             read(&overlay).unwrap_err(),
             [
-                Unreadable::UnknownField("spec.containers[1].imag".into()),
-                Unreadable::UnknownField("spec.contaners".into())
+                OverlayError::UnknownField("spec.containers[1].imag".into()),
+                OverlayError::UnknownField("spec.contaners".into())
             ]
         );
     }

@@ -34,7 +34,7 @@ pub enum Partitions {
     /// spec.partitions is left out: the broker's own default applies, which nobody states here.
     Unset,
     /// No count: zero, negative, a fraction, beyond 2^31-1, not a number. Holds what was written.
-    Impossible(String),
+    Invalid(String),
     /// A count that Strimzi refused for this very generation (a decrease, say), with its reason.
     Refused { wanted: i32, reason: String },
 }
@@ -43,7 +43,7 @@ impl Partitions {
     pub const fn known(&self) -> Option<i32> {
         match self {
             Self::Known(count) => Some(*count),
-            Self::Unset | Self::Impossible(_) | Self::Refused { .. } => None,
+            Self::Unset | Self::Invalid(_) | Self::Refused { .. } => None,
         }
     }
 }
@@ -86,7 +86,7 @@ fn partitions(stated: Option<&Value>) -> Partitions {
     };
     match count.and_then(|count| i32::try_from(count).ok()) {
         Some(count) if count >= 1 => Partitions::Known(count),
-        _ => Partitions::Impossible(stated.map(ToString::to_string).unwrap_or_default()),
+        _ => Partitions::Invalid(stated.map(ToString::to_string).unwrap_or_default()),
     }
 }
 
@@ -114,27 +114,27 @@ fn refusal(topic: &Value) -> Option<String> {
 
 /// What somebody who watches the topics sees of one of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sight {
-    Seen(TopicFacts),
+pub enum TopicLookup {
+    Found(TopicFacts),
     /// The watch is complete and there is no such KafkaTopic.
-    Absent,
+    NotFound,
     /// The cluster serves no KafkaTopics at all: Strimzi is not installed.
     NotServed,
     /// The watch is not filled yet, was cut off, or may not read there. Holds why.
     Unknown(String),
 }
 
-impl Sight {
+impl TopicLookup {
     pub const fn facts(&self) -> Option<&TopicFacts> {
         match self {
-            Self::Seen(facts) => Some(facts),
-            Self::Absent | Self::NotServed | Self::Unknown(_) => None,
+            Self::Found(facts) => Some(facts),
+            Self::NotFound | Self::NotServed | Self::Unknown(_) => None,
         }
     }
 }
 
 /// The topics of one group, in the order of its spec.
-pub type Sights = BTreeMap<TopicRef, Sight>;
+pub type TopicLookups = BTreeMap<TopicRef, TopicLookup>;
 
 #[cfg(test)]
 mod tests {
@@ -153,12 +153,12 @@ mod tests {
             (json!(3), Partitions::Known(3)),
             (json!("5"), Partitions::Known(5)),
             (json!(null), Partitions::Unset),
-            (json!(0), Partitions::Impossible("0".into())),
-            (json!(-1), Partitions::Impossible("-1".into())),
-            (json!(2.5), Partitions::Impossible("2.5".into())),
-            (json!(2_147_483_648_i64), Partitions::Impossible("2147483648".into())),
-            (json!("three"), Partitions::Impossible("\"three\"".into())),
-            (json!({}), Partitions::Impossible("{}".into())),
+            (json!(0), Partitions::Invalid("0".into())),
+            (json!(-1), Partitions::Invalid("-1".into())),
+            (json!(2.5), Partitions::Invalid("2.5".into())),
+            (json!(2_147_483_648_i64), Partitions::Invalid("2147483648".into())),
+            (json!("three"), Partitions::Invalid("\"three\"".into())),
+            (json!({}), Partitions::Invalid("{}".into())),
         ] {
             assert_eq!(decoded(&json!({"partitions": stated}), &json!({})).partitions, want);
         }

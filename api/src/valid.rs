@@ -1,5 +1,5 @@
 //! The one door to the operator: a group that has passed every static rule, with every default
-//! derived. The webhook, the controller and `validate` come in by the same `Valid::read`. Floor 0.
+//! derived. The webhook, the controller and `validate` come in by the same `ValidGroup::read`. Floor 0.
 
 use std::collections::HashSet;
 
@@ -11,15 +11,15 @@ use serde_path_to_error::{Path, Segment};
 
 use crate::group::{AlertsSpec, KconsumerGroup, KconsumerGroupSpec, Labels, PartitionPolicy};
 use crate::overlay::{self, Overlay};
+use crate::rule_input::RuleInput;
+pub use crate::rule_input::TopicGrants;
 use crate::rules;
-use crate::subject::Subject;
-pub use crate::subject::TopicGrants;
 use crate::topic::TopicRef;
-use crate::violation::{Class, Rule, Violation};
+use crate::violation::{ErrorType, Rule, Violation};
 
 /// A group that keeps every static rule.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Valid {
+pub struct ValidGroup {
     pub name: String,
     pub namespace: String,
     /// Empty for a group that is not stored (`render`).
@@ -74,14 +74,14 @@ pub struct Scaling {
     pub policy: PartitionPolicy,
 }
 
-impl Valid {
+impl ValidGroup {
     /// Reads a stored group: its spec with every default derived, or every static rule that it breaks.
     pub fn read(group: &KconsumerGroup, grants: &TopicGrants) -> Result<Self, Vec<Violation>> {
         let metadata = &group.metadata;
         let name = metadata.name.as_deref().filter(|name| !name.is_empty());
         let namespace = metadata.namespace.as_deref().unwrap_or("default");
         let spec = &group.spec;
-        let violations = rules::check(&Subject { name, namespace, spec, grants });
+        let violations = rules::check(&RuleInput { name, namespace, spec, grants });
         if !violations.is_empty() {
             return Err(violations);
         }
@@ -145,14 +145,14 @@ pub fn topics(spec: &KconsumerGroupSpec, namespace: &str) -> Vec<TopicRef> {
 
 /// A group as somebody wrote it: what could be read of its spec, and every value of a wrong type.
 #[derive(Clone, Debug)]
-pub struct Written {
+pub struct ParsedGroup {
     pub group: KconsumerGroup,
     pub violations: Vec<Violation>,
 }
 
 /// Reads a group that may be malformed, without giving up at the first value of a wrong type: such a
 /// value is noted and left out, and the rest is read again.
-pub fn read_written(mut group: Value) -> Written {
+pub fn parse_group(mut group: Value) -> ParsedGroup {
     let mut violations = Vec::new();
     if !group.get("spec").is_some_and(Value::is_object) {
         violations.push(Violation::required(
@@ -171,26 +171,25 @@ pub fn read_written(mut group: Value) -> Written {
     let mut taken = Vec::new();
     loop {
         let error = match serde_path_to_error::deserialize::<_, KconsumerGroup>(&group) {
-            Ok(group) => return Written { group, violations },
+            Ok(group) => return ParsedGroup { group, violations },
             Err(error) => error,
         };
         let field = as_written(error.path(), &taken);
         let sentence = error.inner().to_string();
-        let value =
-            take(&mut group, error.path(), &mut taken).filter(|_| violations.len() < MOST_TYPE_ERRORS);
+        let value = take(&mut group, error.path(), &mut taken).filter(|_| violations.len() < MAX_TYPE_ERRORS);
         let Some(value) = value else {
-            violations.push(Violation::new(Rule::Type, Class::Invalid, field, sentence));
-            return Written { group: KconsumerGroup::default(), violations };
+            violations.push(Violation::new(Rule::Type, ErrorType::Invalid, field, sentence));
+            return ParsedGroup { group: KconsumerGroup::default(), violations };
         };
         violations.push(Violation {
             value: Some(value),
-            ..Violation::new(Rule::Type, Class::TypeInvalid, field, sentence)
+            ..Violation::new(Rule::Type, ErrorType::TypeInvalid, field, sentence)
         });
     }
 }
 
 /// As many wrong types as one answer lists; each costs another reading.
-const MOST_TYPE_ERRORS: usize = 20;
+const MAX_TYPE_ERRORS: usize = 20;
 
 /// An item that was taken out of a list: the list's path and the item's index, both as the person wrote them.
 type TakenItem = (String, usize);
@@ -271,9 +270,9 @@ mod tests {
 
     #[test]
     fn the_original_s_sample_is_valid_and_its_defaults_are_derived() {
-        let written = read_written(sample());
+        let written = parse_group(sample());
         assert_eq!(written.violations, []);
-        let valid = Valid::read(&written.group, &TopicGrants::Own).expect("the sample is valid");
+        let valid = ValidGroup::read(&written.group, &TopicGrants::Own).expect("the sample is valid");
         assert_eq!(valid.consumer.group_id, "kconsumer");
         assert_eq!(valid.metrics.port, 8085);
         assert_eq!(valid.metrics.path, "/actuator/prometheus");
@@ -294,7 +293,7 @@ mod tests {
 
     #[test]
     fn every_value_of_a_wrong_type_is_named_and_the_rest_is_still_read() {
-        let written = read_written(group(&json!({"minReplicas": "two", "paused": 3,
+        let written = parse_group(group(&json!({"minReplicas": "two", "paused": 3,
             "consumerSpec": {"image": 7, "topic": "t", "topics": ["a", 5, "b", 6, 7], "env": [{"name": 1}, {"name": "A", "value": 2}]},
             "metrics": [], "scaling": "fast"})));
         let fields: Vec<&str> = written.violations.iter().map(|violation| violation.field.as_str()).collect();
@@ -320,7 +319,7 @@ mod tests {
     #[test]
     fn a_group_without_a_spec_says_so() {
         for spec in [json!(null), json!([]), json!("x")] {
-            assert_eq!(read_written(group(&spec)).violations[0].to_string().split(':').next(), Some("spec"));
+            assert_eq!(parse_group(group(&spec)).violations[0].to_string().split(':').next(), Some("spec"));
         }
     }
 

@@ -7,7 +7,7 @@ use std::fmt;
 
 /// How Kubernetes classes a field's error; the wording and the machine-readable reason follow from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
+pub enum ErrorType {
     Required,
     Invalid,
     NotSupported,
@@ -18,7 +18,7 @@ pub enum Class {
     TypeInvalid,
 }
 
-impl Class {
+impl ErrorType {
     /// The `reason` of a StatusCause.
     pub const fn reason(self) -> &'static str {
         match self {
@@ -93,57 +93,62 @@ impl Rule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     pub rule: Rule,
-    pub class: Class,
+    pub error_type: ErrorType,
     /// The field's path, for instance `spec.consumerSpec.topics[1]`.
     pub field: String,
     /// What was written there; `None` where Kubernetes prints no value.
     pub value: Option<Value>,
-    /// What is wrong and the cure; may be empty where the class says it all.
-    pub sentence: String,
+    /// What is wrong and the cure; may be empty where the error_type says it all.
+    pub detail: String,
     /// How far the rule is broken, where that can grow; 0 elsewhere.
     pub excess: i64,
 }
 
 impl Violation {
-    pub fn new(rule: Rule, class: Class, field: impl Into<String>, sentence: impl Into<String>) -> Self {
-        Self { rule, class, field: field.into(), value: None, sentence: sentence.into(), excess: 0 }
+    pub fn new(
+        rule: Rule,
+        error_type: ErrorType,
+        field: impl Into<String>,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self { rule, error_type, field: field.into(), value: None, detail: detail.into(), excess: 0 }
     }
 
-    pub fn required(rule: Rule, field: impl Into<String>, sentence: impl Into<String>) -> Self {
-        Self::new(rule, Class::Required, field, sentence)
+    pub fn required(rule: Rule, field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(rule, ErrorType::Required, field, detail)
     }
 
     pub fn invalid(
         rule: Rule,
         field: impl Into<String>,
         value: impl Into<Value>,
-        sentence: impl Into<String>,
+        detail: impl Into<String>,
     ) -> Self {
-        Self { value: Some(value.into()), ..Self::new(rule, Class::Invalid, field, sentence) }
+        Self { value: Some(value.into()), ..Self::new(rule, ErrorType::Invalid, field, detail) }
     }
 
-    pub fn forbidden(rule: Rule, field: impl Into<String>, sentence: impl Into<String>) -> Self {
-        Self::new(rule, Class::Forbidden, field, sentence)
+    pub fn forbidden(rule: Rule, field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(rule, ErrorType::Forbidden, field, detail)
     }
 
     #[must_use]
-    pub fn by(self, excess: i64) -> Self {
+    pub fn with_excess(self, excess: i64) -> Self {
         Self { excess, ..self }
     }
 
     /// The message as Kubernetes prints it behind the field's path.
     pub fn message(&self) -> String {
         let value = self.value.as_ref().map(ToString::to_string).unwrap_or_default();
-        let head = match self.class {
-            Class::Required => "Required value".to_owned(),
-            Class::Invalid | Class::TypeInvalid => format!("Invalid value: {value}"),
-            Class::NotSupported => format!("Unsupported value: {value}"),
-            Class::Duplicate => format!("Duplicate value: {value}"),
-            Class::Forbidden => "Forbidden".to_owned(),
-            Class::TooMany => format!("Too many: {value}"),
-            Class::TooLong => "Too long".to_owned(),
+        let head = match self.error_type {
+            ErrorType::Required => "Required value".to_owned(),
+            ErrorType::Invalid | ErrorType::TypeInvalid => format!("Invalid value: {value}"),
+            ErrorType::NotSupported => format!("Unsupported value: {value}"),
+            ErrorType::Duplicate => format!("Duplicate value: {value}"),
+            ErrorType::Forbidden => "Forbidden".to_owned(),
+            ErrorType::TooMany => format!("Too many: {value}"),
+            ErrorType::TooLong => "Too long".to_owned(),
         };
-        if self.sentence.is_empty() { head } else { format!("{head}: {}", self.sentence) }
+        if self.detail.is_empty() { head } else { format!("{head}: {}", self.detail) }
     }
 }
 
@@ -154,17 +159,17 @@ impl fmt::Display for Violation {
 }
 
 /// As many violations as one answer, condition or log lists; the rest is counted.
-pub const MOST_LISTED: usize = 64;
+pub const MAX_LISTED: usize = 64;
 
 /// Those that are listed, and how many more there are.
-pub fn listed(violations: &[Violation]) -> (&[Violation], usize) {
-    let (listed, more) = violations.split_at(violations.len().min(MOST_LISTED));
+pub fn capped(violations: &[Violation]) -> (&[Violation], usize) {
+    let (listed, more) = violations.split_at(violations.len().min(MAX_LISTED));
     (listed, more.len())
 }
 
 /// All of them in one line, as conditions and logs say it.
-pub fn sentence(violations: &[Violation]) -> String {
-    let (listed, more) = listed(violations);
+pub fn summary(violations: &[Violation]) -> String {
+    let (listed, more) = capped(violations);
     let mut sentences: Vec<String> = listed.iter().map(ToString::to_string).collect();
     if more > 0 {
         sentences.push(format!("and {more} more"));
@@ -183,7 +188,7 @@ pub struct Ratcheted {
 
 /// Tells the violations of `new` that an update brought or worsened from those that it found. Each one that was there
 /// before excuses one that is there now: the same rule broken at the same place, by no more than before where that is
-/// counted, and with the same value and sentence where it is not.
+/// counted, and with the same value and detail where it is not.
 ///
 /// Takes time in proportion to the violations, of which a long spec may have tens of thousands.
 pub fn ratchet(old: &[Violation], new: Vec<Violation>) -> Ratcheted {
@@ -209,17 +214,17 @@ pub fn ratchet(old: &[Violation], new: Vec<Violation>) -> Ratcheted {
 #[derive(PartialEq, Eq, Hash)]
 struct Likeness<'a> {
     rule: Rule,
-    class: Class,
+    error_type: ErrorType,
     place: String,
-    /// The value and the sentence; `None` where the excess is counted instead.
+    /// The value and the detail; `None` where the excess is counted instead.
     said: Option<(Option<&'a Value>, &'a str)>,
 }
 
 impl<'a> Likeness<'a> {
     fn of(violation: &'a Violation) -> Self {
-        let Violation { rule, class, value, sentence, excess, .. } = violation;
-        let said = (*excess <= 0).then_some((value.as_ref(), sentence.as_str()));
-        Self { rule: *rule, class: *class, place: place(violation), said }
+        let Violation { rule, error_type, value, detail, excess, .. } = violation;
+        let said = (*excess <= 0).then_some((value.as_ref(), detail.as_str()));
+        Self { rule: *rule, error_type: *error_type, place: place(violation), said }
     }
 }
 
@@ -240,7 +245,7 @@ mod tests {
 
     fn above(excess: i64) -> Violation {
         Violation::invalid(Rule::MinWithinCeiling, "spec.minReplicas", 3 + excess, "must not be more than 3")
-            .by(excess)
+            .with_excess(excess)
     }
 
     #[test]
@@ -277,7 +282,7 @@ mod tests {
     fn one_that_was_there_excuses_one_and_no_more_of_its_like() {
         let twice = |index: usize| Violation {
             value: Some("a".into()),
-            ..Violation::new(Rule::Topics, Class::Duplicate, format!("topics[{index}]"), "")
+            ..Violation::new(Rule::Topics, ErrorType::Duplicate, format!("topics[{index}]"), "")
         };
         let told = ratchet(&[twice(1), twice(2)], vec![twice(3), twice(4), twice(5)]);
         assert_eq!((told.tolerated, told.refused), (vec![twice(3), twice(4)], vec![twice(5)]));
@@ -285,10 +290,10 @@ mod tests {
 
     #[test]
     fn a_long_list_is_cut_and_the_rest_is_counted() {
-        let many = vec![above(1); MOST_LISTED + 3];
-        assert!(sentence(&many[..MOST_LISTED]).ends_with("than 3"));
-        assert!(sentence(&many).ends_with("than 3; and 3 more"));
-        assert_eq!(sentence(&many).matches("spec.minReplicas").count(), MOST_LISTED);
+        let many = vec![above(1); MAX_LISTED + 3];
+        assert!(summary(&many[..MAX_LISTED]).ends_with("than 3"));
+        assert!(summary(&many).ends_with("than 3; and 3 more"));
+        assert_eq!(summary(&many).matches("spec.minReplicas").count(), MAX_LISTED);
     }
 
     proptest! {

@@ -32,10 +32,11 @@ fn said(holds: bool) -> Result<(), String> {
 
 /// What the webhook would say of the same object, a line a violation.
 fn webhook_s_sentences(group: &Value) -> Vec<String> {
-    let written = kcg_api::valid::read_written(group.clone());
-    let broken =
-        kcg_api::Valid::read(&written.group, &kcg_api::valid::TopicGrants::Own).err().unwrap_or_default();
-    broken.into_iter().map(|violation| violation.sentence).collect()
+    let written = kcg_api::valid::parse_group(group.clone());
+    let broken = kcg_api::ValidGroup::read(&written.group, &kcg_api::valid::TopicGrants::Own)
+        .err()
+        .unwrap_or_default();
+    broken.into_iter().map(|violation| violation.detail).collect()
 }
 
 #[tokio::test]
@@ -130,9 +131,10 @@ async fn schema_refuses_what_needs_no_sentence_of_ours() -> Outcome {
         let answer =
             plane.kubectl_command().run_with_input(&["create", "-f", "-"], &group.to_string()).await?;
         assert!(answer.stderr.contains(field), "{name} names {field}: {}", answer.stderr);
-        let written = kcg_api::valid::read_written(group);
-        let broken =
-            kcg_api::Valid::read(&written.group, &kcg_api::valid::TopicGrants::Own).err().unwrap_or_default();
+        let written = kcg_api::valid::parse_group(group);
+        let broken = kcg_api::ValidGroup::read(&written.group, &kcg_api::valid::TopicGrants::Own)
+            .err()
+            .unwrap_or_default();
         let fields: Vec<&str> =
             written.violations.iter().chain(&broken).map(|violation| violation.field.as_str()).collect();
         assert!(
@@ -169,7 +171,7 @@ async fn crd_fills_in_the_static_defaults_and_keeps_what_was_written() -> Outcom
         2
     );
     let group: kcg_api::KconsumerGroup = serde_json::from_value(stored)?;
-    kcg_api::Valid::read(&group, &kcg_api::valid::TopicGrants::Own)
+    kcg_api::ValidGroup::read(&group, &kcg_api::valid::TopicGrants::Own)
         .map_err(|broken| format!("{broken:?}"))?;
     Ok(())
 }

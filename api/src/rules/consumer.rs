@@ -4,17 +4,17 @@ use std::collections::HashSet;
 
 use k8s_openapi::api::core::v1::EnvVar;
 
-use super::sentences;
+use super::messages;
 use crate::names;
-use crate::subject::Subject;
-use crate::violation::{Class, Rule, Violation};
+use crate::rule_input::RuleInput;
+use crate::violation::{ErrorType, Rule, Violation};
 
 /// The most topics that the list may hold.
-pub const MOST_TOPICS: usize = 100;
+pub const MAX_TOPICS: usize = 100;
 /// The most environment variables that the list may hold.
-pub const MOST_ENV: usize = 1000;
+pub const MAX_ENV: usize = 1000;
 /// The most sources of environment variables that the list may hold.
-pub const MOST_ENV_FROM: usize = 100;
+pub const MAX_ENV_FROM: usize = 100;
 
 fn field(name: &str) -> String {
     format!("spec.consumerSpec.{name}")
@@ -33,42 +33,42 @@ fn is_short_enough<T>(
     if count > most {
         let sentence = format!("must have at most {most} items");
         let excess = i64::try_from(count - most).unwrap_or(i64::MAX);
-        let violation = Violation::new(rule, Class::TooMany, field(name), sentence).by(excess);
+        let violation = Violation::new(rule, ErrorType::TooMany, field(name), sentence).with_excess(excess);
         violations.push(Violation { value: Some(count.into()), ..violation });
     }
     count <= most
 }
 
 /// An image that is left out, blank or malformed starts no consumer.
-pub fn image_is_a_reference(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
-    let image = &subject.spec.consumer_spec.image;
+pub fn image_is_a_reference(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+    let image = &input.spec.consumer_spec.image;
     if image.is_empty() {
         violations.push(Violation::required(Rule::Image, field("image"), ""));
     } else if !names::IMAGE.matches(image) {
-        violations.push(Violation::invalid(Rule::Image, field("image"), image.as_str(), sentences::IMAGE));
+        violations.push(Violation::invalid(Rule::Image, field("image"), image.as_str(), messages::IMAGE));
     }
 }
 
-pub fn container_name_is_a_label(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
+pub fn container_name_is_a_label(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     if let Some(name) =
-        subject.spec.consumer_spec.container_name.as_deref().filter(|name| !names::DNS_LABEL.matches(name))
+        input.spec.consumer_spec.container_name.as_deref().filter(|name| !names::DNS_LABEL.matches(name))
     {
         violations.push(Violation::invalid(
             Rule::ContainerName,
             field("containerName"),
             name,
-            sentences::DNS_LABEL,
+            messages::DNS_LABEL,
         ));
     }
 }
 
 /// At least one topic, each a possible name of a KafkaTopic, the list's distinct and at most 100.
-pub fn topics_are_named(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
-    let consumer = &subject.spec.consumer_spec;
+pub fn topics_are_named(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+    let consumer = &input.spec.consumer_spec;
     if consumer.topic.is_none() && consumer.topics.is_empty() {
-        violations.push(Violation::required(Rule::Topics, field("topic"), sentences::NO_TOPIC));
+        violations.push(Violation::required(Rule::Topics, field("topic"), messages::NO_TOPIC));
     }
-    if !is_short_enough(Rule::Topics, "topics", &consumer.topics, MOST_TOPICS, violations) {
+    if !is_short_enough(Rule::Topics, "topics", &consumer.topics, MAX_TOPICS, violations) {
         return;
     }
     let one = consumer.topic.iter().map(|name| (field("topic"), name));
@@ -76,7 +76,7 @@ pub fn topics_are_named(subject: &Subject<'_>, violations: &mut Vec<Violation>) 
         consumer.topics.iter().enumerate().map(|(index, name)| (field(&format!("topics[{index}]")), name));
     for (path, name) in one.chain(many) {
         if !names::SUBDOMAIN.matches(name) {
-            violations.push(Violation::invalid(Rule::Topics, path, name.as_str(), sentences::TOPIC));
+            violations.push(Violation::invalid(Rule::Topics, path, name.as_str(), messages::TOPIC));
         }
     }
     let mut before = HashSet::new();
@@ -85,15 +85,15 @@ pub fn topics_are_named(subject: &Subject<'_>, violations: &mut Vec<Violation>) 
             let path = field(&format!("topics[{index}]"));
             violations.push(Violation {
                 value: Some(name.as_str().into()),
-                ..Violation::new(Rule::Topics, Class::Duplicate, path, "")
+                ..Violation::new(Rule::Topics, ErrorType::Duplicate, path, "")
             });
         }
     }
 }
 
 /// Another namespace's topics only where the installer granted it.
-pub fn topic_namespace_is_granted(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
-    let Some(namespace) = subject.spec.consumer_spec.topic_namespace.as_deref() else {
+pub fn topic_namespace_is_granted(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+    let Some(namespace) = input.spec.consumer_spec.topic_namespace.as_deref() else {
         return;
     };
     if !names::DNS_LABEL.matches(namespace) {
@@ -101,12 +101,12 @@ pub fn topic_namespace_is_granted(subject: &Subject<'_>, violations: &mut Vec<Vi
             Rule::TopicNamespace,
             field("topicNamespace"),
             namespace,
-            sentences::DNS_LABEL,
+            messages::DNS_LABEL,
         ));
-    } else if !subject.grants.allow(subject.namespace, namespace) {
+    } else if !input.grants.allow(input.namespace, namespace) {
         let sentence = format!(
             "KafkaTopics of namespace {namespace} may not be used from namespace {}: ask whoever installed the operator to start it with --topic-namespaces={namespace}",
-            subject.namespace
+            input.namespace
         );
         violations.push(Violation::forbidden(Rule::TopicNamespace, field("topicNamespace"), sentence));
     }
@@ -121,30 +121,30 @@ fn is_printed(rule: Rule, name: &str, value: Option<&str>, length: usize, violat
             rule,
             field(name),
             value,
-            sentences::fill(sentences::PRINTED, length),
+            messages::fill(messages::PRINTED, length),
         ));
     }
 }
 
-pub fn group_id_is_printed(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
+pub fn group_id_is_printed(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     is_printed(
         Rule::GroupId,
         "groupId",
-        subject.spec.consumer_spec.group_id.as_deref(),
+        input.spec.consumer_spec.group_id.as_deref(),
         GROUP_ID_LENGTH,
         violations,
     );
 }
 
-pub fn bootstrap_servers_are_printed(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
-    let servers = subject.spec.consumer_spec.bootstrap_servers.as_deref();
+pub fn bootstrap_servers_are_printed(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+    let servers = input.spec.consumer_spec.bootstrap_servers.as_deref();
     is_printed(Rule::BootstrapServers, "bootstrapServers", servers, names::PRINTED.length, violations);
 }
 
 /// A variable that is named twice, or set in two ways, has two values; the API server would refuse the Deployment.
-pub fn env_is_distinct(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
-    let env = &subject.spec.consumer_spec.env;
-    if !is_short_enough(Rule::Env, "env", env, MOST_ENV, violations) {
+pub fn env_is_distinct(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+    let env = &input.spec.consumer_spec.env;
+    if !is_short_enough(Rule::Env, "env", env, MAX_ENV, violations) {
         return;
     }
     let mut before = HashSet::new();
@@ -152,16 +152,16 @@ pub fn env_is_distinct(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
         let path = field(&format!("env[{index}].name"));
         let name = variable.name.as_str();
         if !names::ENV_NAME.matches(name) {
-            violations.push(Violation::invalid(Rule::Env, path, name, sentences::ENV_NAME));
+            violations.push(Violation::invalid(Rule::Env, path, name, messages::ENV_NAME));
         } else if !before.insert(name) {
             violations.push(Violation {
                 value: Some(name.into()),
-                ..Violation::new(Rule::Env, Class::Duplicate, path, "")
+                ..Violation::new(Rule::Env, ErrorType::Duplicate, path, "")
             });
         }
         if is_set_twice(variable) {
             let path = field(&format!("env[{index}].valueFrom"));
-            violations.push(Violation::invalid(Rule::Env, path, "", sentences::VALUE_FROM));
+            violations.push(Violation::invalid(Rule::Env, path, "", messages::VALUE_FROM));
         }
     }
 }
@@ -172,20 +172,24 @@ fn is_set_twice(variable: &EnvVar) -> bool {
 }
 
 /// As many sources as the CRD takes.
-pub fn env_from_is_bounded(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
-    let sources = &subject.spec.consumer_spec.env_from;
-    is_short_enough(Rule::Env, "envFrom", sources, MOST_ENV_FROM, violations);
+pub fn env_from_is_bounded(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+    let sources = &input.spec.consumer_spec.env_from;
+    is_short_enough(Rule::Env, "envFrom", sources, MAX_ENV_FROM, violations);
 }
 
 pub const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 
-pub fn pull_policy_is_known(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
-    let policy = subject.spec.consumer_spec.image_pull_policy.as_deref();
+pub fn pull_policy_is_known(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+    let policy = input.spec.consumer_spec.image_pull_policy.as_deref();
     if let Some(policy) = policy.filter(|policy| !PULL_POLICIES.contains(policy)) {
         let supported = PULL_POLICIES.map(|known| format!("\"{known}\"")).join(", ");
         let sentence = format!("supported values: {supported}");
-        let violation =
-            Violation::new(Rule::ImagePullPolicy, Class::NotSupported, field("imagePullPolicy"), sentence);
+        let violation = Violation::new(
+            Rule::ImagePullPolicy,
+            ErrorType::NotSupported,
+            field("imagePullPolicy"),
+            sentence,
+        );
         violations.push(Violation { value: Some(policy.into()), ..violation });
     }
 }

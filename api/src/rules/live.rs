@@ -2,13 +2,13 @@
 
 use crate::ceiling;
 use crate::group::{KconsumerGroupSpec, PartitionPolicy};
-use crate::topic::{Partitions, Sight, Sights, TopicRef};
+use crate::topic::{Partitions, TopicLookup, TopicLookups, TopicRef};
 use crate::valid;
 use crate::violation::{Rule, Violation};
 
 /// What the live rule found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Live {
+pub struct LiveCheck {
     pub violation: Option<Violation>,
     /// Why the rule could not be applied, a sentence a topic.
     pub warnings: Vec<String>,
@@ -16,34 +16,34 @@ pub struct Live {
 
 /// Compares minReplicas with what the topics' partitions keep busy. Where a topic's partitions are not
 /// known, nothing is refused: the topic may come later, as it does with GitOps, and a warning says so.
-pub fn check(spec: &KconsumerGroupSpec, namespace: &str, sights: &Sights) -> Live {
+pub fn check(spec: &KconsumerGroupSpec, namespace: &str, lookups: &TopicLookups) -> LiveCheck {
     let topics = valid::topics(spec, namespace);
     let mut known = Vec::new();
     let mut warnings = Vec::new();
     for topic in &topics {
-        match sights.get(topic) {
-            Some(Sight::Seen(facts)) => match facts.partitions.known() {
+        match lookups.get(topic) {
+            Some(TopicLookup::Found(facts)) => match facts.partitions.known() {
                 Some(count) => known.push((topic.name.as_str(), count)),
                 None => warnings.push(unknown(topic, &facts.partitions)),
             },
-            Some(Sight::NotServed) => warnings.push(format!(
+            Some(TopicLookup::NotServed) => warnings.push(format!(
                 "minReplicas was not checked: the cluster serves no KafkaTopics, so {topic} cannot exist yet"
             )),
-            Some(Sight::Unknown(why)) => warnings
+            Some(TopicLookup::Unknown(why)) => warnings
                 .push(format!("minReplicas was not checked: KafkaTopic {topic} cannot be read now ({why})")),
-            Some(Sight::Absent) | None => {
+            Some(TopicLookup::NotFound) | None => {
                 warnings.push(format!("minReplicas was not checked: KafkaTopic {topic} does not exist yet"));
             }
         }
     }
-    let known = Known {
+    let known = KnownPartitions {
         min_replicas: spec.min_replicas,
         partitions_per_consumer: spec.consumer_spec.partitions_per_consumer,
         policy: spec.scaling.partitions,
         topics: &known,
     };
     let violation = if warnings.is_empty() { min_within_ceiling(&known) } else { None };
-    Live { violation, warnings }
+    LiveCheck { violation, warnings }
 }
 
 fn unknown(topic: &TopicRef, partitions: &Partitions) -> String {
@@ -51,7 +51,7 @@ fn unknown(topic: &TopicRef, partitions: &Partitions) -> String {
         Partitions::Refused { reason, .. } => {
             format!("minReplicas was not checked: Strimzi refused KafkaTopic {topic} ({reason})")
         }
-        Partitions::Impossible(stated) => format!(
+        Partitions::Invalid(stated) => format!(
             "minReplicas was not checked: KafkaTopic {topic} states {stated} partitions, which is no count"
         ),
         Partitions::Known(_) | Partitions::Unset => {
@@ -60,10 +60,10 @@ fn unknown(topic: &TopicRef, partitions: &Partitions) -> String {
     }
 }
 
-/// The rule's subject once every topic's partitions are known: what a webhook sees now, or what the controller
+/// The rule's input once every topic's partitions are known: what a webhook sees now, or what the controller
 /// holds.
 #[derive(Clone, Copy, Debug)]
-pub struct Known<'a> {
+pub struct KnownPartitions<'a> {
     pub min_replicas: i32,
     pub partitions_per_consumer: i32,
     pub policy: PartitionPolicy,
@@ -72,7 +72,7 @@ pub struct Known<'a> {
 }
 
 /// A minimum above what the partitions keep busy pays for idle consumers.
-pub fn min_within_ceiling(known: &Known<'_>) -> Option<Violation> {
+pub fn min_within_ceiling(known: &KnownPartitions<'_>) -> Option<Violation> {
     let (min, per_consumer) = (known.min_replicas, known.partitions_per_consumer.max(1));
     let partitions = ceiling::partitions(known.topics.iter().map(|(_, count)| *count), known.policy);
     let busy = ceiling::consumers(partitions, per_consumer);
@@ -81,24 +81,24 @@ pub fn min_within_ceiling(known: &Known<'_>) -> Option<Violation> {
     }
     let sentence = format!(
         "must not be more than {busy}: {}{}, so {} consumer would be idle",
-        in_words(known.topics, partitions, known.policy),
+        describe_partitions(known.topics, partitions, known.policy),
         if per_consumer > 1 { format!(" at {per_consumer} a consumer") } else { String::new() },
         ordinal(i64::from(busy) + 1)
     );
     let excess = i64::from(min) - i64::from(busy);
-    Some(Violation::invalid(Rule::MinWithinCeiling, "spec.minReplicas", min, sentence).by(excess))
+    Some(Violation::invalid(Rule::MinWithinCeiling, "spec.minReplicas", min, sentence).with_excess(excess))
 }
 
 /// The topics and their partitions, as a person would say it.
-pub fn in_words(known: &[(&str, i32)], partitions: i32, policy: PartitionPolicy) -> String {
+pub fn describe_partitions(known: &[(&str, i32)], partitions: i32, policy: PartitionPolicy) -> String {
     let plural = if partitions == 1 { "partition" } else { "partitions" };
     if let [(name, _)] = known {
         return format!("topic {name} has {partitions} {plural}");
     }
     let mut listed: Vec<String> =
-        known.iter().take(MOST_LISTED).map(|(name, count)| format!("{name} ({count})")).collect();
-    if known.len() > MOST_LISTED {
-        listed.push(format!("{} more", known.len() - MOST_LISTED));
+        known.iter().take(MAX_LISTED).map(|(name, count)| format!("{name} ({count})")).collect();
+    if known.len() > MAX_LISTED {
+        listed.push(format!("{} more", known.len() - MAX_LISTED));
     }
     let listed = listed.join(", ");
     match policy {
@@ -108,7 +108,7 @@ pub fn in_words(known: &[(&str, i32)], partitions: i32, policy: PartitionPolicy)
 }
 
 /// As many topics as one sentence names.
-const MOST_LISTED: usize = 5;
+const MAX_LISTED: usize = 5;
 
 fn ordinal(number: i64) -> String {
     const WORDS: [&str; 13] = [
@@ -147,19 +147,19 @@ mod tests {
     use crate::topic::TopicFacts;
     use serde_json::{Value, json};
 
-    fn live(spec: &Value, topics: &[(&str, Sight)]) -> Live {
+    fn live(spec: &Value, topics: &[(&str, TopicLookup)]) -> LiveCheck {
         let spec: KconsumerGroupSpec = serde_json::from_value(spec.clone()).unwrap();
-        let sights = topics
+        let lookups = topics
             .iter()
-            .map(|(name, sight)| {
-                (TopicRef { namespace: "default".into(), name: (*name).into() }, sight.clone())
+            .map(|(name, lookup)| {
+                (TopicRef { namespace: "default".into(), name: (*name).into() }, lookup.clone())
             })
             .collect();
-        check(&spec, "default", &sights)
+        check(&spec, "default", &lookups)
     }
 
-    fn seen(partitions: Partitions) -> Sight {
-        Sight::Seen(TopicFacts { topic_name: "t".into(), partitions, topic_id: None })
+    fn seen(partitions: Partitions) -> TopicLookup {
+        TopicLookup::Found(TopicFacts { topic_name: "t".into(), partitions, topic_id: None })
     }
 
     #[test]
@@ -176,7 +176,7 @@ mod tests {
     fn several_topics_count_as_the_policy_says() {
         let topics = [("a", seen(Partitions::Known(3))), ("b", seen(Partitions::Known(5)))];
         let spec = |policy: &str| json!({"minReplicas": 9, "scaling": {"partitions": policy}, "consumerSpec": {"topics": ["a", "b"], "partitionsPerConsumer": 2}});
-        let sentence = |policy: &str| live(&spec(policy), &topics).violation.unwrap().sentence;
+        let sentence = |policy: &str| live(&spec(policy), &topics).violation.unwrap().detail;
         assert_eq!(
             sentence("Sum"),
             "must not be more than 4: topics a (3), b (5) have 8 partitions in all at 2 a consumer, so a fifth consumer would be idle"
@@ -191,16 +191,16 @@ mod tests {
     fn a_topic_of_unknown_partitions_warns_and_refuses_nothing() {
         let spec = json!({"minReplicas": 9, "consumerSpec": {"topics": ["a", "b"]}});
         let unknown = [
-            Sight::Absent,
-            Sight::NotServed,
-            Sight::Unknown("cut off for 61 s".into()),
+            TopicLookup::NotFound,
+            TopicLookup::NotServed,
+            TopicLookup::Unknown("cut off for 61 s".into()),
             seen(Partitions::Unset),
-            seen(Partitions::Impossible("0".into())),
+            seen(Partitions::Invalid("0".into())),
             seen(Partitions::Refused { wanted: 1, reason: "NotSupported".into() }),
         ];
-        for sight in unknown {
-            let found = live(&spec, &[("a", seen(Partitions::Known(1))), ("b", sight.clone())]);
-            assert_eq!((found.violation, found.warnings.len()), (None, 1), "{sight:?}");
+        for lookup in unknown {
+            let found = live(&spec, &[("a", seen(Partitions::Known(1))), ("b", lookup.clone())]);
+            assert_eq!((found.violation, found.warnings.len()), (None, 1), "{lookup:?}");
         }
     }
 

@@ -4,11 +4,11 @@ use k8s_openapi::api::autoscaling::v2::HPAScalingRules;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::json;
 
-use super::sentences;
+use super::messages;
 use crate::group::Labels;
 use crate::names::{self, Grammar};
-use crate::subject::Subject;
-use crate::violation::{Class, Rule, Violation};
+use crate::rule_input::RuleInput;
+use crate::violation::{ErrorType, Rule, Violation};
 
 fn matches(
     grammar: &Grammar,
@@ -24,16 +24,16 @@ fn matches(
 }
 
 /// Prometheus finds the port, the path and the metric.
-pub fn endpoint_can_be_scraped(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
-    let metrics = &subject.spec.metrics;
+pub fn endpoint_can_be_scraped(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+    let metrics = &input.spec.metrics;
     if let Some(port) = metrics.port.filter(|port| !(1..=65535).contains(port)) {
-        violations.push(Violation::invalid(Rule::Metrics, "spec.metrics.port", port, sentences::PORT));
+        violations.push(Violation::invalid(Rule::Metrics, "spec.metrics.port", port, messages::PORT));
     }
     let mut check =
         |grammar, field, value, sentence| matches(grammar, Rule::Metrics, field, value, sentence, violations);
-    check(&names::HTTP_PATH, "spec.metrics.path", metrics.path.as_deref(), sentences::PATH);
-    check(&names::DURATION, "spec.metrics.interval", Some(&metrics.interval), sentences::DURATION);
-    check(&names::METRIC_NAME, "spec.metrics.lagMetric", metrics.lag_metric.as_deref(), sentences::METRIC);
+    check(&names::HTTP_PATH, "spec.metrics.path", metrics.path.as_deref(), messages::PATH);
+    check(&names::DURATION, "spec.metrics.interval", Some(&metrics.interval), messages::DURATION);
+    check(&names::METRIC_NAME, "spec.metrics.lagMetric", metrics.lag_metric.as_deref(), messages::METRIC);
 }
 
 /// The labels by which the operator and Services find things, which nobody else may set.
@@ -42,36 +42,36 @@ pub const OWN_LABELS: [&str; 3] = [names::LABEL_APP, names::LABEL_MANAGED_BY, na
 fn object_labels(rule: Rule, field: &str, labels: &Labels, violations: &mut Vec<Violation>) {
     for (key, value) in labels {
         if !names::LABEL_KEY.matches(key) {
-            violations.push(Violation::invalid(rule, field, key.as_str(), sentences::LABEL_KEY));
+            violations.push(Violation::invalid(rule, field, key.as_str(), messages::LABEL_KEY));
         } else if OWN_LABELS.contains(&key.as_str()) {
-            violations.push(Violation::forbidden(rule, format!("{field}[{key}]"), sentences::OWN_LABEL));
+            violations.push(Violation::forbidden(rule, format!("{field}[{key}]"), messages::OWN_LABEL));
         } else if !names::LABEL_VALUE.matches(value) {
             violations.push(Violation::invalid(
                 rule,
                 format!("{field}[{key}]"),
                 value.as_str(),
-                sentences::LABEL_VALUE,
+                messages::LABEL_VALUE,
             ));
         }
     }
 }
 
-pub fn monitor_labels_are_labels(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
-    object_labels(Rule::Metrics, "spec.metrics.labels", &subject.spec.metrics.labels, violations);
+pub fn monitor_labels_are_labels(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+    object_labels(Rule::Metrics, "spec.metrics.labels", &input.spec.metrics.labels, violations);
 }
 
 /// The labels that tell one alert from another, which nobody else may set.
 pub const OWN_ALERT_LABELS: [&str; 4] = ["alertname", "namespace", "kconsumergroup", "severity"];
 
 /// A rule that Prometheus would not load is never written.
-pub fn alerts_are_well_formed(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
-    let alerts = &subject.spec.alerts;
+pub fn alerts_are_well_formed(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+    let alerts = &input.spec.alerts;
     matches(
         &names::DURATION,
         Rule::Alerts,
         "spec.alerts.for",
         Some(&alerts.hold),
-        sentences::DURATION,
+        messages::DURATION,
         violations,
     );
     matches(
@@ -79,7 +79,7 @@ pub fn alerts_are_well_formed(subject: &Subject<'_>, violations: &mut Vec<Violat
         Rule::Alerts,
         "spec.alerts.severity",
         Some(&alerts.severity),
-        &sentences::fill(sentences::PRINTED, names::PRINTED.length),
+        &messages::fill(messages::PRINTED, names::PRINTED.length),
         violations,
     );
     object_labels(Rule::Alerts, "spec.alerts.ruleLabels", &alerts.rule_labels, violations);
@@ -88,38 +88,38 @@ pub fn alerts_are_well_formed(subject: &Subject<'_>, violations: &mut Vec<Violat
             violations.push(Violation::forbidden(
                 Rule::Alerts,
                 format!("spec.alerts.labels[{key}]"),
-                sentences::OWN_LABEL,
+                messages::OWN_LABEL,
             ));
         } else if !names::PROMETHEUS_LABEL.matches(key) {
             violations.push(Violation::invalid(
                 Rule::Alerts,
                 "spec.alerts.labels",
                 key.as_str(),
-                sentences::PROMETHEUS_LABEL,
+                messages::PROMETHEUS_LABEL,
             ));
         }
     }
 }
 
 /// In seconds.
-pub const MOST_WINDOW: i32 = 3600;
+pub const MAX_WINDOW: i32 = 3600;
 /// In seconds.
-pub const MOST_PERIOD: i32 = 1800;
+pub const MAX_PERIOD: i32 = 1800;
 pub const SELECT_POLICIES: [&str; 3] = ["Max", "Min", "Disabled"];
 pub const POLICY_TYPES: [&str; 2] = ["Pods", "Percent"];
 pub const STRATEGIES: [&str; 2] = ["RollingUpdate", "Recreate"];
 
 /// A Deployment knows two strategies.
-pub fn strategy_is_known(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
-    let strategy = subject.spec.scaling.strategy.as_ref().and_then(|strategy| strategy.type_.as_deref());
+pub fn strategy_is_known(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+    let strategy = input.spec.scaling.strategy.as_ref().and_then(|strategy| strategy.type_.as_deref());
     if let Some(strategy) = strategy {
         one_of("spec.scaling.strategy.type".into(), strategy, &STRATEGIES, violations);
     }
 }
 
 /// A roll that may neither add a pod nor take one never moves (apps/v1 validation). What is left out is 25%.
-pub fn roll_can_move(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
-    let strategy = subject.spec.scaling.strategy.as_ref();
+pub fn roll_can_move(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+    let strategy = input.spec.scaling.strategy.as_ref();
     let rolling = strategy.and_then(|strategy| strategy.rolling_update.as_ref());
     let Some((surge, unavailable)) =
         rolling.and_then(|rolling| rolling.max_surge.as_ref().zip(rolling.max_unavailable.as_ref()))
@@ -131,7 +131,7 @@ pub fn roll_can_move(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
             Rule::Scaling,
             "spec.scaling.strategy.rollingUpdate.maxUnavailable",
             json!(unavailable),
-            sentences::NO_ROOM_TO_ROLL,
+            messages::NO_ROOM_TO_ROLL,
         ));
     }
 }
@@ -146,8 +146,8 @@ fn is_zero(count: &IntOrString) -> bool {
 }
 
 /// What the API server would refuse in the HorizontalPodAutoscaler (autoscaling/v2 validation).
-pub fn behavior_is_well_formed(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
-    let Some(behavior) = &subject.spec.scaling.behavior else {
+pub fn behavior_is_well_formed(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+    let Some(behavior) = &input.spec.scaling.behavior else {
         return;
     };
     for (direction, rules) in [("scaleUp", &behavior.scale_up), ("scaleDown", &behavior.scale_down)] {
@@ -161,7 +161,7 @@ fn one_of(field: String, value: &str, known: &[&str], violations: &mut Vec<Viola
     if !known.contains(&value) {
         let known = known.iter().map(|known| format!("\"{known}\"")).collect::<Vec<_>>().join(", ");
         let sentence = format!("supported values: {known}");
-        let violation = Violation::new(Rule::Scaling, Class::NotSupported, field, sentence);
+        let violation = Violation::new(Rule::Scaling, ErrorType::NotSupported, field, sentence);
         violations.push(Violation { value: Some(value.into()), ..violation });
     }
 }
@@ -174,7 +174,7 @@ fn scaling_rules(path: &str, rules: &HPAScalingRules, violations: &mut Vec<Viola
         }
     };
     if let Some(window) = rules.stabilization_window_seconds {
-        between(format!("{path}.stabilizationWindowSeconds"), window, 0, MOST_WINDOW, violations);
+        between(format!("{path}.stabilizationWindowSeconds"), window, 0, MAX_WINDOW, violations);
     }
     if let Some(select) = &rules.select_policy {
         one_of(format!("{path}.selectPolicy"), select, &SELECT_POLICIES, violations);
@@ -187,6 +187,6 @@ fn scaling_rules(path: &str, rules: &HPAScalingRules, violations: &mut Vec<Viola
         let path = format!("{path}.policies[{index}]");
         one_of(format!("{path}.type"), &policy.type_, &POLICY_TYPES, violations);
         between(format!("{path}.value"), policy.value, 1, i32::MAX, violations);
-        between(format!("{path}.periodSeconds"), policy.period_seconds, 1, MOST_PERIOD, violations);
+        between(format!("{path}.periodSeconds"), policy.period_seconds, 1, MAX_PERIOD, violations);
     }
 }

@@ -2,16 +2,16 @@
 
 pub(crate) mod consumer;
 pub mod live;
+pub mod messages;
 pub(crate) mod metrics;
 mod pod;
 mod replicas;
-pub mod sentences;
 
-use crate::subject::Subject;
+use crate::rule_input::RuleInput;
 use crate::violation::Violation;
 
-/// One rule: every way in which the subject breaks it.
-type Check = fn(&Subject<'_>, &mut Vec<Violation>);
+/// One rule: every way in which the input breaks it.
+type Check = fn(&RuleInput<'_>, &mut Vec<Violation>);
 
 const RULES: &[Check] = &[
     replicas::name_names_a_service,
@@ -39,10 +39,10 @@ const RULES: &[Check] = &[
 ];
 
 /// Every violation of every static rule, in the order of the rules.
-pub fn check(subject: &Subject<'_>) -> Vec<Violation> {
+pub fn check(input: &RuleInput<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     for rule in RULES {
-        rule(subject, &mut violations);
+        rule(input, &mut violations);
     }
     violations
 }

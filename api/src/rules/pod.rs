@@ -5,20 +5,20 @@ use k8s_openapi::api::core::v1::{Container, PodSpec};
 use serde_json::Value;
 
 use crate::names;
-use crate::overlay::{self, Unreadable};
-use crate::subject::Subject;
+use crate::overlay::{self, OverlayError};
+use crate::rule_input::RuleInput;
 use crate::violation::{Rule, Violation};
 
 const OVERLAY: &str = "spec.consumerSpec.podTemplate";
 
 /// Every field is one that a PodTemplateSpec has, and none reaches the node or breaks the selector.
-pub fn overlay_is_a_pod_template(subject: &Subject<'_>, violations: &mut Vec<Violation>) {
-    let Some(template) = &subject.spec.consumer_spec.pod_template else {
+pub fn overlay_is_a_pod_template(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+    let Some(template) = &input.spec.consumer_spec.pod_template else {
         return;
     };
     match overlay::read(template) {
         Ok(overlay) => {
-            selector_labels_are_the_group_s(subject, template, violations);
+            selector_labels_are_the_group_s(input, template, violations);
             if let Some(pod) = &overlay.template().spec {
                 pod_stays_off_the_node(pod, violations);
                 each_container(pod, violations);
@@ -28,18 +28,18 @@ pub fn overlay_is_a_pod_template(subject: &Subject<'_>, violations: &mut Vec<Vio
     }
 }
 
-fn unreadable_overlay(unreadable: Unreadable) -> Violation {
+fn unreadable_overlay(unreadable: OverlayError) -> Violation {
     match unreadable {
-        Unreadable::UnknownField(path) => Violation::forbidden(
+        OverlayError::UnknownField(path) => Violation::forbidden(
             Rule::PodTemplate,
             format!("{OVERLAY}.{path}"),
             "no PodTemplateSpec has this field",
         ),
-        Unreadable::WrongType { path, expected } => {
+        OverlayError::WrongType { path, expected } => {
             let field = if path == "." { OVERLAY.to_owned() } else { format!("{OVERLAY}.{path}") };
             Violation::forbidden(Rule::PodTemplate, field, expected)
         }
-        Unreadable::Needed(path) => Violation::required(
+        OverlayError::Required(path) => Violation::required(
             Rule::PodTemplate,
             format!("{OVERLAY}.{path}"),
             "null takes a field away, and no pod is complete without this one",
@@ -48,13 +48,12 @@ fn unreadable_overlay(unreadable: Unreadable) -> Violation {
 }
 
 /// The selector holds these two labels, and a selector cannot be changed.
-fn selector_labels_are_the_group_s(subject: &Subject<'_>, template: &Value, violations: &mut Vec<Violation>) {
+fn selector_labels_are_the_group_s(input: &RuleInput<'_>, template: &Value, violations: &mut Vec<Violation>) {
     let labels = template.pointer("/metadata/labels");
     for label in [names::LABEL_APP, names::LABEL_GROUP] {
         // Null would take it away.
         let written = labels.and_then(|labels| labels.get(label));
-        if written.is_some_and(|written| written.as_str().is_none_or(|written| Some(written) != subject.name))
-        {
+        if written.is_some_and(|written| written.as_str().is_none_or(|written| Some(written) != input.name)) {
             let field = format!("{OVERLAY}.metadata.labels[{label}]");
             violations.push(Violation::forbidden(
                 Rule::PodTemplate,
@@ -132,16 +131,16 @@ fn container_stays_off_the_node(container: &Container, path: &str, violations: &
 mod tests {
     use super::*;
     use crate::group::KconsumerGroupSpec;
-    use crate::subject::TopicGrants;
+    use crate::rule_input::TopicGrants;
     use serde_json::json;
 
     fn fields(overlay: &Value) -> Vec<String> {
         let spec: KconsumerGroupSpec =
             serde_json::from_value(json!({"consumerSpec": {"podTemplate": overlay}})).unwrap();
         let mut violations = Vec::new();
-        let subject =
-            Subject { name: Some("k"), namespace: "default", spec: &spec, grants: &TopicGrants::Own };
-        overlay_is_a_pod_template(&subject, &mut violations);
+        let input =
+            RuleInput { name: Some("k"), namespace: "default", spec: &spec, grants: &TopicGrants::Own };
+        overlay_is_a_pod_template(&input, &mut violations);
         violations
             .into_iter()
             .map(|violation| {

@@ -37,7 +37,7 @@ impl TopicGrants {
 
 /// What the static rules look at.
 #[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
+pub struct RuleInput<'a> {
     /// The group's name; `None` while generateName has not made one.
     pub name: Option<&'a str>,
     pub namespace: &'a str,
