@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use kcg_api::topic::{Sight, Sights, TopicFacts, TopicRef};
+use kcg_api::topic::{TopicFacts, TopicLookup, TopicLookups, TopicRef};
 use kcg_api::valid::TopicGrants;
 use kcg_webhook::admit::{Admission, Request, Verdict, admit};
 use kcg_webhook::server::Limits;
@@ -25,13 +25,13 @@ struct Cluster(Arc<Mutex<Topics>>);
 
 #[derive(Clone, Debug)]
 enum Topics {
-    Known(Sights),
-    All(Sight),
+    Known(TopicLookups),
+    All(TopicLookup),
 }
 
 impl Default for Topics {
     fn default() -> Self {
-        Self::Known(Sights::new())
+        Self::Known(TopicLookups::new())
     }
 }
 
@@ -40,8 +40,8 @@ impl Admission for Cluster {
         let topics = self.0.lock().unwrap();
         let grants = TopicGrants::Named(vec!["kafka".to_owned()]);
         admit(request, &grants, |topic| match &*topics {
-            Topics::Known(sights) => sights.get(topic).cloned().unwrap_or(Sight::Absent),
-            Topics::All(sight) => sight.clone(),
+            Topics::Known(lookups) => lookups.get(topic).cloned().unwrap_or(TopicLookup::NotFound),
+            Topics::All(lookup) => lookup.clone(),
         })
     }
 }
@@ -67,19 +67,19 @@ fn topics(name: &str) -> Topics {
     let path = if own.exists() { own } else { folder().join("topics.json") };
     let written: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     match &written {
-        Value::String(text) if text == "NotServed" => Topics::All(Sight::NotServed),
+        Value::String(text) if text == "NotServed" => Topics::All(TopicLookup::NotServed),
         Value::Object(unknown) => {
-            Topics::All(Sight::Unknown(unknown["Unknown"].as_str().unwrap().to_owned()))
+            Topics::All(TopicLookup::Unknown(unknown["Unknown"].as_str().unwrap().to_owned()))
         }
         Value::Array(topics) => Topics::Known(topics.iter().map(seen).collect()),
         other => panic!("{name}: no topics: {other}"),
     }
 }
 
-fn seen(topic: &Value) -> (TopicRef, Sight) {
+fn seen(topic: &Value) -> (TopicRef, TopicLookup) {
     let text = |field: &str| topic["metadata"][field].as_str().unwrap().to_owned();
     let place = TopicRef { namespace: text("namespace"), name: text("name") };
-    (place, Sight::Seen(TopicFacts::decode(topic)))
+    (place, TopicLookup::Found(TopicFacts::decode(topic)))
 }
 
 fn cases() -> Vec<Case> {

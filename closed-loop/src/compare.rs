@@ -179,8 +179,8 @@ fn story_of(teller: &mut Teller, at: f64, group: &str, title: &str) -> Result<St
 #[cfg(test)]
 mod tests {
     use anyhow::Context;
-    use kcg_api::Valid;
-    use kcg_api::valid::{TopicGrants, read_written};
+    use kcg_api::ValidGroup;
+    use kcg_api::valid::{TopicGrants, parse_group};
     use kcg_core::ceiling;
     use kcg_core::children::{ChildKind, desired_one};
 
@@ -194,8 +194,9 @@ mod tests {
     fn the_operators_behavior_is_what_the_operator_gives_a_group_that_names_none() -> Result<()> {
         let settings = settings(true);
         let group = groups::group("a", &["b".into()], 10, &scaling(GROUPS[1].0, &settings), &settings);
-        let written = read_written(group).group;
-        let valid = Valid::read(&written, &TopicGrants::Own).map_err(|why| anyhow::anyhow!("{why:?}"))?;
+        let written = parse_group(group).group;
+        let valid =
+            ValidGroup::read(&written, &TopicGrants::Own).map_err(|why| anyhow::anyhow!("{why:?}"))?;
         let ceiling = ceiling::resolve(&valid, &[].into(), None);
         let autoscaler =
             desired_one(ChildKind::HorizontalPodAutoscaler, &valid, &ceiling).context("always there")?;

@@ -3,10 +3,10 @@
 //! A count rises at once. It falls only when Strimzi says that the topic is a new one (another topicId), or
 //! when the person lowers it (cap, topics, partitionsPerConsumer). Whatever cannot be read is held.
 
-use kcg_api::Valid;
+use kcg_api::ValidGroup;
 use kcg_api::ceiling;
 use kcg_api::condition::Reason;
-use kcg_api::topic::{Partitions, Sight, Sights, TopicFacts, TopicRef};
+use kcg_api::topic::{Partitions, TopicFacts, TopicLookup, TopicLookups, TopicRef};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -96,12 +96,12 @@ impl Ceiling {
 }
 
 /// Resolves the ceiling from the topics as they are seen and what is held of them.
-pub fn resolve(group: &Valid, sights: &Sights, held: Option<&Held>) -> Ceiling {
+pub fn resolve(group: &ValidGroup, lookups: &TopicLookups, held: Option<&Held>) -> Ceiling {
     let counts: Vec<Count> = group
         .consumer
         .topics
         .iter()
-        .map(|topic| count(topic, sights.get(topic), held.and_then(|held| held.of(topic))))
+        .map(|topic| count(topic, lookups.get(topic), held.and_then(|held| held.of(topic))))
         .collect();
     let known = || counts.iter().filter_map(Count::partitions);
     let all_known = known().count() == counts.len();
@@ -126,32 +126,32 @@ pub fn resolve(group: &Valid, sights: &Sights, held: Option<&Held>) -> Ceiling {
     }
 }
 
-fn count(topic: &TopicRef, sight: Option<&Sight>, held: Option<&HeldTopic>) -> Count {
+fn count(topic: &TopicRef, lookup: Option<&TopicLookup>, held: Option<&HeldTopic>) -> Count {
     let instead = held.and_then(|held| held.partitions).map_or_else(
         || "; its partitions were never known".to_owned(),
         |partitions| format!("; holding at {partitions} partitions"),
     );
     let keep = |reason: Reason, sentence: String| Count {
         topic: topic.clone(),
-        known: last_known(sight.and_then(Sight::facts), held),
+        known: last_known(lookup.and_then(TopicLookup::facts), held),
         problem: Some((reason, format!("{sentence}{instead}"))),
     };
-    match sight {
+    match lookup {
         None => keep(Reason::TopicsUnreadable, format!("KafkaTopic {topic} has not been looked for yet")),
-        Some(Sight::Unknown(why)) => {
+        Some(TopicLookup::Unknown(why)) => {
             keep(Reason::TopicsUnreadable, format!("KafkaTopic {topic} cannot be read: {why}"))
         }
-        Some(Sight::NotServed) => keep(
+        Some(TopicLookup::NotServed) => keep(
             Reason::KafkaTopicsNotServed,
             format!(
                 "KafkaTopic {topic} cannot exist: the cluster serves no KafkaTopics; install Strimzi's CRDs"
             ),
         ),
-        Some(Sight::Absent) => keep(
+        Some(TopicLookup::NotFound) => keep(
             Reason::TopicNotFound,
             format!("KafkaTopic {topic} does not exist; create it, or correct spec.consumerSpec"),
         ),
-        Some(Sight::Seen(facts)) => seen(topic, facts, held, &keep),
+        Some(TopicLookup::Found(facts)) => seen(topic, facts, held, &keep),
     }
 }
 
@@ -178,7 +178,7 @@ fn seen(
             Reason::PartitionsUnset,
             format!("KafkaTopic {topic} leaves spec.partitions out, so nobody states its count; set it"),
         ),
-        Partitions::Impossible(stated) => keep(
+        Partitions::Invalid(stated) => keep(
             Reason::PartitionsImpossible,
             format!(
                 "KafkaTopic {topic} states {stated} partitions, which is no count; correct its spec.partitions"
@@ -238,8 +238,8 @@ mod tests {
         TopicRef { namespace: "default".into(), name: "fast-data-topic".into() }
     }
 
-    fn facts(partitions: Partitions, topic_id: Option<&str>) -> Sight {
-        Sight::Seen(TopicFacts {
+    fn facts(partitions: Partitions, topic_id: Option<&str>) -> TopicLookup {
+        TopicLookup::Found(TopicFacts {
             topic_name: "fast-data-topic".into(),
             partitions,
             topic_id: topic_id.map(str::to_owned),
@@ -257,25 +257,25 @@ mod tests {
         )
     }
 
-    fn resolved(sight: Sight, held: Option<&Held>) -> (i32, Option<Reason>) {
-        let ceiling = resolve(&test_support::group("{}"), &[(topic(), sight)].into(), held);
+    fn resolved(lookup: TopicLookup, held: Option<&Held>) -> (i32, Option<Reason>) {
+        let ceiling = resolve(&test_support::group("{}"), &[(topic(), lookup)].into(), held);
         (ceiling.max, ceiling.counts[0].problem.as_ref().map(|(reason, _)| *reason))
     }
 
     #[test]
     fn whatever_cannot_be_read_is_held() {
         let refused = Partitions::Refused { wanted: 1, reason: "NotSupported".into() };
-        for (sight, reason) in [
-            (Sight::Absent, Reason::TopicNotFound),
-            (Sight::NotServed, Reason::KafkaTopicsNotServed),
-            (Sight::Unknown("cut off".into()), Reason::TopicsUnreadable),
+        for (lookup, reason) in [
+            (TopicLookup::NotFound, Reason::TopicNotFound),
+            (TopicLookup::NotServed, Reason::KafkaTopicsNotServed),
+            (TopicLookup::Unknown("cut off".into()), Reason::TopicsUnreadable),
             (facts(Partitions::Unset, None), Reason::PartitionsUnset),
-            (facts(Partitions::Impossible("0".into()), None), Reason::PartitionsImpossible),
+            (facts(Partitions::Invalid("0".into()), None), Reason::PartitionsImpossible),
             (facts(refused, Some("a")), Reason::TopicRefused),
             (facts(Partitions::Known(1), Some("a")), Reason::DecreaseHeld),
             (facts(Partitions::Known(1), None), Reason::DecreaseHeld),
         ] {
-            assert_eq!(resolved(sight.clone(), Some(&held(3, Some("a")))), (3, Some(reason)), "{sight:?}");
+            assert_eq!(resolved(lookup.clone(), Some(&held(3, Some("a")))), (3, Some(reason)), "{lookup:?}");
         }
     }
 
@@ -309,16 +309,17 @@ mod tests {
 
     #[test]
     fn never_known_at_all_runs_the_minimum() {
-        let ceiling = resolve(&test_support::group("{minReplicas: 3}"), &Sights::new(), None);
+        let ceiling = resolve(&test_support::group("{minReplicas: 3}"), &TopicLookups::new(), None);
         assert_eq!((ceiling.min, ceiling.max, ceiling.partitions, ceiling.min_above), (3, 3, None, false));
-        let capped = resolve(&test_support::group("{minReplicas: 3, maxReplicas: 3}"), &Sights::new(), None);
+        let capped =
+            resolve(&test_support::group("{minReplicas: 3, maxReplicas: 3}"), &TopicLookups::new(), None);
         assert_eq!((capped.min, capped.max), (3, 3));
     }
 
     #[test]
     fn a_topic_that_was_never_known_takes_nothing_from_the_others() {
         let group = test_support::group("{minReplicas: 2, consumerSpec: {topics: [not-there-yet]}}");
-        let known: Sights = [(topic(), facts(Partitions::Known(6), None))].into();
+        let known: TopicLookups = [(topic(), facts(Partitions::Known(6), None))].into();
         let ceiling = resolve(&group, &known, None);
         assert_eq!((ceiling.min, ceiling.max, ceiling.partitions, ceiling.min_above), (2, 6, Some(6), false));
         let asked = test_support::group("{minReplicas: 8, consumerSpec: {topics: [not-there-yet]}}");
@@ -327,15 +328,18 @@ mod tests {
 
     #[test]
     fn the_name_in_kafka_is_known_before_the_count_and_outlives_the_topic() {
-        let named = Sight::Seen(TopicFacts {
+        let named = TopicLookup::Found(TopicFacts {
             topic_name: "Fast_Data".into(),
             partitions: Partitions::Unset,
             topic_id: None,
         });
         let ceiling = resolve(&test_support::group("{}"), &[(topic(), named)].into(), None);
         assert_eq!((ceiling.counts[0].topic_name(), ceiling.partitions, ceiling.max), ("Fast_Data", None, 1));
-        let gone =
-            resolve(&test_support::group("{}"), &[(topic(), Sight::Absent)].into(), Some(&ceiling.held()));
+        let gone = resolve(
+            &test_support::group("{}"),
+            &[(topic(), TopicLookup::NotFound)].into(),
+            Some(&ceiling.held()),
+        );
         assert_eq!(gone.counts[0].topic_name(), "Fast_Data");
     }
 
@@ -358,19 +362,19 @@ mod tests {
         }
     }
 
-    fn any_sight() -> impl Strategy<Value = Sight> {
+    fn any_sight() -> impl Strategy<Value = TopicLookup> {
         let id = prop_oneof![Just(None), Just(Some("a")), Just(Some("b"))];
         let partitions = prop_oneof![
             (1..20_i32).prop_map(Partitions::Known),
             Just(Partitions::Unset),
-            Just(Partitions::Impossible("-1".into())),
+            Just(Partitions::Invalid("-1".into())),
             (1..20_i32).prop_map(|wanted| Partitions::Refused { wanted, reason: "NotSupported".into() }),
         ];
         prop_oneof![
             4 => (partitions, id).prop_map(|(partitions, id)| facts(partitions, id)),
-            1 => Just(Sight::Absent),
-            1 => Just(Sight::NotServed),
-            1 => Just(Sight::Unknown("cut off".into())),
+            1 => Just(TopicLookup::NotFound),
+            1 => Just(TopicLookup::NotServed),
+            1 => Just(TopicLookup::Unknown("cut off".into())),
         ]
     }
 
@@ -380,13 +384,13 @@ mod tests {
             let group = test_support::group("{}");
             let mut held: Option<Held> = None;
             let mut before: Option<Ceiling> = None;
-            for sight in history {
-                let ceiling = resolve(&group, &[(topic(), sight.clone())].into(), held.as_ref());
+            for lookup in history {
+                let ceiling = resolve(&group, &[(topic(), lookup.clone())].into(), held.as_ref());
                 prop_assert!(1 <= ceiling.min && ceiling.min <= ceiling.max);
                 if let Some(before) = before.filter(|before| before.max > ceiling.max) {
                     let known = before.counts[0].known.clone().expect("something lower was known");
-                    let now = sight.facts().and_then(|facts| facts.topic_id.clone());
-                    prop_assert!(known.topic_id.is_some() && now.is_some() && known.topic_id != now, "fell on {:?}", sight);
+                    let now = lookup.facts().and_then(|facts| facts.topic_id.clone());
+                    prop_assert!(known.topic_id.is_some() && now.is_some() && known.topic_id != now, "fell on {:?}", lookup);
                 }
                 held = Some(ceiling.held());
                 before = Some(ceiling);

@@ -1,7 +1,7 @@
 //! The lag's way from a consumer's metrics to its autoscaler: one decision in one place. Floor 1. What the
 //! HorizontalPodAutoscaler asks for, what is read off it, and what an adapter has to serve all follow from it.
 
-use kcg_api::Valid;
+use kcg_api::ValidGroup;
 use kcg_api::preset::Preset;
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ impl LagSource {
     }
 
     /// The one entry of the HorizontalPodAutoscaler's spec.metrics.
-    pub fn metric(self, group: &Valid) -> Value {
+    pub fn metric(self, group: &ValidGroup) -> Value {
         match self {
             Self::PodsMetric => json!({
                 "type": self.kind(),

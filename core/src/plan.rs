@@ -1,6 +1,6 @@
 //! What has to be written for one group: its children as they should be against what is there. Floor 1.
 
-use kcg_api::Valid;
+use kcg_api::ValidGroup;
 use serde_json::Value;
 use std::hash::Hasher;
 use std::time::Duration;
@@ -60,7 +60,7 @@ pub struct Setback {
 
 /// Decides the writes of one group. `setbacks` are those children, by [`ChildKind::index`], whose last write
 /// failed; the same write waits until its time has come.
-pub fn plan(group: &Valid, observed: &Observed, setbacks: &[Option<Setback>; 5]) -> Plan {
+pub fn plan(group: &ValidGroup, observed: &Observed, setbacks: &[Option<Setback>; 5]) -> Plan {
     let ceiling = ceiling::resolve(group, &observed.topics, observed.held(&group.uid));
     let mut plan = Plan { ceiling, writes: Vec::new(), troubles: Default::default(), waiting: [false; 5] };
     for kind in ChildKind::ALL {
@@ -95,7 +95,7 @@ impl Setback {
 pub const DELETED: Digest = 0;
 
 fn one(
-    group: &Valid,
+    group: &ValidGroup,
     kind: ChildKind,
     desired: Option<Desired>,
     child: Option<&Child>,
@@ -150,11 +150,11 @@ pub fn digest(object: &Value) -> Digest {
 mod tests {
     use super::*;
     use crate::test_support::{group, new_world, settled_world};
-    use kcg_api::topic::{Partitions, Sight};
+    use kcg_api::topic::{Partitions, TopicLookup};
 
     const NONE: [Option<Setback>; 5] = [const { None }; 5];
 
-    fn writes(group: &Valid, observed: &Observed) -> Vec<(&'static str, ChildKind)> {
+    fn writes(group: &ValidGroup, observed: &Observed) -> Vec<(&'static str, ChildKind)> {
         let verb = |write: &Write| match write {
             Write::Create { .. } => "create",
             Write::Repair { .. } => "repair",
@@ -296,8 +296,8 @@ mod tests {
     fn more_partitions_reach_the_autoscaler_and_the_alert_alone() {
         let group = group("{}");
         let mut world = settled_world(&group);
-        for sight in world.topics.values_mut() {
-            let Sight::Seen(facts) = sight else { panic!("seen") };
+        for lookup in world.topics.values_mut() {
+            let TopicLookup::Found(facts) = lookup else { panic!("seen") };
             facts.partitions = Partitions::Known(5);
         }
         assert_eq!(

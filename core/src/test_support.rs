@@ -2,9 +2,9 @@
 
 #![allow(clippy::missing_panics_doc)]
 
-use kcg_api::topic::{Partitions, Sight, TopicFacts, TopicRef};
-use kcg_api::valid::{TopicGrants, read_written};
-use kcg_api::{KconsumerGroup, Valid};
+use kcg_api::topic::{Partitions, TopicFacts, TopicLookup, TopicRef};
+use kcg_api::valid::{TopicGrants, parse_group};
+use kcg_api::{KconsumerGroup, ValidGroup};
 use serde_json::{Value, json};
 
 use crate::ceiling::{self, Ceiling};
@@ -25,24 +25,24 @@ pub fn stored(spec: &str) -> KconsumerGroup {
     });
     let spec: Value = serde_saphyr::from_str(spec).expect("the spec is YAML");
     json_patch::merge(&mut group["spec"], &spec);
-    let written = read_written(group);
+    let written = parse_group(group);
     assert_eq!(written.violations, [], "the fixture's types");
     written.group
 }
 
-pub fn group(spec: &str) -> Valid {
+pub fn group(spec: &str) -> ValidGroup {
     let grants = TopicGrants::Every;
-    Valid::read(&stored(spec), &grants).expect("the fixture is valid")
+    ValidGroup::read(&stored(spec), &grants).expect("the fixture is valid")
 }
 
 /// A world in which the group's topics have three partitions each, and nothing else is there.
-pub fn new_world(group: &Valid) -> Observed {
+pub fn new_world(group: &ValidGroup) -> Observed {
     let topics = group.consumer.topics.iter().map(|topic| (topic.clone(), three_partitions(topic))).collect();
     Observed { topics, ..Observed::default() }
 }
 
-fn three_partitions(topic: &TopicRef) -> Sight {
-    Sight::Seen(TopicFacts {
+fn three_partitions(topic: &TopicRef) -> TopicLookup {
+    TopicLookup::Found(TopicFacts {
         topic_name: topic.name.clone(),
         partitions: Partitions::Known(3),
         topic_id: Some("id".into()),
@@ -50,7 +50,7 @@ fn three_partitions(topic: &TopicRef) -> Sight {
 }
 
 /// A world in which the group's children are all as they should be and its one pod runs.
-pub fn settled_world(group: &Valid) -> Observed {
+pub fn settled_world(group: &ValidGroup) -> Observed {
     let mut world = new_world(group);
     let ceiling = ceiling_of(group, &world);
     for kind in ChildKind::ALL {
@@ -67,7 +67,7 @@ pub fn settled_world(group: &Valid) -> Observed {
     world
 }
 
-pub fn ceiling_of(group: &Valid, world: &Observed) -> Ceiling {
+pub fn ceiling_of(group: &ValidGroup, world: &Observed) -> Ceiling {
     ceiling::resolve(group, &world.topics, world.held(&group.uid))
 }
 

@@ -1,7 +1,7 @@
 //! `--partitions TOPIC=N`: what a manifest cannot know of its topics, given by hand.
 
 use clap::Args;
-use kcg_api::topic::{Partitions, Sight, Sights, TopicFacts, TopicRef};
+use kcg_api::topic::{Partitions, TopicFacts, TopicLookup, TopicLookups, TopicRef};
 
 /// The topics' partitions, for want of a cluster.
 #[derive(Debug, Default, Args)]
@@ -42,21 +42,21 @@ impl Given {
     }
 
     /// The topics as the flags say they are.
-    pub fn sights(&self, topics: &[TopicRef]) -> Sights {
-        topics.iter().map(|topic| (topic.clone(), self.sight(topic))).collect()
+    pub fn lookups(&self, topics: &[TopicRef]) -> TopicLookups {
+        topics.iter().map(|topic| (topic.clone(), self.lookup(topic))).collect()
     }
 
-    fn sight(&self, topic: &TopicRef) -> Sight {
+    fn lookup(&self, topic: &TopicRef) -> TopicLookup {
         let exact = |count: &&Count| count.namespace.as_ref() == Some(&topic.namespace);
         let anywhere = |count: &&Count| count.namespace.is_none();
         let named = || self.topics.iter().filter(|count| count.name == topic.name);
         match named().rfind(exact).or_else(|| named().rfind(anywhere)) {
-            Some(count) => Sight::Seen(TopicFacts {
+            Some(count) => TopicLookup::Found(TopicFacts {
                 topic_name: topic.name.clone(),
                 partitions: Partitions::Known(count.partitions),
                 topic_id: None,
             }),
-            None => Sight::Unknown("no --partitions was given for it".to_owned()),
+            None => TopicLookup::Unknown("no --partitions was given for it".to_owned()),
         }
     }
 }
@@ -70,7 +70,7 @@ mod tests {
     }
 
     fn known(given: &Given, namespace: &str, name: &str) -> Option<i32> {
-        given.sight(&topic(namespace, name)).facts().and_then(|facts| facts.partitions.known())
+        given.lookup(&topic(namespace, name)).facts().and_then(|facts| facts.partitions.known())
     }
 
     #[test]

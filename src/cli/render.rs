@@ -1,7 +1,7 @@
 //! `render FILE`: the children that the controller would write, for review and for a pipe.
 
 use clap::Args;
-use kcg_api::{Valid, names};
+use kcg_api::{ValidGroup, names};
 use serde_json::Value;
 use std::process::ExitCode;
 
@@ -49,8 +49,8 @@ pub fn run(flags: &Flags) -> Result<ExitCode, Failure> {
 }
 
 /// The children of a group that no cluster holds: without an owner, since it has no uid.
-fn rendered(group: &Valid, given: &Given) -> Vec<Value> {
-    let ceiling = ceiling::resolve(group, &given.sights(&group.consumer.topics), None);
+fn rendered(group: &ValidGroup, given: &Given) -> Vec<Value> {
+    let ceiling = ceiling::resolve(group, &given.lookups(&group.consumer.topics), None);
     let objects = children::desired(group, &ceiling).into_iter().map(|child| child.object);
     objects.map(without_owner).collect()
 }

@@ -3,8 +3,8 @@
 use clap::Args;
 use kcg_api::rules::live;
 use kcg_api::valid::{self, TopicGrants};
-use kcg_api::violation::{Class, Rule};
-use kcg_api::{KconsumerGroup, Valid, Violation, names};
+use kcg_api::violation::{ErrorType, Rule};
+use kcg_api::{KconsumerGroup, ValidGroup, Violation, names};
 use serde_json::Value;
 use std::process::ExitCode;
 
@@ -36,7 +36,7 @@ pub struct Reading {
 /// A group that keeps the rules, with the live rule's warnings; or what it breaks.
 pub struct Checked {
     pub name: String,
-    pub outcome: Result<(Valid, Vec<String>), Vec<String>>,
+    pub outcome: Result<(ValidGroup, Vec<String>), Vec<String>>,
 }
 
 pub fn run(flags: &Flags) -> Result<ExitCode, Failure> {
@@ -93,9 +93,9 @@ pub fn check(mut group: Value, read: &Reading, given: &Given) -> Checked {
     }
     let unknown = unknown::fields(&group, &unknown::schema());
     let unknown = unknown.iter().map(|field| format!("{field}: Unknown field: no {} has it", names::KIND));
-    let written = valid::read_written(group);
+    let written = valid::parse_group(group);
     let grants = TopicGrants::from_flag(&namespaces::named(&read.topic_namespaces));
-    let statics = Valid::read(&written.group, &grants);
+    let statics = ValidGroup::read(&written.group, &grants);
     let live = live_rule(&written.group, given);
 
     let mut violations: Vec<String> = unknown.collect();
@@ -122,13 +122,13 @@ fn foreign_version(group: &Value) -> Option<Violation> {
     let sentence = format!("supported values: \"{served}\"");
     (version != served).then(|| Violation {
         value: Some(version.into()),
-        ..Violation::new(Rule::Type, Class::NotSupported, "apiVersion", sentence)
+        ..Violation::new(Rule::Type, ErrorType::NotSupported, "apiVersion", sentence)
     })
 }
 
 /// A group that has no name and asks for none, in the API server's words. One whose metadata cannot be read has been
 /// told so.
-fn nameless(written: &valid::Written) -> Option<Violation> {
+fn nameless(written: &valid::ParsedGroup) -> Option<Violation> {
     let metadata = &written.group.metadata;
     let is_given = |name: &Option<String>| name.as_deref().is_some_and(|name| !name.is_empty());
     let told = written.violations.iter().any(|violation| violation.field.starts_with("metadata"));
@@ -137,13 +137,13 @@ fn nameless(written: &valid::Written) -> Option<Violation> {
 }
 
 /// The one rule that needs the topics; without a word about them it is left out.
-fn live_rule(group: &KconsumerGroup, given: &Given) -> live::Live {
+fn live_rule(group: &KconsumerGroup, given: &Given) -> live::LiveCheck {
     if !given.any() {
-        return live::Live::default();
+        return live::LiveCheck::default();
     }
     let namespace = group.metadata.namespace.as_deref().unwrap_or_default();
-    let sights = given.sights(&valid::topics(&group.spec, namespace));
-    live::check(&group.spec, namespace, &sights)
+    let lookups = given.lookups(&valid::topics(&group.spec, namespace));
+    live::check(&group.spec, namespace, &lookups)
 }
 
 fn name(group: &KconsumerGroup) -> String {

@@ -1,8 +1,8 @@
 //! What is kept of a stored group: the text of its spec, its status, and what the indices need. Text takes a
 //! fraction of the memory of the parsed types, and parsing it back takes microseconds.
 
-use kcg_api::condition::{Reason, Type};
-use kcg_api::valid::{self, Written};
+use kcg_api::condition::{ConditionType, Reason};
+use kcg_api::valid::{self, ParsedGroup};
 use kcg_api::{KconsumerGroup, KconsumerGroupSpec, KconsumerGroupStatus};
 use kcg_runtime::watch::ObjectKey;
 use kube::api::ObjectMeta;
@@ -37,7 +37,7 @@ pub struct Summary {
     pub ready_replicas: i32,
     pub partitions: Option<i32>,
     pub max_replicas: Option<i32>,
-    pub conditions: Box<[(Type, ConditionStatus, Reason)]>,
+    pub conditions: Box<[(ConditionType, ConditionStatus, Reason)]>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -88,13 +88,13 @@ impl Group {
     }
 
     /// The group as its types have it, and every value that they have no place for.
-    pub fn read(&self, key: &ObjectKey) -> Written {
+    pub fn read(&self, key: &ObjectKey) -> ParsedGroup {
         if let Ok(spec) = serde_json::from_str::<KconsumerGroupSpec>(&self.spec) {
             let group = KconsumerGroup { metadata: self.metadata(key), spec, status: None };
-            return Written { group, violations: Vec::new() };
+            return ParsedGroup { group, violations: Vec::new() };
         }
         let spec: Value = serde_json::from_str(&self.spec).unwrap_or_default();
-        valid::read_written(json!({
+        valid::parse_group(json!({
             "apiVersion": format!("{}/{}", kcg_api::names::GROUP, kcg_api::names::VERSION),
             "kind": kcg_api::names::KIND,
             "metadata": self.metadata(key),
@@ -132,7 +132,7 @@ impl Group {
 impl Summary {
     fn of(status: &KconsumerGroupStatus) -> Self {
         let conditions = status.conditions.iter().filter_map(|condition| {
-            let type_ = *Type::ALL.iter().find(|type_| type_.as_str() == condition.type_)?;
+            let type_ = *ConditionType::ALL.iter().find(|type_| type_.as_str() == condition.type_)?;
             let reason = *Reason::ALL.iter().find(|reason| reason.as_str() == condition.reason)?;
             let status = match condition.status.as_str() {
                 "True" => ConditionStatus::True,
@@ -180,7 +180,10 @@ mod tests {
         assert_eq!(written.group.metadata.uid.as_deref(), Some("u"));
         assert_eq!(written.group.spec.consumer_spec.topics, ["a", "b"]);
         assert_eq!(group.status().max_replicas, Some(2));
-        assert_eq!(&*group.summary.conditions, [(Type::Ready, ConditionStatus::False, Reason::PodsNotReady)]);
+        assert_eq!(
+            &*group.summary.conditions,
+            [(ConditionType::Ready, ConditionStatus::False, Reason::PodsNotReady)]
+        );
     }
 
     #[test]

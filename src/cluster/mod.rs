@@ -15,7 +15,7 @@ mod state;
 mod watches;
 mod write;
 
-use kcg_api::Valid;
+use kcg_api::ValidGroup;
 use kcg_api::valid::TopicGrants;
 use kcg_runtime::watch::ObjectKey;
 use kube::Client;
@@ -153,7 +153,7 @@ impl Cluster {
         live: &Value,
     ) -> Standing {
         let written = group.read(key);
-        let valid = match Valid::read(&written.group, &self.grants) {
+        let valid = match ValidGroup::read(&written.group, &self.grants) {
             Ok(valid) if written.violations.is_empty() => valid,
             _ => return Standing::Unjudged,
         };

@@ -1,7 +1,7 @@
 //! Carries out one planned write. What is there is looked at before anything is created, nothing that
 //! another owner controls is touched, and every later apply names the uid that it means.
 
-use kcg_api::{Valid, names};
+use kcg_api::{ValidGroup, names};
 use kcg_runtime::lease::Leadership;
 use kcg_runtime::watch::ObjectKey;
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ impl Cluster {
     /// `min` is the HPA's minReplicas, for a Deployment that is created.
     pub async fn write(
         &self,
-        group: &Valid,
+        group: &ValidGroup,
         min: i32,
         write: &Write,
         leadership: &Leadership,

@@ -1,7 +1,7 @@
 //! What the controller counts and measures. A group's own series are read from the state when asked for, so
 //! that they go when it goes.
 
-use kcg_api::condition::{Reason, Type};
+use kcg_api::condition::{ConditionType, Reason};
 use kcg_runtime::watch::ObjectKey;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
@@ -100,7 +100,7 @@ impl Figures {
 impl Collector for Seen {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
         let mut figures = Vec::new();
-        let mut conditions: BTreeMap<(Type, ConditionStatus, Reason), i64> = BTreeMap::new();
+        let mut conditions: BTreeMap<(ConditionType, ConditionStatus, Reason), i64> = BTreeMap::new();
         self.cluster.for_each_group(|key, group, lag_milli| {
             figures.push(Figures::of(key, group, lag_milli));
             for condition in &group.summary.conditions {
@@ -121,7 +121,7 @@ impl Collector for Seen {
 
 fn encode_conditions(
     encoder: &mut DescriptorEncoder,
-    conditions: &BTreeMap<(Type, ConditionStatus, Reason), i64>,
+    conditions: &BTreeMap<(ConditionType, ConditionStatus, Reason), i64>,
 ) -> fmt::Result {
     let help = "Groups by the type, status and reason of their conditions";
     let mut family = encoder.encode_descriptor("groups", help, None, MetricType::Gauge)?;

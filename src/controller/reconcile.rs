@@ -3,8 +3,8 @@
 
 use futures::future::join_all;
 use k8s_openapi::jiff::Timestamp;
-use kcg_api::valid::Written;
-use kcg_api::{KconsumerGroupStatus, Valid, Violation};
+use kcg_api::valid::ParsedGroup;
+use kcg_api::{KconsumerGroupStatus, ValidGroup, Violation};
 use kcg_runtime::lease::Leadership;
 use kcg_runtime::watch::ObjectKey;
 use std::sync::Arc;
@@ -111,14 +111,14 @@ impl Reconcile<'_> {
     }
 
     /// The rules that the webhook holds a group to: one that slipped in is told, and nothing is written for it.
-    fn accept(&self, written: &Written) -> Result<Valid, Vec<Violation>> {
+    fn accept(&self, written: &ParsedGroup) -> Result<ValidGroup, Vec<Violation>> {
         if !written.violations.is_empty() {
             return Err(written.violations.clone());
         }
-        Valid::read(&written.group, self.cluster.grants())
+        ValidGroup::read(&written.group, self.cluster.grants())
     }
 
-    async fn settle(&self, group: &Arc<Group>, valid: &Valid, observed: Observed) -> Look {
+    async fn settle(&self, group: &Arc<Group>, valid: &ValidGroup, observed: Observed) -> Look {
         let mut look = Look::default();
         let now = Instant::now();
         let setbacks = self.progress.with(|progress| progress.setbacks(now));
@@ -165,7 +165,7 @@ impl Reconcile<'_> {
     }
 
     /// All writes of the group side by side: the slowest one holds none of the others up.
-    async fn write(&self, valid: &Valid, plan: &mut Plan, look: &mut Look) {
+    async fn write(&self, valid: &ValidGroup, plan: &mut Plan, look: &mut Look) {
         let min = plan.ceiling.min;
         let writes = plan.writes.iter().map(|write| async move {
             (write, self.cluster.write(valid, min, write, self.leadership).await)

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use kcg_api::crd::{Skew, VERSION};
+use kcg_api::crd::{VERSION, VersionSkew};
 use kube::Client;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -18,7 +18,7 @@ const AGAIN: Duration = Duration::from_secs(30);
 
 /// Looks again and again until it is dropped.
 pub async fn watch(client: Client, gauge: Gauge) {
-    let mut known = Skew::None;
+    let mut known = VersionSkew::None;
     loop {
         let wait = match schema::skew(&client).await {
             // A CRD that is gone says nothing of its version; the watch of groups says that it is gone.
@@ -48,15 +48,15 @@ pub fn gauge(registry: &mut Registry) -> Gauge {
     gauge
 }
 
-fn say(skew: &Skew) {
+fn say(skew: &VersionSkew) {
     match skew {
-        Skew::None => tracing::info!("the CRD is of this version again"),
-        Skew::Older(_) | Skew::Unsaid => tracing::warn!(
+        VersionSkew::None => tracing::info!("the CRD is of this version again"),
+        VersionSkew::Older(_) | VersionSkew::Unknown => tracing::warn!(
             crd = version(skew),
             binary = VERSION,
             "the CRD is older than this operator: apply the CRD of this version (kubectl apply -k deploy/crd)"
         ),
-        Skew::Newer(_) => tracing::warn!(
+        VersionSkew::Newer(_) => tracing::warn!(
             crd = version(skew),
             binary = VERSION,
             "the CRD is newer than this operator: upgrade the operator, too"
@@ -64,10 +64,10 @@ fn say(skew: &Skew) {
     }
 }
 
-fn version(skew: &Skew) -> &str {
+fn version(skew: &VersionSkew) -> &str {
     match skew {
-        Skew::None => VERSION,
-        Skew::Older(version) | Skew::Newer(version) => version,
-        Skew::Unsaid => "unknown",
+        VersionSkew::None => VERSION,
+        VersionSkew::Older(version) | VersionSkew::Newer(version) => version,
+        VersionSkew::Unknown => "unknown",
     }
 }

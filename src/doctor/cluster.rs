@@ -1,6 +1,6 @@
 //! The CRD, the leader, the rights, and the neighbours that groups need.
 
-use kcg_api::crd::{Skew, VERSION};
+use kcg_api::crd::{VERSION, VersionSkew};
 
 use super::{Check, Findings, Found};
 
@@ -12,18 +12,20 @@ pub(super) fn crd(findings: &Findings) -> Check {
     match &findings.crd {
         Err(why) => Check::unknown(check, why),
         Ok(None) => Check::wrong(check, "KconsumerGroups are not served", APPLY_CRD),
-        Ok(Some(Skew::None)) => Check::ok(check, format!("of version {VERSION}, as this binary")),
-        Ok(Some(Skew::Older(version))) => Check::wrong(
+        Ok(Some(VersionSkew::None)) => Check::ok(check, format!("of version {VERSION}, as this binary")),
+        Ok(Some(VersionSkew::Older(version))) => Check::wrong(
             check,
             format!("of version {version}, older than this binary's {VERSION}"),
             APPLY_CRD,
         ),
-        Ok(Some(Skew::Newer(version))) => Check::wrong(
+        Ok(Some(VersionSkew::Newer(version))) => Check::wrong(
             check,
             format!("of version {version}, newer than this binary's {VERSION}"),
             "upgrade the operator, and this doctor, to the CRD's version",
         ),
-        Ok(Some(Skew::Unsaid)) => Check::wrong(check, "it does not say of which version it is", APPLY_CRD),
+        Ok(Some(VersionSkew::Unknown)) => {
+            Check::wrong(check, "it does not say of which version it is", APPLY_CRD)
+        }
     }
 }
 

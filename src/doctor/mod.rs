@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kcg_api::crd::Skew;
+use kcg_api::crd::VersionSkew;
 use serde::Serialize;
 
 /// What was found, or why it could not be looked at.
@@ -77,7 +77,7 @@ pub struct Findings {
     /// By the API server's clock: the caller's own may be wrong.
     pub now: SystemTime,
     /// `None`: groups are not served.
-    pub crd: Found<Option<Skew>>,
+    pub crd: Found<Option<VersionSkew>>,
     /// The mutating and the validating one.
     pub registrations: [Found<Option<Registration>>; 2],
     /// The Secret that the webhook mounts.

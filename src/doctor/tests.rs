@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kcg_api::crd::Skew;
+use kcg_api::crd::VersionSkew;
 use kcg_api::names;
 use kcg_certs::Ca;
 
@@ -47,7 +47,7 @@ fn healthy() -> Findings {
     Findings {
         namespace: "operator".into(),
         now: now(),
-        crd: Ok(Some(Skew::None)),
+        crd: Ok(Some(VersionSkew::None)),
         registrations: [registration(), registration()],
         secret: Ok(Some(secret(&authority, &host(), 90 * DAY))),
         trial: Trial { good: Ok(true), bad: Err(Answer::Refused("no".into())) },
@@ -98,7 +98,7 @@ fn each_wrong_finding_turns_its_own_check_with_a_cure() {
     type Change = fn(&mut Findings);
     let faults: [(&str, &str, Change); 20] = [
         ("CRD", "not served", |f| f.crd = Ok(None)),
-        ("CRD", "does not say", |f| f.crd = Ok(Some(Skew::Unsaid))),
+        ("CRD", "does not say", |f| f.crd = Ok(Some(VersionSkew::Unknown))),
         ("controller", "none has ever led", |f| f.lease = Ok(None)),
         ("controller", "last heard of 60 s ago", |f| {
             f.lease = Ok(Some(Lead { holder: "one".into(), seconds_ago: 60, lease_seconds: 15 }));

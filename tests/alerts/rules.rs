@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use kcg_api::topic::{Partitions, Sight, TopicFacts};
-use kcg_api::valid::{TopicGrants, read_written};
-use kcg_api::{KconsumerGroup, Valid};
+use kcg_api::topic::{Partitions, TopicFacts, TopicLookup};
+use kcg_api::valid::{TopicGrants, parse_group};
+use kcg_api::{KconsumerGroup, ValidGroup};
 use kcg_core::ceiling;
 use kcg_core::children::{self, ChildKind};
 use serde_json::json;
@@ -28,21 +28,21 @@ pub const GROUPS: [&str; 6] = [
 pub fn write(file: &Path, name: &str, spec: &str) -> Result<()> {
     let group = valid(name, spec)?;
     let three = |topic: &kcg_api::topic::TopicRef| {
-        Sight::Seen(TopicFacts {
+        TopicLookup::Found(TopicFacts {
             topic_name: topic.name.clone(),
             partitions: Partitions::Known(3),
             topic_id: None,
         })
     };
     let topics = &group.consumer.topics;
-    let sights = topics.iter().map(|topic| (topic.clone(), three(topic))).collect();
-    let ceiling = ceiling::resolve(&group, &sights, None);
+    let lookups = topics.iter().map(|topic| (topic.clone(), three(topic))).collect();
+    let ceiling = ceiling::resolve(&group, &lookups, None);
     let rule = children::desired_one(ChildKind::PrometheusRule, &group, &ceiling).context("alerts are on")?;
     // JSON is YAML; what a PrometheusRule's spec holds is what a file of rules holds.
     std::fs::write(file, rule.object["spec"].to_string()).context("write the rules")
 }
 
-fn valid(name: &str, spec: &str) -> Result<Valid> {
+fn valid(name: &str, spec: &str) -> Result<ValidGroup> {
     let mut group = json!({
         "apiVersion": "thenextapps.com/v1alpha1",
         "kind": "KconsumerGroup",
@@ -50,8 +50,8 @@ fn valid(name: &str, spec: &str) -> Result<Valid> {
         "spec": {"consumerSpec": {"image": "thenextapps/kconsumer:latest", "topic": "fast-data-topic"}},
     });
     json_patch::merge(&mut group["spec"], &serde_json::from_str(spec)?);
-    let written = read_written(group);
+    let written = parse_group(group);
     ensure!(written.violations.is_empty(), "{:?}", written.violations);
     let group: KconsumerGroup = written.group;
-    Valid::read(&group, &TopicGrants::Own).map_err(|broken| anyhow::anyhow!("{broken:?}"))
+    ValidGroup::read(&group, &TopicGrants::Own).map_err(|broken| anyhow::anyhow!("{broken:?}"))
 }

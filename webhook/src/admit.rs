@@ -5,9 +5,9 @@ mod object;
 use std::borrow::Cow;
 
 use json_patch::Patch;
+use kcg_api::rule_input::RuleInput;
 use kcg_api::rules::{self, live};
-use kcg_api::subject::Subject;
-use kcg_api::topic::{Sight, TopicRef};
+use kcg_api::topic::{TopicLookup, TopicRef};
 use kcg_api::valid::{self, TopicGrants};
 use kcg_api::violation::{self, Ratcheted, Violation};
 use kcg_api::{defaults, names};
@@ -92,11 +92,15 @@ pub trait Admission: Send + Sync + 'static {
     fn judge(&self, request: &Request<'_>) -> Verdict;
 }
 
-/// Decides one request. `sight` shows a topic as it is known now; it is asked for granted topics only.
+/// Decides one request. `lookup` shows a topic as it is known now; it is asked for granted topics only.
 ///
 /// What is not the creation or the change of a KconsumerGroup is allowed as it is: the registration sends nothing
 /// else here, and where somebody widened it, another's object, a deletion or a status is not ours to block.
-pub fn admit(request: &Request<'_>, grants: &TopicGrants, sight: impl Fn(&TopicRef) -> Sight) -> Verdict {
+pub fn admit(
+    request: &Request<'_>,
+    grants: &TopicGrants,
+    lookup: impl Fn(&TopicRef) -> TopicLookup,
+) -> Verdict {
     if !is_ours(request) {
         return Verdict::Allowed { patch: Patch::default(), warnings: Vec::new() };
     }
@@ -111,8 +115,8 @@ pub fn admit(request: &Request<'_>, grants: &TopicGrants, sight: impl Fn(&TopicR
         Ok(object) => object,
         Err(unreadable) => return Verdict::Unreadable(unreadable),
     };
-    let found = judge(&object, grants, &sight);
-    let told = ratchet(request, grants, &sight, found.violations);
+    let found = judge(&object, grants, &lookup);
+    let told = ratchet(request, grants, &lookup, found.violations);
     let mut warnings = found.warnings;
     warnings.extend(told.tolerated.iter().map(in_a_warning));
     if !told.refused.is_empty() {
@@ -139,20 +143,20 @@ struct Found {
     warnings: Vec<String>,
 }
 
-fn judge(object: &Object, grants: &TopicGrants, sight: &impl Fn(&TopicRef) -> Sight) -> Found {
+fn judge(object: &Object, grants: &TopicGrants, lookup: &impl Fn(&TopicRef) -> TopicLookup) -> Found {
     let Some(spec) = &object.spec else {
         return Found { violations: object.misread.clone(), ..Found::default() };
     };
     let (name, namespace) = (object.name, object.namespace);
     let mut violations = object.misread.clone();
-    violations.extend(rules::check(&Subject { name, namespace, spec, grants }));
+    violations.extend(rules::check(&RuleInput { name, namespace, spec, grants }));
     let topics = valid::topics(spec, namespace);
     let granted = topics.iter().all(|topic| grants.allow(namespace, &topic.namespace));
     let mut warnings = Vec::new();
     // How many partitions a topic has is nobody's business where it may not be named.
     if granted {
-        let sights = topics.into_iter().map(|topic| (topic.clone(), sight(&topic))).collect();
-        let live = live::check(spec, namespace, &sights);
+        let lookups = topics.into_iter().map(|topic| (topic.clone(), lookup(&topic))).collect();
+        let live = live::check(spec, namespace, &lookups);
         violations.extend(live.violation);
         warnings = live.warnings;
     }
@@ -164,7 +168,7 @@ fn judge(object: &Object, grants: &TopicGrants, sight: &impl Fn(&TopicRef) -> Si
 fn ratchet(
     request: &Request<'_>,
     grants: &TopicGrants,
-    sight: &impl Fn(&TopicRef) -> Sight,
+    lookup: &impl Fn(&TopicRef) -> TopicLookup,
     new: Vec<Violation>,
 ) -> Ratcheted {
     // Nothing to compare, as a rule.
@@ -173,7 +177,7 @@ fn ratchet(
     }
     let written = request.old.map(Written::read);
     let old = match written.as_ref().map(|written| Object::read(written, request)) {
-        Some(Ok(old)) => judge(&old, grants, sight).violations,
+        Some(Ok(old)) => judge(&old, grants, lookup).violations,
         Some(Err(_)) | None => Vec::new(),
     };
     violation::ratchet(&old, new)
@@ -181,10 +185,10 @@ fn ratchet(
 
 /// Without the value that is wrong: a warning has 120 characters, and the sentence is what helps.
 fn in_a_warning(violation: &Violation) -> String {
-    if violation.sentence.is_empty() {
+    if violation.detail.is_empty() {
         violation.to_string()
     } else {
-        format!("{}: {}", violation.field, violation.sentence)
+        format!("{}: {}", violation.field, violation.detail)
     }
 }
 

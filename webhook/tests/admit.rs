@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-use kcg_api::topic::{Partitions, Sight, TopicFacts};
+use kcg_api::topic::{Partitions, TopicFacts, TopicLookup};
 use kcg_api::valid::TopicGrants;
 use kcg_webhook::admit::{Operation, Request, Stage, Verdict, Written, admit};
 use proptest::prelude::*;
@@ -38,7 +38,7 @@ fn judged_as_text(stage: Stage, old: Option<&str>, new: &str) -> Verdict {
         old,
     };
     let three = TopicFacts { topic_name: "t".into(), partitions: Partitions::Known(3), topic_id: None };
-    admit(&request, &TopicGrants::Own, |_| Sight::Seen(three.clone()))
+    admit(&request, &TopicGrants::Own, |_| TopicLookup::Found(three.clone()))
 }
 
 fn refusals(verdict: &Verdict) -> Vec<String> {

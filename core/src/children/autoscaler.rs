@@ -1,13 +1,13 @@
 //! The HorizontalPodAutoscaler between the minimum and the ceiling, and what it holds.
 
-use kcg_api::{Valid, names};
+use kcg_api::{ValidGroup, names};
 use serde_json::{Value, json};
 
 use super::{ChildKind, head};
 use crate::ceiling::Ceiling;
 use crate::lag::LagSource;
 
-pub(super) fn build(group: &Valid, ceiling: &Ceiling) -> Value {
+pub(super) fn build(group: &ValidGroup, ceiling: &Ceiling) -> Value {
     let mut autoscaler = head(ChildKind::HorizontalPodAutoscaler, group);
     autoscaler["metadata"]["annotations"] = json!({names::ANNOTATION_HELD: ceiling.held().annotation()});
     autoscaler["spec"] = json!({

@@ -1,7 +1,7 @@
 //! The Deployment that runs the consumers. It never holds spec.replicas: that is the autoscaler's.
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
-use kcg_api::{Valid, names};
+use kcg_api::{ValidGroup, names};
 use serde_json::{Value, json};
 
 use super::{ChildKind, head, selector};
@@ -10,7 +10,7 @@ use crate::ceiling::{Ceiling, Count};
 /// Long enough to finish a message, commit and leave the consumer group.
 const TERMINATION_GRACE_SECONDS: i64 = 60;
 
-pub(super) fn build(group: &Valid, ceiling: &Ceiling) -> Value {
+pub(super) fn build(group: &ValidGroup, ceiling: &Ceiling) -> Value {
     let mut deployment = head(ChildKind::Deployment, group);
     let strategy = group.scaling.strategy.as_ref().map_or_else(consumer_strategy, |strategy| json!(strategy));
     deployment["spec"] = json!({
@@ -28,7 +28,7 @@ fn consumer_strategy() -> Value {
     json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 0}})
 }
 
-fn template(group: &Valid, ceiling: &Ceiling) -> Value {
+fn template(group: &ValidGroup, ceiling: &Ceiling) -> Value {
     let mut pod = json!({
         "containers": [container(group, ceiling)],
         "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
@@ -40,7 +40,7 @@ fn template(group: &Valid, ceiling: &Ceiling) -> Value {
     json!({"metadata": {"labels": selector(&group.name)}, "spec": pod})
 }
 
-fn container(group: &Valid, ceiling: &Ceiling) -> Value {
+fn container(group: &ValidGroup, ceiling: &Ceiling) -> Value {
     let consumer = &group.consumer;
     let mut container = json!({
         "name": consumer.container_name,
@@ -60,7 +60,7 @@ fn container(group: &Valid, ceiling: &Ceiling) -> Value {
 }
 
 /// What the consumer is told; a variable that the person sets replaces ours.
-fn env(group: &Valid, ceiling: &Ceiling) -> Vec<Value> {
+fn env(group: &ValidGroup, ceiling: &Ceiling) -> Vec<Value> {
     let consumer = &group.consumer;
     let topics = ceiling.counts.iter().map(Count::topic_name).collect::<Vec<_>>().join(",");
     let told = [
@@ -76,12 +76,12 @@ fn env(group: &Valid, ceiling: &Ceiling) -> Vec<Value> {
 }
 
 /// The template with the person's laid over it.
-fn overlaid(template: Value, group: &Valid) -> Value {
+fn overlaid(template: Value, group: &ValidGroup) -> Value {
     let Some(overlay) = &group.consumer.overlay else {
         return template;
     };
     // The template above is one by construction; a test builds it with every field set.
-    let Ok(mut typed) = overlay.laid_over(template.clone()) else {
+    let Ok(mut typed) = overlay.apply_to(template.clone()) else {
         return template;
     };
     own_both_names_of_the_service_account(&mut typed);

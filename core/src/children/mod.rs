@@ -9,7 +9,7 @@ mod service;
 #[cfg(test)]
 mod tests;
 
-use kcg_api::{Valid, names};
+use kcg_api::{ValidGroup, names};
 use serde_json::{Value, json};
 
 use crate::ceiling::Ceiling;
@@ -108,12 +108,12 @@ pub struct Desired {
 }
 
 /// The children that a group should have; the PrometheusRule is absent where alerts are off.
-pub fn desired(group: &Valid, ceiling: &Ceiling) -> Vec<Desired> {
+pub fn desired(group: &ValidGroup, ceiling: &Ceiling) -> Vec<Desired> {
     ChildKind::ALL.into_iter().filter_map(|kind| desired_one(kind, group, ceiling)).collect()
 }
 
 /// One of them.
-pub fn desired_one(kind: ChildKind, group: &Valid, ceiling: &Ceiling) -> Option<Desired> {
+pub fn desired_one(kind: ChildKind, group: &ValidGroup, ceiling: &Ceiling) -> Option<Desired> {
     let object = match kind {
         ChildKind::Service => service::build(group),
         ChildKind::ServiceMonitor => monitor::build(group),
@@ -131,14 +131,14 @@ pub fn selector(name: &str) -> Value {
 }
 
 /// The labels on every child.
-fn labels(group: &Valid) -> Value {
+fn labels(group: &ValidGroup) -> Value {
     let mut labels = selector(&group.name);
     labels[names::LABEL_MANAGED_BY] = json!(names::OPERATOR);
     labels
 }
 
 /// The head of every child: kind, name, namespace, labels and the group as its controlling owner.
-fn head(kind: ChildKind, group: &Valid) -> Value {
+fn head(kind: ChildKind, group: &ValidGroup) -> Value {
     json!({
         "apiVersion": kind.api_version(),
         "kind": kind.kind(),

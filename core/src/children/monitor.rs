@@ -1,11 +1,11 @@
 //! The ServiceMonitor by which prometheus-operator has the consumers scraped.
 
-use kcg_api::{Valid, names};
+use kcg_api::{ValidGroup, names};
 use serde_json::{Value, json};
 
 use super::{ChildKind, head, selector};
 
-pub(super) fn build(group: &Valid) -> Value {
+pub(super) fn build(group: &ValidGroup) -> Value {
     let mut monitor = head(ChildKind::ServiceMonitor, group);
     for (key, value) in &group.metrics.labels {
         monitor["metadata"]["labels"][key] = json!(value);

@@ -1,12 +1,12 @@
 //! The PrometheusRule: what a person is woken for. Every text in it is quoted for where it stands.
 
-use kcg_api::{Valid, ceiling, names};
+use kcg_api::{ValidGroup, ceiling, names};
 use serde_json::{Value, json};
 
 use super::{ChildKind, head};
 use crate::ceiling::Ceiling;
 
-pub(super) fn build(group: &Valid, ceiling: &Ceiling) -> Value {
+pub(super) fn build(group: &ValidGroup, ceiling: &Ceiling) -> Value {
     let mut rule = head(ChildKind::PrometheusRule, group);
     for (key, value) in &group.alerts.rule_labels {
         rule["metadata"]["labels"][key] = json!(value);
@@ -40,20 +40,20 @@ fn plain(text: &str) -> String {
 }
 
 /// The group's own series: those scraped through its Service, in its namespace.
-fn own(metric: &str, group: &Valid) -> String {
+fn own(metric: &str, group: &ValidGroup) -> String {
     format!("{metric}{{namespace={},service={}}}", quoted(&group.namespace), quoted(&group.name))
 }
 
 /// Each pod's worst partition's lag. The comparison keeps NaN out, which an idle client reports.
-fn worst_by_pod(group: &Valid) -> String {
+fn worst_by_pod(group: &ValidGroup) -> String {
     format!("max by (pod) ({} >= 0)", own(&group.metrics.lag_metric, group))
 }
 
-fn lag_above_limit(group: &Valid) -> String {
+fn lag_above_limit(group: &ValidGroup) -> String {
     format!("avg({}) > {}", worst_by_pod(group), group.lag_limit)
 }
 
-fn alert(name: &str, group: &Valid, expr: &str, message: &str, description: &str) -> Value {
+fn alert(name: &str, group: &ValidGroup, expr: &str, message: &str, description: &str) -> Value {
     let mut labels: serde_json::Map<String, Value> =
         group.alerts.labels.iter().map(|(key, value)| (key.clone(), json!(plain(value)))).collect();
     labels.insert("severity".into(), json!(plain(&group.alerts.severity)));
@@ -68,11 +68,11 @@ fn alert(name: &str, group: &Valid, expr: &str, message: &str, description: &str
     })
 }
 
-fn whose(group: &Valid) -> String {
+fn whose(group: &ValidGroup) -> String {
     format!("{}/{}", group.namespace, group.name)
 }
 
-fn behind(group: &Valid) -> Value {
+fn behind(group: &ValidGroup) -> Value {
     alert(
         names::ALERT_LAG,
         group,
@@ -85,7 +85,7 @@ fn behind(group: &Valid) -> Value {
     )
 }
 
-fn at_ceiling(group: &Valid, max: i32) -> Value {
+fn at_ceiling(group: &ValidGroup, max: i32) -> Value {
     let pods = format!("count({}) >= {max}", worst_by_pod(group));
     alert(
         names::ALERT_AT_CEILING,
@@ -100,7 +100,7 @@ fn at_ceiling(group: &Valid, max: i32) -> Value {
 }
 
 /// The worst of each partition, where the metric tells them apart; of all of them else.
-fn skewed(group: &Valid) -> Value {
+fn skewed(group: &ValidGroup) -> Value {
     let worst = format!("max by (topic, partition) ({} >= 0)", own(&group.metrics.lag_metric, group));
     alert(
         names::ALERT_SKEWED,
@@ -117,7 +117,7 @@ fn skewed(group: &Valid) -> Value {
     )
 }
 
-fn idle(group: &Valid, partitions: i32) -> Value {
+fn idle(group: &ValidGroup, partitions: i32) -> Value {
     let busy = ceiling::consumers(partitions, group.consumer.partitions_per_consumer);
     alert(
         names::ALERT_IDLE,
@@ -131,7 +131,7 @@ fn idle(group: &Valid, partitions: i32) -> Value {
     )
 }
 
-fn no_metrics(group: &Valid) -> Value {
+fn no_metrics(group: &ValidGroup) -> Value {
     alert(
         names::ALERT_NO_METRICS,
         group,
@@ -145,7 +145,7 @@ fn no_metrics(group: &Valid) -> Value {
     )
 }
 
-fn no_consumers(group: &Valid) -> Value {
+fn no_consumers(group: &ValidGroup) -> Value {
     alert(
         names::ALERT_NO_CONSUMERS,
         group,

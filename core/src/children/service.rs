@@ -1,11 +1,11 @@
 //! The Service by which Prometheus finds the consumers.
 
-use kcg_api::{Valid, names};
+use kcg_api::{ValidGroup, names};
 use serde_json::{Value, json};
 
 use super::{ChildKind, head, selector};
 
-pub(super) fn build(group: &Valid) -> Value {
+pub(super) fn build(group: &ValidGroup) -> Value {
     let mut service = head(ChildKind::Service, group);
     service["spec"] = json!({
         "type": "ClusterIP",

@@ -95,7 +95,7 @@ fn null_in_the_overlay_leaves_the_field_to_the_api_server() {
     stored.spec.consumer_spec.pod_template = Some(json!({"spec": {
         "securityContext": null, "terminationGracePeriodSeconds": null,
         "containers": [{"name": "kconsumer", "securityContext": null, "resources": null}]}}));
-    let group = Valid::read(&stored, &TopicGrants::Own).expect("nulls are valid");
+    let group = ValidGroup::read(&stored, &TopicGrants::Own).expect("nulls are valid");
     let deployment = desired_one(ChildKind::Deployment, &group, &ceiling_of(&group, &new_world(&group)))
         .expect("the Deployment is desired");
     let pod = &deployment.object["spec"]["template"]["spec"];
@@ -135,7 +135,7 @@ fn no_alert_speaks_of_a_ceiling_that_nobody_knows() {
     };
     let mut world = new_world(&group("{}"));
     assert_eq!(alerts(&world).len(), 6);
-    world.topics.values_mut().for_each(|sight| *sight = kcg_api::topic::Sight::Absent);
+    world.topics.values_mut().for_each(|lookup| *lookup = kcg_api::topic::TopicLookup::NotFound);
     assert_eq!(
         alerts(&world),
         [

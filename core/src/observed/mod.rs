@@ -5,7 +5,7 @@
 pub mod churn;
 pub mod projection;
 
-use kcg_api::topic::Sights;
+use kcg_api::topic::TopicLookups;
 
 use crate::ceiling::Held;
 use crate::children::ChildKind;
@@ -127,7 +127,7 @@ pub struct Observed {
     pub troubles: [Option<Trouble>; 5],
     /// Sorted names of the group's running pods that are not terminating.
     pub active_pods: Vec<String>,
-    pub topics: Sights,
+    pub topics: TopicLookups,
     /// Names of other groups of the namespace with the same groupId and a topic in common, sorted.
     pub rivals: Vec<String>,
     /// The last good counts, kept in memory for when the HPA is gone.

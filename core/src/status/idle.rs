@@ -3,7 +3,7 @@
 //! An autoscaler that is well takes them away at its next sync, whoever added them; that moment is not worth a word.
 //! What is told is what stays: the paused group's autoscaler that still allows them, and one that cannot scale.
 
-use kcg_api::Valid;
+use kcg_api::ValidGroup;
 use kcg_api::ceiling::consumers;
 use kcg_api::condition::Reason;
 
@@ -11,7 +11,7 @@ use super::verdict::{Verdict, yes};
 use crate::ceiling::Ceiling;
 use crate::observed::Observed;
 
-pub(super) fn idle(group: &Valid, observed: &Observed, ceiling: &Ceiling) -> Option<Verdict> {
+pub(super) fn idle(group: &ValidGroup, observed: &Observed, ceiling: &Ceiling) -> Option<Verdict> {
     let partitions = ceiling.all_partitions()?;
     let busy = consumers(partitions, group.consumer.partitions_per_consumer);
     let deployment = observed.deployment(&group.uid)?;
@@ -31,7 +31,7 @@ pub(super) fn idle(group: &Valid, observed: &Observed, ceiling: &Ceiling) -> Opt
 }
 
 /// Why the autoscaler leaves them, and the cure; `None` where it is about to take them away.
-fn why_they_stay(group: &Valid, observed: &Observed, busy: i32) -> Option<String> {
+fn why_they_stay(group: &ValidGroup, observed: &Observed, busy: i32) -> Option<String> {
     let by_hand = format!("kubectl scale deployment {} --replicas={busy}", group.name);
     let Some(autoscaler) = observed.autoscaler(&group.uid) else {
         return Some(format!("there is no HorizontalPodAutoscaler to take them away: {by_hand}"));

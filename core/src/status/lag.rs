@@ -2,7 +2,7 @@
 //! autoscaler's own words tell. The words are those of Kubernetes (pkg/controller/podautoscaler), of its client of the
 //! custom metrics API, and of the library that such an API is built on.
 
-use kcg_api::Valid;
+use kcg_api::ValidGroup;
 use kcg_api::condition::Reason;
 
 use super::verdict::{Verdict, no, no_quoting, unknown, yes};
@@ -66,7 +66,7 @@ impl Cause {
     }
 }
 
-pub(super) fn metrics_available(group: &Valid, observed: &Observed) -> Verdict {
+pub(super) fn metrics_available(group: &ValidGroup, observed: &Observed) -> Verdict {
     let Some(signal) = observed.autoscaler(&group.uid).and_then(|facts| facts.scaling_active.as_ref()) else {
         return unknown(Reason::Pending, "the HorizontalPodAutoscaler has not reported yet");
     };
@@ -75,7 +75,7 @@ pub(super) fn metrics_available(group: &Valid, observed: &Observed) -> Verdict {
 }
 
 /// The condition, from what the autoscaler says and the number of pods that are ready.
-fn verdict(group: &Valid, signal: &Signal, ready: i32) -> Verdict {
+fn verdict(group: &ValidGroup, signal: &Signal, ready: i32) -> Verdict {
     let cause = Cause::of(signal);
     let metric = &group.metrics.lag_metric;
     let missing = |message: String| no(Reason::MetricsMissing, message);
@@ -120,7 +120,7 @@ fn verdict(group: &Valid, signal: &Signal, ready: i32) -> Verdict {
 }
 
 /// What to check of the consumers themselves.
-fn exported(group: &Valid) -> String {
+fn exported(group: &ValidGroup) -> String {
     let metrics = &group.metrics;
     format!(
         "check that the consumers export {} on port {} at {}",

@@ -14,9 +14,9 @@ mod tests;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
-use kcg_api::condition::{Reason, Type};
+use kcg_api::condition::{ConditionType, Reason};
 use kcg_api::group::TopicStatus;
-use kcg_api::{KconsumerGroup, KconsumerGroupStatus, Valid, Violation, violation};
+use kcg_api::{KconsumerGroup, KconsumerGroupStatus, ValidGroup, Violation, violation};
 
 use crate::ceiling::Ceiling;
 use crate::observed::Observed;
@@ -33,20 +33,20 @@ use verdict::{Verdict, no};
 
 /// The status of a valid group.
 pub fn compose(
-    group: &Valid,
+    group: &ValidGroup,
     observed: &Observed,
     ceiling: &Ceiling,
     previous: &KconsumerGroupStatus,
     now: Timestamp,
 ) -> KconsumerGroupStatus {
-    let verdicts = Type::ALL.iter().map(|&type_| {
+    let verdicts = ConditionType::ALL.iter().map(|&type_| {
         let verdict = match type_ {
-            Type::Ready => ready(group, observed, ceiling),
-            Type::TopicsResolved => topics_resolved(ceiling),
-            Type::MetricsAvailable => metrics_available(group, observed),
-            Type::MonitoringAccepted => monitoring_accepted(group, observed),
-            Type::PartitionBound => partition_bound(group, observed, ceiling),
-            Type::Paused => paused(group, ceiling),
+            ConditionType::Ready => ready(group, observed, ceiling),
+            ConditionType::TopicsResolved => topics_resolved(ceiling),
+            ConditionType::MetricsAvailable => metrics_available(group, observed),
+            ConditionType::MonitoringAccepted => monitoring_accepted(group, observed),
+            ConditionType::PartitionBound => partition_bound(group, observed, ceiling),
+            ConditionType::Paused => paused(group, ceiling),
         };
         (type_, verdict)
     });
@@ -75,7 +75,7 @@ pub fn invalid(
 ) -> KconsumerGroupStatus {
     let generation = group.metadata.generation.unwrap_or_default();
     let deployment = observed.deployment(group.metadata.uid.as_deref().unwrap_or_default());
-    let sentence = violation::sentence(violations);
+    let sentence = violation::summary(violations);
     let ready = no(Reason::InvalidSpec, format!("{sentence}. The children are left as they are"));
     KconsumerGroupStatus {
         observed_generation: Some(generation),
@@ -83,7 +83,7 @@ pub fn invalid(
         ready_replicas: deployment.map_or(0, |facts| facts.ready),
         active_pods: observed.active_pods.clone(),
         message: original_message("Error reconciling KconsumerGroup", &sentence),
-        conditions: conditions(std::iter::once((Type::Ready, ready)), generation, previous, now),
+        conditions: conditions(std::iter::once((ConditionType::Ready, ready)), generation, previous, now),
         ..previous.clone()
     }
 }
@@ -101,13 +101,13 @@ fn topic_status(count: &crate::ceiling::Count) -> TopicStatus {
 
 /// The verdicts laid over the previous conditions: a transition time moves only when the status does.
 fn conditions(
-    verdicts: impl Iterator<Item = (Type, Verdict)>,
+    verdicts: impl Iterator<Item = (ConditionType, Verdict)>,
     generation: i64,
     previous: &KconsumerGroupStatus,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let mut verdicts: Vec<(Type, Verdict)> = verdicts.collect();
-    Type::ALL
+    let mut verdicts: Vec<(ConditionType, Verdict)> = verdicts.collect();
+    ConditionType::ALL
         .iter()
         .filter_map(|type_| {
             let before = previous.conditions.iter().find(|condition| condition.type_ == type_.as_str());
@@ -121,7 +121,7 @@ fn conditions(
 }
 
 fn condition(
-    type_: Type,
+    type_: ConditionType,
     verdict: Verdict,
     generation: i64,
     before: Option<&Condition>,

@@ -1,6 +1,6 @@
 //! The conditions that speak of what lies around the group: topics, monitoring, partitions.
 
-use kcg_api::Valid;
+use kcg_api::ValidGroup;
 use kcg_api::ceiling::consumers;
 use kcg_api::condition::Reason;
 
@@ -28,7 +28,7 @@ pub(super) fn topics_resolved(ceiling: &Ceiling) -> Verdict {
     yes(Reason::Resolved, sentence)
 }
 
-pub(super) fn monitoring_accepted(group: &Valid, observed: &Observed) -> Verdict {
+pub(super) fn monitoring_accepted(group: &ValidGroup, observed: &Observed) -> Verdict {
     let kinds = [ChildKind::ServiceMonitor, ChildKind::PrometheusRule];
     if let Some(kind) =
         kinds.into_iter().find(|kind| observed.troubles[kind.index()] == Some(Trouble::NotServed))
@@ -62,7 +62,7 @@ pub(super) fn monitoring_accepted(group: &Valid, observed: &Observed) -> Verdict
     )
 }
 
-pub(super) fn partition_bound(group: &Valid, observed: &Observed, ceiling: &Ceiling) -> Verdict {
+pub(super) fn partition_bound(group: &ValidGroup, observed: &Observed, ceiling: &Ceiling) -> Verdict {
     if ceiling.partitions.is_none() {
         return unknown(Reason::Pending, "no topic's partitions are known");
     }
@@ -101,7 +101,7 @@ pub(super) fn partition_bound(group: &Valid, observed: &Observed, ceiling: &Ceil
 }
 
 /// The HorizontalPodAutoscaler's maxReplicas: what the ceiling says, or what a paused group was left with.
-pub(super) fn in_force(group: &Valid, observed: &Observed, ceiling: &Ceiling) -> i32 {
+pub(super) fn in_force(group: &ValidGroup, observed: &Observed, ceiling: &Ceiling) -> i32 {
     let left = observed.autoscaler(&group.uid).filter(|_| group.paused);
     left.map_or(ceiling.max, |facts| facts.max_replicas)
 }
@@ -111,7 +111,7 @@ pub fn is_bound(facts: &AutoscalerFacts, lag_milli: i64, lag_limit: i64, max: i3
     facts.current_replicas >= max && lag_milli > lag_limit.saturating_mul(1000)
 }
 
-pub(super) fn paused(group: &Valid, ceiling: &Ceiling) -> Verdict {
+pub(super) fn paused(group: &ValidGroup, ceiling: &Ceiling) -> Verdict {
     if group.paused {
         let (min, max) = (ceiling.min, ceiling.max);
         return yes(

@@ -1,8 +1,8 @@
 //! The condition Ready: the gravest thing that stands in the group's way, or none.
 
 use kcg_api::condition::Reason;
-use kcg_api::rules::live::{self, Known};
-use kcg_api::{Valid, names};
+use kcg_api::rules::live::{self, KnownPartitions};
+use kcg_api::{ValidGroup, names};
 
 use super::idle::idle;
 use super::trouble::{in_words, reason};
@@ -11,7 +11,7 @@ use crate::ceiling::Ceiling;
 use crate::children::ChildKind;
 use crate::observed::{Observed, Signal};
 
-pub(super) fn ready(group: &Valid, observed: &Observed, ceiling: &Ceiling) -> Verdict {
+pub(super) fn ready(group: &ValidGroup, observed: &Observed, ceiling: &Ceiling) -> Verdict {
     troubled(group, observed)
         .or_else(|| contended(group, observed))
         .or_else(|| not_available(group, observed))
@@ -23,7 +23,7 @@ pub(super) fn ready(group: &Valid, observed: &Observed, ceiling: &Ceiling) -> Ve
 }
 
 /// A child that could not be written; the gravest reason counts, and every child that has it is named.
-fn troubled(group: &Valid, observed: &Observed) -> Option<Verdict> {
+fn troubled(group: &ValidGroup, observed: &Observed) -> Option<Verdict> {
     let mut troubles: Vec<(Reason, String)> = Vec::new();
     for kind in ChildKind::ALL {
         let Some(trouble) = &observed.troubles[kind.index()] else {
@@ -40,7 +40,7 @@ fn troubled(group: &Valid, observed: &Observed) -> Option<Verdict> {
 }
 
 /// Somebody else scales the same pods, or consumes the same partitions.
-fn contended(group: &Valid, observed: &Observed) -> Option<Verdict> {
+fn contended(group: &ValidGroup, observed: &Observed) -> Option<Verdict> {
     let autoscaler = observed.autoscaler(&group.uid);
     if let Some(signal) =
         autoscaler.and_then(|facts| facts.scaling_active.as_ref()).filter(|signal| is_ambiguous(signal))
@@ -66,7 +66,7 @@ fn is_ambiguous(signal: &Signal) -> bool {
     !signal.status && &*signal.reason == "AmbiguousSelector"
 }
 
-fn not_available(group: &Valid, observed: &Observed) -> Option<Verdict> {
+fn not_available(group: &ValidGroup, observed: &Observed) -> Option<Verdict> {
     let Some(deployment) = observed.deployment(&group.uid) else {
         return Some(no(Reason::PodsNotReady, "the Deployment does not exist yet"));
     };
@@ -81,7 +81,7 @@ fn not_available(group: &Valid, observed: &Observed) -> Option<Verdict> {
 }
 
 /// The live rule's own sentence, where the minimum is above the ceiling.
-fn above(group: &Valid, ceiling: &Ceiling) -> Option<Verdict> {
+fn above(group: &ValidGroup, ceiling: &Ceiling) -> Option<Verdict> {
     if !ceiling.min_above {
         return None;
     }
@@ -90,7 +90,7 @@ fn above(group: &Valid, ceiling: &Ceiling) -> Option<Verdict> {
         .iter()
         .filter_map(|count| Some((count.topic.name.as_str(), count.partitions()?)))
         .collect();
-    let violation = live::min_within_ceiling(&Known {
+    let violation = live::min_within_ceiling(&KnownPartitions {
         min_replicas: group.min_replicas,
         partitions_per_consumer: group.consumer.partitions_per_consumer,
         policy: group.scaling.policy,

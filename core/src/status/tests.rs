@@ -4,7 +4,7 @@ use super::*;
 use crate::children::ChildKind;
 use crate::observed::{Acceptance, AutoscalerFacts, Child, Detail, Observed, Signal, Trouble};
 use crate::test_support::{ceiling_of, group, new_world, settled_world, stored};
-use kcg_api::topic::Sight;
+use kcg_api::topic::TopicLookup;
 
 const EARLIER: i64 = 1_700_000_000;
 
@@ -19,7 +19,7 @@ fn composed(spec: &str, change: impl FnOnce(&mut Observed)) -> KconsumerGroupSta
     compose(&group, &world, &ceiling_of(&group, &world), &KconsumerGroupStatus::default(), at(EARLIER))
 }
 
-fn told(status: &KconsumerGroupStatus, type_: Type) -> (String, String) {
+fn told(status: &KconsumerGroupStatus, type_: ConditionType) -> (String, String) {
     let condition = status
         .conditions
         .iter()
@@ -61,9 +61,9 @@ fn signal(status: bool, reason: &str) -> Signal {
 #[test]
 fn a_settled_group_is_ready_and_says_the_original_s_message() {
     let status = composed("{}", |_| {});
-    assert_eq!(told(&status, Type::Ready), as_text("True", Reason::Reconciled));
-    assert_eq!(told(&status, Type::TopicsResolved), as_text("True", Reason::Resolved));
-    assert_eq!(told(&status, Type::Paused), as_text("False", Reason::Running));
+    assert_eq!(told(&status, ConditionType::Ready), as_text("True", Reason::Reconciled));
+    assert_eq!(told(&status, ConditionType::TopicsResolved), as_text("True", Reason::Resolved));
+    assert_eq!(told(&status, ConditionType::Paused), as_text("False", Reason::Running));
     assert_eq!(status.message, "Message: Reconciliation completed, Error: <nil>");
     assert_eq!(
         (status.replicas, status.ready_replicas, status.partitions, status.max_replicas),
@@ -73,7 +73,7 @@ fn a_settled_group_is_ready_and_says_the_original_s_message() {
     assert_eq!(status.observed_generation, Some(1));
     assert_eq!(
         status.conditions.iter().map(|condition| condition.type_.as_str()).collect::<Vec<_>>(),
-        Type::ALL.iter().map(|type_| type_.as_str()).collect::<Vec<_>>()
+        ConditionType::ALL.iter().map(|type_| type_.as_str()).collect::<Vec<_>>()
     );
 }
 
@@ -84,7 +84,7 @@ fn no_pods_are_an_empty_list_and_never_null() {
     let status =
         compose(&group, &world, &ceiling_of(&group, &world), &KconsumerGroupStatus::default(), at(EARLIER));
     assert_eq!(serde_json::to_value(&status).unwrap()["activePods"], serde_json::json!([]));
-    assert_eq!(told(&status, Type::Ready), as_text("False", Reason::PodsNotReady));
+    assert_eq!(told(&status, ConditionType::Ready), as_text("False", Reason::PodsNotReady));
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn what_is_wrong_with_a_child_is_the_reason_and_the_original_s_message() {
         ),
     ] {
         let status = composed("{}", trouble(kind, trouble_));
-        assert_eq!(told(&status, Type::Ready), as_text("False", reason));
+        assert_eq!(told(&status, ConditionType::Ready), as_text("False", reason));
         assert_eq!(status.message, message);
     }
 }
@@ -135,14 +135,15 @@ fn what_is_wrong_with_a_child_is_the_reason_and_the_original_s_message() {
 fn a_missing_neighbour_is_said_and_does_not_make_the_group_unready() {
     let status =
         composed("{}", |world| world.troubles[ChildKind::ServiceMonitor.index()] = Some(Trouble::NotServed));
-    assert_eq!(told(&status, Type::MonitoringAccepted), as_text("False", Reason::KindNotServed));
-    assert_eq!(told(&status, Type::Ready), as_text("True", Reason::Reconciled));
+    assert_eq!(told(&status, ConditionType::MonitoringAccepted), as_text("False", Reason::KindNotServed));
+    assert_eq!(told(&status, ConditionType::Ready), as_text("True", Reason::Reconciled));
 }
 
 #[test]
 fn the_topic_s_trouble_is_told_and_its_count_is_held() {
-    let status = composed("{}", |world| world.topics.values_mut().for_each(|sight| *sight = Sight::Absent));
-    assert_eq!(told(&status, Type::TopicsResolved), as_text("False", Reason::TopicNotFound));
+    let status =
+        composed("{}", |world| world.topics.values_mut().for_each(|lookup| *lookup = TopicLookup::NotFound));
+    assert_eq!(told(&status, ConditionType::TopicsResolved), as_text("False", Reason::TopicNotFound));
     assert_eq!((status.partitions, status.max_replicas), (Some(3), Some(3)));
     assert!(status.message.starts_with("Message: Error reconciling Kconsumer group for topic changes, Error: KafkaTopic default/fast-data-topic does not exist"), "{}", status.message);
 }
@@ -160,7 +161,7 @@ fn the_autoscaler_s_word_on_its_metric_is_mirrored() {
         (Some(signal(false, "AmbiguousSelector")), "False", Reason::OtherAutoscaler),
     ] {
         let composed = composed("{}", autoscaler(|autoscaler| autoscaler.scaling_active = facts));
-        assert_eq!(told(&composed, Type::MetricsAvailable), as_text(status, reason));
+        assert_eq!(told(&composed, ConditionType::MetricsAvailable), as_text(status, reason));
     }
 }
 
@@ -174,14 +175,14 @@ fn partition_bound_is_the_ceiling_reached_and_the_lag_above_the_limit() {
     ] {
         let status =
             composed("{}", autoscaler(|facts| (facts.current_replicas, facts.lag_milli) = (replicas, lag)));
-        assert_eq!(told(&status, Type::PartitionBound), want, "{replicas} replicas, {lag:?}");
+        assert_eq!(told(&status, ConditionType::PartitionBound), want, "{replicas} replicas, {lag:?}");
     }
 }
 
 #[test]
 fn a_minimum_above_the_ceiling_says_the_webhook_s_sentence() {
     let status = composed("{minReplicas: 4}", |_| {});
-    assert_eq!(told(&status, Type::Ready), as_text("True", Reason::MinAboveCeiling));
+    assert_eq!(told(&status, ConditionType::Ready), as_text("True", Reason::MinAboveCeiling));
     assert!(status.conditions[0].message.starts_with("spec.minReplicas: Invalid value: 4: must not be more than 3: topic fast-data-topic has 3 partitions, so a fourth consumer would be idle"), "{}", status.conditions[0].message);
 }
 
@@ -195,7 +196,7 @@ fn scaled(wanted: i32, replicas: i32, current: i32, max: i32) -> impl FnOnce(&mu
 #[test]
 fn consumers_that_a_paused_group_keeps_beyond_its_partitions_are_told_with_the_numbers() {
     let status = composed("{paused: true}", scaled(5, 5, 5, 5));
-    assert_eq!(told(&status, Type::Ready), as_text("True", Reason::IdleConsumers));
+    assert_eq!(told(&status, ConditionType::Ready), as_text("True", Reason::IdleConsumers));
     assert_eq!(
         status.conditions[0].message,
         "5 consumers run, of which the partitions (3) keep 3 busy: 2 do nothing; the paused group's HorizontalPodAutoscaler still allows 5: set spec.paused to false"
@@ -214,7 +215,7 @@ fn consumers_that_the_autoscaler_cannot_take_away_are_told() {
         scaled(5, 5, 5, 3)(world);
         autoscaler(|facts| facts.unable = Some("no quota".into()))(world);
     });
-    assert_eq!(told(&status, Type::Ready), as_text("True", Reason::IdleConsumers));
+    assert_eq!(told(&status, ConditionType::Ready), as_text("True", Reason::IdleConsumers));
     let said = &status.conditions[0].message;
     assert!(
         said.contains("cannot scale (no quota)")
@@ -232,25 +233,29 @@ fn moments_that_pass_by_themselves_make_no_idle_consumers() {
         ("a rollout's surge", "{paused: true}", scaled(3, 4, 3, 5)),
         ("as many as the partitions keep busy", "{paused: true}", scaled(3, 3, 3, 5)),
     ] {
-        assert_eq!(told(&composed(spec, change), Type::Ready), as_text("True", Reason::Reconciled), "{what}");
+        assert_eq!(
+            told(&composed(spec, change), ConditionType::Ready),
+            as_text("True", Reason::Reconciled),
+            "{what}"
+        );
     }
 }
 
 #[test]
 fn pods_that_do_not_come_up_and_rollouts_that_are_stuck_are_told_apart() {
     let status = composed("{}", deployment(|facts| (facts.available, facts.ready) = (Some(false), 0)));
-    assert_eq!(told(&status, Type::Ready), as_text("False", Reason::PodsNotReady));
+    assert_eq!(told(&status, ConditionType::Ready), as_text("False", Reason::PodsNotReady));
     let status = composed(
         "{}",
         deployment(|facts| facts.stuck = Some("ReplicaSet has timed out progressing.".into())),
     );
-    assert_eq!(told(&status, Type::Ready), as_text("False", Reason::RolloutStuck));
+    assert_eq!(told(&status, ConditionType::Ready), as_text("False", Reason::RolloutStuck));
 }
 
 #[test]
 fn rivals_for_the_same_partitions_are_named() {
     let status = composed("{}", |world| world.rivals = vec!["other".into()]);
-    assert_eq!(told(&status, Type::Ready), as_text("False", Reason::GroupIdShared));
+    assert_eq!(told(&status, ConditionType::Ready), as_text("False", Reason::GroupIdShared));
     assert!(status.conditions[0].message.contains("other"));
 }
 
@@ -309,14 +314,14 @@ fn a_new_spec_is_written_of_in_new_words() {
 fn where_no_partition_was_ever_known_nothing_is_at_its_ceiling() {
     let group = group("{}");
     let mut world = settled_world(&group);
-    world.topics.values_mut().for_each(|sight| *sight = Sight::Absent);
+    world.topics.values_mut().for_each(|lookup| *lookup = TopicLookup::NotFound);
     autoscaler(|facts| {
         (facts.current_replicas, facts.lag_milli, facts.held) = (1, Some(9_000_000), None);
     })(&mut world);
     let ceiling = ceiling_of(&group, &world);
     let status = compose(&group, &world, &ceiling, &KconsumerGroupStatus::default(), at(EARLIER));
     assert_eq!(ceiling.partitions, None);
-    assert_eq!(told(&status, Type::PartitionBound), as_text("Unknown", Reason::Pending));
+    assert_eq!(told(&status, ConditionType::PartitionBound), as_text("Unknown", Reason::Pending));
 }
 
 #[test]
@@ -327,7 +332,7 @@ fn a_paused_group_is_bound_by_what_it_was_left_with() {
         })(world);
     });
     assert_eq!((status.max_replicas, status.partitions), (Some(2), Some(3)));
-    assert_eq!(told(&status, Type::PartitionBound), as_text("True", Reason::AtCeiling));
+    assert_eq!(told(&status, ConditionType::PartitionBound), as_text("True", Reason::AtCeiling));
 }
 
 #[test]
@@ -347,7 +352,7 @@ fn monitoring_is_accepted_where_the_monitor_is_and_the_rule_is_not_refused() {
                 child.detail = Detail::Monitor(acceptance.clone());
             }
         });
-        assert_eq!(told(&status, Type::MonitoringAccepted), want, "{monitor:?} {rule:?}");
+        assert_eq!(told(&status, ConditionType::MonitoringAccepted), want, "{monitor:?} {rule:?}");
     }
 }
 
@@ -355,9 +360,9 @@ fn monitoring_is_accepted_where_the_monitor_is_and_the_rule_is_not_refused() {
 fn an_invalid_group_keeps_what_was_known_and_says_every_violation() {
     let before = composed("{}", |_| {});
     let group = stored("{minReplicas: 0, consumerSpec: {image: a b}}");
-    let violations = Valid::read(&group, &kcg_api::valid::TopicGrants::Own).unwrap_err();
+    let violations = ValidGroup::read(&group, &kcg_api::valid::TopicGrants::Own).unwrap_err();
     let status = invalid(&group, &violations, &Observed::default(), &before, at(EARLIER + 1));
-    assert_eq!(told(&status, Type::Ready), as_text("False", Reason::InvalidSpec));
+    assert_eq!(told(&status, ConditionType::Ready), as_text("False", Reason::InvalidSpec));
     assert_eq!(status.max_replicas, Some(3));
     for field in [
         "spec.minReplicas: Invalid value: 0: must be at least 1",

@@ -1,6 +1,6 @@
 //! What went wrong with a child, as a reason and in words with the cure.
 
-use kcg_api::Valid;
+use kcg_api::ValidGroup;
 use kcg_api::condition::Reason;
 
 use crate::children::ChildKind;
@@ -17,7 +17,7 @@ pub(super) const fn reason(trouble: &Trouble) -> Option<Reason> {
     }
 }
 
-pub(super) fn in_words(kind: ChildKind, group: &Valid, trouble: &Trouble) -> String {
+pub(super) fn in_words(kind: ChildKind, group: &ValidGroup, trouble: &Trouble) -> String {
     let child = format!("{} {}", kind.kind(), group.name);
     match trouble {
         Trouble::NameConflict { owner } => {

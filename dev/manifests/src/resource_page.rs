@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use kcg_api::condition::{Reason, Type};
+use kcg_api::condition::{ConditionType, Reason};
 use kcg_api::preset::Preset;
 use serde_json::Value;
 
@@ -134,7 +134,7 @@ fn presets(text: &mut String) {
 
 fn conditions(text: &mut String) {
     text.push_str("## Conditions\n| type | True means |\n|---|---|\n");
-    for type_ in Type::ALL {
+    for type_ in ConditionType::ALL {
         let _ = writeln!(text, "| `{}` |{} |", type_.as_str(), type_.meaning());
     }
     text.push_str("\n### Reasons\nThe same reason names the condition, the Event and the metric's label.\n\n| reason | meaning |\n|---|---|\n");

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use kcg_api::condition::{Reason, Type};
+use kcg_api::condition::{ConditionType, Reason};
 use kcg_manifests::{custom_resource_definition, resource_page};
 
 fn file(path: &str) -> PathBuf {
@@ -27,7 +27,7 @@ fn troubleshooting_explains_every_condition_and_every_reason_that_needs_a_cure()
         Reason::Running,
     ];
     let reasons = Reason::ALL.iter().filter(|reason| !healthy.contains(reason)).map(|reason| reason.as_str());
-    for name in Type::ALL.iter().map(|type_| type_.as_str()).chain(reasons) {
+    for name in ConditionType::ALL.iter().map(|type_| type_.as_str()).chain(reasons) {
         assert!(page.contains(&format!("`{name}`")), "docs/troubleshooting.md does not explain {name}");
     }
     Ok(())

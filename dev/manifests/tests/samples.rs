@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use kcg_api::crd;
 use kcg_api::rules::live;
-use kcg_api::topic::{Sight, Sights, TopicFacts};
-use kcg_api::valid::{self, TopicGrants, Valid};
+use kcg_api::topic::{TopicFacts, TopicLookup, TopicLookups};
+use kcg_api::valid::{self, TopicGrants, ValidGroup};
 use serde_json::Value;
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -23,16 +23,16 @@ fn sample(name: &str) -> Outcome<Value> {
 
 /// Every violation that the webhook reports for a sample if the sample topic is the only topic.
 fn violations(name: &str) -> Outcome<Vec<String>> {
-    let written = valid::read_written(sample(name)?);
+    let written = valid::parse_group(sample(name)?);
     let topic = TopicFacts::decode(&sample("kafkatopic.yaml")?);
     let spec = &written.group.spec;
-    let sights: Sights = valid::topics(spec, NAMESPACE)
+    let lookups: TopicLookups = valid::topics(spec, NAMESPACE)
         .into_iter()
         .filter(|reference| reference.name == topic.topic_name)
-        .map(|reference| (reference, Sight::Seen(topic.clone())))
+        .map(|reference| (reference, TopicLookup::Found(topic.clone())))
         .collect();
-    let broken = Valid::read(&written.group, &TopicGrants::Own).err().unwrap_or_default();
-    let live = live::check(spec, NAMESPACE, &sights).violation;
+    let broken = ValidGroup::read(&written.group, &TopicGrants::Own).err().unwrap_or_default();
+    let live = live::check(spec, NAMESPACE, &lookups).violation;
     Ok(written
         .violations
         .into_iter()

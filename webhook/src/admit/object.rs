@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use kcg_api::violation::{Class, Rule, Violation};
+use kcg_api::violation::{ErrorType, Rule, Violation};
 use kcg_api::{KconsumerGroupSpec, names, valid};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -116,7 +116,8 @@ impl<'a> Object<'a> {
         if let Some(excess) = text.len().checked_sub(LONGEST_SPEC + 1) {
             let sentence = format!("must have at most {LONGEST_SPEC} bytes");
             let excess = i64::try_from(excess + 1).unwrap_or(i64::MAX);
-            self.misread = vec![Violation::new(Rule::Type, Class::TooLong, "spec", sentence).by(excess)];
+            self.misread =
+                vec![Violation::new(Rule::Type, ErrorType::TooLong, "spec", sentence).with_excess(excess)];
             return;
         }
         match serde_json::from_str(text) {
@@ -135,7 +136,7 @@ impl<'a> Object<'a> {
                 return;
             }
         };
-        let written = valid::read_written(json!({
+        let written = valid::parse_group(json!({
             "apiVersion": format!("{}/{}", names::GROUP, names::VERSION),
             "kind": names::KIND,
             "metadata": {"name": self.name},

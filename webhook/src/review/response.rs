@@ -107,7 +107,7 @@ fn encoded(patch: &Patch, stage: Stage) -> Result<Option<String>, serde_json::Er
 }
 
 fn invalid<'a>(request: &'a Request<'_>, violations: &'a [Violation]) -> Status<'a> {
-    let (shown, more) = violation::listed(violations);
+    let (shown, more) = violation::capped(violations);
     let mut causes: Vec<Cause<'a>> = shown.iter().map(cause).collect();
     if more > 0 {
         let message = format!("and {more} more");
@@ -130,7 +130,7 @@ fn invalid<'a>(request: &'a Request<'_>, violations: &'a [Violation]) -> Status<
 
 fn cause(violation: &Violation) -> Cause<'_> {
     Cause {
-        reason: violation.class.reason(),
+        reason: violation.error_type.reason(),
         message: cut(&violation.message(), LONGEST_CAUSE),
         field: &violation.field,
     }
