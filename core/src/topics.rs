@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
 
-use kcg_api::topic::{Sight, TopicFacts};
+use kcg_api::topic::{TopicFacts, TopicLookup};
 
 /// A watch that was silent for longer than this is not relied on.
 pub const MAX_AGE: Duration = Duration::from_mins(1);
@@ -78,22 +78,22 @@ impl<K: Borrow<str> + Eq + Hash> TopicStore<K> {
     }
 
     /// What is known of a topic.
-    pub fn lookup(&self, topic: &str) -> Sight {
+    pub fn lookup(&self, topic: &str) -> TopicLookup {
         let of_namespace = || self.availability.get(namespace_of(topic));
         let availability = self.availability.get("").or_else(of_namespace);
         self.lookup_in(topic, availability.unwrap_or(&TopicsAvailability::Pending))
     }
 
     /// What is known of a topic if its namespace has this availability.
-    pub fn lookup_in(&self, topic: &str, availability: &TopicsAvailability) -> Sight {
+    pub fn lookup_in(&self, topic: &str, availability: &TopicsAvailability) -> TopicLookup {
         match availability {
             TopicsAvailability::Available => {
-                self.facts.get(topic).map_or(Sight::Absent, |facts| Sight::Seen(facts.clone()))
+                self.facts.get(topic).map_or(TopicLookup::NotFound, |facts| TopicLookup::Found(facts.clone()))
             }
-            TopicsAvailability::NotServed => Sight::NotServed,
-            TopicsAvailability::Pending => Sight::Unknown("the topics are not listed yet".to_owned()),
+            TopicsAvailability::NotServed => TopicLookup::NotServed,
+            TopicsAvailability::Pending => TopicLookup::Unknown("the topics are not listed yet".to_owned()),
             TopicsAvailability::Unreadable(why) | TopicsAvailability::Stale(why) => {
-                Sight::Unknown(why.clone())
+                TopicLookup::Unknown(why.clone())
             }
         }
     }
@@ -133,11 +133,11 @@ mod tests {
     #[test]
     fn a_topic_is_absent_only_if_all_topics_are_known() {
         use TopicsAvailability::{Available, NotServed, Pending, Stale, Unreadable};
-        let unknown = |why: &str| Sight::Unknown(why.to_owned());
+        let unknown = |why: &str| TopicLookup::Unknown(why.to_owned());
         for (availability, known, other) in [
-            (Available, Sight::Seen(facts(3)), Sight::Absent),
+            (Available, TopicLookup::Found(facts(3)), TopicLookup::NotFound),
             (Pending, unknown("the topics are not listed yet"), unknown("the topics are not listed yet")),
-            (NotServed, Sight::NotServed, Sight::NotServed),
+            (NotServed, TopicLookup::NotServed, TopicLookup::NotServed),
             (Unreadable("no".into()), unknown("no"), unknown("no")),
             (Stale("silent".into()), unknown("silent"), unknown("silent")),
         ] {
@@ -152,17 +152,20 @@ mod tests {
         for topic in ["ns/t", "other/t"] {
             store.insert(topic, facts(3));
         }
-        assert_eq!(store.lookup("ns/t"), Sight::Unknown("the topics are not listed yet".into()));
+        assert_eq!(store.lookup("ns/t"), TopicLookup::Unknown("the topics are not listed yet".into()));
         store.set_availability(Some("ns"), TopicsAvailability::Available);
         store.set_availability(Some("other"), TopicsAvailability::NotServed);
         store.set_availability(Some("other"), TopicsAvailability::Available);
-        assert_eq!((store.lookup("ns/t"), store.lookup("other/t")), (Sight::Seen(facts(3)), Sight::Absent));
+        assert_eq!(
+            (store.lookup("ns/t"), store.lookup("other/t")),
+            (TopicLookup::Found(facts(3)), TopicLookup::NotFound)
+        );
     }
 
     #[test]
     fn another_reason_for_staleness_is_no_change() {
         let mut store = store(TopicsAvailability::Stale("first".into()));
         assert!(!store.set_availability(None, TopicsAvailability::Stale("second".into())));
-        assert_eq!(store.lookup(TOPIC), Sight::Unknown("first".into()));
+        assert_eq!(store.lookup(TOPIC), TopicLookup::Unknown("first".into()));
     }
 }

@@ -1,7 +1,7 @@
 //! Everything that the watches have told, as small facts with their indices. A plain struct: it is told of
 //! changes, and answers which groups have to be looked at because of each.
 
-use kcg_api::topic::{Sights, TopicFacts, TopicRef};
+use kcg_api::topic::{TopicFacts, TopicLookups, TopicRef};
 use kcg_runtime::watch::ObjectKey;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -286,19 +286,19 @@ impl State {
             children,
             troubles: Default::default(),
             active_pods: entry.active_pods.iter().map(ToString::to_string).collect(),
-            topics: self.sights(&group),
+            topics: self.lookups(&group),
             rivals: self.rivals(key, &group),
             remembered: entry.remembered.clone(),
         };
         Some(Snapshot { group, observed })
     }
 
-    fn sights(&self, group: &Group) -> Sights {
-        let sights = group.topics.iter().map(|topic| {
+    fn lookups(&self, group: &Group) -> TopicLookups {
+        let lookups = group.topics.iter().map(|topic| {
             let of = TopicRef { namespace: topic.namespace().to_owned(), name: topic.name().to_owned() };
             (of, self.topics.lookup(topic.as_str()))
         });
-        sights.collect()
+        lookups.collect()
     }
 
     fn rivals(&self, key: &ObjectKey, group: &Group) -> Vec<String> {

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use kcg_api::topic::{self, Sight, TopicFacts, TopicRef};
+use kcg_api::topic::{self, TopicFacts, TopicLookup, TopicRef};
 use kcg_core::topics::{MAX_AGE, TopicStore, TopicsAvailability};
 use kcg_runtime::discovery::OptionalKind;
 use kcg_runtime::watch::{
@@ -46,7 +46,7 @@ impl TopicCache {
     }
 
     /// What is known of a topic now.
-    pub fn lookup(&self, topic: &TopicRef) -> Sight {
+    pub fn lookup(&self, topic: &TopicRef) -> TopicLookup {
         let availability = availability(self.health.in_namespace(&topic.namespace).as_ref());
         let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
         store.lookup_in(&topic.to_string(), &availability)
@@ -87,13 +87,13 @@ mod tests {
     use super::*;
 
     /// What is known of a topic that the store does not have.
-    fn lookup(health: Option<&NamespaceHealth>) -> Sight {
+    fn lookup(health: Option<&NamespaceHealth>) -> TopicLookup {
         TopicStore::<ObjectKey>::default().lookup_in("ns/t", &availability(health))
     }
 
     fn why(state: WatchState, sync: SyncState, age: Duration) -> String {
         match lookup(Some(&NamespaceHealth { state, sync, age })) {
-            Sight::Unknown(why) => why,
+            TopicLookup::Unknown(why) => why,
             other => panic!("{other:?}"),
         }
     }
@@ -115,7 +115,7 @@ mod tests {
     fn a_cluster_without_topics_differs_from_one_that_forbids_them() {
         let absent =
             NamespaceHealth { state: WatchState::NotServed, sync: SyncState::NotServed, age: Duration::ZERO };
-        assert_eq!(lookup(Some(&absent)), Sight::NotServed);
+        assert_eq!(lookup(Some(&absent)), TopicLookup::NotServed);
         let forbidden = WatchState::Forbidden("kafkatopics is forbidden".to_owned());
         let hidden = why(forbidden, SyncState::Synced, Duration::ZERO);
         assert_eq!(hidden, "the webhook may not read KafkaTopics");
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn topics_of_a_namespace_that_is_not_watched_are_not_taken_for_missing() {
-        let unwatched = Sight::Unknown("the webhook does not watch this namespace".to_owned());
+        let unwatched = TopicLookup::Unknown("the webhook does not watch this namespace".to_owned());
         assert_eq!(lookup(None), unwatched);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::cluster::kept_status::Texts;
-use kcg_api::topic::{Partitions, Sight};
+use kcg_api::topic::{Partitions, TopicLookup};
 use kcg_core::observed::{AutoscalerFacts, Child, Detail, Standing};
 use serde_json::{Value, json};
 
@@ -57,7 +57,7 @@ fn a_topic_touches_exactly_its_consumers() {
 }
 
 /// What group `a` sees of its topics, in their order.
-fn sights(state: &State) -> Vec<Sight> {
+fn lookups(state: &State) -> Vec<TopicLookup> {
     state.snapshot(&key("a")).unwrap().observed.topics.into_values().collect()
 }
 
@@ -71,36 +71,36 @@ fn a_namespace_that_cannot_be_read_hides_its_own_topics_and_touches_their_consum
     state.topic_is(ObjectKey::new("other", "t"), facts(5));
     assert_eq!(state.topics_are(Some("ns"), TopicsAvailability::Available), [key("a")]);
     assert_eq!(state.topics_are(Some("other"), TopicsAvailability::Available), [key("b")]);
-    assert_eq!(sights(&state), [Sight::Seen(facts(3))]);
+    assert_eq!(lookups(&state), [TopicLookup::Found(facts(3))]);
 
     assert_eq!(state.topics_are(Some("other"), TopicsAvailability::Unreadable("no".into())), [key("b")]);
     let of_b = state.snapshot(&key("b")).unwrap().observed.topics;
-    assert_eq!(of_b.into_values().collect::<Vec<_>>(), [Sight::Unknown("no".into())]);
-    assert_eq!(sights(&state), [Sight::Seen(facts(3))]);
+    assert_eq!(of_b.into_values().collect::<Vec<_>>(), [TopicLookup::Unknown("no".into())]);
+    assert_eq!(lookups(&state), [TopicLookup::Found(facts(3))]);
     assert_eq!(state.topic_is(key("t"), facts(6)), [key("a")]);
-    assert_eq!(sights(&state), [Sight::Seen(facts(6))]);
+    assert_eq!(lookups(&state), [TopicLookup::Found(facts(6))]);
 
     assert_eq!(state.topics_are(Some("other"), TopicsAvailability::Available), [key("b")]);
     let of_b = state.snapshot(&key("b")).unwrap().observed.topics;
-    assert_eq!(of_b.into_values().collect::<Vec<_>>(), [Sight::Seen(facts(5))]);
+    assert_eq!(of_b.into_values().collect::<Vec<_>>(), [TopicLookup::Found(facts(5))]);
 }
 
 #[test]
 fn topics_are_forgotten_with_their_kind_and_not_while_they_cannot_be_read() {
     let mut state = State::default();
     state.group_is(&key("a"), group("a", 1, &json!({"topic": "t"})), false);
-    assert_eq!(sights(&state), [Sight::Unknown("the topics are not listed yet".into())]);
+    assert_eq!(lookups(&state), [TopicLookup::Unknown("the topics are not listed yet".into())]);
     state.topic_is(key("t"), facts(3));
     for hidden in [TopicsAvailability::Unreadable("no".into()), TopicsAvailability::Stale("silent".into())] {
         state.topics_are(None, hidden);
-        assert!(matches!(sights(&state)[..], [Sight::Unknown(_)]));
+        assert!(matches!(lookups(&state)[..], [TopicLookup::Unknown(_)]));
         state.topics_are(None, TopicsAvailability::Available);
-        assert_eq!(sights(&state), [Sight::Seen(facts(3))]);
+        assert_eq!(lookups(&state), [TopicLookup::Found(facts(3))]);
     }
     state.topics_are(None, TopicsAvailability::NotServed);
-    assert_eq!(sights(&state), [Sight::NotServed]);
+    assert_eq!(lookups(&state), [TopicLookup::NotServed]);
     state.topics_are(None, TopicsAvailability::Available);
-    assert_eq!(sights(&state), [Sight::Absent]);
+    assert_eq!(lookups(&state), [TopicLookup::NotFound]);
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn each_try_of_a_watch_that_is_cut_off_is_no_news() {
     assert_eq!(state.topics_are(None, cut_off("connection refused")), [key("a")]);
     assert_eq!(state.topics_are(None, cut_off("no answer within 10 s")), []);
     let first = "connection refused";
-    assert_eq!(sights(&state), [Sight::Unknown(first.into())]);
+    assert_eq!(lookups(&state), [TopicLookup::Unknown(first.into())]);
     assert_eq!(state.topics_are(None, TopicsAvailability::Available), [key("a")]);
 }
 
