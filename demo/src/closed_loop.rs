@@ -1,33 +1,27 @@
-//! `demo --kafka`: hands over to the program `closed-loop`, which is built only then, as it needs a C++ compiler, Java and
-//! Maven.
+//! `demo --kafka`: runs the program `closed-loop`. cargo builds it only then, because it needs a
+//! C++ compiler, Java and Maven.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use kcg_devcluster::cargo;
 
 /// The flag that selects the closed loop.
-pub const FLAG: &str = "--kafka";
+pub(crate) const FLAG: &str = "--kafka";
 
 /// Replaces this process with `cargo run` of the closed loop. Returns only if that fails.
-pub fn run(args: Vec<OsString>) -> Result<ExitCode> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let program = std::env::current_exe().context("find this program")?;
-    let mut command = Command::new(&cargo);
-    // Variables of this package would make build scripts that read them run again.
-    for (name, _) in std::env::vars_os() {
-        let own = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
-        if own.iter().any(|start| name.to_string_lossy().starts_with(start)) {
-            command.env_remove(name);
-        }
-    }
-    let error = command.args(cargo_args(&program, args)).exec();
-    Err(error).with_context(|| format!("{FLAG} needs cargo: start {}", cargo.display()))
+pub(crate) fn run(args: Vec<OsString>) -> Result<ExitCode> {
+    let program = std::env::current_exe().context("find the path of this program")?;
+    let error = cargo().args(cargo_args(&program, args)).exec();
+    Err(error).with_context(|| {
+        format!("{FLAG} needs cargo, which cannot be started: install Rust from https://rustup.rs")
+    })
 }
 
-/// `cargo run` in this program's own profile, with all flags but [`FLAG`].
+/// The arguments of `cargo run`, with the profile of this program and all flags except [`FLAG`].
 fn cargo_args(program: &Path, args: Vec<OsString>) -> Vec<OsString> {
     let profile = match program.parent().and_then(Path::file_name).and_then(OsStr::to_str) {
         None | Some("debug") => "dev",

@@ -1,4 +1,6 @@
-//! What `demo` is made of. It is a library so that the closed loop shows its steps in the same way.
+//! The simulated scenario of `demo`, and the terminal output that it shares with the closed loop.
+
+#![warn(missing_docs, unreachable_pub)]
 
 pub mod simulated;
 pub mod terminal;

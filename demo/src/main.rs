@@ -1,4 +1,4 @@
-//! `demo`: the operator's story on this computer.
+//! `demo`: shows the operator at work on this computer.
 
 mod closed_loop;
 
@@ -10,13 +10,14 @@ use kcg_demo::simulated;
 #[derive(Parser)]
 #[command(
     name = "demo",
-    about = "The operator's story on this computer: on a real control plane, in about half a minute, or with --kafka as a closed loop"
+    about = "Show the operator at work on a real Kubernetes control plane on this computer, in about half a minute"
 )]
 struct Cli {
-    /// Leave the cluster up at the end, until Ctrl-C.
+    /// Leave the cluster running at the end, until Ctrl-C.
     #[arg(long)]
     keep: bool,
-    /// Run the closed loop on real Kafka, real consumers and a real Prometheus; `--kafka --help` lists its flags.
+    /// Run the closed loop instead, with a real Kafka broker, real consumers and a real Prometheus.
+    /// `--kafka --help` lists its flags.
     #[arg(long)]
     kafka: bool,
 }

@@ -74,9 +74,9 @@ impl Shell {
                 () = tokio::time::sleep(REFRESH) => screen.refresh()?,
             }
         };
-        let answer = String::from_utf8_lossy(&output.stdout);
-        if !answer.is_empty() {
-            screen.print(TextStyle::Plain, answer.trim_end())?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        if !text.is_empty() {
+            screen.print(TextStyle::Plain, text.trim_end())?;
         }
         match (output.status.success(), expect) {
             (true, Expect::Success) | (false, Expect::Rejection) => Ok(()),

@@ -40,7 +40,7 @@ pub use kubectl::{Kubectl, KubectlOutput};
 pub use metrics_api::MetricsApi;
 pub use operator::{
     Balancer, CertificateMode, Installation, OPERATOR, OPERATOR_BINARY, Operator, PodRunner, Replica,
-    build_operator, cargo_build,
+    build_operator, cargo, cargo_build,
 };
 pub use port::Port;
 pub use process::Process;

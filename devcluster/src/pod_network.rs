@@ -66,8 +66,8 @@ fn attempt(mut setup: Command) -> Result<()> {
     match setup.stdin(Stdio::null()).output() {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
-            Err(Error::Missing(format!("{cure}. The setup failed: {said}")))
+            let error = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
+            Err(Error::Missing(format!("{cure}. The setup failed: {error}")))
         }
         Err(error) => Err(Error::Missing(format!("{cure}. `unshare` does not start: {error}"))),
     }
@@ -90,16 +90,16 @@ mod tests {
 
     #[test]
     fn a_missing_requirement_is_reported_in_one_sentence_with_its_fix() {
-        let mut refused = Command::new("/bin/sh");
-        refused.args(["-c", "echo 'unshare: unshare failed: Operation not permitted' >&2; exit 1"]);
+        let mut denied = Command::new("/bin/sh");
+        denied.args(["-c", "echo 'unshare: unshare failed: Operation not permitted' >&2; exit 1"]);
         let absent = Command::new("/nowhere/unshare");
-        for (setup, why) in [(refused, "Operation not permitted"), (absent, "does not start")] {
-            let said = attempt(setup).expect_err("the setup fails").to_string();
+        for (setup, why) in [(denied, "Operation not permitted"), (absent, "does not start")] {
+            let error = attempt(setup).expect_err("the setup fails").to_string();
             assert!(
-                said.contains(why) && said.contains("iproute2") && said.contains("--privileged"),
-                "{said}"
+                error.contains(why) && error.contains("iproute2") && error.contains("--privileged"),
+                "{error}"
             );
-            assert_eq!(said.lines().count(), 1, "{said}");
+            assert_eq!(error.lines().count(), 1, "{error}");
         }
     }
 }

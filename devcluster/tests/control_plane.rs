@@ -73,8 +73,8 @@ async fn a_service_account_has_only_its_own_rights() -> Outcome {
     plane.kubectl(&["create", "serviceaccount", "reader"]).await?.ok()?;
     let kubectl = plane.kubectl_as("default", "reader").await?;
     let before = plane.audit_log()?.mark()?;
-    let refused = kubectl.run(&["get", "secrets"]).await?;
-    assert!(refused.stderr.contains("Forbidden"), "{}", refused.stderr);
+    let output = kubectl.run(&["get", "secrets"]).await?;
+    assert!(output.stderr.contains("Forbidden"), "{}", output.stderr);
     let events = plane.audit_log()?.since(before)?;
     let denied = events.iter().find(|event| event.is_denied()).ok_or("no denial in the audit log")?;
     assert!(denied.is_by("default", "reader"));

@@ -5,7 +5,7 @@
 //! returns the values that a test or a demo sets. The rest of the path is real: the APIService, the
 //! aggregation layer, the autoscaler.
 
-mod answers;
+mod handlers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,7 +51,7 @@ impl MetricsApi {
         let ca = Ca::new("simulated-metrics")?;
         let pair = ca.server(&[&format!("{SERVICE}.{NAMESPACE}.svc"), "localhost"])?;
         let loads = Loads::default();
-        let router = answers::router(plane.client().await?, loads.clone());
+        let router = handlers::router(plane.client().await?, loads.clone());
         let server = https::serve(port.address(), &pair, router).await?;
         let this = Self { loads, server, port };
         plane.apply_yaml(&manifests(this.port.number(), ca.certificate())).await?;
@@ -100,7 +100,7 @@ fn manifests(port: u16, ca: &str) -> String {
         "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
         "metadata": {"name": "v1beta2.custom.metrics.k8s.io"},
         "spec": {
-            "group": answers::GROUP, "version": answers::VERSION,
+            "group": handlers::GROUP, "version": handlers::VERSION,
             "groupPriorityMinimum": 100, "versionPriority": 100,
             "caBundle": bundle,
             "service": {"name": SERVICE, "namespace": NAMESPACE, "port": port},

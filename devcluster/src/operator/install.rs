@@ -1,4 +1,4 @@
-//! Installs the operator from `deploy/`, whoever runs its pods.
+//! Installs the operator from `deploy/`, for any runner of its pods.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

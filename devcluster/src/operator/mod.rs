@@ -19,7 +19,7 @@ use std::time::Duration;
 pub use balancer::Balancer;
 pub use install::{Installation, PodRunner};
 pub use overlay::CertificateMode;
-pub use program::{OPERATOR, OPERATOR_BINARY, build_operator, cargo_build};
+pub use program::{OPERATOR, OPERATOR_BINARY, build_operator, cargo, cargo_build};
 pub use replica::Replica;
 
 use crate::background::Background;

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde::Deserialize;
-use tokio::process::Command;
 
 use crate::{Error, Result};
 
@@ -32,24 +31,28 @@ pub async fn build_operator() -> Result<PathBuf> {
     })
 }
 
-/// Builds the programs of these packages, each with the name of its package. cargo's messages go to
-/// standard error.
-pub async fn cargo_build(packages: &[&'static str]) -> Result<BTreeMap<&'static str, PathBuf>> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    // Of the whole workspace: chosen alone, a package gets other features of the crates that it shares with the tests, and
-    // cargo builds all of them a second time.
-    let choice = packages.iter().flat_map(|name| ["--bin", name]);
-    let mut command = Command::new(&cargo);
-    // The cargo that started this process sets variables for this package. Build scripts that read
-    // them would be stale in the inner build and stale again in the next outer build.
+/// The cargo that started this process, without the variables that it sets for the running package.
+/// Build scripts that read them would be stale in the inner build, and stale again in the next
+/// outer build.
+pub fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in std::env::vars_os() {
         let package = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
         if package.iter().any(|start| name.to_string_lossy().starts_with(start)) {
             command.env_remove(name);
         }
     }
-    let output = command
+    command
+}
+
+/// Builds the programs of these packages, each with the name of its package. cargo's messages go to
+/// standard error.
+pub async fn cargo_build(packages: &[&'static str]) -> Result<BTreeMap<&'static str, PathBuf>> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    // Build in the whole workspace: with --package, the shared dependencies get other features than in
+    // the tests, and cargo builds all of them twice.
+    let choice = packages.iter().flat_map(|name| ["--bin", name]);
+    let output = tokio::process::Command::from(cargo())
         .args(["build", "--workspace"])
         .args(choice)
         .arg("--message-format=json-render-diagnostics")
@@ -58,7 +61,7 @@ pub async fn cargo_build(packages: &[&'static str]) -> Result<BTreeMap<&'static 
         .kill_on_drop(true)
         .output()
         .await
-        .map_err(|source| Error::Start { program: cargo.to_string_lossy().into_owned(), source })?;
+        .map_err(|source| Error::Start { program: "cargo".into(), source })?;
     if !output.status.success() {
         return Err(Error::Command { command: "cargo build".into(), output: "see above".into() });
     }

@@ -2,7 +2,7 @@
 //! from pinned Go modules into the user's cache.
 //!
 //! The pins are the go.mod and go.sum files in devcluster/tools. Their hash is part of the folder's
-//! name in the cache: changed pins are built anew, unchanged ones are found immediately.
+//! name in the cache: a changed pin leads to a new build.
 
 mod build;
 pub mod catalog;

@@ -1,7 +1,8 @@
-// cert-manager for a control plane on this computer: its own controllers and its own cainjector in one process, put
-// together from its public packages. Its commands are modules of their own that no other module can require.
+// cert-manager for a devcluster: the controllers and the cainjector in one process, assembled from cert-manager's public
+// packages. Its commands are separate Go modules with replace directives, so no other module can require them.
 //
-// The flag --kubeconfig names the cluster. It runs until SIGTERM; what goes wrong ends it with a line on standard error.
+// The flag --kubeconfig selects the cluster. The program runs until SIGTERM. On an error it prints one line to standard
+// error and exits.
 package main
 
 import (
@@ -27,7 +28,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
-	// Each registers itself as a controller: those that a CA of one's own needs, and no ACME.
+	// Each import registers a controller: those of a CA issuer and of a self-signed issuer, without ACME.
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificaterequests/approver"
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificaterequests/ca"
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificaterequests/selfsigned"
@@ -44,10 +45,10 @@ import (
 )
 
 func main() {
-	// A set of our own: controller-runtime has put a flag of that name into the common one.
+	// controller-runtime has registered --kubeconfig in the default flag set.
 	flags := flag.NewFlagSet("cert-manager", flag.ExitOnError)
-	kubeconfig := flags.String("kubeconfig", "", "the cluster")
-	_ = flags.Parse(os.Args[1:]) // It exits by itself.
+	kubeconfig := flags.String("kubeconfig", "", "path of the kubeconfig")
+	_ = flags.Parse(os.Args[1:]) // ExitOnError: there is no error to handle.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	log.SetLogger(zap.New())
@@ -88,20 +89,20 @@ func issue(ctx context.Context, kubeconfig string) error {
 		}
 		group.Go(func() error { return loop.Run(2, ctx) })
 	}
-	// Informers start once every controller has said what it watches.
+	// Start the informers after every controller has registered its watches.
 	shared.SharedInformerFactory.Start(ctx.Done())
 	shared.KubeSharedInformerFactory.Start(ctx.Done())
 	shared.HTTP01ResourceMetadataInformersFactory.Start(ctx.Done())
 	return group.Wait()
 }
 
-// inject runs cainjector for webhook registrations.
+// inject runs cainjector for webhook configurations.
 func inject(ctx context.Context, kubeconfig string) error {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		return err
 	}
-	// Its prefix is the field manager of cainjector's server-side applies.
+	// The prefix becomes the field manager of cainjector's server-side applies.
 	config.UserAgent = "cert-manager-cainjector"
 	known := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
