@@ -1,199 +1,247 @@
-//! No rotation, roll or restart fails an admission: shown through a real API server under load, with a real cert-manager
-//! and with the operator's own keeper, on the overlays as they are shipped.
+//! No rotation, rollout or restart fails an admission: through a real API server under load, with a real cert-manager and
+//! with the operator's own certificate rotation, on the overlays as they ship.
 //!
-//! `KCG_LONG=1 cargo test -p kcg-tests --test certificates -- --nocapture` runs the full count of rotations, about an hour.
+//! `KCG_LONG=1 cargo test -p kcg-tests --test certificates -- --nocapture` runs the full number of rotations, which takes
+//! about an hour.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
-use std::sync::Arc;
+mod cert_manager;
+
 use std::time::{Duration, Instant, SystemTime};
 
 use kcg_api::names;
 use kcg_certs::Pair;
-use kcg_devcluster::{Port, Replica, deploy_folder, wait};
-use kcg_tests::installation::{Outcome, Place, RENEWED, figure, is_long, reloads, times};
-use kcg_tests::load::{Load, without_failure};
+use kcg_devcluster::{Files, Port, Replica};
+use kcg_tests::certificate::RENEWED;
+use kcg_tests::env::{TestEnv, all_crds, api_server};
+use kcg_tests::load::{Load, assert_no_failures};
+use kcg_tests::namespace::refusal;
+use kcg_tests::{Outcome, deploy, eventually, measured, met};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::sync::Mutex;
 
-/// One load at a time: two would each measure the other.
+/// One load at a time: two would disturb each other's measurements.
 static TURN: Mutex<()> = Mutex::const_new(());
 
-/// Swaps the webhook's files between two good pairs, with a half-written one between any two, a hundred times.
-async fn swapped(place: &Place, webhook: &Replica, first: &kcg_devcluster::Files) -> Outcome {
-    let second = place.files()?;
+/// Whether the tests run at full length.
+fn is_long() -> bool {
+    std::env::var_os("KCG_LONG").is_some()
+}
+
+/// `short`, or `long` at full length.
+fn times(short: usize, long: usize) -> usize {
+    if is_long() { long } else { short }
+}
+
+/// Installs an overlay for the whole cluster, and a topic of three partitions.
+async fn install(overlay: &str) -> Outcome<TestEnv> {
+    let plane = api_server(all_crds()?).await?;
+    let env = TestEnv::install(plane, &deploy("overlays/cluster").join(overlay)).await?;
+    env.plane.apply_path(&deploy("samples/kafkatopic.yaml")).await?;
+    Ok(env)
+}
+
+/// Starts the load; `stop` returns its results.
+fn load(env: &TestEnv) -> (Load, Load) {
+    (Load::of_reviews(&env.client), Load::of_handshakes(&env.certificate, env.webhook_address()))
+}
+
+/// Waits until the webhook serves this certificate.
+async fn served(env: &TestEnv, certificate: &[u8]) -> Outcome {
+    Ok(env.certificate.served(env.webhook_address(), certificate, RENEWED).await?)
+}
+
+/// The files that the webhook sees now.
+fn files(env: &TestEnv) -> Outcome<Files> {
+    let folder = env.operator.certificate_volume().folder();
+    let read = |name: &str| Ok((name.to_owned(), std::fs::read(folder.join(name))?));
+    ["tls.crt", "tls.key"].into_iter().map(read).collect()
+}
+
+/// How often a webhook has reloaded its certificate with this result.
+async fn reloads(webhook: &Replica, result: &str) -> anyhow::Result<u64> {
+    let (_, metrics) = webhook.get("/metrics").await?;
+    let counted = metrics.lines().find_map(|line| {
+        let (name, value) = line.rsplit_once(' ')?;
+        name.contains(&format!("certificate_reloads_total{{result=\"{result}\"}}"))
+            .then(|| value.parse().ok())?
+    });
+    Ok(counted.unwrap_or_default())
+}
+
+/// Swaps the webhook's files a hundred times between two valid pairs, with a half-written pair after each.
+async fn swap_files(env: &TestEnv, webhook: &Replica, first: &Files) -> Outcome {
+    let volume = env.operator.certificate_volume();
+    let second = files(env)?;
     assert_ne!(*first, second);
     let mut half = second.clone();
     half.insert("tls.key".into(), first["tls.key"].clone());
 
     let before = reloads(webhook, "Mismatched").await?;
-    place.operator.certificate_volume().project(&half)?;
-    wait::until("the webhook to see the half-written pair", Duration::from_secs(10), async || {
-        Ok(if reloads(webhook, "Mismatched").await? > before { Ok(()) } else { Err("not yet".to_owned()) })
+    volume.project(&half)?;
+    eventually("the webhook sees the half-written pair", Duration::from_secs(10), async || {
+        Ok(met(reloads(webhook, "Mismatched").await? > before, || "not yet"))
     })
     .await?;
     let pace = Duration::from_millis(if is_long() { 1000 } else { 50 });
     let mut clock = tokio::time::interval(pace);
     for turn in 0..100 {
-        place.operator.certificate_volume().project(if turn % 2 == 0 { first } else { &second })?;
+        volume.project(if turn % 2 == 0 { first } else { &second })?;
         clock.tick().await;
-        place.operator.certificate_volume().project(&half)?;
+        volume.project(&half)?;
         clock.tick().await;
     }
-    place.operator.certificate_volume().project(first)?;
-    place.served(&first["tls.crt"]).await?;
-    place.operator.certificate_volume().project(&second)?;
-    place.served(&second["tls.crt"]).await
+    volume.project(first)?;
+    served(env, &first["tls.crt"]).await?;
+    volume.project(&second)?;
+    served(env, &second["tls.crt"]).await
 }
 
-fn authorities(bundle: &[u8]) -> usize {
+fn certificates_in(bundle: &[u8]) -> usize {
     CertificateDer::pem_slice_iter(bundle).count()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_operator_s_own_rotations_fail_no_admission() -> Outcome {
+async fn own_rotations_fail_no_admission() -> Outcome {
     let _turn = TURN.lock().await;
-    let place = Place::open("self-managed").await?;
-    // On top of the shipped flags, so that an authority's replacement fits into a test.
+    let env = install("self-managed").await?;
+    // On top of the shipped flags, so that the replacement of a CA fits into a test.
     let flags = ["--authority-overlap=15s"];
     let (one, two) = tokio::try_join!(
-        place.operator.start_controller("one", &flags),
-        place.operator.start_controller("two", &flags)
+        env.operator.start_controller("one", &flags),
+        env.operator.start_controller("two", &flags)
     )?;
-    let webhook = place.operator.start_webhook(&[]).await?;
-    place.operator.wait_trusted(&place.plane).await?;
-    place.reviews().await?;
-    assert_eq!(authorities(&place.bundle().await?), 1, "two that began at once made one authority");
-    place.operator.set_secret_delay(Duration::from_secs(1));
+    let webhook = env.operator.start_webhook(&[]).await?;
+    env.operator.wait_trusted(&env.plane).await?;
+    env.reviews_work().await?;
+    assert_eq!(
+        certificates_in(&env.certificate.ca_bundle().await?),
+        1,
+        "two controllers that start at once create one CA"
+    );
+    env.operator.set_secret_delay(Duration::from_secs(1));
 
-    let (reviews, handshakes) = (Load::of_reviews(&place.client), Load::of_handshakes(&place));
-    let (leaves, changes) = (times(2, 20), times(1, 5));
-    let mut before = place.files()?;
-    for _ in 0..leaves {
-        before = place.files()?;
-        place.edit("tls.crt", None).await?;
-        let renewed = place.changed("tls.crt", &before["tls.crt"]).await?;
-        place.served(&renewed).await?;
+    let (reviews, handshakes) = load(&env);
+    let (renewals, ca_changes) = (times(2, 20), times(1, 5));
+    let mut before = files(&env)?;
+    for _ in 0..renewals {
+        before = files(&env)?;
+        env.certificate.set_entry("tls.crt", None).await?;
+        let renewed = env.certificate.changed("tls.crt", &before["tls.crt"], RENEWED).await?;
+        served(&env, &renewed).await?;
     }
-    swapped(&place, &webhook, &before).await?;
-    for _ in 0..changes {
-        authority_changes(&place, RENEWED).await?;
+    swap_files(&env, &webhook, &before).await?;
+    for _ in 0..ca_changes {
+        replace_ca(&env, RENEWED).await?;
     }
-    let what = format!("self-managed, {leaves} leaves, {changes} authorities, 100 swaps");
-    without_failure(&what, &reviews.end().await?, &handshakes.end().await?);
+    let what = format!("self-managed, {renewals} renewals, {ca_changes} CAs, 100 swaps");
+    assert_no_failures(&what, &reviews.stop().await?, &handshakes.stop().await?);
     drop((one, two));
-    if is_long() { as_shipped(&place).await } else { Ok(()) }
+    if is_long() { as_shipped(&env).await } else { Ok(()) }
 }
 
-/// The overlap that is shipped, and the longest that a kubelet takes to bring a Secret.
-async fn as_shipped(place: &Arc<Place>) -> Outcome {
-    place.operator.set_secret_delay(Duration::from_secs(90));
-    let _controller = place.operator.start_controller("three", &[]).await?;
-    let (reviews, handshakes) = (Load::of_reviews(&place.client), Load::of_handshakes(place));
-    authority_changes(place, Duration::from_mins(15)).await?;
-    let what = "self-managed, 1 authority, the shipped overlap, 90 s to the folder";
-    without_failure(what, &reviews.end().await?, &handshakes.end().await?);
+/// With the shipped overlap, and the longest time that a kubelet takes to project a Secret.
+async fn as_shipped(env: &TestEnv) -> Outcome {
+    env.operator.set_secret_delay(Duration::from_secs(90));
+    let _controller = env.operator.start_controller("three", &[]).await?;
+    let (reviews, handshakes) = load(env);
+    replace_ca(env, Duration::from_mins(15)).await?;
+    let what = "self-managed, 1 CA, the shipped overlap, 90 s to the folder";
+    assert_no_failures(what, &reviews.stop().await?, &handshakes.stop().await?);
     Ok(())
 }
 
-/// The keeper's authority is replaced, in its three steps, each within `patience`.
-async fn authority_changes(place: &Place, patience: Duration) -> Outcome {
-    let (old, leaf) = (place.entry("ca.crt").await?, place.entry("tls.crt").await?);
-    place.edit("ca.key", None).await?;
-    place.changed_within("ca.crt", &old, patience).await?;
-    let leaf = place.changed_within("tls.crt", &leaf, patience).await?;
-    place.served_within(&leaf, patience).await?;
-    wait::until("the old authority to leave the bundle", patience, async || {
-        let bundle = place.bundle().await.unwrap_or_default();
-        Ok(if authorities(&bundle) == 1 { Ok(()) } else { Err(format!("{} in it", authorities(&bundle))) })
+/// Has the operator's CA replaced, in its three steps, each within `limit`.
+async fn replace_ca(env: &TestEnv, limit: Duration) -> Outcome {
+    let (old, leaf) = (env.certificate.entry("ca.crt").await?, env.certificate.entry("tls.crt").await?);
+    env.certificate.set_entry("ca.key", None).await?;
+    env.certificate.changed("ca.crt", &old, limit).await?;
+    let leaf = env.certificate.changed("tls.crt", &leaf, limit).await?;
+    env.certificate.served(env.webhook_address(), &leaf, limit).await?;
+    eventually("the old CA leaves the bundle", limit, async || {
+        let certificates = certificates_in(&env.certificate.ca_bundle().await.unwrap_or_default());
+        Ok(met(certificates == 1, || format!("{certificates} certificates in it")))
     })
     .await?;
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn cert_manager_issues_injects_and_rotates_and_no_admission_fails() -> Outcome {
+async fn rotations_by_cert_manager_fail_no_admission() -> Outcome {
     let _turn = TURN.lock().await;
-    let place = Place::open("cert-manager").await?;
-    let webhook = place.operator.start_webhook(&[]).await?;
-    let _controller = place.operator.start_controller("one", &[]).await?;
-    place.operator.wait_trusted(&place.plane).await?;
-    place.reviews().await?;
+    let env = install("cert-manager").await?;
+    let webhook = env.operator.start_webhook(&[]).await?;
+    let _controller = env.operator.start_controller("one", &[]).await?;
+    env.operator.wait_trusted(&env.plane).await?;
+    env.reviews_work().await?;
 
-    let samples = deploy_folder()?.join("samples");
-    let bad = samples.join("bad-no-image.yaml").display().to_string();
-    let refused = place.plane.kubectl(&["create", "-f", &bad]).await?;
-    assert!(refused.stderr.contains("spec.consumerSpec.image: Required value"), "{}", refused.stderr);
-    let original = samples.join("kconsumer.yaml").display().to_string();
-    place.kubectl(&["create", "-f", &original]).await?;
+    let refused = refusal(env.create_sample("bad-no-image.yaml").await);
+    assert!(refused.contains("spec.consumerSpec.image: Required value"), "{refused}");
+    env.create_sample("kconsumer.yaml").await?;
 
-    let (reviews, handshakes) = (Load::of_reviews(&place.client), Load::of_handshakes(&place));
-    let (leaves, changes) = (times(3, 20), times(1, 5));
-    let mut before = place.files()?;
-    for _ in 0..leaves {
-        before = place.files()?;
-        place.renew("kconsumer-group-operator-webhook").await?;
-        let renewed = place.changed("tls.crt", &before["tls.crt"]).await?;
-        place.served(&renewed).await?;
+    let (reviews, handshakes) = load(&env);
+    let (renewals, ca_changes) = (times(3, 20), times(1, 5));
+    let mut before = files(&env)?;
+    for _ in 0..renewals {
+        before = files(&env)?;
+        cert_manager::renew(&env, names::WEBHOOK).await?;
+        let renewed = env.certificate.changed("tls.crt", &before["tls.crt"], RENEWED).await?;
+        served(&env, &renewed).await?;
     }
-    swapped(&place, &webhook, &before).await?;
-    for _ in 0..changes {
-        let old = place.bundle().await?;
-        let key = place.authority_key().await?;
-        place.renew("kconsumer-group-operator-webhook-ca").await?;
-        place.renewed("kconsumer-group-operator-webhook-ca").await?;
-        assert_eq!(place.authority_key().await?, key, "the authority keeps its key");
-        // The registrations still trust the old authority; with the next leaf cainjector publishes the new one.
-        place.reviews().await?;
-        let leaf = place.entry("tls.crt").await?;
-        place.renew("kconsumer-group-operator-webhook").await?;
-        let leaf = place.changed("tls.crt", &leaf).await?;
-        wait::until("cainjector to publish the new authority", RENEWED, async || {
-            let now = place.bundle().await.unwrap_or_default();
-            Ok(if now == old { Err("it is the old one".to_owned()) } else { Ok(()) })
+    swap_files(&env, &webhook, &before).await?;
+    for _ in 0..ca_changes {
+        let old = env.certificate.ca_bundle().await?;
+        let key = cert_manager::ca_key(&env).await?;
+        cert_manager::renew(&env, cert_manager::CA).await?;
+        cert_manager::renewed(&env, cert_manager::CA).await?;
+        assert_eq!(cert_manager::ca_key(&env).await?, key, "a renewed CA keeps its key");
+        // The webhook configurations still trust the old CA; cainjector publishes the new one with the next certificate.
+        env.reviews_work().await?;
+        let leaf = env.certificate.entry("tls.crt").await?;
+        cert_manager::renew(&env, names::WEBHOOK).await?;
+        let leaf = env.certificate.changed("tls.crt", &leaf, RENEWED).await?;
+        eventually("cainjector publishes the new CA", RENEWED, async || {
+            let now = env.certificate.ca_bundle().await.unwrap_or_default();
+            Ok(met(now != old, || "it is the old one"))
         })
         .await?;
-        place.served(&leaf).await?;
+        served(&env, &leaf).await?;
     }
-    let what = format!("cert-manager, {leaves} leaves, {changes} authorities, 100 swaps");
-    without_failure(&what, &reviews.end().await?, &handshakes.end().await?);
+    let what = format!("cert-manager, {renewals} renewals, {ca_changes} CAs, 100 swaps");
+    assert_no_failures(&what, &reviews.stop().await?, &handshakes.stop().await?);
 
-    for kind in ["mutating", "validating"] {
-        let patch = r#"[{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}]"#;
-        let registration = format!("{kind}webhookconfiguration/{}", names::NAMESPACE);
-        place.kubectl(&["patch", &registration, "--type=json", "-p", patch]).await?;
-    }
-    place.operator.wait_trusted(&place.plane).await?;
-    place.reviews().await
+    env.certificate.remove_ca_bundles().await?;
+    env.operator.wait_trusted(&env.plane).await?;
+    Ok(env.reviews_work().await?)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_webhooks_behind_one_address_are_rolled_without_a_failed_admission_and_a_kill_costs_what_is_in_flight()
--> Outcome {
+async fn a_rollout_fails_no_admission_and_a_kill_fails_only_what_is_in_flight() -> Outcome {
     let _turn = TURN.lock().await;
-    let place = Place::open("self-managed").await?;
-    let _controller = place.operator.start_controller("one", &[]).await?;
-    let balancer = place.operator.start_balancer()?;
-    // One after the other makes room for the next, as a Deployment's roll with a surge of one does.
+    let env = install("self-managed").await?;
+    let _controller = env.operator.start_controller("one", &[]).await?;
+    let balancer = env.operator.start_balancer()?;
+    // One replica after the other is replaced, as in the rollout of a Deployment with a surge of one.
     let flags = ["--drain-quiet-period=2s"];
     let mut ports = vec![Port::take()?, Port::take()?];
     let mut webhooks = Vec::new();
     for (number, port) in ports.iter().enumerate() {
-        webhooks.push(place.operator.start_webhook_at(&format!("webhook-{number}"), port, &flags).await?);
+        webhooks.push(env.operator.start_webhook_at(&format!("webhook-{number}"), port, &flags).await?);
     }
     balancer.route_to(&ports.iter().collect::<Vec<_>>());
-    place.operator.wait_trusted(&place.plane).await?;
-    place.reviews().await?;
+    env.operator.wait_trusted(&env.plane).await?;
+    env.reviews_work().await?;
 
-    let (reviews, handshakes) = (Load::of_reviews(&place.client), Load::of_handshakes(&place));
+    let (reviews, handshakes) = load(&env);
     let rolls = times(2, 20);
     for number in 2..2 + rolls {
         let port = Port::take()?;
-        webhooks.push(place.operator.start_webhook_at(&format!("webhook-{number}"), &port, &flags).await?);
+        webhooks.push(env.operator.start_webhook_at(&format!("webhook-{number}"), &port, &flags).await?);
         ports.push(port);
         balancer.route_to(&ports.iter().collect::<Vec<_>>());
         let leaving = webhooks.remove(0);
-        // The endpoints follow while the pod is ending already: reviews go on coming for a moment.
+        // The endpoints change only after the pod began to terminate, so it gets reviews for a moment.
         let unrouted = async {
             tokio::time::sleep(Duration::from_millis(500)).await;
             balancer.route_to(&ports[1..].iter().collect::<Vec<_>>());
@@ -204,67 +252,68 @@ async fn two_webhooks_behind_one_address_are_rolled_without_a_failed_admission_a
         assert!(ended.success(), "{ended}");
         ports.remove(0);
     }
-    without_failure(&format!("{rolls} replicas rolled"), &reviews.end().await?, &handshakes.end().await?);
+    assert_no_failures(
+        &format!("{rolls} replicas replaced"),
+        &reviews.stop().await?,
+        &handshakes.stop().await?,
+    );
 
-    let (reviews, handshakes) = (Load::of_reviews(&place.client), Load::of_handshakes(&place));
+    let (reviews, handshakes) = load(&env);
     tokio::time::sleep(Duration::from_secs(3)).await;
     webhooks[0].process().kill();
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let (reviews, handshakes) = (reviews.end().await?, handshakes.end().await?);
+    let (reviews, handshakes) = (reviews.stop().await?, handshakes.stop().await?);
     let failed = reviews.failures.len() + handshakes.failures.len();
-    figure(&format!("kill -9 of one of two: {} reviews, {failed} failed", reviews.reviews));
-    // A review takes milliseconds: of sixty groups a second, few are ever in flight at one moment.
+    measured(&format!("kill -9 of one of two: {} reviews, {failed} failed", reviews.succeeded));
+    // A review takes milliseconds, so few of sixty groups per second are in flight at one moment.
     assert!(failed <= 5, "{:?} {:?}", reviews.failures, handshakes.failures);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_controller_that_was_stopped_over_a_renewal_renews_within_a_minute() -> Outcome {
-    let place = Place::open("self-managed").await?;
+async fn a_controller_that_was_paused_over_a_renewal_renews_within_a_minute() -> Outcome {
+    let env = install("self-managed").await?;
     let flags = ["--certificate-life=60s", "--authority-overlap=10s"];
-    let controller = place.operator.start_controller("one", &flags).await?;
-    let first = place.changed("tls.crt", &[]).await?;
-    let ends = Pair::from_pem(&first, &place.entry("tls.key").await?)?.not_after();
+    let controller = env.operator.start_controller("one", &flags).await?;
+    let first = env.certificate.changed("tls.crt", &[], RENEWED).await?;
+    let ends = Pair::from_pem(&first, &env.certificate.entry("tls.key").await?)?.not_after();
 
     controller.process().pause()?;
-    wait::until("the renewal to be overdue", Duration::from_mins(2), async || {
+    eventually("the renewal is overdue", Duration::from_mins(2), async || {
         let left = ends.duration_since(SystemTime::now()).unwrap_or_default();
-        Ok(if left < Duration::from_secs(15) { Ok(()) } else { Err(format!("{left:?} left")) })
+        Ok(met(left < Duration::from_secs(15), || format!("{left:?} left")))
     })
     .await?;
-    assert_eq!(place.entry("tls.crt").await?, first);
+    assert_eq!(env.certificate.entry("tls.crt").await?, first);
     let continued = Instant::now();
     controller.process().resume()?;
-    place.changed("tls.crt", &first).await?;
-    figure(&format!(
-        "stopped over a renewal: renewed {:.0} s after it went on",
-        continued.elapsed().as_secs_f64()
-    ));
+    env.certificate.changed("tls.crt", &first, RENEWED).await?;
+    measured(&format!("renewed {:.0} s after the controller was resumed", continued.elapsed().as_secs_f64()));
     assert!(continued.elapsed() < RENEWED);
     Ok(())
 }
 
-/// The API server's client drops an idle connection after 90 s, and the webhook after 180 s. That takes minutes, so only
-/// the long form does it; the webhook's own tests sweep the same relation at a hundredth of the time.
+/// The API server's client closes an idle connection after 90 s, the webhook after 180 s. Pauses around these times run only
+/// at full length; the webhook's own tests cover the same relation in a hundredth of the time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_review_after_any_rest_is_answered() -> Outcome {
+async fn a_review_after_any_pause_is_answered() -> Outcome {
     let _turn = TURN.lock().await;
-    let place = Place::open("self-managed").await?;
-    let _controller = place.operator.start_controller("one", &[]).await?;
-    let _webhook = place.operator.start_webhook(&[]).await?;
-    place.operator.wait_trusted(&place.plane).await?;
-    let around = |rest: u64| (0..5).map(move |step| Duration::from_millis(rest * 1000 - 400 + step * 200));
+    let env = install("self-managed").await?;
+    let _controller = env.operator.start_controller("one", &[]).await?;
+    let _webhook = env.operator.start_webhook(&[]).await?;
+    env.operator.wait_trusted(&env.plane).await?;
+    let around = |pause: u64| (0..5).map(move |step| Duration::from_millis(pause * 1000 - 400 + step * 200));
     let short = [Duration::from_secs(2), Duration::from_secs(5)].to_vec();
     let long: Vec<Duration> = around(90).chain(around(180)).collect();
-    let rests = if is_long() { long } else { short };
-    place.reviews().await?;
-    for rest in &rests {
-        tokio::time::sleep(*rest).await;
-        // The first after the rest, and a burst of further ones.
-        let load = Load::of_reviews(&place.client);
+    let pauses = if is_long() { long } else { short };
+    env.reviews_work().await?;
+    for pause in &pauses {
+        tokio::time::sleep(*pause).await;
+        // The first review after the pause, and a burst of further ones.
+        let load = Load::of_reviews(&env.client);
         tokio::time::sleep(Duration::from_millis(200)).await;
-        assert_eq!(load.end().await?.failures, Vec::<String>::new(), "after {rest:?}");
+        assert_eq!(load.stop().await?.failures, Vec::<String>::new(), "after {pause:?}");
     }
-    figure(&format!("{} rests swept, 0 failed", rests.len()));
+    measured(&format!("{} pauses, 0 failures", pauses.len()));
     Ok(())
 }

@@ -1,16 +1,15 @@
-//! The commands in the docs, run as they stand there.
+//! The commands in the docs, and a shell that runs them unchanged.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use kcg_devcluster::{ControlPlane, KubectlOutput, Tools, deploy_folder, tools};
+use kcg_devcluster::{ControlPlane, KubectlOutput, Tools, tools};
+use kcg_tests::{Outcome, deploy, kubectl, repository};
 use tokio::process::Command;
 
-use kcg_tests::installation::Outcome;
-
-/// The shell blocks below a heading of the second depth, in their order.
+/// The shell blocks of a section (a heading of level 2), in their order.
 pub fn blocks(file: &str, heading: &str) -> Outcome<Vec<String>> {
-    let text = std::fs::read_to_string(kcg_tests::repository(file))?;
+    let text = std::fs::read_to_string(repository(file))?;
     let (_, rest) =
         text.split_once(&format!("\n{heading}\n")).ok_or_else(|| format!("{file} has no {heading}"))?;
     let section = rest.split("\n## ").next().unwrap_or_default();
@@ -18,29 +17,28 @@ pub fn blocks(file: &str, heading: &str) -> Outcome<Vec<String>> {
     Ok(blocks.map(|(block, _)| block.to_owned()).collect())
 }
 
-/// The one block below a heading that holds these words.
+/// The only block of a section that contains these words.
 pub fn block(file: &str, heading: &str, words: &str) -> Outcome<String> {
     let mut holding = blocks(file, heading)?.into_iter().filter(|block| block.contains(words));
     match (holding.next(), holding.next()) {
         (Some(block), None) => Ok(block),
-        _ => Err(format!("{file}, {heading}: not one block has {words:?}").into()),
+        _ => Err(format!("{file}, {heading}: not exactly one block contains {words:?}").into()),
     }
 }
 
-/// A person's shell in a folder that holds deploy/, with kubectl and helm against one cluster.
+/// A user's shell in a folder that holds deploy/, with kubectl and helm for one cluster.
 pub struct Shell {
     folder: PathBuf,
-    /// `$overlay`: what the person has applied.
+    /// `$overlay` of the docs: the overlay that was applied.
     overlay: PathBuf,
     variables: Vec<(&'static str, OsString)>,
     _home: tempfile::TempDir,
 }
 
 impl Shell {
-    /// In the workspace.
+    /// In the repository.
     pub async fn open(plane: &ControlPlane, overlay: &Path) -> Outcome<Self> {
-        let workspace = deploy_folder()?;
-        Self::open_in(workspace.parent().ok_or("no workspace")?, plane, overlay).await
+        Self::open_in(&repository(""), plane, overlay).await
     }
 
     pub async fn open_in(folder: &Path, plane: &ControlPlane, overlay: &Path) -> Outcome<Self> {
@@ -59,8 +57,8 @@ impl Shell {
         Ok(Self { folder: folder.into(), overlay: overlay.into(), variables, _home: home })
     }
 
-    /// What comes of some lines; the first that fails is the last that runs.
-    pub async fn tries(&self, commands: &str) -> Outcome<KubectlOutput> {
+    /// Runs commands until the first that fails.
+    pub async fn try_run(&self, commands: &str) -> Outcome<KubectlOutput> {
         let mut shell = Command::new("sh");
         shell.args(["-euc", commands]).current_dir(&self.folder).env("overlay", &self.overlay);
         let output = shell.envs(self.variables.iter().cloned()).kill_on_drop(true).output().await?;
@@ -72,13 +70,13 @@ impl Shell {
         })
     }
 
-    /// What lines print that have to succeed.
-    pub async fn runs(&self, commands: &str) -> Outcome<String> {
-        Ok(self.tries(commands).await?.ok()?)
+    /// Runs commands that have to succeed; what they print.
+    pub async fn run(&self, commands: &str) -> Outcome<String> {
+        Ok(self.try_run(commands).await?.ok()?)
     }
 }
 
-/// A copy of deploy/ as an older version may have shipped it: the CRD, a registration and the image are others.
+/// A copy of deploy/ as an older version could have shipped it, with differences that [`installed_version`] finds.
 pub async fn older_version() -> Outcome<tempfile::TempDir> {
     let folder = tempfile::tempdir()?;
     let script = r#"
@@ -94,36 +92,36 @@ pub async fn older_version() -> Outcome<tempfile::TempDir> {
             change 's|--drain-quiet-period=20s|--drain-quiet-period=10s|' "$webhook/webhook.yaml"
         done"#;
     let mut shell = Command::new("sh");
-    shell.args(["-euc", script, "sh"]).arg(deploy_folder()?).current_dir(folder.path());
+    shell.args(["-euc", script, "sh"]).arg(deploy("")).current_dir(folder.path());
     let output = shell.output().await?;
     if !output.status.success() {
-        return Err(format!("an older version: {}", String::from_utf8_lossy(&output.stderr)).into());
+        return Err(format!("the older version: {}", String::from_utf8_lossy(&output.stderr)).into());
     }
     Ok(folder)
 }
 
-/// Puts this version's deploy/ in the place of an older one's.
+/// Replaces an older version's deploy/ with this version's.
 pub async fn make_this_version(folder: &Path) -> Outcome {
     let script = r#"rm -r deploy; cp -r "$1" deploy"#;
     let mut shell = Command::new("sh");
-    shell.args(["-euc", script, "sh"]).arg(deploy_folder()?).current_dir(folder);
+    shell.args(["-euc", script, "sh"]).arg(deploy("")).current_dir(folder);
     if shell.status().await?.success() { Ok(()) } else { Err(script.into()) }
 }
 
-/// Which version is installed, by what differs in [`older_version`].
+/// What is installed, [`OLDER`] or [`THIS`].
 pub async fn installed_version(plane: &ControlPlane) -> Outcome<String> {
     let crd = "-o=jsonpath={.spec.versions[0].schema.openAPIV3Schema.description}";
-    let crd = plane.kubectl(&["get", "crd", "kconsumergroups.thenextapps.com", crd]).await?.ok()?;
+    let crd = kubectl::run(plane, &["get", "crd", "kconsumergroups.thenextapps.com", crd]).await?;
     let timeout = "-o=jsonpath={.webhooks[0].timeoutSeconds}";
     let mut versions =
         vec![if crd.contains("0.0.9") { "the CRD is older" } else { "the CRD is this one" }.to_owned()];
     for kind in ["mutatingwebhookconfiguration", "validatingwebhookconfiguration"] {
-        versions.push(plane.kubectl(&["get", kind, "kconsumer-group-operator", timeout]).await?.ok()?);
+        versions.push(kubectl::run(plane, &["get", kind, "kconsumer-group-operator", timeout]).await?);
     }
     let flags = "-o=jsonpath={.spec.template.spec.containers[0].args}";
     let webhook =
         ["get", "deployment", "kconsumer-group-operator-webhook", "-n=kconsumer-group-operator", flags];
-    let flags = plane.kubectl(&webhook).await?.ok()?;
+    let flags = kubectl::run(plane, &webhook).await?;
     versions.push(if flags.contains("quiet-period=10s") { "10s" } else { "20s" }.to_owned());
     Ok(versions.join(", "))
 }

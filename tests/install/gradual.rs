@@ -1,15 +1,15 @@
-//! An installation whose parts come one after the other.
+//! An installation whose parts are applied one after the other.
 
 use std::time::Duration;
 
-use kcg_devcluster::{ControlPlane, Crds, Operator, Replica, deploy_folder, wait};
+use kcg_devcluster::Replica;
+use kcg_tests::env::{TestEnv, api_server, foreign_crds};
+use kcg_tests::{Outcome, deploy, eventually, met};
 
-use kcg_tests::installation::Outcome;
-
-/// Waits until a process is not ready and says this on /readyz.
+/// Waits until /readyz answers 503 with this reason.
 async fn waits_for(replica: &Replica, what: &str) -> Outcome {
     let name = replica.process().name();
-    wait::until(&format!("{name} to wait for {what:?}"), Duration::from_secs(30), async || {
+    eventually(&format!("{name} waits for {what:?}"), Duration::from_secs(30), async || {
         replica.process().must_run()?;
         Ok(match replica.get("/readyz").await {
             Ok((503, body)) if body.contains(what) => Ok(()),
@@ -22,42 +22,37 @@ async fn waits_for(replica: &Replica, what: &str) -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_installation_that_is_half_there_says_what_it_waits_for_and_goes_on_by_itself() -> Outcome {
-    let deploy = deploy_folder()?;
-    let crds = Crds { own: None, ..Crds::all(deploy.join("crd")) };
-    let plane = ControlPlane::builder().controller_manager(false).scheduler(false).crds(crds).start().await?;
-    let binary = kcg_tests::operator_binary().await?;
-    let operator = Operator::install(&plane, &deploy.join("overlays/cluster/self-managed"), binary).await?;
+async fn an_incomplete_installation_reports_what_it_waits_for_and_continues_without_a_restart() -> Outcome {
+    let plane = api_server(foreign_crds()?).await?;
+    let env = TestEnv::install(plane, &deploy("overlays/cluster/self-managed")).await?;
+    let operator = &env.operator;
 
-    // The webhook without a certificate, which comes from the controller.
+    // The webhook without a certificate, which the controller issues.
     let webhook = operator.spawn_webhook(&[])?;
     waits_for(&webhook, "certificate: cannot read").await?;
     let said = webhook.process().log();
     assert!(said.contains("no certificate taken"), "{said}");
 
-    // The controller without its resource: it does not lead yet, so the webhook waits, too.
+    // The controller without its CRD: it does not lead yet, so the webhook still waits.
     let controller = operator.spawn_controller("one", &[])?;
     waits_for(&controller, "kconsumergroups: the cluster has no such kind").await?;
     waits_for(&webhook, "certificate: cannot read").await?;
     let said = controller.process().log();
     assert!(said.contains("kconsumergroups"), "{said}");
 
-    plane.apply_path(&deploy.join("crd")).await?;
+    env.plane.apply_path(&deploy("crd")).await?;
     controller.wait_ready().await?;
     webhook.wait_ready().await?;
-    operator.wait_trusted(&plane).await?;
+    operator.wait_trusted(&env.plane).await?;
     for sample in ["kafkatopic.yaml", "kconsumer.yaml"] {
-        plane.apply_path(&deploy.join("samples").join(sample)).await?;
+        env.create_sample(sample).await?;
     }
-    wait::until("the group's Deployment", Duration::from_secs(30), async || {
-        let found = plane
-            .kubectl(&["get", "deployment", "kconsumer", "-o=name", "--ignore-not-found"])
-            .await?
-            .ok()?;
-        Ok(if found.is_empty() { Err("there is none".to_owned()) } else { Ok(()) })
+    let get = ["get", "deployment", "kconsumer", "-o=name", "--ignore-not-found"];
+    eventually("the group's Deployment", Duration::from_secs(30), async || {
+        Ok(met(!env.kubectl(&get).await?.is_empty(), || "there is none"))
     })
     .await?;
-    // Neither was started anew on the way.
+    // Neither process was restarted.
     for replica in [&controller, &webhook] {
         replica.process().must_run()?;
     }

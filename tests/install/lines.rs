@@ -1,14 +1,15 @@
-//! The README's lines, on an API server that knows nothing yet.
+//! The README's two lines, on an API server without any CRD.
 
-use kcg_devcluster::ControlPlane;
+use kcg_devcluster::{ControlPlane, Crds};
+use kcg_tests::Outcome;
+use kcg_tests::env::api_server;
 
 use crate::documented::{Shell, block};
-use kcg_tests::installation::Outcome;
 
 const HEADING: &str = "## Install it on a cluster of your own";
 
-async fn bare() -> Outcome<(ControlPlane, Shell)> {
-    let plane = ControlPlane::builder().controller_manager(false).scheduler(false).start().await?;
+async fn start() -> Outcome<(ControlPlane, Shell)> {
+    let plane = api_server(Crds::default()).await?;
     let shell = Shell::open(&plane, "".as_ref()).await?;
     Ok((plane, shell))
 }
@@ -21,18 +22,19 @@ fn lines(overlay: &str) -> Outcome<String> {
 }
 
 #[tokio::test]
-async fn two_lines_install_it_with_a_certificate_of_its_own() -> Outcome {
-    let (_plane, shell) = bare().await?;
-    let said = shell.tries(&lines("cluster/self-managed")?).await?;
+async fn two_lines_install_the_operator_with_its_own_certificate() -> Outcome {
+    let (_plane, shell) = start().await?;
+    let said = shell.try_run(&lines("cluster/self-managed")?).await?;
     assert_eq!((said.code, said.stderr.as_str()), (0, ""));
     Ok(())
 }
 
 #[tokio::test]
-async fn two_lines_install_it_with_cert_manager_and_where_that_is_missing_kubectl_says_so() -> Outcome {
-    let (plane, shell) = bare().await?;
+async fn two_lines_install_the_operator_with_cert_manager_and_kubectl_reports_if_that_is_missing() -> Outcome
+{
+    let (plane, shell) = start().await?;
     let lines = lines("cluster/cert-manager")?;
-    let said = shell.tries(&lines).await?;
+    let said = shell.try_run(&lines).await?;
     assert_ne!(said.code, 0);
     assert!(
         said.stderr.contains("no matches for kind \"Certificate\" in version \"cert-manager.io/v1\""),
@@ -41,7 +43,7 @@ async fn two_lines_install_it_with_cert_manager_and_where_that_is_missing_kubect
     );
     assert!(said.stderr.contains("ensure CRDs are installed first"), "{}", said.stderr);
     plane.start_cert_manager().await?;
-    let said = shell.tries(&lines).await?;
+    let said = shell.try_run(&lines).await?;
     assert_eq!((said.code, said.stderr.as_str()), (0, ""));
     Ok(())
 }

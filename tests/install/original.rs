@@ -1,12 +1,14 @@
-//! From the original Go operator to this one, by the guide.
+//! The migration from the original Go operator, as the guide describes it.
 
 use std::time::Duration;
 
-use kcg_devcluster::{ControlPlane, Crds, Operator, deploy_folder, wait};
+use kcg_devcluster::ControlPlane;
+use kcg_tests::env::{TestEnv, foreign_crds};
+use kcg_tests::objects::condition;
+use kcg_tests::{Outcome, deploy, eventually, kubectl, met};
 use serde_json::{Value, json};
 
 use crate::documented::{Shell, block, blocks};
-use kcg_tests::installation::Outcome;
 
 const GUIDE: &str = "docs/from-the-original.md";
 const LIMIT: Duration = Duration::from_mins(1);
@@ -49,7 +51,7 @@ fn original_crd() -> Value {
     })
 }
 
-/// What the original made for its sample, each child as today's API has it.
+/// The children that the original created for its sample, in today's API versions.
 fn children(uid: &Value) -> [Value; 5] {
     let owner = json!([{
         "apiVersion": "thenextapps.com/v1alpha1", "kind": "KconsumerGroup", "name": "kconsumer", "uid": uid,
@@ -92,51 +94,37 @@ fn children(uid: &Value) -> [Value; 5] {
     ]
 }
 
-async fn create(plane: &ControlPlane, object: &Value) -> Outcome<Value> {
-    let create = ["create", "-f", "-", "-o=json"];
-    let created = plane.kubectl_command().run_with_input(&create, &object.to_string()).await?.ok()?;
-    Ok(serde_json::from_str(&created)?)
+async fn get(plane: &ControlPlane, kind: &str) -> anyhow::Result<Value> {
+    kubectl::get(plane, &[kind, "kconsumer"]).await
 }
 
-async fn get(plane: &ControlPlane, kind: &str) -> kcg_devcluster::Result<Value> {
-    Ok(serde_json::from_str(&plane.kubectl(&["get", kind, "kconsumer", "-o=json"]).await?.ok()?).unwrap())
-}
-
-/// Waits until the group's Ready is so, for this reason.
+/// Waits until `Ready` of the group has this status and reason.
 async fn ready(plane: &ControlPlane, status: &str, reason: &str) -> Outcome {
-    wait::until(&format!("Ready to be {status} for {reason}"), LIMIT, async || {
+    eventually(&format!("Ready is {status} for {reason}"), LIMIT, async || {
         let group = get(plane, "kcg").await?;
-        let conditions = group["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        let ready = conditions.into_iter().find(|condition| condition["type"] == "Ready").unwrap_or_default();
-        Ok(if ready["status"] == status && ready["reason"] == reason {
-            Ok(())
-        } else {
-            Err(ready.to_string())
-        })
+        let ready = condition(&group, "Ready");
+        Ok(met(ready[..2] == [status, reason], || ready.join(": ")))
     })
     .await?;
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_that_the_original_made_is_taken_over_but_for_the_deployment() -> Outcome {
-    let deploy = deploy_folder()?;
-    let crds = Crds { own: None, ..Crds::all(deploy.join("crd")) };
-    let plane = ControlPlane::builder().crds(crds).start().await?;
+async fn everything_that_the_original_created_is_taken_over_except_the_deployment() -> Outcome {
+    let plane = ControlPlane::builder().crds(foreign_crds()?).start().await?;
     plane.add_node("node-1").await?;
-    create(&plane, &original_crd()).await?;
-    plane.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]).await?.ok()?;
-    plane.apply_path(&deploy.join("samples/kafkatopic.yaml")).await?;
-    let sample: Value =
-        serde_saphyr::from_str(&std::fs::read_to_string(deploy.join("samples/kconsumer.yaml"))?)?;
-    let group = create(&plane, &sample).await?;
+    kubectl::create(&plane, "default", &original_crd()).await?;
+    kubectl::run(&plane, &["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]).await?;
+    plane.apply_path(&deploy("samples/kafkatopic.yaml")).await?;
+    let sample: Value = serde_saphyr::from_str(&std::fs::read_to_string(deploy("samples/kconsumer.yaml"))?)?;
+    let group = kubectl::create(&plane, "default", &sample).await?;
     let mut before = Vec::new();
     for child in children(&group["metadata"]["uid"]) {
-        before.push(create(&plane, &child).await?);
+        before.push(kubectl::create(&plane, "default", &child).await?);
     }
     let status = r#"{"status": {"activePods": ["gone"], "replicas": 0, "message": "Message: Reconciliation completed, Error: <nil>"}}"#;
     let report = ["patch", "kconsumergroup/kconsumer", "--subresource=status", "--type=merge", "-p", status];
-    plane.kubectl(&report).await?.ok()?;
+    kubectl::run(&plane, &report).await?;
     for kind in [
         "deployment --image=original",
         "serviceaccount",
@@ -148,25 +136,25 @@ async fn all_that_the_original_made_is_taken_over_but_for_the_deployment() -> Ou
             &["create", kind, "kconsumer-group-operator"][..],
             &flags.split_whitespace().collect::<Vec<_>>(),
         ];
-        plane.kubectl(&create.concat()).await?.ok()?;
+        kubectl::run(&plane, &create.concat()).await?;
     }
 
-    // As the guide says: the original goes, ours comes.
+    // As the guide says: remove the original, install this operator.
     let shell = Shell::open(&plane, "".as_ref()).await?;
     let away = block(GUIDE, "## The way", "serviceaccount")?.replace("NAMESPACE", "default");
-    shell.runs(&away).await?;
-    shell.runs("kubectl apply -k deploy/crd").await?;
-    let binary = kcg_tests::operator_binary().await?;
-    let operator = Operator::install(&plane, &deploy.join("overlays/cluster/self-managed"), binary).await?;
-    let _controller = operator.start_controller("one", &[]).await?;
-    let _webhook = operator.start_webhook(&[]).await?;
+    shell.run(&away).await?;
+    shell.run("kubectl apply -k deploy/crd").await?;
+    let env = TestEnv::install(plane, &deploy("overlays/cluster/self-managed")).await?;
+    let plane = &env.plane;
+    let _controller = env.operator.start_controller("one", &[]).await?;
+    let _webhook = env.operator.start_webhook(&[]).await?;
 
-    ready(&plane, "False", "SelectorImmutable").await?;
-    assert_eq!(get(&plane, "kcg").await?["metadata"]["uid"], group["metadata"]["uid"]);
+    ready(plane, "False", "SelectorImmutable").await?;
+    assert_eq!(get(plane, "kcg").await?["metadata"]["uid"], group["metadata"]["uid"]);
     for old in before.iter().take(4) {
         let kind = old["kind"].as_str().unwrap();
-        let taken = wait::until(&format!("{kind} to be taken over"), LIMIT, async || {
-            let now = get(&plane, kind).await?;
+        let taken = eventually(&format!("{kind} is taken over"), LIMIT, async || {
+            let now = get(plane, kind).await?;
             let ours =
                 now["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "kconsumer-group-operator";
             Ok(if ours { Ok(now) } else { Err(now.to_string()) })
@@ -193,21 +181,18 @@ async fn all_that_the_original_made_is_taken_over_but_for_the_deployment() -> Ou
             _ => assert_eq!(taken["spec"]["maxReplicas"], 3),
         }
     }
-    assert_eq!(get(&plane, "deployment").await?["metadata"]["uid"], before[4]["metadata"]["uid"]);
+    assert_eq!(get(plane, "deployment").await?["metadata"]["uid"], before[4]["metadata"]["uid"]);
 
     let last = blocks(GUIDE, "## The way")?.pop().ok_or("no last command")?;
-    shell.runs(&last).await?;
-    wait::until("a Deployment of ours with its pod", LIMIT, async || {
-        let group = get(&plane, "kcg").await?;
+    shell.run(&last).await?;
+    eventually("a Deployment with a ready pod", LIMIT, async || {
+        let group = get(plane, "kcg").await?;
         let pods = group["status"]["activePods"].as_array().map_or(0, Vec::len);
-        Ok(if group["status"]["readyReplicas"] == 1 && pods == 1 {
-            Ok(())
-        } else {
-            Err(group["status"].to_string())
-        })
+        let ready = group["status"]["readyReplicas"] == 1 && pods == 1;
+        Ok(met(ready, || group["status"].to_string()))
     })
     .await?;
-    let group = get(&plane, "kcg").await?;
+    let group = get(plane, "kcg").await?;
     assert_eq!(group["status"]["message"], "Message: Reconciliation completed, Error: <nil>");
     assert_ne!(group["status"]["activePods"], json!(["gone"]));
     Ok(())

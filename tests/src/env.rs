@@ -1,5 +1,6 @@
 //! Control planes, and the operator installed in one.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,8 +9,9 @@ use kcg_devcluster::{ControlPlane, Crds, Operator, deploy_folder};
 use kube::Client;
 use serde_json::json;
 
+use crate::certificate::WebhookCertificate;
 use crate::namespace::Namespace;
-use crate::operator_binary;
+use crate::{deploy, eventually, kubectl, met, operator_binary};
 
 /// The product's CRD, Strimzi's and prometheus-operator's.
 pub fn all_crds() -> kcg_devcluster::Result<Crds> {
@@ -35,6 +37,7 @@ pub async fn api_server(crds: Crds) -> kcg_devcluster::Result<ControlPlane> {
 /// in their order.
 pub struct TestEnv {
     pub operator: Operator,
+    pub certificate: WebhookCertificate,
     pub client: Client,
     pub plane: ControlPlane,
 }
@@ -43,12 +46,35 @@ impl TestEnv {
     /// Installs an overlay.
     pub async fn install(plane: ControlPlane, overlay: &Path) -> Result<Self> {
         let operator = Operator::install(&plane, overlay, operator_binary().await?).await?;
-        Ok(Self { operator, client: plane.client().await?, plane })
+        let client = plane.client().await?;
+        Ok(Self { operator, certificate: WebhookCertificate::new(&client), client, plane })
     }
 
     /// Standard output of the administrator's kubectl; fails if kubectl does.
     pub async fn kubectl(&self, args: &[&str]) -> Result<String> {
-        crate::kubectl::run(&self.plane, args).await
+        kubectl::run(&self.plane, args).await
+    }
+
+    /// The address of the webhook that the webhook configurations name.
+    pub fn webhook_address(&self) -> SocketAddr {
+        self.operator.webhook_port().address()
+    }
+
+    /// Creates an object from `deploy/samples`.
+    pub async fn create_sample(&self, name: &str) -> Result<String> {
+        self.kubectl(&["create", "-f", &deploy("samples").join(name).display().to_string()]).await
+    }
+
+    /// Waits until the webhook refuses a sample that only a webhook that knows the samples' topic can refuse.
+    pub async fn reviews_work(&self) -> Result<()> {
+        let sample = deploy("samples/bad-min-above-partitions.yaml").display().to_string();
+        let create = ["create", "--dry-run=server", "-f", &sample];
+        eventually("the webhook knows the topic", Duration::from_secs(30), async || {
+            let answer = self.plane.kubectl(&create).await?;
+            let refused = answer.stderr.contains("topic fast-data-topic has 3 partitions");
+            Ok(met(refused, || answer.stderr + &answer.stdout))
+        })
+        .await
     }
 
     /// A namespace, which is created if it does not exist.

@@ -6,11 +6,10 @@
 #![allow(missing_debug_implementations, reason = "kube's client has none")]
 
 pub mod audit;
-
+pub mod certificate;
 pub mod env;
 mod eventually;
 pub mod faults;
-pub mod installation;
 pub mod kubectl;
 pub mod load;
 pub mod namespace;
@@ -18,7 +17,7 @@ pub mod objects;
 
 use std::path::{Path, PathBuf};
 
-use kcg_devcluster::build_operator;
+use kcg_devcluster::{build_operator, tools};
 use tokio::sync::OnceCell;
 
 pub use eventually::{eventually, met};
@@ -30,6 +29,12 @@ pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 pub async fn operator_binary() -> kcg_devcluster::Result<&'static Path> {
     static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
     BINARY.get_or_try_init(build_operator).await.map(PathBuf::as_path)
+}
+
+/// Prints a measurement after the name of the running test, even if the output of tests is captured.
+pub fn measured(what: &str) {
+    let thread = std::thread::current();
+    tools::to_stderr(&format!("{}: {what}", thread.name().unwrap_or("tests")));
 }
 
 /// A path in this repository.
