@@ -1,14 +1,15 @@
 //! `closed-loop`: the operator in a closed loop on this computer.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use kcg_closed_loop::{Settings, Which};
+use kcg_closed_loop::{Scenario, Settings};
 
 fn records(text: &str) -> Result<u64, String> {
     let records = text.parse().ok().filter(|records| (2000..=1_000_000).contains(records));
     records.ok_or_else(|| {
-        "write a number from 2000 to 1000000: fewer are worked off before anybody can be killed".to_owned()
+        "write a number from 2000 to 1000000: fewer are processed before a consumer can be killed".to_owned()
     })
 }
 
@@ -19,44 +20,42 @@ fn records(text: &str) -> Result<u64, String> {
 )]
 #[allow(clippy::struct_excessive_bools)] // Each is a flag of its own.
 struct Cli {
-    /// Leave the cluster up at the end, until Ctrl-C.
+    /// Leave the cluster running at the end, until Ctrl-C.
     #[arg(long)]
     keep: bool,
-    /// How many records are sent before the end marker, 2000 to 1000000 (--compare: half of what each group gets; --scale: half of what all
-    /// topics get).
+    /// How many records to send before the end marker, 2000 to 1000000 (--compare: half of what each group gets; --scale:
+    /// half of what all topics get).
     #[arg(long, default_value_t = 10_000, value_parser = records)]
     records: u64,
-    /// By Kubernetes' own periods and the operator's own windows instead of shortened ones: about ten minutes.
+    /// Use Kubernetes' own periods and the operator's own windows instead of shortened ones. Takes about ten minutes.
     #[arg(long)]
     realistic: bool,
-    /// The same load on two groups: by Kubernetes' defaults for scaling and rolling, and by the operator's.
+    /// Put the same load on two groups: one with Kubernetes' defaults for scaling and rolling updates, one with the
+    /// operator's.
     #[arg(long)]
     compare: bool,
-    /// Ten groups on twenty topics, with skewed keys.
+    /// Run ten groups on twenty topics, with skewed keys.
     #[arg(long, conflicts_with = "compare")]
     scale: bool,
     /// The folder for report.html, its plots and figures.json.
     #[arg(long, value_name = "FOLDER", default_value = "target/demo-report")]
-    report: std::path::PathBuf,
+    report: PathBuf,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match demonstrate(Cli::parse()).await {
+    let cli = Cli::parse();
+    let scenario = match (cli.compare, cli.scale) {
+        (true, _) => Scenario::Comparison,
+        (_, true) => Scenario::Scale,
+        _ => Scenario::Single,
+    };
+    let settings = Settings { scenario, records: cli.records, realistic: cli.realistic };
+    match Box::pin(kcg_closed_loop::run(settings, &cli.report, cli.keep)).await {
         Ok(code) => code,
         Err(error) => {
             eprintln!("closed-loop: {error:#}");
             ExitCode::FAILURE
         }
     }
-}
-
-async fn demonstrate(cli: Cli) -> anyhow::Result<ExitCode> {
-    let which = match (cli.compare, cli.scale) {
-        (true, _) => Which::Comparison,
-        (_, true) => Which::Scale,
-        _ => Which::One,
-    };
-    let settings = Settings { which, records: cli.records, realistic: cli.realistic };
-    Box::pin(kcg_closed_loop::demonstrate(settings, &cli.report, cli.keep)).await
 }

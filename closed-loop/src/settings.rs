@@ -1,76 +1,88 @@
-//! How large the story is and by which clocks it runs.
+//! How large a run is, which scenario it has, and which periods it uses.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::figures::count;
-use super::scale;
+use crate::text::count;
 
-/// Which story is told.
+/// The operator's namespace, as it is shipped; its Lease has the same name.
+pub const OPERATOR_NAMESPACE: &str = "kconsumer-group-operator";
+/// The namespace of the scenarios' groups.
+pub const NAMESPACE: &str = "default";
+/// The limit for something that usually takes seconds, on a busy computer.
+pub const SHORT_LIMIT: Duration = Duration::from_mins(2);
+/// The number of groups in [`Scenario::Scale`].
+pub const SCALE_GROUPS: u64 = 10;
+/// The number of topics that each of these groups consumes.
+pub const SCALE_TOPICS: u32 = 2;
+/// The number of topics of all these groups.
+pub const SCALE_ALL_TOPICS: u64 = SCALE_GROUPS * SCALE_TOPICS as u64;
+
+/// The scenarios to choose from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Which {
+pub enum Scenario {
     /// One group on one topic.
-    One,
-    /// Two groups under the same load, by Kubernetes' defaults and by the operator's.
+    Single,
+    /// Two groups under the same load: one with Kubernetes' defaults, one with the operator's.
     Comparison,
     /// Ten groups on twenty topics.
     Scale,
 }
 
-/// What a person may choose.
+/// What the user chose.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Settings {
-    pub which: Which,
-    /// How many records are sent before an end marker: to the one topic, or of what the other two stories send, which is
-    /// twice as much to each group of a comparison, and twice as much to all topics together at scale.
+    /// The scenario to run.
+    pub scenario: Scenario,
+    /// How many records are sent before an end marker. A comparison sends twice as many to each group, the scale scenario
+    /// twice as many to all topics together.
     pub records: u64,
     /// Kubernetes' own periods and the operator's own windows, instead of shortened ones.
     pub realistic: bool,
 }
 
 impl Settings {
-    /// The lag that the group may have: a tenth of what is sent, as the original's story had it.
+    /// The averageRecordsLagLimit of a group: a tenth of what is sent, as in the original's demo.
     pub fn limit(&self) -> u64 {
         (self.records / 10).max(1)
     }
 
     /// How many records each topic gets before its end marker.
     pub fn records_by_topic(&self) -> u64 {
-        match self.which {
-            Which::One => self.records,
-            Which::Comparison => self.records * 2,
-            Which::Scale => self.records * 2 / scale::ALL_TOPICS,
+        match self.scenario {
+            Scenario::Single => self.records,
+            Scenario::Comparison => self.records * 2,
+            Scenario::Scale => self.records * 2 / SCALE_ALL_TOPICS,
         }
     }
 
-    /// What was chosen, for the report.
-    pub fn told(&self) -> Vec<(String, String)> {
+    /// The report's table of settings: names and values.
+    pub fn rows(&self) -> Vec<(String, String)> {
         let windows = if self.realistic { "Kubernetes' and the operator's own" } else { "shortened" };
         let period = format!("{} s", self.autoscaler_period().as_secs());
-        let told = [
+        let rows = [
             ("records to each topic", count(self.records_by_topic())),
             ("windows", windows.to_owned()),
-            ("the autoscaler looks each", period),
+            ("autoscaler's sync period", period),
         ];
-        told.map(|(name, value)| (name.to_owned(), value)).into()
+        rows.map(|(name, value)| (name.to_owned(), value)).into()
     }
 
-    /// How often the autoscaler looks.
+    /// The autoscaler's sync period.
     pub fn autoscaler_period(&self) -> Duration {
         Duration::from_secs(if self.realistic { 15 } else { 2 })
     }
 
-    /// How often the metrics adapter looks for new metrics: the real one's 10 minutes would be most of the story.
+    /// How often the metrics adapter looks for new metrics. The real one's 10 minutes would be most of a run.
     pub fn adapter_relist(&self) -> Duration {
         Duration::from_secs(if self.realistic { 60 } else { 2 })
     }
 
-    /// How long the load may take from the first record to one consumer again; its work is 10 ms a record, and of the
-    /// busiest group.
-    pub fn patience(&self) -> Duration {
+    /// The limit from the first record to one consumer again. The work of the busiest group is 10 ms a record.
+    pub fn load_limit(&self) -> Duration {
         let work = Duration::from_millis(self.records * 2 * 10);
         work + Duration::from_secs(if self.realistic { 1800 } else { 240 })
     }

@@ -1,37 +1,41 @@
-//! What was seen over the story's time: values alone, from which the report is drawn.
+//! What was observed over the time of a run. Values only, from which the report is drawn.
 
 use serde::Serialize;
 
-/// Values by time: seconds since the story's start, and the value.
+/// Values by time: seconds since the start of the run, and the value.
 pub type Points = Vec<(f64, f64)>;
 
-/// The story's time.
+/// Everything observed in one run.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Timeline {
-    /// When the story ended.
+    /// When the run ended.
     pub end: f64,
-    /// When each chapter began.
-    pub chapters: Vec<Moment>,
-    /// What was done or happened in between: a topic grown, a consumer killed.
+    /// When each step began.
+    pub steps: Vec<Moment>,
+    /// What was done or happened in between: a topic grew, a consumer was killed.
     pub marks: Vec<Moment>,
+    /// What was observed of each group.
     pub groups: Vec<GroupTimeline>,
 }
 
-/// A moment and what it is called.
+/// A named moment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Moment {
+    /// In seconds.
     pub at: f64,
+    /// Its name.
     pub text: String,
 }
 
-/// What was seen of one consumer group.
+/// What was observed of one consumer group.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupTimeline {
+    /// The group's name.
     pub name: String,
-    /// The group's averageRecordsLagLimit, in records; none where nothing is compared with it.
+    /// The group's averageRecordsLagLimit, in records; none if the lag is not compared with it.
     pub limit: Option<f64>,
     /// Records behind, by `topic/partition`.
     pub lag: Vec<Line>,
@@ -47,14 +51,17 @@ pub struct GroupTimeline {
     pub throughput: Vec<Line>,
     /// Records sent so far.
     pub sent: Points,
+    /// The group's alerts.
     pub alerts: Vec<AlertSpan>,
 }
 
-/// Values of one of several like things.
+/// One of several lines of a plot.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Line {
+    /// What it shows.
     pub label: String,
+    /// Its values.
     pub points: Points,
 }
 
@@ -62,15 +69,18 @@ pub struct Line {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AlertSpan {
+    /// The alert's name.
     pub name: String,
+    /// Whether it fires; otherwise it is pending.
     pub firing: bool,
+    /// When it was first seen.
     pub from: f64,
-    /// None while it lasts.
+    /// When it was seen no longer; none while it lasts.
     pub to: Option<f64>,
 }
 
 impl GroupTimeline {
-    /// The lag of all partitions together, with a point wherever one of them changes.
+    /// The lag of all partitions together, with a point for each change.
     pub fn total_lag(&self) -> Points {
         let mut times: Vec<f64> =
             self.lag.iter().flat_map(|line| line.points.iter().map(|(at, _)| *at)).collect();
@@ -81,26 +91,31 @@ impl GroupTimeline {
     }
 }
 
-/// The value that holds at a time: the last one up to it.
+/// The value at a time: the last one up to it.
 pub fn value_at(points: &[(f64, f64)], at: f64) -> Option<f64> {
     let next = points.partition_point(|(time, _)| *time <= at);
     next.checked_sub(1).map(|last| points[last].1)
 }
 
-/// The largest value; 0 without any.
+/// The last value, or 0.
+pub fn last(points: &[(f64, f64)]) -> f64 {
+    points.last().map_or(0.0, |(_, value)| *value)
+}
+
+/// The largest value, or 0.
 pub fn peak(points: &[(f64, f64)]) -> f64 {
     points.iter().map(|(_, value)| *value).fold(0.0, f64::max)
 }
 
-/// When a value was first as `wanted`, at `from` or later: the value that holds at `from` counts.
-pub fn first_when(points: &[(f64, f64)], from: f64, wanted: impl Fn(f64) -> bool) -> Option<f64> {
-    if value_at(points, from).is_some_and(&wanted) {
+/// When a value first met `condition`, at `from` or later. The value that holds at `from` counts.
+pub fn first_when(points: &[(f64, f64)], from: f64, condition: impl Fn(f64) -> bool) -> Option<f64> {
+    if value_at(points, from).is_some_and(&condition) {
         return Some(from);
     }
-    points.iter().find(|(at, value)| *at >= from && wanted(*value)).map(|(at, _)| *at)
+    points.iter().find(|(at, value)| *at >= from && condition(*value)).map(|(at, _)| *at)
 }
 
-/// For how long in `[from, to]` a value was above zero, in seconds.
+/// How long the value was above zero in `[from, to]`, in seconds.
 pub fn seconds_above_zero(points: &[(f64, f64)], from: f64, to: f64) -> f64 {
     let ends = points.iter().skip(1).map(|(at, _)| *at).chain([f64::INFINITY]);
     let above = points.iter().zip(ends).filter(|((_, value), _)| *value > 0.0);
@@ -123,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_time_may_be_the_moment_asked_from() {
+    fn the_first_time_may_be_the_start_of_the_search() {
         assert_eq!(first_when(&STEPS, 2.0, |value| value == 1.0), Some(2.0));
         assert_eq!(first_when(&STEPS, 2.0, |value| value == 3.0), Some(5.0));
         assert_eq!(first_when(&STEPS, 6.5, |value| value == 3.0), None);
@@ -137,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn partitions_add_up_from_when_they_are_known() {
+    fn a_partition_adds_to_the_total_once_its_lag_is_known() {
         let line = |points: &[(f64, f64)]| Line { label: String::new(), points: points.to_vec() };
         let group = GroupTimeline {
             lag: vec![line(&[(1.0, 10.0), (3.0, 5.0)]), line(&[(2.0, 1.0), (3.0, 2.0)])],

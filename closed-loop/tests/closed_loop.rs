@@ -1,42 +1,42 @@
-//! The closed loop as a person starts it, with fewer records: every promise of its stories, read from their figures.
+//! The scenarios as a user starts them, with fewer records. Every promise is checked in their metrics.
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use serde_json::Value;
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 const RECORDS: u64 = 6000;
 
-/// Each has a whole cluster, and takes times.
+/// Each test starts a cluster and measures times.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// Tells the story with these flags, and reads its figures.
-fn told(folder: &Path, records: u64, flags: &[&str]) -> Outcome<(String, Value)> {
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+/// Runs the program with these flags; returns its output and the metrics.
+fn run(folder: &Path, records: u64, flags: &[&str]) -> Outcome<(String, Value)> {
+    let _alone = ONE_AT_A_TIME.lock();
     let records = records.to_string();
     let output = Command::new(env!("CARGO_BIN_EXE_closed-loop"))
         .args(["--records", &records, "--report"])
         .arg(folder)
         .args(flags)
         .output()?;
-    let (told, said) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
-    assert!(output.status.success(), "{told}\n{said}");
+    let (stdout, stderr) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
+    assert!(output.status.success(), "{stdout}\n{stderr}");
     let figures = std::fs::read_to_string(folder.join("figures.json"))?;
-    Ok((told, serde_json::from_str(&figures)?))
+    Ok((stdout, serde_json::from_str(&figures)?))
 }
 
 #[test]
-fn one_consumer_becomes_three_and_one_again_and_nothing_is_lost() -> Outcome {
+fn one_consumer_becomes_three_and_one_again_without_losing_a_record() -> Outcome {
     let folder = tempfile::tempdir()?;
-    let (told, figures) = told(folder.path(), RECORDS, &[])?;
+    let (stdout, figures) = run(folder.path(), RECORDS, &[])?;
     let group = &figures["figures"]["groups"][0];
-    assert_eq!(group["sent"], RECORDS + 1, "{told}");
-    assert_eq!(group["processed"], RECORDS + 1, "{told}");
-    assert_eq!(group["lost"], 0, "{told}");
-    assert_eq!(group["replicas"], serde_json::json!([1, 3, 1]), "{told}");
+    assert_eq!(group["sent"], RECORDS + 1, "{stdout}");
+    assert_eq!(group["processed"], RECORDS + 1, "{stdout}");
+    assert_eq!(group["lost"], 0, "{stdout}");
+    assert_eq!(group["replicas"], serde_json::json!([1, 3, 1]), "{stdout}");
     for measured in [
         "topicToCeilingMs",
         "loadToFirstPod",
@@ -46,7 +46,10 @@ fn one_consumer_becomes_three_and_one_again_and_nothing_is_lost() -> Outcome {
         "alertFiredAfter",
         "alertResolvedAfter",
     ] {
-        assert!(group[measured].as_f64().is_some_and(|value| value >= 0.0), "{measured} in {group}\n{told}");
+        assert!(
+            group[measured].as_f64().is_some_and(|value| value >= 0.0),
+            "{measured} in {group}\n{stdout}"
+        );
     }
     assert!(group["rebalances"].as_u64() >= Some(3), "{group}");
     let operator = &figures["figures"]["operator"];
@@ -57,57 +60,57 @@ fn one_consumer_becomes_three_and_one_again_and_nothing_is_lost() -> Outcome {
         assert!(folder.path().join(format!("{plot}.svg")).is_file(), "{plot}");
     }
     let outside = ["<script", "<link", " src="].into_iter().find(|tag| page.contains(tag));
-    assert!(page.contains("<svg") && outside.is_none(), "the page needs nothing beside it: {outside:?}");
-    // Refused first, with the numbers; each fault is told; no terminal, no colours.
-    for said in [
+    assert!(page.contains("<svg") && outside.is_none(), "the page is not self-contained: {outside:?}");
+    // The rejection names the numbers, each kill is reported, and there are no colours without a terminal.
+    for line in [
         "must not be more than 1: topic fast-data-topic has 1 partition",
         "firing: RecordsLagBreached-kconsumer",
         "which had no chance to commit or to leave the group",
         "SIGKILL: kconsumer-group-operator-controller",
     ] {
-        assert!(told.contains(said), "{said:?} in\n{told}");
+        assert!(stdout.contains(line), "{line:?} in\n{stdout}");
     }
-    assert!(!told.contains('\x1b'));
+    assert!(!stdout.contains('\x1b'));
     Ok(())
 }
 
 #[test]
-fn ten_groups_on_twenty_topics_grow_together_and_lose_nothing() -> Outcome {
+fn ten_groups_on_twenty_topics_scale_out_and_lose_no_record() -> Outcome {
     let folder = tempfile::tempdir()?;
-    // Enough that the last of ten groups has all its consumers before the first has nothing left.
+    // Enough records that the last group has all its consumers before the first one is drained.
     let records = 4 * RECORDS;
-    let (told, figures) = told(folder.path(), records, &["--scale"])?;
+    let (stdout, figures) = run(folder.path(), records, &["--scale"])?;
     let groups = figures["figures"]["groups"].as_array().ok_or("no groups")?;
-    assert_eq!(groups.len(), 10, "{told}");
+    assert_eq!(groups.len(), 10, "{stdout}");
     let to_each = 2 * (records * 2 / 20 + 1);
     for group in groups {
         let counts = ["sent", "processed", "lost"].map(|count| group[count].as_u64());
         assert_eq!(counts, [Some(to_each), Some(to_each), Some(0)], "{group}");
         assert_eq!(group["replicas"], serde_json::json!([1, 4, 1]), "{group}");
     }
-    for said in [
+    for line in [
         "must not be more than 2: topics team-1-topic-1 (1), team-1-topic-2 (1) have 2 partitions",
         "RecordsLagBreached has fired for",
         "SIGKILL: team-",
     ] {
-        assert!(told.contains(said), "{said:?} in\n{told}");
+        assert!(stdout.contains(line), "{line:?} in\n{stdout}");
     }
     assert!(folder.path().join("report.html").is_file());
     Ok(())
 }
 
-/// Which of the two costs less is for a quiet computer to say (docs/closed-loop.md); that both are told whole, for this test.
+/// Which group costs less is measured on a quiet computer (docs/closed-loop.md). This test checks that both are reported.
 #[test]
-fn the_same_load_by_both_defaults_stands_beside_each_other() -> Outcome {
+fn a_comparison_reports_both_groups() -> Outcome {
     let folder = tempfile::tempdir()?;
-    let (told, figures) = told(folder.path(), RECORDS, &["--compare"])?;
+    let (stdout, figures) = run(folder.path(), RECORDS, &["--compare"])?;
     let runs = figures.as_array().ok_or_else(|| format!("no two runs: {figures}"))?;
-    assert_eq!(runs.len(), 2, "{told}");
+    assert_eq!(runs.len(), 2, "{stdout}");
     for run in runs {
         let group = &run["figures"]["groups"][0];
         let counts = ["sent", "processed", "lost"].map(|count| group[count].as_u64());
         assert_eq!(counts, [Some(RECORDS * 2 + 1), Some(RECORDS * 2 + 1), Some(0)], "{group}");
-        // One more than there are partitions may be ready while it is rolled.
+        // During the rolling update there may be one more ready consumer than partitions.
         let [before, most, after] = [0, 1, 2].map(|at| group["replicas"][at].as_u64());
         assert!((before, after) == (Some(1), Some(1)) && most >= Some(6), "{group}");
         assert!(group["rebalances"].as_u64() >= Some(3), "{group}");
@@ -116,7 +119,7 @@ fn the_same_load_by_both_defaults_stands_beside_each_other() -> Outcome {
 }
 
 #[test]
-fn the_closed_loop_without_java_is_one_sentence_with_the_cure() -> Outcome {
+fn a_missing_java_is_reported_in_one_sentence_with_the_cure() -> Outcome {
     let output = Command::new(env!("CARGO_BIN_EXE_closed-loop")).env("JAVA_HOME", "/nowhere").output()?;
     let said = String::from_utf8(output.stderr)?;
     assert!(!output.status.success(), "{said}");

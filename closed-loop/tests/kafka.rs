@@ -1,4 +1,4 @@
-//! A real broker, and KafkaTopics that become its topics.
+//! A real broker, and the KafkaTopics that create its topics.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -16,8 +16,8 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A control plane and a broker with a synchroniser between them.
-struct Site {
+/// A control plane, a broker, and a synchroniser between them.
+struct Fixture {
     plane: ControlPlane,
     kafka: Kafka,
     observer: KafkaObserver,
@@ -25,7 +25,7 @@ struct Site {
     _synchroniser: TopicSynchroniser,
 }
 
-impl Site {
+impl Fixture {
     async fn start(served: KafkaTopicCrd) -> kcg_devcluster::Result<Self> {
         let crds = Crds { kafka_topic: served, ..Crds::default() };
         let plane =
@@ -46,18 +46,18 @@ impl Site {
         self.plane.apply_yaml(&topic).await
     }
 
-    /// Waits until the KafkaTopic's status tells of its present form `Ready` and this reason; answers with it.
+    /// Waits until the KafkaTopic's Ready condition has this status and reason for its current generation; returns the status.
     async fn status(&self, name: &str, ready: &str, reason: Option<&str>) -> kcg_devcluster::Result<Value> {
         let what = format!("Ready={ready} {reason:?} of {name}");
         wait::until(&what, LIMIT, async || {
             let seen = self.plane.kubectl(&["get", "kafkatopic", name, "-o", "json"]).await?.ok()?;
             let topic: Value = serde_json::from_str(&seen).unwrap_or_default();
             let (status, condition) = (&topic["status"], &topic["status"]["conditions"][0]);
-            let told = status["observedGeneration"] == topic["metadata"]["generation"]
+            let matches = status["observedGeneration"] == topic["metadata"]["generation"]
                 && condition["type"] == "Ready"
                 && condition["status"] == ready
                 && condition["reason"].as_str() == reason;
-            Ok(if told { Ok(status.clone()) } else { Err(status.to_string()) })
+            Ok(if matches { Ok(status.clone()) } else { Err(status.to_string()) })
         })
         .await
     }
@@ -74,79 +74,84 @@ impl Site {
 }
 
 #[tokio::test]
-async fn kafka_topic_becomes_a_topic_that_grows_and_never_shrinks() -> Outcome {
-    let site = Site::start(KafkaTopicCrd::Both).await?;
-    site.apply("orders", r#"{"partitions": 1, "config": {"retention.ms": 60000}}"#).await?;
-    let made = site.status("orders", "True", None).await?;
+async fn a_kafka_topic_creates_a_topic_that_grows_and_never_shrinks() -> Outcome {
+    let fixture = Fixture::start(KafkaTopicCrd::Both).await?;
+    fixture.apply("orders", r#"{"partitions": 1, "config": {"retention.ms": 60000}}"#).await?;
+    let created = fixture.status("orders", "True", None).await?;
     assert_eq!(
-        (made["topicName"].as_str(), made["topicId"].as_str().map(str::len)),
+        (created["topicName"].as_str(), created["topicId"].as_str().map(str::len)),
         (Some("orders"), Some(22))
     );
-    site.topics(&[("orders", 1)]).await?;
+    fixture.topics(&[("orders", 1)]).await?;
 
-    site.apply("orders", r#"{"partitions": 3}"#).await?;
-    let grown = site.status("orders", "True", None).await?;
-    assert_eq!((&grown["topicId"], &grown["conditions"]), (&made["topicId"], &made["conditions"]));
-    site.topics(&[("orders", 3)]).await?;
+    fixture.apply("orders", r#"{"partitions": 3}"#).await?;
+    let grown = fixture.status("orders", "True", None).await?;
+    assert_eq!((&grown["topicId"], &grown["conditions"]), (&created["topicId"], &created["conditions"]));
+    fixture.topics(&[("orders", 3)]).await?;
 
-    site.apply("orders", r#"{"partitions": 2}"#).await?;
-    let refused = site.status("orders", "False", Some("NotSupported")).await?;
-    assert_eq!(refused["conditions"][0]["message"], "Decreasing partitions not supported");
-    site.apply("big", r#"{"replicas": 2}"#).await?;
-    site.status("big", "False", Some("KafkaError")).await?;
-    site.topics(&[("orders", 3)]).await?;
+    fixture.apply("orders", r#"{"partitions": 2}"#).await?;
+    let rejected = fixture.status("orders", "False", Some("NotSupported")).await?;
+    assert_eq!(rejected["conditions"][0]["message"], "Decreasing partitions not supported");
+    fixture.apply("big", r#"{"replicas": 2}"#).await?;
+    fixture.status("big", "False", Some("KafkaError")).await?;
+    fixture.topics(&[("orders", 3)]).await?;
 
-    // Kafka's own name; and the same KafkaTopic made anew is another topic.
-    site.plane.kubectl(&["delete", "kafkatopic", "orders", "big"]).await?.ok()?;
-    site.topics(&[]).await?;
-    site.apply("orders", r#"{"partitions": 1, "topicName": "Orders_1"}"#).await?;
-    let named = site.status("orders", "True", None).await?;
+    // A name of its own in Kafka. A deleted and recreated KafkaTopic is another topic.
+    fixture.plane.kubectl(&["delete", "kafkatopic", "orders", "big"]).await?.ok()?;
+    fixture.topics(&[]).await?;
+    fixture.apply("orders", r#"{"partitions": 1, "topicName": "Orders_1"}"#).await?;
+    let named = fixture.status("orders", "True", None).await?;
     assert_eq!(named["topicName"], "Orders_1");
-    assert_ne!(named["topicId"], made["topicId"]);
-    site.topics(&[("Orders_1", 1)]).await?;
-    site.apply("orders", r#"{"partitions": 1, "topicName": "Orders_2"}"#).await?;
-    site.status("orders", "False", Some("NotSupported")).await?;
+    assert_ne!(named["topicId"], created["topicId"]);
+    fixture.topics(&[("Orders_1", 1)]).await?;
+    fixture.apply("orders", r#"{"partitions": 1, "topicName": "Orders_2"}"#).await?;
+    fixture.status("orders", "False", Some("NotSupported")).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn topic_lost_in_kafka_is_made_anew_and_what_is_left_alone_is_left() -> Outcome {
-    let site = Site::start(KafkaTopicCrd::V1beta2).await?;
-    site.apply("orders", r#"{"partitions": 1}"#).await?;
-    let made = site.status("orders", "True", None).await?;
+async fn a_topic_lost_in_kafka_is_recreated_and_unmanaged_topics_are_kept() -> Outcome {
+    let fixture = Fixture::start(KafkaTopicCrd::V1beta2).await?;
+    fixture.apply("orders", r#"{"partitions": 1}"#).await?;
+    let created = fixture.status("orders", "True", None).await?;
     let annotate = async |name: &str, annotation: &str| -> kcg_devcluster::Result<()> {
-        site.plane.kubectl(&["annotate", "kafkatopic", name, annotation]).await?.ok().map(drop)
+        fixture.plane.kubectl(&["annotate", "kafkatopic", name, annotation]).await?.ok().map(drop)
     };
-    let told = async |name: &str, condition: &str| {
+    let wait_for = async |name: &str, condition: &str| {
         let condition = format!("--for=condition={condition}");
-        site.plane.kubectl(&["wait", "kafkatopic", name, &condition, "--timeout=30s"]).await?.ok().map(drop)
+        fixture
+            .plane
+            .kubectl(&["wait", "kafkatopic", name, &condition, "--timeout=30s"])
+            .await?
+            .ok()
+            .map(drop)
     };
 
-    site.apply("paused", r#"{"partitions": 1}"#).await?;
-    told("paused", "Ready").await?;
+    fixture.apply("paused", r#"{"partitions": 1}"#).await?;
+    wait_for("paused", "Ready").await?;
     annotate("paused", "strimzi.io/pause-reconciliation=true").await?;
-    told("paused", "ReconciliationPaused").await?;
-    site.apply("paused", r#"{"partitions": 2}"#).await?;
-    site.apply("kept", r#"{"partitions": 1}"#).await?;
-    told("kept", "Ready").await?;
+    wait_for("paused", "ReconciliationPaused").await?;
+    fixture.apply("paused", r#"{"partitions": 2}"#).await?;
+    fixture.apply("kept", r#"{"partitions": 1}"#).await?;
+    wait_for("kept", "Ready").await?;
     annotate("kept", "strimzi.io/managed=false").await?;
-    told("kept", "Unmanaged").await?;
-    site.plane.kubectl(&["delete", "kafkatopic", "kept"]).await?.ok()?;
+    wait_for("kept", "Unmanaged").await?;
+    fixture.plane.kubectl(&["delete", "kafkatopic", "kept"]).await?.ok()?;
 
     let administrator: AdminClient<_> =
-        ClientConfig::new().set("bootstrap.servers", site.kafka.bootstrap_servers()).create()?;
+        ClientConfig::new().set("bootstrap.servers", fixture.kafka.bootstrap_servers()).create()?;
     administrator.delete_topics(&["orders"], &AdminOptions::new()).await?;
-    let anew = wait::until("another topic", LIMIT, async || {
-        let status = site.status("orders", "True", None).await?;
-        Ok(if status["topicId"] == made["topicId"] { Err("it is the old one".into()) } else { Ok(status) })
+    let recreated = wait::until("another topic", LIMIT, async || {
+        let status = fixture.status("orders", "True", None).await?;
+        Ok(if status["topicId"] == created["topicId"] { Err("it is the old one".into()) } else { Ok(status) })
     });
-    assert_eq!(anew.await?["topicName"], "orders");
-    site.topics(&[("kept", 1), ("orders", 1), ("paused", 1)]).await?;
+    assert_eq!(recreated.await?["topicName"], "orders");
+    fixture.topics(&[("kept", 1), ("orders", 1), ("paused", 1)]).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn observer_tells_how_far_a_group_is_behind() -> Outcome {
+async fn the_observer_reports_the_lag_of_a_group() -> Outcome {
     let folder = tempfile::tempdir()?;
     let kafka = Kafka::start(folder.path(), LOOPBACK).await?;
     let mut settings = ClientConfig::new();
@@ -186,20 +191,20 @@ async fn observer_tells_how_far_a_group_is_behind() -> Outcome {
 }
 
 #[tokio::test]
-async fn topic_outlives_its_broker_and_what_was_asked_meanwhile_is_done() -> Outcome {
-    let site = Site::start(KafkaTopicCrd::V1).await?;
-    site.apply("orders", r#"{"partitions": 1}"#).await?;
-    let made = site.status("orders", "True", None).await?;
-    site.kafka.kill();
-    assert_eq!(site.kafka.pid(), None);
-    site.apply("orders", r#"{"partitions": 2}"#).await?;
-    site.status("orders", "False", Some("KafkaError")).await?;
-    site.kafka.start_again().await?;
-    let grown = site.status("orders", "True", None).await?;
-    assert_eq!(grown["topicId"], made["topicId"]);
-    site.topics(&[("orders", 2)]).await?;
-    site.kafka.stop().await?;
-    site.kafka.start_again().await?;
-    site.topics(&[("orders", 2)]).await?;
+async fn a_topic_survives_its_broker_and_changes_are_applied_after_a_restart() -> Outcome {
+    let fixture = Fixture::start(KafkaTopicCrd::V1).await?;
+    fixture.apply("orders", r#"{"partitions": 1}"#).await?;
+    let created = fixture.status("orders", "True", None).await?;
+    fixture.kafka.kill();
+    assert_eq!(fixture.kafka.pid(), None);
+    fixture.apply("orders", r#"{"partitions": 2}"#).await?;
+    fixture.status("orders", "False", Some("KafkaError")).await?;
+    fixture.kafka.start_again().await?;
+    let grown = fixture.status("orders", "True", None).await?;
+    assert_eq!(grown["topicId"], created["topicId"]);
+    fixture.topics(&[("orders", 2)]).await?;
+    fixture.kafka.stop().await?;
+    fixture.kafka.start_again().await?;
+    fixture.topics(&[("orders", 2)]).await?;
     Ok(())
 }

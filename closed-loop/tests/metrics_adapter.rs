@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_mins(1);
 const METRIC: &str = "kafka_consumer_fetch_manager_records_lag_max";
 const PODS: &str = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/default/pods";
 
-/// The lag as it would be scraped, and the pods that it is of.
+/// The lag as it would be scraped, and the pods that it belongs to.
 fn objects() -> String {
     let series = |pod: &str, partition: &str, value: &str| {
         json!({
@@ -44,7 +44,7 @@ fn objects() -> String {
     objects.map(|object| object.to_string()).join("\n---\n")
 }
 
-/// An adapter with these rules at a port of its own.
+/// An adapter with these rules at its own port.
 async fn start(plane: &ControlPlane, monitoring: &Monitoring, rules: &str, port: &Port) -> Outcome<Process> {
     let (_, program) = MetricsAdapter::image().await?;
     let file = plane.folder().join("rules.yaml");
@@ -65,7 +65,7 @@ async fn start(plane: &ControlPlane, monitoring: &Monitoring, rules: &str, port:
     Ok(Process::start("metrics-adapter", &program, &flags, plane.folder())?)
 }
 
-/// The APIService, by way of a Service that is an alias of localhost.
+/// The APIService, with a Service that is an alias of localhost.
 fn registration(port: &Port) -> String {
     let service = json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "adapter", "namespace": "default"},
@@ -83,7 +83,7 @@ fn registration(port: &Port) -> String {
     format!("{service}\n---\n{api}\n")
 }
 
-/// The values of the pods of the group, once they are these.
+/// Waits until the group's pods have these values.
 async fn values(
     plane: &ControlPlane,
     adapter: &Process,
@@ -110,7 +110,7 @@ async fn values(
     .await
 }
 
-/// What the API server says to a question that has no answer.
+/// The API server's error for a request that has no answer.
 async fn refusal(plane: &ControlPlane, what: &str) -> Outcome<String> {
     let answer = plane.kubectl(&["get", "--raw", &format!("{PODS}/{what}")]).await?;
     assert_ne!(answer.code, 0, "{}", answer.stdout);
@@ -138,7 +138,7 @@ async fn the_shipped_rules_serve_the_worst_series_of_each_pod_and_no_nan() -> Ou
     assert!(idle.contains(&format!("could not find the metric {METRIC} for pods idle")), "{idle}");
     drop(adapter);
 
-    // Without the comparison an idle pod looks as if it had caught up: what the shipped rule is there for.
+    // Without the comparison, an idle pod seems to have no lag. The shipped rule prevents that.
     let naive = shipped.replace(" >= 0", "");
     assert_ne!(naive, shipped);
     let adapter = start(&plane, &monitoring, &naive, &port).await?;
@@ -148,11 +148,11 @@ async fn the_shipped_rules_serve_the_worst_series_of_each_pod_and_no_nan() -> Ou
     let adapter = start(&plane, &monitoring, "rules: []", &port).await?;
     wait::until("the metric to be unknown", LIMIT, async || {
         adapter.must_run()?;
-        let said = plane.kubectl(&["get", "--raw", &format!("{PODS}/*/{METRIC}")]).await?.stderr;
-        Ok(if said.contains(&format!("could not find the metric {METRIC} for pods")) {
+        let stderr = plane.kubectl(&["get", "--raw", &format!("{PODS}/*/{METRIC}")]).await?.stderr;
+        Ok(if stderr.contains(&format!("could not find the metric {METRIC} for pods")) {
             Ok(())
         } else {
-            Err(said)
+            Err(stderr)
         })
     })
     .await?;
@@ -160,7 +160,7 @@ async fn the_shipped_rules_serve_the_worst_series_of_each_pod_and_no_nan() -> Ou
 }
 
 #[tokio::test]
-async fn rules_that_it_does_not_know_how_to_serve_end_it_with_the_reason() -> Outcome {
+async fn unsupported_rules_end_the_adapter_with_a_reason() -> Outcome {
     let (_, program) = MetricsAdapter::image().await?;
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("rules.yaml");

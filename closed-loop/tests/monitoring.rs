@@ -1,4 +1,4 @@
-//! The real prometheus-operator and Prometheus, on monitors and rules such as our controller writes.
+//! The real prometheus-operator and Prometheus, on monitors and rules like those of our controller.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 const LIMIT: Duration = Duration::from_mins(1);
 
-async fn site() -> kcg_devcluster::Result<(Monitoring, ControlPlane)> {
+async fn start() -> kcg_devcluster::Result<(Monitoring, ControlPlane)> {
     let plane = ControlPlane::builder().scheduler(false).start().await?;
     let monitoring = Monitoring::start(&plane).await?;
     Ok((monitoring, plane))
 }
 
-/// A ServiceMonitor of the fields that the controller sets.
+/// A ServiceMonitor with the fields that the controller sets.
 fn monitor() -> Value {
     json!({
         "apiVersion": "monitoring.coreos.com/v1", "kind": "ServiceMonitor",
@@ -32,7 +32,7 @@ fn monitor() -> Value {
     })
 }
 
-/// A rule with the labels by which kube-prometheus selects.
+/// A rule with the labels that kube-prometheus selects.
 fn rule(alert: &str, expression: &str) -> Value {
     json!({
         "apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule",
@@ -44,22 +44,22 @@ fn rule(alert: &str, expression: &str) -> Value {
     })
 }
 
-/// Waits until the Prometheus says this of the ServiceMonitor's present form; answers with its message.
+/// Waits until the Accepted condition has this status for the ServiceMonitor's current generation; returns its message.
 async fn accepted(plane: &ControlPlane, status: &str) -> kcg_devcluster::Result<String> {
     wait::until(&format!("Accepted={status}"), LIMIT, async || {
         let seen = plane.kubectl(&["get", "servicemonitor", "payments", "-o", "json"]).await?.ok()?;
         let seen: Value = serde_json::from_str(&seen).unwrap_or_default();
         let condition = &seen["status"]["bindings"][0]["conditions"][0];
-        let told = condition["type"] == "Accepted"
+        let matches = condition["type"] == "Accepted"
             && condition["status"] == status
             && condition["observedGeneration"] == seen["metadata"]["generation"];
         let message = condition["message"].as_str().unwrap_or_default().to_owned();
-        Ok(if told { Ok(message) } else { Err(seen["status"].to_string()) })
+        Ok(if matches { Ok(message) } else { Err(seen["status"].to_string()) })
     })
     .await
 }
 
-/// Waits until the alerts that fire are these.
+/// Waits until exactly these alerts fire.
 async fn firing(monitoring: &Monitoring, names: &[&str]) -> kcg_devcluster::Result<()> {
     wait::until(&format!("{names:?} to fire"), LIMIT, async || {
         monitoring.must_run()?;
@@ -72,8 +72,8 @@ async fn firing(monitoring: &Monitoring, names: &[&str]) -> kcg_devcluster::Resu
 }
 
 #[tokio::test]
-async fn a_monitor_is_taken_up_refused_with_the_reason_and_taken_up_again() -> Outcome {
-    let (monitoring, plane) = site().await?;
+async fn a_monitor_is_accepted_rejected_with_a_reason_and_accepted_again() -> Outcome {
+    let (monitoring, plane) = start().await?;
     plane.apply_yaml(&monitor().to_string()).await?;
     accepted(&plane, "True").await?;
     let configuration = plane.folder().join("prometheus/prometheus.yaml");
@@ -83,7 +83,7 @@ async fn a_monitor_is_taken_up_refused_with_the_reason_and_taken_up_again() -> O
     })
     .await?;
 
-    // A field that our controller leaves to others, as a policy of the cluster may set it.
+    // Our controller does not own this field; a policy of the cluster may set it.
     let class = async |class: Value| {
         let patch = format!("--patch={}", json!({"spec": {"scrapeClass": class}}));
         plane.kubectl(&["patch", "servicemonitor", "payments", "--type=merge", &patch]).await?.ok()
@@ -98,8 +98,9 @@ async fn a_monitor_is_taken_up_refused_with_the_reason_and_taken_up_again() -> O
 }
 
 #[tokio::test]
-async fn a_rule_fires_keeps_firing_while_another_comes_and_resolves_once_it_is_gone() -> Outcome {
-    let (monitoring, plane) = site().await?;
+async fn an_alert_keeps_firing_while_another_rule_is_added_and_resolves_once_its_rule_is_deleted() -> Outcome
+{
+    let (monitoring, plane) = start().await?;
     plane.apply_yaml(&rule("Always", "vector(1) > 0").to_string()).await?;
     firing(&monitoring, &["Always"]).await?;
 
@@ -109,7 +110,7 @@ async fn a_rule_fires_keeps_firing_while_another_comes_and_resolves_once_it_is_g
     wait::until("both to fire", LIMIT, async || {
         let alerts = monitoring.alerts().await?;
         let fires = |name| alerts.iter().any(|one| one.name == name && one.state == AlertState::Firing);
-        // It goes on firing while its ConfigMap is written anew.
+        // It keeps firing while its ConfigMap is rewritten.
         assert!(fires("Always"), "{alerts:?}");
         Ok(if fires("Other") { Ok(()) } else { Err(format!("{alerts:?}")) })
     })
@@ -118,7 +119,7 @@ async fn a_rule_fires_keeps_firing_while_another_comes_and_resolves_once_it_is_g
     plane.kubectl(&["delete", "prometheusrule", "--all"]).await?.ok()?;
     firing(&monitoring, &[]).await?;
 
-    // Its answers are values, and a query is asked as it was written.
+    // Queries are sent unchanged, and their answers are parsed.
     let found = monitoring.query("label_replace(vector(3) > 2, \"who\", \"a&b c+d\", \"\", \"\")").await?;
     assert_eq!((found.len(), found[0].value.to_bits()), (1, 3_f64.to_bits()));
     assert_eq!(found[0].labels["who"], "a&b c+d");

@@ -1,16 +1,13 @@
 //! Prints headings, text, and commands with their output, as a user would see them on a terminal.
 
+use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use kcg_devcluster::ControlPlane;
 use tokio::process::Command;
-
-/// The refresh interval of the screen while a command is running.
-const REFRESH: Duration = Duration::from_millis(250);
 
 /// The expected result of a command. Any other result ends the demo with an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,98 +20,30 @@ pub enum Expect {
 
 /// The role of a text, which determines its style.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TextStyle {
-    /// The heading of a step.
+enum TextStyle {
     Heading,
-    /// A command line.
     Command,
-    /// Any other text.
     Plain,
 }
 
-/// A destination for text.
-pub trait Screen {
-    /// Prints one or more lines.
-    fn print(&self, style: TextStyle, text: &str) -> Result<()>;
-
-    /// Called several times a second while a command is running.
-    fn refresh(&self) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// Runs shell commands against a cluster.
-#[derive(Debug, Default)]
-pub struct Shell {
-    environment: Vec<(&'static str, std::ffi::OsString)>,
-}
-
-impl Shell {
-    /// Points later commands at this cluster.
-    pub fn connect(&mut self, plane: &ControlPlane) -> Result<()> {
-        self.environment = plane.environment()?;
-        Ok(())
-    }
-
-    /// Prints a command, runs it in the workspace's root folder, and prints its output.
-    pub async fn run(&self, screen: &impl Screen, command: &str, expect: Expect) -> Result<()> {
-        screen.print(TextStyle::Command, &format!("$ {command}"))?;
-        let output = Command::new("/bin/sh")
-            // Merge both streams, in the order in which a terminal would show them.
-            .args(["-c", &format!("exec 2>&1\n{command}")])
-            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
-            .envs(self.environment.iter().cloned())
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output();
-        let mut output = std::pin::pin!(output);
-        let output = loop {
-            tokio::select! {
-                output = &mut output => break output.context("start /bin/sh")?,
-                () = tokio::time::sleep(REFRESH) => screen.refresh()?,
-            }
-        };
-        let text = String::from_utf8_lossy(&output.stdout);
-        if !text.is_empty() {
-            screen.print(TextStyle::Plain, text.trim_end())?;
-        }
-        match (output.status.success(), expect) {
-            (true, Expect::Success) | (false, Expect::Rejection) => Ok(()),
-            (true, Expect::Rejection) => {
-                bail!("the command succeeded, but the API server should reject it: {command}")
-            }
-            (false, Expect::Success) => bail!("the command failed ({}): {command}", output.status),
-        }
-    }
-}
-
-/// Whether standard output is a terminal and NO_COLOR is not set.
-pub fn is_coloured() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
 /// Standard output, in colour if it is a terminal, and a shell for commands.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Terminal {
     colour: bool,
-    shell: Shell,
-}
-
-impl Default for Terminal {
-    fn default() -> Self {
-        Self::new()
-    }
+    /// The variables that point commands at a cluster.
+    environment: Vec<(&'static str, OsString)>,
 }
 
 impl Terminal {
     /// Creates a terminal whose shell is not connected yet.
     pub fn new() -> Self {
-        Self { colour: is_coloured(), shell: Shell::default() }
+        Self { colour: is_coloured(), environment: Vec::new() }
     }
 
     /// Points later commands at this cluster.
     pub fn connect(&mut self, plane: &ControlPlane) -> Result<()> {
-        self.shell.connect(plane)
+        self.environment = plane.environment()?;
+        Ok(())
     }
 
     /// Prints the heading of a step.
@@ -127,13 +56,32 @@ impl Terminal {
         self.print(TextStyle::Plain, text)
     }
 
-    /// Prints a command, runs it, and prints its output.
+    /// Prints a command, runs it in the workspace's root folder, and prints its output.
     pub async fn run(&self, command: &str, expect: Expect) -> Result<()> {
-        self.shell.run(self, command, expect).await
+        self.print(TextStyle::Command, &format!("$ {command}"))?;
+        let output = Command::new("/bin/sh")
+            // Merge both streams, in the order in which a terminal would show them.
+            .args(["-c", &format!("exec 2>&1\n{command}")])
+            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .context("start /bin/sh")?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        if !text.is_empty() {
+            self.print(TextStyle::Plain, text.trim_end())?;
+        }
+        match (output.status.success(), expect) {
+            (true, Expect::Success) | (false, Expect::Rejection) => Ok(()),
+            (true, Expect::Rejection) => {
+                bail!("the command succeeded, but the API server should reject it: {command}")
+            }
+            (false, Expect::Success) => bail!("the command failed ({}): {command}", output.status),
+        }
     }
-}
 
-impl Screen for Terminal {
     fn print(&self, style: TextStyle, text: &str) -> Result<()> {
         let (colour, before) = match style {
             TextStyle::Heading => ("\x1b[1;34m", "\n== "),
@@ -148,4 +96,9 @@ impl Screen for Terminal {
         }
         Ok(())
     }
+}
+
+/// Whether standard output is a terminal and NO_COLOR is not set.
+fn is_coloured() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -1,4 +1,4 @@
-//! The report: a page that needs nothing beside it, each plot as an SVG of its own, and the figures as JSON.
+//! The report: a self-contained page, each plot as an SVG file, and the metrics as JSON.
 
 mod comparison;
 mod page;
@@ -12,90 +12,76 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use maud::Markup;
-use serde::Serialize;
 
-use super::figures::{Figures, GroupFigures};
-use super::timeline::{GroupTimeline, Timeline};
+use crate::results::Results;
+use crate::timeline::Timeline;
 use panels::Panel;
 use plot::Times;
 
-/// Widths of plots in pixels: one that has the page's width for itself, and one of two beside each other.
+/// Widths of plots in pixels: one across the page, and one of two side by side.
 const WIDE: u32 = 900;
 const HALF: u32 = 520;
 
-/// What a story leaves behind.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Story {
-    pub title: String,
-    #[serde(skip)]
-    pub timeline: Timeline,
-    pub figures: Figures,
-    /// What was chosen: name and value.
-    pub settings: Vec<(String, String)>,
-}
-
-impl Story {
-    /// The groups that have both a timeline and figures.
-    fn groups(&self) -> impl Iterator<Item = (&GroupTimeline, &GroupFigures)> {
-        let figures =
-            |group: &GroupTimeline| self.figures.groups.iter().find(|figures| figures.name == group.name);
-        self.timeline.groups.iter().filter_map(move |group| Some((group, figures(group)?)))
-    }
-
+impl Results {
     fn times(&self, spelled: bool) -> Times<'_> {
-        let Timeline { end, chapters, marks, .. } = &self.timeline;
-        Times { end: *end, chapters, marks, spelled }
+        let Timeline { end, steps, marks, .. } = &self.timeline;
+        Times { end: *end, steps, marks, spelled }
     }
 }
 
-/// Writes the report of one story into `folder`, which is made, and returns the page's path.
-pub fn write(folder: &Path, story: &Story) -> Result<PathBuf> {
-    make(folder)?;
-    for (group, figures) in story.groups() {
-        let prefix = if story.timeline.groups.len() > 1 { format!("{}-", group.name) } else { String::new() };
-        for Panel { name, plot } in panels::of_group(group, figures, story.timeline.end) {
-            put(folder, &format!("{prefix}{name}.svg"), &plot::draw(&plot, &story.times(true), WIDE)?)?;
+/// Writes the report of one run to `folder`, which is created, and returns the page's path.
+pub fn write(folder: &Path, results: &Results) -> Result<PathBuf> {
+    create(folder)?;
+    for (group, metrics) in results.groups() {
+        let prefix =
+            if results.timeline.groups.len() > 1 { format!("{}-", group.name) } else { String::new() };
+        for Panel { name, plot } in panels::of_group(group, metrics, results.timeline.end) {
+            write_file(
+                folder,
+                &format!("{prefix}{name}.svg"),
+                &plot::draw(&plot, &results.times(true), WIDE)?,
+            )?;
         }
     }
-    put(folder, "figures.json", &serde_json::to_string_pretty(story)?)?;
-    put_page(folder, page::of_story(story)?)
+    write_file(folder, "figures.json", &serde_json::to_string_pretty(results)?)?;
+    write_page(folder, page::of_results(results)?)
 }
 
-/// Writes the report of two runs of the same load into `folder`, side by side, and returns the page's path. What the first
-/// did is what the second is held against; their titles are the columns' headings.
-pub fn write_comparison(folder: &Path, title: &str, runs: [&Story; 2]) -> Result<PathBuf> {
-    make(folder)?;
-    for (run, story) in ["first", "second"].into_iter().zip(runs) {
-        write(&folder.join(run), story)?;
+/// Writes the report of two runs of the same load to `folder`, side by side, and returns the page's path. The second run is
+/// compared with the first; their titles are the columns' headings.
+pub fn write_comparison(folder: &Path, title: &str, runs: [&Results; 2]) -> Result<PathBuf> {
+    create(folder)?;
+    for (run, results) in ["first", "second"].into_iter().zip(runs) {
+        write(&folder.join(run), results)?;
     }
     for (name, [one, other]) in comparison::plots(runs)? {
-        put(folder, &format!("{name}-first.svg"), &one)?;
-        put(folder, &format!("{name}-second.svg"), &other)?;
+        write_file(folder, &format!("{name}-first.svg"), &one)?;
+        write_file(folder, &format!("{name}-second.svg"), &other)?;
     }
-    put(folder, "figures.json", &serde_json::to_string_pretty(&runs)?)?;
-    put_page(folder, comparison::page(title, runs)?)
+    write_file(folder, "figures.json", &serde_json::to_string_pretty(&runs)?)?;
+    write_page(folder, comparison::page(title, runs)?)
 }
 
-/// Whether a report can be written to `folder`, so that this is told before the story and not behind it.
-pub fn try_folder(folder: &Path) -> Result<()> {
+/// Fails if no report can be written to `folder`. Called before the run, so that a long run does not end without a report.
+pub fn check_folder(folder: &Path) -> Result<()> {
     let probe = folder.join(".writable");
-    let tried = make(folder).and_then(|()| Ok(fs::write(&probe, "").and_then(|()| fs::remove_file(&probe))?));
+    let tried =
+        create(folder).and_then(|()| Ok(fs::write(&probe, "").and_then(|()| fs::remove_file(&probe))?));
     tried.with_context(|| {
-        format!("no report can be written to {}: choose another folder by --report", folder.display())
+        format!("no report can be written to {}: choose another folder with --report", folder.display())
     })
 }
 
-fn make(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("make the folder {}", folder.display()))
+fn create(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("create the folder {}", folder.display()))
 }
 
-fn put_page(folder: &Path, page: Markup) -> Result<PathBuf> {
-    put(folder, "report.html", &page.into_string())
+fn write_page(folder: &Path, page: Markup) -> Result<PathBuf> {
+    write_file(folder, "report.html", &page.into_string())
 }
 
-/// A group's name stands in the name: it is Kubernetes' and holds no slash, but what comes from outside is not trusted with paths.
-fn put(folder: &Path, name: &str, text: &str) -> Result<PathBuf> {
+/// `name` may contain a group's name. Kubernetes allows no slash in it, but names from outside are not trusted as paths.
+fn write_file(folder: &Path, name: &str, text: &str) -> Result<PathBuf> {
     let path = folder.join(name.replace(['/', '\\'], "_"));
     fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
     Ok(path)

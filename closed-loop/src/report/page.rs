@@ -1,49 +1,51 @@
-//! The page of one story. All that comes from outside is escaped by the templates.
+//! The page of one run. The templates escape all text from outside.
 
 use anyhow::Result;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::panels::{self, Panel};
 use super::plot::{self, letter};
-use super::{HALF, Story, WIDE, verdict};
-use crate::figures::{GroupFigures, Row, group_rows, number, operator_rows};
+use super::{HALF, WIDE, verdict};
+use crate::metrics::{GroupMetrics, Row, group_rows, operator_rows};
+use crate::results::Results;
+use crate::text::number;
 use crate::timeline::GroupTimeline;
 
 const CSS: &str = include_str!("page.css");
 
-pub fn of_story(story: &Story) -> Result<Markup> {
-    let groups: Vec<_> = story.groups().collect();
+pub(super) fn of_results(results: &Results) -> Result<Markup> {
+    let groups: Vec<_> = results.groups().collect();
     let plots = match groups.as_slice() {
-        [(group, figures)] => stacked(story, panels::of_group(group, figures, story.timeline.end))?,
+        [(group, metrics)] => stacked(results, panels::of_group(group, metrics, results.timeline.end))?,
         groups => {
-            let multiples = multiples(story, groups)?;
+            let multiples = multiples(results, groups)?;
             html! { div.pairs { @for svg in multiples { figure { (PreEscaped(svg)) } } } }
         }
     };
     Ok(frame(
-        &story.title,
+        &results.title,
         &html! {
-            (verdict_of(story))
-            (chapters(story))
-            h2 { "What was seen, second by second" }
+            (verdict_of(results))
+            (steps(results))
+            h2 { "Observed, second by second" }
             (plots)
-            h2 { "The figures" }
-            @if let [(_, figures)] = groups.as_slice() {
-                (table(&group_rows(figures)))
+            h2 { "Metrics" }
+            @if let [(_, metrics)] = groups.as_slice() {
+                (table(&group_rows(metrics)))
             } @else {
-                (summary(&groups.iter().map(|(_, figures)| *figures).collect::<Vec<_>>()))
+                (summary(&groups.iter().map(|(_, metrics)| *metrics).collect::<Vec<_>>()))
             }
-            @if let Some(operator) = &story.figures.operator {
-                h2 { "What the operator cost" }
+            @if let Some(operator) = &results.metrics.operator {
+                h2 { "Cost of the operator" }
                 (table(&operator_rows(operator)))
             }
-            (settings(story))
+            (settings(results))
         },
     ))
 }
 
-/// The whole page around its content.
-pub fn frame(title: &str, content: &Markup) -> Markup {
+/// The page around its content.
+pub(super) fn frame(title: &str, content: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -58,17 +60,17 @@ pub fn frame(title: &str, content: &Markup) -> Markup {
     }
 }
 
-pub fn verdict_of(story: &Story) -> Markup {
-    let (well, sentence) = verdict::of(story);
+fn verdict_of(results: &Results) -> Markup {
+    let (well, sentence) = verdict::of(results);
     html! { p.verdict.well[well].ill[!well] { (sentence) } }
 }
 
-/// What was told when, and the key to the letters on the plots.
-fn chapters(story: &Story) -> Markup {
-    let timeline = &story.timeline;
+/// The steps, and the key to the letters on the plots.
+fn steps(results: &Results) -> Markup {
+    let timeline = &results.timeline;
     html! {
-        div.story {
-            ol { @for (index, chapter) in timeline.chapters.iter().enumerate() { li { b { (index + 1) } span.at { (at(chapter.at)) } span { (chapter.text) } } } }
+        div.results {
+            ol { @for (index, step) in timeline.steps.iter().enumerate() { li { b { (index + 1) } span.at { (at(step.at)) } span { (step.text) } } } }
             @if !timeline.marks.is_empty() {
                 ul {
                     @for (index, mark) in timeline.marks.iter().enumerate() {
@@ -77,23 +79,23 @@ fn chapters(story: &Story) -> Markup {
                 }
             }
         }
-        p.note { "Numbers on the plots are these chapters, letters what was done or happened in them; all plots share one axis of seconds." }
+        p.note { "On the plots, numbers are these steps, and letters are what was done or happened in them. All plots have the same time axis." }
     }
 }
 
-fn stacked(story: &Story, panels: Vec<Panel>) -> Result<Markup> {
+fn stacked(results: &Results, panels: Vec<Panel>) -> Result<Markup> {
     let mut svgs = Vec::new();
     for (index, Panel { plot, .. }) in panels.into_iter().enumerate() {
-        svgs.push(plot::draw(&plot, &story.times(index == 0), WIDE)?);
+        svgs.push(plot::draw(&plot, &results.times(index == 0), WIDE)?);
     }
     Ok(html! { @for svg in svgs { figure { (PreEscaped(svg)) } } })
 }
 
-/// Two small plots for each group, equally high for all, so that they can be held against each other.
-fn multiples(story: &Story, groups: &[(&GroupTimeline, &GroupFigures)]) -> Result<Vec<String>> {
+/// Two small plots for each group, on equal axes, so that groups can be compared.
+fn multiples(results: &Results, groups: &[(&GroupTimeline, &GroupMetrics)]) -> Result<Vec<String>> {
     let mut plots = Vec::new();
-    for (group, figures) in groups {
-        plots.push([panels::lag(group, figures), panels::replicas(group, figures, story.timeline.end)]);
+    for (group, metrics) in groups {
+        plots.push([panels::lag(group, metrics), panels::replicas(group, metrics, results.timeline.end)]);
     }
     let tops = [0, 1].map(|kind| plots.iter().map(|plots| plots[kind].top).fold(0.0, f64::max));
     let mut svgs = Vec::new();
@@ -101,7 +103,7 @@ fn multiples(story: &Story, groups: &[(&GroupTimeline, &GroupFigures)]) -> Resul
         for ((mut plot, top), what) in plots.into_iter().zip(tops).zip(["lag", "replicas"]) {
             plot.title = format!("{}: {what}", group.name);
             (plot.top, plot.height) = (top, 150);
-            svgs.push(plot::draw(&plot, &story.times(false), HALF)?);
+            svgs.push(plot::draw(&plot, &results.times(false), HALF)?);
         }
     }
     Ok(svgs)
@@ -117,8 +119,8 @@ fn table(rows: &[Row]) -> Markup {
     }
 }
 
-/// A row for each group, and what its columns mean.
-fn summary(groups: &[&GroupFigures]) -> Markup {
+/// A row for each group, and an explanation of the columns.
+fn summary(groups: &[&GroupMetrics]) -> Markup {
     let columns = groups.first().map(|group| group_rows(group)).unwrap_or_default();
     html! {
         div.wide { table.summary {
@@ -141,11 +143,11 @@ fn summary(groups: &[&GroupFigures]) -> Markup {
     }
 }
 
-pub fn settings(story: &Story) -> Markup {
+pub(super) fn settings(results: &Results) -> Markup {
     html! {
-        @if !story.settings.is_empty() {
-            h2 { "The settings" }
-            dl { @for (name, value) in &story.settings { dt { (name) } dd { (value) } } }
+        @if !results.settings.is_empty() {
+            h2 { "Settings" }
+            dl { @for (name, value) in &results.settings { dt { (name) } dd { (value) } } }
         }
     }
 }

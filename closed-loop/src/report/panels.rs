@@ -1,44 +1,45 @@
-//! Which plots a group has, and what each says.
+//! The plots of a group.
 
 use super::palette::{BLUE, GREEN, INK, MUTED, ORANGE, VERMILION, in_turn};
 use super::plot::{Layer, Plot, Shape};
-use crate::figures::{GroupFigures, number};
-use crate::timeline::{GroupTimeline, Line, Points, peak};
+use crate::metrics::GroupMetrics;
+use crate::text::number;
+use crate::timeline::{GroupTimeline, Line, Points, peak, value_at};
 
 /// A plot and the name of its file.
 #[derive(Clone, Debug)]
-pub struct Panel {
+pub(super) struct Panel {
     pub name: &'static str,
     pub plot: Plot,
 }
 
-/// All plots of a group, in the order in which cause and effect are read.
-pub fn of_group(group: &GroupTimeline, figures: &GroupFigures, end: f64) -> Vec<Panel> {
+/// All plots of a group, from cause to effect.
+pub(super) fn of_group(group: &GroupTimeline, metrics: &GroupMetrics, end: f64) -> Vec<Panel> {
     let panel = |name, plot| Panel { name, plot };
     vec![
-        panel("lag", lag(group, figures)),
-        panel("replicas", replicas(group, figures, end)),
+        panel("lag", lag(group, metrics)),
+        panel("replicas", replicas(group, metrics, end)),
         panel("throughput", throughput(group)),
-        panel("rebalances", rebalances(group, figures, end)),
+        panel("rebalances", rebalances(group, metrics, end)),
         panel("alerts", alerts(group, end)),
     ]
 }
 
-/// Lag by partition, beside the limit that the average over the pods is held against.
-pub fn lag(group: &GroupTimeline, figures: &GroupFigures) -> Plot {
+/// Lag by partition, and the limit for the average over the pods.
+pub(super) fn lag(group: &GroupTimeline, metrics: &GroupMetrics) -> Plot {
     let most = group.lag.iter().map(|line| peak(&line.points)).fold(0.0, f64::max);
-    let gone = figures
+    let drained = metrics
         .load_to_drained
-        .map_or("is not gone".into(), |seconds| format!("is gone {seconds:.0} s after the load began"));
+        .map_or("not drained".into(), |seconds| format!("drained {seconds:.0} s after the load began"));
     let mut layers = lines(&group.lag);
     let times = group.lag.iter().flat_map(|line| line.points.iter().map(|(at, _)| *at));
     let last = times.fold(0.0, f64::max);
     if let Some(limit) = group.limit {
-        let label = format!("limit a pod, {}", number(limit));
+        let label = format!("limit for each pod, {}", number(limit));
         layers.push(Layer { label, colour: MUTED, shape: Shape::Dashes(vec![(0.0, limit), (last, limit)]) });
     }
     Plot {
-        title: format!("The lag, {} records at most, {gone}", number(figures.peak_lag)),
+        title: format!("Lag: at most {} records, {drained}", number(metrics.peak_lag)),
         unit: "records behind",
         top: above(most.max(group.limit.unwrap_or(0.0))),
         height: 250,
@@ -47,14 +48,15 @@ pub fn lag(group: &GroupTimeline, figures: &GroupFigures) -> Plot {
 }
 
 /// Replicas wanted and ready, and the ceiling.
-pub fn replicas(group: &GroupTimeline, figures: &GroupFigures, end: f64) -> Plot {
-    let [before, most, after] = figures.replicas;
+pub(super) fn replicas(group: &GroupTimeline, metrics: &GroupMetrics, end: f64) -> Plot {
+    let [before, most, after] = metrics.replicas;
     let top = peak(&group.ceiling).max(peak(&group.wanted)).max(peak(&group.ready));
-    let beyond = group.wanted.iter().any(|(at, wanted)| {
-        crate::timeline::value_at(&group.ceiling, *at).is_some_and(|ceiling| *wanted > ceiling)
-    });
+    let beyond = group
+        .wanted
+        .iter()
+        .any(|(at, wanted)| value_at(&group.ceiling, *at).is_some_and(|ceiling| *wanted > ceiling));
     let surge = peak(&group.ready) - peak(&group.ceiling);
-    let end_of = if beyond {
+    let ceiling = if beyond {
         "the autoscaler wanted more than the ceiling".to_owned()
     } else if surge > 0.0 && !group.ceiling.is_empty() {
         format!("up to {surge:.0} above the ceiling as a rollout's surge")
@@ -67,7 +69,7 @@ pub fn replicas(group: &GroupTimeline, figures: &GroupFigures, end: f64) -> Plot
         shape: Shape::Line { points: steps(points, end), width },
     };
     Plot {
-        title: format!("Ready consumers: {before} → {most} → {after}, {end_of}"),
+        title: format!("Ready consumers: {before} → {most} → {after}, {ceiling}"),
         unit: "replicas",
         top: top.max(1.0) + 0.5,
         height: 180,
@@ -83,8 +85,8 @@ pub fn replicas(group: &GroupTimeline, figures: &GroupFigures, end: f64) -> Plot
     }
 }
 
-/// Records a second, the pods on top of each other.
-pub fn throughput(group: &GroupTimeline) -> Plot {
+/// Records a second, with the pods stacked.
+pub(super) fn throughput(group: &GroupTimeline) -> Plot {
     let mut times: Vec<f64> =
         group.throughput.iter().flat_map(|line| line.points.iter().map(|(at, _)| *at)).collect();
     times.sort_by(f64::total_cmp);
@@ -103,10 +105,7 @@ pub fn throughput(group: &GroupTimeline) -> Plot {
     }
     let most = floor.iter().copied().fold(0.0, f64::max);
     Plot {
-        title: format!(
-            "Throughput follows the pods, up to {} records a second together",
-            number(most.round())
-        ),
+        title: format!("Throughput of all pods: up to {} records a second", number(most.round())),
         unit: "records/s",
         top: above(most),
         height: 180,
@@ -115,14 +114,14 @@ pub fn throughput(group: &GroupTimeline) -> Plot {
 }
 
 /// Rebalances so far.
-pub fn rebalances(group: &GroupTimeline, figures: &GroupFigures, end: f64) -> Plot {
+pub(super) fn rebalances(group: &GroupTimeline, metrics: &GroupMetrics, end: f64) -> Plot {
     let points = steps(&[&[(0.0, 0.0)], group.rebalances.as_slice()].concat(), end);
-    let cost = match figures.stalled {
-        0.0 => ", and at no time did the whole group stand still".to_owned(),
+    let cost = match metrics.stalled {
+        0.0 => " and no time without progress".to_owned(),
         seconds => format!(" and {} s without any progress", number(seconds)),
     };
     Plot {
-        title: format!("{} rebalances{cost}", figures.rebalances),
+        title: format!("{} rebalances{cost}", metrics.rebalances),
         unit: "so far",
         top: peak(&group.rebalances).max(1.0) + 0.5,
         height: 110,
@@ -130,8 +129,8 @@ pub fn rebalances(group: &GroupTimeline, figures: &GroupFigures, end: f64) -> Pl
     }
 }
 
-/// When each alert was pending and when it fired.
-pub fn alerts(group: &GroupTimeline, end: f64) -> Plot {
+/// When each alert was pending and when it was firing.
+pub(super) fn alerts(group: &GroupTimeline, end: f64) -> Plot {
     let mut names: Vec<&str> = Vec::new();
     for span in &group.alerts {
         if !names.contains(&span.name.as_str()) {
@@ -151,7 +150,7 @@ pub fn alerts(group: &GroupTimeline, end: f64) -> Plot {
                 shape,
             });
         }
-        // Where the bar begins late, its name begins so early that it has room.
+        // The name needs room, so it begins early even if the bar begins late.
         let shape = Shape::Text { at: first.min(end * 0.6), value: row + 0.58 };
         layers.push(Layer { label: (*name).to_owned(), colour: INK, shape });
     }
@@ -160,8 +159,7 @@ pub fn alerts(group: &GroupTimeline, end: f64) -> Plot {
         .filter(|name| group.alerts.iter().any(|span| span.firing && span.name == **name))
         .count();
     let open = group.alerts.iter().filter(|span| span.to.is_none()).count();
-    let ending =
-        if open == 0 { "none is left at the end".into() } else { format!("{open} are left at the end") };
+    let ending = if open == 0 { "none at the end".into() } else { format!("{open} at the end") };
     Plot {
         title: format!("Alerts: {fired} fired, {} stayed pending, {ending}", names.len() - fired),
         unit: "",
@@ -171,8 +169,8 @@ pub fn alerts(group: &GroupTimeline, end: f64) -> Plot {
     }
 }
 
-/// The same plot for two runs reaches equally high in both.
-pub fn equalise(one: &mut Panel, other: &mut Panel) {
+/// Gives the same plot of two runs equal axes.
+pub(super) fn equalise(one: &mut Panel, other: &mut Panel) {
     let top = one.plot.top.max(other.plot.top);
     let height = one.plot.height.max(other.plot.height);
     for plot in [&mut one.plot, &mut other.plot] {
@@ -189,7 +187,7 @@ fn lines(lines: &[Line]) -> Vec<Layer> {
     lines.iter().enumerate().map(layer).collect()
 }
 
-/// Values that hold until the next, as corners of a line up to the end.
+/// The corners of a line that holds each value until the next, up to the end.
 fn steps(points: &[(f64, f64)], end: f64) -> Points {
     let mut corners = Points::new();
     for (at, value) in points.iter().filter(|(at, _)| *at <= end) {
@@ -202,12 +200,12 @@ fn steps(points: &[(f64, f64)], end: f64) -> Points {
     corners
 }
 
-/// A little room above the largest value.
+/// The top of the axis: a little above the largest value.
 fn above(value: f64) -> f64 {
     if value > 0.0 { value * 1.08 } else { 1.0 }
 }
 
-/// A pod's name is told from its siblings' by its end.
+/// The end of a pod's name, which differs between the pods of a group.
 fn short(pod: &str) -> String {
     let parts: Vec<&str> = pod.rsplitn(3, '-').collect();
     if let [last, _, _] = parts.as_slice() { format!("…-{last}") } else { pod.to_owned() }

@@ -1,13 +1,14 @@
-//! A story's outcome in one sentence.
+//! The outcome of a run in one sentence.
 
-use super::Story;
-use crate::figures::{GroupFigures, number};
+use crate::metrics::GroupMetrics;
+use crate::results::Results;
+use crate::text::number;
 
-/// Whether nothing is lost, and the sentence that says so.
-pub fn of(story: &Story) -> (bool, String) {
-    let groups: Vec<&GroupFigures> = story.groups().map(|(_, figures)| figures).collect();
+/// Whether the run lost nothing, and a sentence about it.
+pub(super) fn of(results: &Results) -> (bool, String) {
+    let groups: Vec<&GroupMetrics> = results.groups().map(|(_, metrics)| metrics).collect();
     #[allow(clippy::cast_precision_loss)] // Counts of records are far below 2^52.
-    let sum = |count: fn(&GroupFigures) -> u64| groups.iter().copied().map(count).sum::<u64>() as f64;
+    let sum = |count: fn(&GroupMetrics) -> u64| groups.iter().copied().map(count).sum::<u64>() as f64;
     let (sent, lost) = (sum(|group| group.counts.sent), sum(|group| group.counts.lost));
     let processed = sum(|group| group.counts.processed);
     let counts = format!(
@@ -28,7 +29,7 @@ pub fn of(story: &Story) -> (bool, String) {
             let most: u32 = groups.iter().map(|group| group.replicas[1]).sum();
             let back = groups.iter().filter(|group| group.drained_to_shrunk.is_some()).count();
             format!(
-                "{} groups grew to {most} consumers together, and {back} of them are back to where they began",
+                "{} groups grew to {most} consumers together, and {back} of them scaled in again",
                 groups.len()
             )
         }

@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn java_that_is_missing_or_too_old_is_one_sentence_with_the_cure() {
+    fn a_missing_or_old_java_is_reported_in_one_sentence_with_the_cure() {
         let old = "java version \"1.8.0_432\"";
         for (version, said) in [
             (None, "does not work here (No such file or directory"),
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn version_is_found_behind_other_lines() {
+    fn the_version_is_found_after_other_lines() {
         let text = "Picked up JAVA_TOOL_OPTIONS: -Xmx1g\nopenjdk version \"25\" 2025-09-16\n";
         assert_eq!(major(text), Some(25));
     }

@@ -1,32 +1,32 @@
-//! A group with a topic of its own, which has its name.
+//! A group with its own topic of the same name.
 
 use serde_json::{Value, json};
 
 /// The port of the consumers' metrics and health.
 const PORT: u16 = 8085;
 
-/// Where the broker is.
+/// The broker's address.
 const KAFKA: &str = "10.244.0.1:9092";
 
-/// What differs from fault to fault.
+/// What differs from test to test.
 #[derive(Clone, Copy, Debug)]
 pub struct Group {
-    /// Its name and its topic's.
+    /// The name of the group and of its topic.
     pub name: &'static str,
-    /// How many partitions its topic has.
+    /// The number of the topic's partitions.
     pub partitions: i32,
-    /// The fewest consumers.
+    /// Its minReplicas.
     pub min: i32,
-    /// The average lag that it may have, in records.
+    /// Its averageRecordsLagLimit.
     pub limit: i32,
-    /// Where its consumers look for Kafka.
+    /// The bootstrap servers of its consumers.
     pub bootstrap_servers: &'static str,
-    /// The consumers' own variables.
+    /// Environment variables of its consumers.
     pub env: &'static [(&'static str, &'static str)],
 }
 
 impl Group {
-    /// One consumer on one partition, that is never behind.
+    /// One consumer on one partition, without lag.
     pub const fn idle(name: &'static str) -> Self {
         Self { name, partitions: 1, min: 1, limit: 1000, bootstrap_servers: KAFKA, env: &[] }
     }
@@ -41,7 +41,7 @@ impl Group {
         })
     }
 
-    /// With windows of seconds. `metrics` is laid over spec.metrics.
+    /// The KconsumerGroup, with windows of seconds. `metrics` overrides fields of spec.metrics.
     pub fn resource(&self, metrics: &[(&str, Value)]) -> Value {
         let env: Vec<_> =
             self.env.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
@@ -76,10 +76,10 @@ impl Group {
     }
 }
 
-/// A pod that sends so many records and the end marker to a topic; `how` is kproducer's further flags.
-pub fn producer(topic: &str, records: u64, how: &[&str]) -> Value {
+/// A pod that sends this many records and the end marker to a topic; `flags` are further flags of kproducer.
+pub fn producer(topic: &str, records: u64, flags: &[&str]) -> Value {
     let count = records.to_string();
-    let args = [&["send", &count, "--topic", topic], how].concat();
+    let args = [&["send", &count, "--topic", topic], flags].concat();
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": sender(topic), "namespace": "default"},
         "spec": {"restartPolicy": "Never", "containers": [{
@@ -90,7 +90,7 @@ pub fn producer(topic: &str, records: u64, how: &[&str]) -> Value {
     })
 }
 
-/// What the pod that sends to a topic is called.
+/// The name of the pod that sends to a topic.
 pub fn sender(topic: &str) -> String {
     format!("sends-to-{topic}")
 }

@@ -1,80 +1,87 @@
-//! The lag's way to the autoscaler, broken in each place: the consumer, its port, the scrape, the adapter.
+//! Faults on the lag's path to the autoscaler: the consumer, its port, the scrape, the adapter.
 
 use anyhow::{Context, Result, ensure};
 use kcg_devcluster::deploy_folder;
 use serde_json::json;
 
 use crate::group::Group;
-use crate::world::{SOON, TOLD, World};
+use crate::harness::{Harness, REPORT_LIMIT, SHORT_LIMIT};
 
 const READ: [&str; 2] = ["True", "MetricsRead"];
 const MISSING: [&str; 2] = ["False", "MetricsMissing"];
 
-pub async fn a_wrong_port_is_named_with_its_cure(world: &World) -> Result<()> {
+pub async fn a_wrong_port_is_reported_with_its_cure(harness: &Harness) -> Result<()> {
     let group = Group::idle("port");
-    world.create(&group, &[("port", json!(9999))]).await?;
-    world.ready(group.name, 1).await?;
-    let told = world.told(group.name, "MetricsAvailable", MISSING, TOLD).await?;
-    ensure!(told.message.contains("on port 9999 at /actuator/prometheus"), "{told:?}");
-    world.fires(group.name, "NoConsumers").await?;
+    harness.create(&group, &[("port", json!(9999))]).await?;
+    harness.ready(group.name, 1).await?;
+    let condition = harness.condition(group.name, "MetricsAvailable", MISSING, REPORT_LIMIT).await?;
+    ensure!(condition.message.contains("on port 9999 at /actuator/prometheus"), "{condition:?}");
+    harness.fires(group.name, "NoConsumers").await?;
     let cure = r#"{"spec":{"metrics":{"port":8085}}}"#;
-    world.kubectl(&["patch", "kcg", group.name, "--type=merge", "-p", cure]).await?;
-    world.told(group.name, "MetricsAvailable", READ, SOON).await?;
-    world.resolves(group.name, "NoConsumers").await
+    harness.kubectl(&["patch", "kcg", group.name, "--type=merge", "-p", cure]).await?;
+    harness.condition(group.name, "MetricsAvailable", READ, SHORT_LIMIT).await?;
+    harness.resolves(group.name, "NoConsumers").await
 }
 
-pub async fn a_consumer_without_metrics_is_told_apart_from_one_that_is_well(world: &World) -> Result<()> {
+pub async fn a_consumer_without_metrics_is_reported_as_missing_metrics(harness: &Harness) -> Result<()> {
     let group = Group { env: &[("KCONSUMER_METRICS", "off")], ..Group::idle("mute") };
-    world.create(&group, &[]).await?;
-    world.ready(group.name, 1).await?;
-    let told = world.told(group.name, "MetricsAvailable", MISSING, TOLD).await?;
-    ensure!(told.message.contains("check that the consumers export"), "{told:?}");
-    // It serves no page of metrics at all, so nobody can scrape it.
-    world.fires(group.name, "NoConsumers").await.map(drop)
+    harness.create(&group, &[]).await?;
+    harness.ready(group.name, 1).await?;
+    let condition = harness.condition(group.name, "MetricsAvailable", MISSING, REPORT_LIMIT).await?;
+    ensure!(condition.message.contains("check that the consumers export"), "{condition:?}");
+    // It serves no metrics, so Prometheus cannot scrape it.
+    harness.fires(group.name, "NoConsumers").await.map(drop)
 }
 
-pub async fn consumers_that_show_another_metric_fire_an_alert(world: &World) -> Result<()> {
+pub async fn consumers_that_show_another_metric_fire_an_alert(harness: &Harness) -> Result<()> {
     let group = Group::idle("misnamed");
-    world.create(&group, &[("lagMetric", json!("records_lag_of_nobody"))]).await?;
-    world.ready(group.name, 1).await?;
-    let told = world.told(group.name, "MetricsAvailable", MISSING, TOLD).await?;
-    ensure!(told.message.contains("export records_lag_of_nobody on port 8085"), "{told:?}");
-    let alerts = world.fires(group.name, "RecordsLagAbsent").await?;
+    harness.create(&group, &[("lagMetric", json!("records_lag_of_nobody"))]).await?;
+    harness.ready(group.name, 1).await?;
+    let condition = harness.condition(group.name, "MetricsAvailable", MISSING, REPORT_LIMIT).await?;
+    ensure!(condition.message.contains("export records_lag_of_nobody on port 8085"), "{condition:?}");
+    let alerts = harness.fires(group.name, "RecordsLagAbsent").await?;
     ensure!(!alerts.contains(&"NoConsumers".to_owned()), "they are scraped: {alerts:?}");
     let cure = r#"{"spec":{"metrics":{"lagMetric":null}}}"#;
-    world.kubectl(&["patch", "kcg", group.name, "--type=merge", "-p", cure]).await?;
-    world.told(group.name, "MetricsAvailable", READ, SOON).await?;
-    world.resolves(group.name, "RecordsLagAbsent").await
+    harness.kubectl(&["patch", "kcg", group.name, "--type=merge", "-p", cure]).await?;
+    harness.condition(group.name, "MetricsAvailable", READ, SHORT_LIMIT).await?;
+    harness.resolves(group.name, "RecordsLagAbsent").await
 }
 
-pub async fn a_refused_monitor_is_told_until_it_is_accepted_again(world: &World) -> Result<()> {
+pub async fn a_rejected_monitor_is_reported_until_it_is_accepted_again(harness: &Harness) -> Result<()> {
     let group = Group::idle("refused");
     let accepted = ["True", "Accepted"];
-    world.create(&group, &[]).await?;
-    world.told(group.name, "MonitoringAccepted", accepted, SOON).await?;
-    // A field that the operator does not own, so it stays; no Prometheus has such a class.
+    harness.create(&group, &[]).await?;
+    harness.condition(group.name, "MonitoringAccepted", accepted, SHORT_LIMIT).await?;
+    // The operator does not own this field, so the value stays. No Prometheus has such a class.
     let patch = async |class: &str| {
         let patch = format!(r#"{{"spec":{{"scrapeClass":{class}}}}}"#);
-        world.kubectl(&["patch", "servicemonitor", group.name, "--type=merge", "-p", &patch]).await
+        harness.kubectl(&["patch", "servicemonitor", group.name, "--type=merge", "-p", &patch]).await
     };
     patch(r#""mesh""#).await?;
-    let told = world.told(group.name, "MonitoringAccepted", ["False", "Rejected"], TOLD).await?;
-    ensure!(told.message.contains("ServiceMonitor") && told.message.contains("mesh"), "{told:?}");
+    let condition =
+        harness.condition(group.name, "MonitoringAccepted", ["False", "Rejected"], REPORT_LIMIT).await?;
+    ensure!(
+        condition.message.contains("ServiceMonitor") && condition.message.contains("mesh"),
+        "{condition:?}"
+    );
     patch("null").await?;
-    world.told(group.name, "MonitoringAccepted", accepted, TOLD).await.map(drop)
+    harness.condition(group.name, "MonitoringAccepted", accepted, REPORT_LIMIT).await.map(drop)
 }
 
-pub async fn an_adapter_without_the_rule_is_named_with_its_cure(world: &World) -> Result<()> {
+pub async fn an_adapter_without_the_rule_is_reported_with_its_cure(harness: &Harness) -> Result<()> {
     let group = Group::idle("ruleless");
-    world.create(&group, &[]).await?;
-    world.told(group.name, "MetricsAvailable", READ, SOON).await?;
+    harness.create(&group, &[]).await?;
+    harness.condition(group.name, "MetricsAvailable", READ, SHORT_LIMIT).await?;
     let shipped = deploy_folder()?.join("prometheus-adapter/rules.yaml");
     let shipped = std::fs::read_to_string(&shipped).with_context(|| format!("read {}", shipped.display()))?;
-    world.stage.adapter.set_rules(&world.stage.plane, "rules: []").await?;
-    let told = world.told(group.name, "MetricsAvailable", MISSING, TOLD).await;
-    // Whatever came of it: the other tests need them.
-    world.stage.adapter.set_rules(&world.stage.plane, &shipped).await?;
-    let told = told?;
-    ensure!(told.message.contains("a rule for it as in deploy/prometheus-adapter/rules.yaml"), "{told:?}");
-    world.told(group.name, "MetricsAvailable", READ, SOON).await.map(drop)
+    harness.environment.adapter.set_rules(&harness.environment.plane, "rules: []").await?;
+    let condition = harness.condition(group.name, "MetricsAvailable", MISSING, REPORT_LIMIT).await;
+    // Restored before the result is checked, since the other tests need the rules.
+    harness.environment.adapter.set_rules(&harness.environment.plane, &shipped).await?;
+    let condition = condition?;
+    ensure!(
+        condition.message.contains("a rule for it as in deploy/prometheus-adapter/rules.yaml"),
+        "{condition:?}"
+    );
+    harness.condition(group.name, "MetricsAvailable", READ, SHORT_LIMIT).await.map(drop)
 }

@@ -1,16 +1,17 @@
-//! Kafka away in the middle of a load, while its producer sends and its consumers process.
+//! Kafka is stopped under load, while the producer sends and the consumers process.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Error, Result, ensure};
-use kcg_closed_loop::ledger::Ledger;
+use kcg_closed_loop::observe::processed_log::ProcessedLog;
 
 use crate::group::Group;
-use crate::world::{SOON, World};
+use crate::harness::{Harness, SHORT_LIMIT};
 
 const RECORDS: u64 = 4500;
-/// Three times what one consumer does, so that it takes three; and half a minute long, so that Kafka is away in its middle.
+/// Three times the rate of one consumer, so that the group needs three, and for half a minute, so that Kafka is stopped
+/// before everything is sent.
 const RATE: &str = "--rate=150/s";
 const GROUP: Group = Group {
     partitions: 3,
@@ -18,22 +19,25 @@ const GROUP: Group = Group {
     env: &[("KCONSUMER_WORK", "20ms"), ("KCONSUMER_LOG_RECORDS", "true")],
     ..Group::idle("outage")
 };
-const OFTEN: Duration = Duration::from_millis(500);
+const INTERVAL: Duration = Duration::from_millis(500);
 
-pub async fn kafka_away_in_the_middle_of_a_load_loses_nothing_and_holds_the_ceiling(
-    world: &World,
+pub async fn a_kafka_outage_under_load_loses_no_record_and_keeps_the_ceiling(
+    harness: &Harness,
 ) -> Result<()> {
-    world.create(&GROUP, &[]).await?;
-    world.told(GROUP.name, "MetricsAvailable", ["True", "MetricsRead"], SOON).await?;
-    world.send(GROUP.name, RECORDS, &[RATE]).await?;
-    world.ready(GROUP.name, 3).await?;
-    ensure!(!world.has_sent(GROUP.name).await.map_err(Error::msg)?, "all was sent before Kafka was stopped");
-    world.say(GROUP.name, &format!("Kafka is stopped after {} values", processed(world)?.len()));
+    harness.create(&GROUP, &[]).await?;
+    harness.condition(GROUP.name, "MetricsAvailable", ["True", "MetricsRead"], SHORT_LIMIT).await?;
+    harness.send(GROUP.name, RECORDS, &[RATE]).await?;
+    harness.ready(GROUP.name, 3).await?;
+    ensure!(
+        !harness.has_sent(GROUP.name).await.map_err(Error::msg)?,
+        "all was sent before Kafka was stopped"
+    );
+    harness.log(GROUP.name, &format!("Kafka is stopped after {} values", processed(harness)?.len()));
     tokio::select! {
-        broken = ceiling_holds(world) => broken?,
-        came = goes_and_comes(world) => came?,
+        broken = ceiling_holds(harness) => broken?,
+        restarted = stop_and_restart(harness) => restarted?,
     }
-    let values = processed(world)?;
+    let values = processed(harness)?;
     let wanted: BTreeSet<String> =
         (1..=RECORDS).map(|number| format!("bar-{number}")).chain(["baz".to_owned()]).collect();
     let lost: Vec<_> = wanted.difference(&values).collect();
@@ -41,45 +45,45 @@ pub async fn kafka_away_in_the_middle_of_a_load_loses_nothing_and_holds_the_ceil
     Ok(())
 }
 
-async fn goes_and_comes(world: &World) -> Result<()> {
+async fn stop_and_restart(harness: &Harness) -> Result<()> {
     let name = GROUP.name;
-    world.stage.kafka.stop().await?;
-    world.told(name, "Ready", ["False", "PodsNotReady"], SOON).await?;
-    world.ready(name, 0).await?;
-    world.stage.kafka.start_again().await?;
-    let done = processed(world)?.len() as u64;
-    ensure!(done < RECORDS, "nothing was left for after it");
-    world.say(name, &format!("Kafka is back, {done} values are processed"));
-    world.told(name, "Ready", ["True", "Reconciled"], SOON).await?;
-    world.told(name, "MetricsAvailable", ["True", "MetricsRead"], SOON).await?;
-    world.sent(name).await?;
-    world
-        .until("every value to be processed", SOON, async || {
-            let values = processed(world).map_err(|error| error.to_string())?.len() as u64;
+    harness.environment.kafka.stop().await?;
+    harness.condition(name, "Ready", ["False", "PodsNotReady"], SHORT_LIMIT).await?;
+    harness.ready(name, 0).await?;
+    harness.environment.kafka.start_again().await?;
+    let done = processed(harness)?.len() as u64;
+    ensure!(done < RECORDS, "everything was processed before Kafka was back");
+    harness.log(name, &format!("Kafka is back, {done} values are processed"));
+    harness.condition(name, "Ready", ["True", "Reconciled"], SHORT_LIMIT).await?;
+    harness.condition(name, "MetricsAvailable", ["True", "MetricsRead"], SHORT_LIMIT).await?;
+    harness.sent(name).await?;
+    harness
+        .until("every value to be processed", SHORT_LIMIT, async || {
+            let values = processed(harness).map_err(|error| error.to_string())?.len() as u64;
             if values > RECORDS { Ok(()) } else { Err(format!("{values} values are")) }
         })
         .await?;
-    world.say(name, "every value is processed");
+    harness.log(name, "every value is processed");
     Ok(())
 }
 
-/// Fails as soon as somebody else's word than the topic's changes it. An answer that does not come says nothing of it.
-async fn ceiling_holds(world: &World) -> Result<()> {
+/// Fails if the ceiling ever differs from the topic's partitions. Failed requests are ignored.
+async fn ceiling_holds(harness: &Harness) -> Result<()> {
     loop {
-        tokio::time::sleep(OFTEN).await;
-        let autoscaler = world.get("autoscaling", "v2", "HorizontalPodAutoscaler", GROUP.name).await;
-        let group = world.group(GROUP.name).await;
+        tokio::time::sleep(INTERVAL).await;
+        let autoscaler = harness.get("autoscaling", "v2", "HorizontalPodAutoscaler", GROUP.name).await;
+        let group = harness.group(GROUP.name).await;
         let (Ok(autoscaler), Ok(group)) = (&autoscaler, &group) else { continue };
         let ceilings = [&autoscaler["spec"]["maxReplicas"], &group["status"]["maxReplicas"]];
         ensure!(ceilings.iter().all(|ceiling| **ceiling == GROUP.partitions), "{ceilings:?}");
     }
 }
 
-/// The different values that were processed, as the pods' logs tell.
-fn processed(world: &World) -> Result<BTreeSet<String>> {
-    let mut ledger = Ledger::default();
-    for run in world.stage.node.runs_of("default", GROUP.name) {
-        ledger.read(&run.pod, &run.log())?;
+/// The different values that were processed, from the pods' logs.
+fn processed(harness: &Harness) -> Result<BTreeSet<String>> {
+    let mut log = ProcessedLog::default();
+    for run in harness.environment.node.runs_of("default", GROUP.name) {
+        log.read(&run.pod, &run.log())?;
     }
-    Ok(ledger.records().iter().map(|record| record.value.clone()).collect())
+    Ok(log.records().iter().map(|record| record.value.clone()).collect())
 }

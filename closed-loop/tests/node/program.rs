@@ -1,4 +1,4 @@
-//! What runs in most of the tests' pods: this very program, which then answers what a test asks about its surroundings.
+//! The program in most pods: this test program itself, which then answers requests about its environment.
 
 use std::path::Path as File;
 use std::process::ExitCode;
@@ -11,15 +11,15 @@ use axum::routing::get;
 use kcg_devcluster::{Interrupt, Interrupts};
 use tokio::net::TcpListener;
 
-/// The first argument by which this program is a pod's.
+/// The first argument that makes this program run as a pod.
 pub const AS_POD: &str = "as-pod";
 pub const PORT: u16 = 8080;
 pub const ASKED: &str = "asked to end";
-pub const ENDED: &str = "ended by itself";
+pub const ENDED: &str = "ended after the request";
 const SICK: &str = "/tmp/sick";
 
-/// Where it is a pod's program: serves until it is asked to end, then lingers for as many milliseconds as it was told.
-pub fn run_as_one() -> Option<ExitCode> {
+/// If this is a pod, serves until SIGTERM, then ends after the milliseconds of its second argument.
+pub fn run_as_pod() -> Option<ExitCode> {
     let mut args = std::env::args().skip(1);
     if args.next()? != AS_POD {
         return None;

@@ -1,4 +1,4 @@
-//! Stories that never happened: a group that works off its records by simple rules, as a real one would.
+//! Made-up results: groups that process their records by simple rules.
 // Small numbers of records and seconds.
 #![allow(
     clippy::cast_possible_truncation,
@@ -7,11 +7,11 @@
     clippy::cast_possible_wrap
 )]
 
-use kcg_closed_loop::cost::Cost;
-use kcg_closed_loop::figures::{Account, Figures, GroupFigures, OperatorFigures, Sent};
-use kcg_closed_loop::ledger::Processed;
-use kcg_closed_loop::report::Story;
-use kcg_closed_loop::requests::Requests;
+use kcg_closed_loop::metrics::{Account, GroupMetrics, OperatorMetrics, RunMetrics, Sent};
+use kcg_closed_loop::observe::cost::Cost;
+use kcg_closed_loop::observe::processed_log::Processed;
+use kcg_closed_loop::observe::requests::Requests;
+use kcg_closed_loop::results::Results;
 use kcg_closed_loop::timeline::{AlertSpan, GroupTimeline, Line, Moment, Timeline};
 
 const PARTITIONS: i32 = 3;
@@ -24,13 +24,13 @@ struct Run {
     records: u32,
     /// Seconds from the load to the second and the third pod.
     pods: [f64; 2],
-    /// For how long nobody works when the group rebalances.
+    /// The seconds without progress at each rebalance.
     pause: f64,
     rest: f64,
 }
 
-/// With the operator's settings.
-pub fn shipped() -> Story {
+/// A run with the operator's settings.
+pub fn shipped() -> Results {
     let run = Run {
         title: "The closed loop on a real Kafka",
         records: 10_000,
@@ -38,38 +38,38 @@ pub fn shipped() -> Story {
         pause: 0.3,
         rest: 16.0,
     };
-    run.story(&["kconsumer"])
+    run.results(&["kconsumer"])
 }
 
-/// With what Kubernetes and Kafka do by themselves.
-pub fn usual() -> Story {
+/// A run with the defaults of Kubernetes and Kafka.
+pub fn defaults() -> Results {
     let run =
         Run { title: "Kubernetes' defaults", records: 10_000, pods: [9.0, 24.0], pause: 3.2, rest: 41.0 };
-    run.story(&["kconsumer"])
+    run.results(&["kconsumer"])
 }
 
-/// Many groups at once.
-pub fn scaled(groups: usize) -> Story {
+/// A run with many groups.
+pub fn scaled(groups: usize) -> Results {
     let names: Vec<String> = (0..groups).map(|index| format!("orders-{index}")).collect();
     let run = Run { title: "Ten groups at once", records: 3000, pods: [7.0, 8.0], pause: 0.4, rest: 16.0 };
-    run.story(&names.iter().map(String::as_str).collect::<Vec<_>>())
+    run.results(&names.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 impl Run {
-    fn story(&self, names: &[&str]) -> Story {
+    fn results(&self, names: &[&str]) -> Results {
         let moment = |at, text: &str| Moment { at, text: text.into() };
-        let played: Vec<_> = names.iter().map(|name| self.group(name)).collect();
-        let drained = played
+        let simulated: Vec<_> = names.iter().map(|name| self.group(name)).collect();
+        let drained = simulated
             .iter()
-            .map(|(_, figures)| LOAD + figures.load_to_drained.unwrap_or(60.0))
+            .map(|(_, metrics)| LOAD + metrics.load_to_drained.unwrap_or(60.0))
             .fold(0.0, f64::max);
-        let (timelines, figures): (Vec<_>, Vec<_>) = played.into_iter().unzip();
+        let (timelines, metrics): (Vec<_>, Vec<_>) = simulated.into_iter().unzip();
         let cost = |cpu_seconds, memory_mib| Cost { cpu_seconds, memory_mib };
-        Story {
+        Results {
             title: self.title.into(),
             timeline: Timeline {
                 end: drained + self.rest + 14.0,
-                chapters: vec![
+                steps: vec![
                     moment(0.0, "A topic with one partition; a bad group is refused against it"),
                     moment(4.2, "A good one is created, and its consumer joins the group on the broker"),
                     moment(15.0, "The topic grows from one partition to three, and the ceiling follows"),
@@ -92,9 +92,9 @@ impl Run {
                 ],
                 groups: timelines,
             },
-            figures: Figures {
-                groups: figures,
-                operator: Some(OperatorFigures {
+            metrics: RunMetrics {
+                groups: metrics,
+                operator: Some(OperatorMetrics {
                     requests: Requests { writes: 61, lease: 58, reads: 44, watches: 26 },
                     all_requests: Requests { writes: 1480, lease: 402, reads: 2210, watches: 310 },
                     operator: cost(1.31, 48.2),
@@ -109,11 +109,11 @@ impl Run {
         }
     }
 
-    /// Plays the load: each pod works on one record each 10 ms, of its partitions in turn, unless the group rebalances.
-    fn group(&self, name: &str) -> (GroupTimeline, GroupFigures) {
+    /// Simulates the load: each pod processes a record every 10 ms from its partitions in turn, unless the group rebalances.
+    fn group(&self, name: &str) -> (GroupTimeline, GroupMetrics) {
         let topic = format!("{name}-data");
         let pods = ["x2x9p", "k8w4q", "m7c2d", "t5z8r"].map(|end| format!("{name}-6d5f8c7b9-{end}"));
-        // When the pods begin and end to be members: one is killed and replaced.
+        // When each pod is a member: one is killed and replaced.
         let killed = LOAD + 14.0;
         let members =
             [(0.0, killed), (LOAD + self.pods[0], 1e9), (LOAD + self.pods[1], 1e9), (killed + 2.6, 1e9)];
@@ -142,7 +142,7 @@ impl Run {
                 if done[partition] < sent[partition] {
                     let offset = done[partition];
                     records.push(record(at, pod, &topic, partition, offset));
-                    // What the killed one had not committed comes again.
+                    // Records that the killed pod had not committed are processed again.
                     if at > killed + 2.6 && at < killed + 3.2 && partition == 0 {
                         records.push(record(at, pod, &topic, partition, (offset - 80).max(0)));
                     }
@@ -161,18 +161,18 @@ impl Run {
                 break;
             }
         }
-        let drained = drained.expect("all records are worked off");
-        self.seen(name, &topic, &records, lag, drained)
+        let drained = drained.expect("all records are processed");
+        self.observed(name, &topic, &records, lag, drained)
     }
 
-    fn seen(
+    fn observed(
         &self,
         name: &str,
         topic: &str,
         records: &[Processed],
         lag: Vec<Vec<(f64, f64)>>,
         drained: f64,
-    ) -> (GroupTimeline, GroupFigures) {
+    ) -> (GroupTimeline, GroupMetrics) {
         let account = Account::new(records, |at| at as f64 / 1000.0);
         let killed = LOAD + 14.0;
         let [second, third] = self.pods.map(|after| LOAD + after);
@@ -214,8 +214,8 @@ impl Run {
         for record in records {
             sent.entry(topic.to_owned()).or_default().insert(record.value.clone());
         }
-        let figures = GroupFigures::measure(&group, &account, &sent, LOAD, Some(38.0));
-        (group, figures)
+        let metrics = GroupMetrics::measure(&group, &account, &sent, LOAD, Some(38.0));
+        (group, metrics)
     }
 }
 

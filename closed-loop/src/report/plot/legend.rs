@@ -1,23 +1,23 @@
-//! A plot's legend: what is meant by each colour.
+//! A plot's legend: what each colour means.
 
 use anyhow::Result;
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use super::super::palette::INK;
 use super::{Area, LEFT, Layer, Plot, Shape, i32, pixels, write};
+use crate::report::palette::INK;
 
 const SWATCH: i32 = 20;
 
-/// A layer's place in the legend.
-pub struct Entry<'a> {
+/// The position of a layer in the legend.
+pub(super) struct Entry<'a> {
     layer: &'a Layer,
     x: i32,
     pub row: u32,
 }
 
-/// Each label once, in as many rows as they need.
-pub fn entries(plot: &Plot, width: u32) -> Vec<Entry<'_>> {
+/// Each label once, in as many rows as needed.
+pub(super) fn entries(plot: &Plot, width: u32) -> Vec<Entry<'_>> {
     let mut entries: Vec<Entry> = Vec::new();
     let (mut x, mut row) = (LEFT, 0);
     for layer in plot.layers.iter().filter(|layer| !matches!(layer.shape, Shape::Text { .. })) {
@@ -34,8 +34,8 @@ pub fn entries(plot: &Plot, width: u32) -> Vec<Entry<'_>> {
     entries
 }
 
-/// Draws one, its middle at `y`.
-pub fn draw(root: &Area, entry: &Entry, y: i32) -> Result<()> {
+/// Draws one entry with its middle at `y`.
+pub(super) fn draw(root: &Area, entry: &Entry, y: i32) -> Result<()> {
     let Entry { layer: Layer { label, colour, shape }, x, .. } = *entry;
     match shape {
         Shape::Line { width, .. } => {

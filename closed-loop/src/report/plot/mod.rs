@@ -1,7 +1,6 @@
-//! One plot as SVG: a title, a legend, chapters as bands, marks as vertical lines, and layers over the story's seconds.
+//! One plot as SVG: a title, a legend, steps as bands, marks as vertical lines, and layers over the seconds of the run.
 //!
-//! The library gives each shape its light colour; plot.css finds these colours again and darkens the page where a person
-//! has asked for that.
+//! The library draws each shape in its light colour. plot.css replaces these colours for readers who prefer a dark page.
 
 mod legend;
 
@@ -14,22 +13,22 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::palette::{BACKGROUND, BAND, GRID, INK, MUTED};
-use crate::figures::number;
+use crate::text::number;
 use crate::timeline::{Moment, Points};
 
 const CSS: &str = include_str!("plot.css");
-/// Widths of what stands left and right of the data, the same in all plots: stacked, their times line up.
+/// The space to the left and right of the data. It is equal in all plots, so that the times of stacked plots line up.
 const MARGIN: u32 = 26;
 const VALUES: u32 = 70;
-/// Where titles and legends begin.
+/// The left edge of titles and legends.
 const LEFT: i32 = 8;
 const TOP: u32 = 10;
 const LINE: u32 = 24;
 const LEGEND: u32 = 22;
 const MARK: u32 = 17;
-const CHAPTERS: u32 = 17;
+const STEPS: u32 = 17;
 const TIMES: u32 = 26;
-/// What a letter takes of the width, as part of its size: the page's fonts are not known here.
+/// The width of a letter as a part of its size. An estimate, since the page's fonts are not known here.
 const LETTER: f64 = 0.56;
 
 const FONT: &str = "system-ui, sans-serif";
@@ -39,31 +38,31 @@ const SMALLER: f64 = 1.24;
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
-/// What is drawn.
+/// A plot to draw.
 #[derive(Clone, Debug)]
-pub struct Plot {
-    /// A sentence that says what is seen.
+pub(super) struct Plot {
+    /// A sentence that describes what the plot shows.
     pub title: String,
-    /// Of the values; without one the axis has no labels.
+    /// The unit of the values; without one the axis has no labels.
     pub unit: &'static str,
     /// The largest value of the axis.
     pub top: f64,
-    /// Of the data alone, in pixels.
+    /// The height of the data area in pixels.
     pub height: u32,
     pub layers: Vec<Layer>,
 }
 
-/// A part of the data.
+/// A part of a plot's data.
 #[derive(Clone, Debug)]
-pub struct Layer {
-    /// For the legend; empty where none is needed.
+pub(super) struct Layer {
+    /// The text in the legend; empty for none.
     pub label: String,
     pub colour: RGBColor,
     pub shape: Shape,
 }
 
 #[derive(Clone, Debug)]
-pub enum Shape {
+pub(super) enum Shape {
     Line {
         points: Points,
         width: u32,
@@ -71,37 +70,37 @@ pub enum Shape {
     Dashes(Points),
     /// Between a lower line and an upper one.
     Area(Points),
-    /// From one time to another; what has not come true yet is lighter.
+    /// From one time to another; lighter if it is not `certain`.
     Bar {
         from: f64,
         to: f64,
         row: f64,
         certain: bool,
     },
-    /// Words at a time and a value.
+    /// Text at a time and a value.
     Text {
         at: f64,
         value: f64,
     },
 }
 
-/// What all plots of a story share: the seconds they span, and what happened when.
+/// What all plots of a run share: the time they span, and the moments to mark.
 #[derive(Clone, Debug)]
-pub struct Times<'a> {
+pub(super) struct Times<'a> {
     pub end: f64,
-    pub chapters: &'a [Moment],
+    pub steps: &'a [Moment],
     pub marks: &'a [Moment],
-    /// Whether marks are written out, or stand as letters whose key is elsewhere.
+    /// Whether marks are written out; otherwise they are letters.
     pub spelled: bool,
 }
 
-/// The letter by which a mark is called.
-pub fn letter(index: usize) -> char {
+/// The letter of a mark.
+pub(super) fn letter(index: usize) -> char {
     char::from(b'A' + u8::try_from(index % 26).unwrap_or_default())
 }
 
-/// Draws it, `width` pixels wide; the page scales it to its own width.
-pub fn draw(plot: &Plot, times: &Times, width: u32) -> Result<String> {
+/// Draws a plot, `width` pixels wide. The page scales it to its own width.
+pub(super) fn draw(plot: &Plot, times: &Times, width: u32) -> Result<String> {
     let end = times.end.max(1.0);
     let marks = mark_labels(times, end, width);
     let rows = marks.iter().map(|mark| mark.row + 1).max().unwrap_or(0);
@@ -109,7 +108,7 @@ pub fn draw(plot: &Plot, times: &Times, width: u32) -> Result<String> {
     let entries = legend::entries(plot, width);
     let (titles, legends) =
         (count(title.len()) * LINE, entries.last().map_or(0, |entry| entry.row + 1) * LEGEND);
-    let head = TOP + titles + legends + rows * MARK + CHAPTERS;
+    let head = TOP + titles + legends + rows * MARK + STEPS;
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, (width, head + plot.height + TIMES)).into_drawing_area();
@@ -128,15 +127,15 @@ pub fn draw(plot: &Plot, times: &Times, width: u32) -> Result<String> {
             .x_label_area_size(TIMES)
             .y_label_area_size(VALUES)
             .build_cartesian_2d(0.0..end, 0.0..plot.top)?;
-        chapters(&mut chart, times.chapters, end, plot.top)?;
+        steps(&mut chart, times.steps, end, plot.top)?;
         mesh(&mut chart, plot, width)?;
         for layer in &plot.layers {
             draw_layer(&mut chart, layer)?;
         }
-        number_chapters(&root, &chart, times.chapters, end, plot.top)?;
+        number_steps(&root, &chart, times.steps, end, plot.top)?;
         for (mark, moment) in marks.iter().zip(times.marks) {
             let (x, bottom) = chart.backend_coord(&(moment.at, 0.0));
-            let y = i32(head - CHAPTERS - (rows - mark.row) * MARK);
+            let y = i32(head - STEPS - (rows - mark.row) * MARK);
             root.draw(&PathElement::new([(x, y + 3), (x, bottom)], INK.mix(0.55)))?;
             let (x, anchor) = if mark.right { (x + 4, HPos::Left) } else { (x - 4, HPos::Right) };
             write(&root, &mark.text, (x, y), 14, INK, anchor)?;
@@ -200,18 +199,18 @@ fn draw_layer(chart: &mut Chart, layer: &Layer) -> Result<()> {
     Ok(())
 }
 
-/// Every other chapter stands on a band.
-fn chapters(chart: &mut Chart, chapters: &[Moment], end: f64, top: f64) -> Result<()> {
-    let bands = ends(chapters, end).skip(1).step_by(2);
+/// Draws a band behind every other step.
+fn steps(chart: &mut Chart, steps: &[Moment], end: f64, top: f64) -> Result<()> {
+    let bands = ends(steps, end).skip(1).step_by(2);
     chart.draw_series(bands.map(|(_, from, to)| Rectangle::new([(from, 0.0), (to, top)], BAND.filled())))?;
     Ok(())
 }
 
-/// Chapters that are too short to be numbered one by one share a label.
-fn number_chapters(root: &Area, chart: &Chart, chapters: &[Moment], end: f64, top: f64) -> Result<()> {
+/// Numbers the steps. Steps that are too short for a label each share one.
+fn number_steps(root: &Area, chart: &Chart, steps: &[Moment], end: f64, top: f64) -> Result<()> {
     let mut labels: Vec<(i32, String)> = Vec::new();
     let (_, y) = chart.backend_coord(&(0.0, top));
-    for (index, from, _) in ends(chapters, end) {
+    for (index, from, _) in ends(steps, end) {
         let (x, _) = chart.backend_coord(&(from, top));
         let number = index + 1;
         match labels.last_mut() {
@@ -225,14 +224,14 @@ fn number_chapters(root: &Area, chart: &Chart, chapters: &[Moment], end: f64, to
     Ok(())
 }
 
-/// Each chapter's index, beginning and end.
-fn ends(chapters: &[Moment], end: f64) -> impl Iterator<Item = (usize, f64, f64)> {
-    let next = chapters.iter().skip(1).map(|chapter| chapter.at).chain([end]);
-    let spans = chapters.iter().zip(next).enumerate();
-    spans.map(move |(index, (chapter, next))| (index, chapter.at.clamp(0.0, end), next.clamp(0.0, end)))
+/// The index, start and end of each step.
+fn ends(steps: &[Moment], end: f64) -> impl Iterator<Item = (usize, f64, f64)> {
+    let next = steps.iter().skip(1).map(|step| step.at).chain([end]);
+    let spans = steps.iter().zip(next).enumerate();
+    spans.map(move |(index, (step, next))| (index, step.at.clamp(0.0, end), next.clamp(0.0, end)))
 }
 
-/// A title in lines that fit.
+/// Wraps a title into lines that fit.
 fn wrap(title: &str, width: u32) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in title.split_whitespace() {
@@ -248,14 +247,14 @@ fn wrap(title: &str, width: u32) -> Vec<String> {
     lines
 }
 
-/// Where a mark's words stand: in which row above the data, and on which side of its line.
+/// The label of a mark: its row above the data, and the side of its line.
 struct MarkLabel {
     text: String,
     row: u32,
     right: bool,
 }
 
-/// Words take the first row in which they meet no others.
+/// Puts each label into the first row with room for it.
 fn mark_labels(times: &Times, end: f64, width: u32) -> Vec<MarkLabel> {
     let data = f64::from(width - VALUES - MARGIN);
     let mut rows: Vec<f64> = Vec::new();
@@ -283,7 +282,7 @@ fn font(pixels: u32) -> TextStyle<'static> {
     (FONT, f64::from(pixels) * SMALLER).into_font().into()
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)] // A line of text.
+#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)] // Lines of text are short.
 fn pixels(text: &str, size: u32) -> i32 {
     (text.chars().count() as f64 * f64::from(size) * LETTER) as i32
 }
