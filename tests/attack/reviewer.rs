@@ -1,4 +1,4 @@
-//! The API server's part: one kept connection that brings a review every few milliseconds and judges each answer.
+//! The API server's part: one connection that sends a review every few milliseconds and checks each response.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,78 +7,77 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use kcg_tests::Outcome;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::Value;
 
-use crate::Outcome;
+/// Two hundred reviews per second.
+const INTERVAL: Duration = Duration::from_millis(5);
+/// The timeout of the webhook configurations.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Two hundred reviews a second.
-const PACE: Duration = Duration::from_millis(5);
-/// The registrations' own timeout.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// One review: when it was due, and how long after that it was answered.
+/// One review: when it was due, and how long after that the response came.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
     pub due: Instant,
     pub took: Duration,
 }
 
-/// A thread of its own, so that the attack's tasks are never in the queue before a review.
+/// It has its own thread, so that a review never waits behind the tasks of the attack.
 pub struct Reviewer {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Outcome<Vec<Sample>>>,
 }
 
 impl Reviewer {
-    pub fn start(address: SocketAddr, trust: Arc<ClientConfig>, host: ServerName<'static>) -> Outcome<Self> {
+    pub fn start(address: SocketAddr, tls: Arc<ClientConfig>, host: ServerName<'static>) -> Outcome<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let mut line = Line::open(address, trust, host)?;
+        let mut connection = Connection::open(address, tls, host)?;
         let thread = std::thread::spawn(move || {
             let (mut samples, mut due) = (Vec::new(), Instant::now());
             while !stopped.load(Ordering::Relaxed) {
-                // A review that is due while the one before it is still waited for has begun to wait, too.
+                // A review that is due before the previous one is answered waits from its due time on.
                 let late = Instant::now() > due;
                 if !late {
                     std::thread::sleep(due - Instant::now());
                 }
                 let began = if late { due } else { Instant::now() };
-                line.review()?;
+                connection.review()?;
                 samples.push(Sample { due: began, took: began.elapsed() });
-                due += PACE;
+                due += INTERVAL;
             }
             Ok(samples)
         });
         Ok(Self { stop, thread })
     }
 
-    /// Every review so far, or the first that was not answered as it should be.
+    /// Every review so far, or the first with an unexpected response.
     pub fn end(self) -> Outcome<Vec<Sample>> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().map_err(|_| "the reviewer's thread panicked")?
     }
 }
 
-/// The kept connection.
-struct Line {
+/// The connection, and the review that is sent over it.
+struct Connection {
     stream: StreamOwned<ClientConnection, TcpStream>,
     request: Vec<u8>,
     expected: Value,
     read: Vec<u8>,
 }
 
-impl Line {
-    fn open(address: SocketAddr, trust: Arc<ClientConfig>, host: ServerName<'static>) -> Outcome<Self> {
+impl Connection {
+    fn open(address: SocketAddr, tls: Arc<ClientConfig>, host: ServerName<'static>) -> Outcome<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         let review = include_str!("../fixtures/admission/create-names-given.request.json");
         let answers = include_str!("../fixtures/admission/create-names-given.response.json");
         let answers: Value = serde_json::from_str(answers)?;
         Ok(Self {
-            stream: StreamOwned::new(ClientConnection::new(trust, host)?, stream),
+            stream: StreamOwned::new(ClientConnection::new(tls, host)?, stream),
             request: crate::post(review),
             expected: answers["both"]["review"].clone(),
             read: Vec::new(),
@@ -93,7 +92,7 @@ impl Line {
             if let Some((head, body)) = crate::answer(&self.read) {
                 let right = head.starts_with("HTTP/1.1 200 ")
                     && serde_json::from_slice::<Value>(body).is_ok_and(|said| said == self.expected);
-                return if right { Ok(()) } else { Err(format!("a review was answered with {head}").into()) };
+                return if right { Ok(()) } else { Err(format!("a review got the response {head}").into()) };
             }
             let mut chunk = [0; 4096];
             let read = self.stream.read(&mut chunk)?;

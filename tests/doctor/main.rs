@@ -1,100 +1,93 @@
-//! `doctor` on real installations: all is well on both overlays, and each fault that is put in turns its check red with
-//! the cure beside it.
+//! `doctor` on real installations: it finds no fault on either overlay, and each fault that a test causes fails its check
+//! with a cure.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 use std::time::Duration;
 
 use kcg_api::names;
-use kcg_devcluster::{ControlPlane, Crds, Operator, Replica, deploy_folder, pki, wait};
+use kcg_devcluster::{ControlPlane, Replica, pki};
+use kcg_tests::env::{TestEnv, all_crds};
+use kcg_tests::objects::group;
+use kcg_tests::{Outcome, deploy, eventually, kubectl, operator_binary};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+/// How long a fault may take to be found: discovery, schemas and autoscalers are read every few seconds.
+const FOUND_WITHIN: Duration = Duration::from_secs(45);
 
-/// How long a fault may take to show: discovery, schemas and autoscalers are looked at every few seconds.
-const SHOWS: Duration = Duration::from_secs(45);
-
-/// An installation, and its two processes where they run.
-struct Place {
+/// An installation, and its two processes as long as they run.
+struct Installation {
     replicas: [Option<Replica>; 2],
-    operator: Operator,
-    plane: ControlPlane,
+    env: TestEnv,
 }
 
 const CONTROLLER: usize = 0;
 const WEBHOOK: usize = 1;
 
-impl Place {
-    async fn open(overlay: &str) -> Outcome<Self> {
-        let deploy = deploy_folder()?;
-        let plane = ControlPlane::builder().crds(Crds::all(deploy.join("crd"))).start().await?;
-        let overlay = deploy.join("overlays/cluster").join(overlay);
-        let operator = Operator::install(&plane, &overlay, kcg_tests::operator_binary().await?).await?;
-        let mut place = Self { replicas: [None, None], operator, plane };
-        place.start(CONTROLLER).await?;
-        place.start(WEBHOOK).await?;
-        place.operator.wait_trusted(&place.plane).await?;
-        Ok(place)
+impl Installation {
+    async fn start_all(overlay: &str) -> Outcome<Self> {
+        let plane = ControlPlane::builder().crds(all_crds()?).start().await?;
+        let env = TestEnv::install(plane, &deploy("overlays/cluster").join(overlay)).await?;
+        let mut installation = Self { replicas: [None, None], env };
+        installation.start(CONTROLLER).await?;
+        installation.start(WEBHOOK).await?;
+        installation.env.operator.wait_trusted(&installation.env.plane).await?;
+        Ok(installation)
     }
 
     async fn start(&mut self, which: usize) -> Outcome {
         self.replicas[which] = Some(match which {
-            CONTROLLER => self.operator.start_controller("one", &[]).await?,
-            _ => self.operator.start_webhook(&[]).await?,
+            CONTROLLER => self.env.operator.start_controller("one", &[]).await?,
+            _ => self.env.operator.start_webhook(&[]).await?,
         });
         Ok(())
     }
 
-    /// Ends a process as a pod is ended.
-    async fn end(&mut self, which: usize) -> Outcome {
+    /// Terminates a process as a kubelet does.
+    async fn stop(&mut self, which: usize) -> Outcome {
         let replica = self.replicas[which].take().ok_or("it does not run")?;
         replica.process().terminate(Duration::from_mins(1)).await?;
         Ok(())
     }
 
-    async fn kubectl(&self, args: &[&str]) -> Outcome<String> {
-        Ok(self.plane.kubectl(args).await?.ok()?)
-    }
-
-    /// An object without what only the server writes.
-    async fn saved(&self, what: &[&str]) -> Outcome<Value> {
-        let text = self.kubectl(&[&["get"], what, &["-o", "json"]].concat()).await?;
-        let mut object: Value = serde_json::from_str(&text)?;
+    /// An object without the fields that only the API server writes.
+    async fn saved(&self, target: &[&str]) -> Outcome<Value> {
+        let mut object = kubectl::get(&self.env.plane, target).await?;
         for field in ["resourceVersion", "uid", "creationTimestamp", "generation", "managedFields"] {
             object["metadata"].as_object_mut().ok_or("no metadata")?.remove(field);
         }
         Ok(object)
     }
 
-    async fn write_new(&self, object: &Value) -> Outcome {
-        let file = tempfile::NamedTempFile::new()?;
-        std::fs::write(file.path(), object.to_string())?;
-        self.kubectl(&["create", "-f", &file.path().display().to_string()]).await?;
+    async fn create(&self, object: &Value) -> Outcome {
+        let namespace = object["metadata"]["namespace"].as_str().unwrap_or("default");
+        kubectl::create(&self.env.plane, namespace, object).await?;
         Ok(())
     }
 
-    async fn patch(&self, what: &[&str], patch: Value) -> Outcome {
-        let patch = patch.to_string();
-        let kind = if patch.starts_with('[') { "--type=json" } else { "--type=merge" };
-        self.kubectl(&[&["patch"], what, &[kind, "-p", &patch]].concat()).await?;
+    async fn patch(&self, target: &[&str], patch: Value) -> Outcome {
+        Ok(kubectl::patch(&self.env.plane, target, &patch).await?)
+    }
+
+    async fn delete(&self, target: &[&str]) -> Outcome {
+        self.env.kubectl(&[&["delete"], target].concat()).await?;
         Ok(())
     }
 
-    /// What doctor says as JSON, and whether it ended well.
-    async fn doctor(&self) -> kcg_devcluster::Result<(bool, Vec<Value>)> {
-        let mut command = Command::new(kcg_tests::operator_binary().await?);
-        command.args(["doctor", "-o", "json", "--kubeconfig"]).arg(self.plane.kubeconfig_path());
-        let failed = |source| kcg_devcluster::Error::Start { program: "doctor".into(), source };
-        let output = command.output().await.map_err(failed)?;
+    /// Whether doctor succeeds, and the checks that it prints as JSON.
+    async fn doctor(&self) -> anyhow::Result<(bool, Vec<Value>)> {
+        let mut command = Command::new(operator_binary().await?);
+        command.args(["doctor", "-o", "json", "--kubeconfig"]).arg(self.env.plane.kubeconfig_path());
+        let output = command.output().await?;
         let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         assert_eq!(report["healthy"], output.status.success(), "{report} {output:?}");
         Ok((output.status.success(), report["checks"].as_array().cloned().unwrap_or_default()))
     }
 
-    /// Waits until a check is wrong, for this reason and with this cure.
-    async fn shows(&self, name: &str, found: &str, cure: &str) -> Outcome {
-        let what = format!("{name} to be wrong ({found})");
-        let check = wait::until(&what, SHOWS, async || {
+    /// Waits until a check fails, with this finding and this cure.
+    async fn finds(&self, name: &str, found: &str, cure: &str) -> Outcome {
+        let what = format!("{name} fails ({found})");
+        let check = eventually(&what, FOUND_WITHIN, async || {
             let (well, checks) = self.doctor().await?;
             let check = checks.into_iter().find(|check| check["check"] == name).unwrap_or_default();
             let says = check["found"].as_str().is_some_and(|text| text.contains(found));
@@ -106,9 +99,9 @@ impl Place {
         Ok(())
     }
 
-    /// Waits until none of the checks is wrong but these.
-    async fn well_but_for(&self, known: &[&str]) -> Outcome {
-        wait::until("all to be well again", SHOWS, async || {
+    /// Waits until no other check than these fails.
+    async fn finds_only(&self, known: &[&str]) -> Outcome {
+        eventually("no other check fails", FOUND_WITHIN, async || {
             let (_, checks) = self.doctor().await?;
             let bad = |check: &&Value| {
                 !["ok", "note"].contains(&check["state"].as_str().unwrap_or_default())
@@ -126,15 +119,15 @@ impl Place {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_each_overlay_all_is_well() -> Outcome {
+async fn doctor_finds_no_fault_on_either_overlay() -> Outcome {
     for overlay in ["self-managed", "cert-manager"] {
-        let place = Place::open(overlay).await?;
-        place.well_but_for(&[]).await.map_err(|error| format!("{overlay}: {error}"))?;
-        assert!(place.doctor().await?.0, "{overlay}");
-        // Nobody makes a registration anew; somebody has to say that it is gone.
-        place.kubectl(&delete(&VALIDATING)).await?;
-        place
-            .shows("validating registration", "there is none", "apply the operator's overlay again")
+        let installation = Installation::start_all(overlay).await?;
+        installation.finds_only(&[]).await.map_err(|error| format!("{overlay}: {error}"))?;
+        assert!(installation.doctor().await?.0, "{overlay}");
+        // Nothing recreates a webhook configuration, so doctor has to report that it is missing.
+        installation.delete(&VALIDATING).await?;
+        installation
+            .finds("validating registration", "there is none", "apply the operator's overlay again")
             .await
             .map_err(|error| format!("{overlay}: {error}"))?;
     }
@@ -146,123 +139,114 @@ const SECRET: [&str; 4] = ["secret", names::CERTIFICATE_SECRET, "-n", names::NAM
 const MUTATING: [&str; 2] = ["mutatingwebhookconfiguration", names::NAMESPACE];
 const VALIDATING: [&str; 2] = ["validatingwebhookconfiguration", names::NAMESPACE];
 
-fn delete<'a>(what: &[&'a str]) -> Vec<&'a str> {
-    [&["delete"], what].concat()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_an_installation_lacks_is_found_with_its_cure() -> Outcome {
-    let mut place = Place::open("self-managed").await?;
+async fn doctor_finds_each_fault_of_an_installation_with_its_cure() -> Outcome {
+    let mut installation = Installation::start_all("self-managed").await?;
 
     // The CRD, older and newer.
-    let crd = place.saved(&CRD).await?.to_string();
+    let crd = installation.saved(&CRD).await?.to_string();
     for (version, found) in [("0.0.9", "older than this binary"), ("0.99.0", "newer than this binary")] {
         let other: Value = serde_json::from_str(
             &crd.replace("group-operator 0.1.0.", &format!("group-operator {version}.")),
         )?;
         let about = &other["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["description"];
         let path = "/spec/versions/0/schema/openAPIV3Schema/description";
-        place.patch(&CRD, json!([{"op": "replace", "path": path, "value": about}])).await?;
-        place
-            .shows(
+        installation.patch(&CRD, json!([{"op": "replace", "path": path, "value": about}])).await?;
+        installation
+            .finds(
                 "CRD",
                 found,
                 if version == "0.0.9" { "kubectl apply -k deploy/crd" } else { "upgrade the operator" },
             )
             .await?;
     }
-    place.plane.apply_path(&deploy_folder()?.join("crd")).await?;
-    place.well_but_for(&[]).await?;
+    installation.env.plane.apply_path(&deploy("crd")).await?;
+    installation.finds_only(&[]).await?;
 
     // The rights of either process.
     for (who, index) in [("controller", names::CONTROLLER), ("webhook", names::WEBHOOK)] {
         let role = ["clusterrole", index];
-        let saved = place.saved(&role).await?;
-        place.patch(&role, json!([{"op": "remove", "path": "/rules/0"}])).await?;
-        place
-            .shows(&format!("rights of the {who}"), "it may not list", "apply the operator's overlay again")
+        let saved = installation.saved(&role).await?;
+        installation.patch(&role, json!([{"op": "remove", "path": "/rules/0"}])).await?;
+        installation
+            .finds(&format!("rights of the {who}"), "it may not list", "apply the operator's overlay again")
             .await?;
-        place.patch(&role, json!({"rules": saved["rules"]})).await?;
+        installation.patch(&role, json!({"rules": saved["rules"]})).await?;
     }
-    place.well_but_for(&[]).await?;
+    installation.finds_only(&[]).await?;
 
     // The processes.
-    place.end(WEBHOOK).await?;
-    place.shows("webhook /validate", "no group can be written", "get pods").await?;
-    place.shows("webhook /mutate", "", "get pods").await?;
-    place.start(WEBHOOK).await?;
-    place.end(CONTROLLER).await?;
-    place.shows("controller", "none leads", "get pods").await?;
+    installation.stop(WEBHOOK).await?;
+    installation.finds("webhook /validate", "no group can be written", "get pods").await?;
+    installation.finds("webhook /mutate", "", "get pods").await?;
+    installation.start(WEBHOOK).await?;
+    installation.stop(CONTROLLER).await?;
+    installation.finds("controller", "none leads", "get pods").await?;
 
-    // The registrations, while nobody repairs them.
+    // The webhook configurations, while no controller repairs them.
     for (registration, check) in
         [(MUTATING, "mutating registration"), (VALIDATING, "validating registration")]
     {
-        let saved = place.saved(&registration).await?;
+        let saved = installation.saved(&registration).await?;
         let bundle = "/webhooks/0/clientConfig/caBundle";
-        place.patch(&registration, json!([{"op": "remove", "path": bundle}])).await?;
-        place.shows(check, "its caBundle is empty", "caBundle").await?;
+        installation.patch(&registration, json!([{"op": "remove", "path": bundle}])).await?;
+        installation.finds(check, "its caBundle is empty", "caBundle").await?;
         let stranger = pki::Ca::new("stranger")?;
         let stranger = base64_of(stranger.certificate());
-        place.patch(&registration, json!([{"op": "add", "path": bundle, "value": stranger}])).await?;
-        place.shows(check, "an authority that is not trusted", "write the authority").await?;
-        place.kubectl(&delete(&registration)).await?;
-        place.shows(check, "there is none", "apply the operator's overlay again").await?;
+        installation.patch(&registration, json!([{"op": "add", "path": bundle, "value": stranger}])).await?;
+        installation.finds(check, "an authority that is not trusted", "write the authority").await?;
+        installation.delete(&registration).await?;
+        installation.finds(check, "there is none", "apply the operator's overlay again").await?;
         if registration == VALIDATING {
-            place.kubectl(&delete(&MUTATING)).await?;
-            place
-                .shows("webhook /validate", "a bad group is let in", "apply the operator's overlay again")
+            installation.delete(&MUTATING).await?;
+            installation
+                .finds("webhook /validate", "a bad group is let in", "apply the operator's overlay again")
                 .await?;
         }
-        place.write_new(&saved).await?;
+        installation.create(&saved).await?;
     }
 
     // The certificate.
-    let saved = place.saved(&SECRET).await?;
+    let saved = installation.saved(&SECRET).await?;
     let stranger = pki::Ca::new("stranger")?.server(&["other.example.com"])?;
     let (certificate, key) = (base64_of(&stranger.certificate), base64_of(&stranger.key));
-    place.patch(&SECRET, json!({"data": {"tls.key": key}})).await?;
-    place.shows("certificate", "key", "the controller's log").await?;
-    place.patch(&SECRET, json!({"data": {"tls.crt": certificate}})).await?;
-    place.shows("certificate", "it is not for", "the controller's log").await?;
-    place.kubectl(&delete(&SECRET)).await?;
-    place.shows("certificate", "there is none", "the controller's log").await?;
-    place.write_new(&saved).await?;
+    installation.patch(&SECRET, json!({"data": {"tls.key": key}})).await?;
+    installation.finds("certificate", "key", "the controller's log").await?;
+    installation.patch(&SECRET, json!({"data": {"tls.crt": certificate}})).await?;
+    installation.finds("certificate", "it is not for", "the controller's log").await?;
+    installation.delete(&SECRET).await?;
+    installation.finds("certificate", "there is none", "the controller's log").await?;
+    installation.create(&saved).await?;
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_groups_lack_is_found_with_its_cure() -> Outcome {
-    let place = Place::open("self-managed").await?;
-    let samples = deploy_folder()?.join("samples");
-    place.plane.add_node("node-1").await?;
+async fn doctor_finds_each_fault_of_groups_with_its_cure() -> Outcome {
+    let installation = Installation::start_all("self-managed").await?;
+    installation.env.plane.add_node("node-1").await?;
     for sample in ["kafkatopic.yaml", "kconsumer.yaml"] {
-        place.plane.apply_path(&samples.join(sample)).await?;
+        installation.env.create_sample(sample).await?;
     }
-    place.shows("custom metrics API", "not served", "prometheus-adapter").await?;
-    place.shows("autoscalers", "default/kconsumer: FailedGetPodsMetric", "the metric is missing").await?;
-    // The group itself tells which part of the lag's way it is.
+    installation.finds("custom metrics API", "not served", "prometheus-adapter").await?;
+    installation
+        .finds("autoscalers", "default/kconsumer: FailedGetPodsMetric", "the metric is missing")
+        .await?;
+    // The status of the group names the part of the metrics pipeline that fails.
     let reason = r#"{.status.conditions[?(@.type=="MetricsAvailable")].reason}"#;
     let said = format!("--for=jsonpath={reason}=MetricsApiUnavailable");
-    place.kubectl(&["wait", "kcg/kconsumer", &said, "--timeout=30s"]).await?;
+    installation.env.kubectl(&["wait", "kcg/kconsumer", &said, "--timeout=30s"]).await?;
 
     let known = ["custom metrics API", "autoscalers"];
-    place.well_but_for(&known).await?;
-    place.kubectl(&["create", "service", "clusterip", "taken", "--tcp=80"]).await?;
-    place
-        .write_new(&json!({
-            "apiVersion": "thenextapps.com/v1alpha1", "kind": "KconsumerGroup",
-            "metadata": {"name": "taken", "namespace": "default"},
-            "spec": {"consumerSpec": {"image": "consumer:1", "topic": "fast-data-topic"}},
-        }))
-        .await?;
-    place.shows("groups", "default/taken: NameConflict", "docs/troubleshooting.md").await?;
-    place.kubectl(&["delete", "kcg", "taken"]).await?;
-    place.kubectl(&["delete", "service", "taken"]).await?;
-    place.well_but_for(&known).await?;
+    installation.finds_only(&known).await?;
+    installation.env.kubectl(&["create", "service", "clusterip", "taken", "--tcp=80"]).await?;
+    installation.create(&group("taken", &json!({}))).await?;
+    installation.finds("groups", "default/taken: NameConflict", "docs/troubleshooting.md").await?;
+    installation.delete(&["kcg", "taken"]).await?;
+    installation.delete(&["service", "taken"]).await?;
+    installation.finds_only(&known).await?;
 
-    // A Prometheus that asks for a label that the monitor does not have, then one that it has.
-    place.plane.install_prometheus_crd().await?;
+    // A Prometheus that selects a label that the ServiceMonitor lacks, and then gets.
+    installation.env.plane.install_prometheus_crd().await?;
     let prometheus = |label: &str| {
         json!({
             "apiVersion": "monitoring.coreos.com/v1", "kind": "Prometheus",
@@ -270,28 +254,30 @@ async fn what_groups_lack_is_found_with_its_cure() -> Outcome {
             "spec": {"serviceMonitorSelector": {"matchLabels": {"release": label}}, "serviceMonitorNamespaceSelector": {}},
         })
     };
-    place.write_new(&prometheus("one")).await?;
-    place.shows("scraping", "no Prometheus selects default/kconsumer", "default/k8s for release=one").await?;
-    place.patch(&["kcg", "kconsumer"], json!({"spec": {"metrics": {"labels": {"release": "one"}}}})).await?;
-    place.well_but_for(&known).await?;
+    installation.create(&prometheus("one")).await?;
+    installation
+        .finds("scraping", "no Prometheus selects default/kconsumer", "default/k8s for release=one")
+        .await?;
+    installation
+        .patch(&["kcg", "kconsumer"], json!({"spec": {"metrics": {"labels": {"release": "one"}}}}))
+        .await?;
+    installation.finds_only(&known).await?;
 
     for (crd, check) in [
         ("kafkatopics.kafka.strimzi.io", "KafkaTopics"),
         ("servicemonitors.monitoring.coreos.com", "ServiceMonitors"),
         ("prometheusrules.monitoring.coreos.com", "PrometheusRules"),
     ] {
-        place.kubectl(&["delete", "crd", crd]).await?;
-        place.shows(check, "not served", "install").await?;
+        installation.delete(&["crd", crd]).await?;
+        installation.finds(check, "not served", "install").await?;
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn where_there_is_no_cluster_one_sentence_says_so() -> Outcome {
-    let output = Command::new(kcg_tests::operator_binary().await?)
-        .args(["doctor", "--kubeconfig", "/nowhere"])
-        .output()
-        .await?;
+async fn without_a_cluster_doctor_prints_one_sentence() -> Outcome {
+    let output =
+        Command::new(operator_binary().await?).args(["doctor", "--kubeconfig", "/nowhere"]).output().await?;
     let said = String::from_utf8(output.stderr)?;
     assert_eq!(output.status.code(), Some(2));
     assert!(said.contains("read kubeconfig /nowhere") && said.lines().count() == 1, "{said}");
