@@ -17,6 +17,8 @@ pub const PLURAL: &str = "kconsumergroups";
 
 /// The operator's name: field manager, `app.kubernetes.io/managed-by`, reporting controller.
 pub const OPERATOR: &str = "kconsumer-group-operator";
+/// The prefix of every metric of the operator itself.
+pub const METRIC_PREFIX: &str = "kconsumer_group_operator";
 /// The field manager of the status subresource, apart from the children's.
 pub const STATUS_MANAGER: &str = "kconsumer-group-operator-status";
 /// The namespace that the shipped manifests install into.

@@ -1,44 +1,52 @@
-//! How long to wait before the next attempt: longer with each failure, never all at the same moment. Pure.
+//! Exponential backoff with jitter. Pure: randomness is an argument.
 
 use std::time::Duration;
 
-/// The first and the longest wait between attempts that fail.
-pub(crate) const FIRST_WAIT: Duration = Duration::from_millis(250);
-pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(5);
-
-/// What worked for this long is in order: the waits start over.
-pub(crate) const SETTLED: Duration = Duration::from_secs(5);
-
-/// Waits that double from `first` to `longest`; each is drawn from the upper half, so that many watches which
-/// broke together do not come back together.
+/// Delays that double from `initial` to `max`. Each is drawn from the upper half of its range, so that clients that
+/// failed together do not retry together.
+///
+/// ```
+/// use std::time::Duration;
+/// use kcg_runtime::backoff::Backoff;
+///
+/// let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+/// let delays: Vec<_> = (0..7).map(|_| backoff.next_delay(1.0).as_secs()).collect();
+/// assert_eq!(delays, [1, 2, 4, 8, 16, 30, 30]);
+/// ```
 #[derive(Debug, Clone)]
-pub(crate) struct Backoff {
-    first: Duration,
-    longest: Duration,
+pub struct Backoff {
+    initial: Duration,
+    max: Duration,
     failures: u32,
 }
 
 impl Backoff {
-    pub const fn new(first: Duration, longest: Duration) -> Self {
-        Self { first, longest, failures: 0 }
+    /// A backoff without failures so far.
+    pub const fn new(initial: Duration, max: Duration) -> Self {
+        Self { initial, max, failures: 0 }
     }
 
-    /// The wait after one more failure; `random` lies in [0, 1).
-    pub fn after_failure(&mut self, random: f64) -> Duration {
-        let doubled = self.first.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX));
+    /// Counts one more failure and returns the delay after it. `random` is in [0, 1).
+    pub fn next_delay(&mut self, random: f64) -> Duration {
         self.failures = self.failures.saturating_add(1);
-        jittered(doubled.min(self.longest), random)
+        self.delay(self.failures, random)
     }
 
-    /// Things work again: the next failure waits as the first one did.
-    pub fn recover(&mut self) {
+    /// The delay after `failures` failures in a row, for a caller that counts them itself. `random` is in [0, 1).
+    pub fn delay(&self, failures: u32, random: f64) -> Duration {
+        let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
+        jittered(self.initial.saturating_mul(factor).min(self.max), random)
+    }
+
+    /// Forgets all failures: the next delay is the initial one again.
+    pub fn reset(&mut self) {
         self.failures = 0;
     }
 }
 
-/// Between half of `wait` and all of it; `random` lies in [0, 1).
-pub(crate) fn jittered(wait: Duration, random: f64) -> Duration {
-    wait.mul_f64(random.clamp(0.0, 1.0).mul_add(0.5, 0.5))
+/// Between half of `delay` and all of it. `random` is in [0, 1).
+pub fn jittered(delay: Duration, random: f64) -> Duration {
+    delay.mul_f64(random.clamp(0.0, 1.0).mul_add(0.5, 0.5))
 }
 
 #[cfg(test)]
@@ -46,17 +54,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_the_longest_and_start_over_after_a_recovery() {
+    fn delays_double_up_to_the_maximum_and_start_over_after_a_reset() {
         let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
-        let waits: Vec<_> = (0..7).map(|_| backoff.after_failure(1.0).as_millis()).collect();
-        assert_eq!(waits, [250, 500, 1000, 2000, 4000, 8000, 10_000]);
-        (0..100).for_each(|_| assert_eq!(backoff.after_failure(1.0).as_secs(), 10));
-        backoff.recover();
-        assert_eq!(backoff.after_failure(1.0).as_millis(), 250);
+        let delays: Vec<_> = (0..7).map(|_| backoff.next_delay(1.0).as_millis()).collect();
+        assert_eq!(delays, [250, 500, 1000, 2000, 4000, 8000, 10_000]);
+        (0..100).for_each(|_| assert_eq!(backoff.next_delay(1.0).as_secs(), 10));
+        backoff.reset();
+        assert_eq!(backoff.next_delay(1.0).as_millis(), 250);
     }
 
     #[test]
-    fn jitter_takes_off_half_at_most() {
+    fn a_caller_may_count_the_failures() {
+        let backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(15));
+        let delays = [1, 3, 60, u32::MAX].map(|failures| backoff.delay(failures, 1.0).as_millis());
+        assert_eq!(delays, [250, 1000, 15_000, 15_000]);
+    }
+
+    #[test]
+    fn jitter_subtracts_half_at_most() {
         assert_eq!(jittered(Duration::from_secs(10), 0.0).as_secs(), 5);
         assert_eq!(jittered(Duration::from_secs(10), 0.5).as_millis(), 7500);
     }

@@ -35,7 +35,7 @@ pub fn run(flags: &Flags) -> Result<ExitCode, Failure> {
 }
 
 async fn serve(flags: &Flags, stop: CancellationToken) -> Result<(), Failure> {
-    let mut registry = probes::registry();
+    let mut registry = probes::registry(kcg_api::names::METRIC_PREFIX, env!("CARGO_PKG_VERSION"));
     let requests = RequestMetrics::default();
     requests.register(&mut registry);
     let client = flags.server.access().client(&requests).await?;

@@ -8,6 +8,7 @@ mod retry;
 mod skew;
 
 use futures::FutureExt as _;
+use kcg_api::names;
 use kcg_api::valid::TopicGrants;
 use kcg_runtime::client::RequestMetrics;
 use kcg_runtime::lease::{Candidate, Elector, Leadership, LeaseMetrics, SystemClock, Timings, UnsafeTimings};
@@ -74,7 +75,8 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), ControllerError> {
     let probes = Probes::bind(settings.probes).await?;
-    let (mut registry, readiness) = (registry(), Readiness::default());
+    let (mut registry, readiness) =
+        (registry(names::METRIC_PREFIX, env!("CARGO_PKG_VERSION")), Readiness::default());
     requests.register(&mut registry);
     let cluster = Arc::new(Cluster::new(client.clone(), settings.grants, &settings.candidate.identity));
     let queue = Arc::new(Queue::default());

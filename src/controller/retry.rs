@@ -2,38 +2,32 @@
 
 use std::time::Duration;
 
+use kcg_runtime::backoff::Backoff;
+
 use crate::cluster::Fault;
 
-/// How a delay grows with the attempts.
-struct Pace {
-    first: Duration,
-    longest: Duration,
-}
-
-const fn pace(fault: &Fault) -> Pace {
-    let (first, longest) = match fault {
-        // Nothing tells when an object that is not ours goes away.
+const fn backoff(fault: &Fault) -> Backoff {
+    let (initial, max) = match fault {
+        // No watch reports when an object that is not ours is deleted.
         Fault::Conflict { .. } | Fault::SelectorImmutable => (5_000, 10_000),
-        // The kind's own watch tells when it comes; this is the belt.
+        // The watch of the kind reports when it is served; this is a fallback.
         Fault::NotServed => (10_000, 30_000),
-        // A person has to change something, here or elsewhere.
+        // A user has to change something, here or elsewhere.
         Fault::Refused { .. } => (5_000, 30_000),
         Fault::Waiting => (1_000, 30_000),
         Fault::Failed { .. } | Fault::NotLeading => (250, 15_000),
     };
-    Pace { first: Duration::from_millis(first), longest: Duration::from_millis(longest) }
+    Backoff::new(Duration::from_millis(initial), Duration::from_millis(max))
 }
 
-/// The delay after `attempts` failures in a row, this one included; `random` lies in [0, 1). What many
-/// groups met together they do not try again together.
+/// The delay after `attempts` failures in a row, including this one. `random` is in [0, 1): groups that failed together
+/// do not retry together.
 pub fn delay(fault: &Fault, attempts: u32, random: f64) -> Duration {
-    let Pace { first, longest } = pace(fault);
-    let doubled = first.saturating_mul(1_u32.checked_shl(attempts.saturating_sub(1)).unwrap_or(u32::MAX));
-    let spread = doubled.min(longest).mul_f64(random.clamp(0.0, 1.0).mul_add(0.5, 0.5));
+    let delay = backoff(fault).delay(attempts, random);
     match fault {
-        // The server knows better when it will be up to it.
-        Fault::Failed { retry_after: Some(asked), .. } => spread.max(*asked),
-        _ => spread,
+        // The server knows better when it can serve the request.
+        Fault::Failed { retry_after: Some(asked), .. } => delay.max(*asked),
+        _ => delay,
     }
 }
 

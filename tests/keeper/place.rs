@@ -83,7 +83,8 @@ impl Place {
             identity: identity.into(),
             lifetimes: Lifetimes::default(),
         };
-        let mut registry = kcg_runtime::probes::registry();
+        let mut registry =
+            kcg_runtime::probes::registry(kcg_api::names::METRIC_PREFIX, env!("CARGO_PKG_VERSION"));
         Ok(Keeper::new(Client::try_from(config)?, &settings, self.clock.clone(), &mut registry))
     }
 

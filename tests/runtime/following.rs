@@ -113,7 +113,8 @@ async fn namespaces_are_synced_together_and_a_list_of_many_pages_is_whole() -> O
         }
     }
     let scope = Scope::Namespaces(["one", "two"].map(str::to_owned).into());
-    let mut told = Told::by(of(&client, WatchSpec::typed::<ConfigMap>(scope).labels("follow=me").page(2)));
+    let mut told =
+        Told::by(of(&client, WatchSpec::typed::<ConfigMap>(scope).labels("follow=me").page_size(2)));
     told.until("synced", |told| told.synced == 1).await;
     assert_eq!(told.facts.len(), 10, "{:?}", told.facts);
     assert!(!told.facts.keys().any(|key| key.starts_with("three/")), "{:?}", told.facts);

@@ -6,7 +6,7 @@
 //! ```no_run
 //! # async fn main_of_the_webhook(settings: kcg_webhook::Settings, client: kube::Client) -> Result<(), kcg_webhook::StartError> {
 //! let stop = tokio_util::sync::CancellationToken::new(); // cancelled on SIGTERM
-//! let registry = kcg_runtime::probes::registry();
+//! let registry = kcg_runtime::probes::registry("example", "1.0");
 //! kcg_webhook::Process::bind(settings).await?.run(client, registry, stop).await
 //! # }
 //! ```

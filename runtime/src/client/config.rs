@@ -1,4 +1,4 @@
-//! The client: where the cluster is, who asks, and a connection that neither waits forever nor retries on its own.
+//! Which cluster to connect to, and a client without retries.
 
 use std::path::{Path, PathBuf};
 
@@ -12,23 +12,38 @@ use thiserror::Error;
 
 use super::{DEADLINE, RequestMetrics, chain};
 
-/// Why there is no client.
+/// Why no client could be built.
 #[derive(Debug, Error)]
 pub enum ClientError {
+    /// The kubeconfig is missing or not valid.
     #[error("read kubeconfig {}: {}; name a kubeconfig of a cluster that exists", path.display(), chain(source))]
-    Kubeconfig { path: PathBuf, source: Box<KubeconfigError> },
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: Box<KubeconfigError>,
+    },
+    /// There is neither a kubeconfig nor a ServiceAccount.
     #[error(
         "no cluster to talk to: not in a pod, and no kubeconfig in KUBECONFIG or ~/.kube/config; \
          name one with --kubeconfig"
     )]
-    NoCluster { source: Box<InferConfigError> },
-    #[error("the user agent {0:?} cannot stand in an HTTP header")]
+    NoCluster {
+        /// The cause.
+        source: Box<InferConfigError>,
+    },
+    /// The user agent has characters that HTTP headers do not allow.
+    #[error("the user agent {0:?} is not a valid HTTP header value")]
     UserAgent(String),
+    /// The configuration was read but is not usable, for example its certificates.
     #[error("set up the client: {}", chain(source))]
-    Client { source: Box<kube::Error> },
+    Client {
+        /// The cause.
+        source: Box<kube::Error>,
+    },
 }
 
-/// Which cluster, and in whose name.
+/// Which cluster to connect to, and the user agent to send.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
     kubeconfig: Option<PathBuf>,
@@ -36,14 +51,14 @@ pub struct ClientConfig {
 }
 
 impl ClientConfig {
-    /// Without a path: `KUBECONFIG`, then `~/.kube/config`, then the pod's own ServiceAccount.
+    /// Without a path, the configuration is `KUBECONFIG`, then `~/.kube/config`, then the pod's ServiceAccount.
     pub fn new(kubeconfig: Option<&Path>, user_agent: &str) -> Self {
         Self { kubeconfig: kubeconfig.map(Path::to_path_buf), user_agent: user_agent.to_owned() }
     }
 
-    /// A client whose requests are counted in `requests`. Nothing is sent yet.
-    pub async fn client(&self, requests: &RequestMetrics) -> Result<Client, ClientError> {
-        counted_client(self.config().await?, &self.user_agent, requests)
+    /// Builds a client whose requests are counted in `metrics`. Sends no request.
+    pub async fn client(&self, metrics: &RequestMetrics) -> Result<Client, ClientError> {
+        build(self.config().await?, &self.user_agent, metrics)
     }
 
     async fn config(&self) -> Result<Config, ClientError> {
@@ -58,13 +73,9 @@ impl ClientConfig {
     }
 }
 
-/// The retry layer is left out: it holds a caller for minutes, on every method, where the queue above knows
-/// better when to try again.
-fn counted_client(
-    mut config: Config,
-    user_agent: &str,
-    requests: &RequestMetrics,
-) -> Result<Client, ClientError> {
+/// Disables kube's retry layer: it can hold any request for minutes, while the caller's work queue knows better when to
+/// retry.
+fn build(mut config: Config, user_agent: &str, metrics: &RequestMetrics) -> Result<Client, ClientError> {
     let agent =
         HeaderValue::from_str(user_agent).map_err(|_| ClientError::UserAgent(user_agent.to_owned()))?;
     config.headers.push((USER_AGENT, agent));
@@ -73,7 +84,7 @@ fn counted_client(
     config.write_timeout = Some(DEADLINE);
     let builder =
         ClientBuilder::try_from(config).map_err(|source| ClientError::Client { source: Box::new(source) })?;
-    Ok(builder.with_layer(requests).build())
+    Ok(builder.with_layer(metrics).build())
 }
 
 #[cfg(test)]
@@ -81,10 +92,10 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_missing_kubeconfig_is_named_with_its_cure() {
-        let access = ClientConfig::new(Some(Path::new("/nowhere/kubeconfig")), "test");
-        let said = access.client(&RequestMetrics::default()).await.err().unwrap().to_string();
-        assert!(said.starts_with("read kubeconfig /nowhere/kubeconfig: "), "{said}");
-        assert!(said.ends_with("name a kubeconfig of a cluster that exists"), "{said}");
+    async fn an_unreadable_kubeconfig_is_named_with_a_cure() {
+        let config = ClientConfig::new(Some(Path::new("/nowhere/kubeconfig")), "test");
+        let error = config.client(&RequestMetrics::default()).await.err().unwrap().to_string();
+        assert!(error.starts_with("read kubeconfig /nowhere/kubeconfig: "), "{error}");
+        assert!(error.ends_with("name a kubeconfig of a cluster that exists"), "{error}");
     }
 }

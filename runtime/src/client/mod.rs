@@ -1,5 +1,4 @@
-//! One rule for every request to the API server: it has a deadline, it is counted, and nothing beneath it retries.
-//! Floor 2 (I/O shell).
+//! The client: each request has a deadline and is counted, and nothing below the caller retries.
 
 mod config;
 mod request_metrics;
@@ -11,22 +10,36 @@ use kube::core::Status;
 pub use request_metrics::{MeteredService, RequestMetrics};
 use thiserror::Error;
 
-/// How long one request may take, from its first byte to the last of its answer. kube's own client waits
-/// forever for an answer.
+/// The deadline of one request, from its first byte to the last byte of its response. kube's client has none.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Why a request brought nothing.
+/// Why a request failed. `what` names the request, for example `get Secret default/a`.
 #[derive(Debug, Error)]
 pub enum RequestError {
-    /// Nothing came within the deadline. The server may have done what was asked all the same.
+    /// No response arrived in time. The server may have processed the request.
     #[error("{what}: no answer within {} s", after.as_secs_f32())]
-    Timeout { what: String, after: Duration },
-    /// The API server answered with a refusal.
+    Timeout {
+        /// The request.
+        what: String,
+        /// The deadline.
+        after: Duration,
+    },
+    /// The API server answered with an error.
     #[error("{what}: {} (HTTP {})", status.message, status.code)]
-    Api { what: String, status: Box<Status> },
-    /// The request did not arrive, or its answer made no sense.
+    Api {
+        /// The request.
+        what: String,
+        /// The API server's answer.
+        status: Box<Status>,
+    },
+    /// The request was not sent, its connection broke, or its response could not be read.
     #[error("{what}: {}", chain(source))]
-    Transport { what: String, source: Box<kube::Error> },
+    Transport {
+        /// The request.
+        what: String,
+        /// The cause.
+        source: Box<kube::Error>,
+    },
 }
 
 impl RequestError {
@@ -37,12 +50,12 @@ impl RequestError {
         }
     }
 
-    /// The HTTP status of a refusal; `None` where there was no answer.
+    /// The HTTP status code, or `None` if the API server did not answer.
     pub fn code(&self) -> Option<u16> {
         self.status().map(|status| status.code)
     }
 
-    /// The API server's refusal in its own words; `None` where there was no answer.
+    /// The API server's answer, or `None` if it did not answer.
     pub fn status(&self) -> Option<&Status> {
         match self {
             Self::Api { status, .. } => Some(status),
@@ -50,54 +63,57 @@ impl RequestError {
         }
     }
 
+    /// Whether the object does not exist.
     pub fn is_not_found(&self) -> bool {
         self.status().is_some_and(Status::is_not_found)
     }
 
+    /// Whether the object changed since it was read, or exists already, or has other field owners.
     pub fn is_conflict(&self) -> bool {
         self.status().is_some_and(Status::is_conflict)
     }
 
+    /// Whether RBAC or an admission plugin denied the request.
     pub fn is_forbidden(&self) -> bool {
         self.status().is_some_and(Status::is_forbidden)
     }
 
-    /// How long the server asked to be left alone, where it did.
+    /// How long the API server asked to wait before the next attempt, if it did.
     pub fn retry_after(&self) -> Option<Duration> {
         let seconds = self.status()?.details.as_ref()?.retry_after_seconds;
         (seconds > 0).then(|| Duration::from_secs(seconds.into()))
     }
 }
 
-/// Runs one request under [`DEADLINE`]. `what` completes the sentence "<what>: no answer within 10 s".
+/// Runs one request under [`DEADLINE`]. `what` names the request in the error: `<what>: no answer within 10 s`.
 pub async fn with_deadline<T>(
     what: impl fmt::Display,
-    call: impl Future<Output = kube::Result<T>>,
+    request: impl Future<Output = kube::Result<T>>,
 ) -> Result<T, RequestError> {
-    with_timeout(DEADLINE, what, call).await
+    with_timeout(DEADLINE, what, request).await
 }
 
-/// Runs one request under a deadline of its own.
+/// Runs one request under another deadline; otherwise as [`with_deadline`].
 pub async fn with_timeout<T>(
     deadline: Duration,
     what: impl fmt::Display,
-    call: impl Future<Output = kube::Result<T>>,
+    request: impl Future<Output = kube::Result<T>>,
 ) -> Result<T, RequestError> {
-    match tokio::time::timeout(deadline, call).await {
+    match tokio::time::timeout(deadline, request).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(RequestError::new(what.to_string(), error)),
         Err(_) => Err(RequestError::Timeout { what: what.to_string(), after: deadline }),
     }
 }
 
-/// An error and its causes in one line: hyper and rustls say what happened only in the innermost one.
+/// An error and its causes in one line: hyper and rustls name the reason only in the innermost cause.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
-        let said = inner.to_string();
-        if !line.contains(&said) {
-            line = format!("{line}: {said}");
+        let text = inner.to_string();
+        if !line.contains(&text) {
+            line = format!("{line}: {text}");
         }
         cause = inner.source();
     }
@@ -108,12 +124,12 @@ fn chain(error: &dyn std::error::Error) -> String {
 mod tests {
     use super::*;
 
-    fn refusal(code: u16, reason: &str) -> kube::Error {
+    fn failure(code: u16, reason: &str) -> kube::Error {
         kube::Error::Api(Status::failure("deployments.apps \"a\" says no", reason).with_code(code).boxed())
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_that_is_never_answered_ends_at_its_deadline() {
+    async fn a_request_without_a_response_ends_at_its_deadline() {
         let silent = std::future::pending::<kube::Result<()>>();
         let error = with_deadline("get the sample", silent).await.unwrap_err();
         assert_eq!(error.to_string(), "get the sample: no answer within 10 s");
@@ -121,17 +137,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_keeps_the_servers_words_and_code() {
-        let error = with_deadline("apply Deployment a", async { Err::<(), _>(refusal(409, "Conflict")) })
-            .await
-            .unwrap_err();
+    async fn an_error_keeps_the_servers_message_and_code() {
+        let refused = async { Err::<(), _>(failure(409, "Conflict")) };
+        let error = with_deadline("apply Deployment a", refused).await.unwrap_err();
         assert_eq!(error.to_string(), "apply Deployment a: deployments.apps \"a\" says no (HTTP 409)");
         assert!(error.is_conflict() && !error.is_not_found() && !error.is_forbidden());
     }
 
     #[tokio::test]
-    async fn the_wait_that_a_server_asks_for_is_read() {
-        let kube::Error::Api(mut status) = refusal(429, "TooManyRequests") else { unreachable!() };
+    async fn the_delay_that_the_server_asks_for_is_read() {
+        let kube::Error::Api(mut status) = failure(429, "TooManyRequests") else { unreachable!() };
         status.details = serde_json::from_value(serde_json::json!({"retryAfterSeconds": 3})).unwrap();
         let error = RequestError::new("list".into(), kube::Error::Api(status));
         assert_eq!(error.retry_after(), Some(Duration::from_secs(3)));

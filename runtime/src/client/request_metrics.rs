@@ -1,4 +1,4 @@
-//! Counts every request to the API server by verb and outcome. Both labels come from small fixed sets.
+//! Counts each request to the API server by verb and outcome. Both labels have small fixed sets of values.
 
 use std::{
     fmt,
@@ -15,13 +15,14 @@ use prometheus_client::{
 };
 use tower::{Layer, Service};
 
-/// The counter behind `api_requests_total{verb, code}`; a layer of the client.
+/// The metric `api_requests_total{verb, code}`, as a layer of the client.
 #[derive(Debug, Clone, Default)]
 pub struct RequestMetrics {
-    total: Family<Labels, Counter>,
+    total: Family<RequestLabels, Counter>,
 }
 
 impl RequestMetrics {
+    /// Adds the metric to a registry.
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "api_requests",
@@ -32,25 +33,25 @@ impl RequestMetrics {
     }
 
     #[cfg(test)]
-    fn count(&self, verb: &'static str, code: Code) -> u64 {
-        self.total.get_or_create(&Labels { verb, code }).get()
+    fn count(&self, verb: &'static str, code: ResponseCode) -> u64 {
+        self.total.get_or_create(&RequestLabels { verb, code }).get()
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Labels {
+struct RequestLabels {
     verb: &'static str,
-    code: Code,
+    code: ResponseCode,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Code {
+enum ResponseCode {
     Status(u16),
     Error,
     Canceled,
 }
 
-impl EncodeLabelValue for Code {
+impl EncodeLabelValue for ResponseCode {
     fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), fmt::Error> {
         match self {
             Self::Status(status) => status.encode(encoder),
@@ -60,8 +61,8 @@ impl EncodeLabelValue for Code {
     }
 }
 
-/// The verb as the audit log and RBAC name it, with `apply` apart from the other patches. kube marks each
-/// request with the name of the method that built it.
+/// The verb as in RBAC and the audit log, except that a server-side apply is `apply` and not `patch`. kube puts the
+/// name of the method that built a request into its extensions.
 fn verb<B>(request: &Request<B>) -> &'static str {
     let applied =
         request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/apply-patch+yaml");
@@ -89,7 +90,7 @@ impl<S> Layer<S> for RequestMetrics {
     }
 }
 
-/// A client service whose requests are counted.
+/// A client service that counts its requests.
 #[derive(Debug, Clone)]
 pub struct MeteredService<S> {
     inner: S,
@@ -111,32 +112,34 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let mut pending =
-            Pending { requests: self.requests.clone(), verb: verb(&request), code: Code::Canceled };
+            Pending { requests: self.requests.clone(), verb: verb(&request), code: ResponseCode::Canceled };
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = answer.await;
-            pending.answered(&answer);
+            pending.finished(&answer);
             answer
         })
     }
 }
 
-/// Counts on drop, so that a request whose caller gave up is counted too.
+/// Counts on drop, so that a request whose caller stopped waiting is counted too.
 struct Pending {
     requests: RequestMetrics,
     verb: &'static str,
-    code: Code,
+    code: ResponseCode,
 }
 
 impl Pending {
-    fn answered<R, E>(&mut self, answer: &Result<Response<R>, E>) {
-        self.code = answer.as_ref().map_or(Code::Error, |response| Code::Status(response.status().as_u16()));
+    fn finished<R, E>(&mut self, answer: &Result<Response<R>, E>) {
+        self.code = answer
+            .as_ref()
+            .map_or(ResponseCode::Error, |response| ResponseCode::Status(response.status().as_u16()));
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        self.requests.total.get_or_create(&Labels { verb: self.verb, code: self.code }).inc();
+        self.requests.total.get_or_create(&RequestLabels { verb: self.verb, code: self.code }).inc();
     }
 }
 
@@ -185,7 +188,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn answers_failures_and_abandoned_requests_are_counted_apart() {
+    async fn responses_errors_and_canceled_requests_are_counted_separately() {
         let requests = RequestMetrics::default();
         let answering = requests.layer(service_fn(|_: Request<()>| async {
             Ok::<_, std::io::Error>(Response::builder().status(404).body(()).unwrap())
@@ -199,8 +202,8 @@ mod tests {
         answering.oneshot(Request::new(())).await.unwrap();
         failing.oneshot(Request::new(())).await.unwrap_err();
         tokio::time::timeout(Duration::from_millis(1), silent.oneshot(Request::new(()))).await.unwrap_err();
-        assert_eq!(requests.count("get", Code::Status(404)), 1);
-        assert_eq!(requests.count("get", Code::Error), 1);
-        assert_eq!(requests.count("get", Code::Canceled), 1);
+        assert_eq!(requests.count("get", ResponseCode::Status(404)), 1);
+        assert_eq!(requests.count("get", ResponseCode::Error), 1);
+        assert_eq!(requests.count("get", ResponseCode::Canceled), 1);
     }
 }

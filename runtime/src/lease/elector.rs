@@ -1,4 +1,4 @@
-//! The election's I/O: reads and replaces the Lease, and tells who leads.
+//! Reads and replaces the Lease, and publishes whether this process leads.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Candidate, Clock, Leadership, Moment, Timings, UnsafeTimings,
     record::Record,
-    step::{Observed, Step, next, observe},
+    step::{ObservedRecord, Step, next_step, observe},
 };
 use crate::{
     backoff::jittered,
@@ -34,17 +34,18 @@ pub struct LeaseMetrics {
 }
 
 impl LeaseMetrics {
+    /// Adds the metrics to a registry.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("leader", "1 while this process holds the Lease", self.leader.clone());
+        registry.register("leader", "1 if this process holds the Lease, 0 otherwise", self.leader.clone());
         registry.register(
             "leader_acquisitions",
-            "Times that this process got the Lease",
+            "Number of times that this process acquired the Lease",
             self.acquisitions.clone(),
         );
     }
 }
 
-/// Stands for election until it is told to stop.
+/// Takes part in the election until it is stopped.
 pub struct Elector {
     leases: Api<DynamicObject>,
     candidate: Candidate,
@@ -52,11 +53,11 @@ pub struct Elector {
     clock: Arc<dyn Clock>,
     metrics: LeaseMetrics,
     leading: watch::Sender<Option<Leadership>>,
-    seen: Option<Observed>,
-    /// The Lease as it was last read or written; `None` where there is none.
+    observed: Option<ObservedRecord>,
+    /// The Lease as last read or written; `None` if it does not exist.
     stored: Option<DynamicObject>,
-    /// What went wrong last, so that it is logged once and not with every retry.
-    trouble: Option<String>,
+    /// The last error, to log it once and not on each retry.
+    last_error: Option<String>,
 }
 
 impl fmt::Debug for Elector {
@@ -66,8 +67,7 @@ impl fmt::Debug for Elector {
 }
 
 impl Elector {
-    /// The second value shows the current leadership, or none. `client` must not retry on its own (see
-    /// [`crate::client::ClientConfig`]).
+    /// The receiver has the current leadership, or `None`. `client` must not retry (see [`crate::client::ClientConfig`]).
     pub fn new(
         client: Client,
         candidate: Candidate,
@@ -78,13 +78,16 @@ impl Elector {
         let resource = ApiResource::erase::<Lease>(&());
         let leases = Api::namespaced_with(client, &candidate.namespace, &resource);
         let timings = timings.checked()?;
-        let (leading, shown) = watch::channel(None);
-        let (seen, stored, trouble) = (None, None, None);
-        Ok((Self { leases, candidate, timings, clock, metrics, leading, seen, stored, trouble }, shown))
+        let (leading, receiver) = watch::channel(None);
+        let (observed, stored, last_error) = (None, None, None);
+        Ok((
+            Self { leases, candidate, timings, clock, metrics, leading, observed, stored, last_error },
+            receiver,
+        ))
     }
 
-    /// Runs until `stop` is cancelled; gives the Lease back then. Cancel it after the last write of this
-    /// process: the other replica begins at once.
+    /// Runs until `stop` is cancelled, then releases the Lease. Cancel it after the last write of this process, since
+    /// another replica takes over at once.
     pub async fn run(mut self, stop: CancellationToken) {
         while let Some(leadership) = stop.run_until_cancelled(self.acquire()).await {
             tracing::info!(identity = self.candidate.identity, "leading");
@@ -100,7 +103,7 @@ impl Elector {
         self.release().await;
     }
 
-    /// Returns once we hold the Lease.
+    /// Returns once this process holds the Lease.
     async fn acquire(&mut self) -> Leadership {
         loop {
             let wait = match self.try_acquire().await {
@@ -109,7 +112,7 @@ impl Elector {
                 }
                 Ok(None) => self.timings.retry,
                 Err(error) => {
-                    self.note(&error);
+                    self.log(&error);
                     self.timings.retry
                 }
             };
@@ -117,31 +120,30 @@ impl Elector {
         }
     }
 
-    /// One look at the Lease and, where it can be had, one try to get it. The moment is that before the write
-    /// was sent.
+    /// Reads the Lease and tries to acquire it if it is available. Returns the moment before the write was sent.
     async fn try_acquire(&mut self) -> Result<Option<Moment>, RequestError> {
-        self.look().await?;
+        self.refresh().await?;
         let now = self.clock.now();
-        match next(self.seen.as_ref(), now, &self.candidate.identity, &self.timings) {
+        match next_step(self.observed.as_ref(), now, &self.candidate.identity, &self.timings) {
             Step::Wait(_) => Ok(None),
             Step::Create | Step::Replace => {
-                let held = self.last().held_by(&self.candidate.identity, now.wall, &self.timings);
+                let held = self.stored_record().held_by(&self.candidate.identity, now.wall, &self.timings);
                 self.write(&held).await?;
                 Ok(Some(now))
             }
         }
     }
 
-    /// Returns when the leadership is lost, whatever a request is waiting for at that moment.
+    /// Renews the Lease until the leadership is lost. Does not wait for a request in flight then.
     async fn hold(&mut self, leadership: &Leadership) {
         tokio::select! {
-            () = self.keep_renewing(leadership) => tracing::warn!("another process holds the lease"),
+            () = self.renew_until_lost(leadership) => tracing::warn!("another process holds the lease"),
             () = expiry(leadership) => tracing::warn!("the lease could not be renewed in time"),
         }
     }
 
-    /// Returns when somebody else holds the Lease.
-    async fn keep_renewing(&mut self, leadership: &Leadership) {
+    /// Returns once another process holds the Lease.
+    async fn renew_until_lost(&mut self, leadership: &Leadership) {
         let mut wait = self.timings.retry * 2;
         loop {
             sleep(wait).await;
@@ -149,21 +151,21 @@ impl Elector {
                 Ok(true) => self.timings.retry * 2,
                 Ok(false) => return,
                 Err(error) => {
-                    self.note(&error);
+                    self.log(&error);
                     self.timings.retry
                 }
             };
         }
     }
 
-    /// False where somebody else holds it. A refusal may come of our own write whose answer was lost, of a person
-    /// who labelled the Lease or deleted it: look, and try once more, before giving up.
+    /// Returns false if another process holds the Lease. A conflict may also be caused by our own write whose response was
+    /// lost, or by a user who labelled or deleted the Lease, so read it and try once more before giving up.
     async fn renew(&mut self, leadership: &Leadership) -> Result<bool, RequestError> {
         if let Err(error) = self.renew_once(leadership).await {
             if error.code().is_none_or(|code| code >= 429) {
                 return Err(error);
             }
-            self.look().await?;
+            self.refresh().await?;
             let another =
                 self.stored.as_ref().map(read).filter(|last| last.holder != self.candidate.identity);
             if another.is_some() {
@@ -171,24 +173,24 @@ impl Elector {
             }
             self.renew_once(leadership).await?;
         }
-        self.trouble = None;
+        self.last_error = None;
         Ok(true)
     }
 
     async fn renew_once(&mut self, leadership: &Leadership) -> Result<(), RequestError> {
         let now = self.clock.now();
-        let held = self.last().held_by(&self.candidate.identity, now.wall, &self.timings);
+        let held = self.stored_record().held_by(&self.candidate.identity, now.wall, &self.timings);
         self.write(&held).await?;
         leadership.renew(now);
         Ok(())
     }
 
-    /// Best effort: without it the others wait for the lease to expire. Looks first, since the answer to our
-    /// last write may not have been waited for.
+    /// Best effort: if it fails, others wait until the Lease expires. Reads first, since the response to the last write may
+    /// have been dropped.
     async fn release(&mut self) {
         let outcome = async {
-            self.look().await?;
-            let last = self.last();
+            self.refresh().await?;
+            let last = self.stored_record();
             if last.holder == self.candidate.identity {
                 self.write(&last.released(self.clock.now().wall)).await?;
                 tracing::info!("lease released");
@@ -196,32 +198,33 @@ impl Elector {
             Ok::<_, RequestError>(())
         };
         if let Err(error) = outcome.await {
-            tracing::warn!(%error, "lease not released: the others wait until it expires");
+            tracing::warn!(%error, "lease not released; other replicas wait until it expires");
         }
     }
 
-    fn last(&self) -> Record {
+    fn stored_record(&self) -> Record {
         self.stored.as_ref().map(read).unwrap_or_default()
     }
 
-    async fn look(&mut self) -> Result<(), RequestError> {
+    async fn refresh(&mut self) -> Result<(), RequestError> {
         let name = &self.candidate.name;
-        self.stored = with_timeout(self.patience(), self.what("read"), self.leases.get_opt(name)).await?;
+        self.stored =
+            with_timeout(self.request_timeout(), self.what("read"), self.leases.get_opt(name)).await?;
         self.record_observed();
         Ok(())
     }
 
-    /// Replaces what was read last, and nothing newer; creates the Lease where there was none.
+    /// Replaces the Lease if it has not changed since it was read; creates it if it did not exist.
     async fn write(&mut self, record: &Record) -> Result<(), RequestError> {
         let (name, parameters) = (self.candidate.name.clone(), PostParams::default());
         let spec = json!({"spec": record.spec()});
         let stored = if let Some(mut lease) = self.stored.clone() {
             lease.data = spec;
             let call = self.leases.replace(&name, &parameters, &lease);
-            with_timeout(self.patience(), self.what("replace"), call).await?
+            with_timeout(self.request_timeout(), self.what("replace"), call).await?
         } else {
             let lease = DynamicObject::new(&name, &ApiResource::erase::<Lease>(&())).data(spec);
-            with_timeout(self.patience(), self.what("create"), self.leases.create(&parameters, &lease))
+            with_timeout(self.request_timeout(), self.what("create"), self.leases.create(&parameters, &lease))
                 .await?
         };
         self.stored = Some(stored);
@@ -231,11 +234,11 @@ impl Elector {
 
     fn record_observed(&mut self) {
         let found = self.stored.as_ref().map(read);
-        self.seen = observe(self.seen.take(), found, self.clock.now());
+        self.observed = observe(self.observed.take(), found, self.clock.now());
     }
 
-    /// Two calls fit into the renew deadline.
-    fn patience(&self) -> Duration {
+    /// Two requests fit into the renew deadline.
+    fn request_timeout(&self) -> Duration {
         self.timings.renew_deadline / 2
     }
 
@@ -243,16 +246,16 @@ impl Elector {
         format!("{verb} Lease {}/{}", self.candidate.namespace, self.candidate.name)
     }
 
-    fn note(&mut self, error: &RequestError) {
-        let said = error.to_string();
-        if self.trouble.as_ref() != Some(&said) {
-            tracing::warn!(%error, "leader election is hindered");
-            self.trouble = Some(said);
+    fn log(&mut self, error: &RequestError) {
+        let message = error.to_string();
+        if self.last_error.as_ref() != Some(&message) {
+            tracing::warn!(%error, "leader election failed");
+            self.last_error = Some(message);
         }
     }
 }
 
-/// Returns when the leadership has run out. Looks every second: a timer counts by the monotonic clock alone.
+/// Returns once the leadership has expired. Checks every second, since a timer counts by the monotonic clock only.
 async fn expiry(leadership: &Leadership) {
     while leadership.still_held() {
         sleep(leadership.left().min(Duration::from_secs(1))).await;

@@ -1,4 +1,4 @@
-//! The right to write, for as long as it lasts.
+//! The right to write while this process holds the Lease.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Clock, Moment};
 
-/// One uninterrupted time of holding the Lease. Once lost it stays lost; a later one is another value.
+/// One uninterrupted period of holding the Lease. A leadership that is lost stays lost; the next one is another value.
 #[derive(Debug, Clone)]
 pub struct Leadership {
     inner: Arc<Inner>,
@@ -17,7 +17,7 @@ pub struct Leadership {
 struct Inner {
     clock: Arc<dyn Clock>,
     deadline: Duration,
-    /// When the last renewal that succeeded was sent: others count from a later moment.
+    /// When the last successful renewal was sent. Others count from a later moment.
     renewed: Mutex<Moment>,
     lost: CancellationToken,
 }
@@ -28,8 +28,8 @@ impl Leadership {
         Self { inner: Arc::new(Inner { clock, deadline, renewed, lost }) }
     }
 
-    /// Ask right before each write. False from the renew deadline on, by the monotonic or the wall clock, even
-    /// where this process was stopped meanwhile and nothing of it has run yet.
+    /// Whether this process still holds the Lease; check it right before each write. False from the renew deadline on by
+    /// either clock, even if the process was paused and the election has not run since.
     pub fn still_held(&self) -> bool {
         if self.inner.lost.is_cancelled() {
             return false;
@@ -41,7 +41,7 @@ impl Leadership {
         held
     }
 
-    /// Cancelled when the leadership is lost or given back: drop what is in flight.
+    /// Cancelled when the leadership is lost or released; abort requests in flight then.
     pub fn lost(&self) -> &CancellationToken {
         &self.inner.lost
     }
@@ -50,7 +50,7 @@ impl Leadership {
         *self.inner.renewed.lock() = sent;
     }
 
-    /// Until the renew deadline, by the monotonic clock.
+    /// The time until the renew deadline, by the monotonic clock.
     pub(super) fn left(&self) -> Duration {
         let passed = self.inner.clock.now().mono.saturating_sub(self.renewed().mono);
         self.inner.deadline.saturating_sub(passed)
@@ -103,14 +103,14 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_was_suspended_has_lost_it_on_waking() {
+    fn a_leadership_is_lost_when_a_suspended_machine_resumes() {
         let (clock, leadership) = led();
         clock.pass(1, 60);
         assert!(!leadership.still_held());
     }
 
     #[test]
-    fn an_answer_that_arrives_after_the_loss_changes_nothing() {
+    fn a_renewal_after_the_loss_does_not_restore_the_leadership() {
         let (clock, leadership) = led();
         clock.pass(8, 8);
         assert!(!leadership.still_held());

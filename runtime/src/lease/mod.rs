@@ -1,10 +1,13 @@
-//! Leader election on a Lease: of several replicas one writes. Floor 2 (I/O shell); the decisions in `step` and
-//! `record` are pure.
+//! Leader election on a Lease, so that of several replicas only one writes. The decisions in `step` and `record` are pure.
 //!
-//! The Lease is only ever replaced whole, under the resourceVersion that was read, so that of two candidates
-//! one gets a conflict. Expiry is judged by how long the record stood unchanged before our own eyes, never by
-//! comparing clocks of two machines. The holder stops itself at the renew deadline, well before others may take
-//! over; the gap between the two is the difference in clock rates and the pause that it survives.
+//! *Invariant:* the Lease is only replaced as a whole, with the resourceVersion that was read, so one of two candidates
+//! gets a conflict.
+//!
+//! *Invariant:* a Lease expires if it did not change for its duration by our own clock. Clocks of two machines are never
+//! compared.
+//!
+//! *Invariant:* the holder stops at the renew deadline, before others may take over. The time between the two is the
+//! difference in clock rates, plus the pause of the process, that the election tolerates.
 
 mod clock;
 mod elector;
@@ -19,16 +22,16 @@ pub use elector::{Elector, LeaseMetrics};
 pub use leadership::Leadership;
 use thiserror::Error;
 
-/// How the election runs. Fail-over after a crash takes `lease` and one `retry` at most, after a release one
-/// `retry`.
+/// The durations of the election, with client-go's meaning. Failover takes at most `lease` plus `retry` after a crash, and
+/// `retry` after a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timings {
-    /// How long others wait before they take over from a holder that fell silent.
+    /// How long others wait before they take over from a holder that no longer renews.
     pub lease: Duration,
-    /// When a holder that cannot renew stops.
+    /// How long after the last successful renewal the holder stops.
     pub renew_deadline: Duration,
-    /// The pause between attempts to acquire, and between attempts to renew after one has failed. A holder in
-    /// good health renews at every second one.
+    /// The delay between attempts to acquire, and between attempts to renew if one failed. A healthy holder renews after
+    /// twice this delay.
     pub retry: Duration,
 }
 
@@ -42,10 +45,11 @@ impl Default for Timings {
     }
 }
 
+/// These durations would allow two holders at the same time.
 #[derive(Debug, Error)]
 #[error(
     "lease timings of {} s, {} s and {} s: the lease must be whole seconds and longer than the renew deadline, \
-     and that at least three times the retry", .0.lease.as_secs_f32(), .0.renew_deadline.as_secs_f32(), .0.retry.as_secs_f32()
+     and the renew deadline at least three times the retry delay", .0.lease.as_secs_f32(), .0.renew_deadline.as_secs_f32(), .0.retry.as_secs_f32()
 )]
 pub struct UnsafeTimings(Timings);
 
@@ -57,19 +61,19 @@ impl Timings {
     }
 }
 
-/// Who wants to hold which Lease.
+/// A process that wants to hold a Lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     /// The Lease's namespace.
     pub namespace: String,
     /// The Lease's name.
     pub name: String,
-    /// Names this very process and no other, not even its predecessor in the same pod.
+    /// Unique to this process; another process in the same pod has another identity.
     pub identity: String,
 }
 
 impl Candidate {
-    /// The identity is `host` (the pod's name, so that people recognise it) and a random part.
+    /// The identity is `host`, usually the name of the pod, and a random suffix.
     pub fn new(namespace: &str, name: &str, host: &str) -> Self {
         let identity = format!("{host}_{:08x}", fastrand::u32(..));
         Self { namespace: namespace.to_owned(), name: name.to_owned(), identity }
@@ -81,17 +85,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn timings_under_which_two_could_hold_it_are_refused() {
+    fn timings_that_would_allow_two_holders_are_rejected() {
         let seconds = Duration::from_secs;
         let with = |lease, renew_deadline, retry| Timings { lease, renew_deadline, retry }.checked();
         assert!(Timings::default().checked().is_ok());
         assert!(with(seconds(7), seconds(7), seconds(1)).is_err());
         assert!(with(seconds(10), seconds(7), seconds(3)).is_err());
         assert!(with(seconds(10), seconds(7), seconds(0)).is_err());
-        let said = with(Duration::from_millis(10_500), seconds(7), seconds(1)).unwrap_err().to_string();
+        let error = with(Duration::from_millis(10_500), seconds(7), seconds(1)).unwrap_err().to_string();
         assert!(
-            said.starts_with("lease timings of 10.5 s, 7 s and 1 s: the lease must be whole seconds"),
-            "{said}"
+            error.starts_with("lease timings of 10.5 s, 7 s and 1 s: the lease must be whole seconds"),
+            "{error}"
         );
     }
 }

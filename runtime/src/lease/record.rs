@@ -1,4 +1,4 @@
-//! What a Lease says, read leniently: a field that somebody spoiled must not lock everyone out. Pure.
+//! The spec of a Lease, read leniently: a field with a bad value must not lock out all candidates. Pure.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use super::Timings;
 
-/// The spec of a Lease. Times are kept as the text that stands there: they are compared, never computed with,
-/// since they come from the clock of another machine.
+/// The spec of a Lease. Times stay text: they come from the clock of another machine, so they are compared for equality
+/// but never computed with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Record {
-    /// Empty where nobody holds it.
-    pub holder: String,
+    /// Empty if the Lease is free.
+    pub(super) holder: String,
     seconds: i64,
     acquired: Option<String>,
     renewed: Option<String>,
@@ -20,7 +20,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub fn read(lease: &Value) -> Self {
+    pub(super) fn read(lease: &Value) -> Self {
         let spec = &lease["spec"];
         let text = |field: &str| spec[field].as_str().map(str::to_owned);
         Self {
@@ -32,17 +32,17 @@ impl Record {
         }
     }
 
-    /// How long the record holds since it last changed: as its holder said, so that two versions with different
-    /// timings get along; our own timing where what is said makes no sense.
-    pub fn duration(&self, timings: &Timings) -> Duration {
+    /// How long after its last change the record expires. The holder's duration counts, so that versions with different
+    /// timings can run together; if it makes no sense, ours does.
+    pub(super) fn duration(&self, timings: &Timings) -> Duration {
         match u64::try_from(self.seconds) {
             Ok(seconds @ 1..=300) => Duration::from_secs(seconds),
             _ => timings.lease,
         }
     }
 
-    /// The record after this one by which `me` holds the Lease.
-    pub fn held_by(&self, me: &str, now: SystemTime, timings: &Timings) -> Self {
+    /// The next record, held by `me`.
+    pub(super) fn held_by(&self, me: &str, now: SystemTime, timings: &Timings) -> Self {
         let renewed = self.later(now);
         let mine = self.holder == me;
         Self {
@@ -54,8 +54,8 @@ impl Record {
         }
     }
 
-    /// The record after this one by which nobody holds the Lease, as client-go leaves it.
-    pub fn released(&self, now: SystemTime) -> Self {
+    /// The next record, held by no one, as client-go writes it.
+    pub(super) fn released(&self, now: SystemTime) -> Self {
         let renewed = self.later(now);
         Self {
             holder: String::new(),
@@ -66,7 +66,7 @@ impl Record {
         }
     }
 
-    /// `now` as a Lease writes it, and never what stands there already: others see that we live by the change.
+    /// `now` in the format of a Lease. Never equal to the last renewal, since others rely on the change.
     fn later(&self, now: SystemTime) -> String {
         let now = Timestamp::try_from(now).unwrap_or(Timestamp::UNIX_EPOCH);
         let text = micros(now);
@@ -76,7 +76,7 @@ impl Record {
         text
     }
 
-    pub fn spec(&self) -> Value {
+    pub(super) fn spec(&self) -> Value {
         json!({
             "holderIdentity": self.holder,
             "leaseDurationSeconds": self.seconds,
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spoiled_lease_is_still_read() {
+    fn a_lease_with_bad_values_is_still_read() {
         let table = [
             (json!(null), Duration::from_secs(10)),
             (json!({}), Duration::from_secs(10)),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_renewal_is_seen_even_where_the_wall_clock_stands_still() {
+    fn a_renewal_changes_the_record_even_if_the_wall_clock_stops() {
         let now = SystemTime::UNIX_EPOCH;
         let first = Record::default().held_by("me", now, &Timings::default());
         let second = first.held_by("me", now, &Timings::default());
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn wall_clocks_of_any_year_make_a_record() {
+    fn a_record_can_be_written_in_any_year() {
         let centuries = Duration::from_hours(24 * 365 * 20_000);
         for now in
             [SystemTime::UNIX_EPOCH + centuries, SystemTime::UNIX_EPOCH - Duration::from_hours(24 * 365 * 30)]

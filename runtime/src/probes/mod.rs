@@ -1,5 +1,5 @@
-//! The second port: /healthz, /readyz and /metrics over plain HTTP, on a listener of its own, so that neither
-//! waits behind the work it reports on. Floor 2 (I/O shell).
+//! /healthz, /readyz and /metrics over plain HTTP on a port of their own, so that they never wait behind the work that
+//! they report on.
 
 mod readiness;
 
@@ -27,41 +27,44 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long a connection may live, from its acceptance to the last byte of the one answer it gets. Since none
-/// is kept open, nobody can hold the places of others for longer than this.
-const LIFETIME: Duration = Duration::from_secs(10);
-/// How long a client may take to send the head of its request.
-const HEAD: Duration = Duration::from_secs(5);
-/// Connections served at the same time; more wait in the kernel's queue.
-const CONNECTIONS: usize = 64;
-/// The pause after a failure to accept, which is mostly a lack of file descriptors that passes.
-const BREATH: Duration = Duration::from_millis(100);
+/// The lifetime of a connection, from its acceptance to the last byte of its one response. Connections are not kept
+/// alive, so no client holds a connection slot for longer.
+const CONNECTION_LIFETIME: Duration = Duration::from_secs(10);
+/// How long a client may take to send its request head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections served at the same time. Further ones wait in the kernel's accept queue.
+const MAX_CONNECTIONS: usize = 64;
+/// The pause after a failed accept. The usual cause, a lack of file descriptors, passes.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// OpenMetrics, as prometheus-client writes it.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// The prefix of every metric of ours.
-pub const METRIC_PREFIX: &str = "kconsumer_group_operator";
-
-/// A registry whose metrics all get [`METRIC_PREFIX`]. It holds the version that runs, of which every process tells,
-/// and nothing else yet.
-pub fn registry() -> Registry {
-    let mut registry = Registry::with_prefix(METRIC_PREFIX);
-    let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-    registry.register("build", "The version that runs", version);
+/// A registry whose metrics all start with `prefix`. It holds `<prefix>_build_info{version}` so far.
+pub fn registry(prefix: &str, version: &str) -> Registry {
+    let mut registry = Registry::with_prefix(prefix);
+    let info = Info::new([("version", version.to_owned())]);
+    registry.register("build", "The version of the running process", info);
     registry
 }
 
+/// Why the port could not be opened.
 #[derive(Debug, Error)]
 pub enum ProbesError {
+    /// The address is in use, or not an address of this machine.
     #[error(
         "listen on {address} for health and metrics: {source}; choose another address, or end what uses it"
     )]
-    Bind { address: SocketAddr, source: io::Error },
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// The cause.
+        source: io::Error,
+    },
 }
 
-/// The port, bound and not yet served: a bad address is known before anything else starts.
+/// The port, bound but not served yet, so that a bad address is known before anything else starts.
 #[derive(Debug)]
 pub struct Probes {
     listener: TcpListener,
@@ -69,6 +72,7 @@ pub struct Probes {
 }
 
 impl Probes {
+    /// Opens the port.
     pub async fn bind(address: SocketAddr) -> Result<Self, ProbesError> {
         let failed = |source| ProbesError::Bind { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
@@ -76,29 +80,29 @@ impl Probes {
         Ok(Self { listener, address })
     }
 
-    /// The address in force, with the port that the system chose where 0 was asked for.
+    /// The bound address. If port 0 was requested, it has the port that the system chose.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until `stop` is cancelled; keep it up while the process drains, so that its state can be seen.
+    /// Serves until `stop` is cancelled. Cancel it last: /readyz should fail while the process drains.
     pub async fn serve(self, registry: Registry, readiness: Readiness, stop: CancellationToken) {
         let router = router(Arc::new(registry), readiness);
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let accepting = async {
             loop {
-                let place = places.clone().acquire_owned().await;
+                let slot = slots.clone().acquire_owned().await;
                 match self.listener.accept().await {
                     Ok((stream, _)) => {
                         let router = router.clone();
                         tokio::spawn(async move {
                             answer(stream, router).await;
-                            drop(place);
+                            drop(slot);
                         });
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "accept on the health and metrics port");
-                        sleep(BREATH).await;
+                        tracing::warn!(%error, "failed to accept on the health and metrics port");
+                        sleep(ACCEPT_PAUSE).await;
                     }
                 }
             }
@@ -107,22 +111,22 @@ impl Probes {
     }
 }
 
-/// One request, one answer, and the connection is closed.
+/// Answers one request, then closes the connection.
 async fn answer(stream: TcpStream, router: Router) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
+        .header_read_timeout(HEAD_TIMEOUT)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    match timeout(LIFETIME, connection).await {
+    match timeout(CONNECTION_LIFETIME, connection).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "a client of the health and metrics port broke off"),
-        Err(_) => tracing::debug!("a client of the health and metrics port was too slow"),
+        Ok(Err(error)) => tracing::debug!(%error, "a connection to the health and metrics port broke"),
+        Err(_) => tracing::debug!("a connection to the health and metrics port timed out"),
     }
 }
 
 #[derive(Clone)]
-struct Shown {
+struct ProbesState {
     registry: Arc<Registry>,
     readiness: Readiness,
 }
@@ -132,22 +136,22 @@ fn router(registry: Arc<Registry>, readiness: Readiness) -> Router {
         .route("/healthz", get(|| async { plain(StatusCode::OK, "ok\n".to_owned()) }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(Shown { registry, readiness })
+        .with_state(ProbesState { registry, readiness })
 }
 
-async fn ready(State(shown): State<Shown>) -> Response {
-    let waiting = shown.readiness.failing();
-    if waiting.is_empty() {
+async fn ready(State(state): State<ProbesState>) -> Response {
+    let failing = state.readiness.failing();
+    if failing.is_empty() {
         return plain(StatusCode::OK, "ok\n".to_owned());
     }
-    plain(StatusCode::SERVICE_UNAVAILABLE, waiting.join("\n") + "\n")
+    plain(StatusCode::SERVICE_UNAVAILABLE, failing.join("\n") + "\n")
 }
 
-async fn metrics(State(shown): State<Shown>) -> Response {
+async fn metrics(State(state): State<ProbesState>) -> Response {
     let mut text = String::new();
-    match encode(&mut text, &shown.registry) {
+    match encode(&mut text, &state.registry) {
         Ok(()) => ([(CONTENT_TYPE, OPENMETRICS)], text).into_response(),
-        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("write the metrics: {error}\n")),
+        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("encode the metrics: {error}\n")),
     }
 }
 
@@ -182,13 +186,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn readiness_lists_what_it_waits_for_until_there_is_nothing() {
+    async fn readyz_lists_the_failing_checks_until_none_fails() {
         let readiness = Readiness::default();
-        let check = readiness.check("kafkatopics", "the first list is under way");
+        let check = readiness.check("pods", "the first list is under way");
         let address = served(Registry::default(), readiness).await;
         let waiting = got(address, "/readyz").await;
         assert!(waiting.starts_with("HTTP/1.1 503 "), "{waiting}");
-        assert!(waiting.ends_with("\r\n\r\nkafkatopics: the first list is under way\n"), "{waiting}");
+        assert!(waiting.ends_with("\r\n\r\npods: the first list is under way\n"), "{waiting}");
         assert!(got(address, "/healthz").await.starts_with("HTTP/1.1 200 "));
         check.pass();
         let ready = got(address, "/readyz").await;
@@ -196,39 +200,38 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn metrics_are_openmetrics_under_our_prefix() {
-        let mut registry = registry();
+    async fn metrics_are_openmetrics_with_the_given_prefix() {
+        let mut registry = registry("example", "1.2.3");
         let counter: Counter = Counter::default();
         registry.register("things", "Things", counter.clone());
         counter.inc();
         let text = got(served(registry, Readiness::default()).await, "/metrics").await;
         assert!(text.contains("content-type: application/openmetrics-text; version=1.0.0"), "{text}");
-        assert!(text.contains("kconsumer_group_operator_things_total 1\n# EOF\n"), "{text}");
+        assert!(text.contains("example_things_total 1\n# EOF\n"), "{text}");
     }
 
     #[tokio::test]
-    async fn every_process_tells_its_version() {
-        let text = got(served(registry(), Readiness::default()).await, "/metrics").await;
-        let told =
-            format!("kconsumer_group_operator_build_info{{version=\"{}\"}} 1\n", env!("CARGO_PKG_VERSION"));
-        assert!(text.contains(&told), "{text}");
+    async fn the_version_is_a_metric() {
+        let text = got(served(registry("example", "1.2.3"), Readiness::default()).await, "/metrics").await;
+        assert!(text.contains("example_build_info{version=\"1.2.3\"} 1\n"), "{text}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_never_ends_its_head_is_sent_away() {
+    async fn a_client_that_never_completes_its_request_head_is_disconnected() {
         let address = served(Registry::default(), Readiness::default()).await;
-        let answer = timeout(2 * LIFETIME, exchange(address, "GET /healthz HTTP/1.1\r\nslow: ")).await;
+        let answer =
+            timeout(2 * CONNECTION_LIFETIME, exchange(address, "GET /healthz HTTP/1.1\r\nslow: ")).await;
         assert!(!answer.expect("closed").contains("200"));
     }
 
     #[tokio::test]
-    async fn an_address_in_use_is_said_with_its_cure() {
+    async fn an_address_in_use_is_reported_with_a_cure() {
         let first = Probes::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let said = Probes::bind(first.address()).await.unwrap_err().to_string();
+        let error = Probes::bind(first.address()).await.unwrap_err().to_string();
         assert!(
-            said.starts_with(&format!("listen on {} for health and metrics: ", first.address())),
-            "{said}"
+            error.starts_with(&format!("listen on {} for health and metrics: ", first.address())),
+            "{error}"
         );
-        assert!(said.ends_with("choose another address, or end what uses it"), "{said}");
+        assert!(error.ends_with("choose another address, or end what uses it"), "{error}");
     }
 }

@@ -1,26 +1,27 @@
-//! What a process waits for before it is ready, as a list of named checks.
+//! Named checks that must all pass before the process is ready.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::{Mutex, MutexGuard};
 
-/// The checks of one process. Ready is when every one of them is open.
+/// The readiness checks of one process. The process is ready if all of them pass.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness(Arc<Mutex<BTreeMap<String, Option<String>>>>);
 
 impl Readiness {
-    /// A new gate, shut; `waiting_for` completes the line "<name>: <waiting_for>".
-    pub fn check(&self, name: &str, waiting_for: &str) -> ReadinessCheck {
+    /// Adds a check that fails for now. `reason` completes the line `<name>: <reason>`.
+    pub fn check(&self, name: &str, reason: &str) -> ReadinessCheck {
         let check = ReadinessCheck { name: name.to_owned(), readiness: self.clone() };
-        check.fail(waiting_for);
+        check.fail(reason);
         check
     }
 
-    /// One line for each gate that is shut; empty when the process is ready.
+    /// One line for each check that fails; empty if the process is ready.
     pub fn failing(&self) -> Vec<String> {
         let checks = self.lock();
-        let shut = checks.iter().filter_map(|(name, reason)| Some(format!("{name}: {}", reason.as_ref()?)));
-        shut.collect()
+        let failing =
+            checks.iter().filter_map(|(name, reason)| Some(format!("{name}: {}", reason.as_ref()?)));
+        failing.collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Option<String>>> {
@@ -28,7 +29,7 @@ impl Readiness {
     }
 }
 
-/// One thing that must be so before the process is ready. Keeps its last word when it is dropped.
+/// One condition for readiness. Its last result stays in force if the check is dropped.
 #[derive(Debug, Clone)]
 pub struct ReadinessCheck {
     name: String,
@@ -36,18 +37,19 @@ pub struct ReadinessCheck {
 }
 
 impl ReadinessCheck {
+    /// The check passes from now on.
     pub fn pass(&self) {
         self.readiness.lock().insert(self.name.clone(), None);
     }
 
-    /// `reason` says what is awaited, or what went wrong, in one line.
+    /// The check fails from now on. `reason` is one line.
     pub fn fail(&self, reason: &str) {
         self.readiness.lock().insert(self.name.clone(), Some(reason.to_owned()));
     }
 
-    /// Opens on `Ok`, shuts with the sentence on `Err`.
-    pub fn set(&self, state: Result<(), String>) {
-        match state {
+    /// Passes on `Ok`; fails with the reason on `Err`.
+    pub fn set(&self, result: Result<(), String>) {
+        match result {
             Ok(()) => self.pass(),
             Err(reason) => self.fail(&reason),
         }
@@ -59,18 +61,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_shut_gate_is_one_line_and_none_is_ready() {
+    fn each_failing_check_is_one_line() {
         let readiness = Readiness::default();
-        let topics = readiness.check("kafkatopics", "the first list is under way");
-        let pair = readiness.check("certificate", "tls.crt is missing");
+        let pods = readiness.check("pods", "the first list is under way");
+        let certificate = readiness.check("certificate", "tls.crt is missing");
         assert_eq!(
             readiness.failing(),
-            ["certificate: tls.crt is missing", "kafkatopics: the first list is under way"]
+            ["certificate: tls.crt is missing", "pods: the first list is under way"]
         );
-        topics.pass();
-        pair.set(Ok(()));
+        pods.pass();
+        certificate.set(Ok(()));
         assert!(readiness.failing().is_empty());
-        pair.set(Err("draining".into()));
+        certificate.set(Err("draining".into()));
         assert_eq!(readiness.failing(), ["certificate: draining"]);
     }
 }

@@ -1,5 +1,5 @@
-//! How a watch is doing: what stands in its way, whether it has told everything, and when it last gave a sign
-//! of life. Shared with the probes, the metrics and whoever must know how old a fact may be.
+//! The health of a watch: what hinders it, whether its facts are complete, and when it last showed a sign of life. Shared
+//! with the readiness checks, the metrics and everyone who needs to know how old a fact may be.
 
 use std::{
     fmt,
@@ -15,18 +15,18 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// What a watch can do at the moment.
+/// What a watch is doing now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WatchState {
     /// The first list is under way.
     Starting,
-    /// Events flow, or would.
+    /// The watch is open.
     Live,
-    /// The API server cannot be reached or answers with errors; tried again with growing waits.
+    /// The API server cannot be reached or answers with errors. Retried with backoff.
     Failing(String),
-    /// The cluster has no such kind. Looked for again and again.
+    /// The cluster does not serve the kind. Checked regularly.
     NotServed,
-    /// The API server says that we may not watch this, in its words; tried again with growing waits.
+    /// The API server denies the watch; its message. Retried with backoff.
     Forbidden(String),
 }
 
@@ -35,44 +35,47 @@ impl fmt::Display for WatchState {
         match self {
             Self::Starting => formatter.write_str("the first list is under way"),
             Self::Live => formatter.write_str("live"),
-            Self::Failing(said) => write!(formatter, "broken: {said}"),
+            Self::Failing(error) => write!(formatter, "failing: {error}"),
             Self::NotServed => formatter.write_str("the cluster has no such kind"),
-            Self::Forbidden(said) => write!(formatter, "forbidden: {said}"),
+            Self::Forbidden(message) => write!(formatter, "forbidden: {message}"),
         }
     }
 }
 
-/// What a watch has told so far.
+/// Whether the handler has all facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SyncState {
+    /// Not yet.
     Pending,
-    /// That it may not look. Nothing has been told yet, and nothing is to be waited for.
+    /// Not yet, and the API server denied access, so waiting may not help.
     Forbidden,
-    /// That there is no such kind, and of a kind that has come since nothing yet.
+    /// There are none, since the cluster did not serve the kind. If it serves the kind now, it was not listed yet.
     NotServed,
-    /// Everything that existed when it last listed, and what changed since.
+    /// The handler has everything that the last list contained and every change since.
     Synced,
 }
 
-/// How the watch of one namespace is doing.
+/// The health of the watch of one namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamespaceHealth {
+    /// What the watch is doing now.
     pub state: WatchState,
+    /// Whether the handler has all facts.
     pub sync: SyncState,
-    /// Time since the last sign of life, as in [`WatchHealth::age`].
+    /// The time since the last sign of life, as in [`WatchHealth::age`].
     pub age: Duration,
 }
 
-/// A handle on a follower's well-being; cheap to clone, never waits.
+/// The health of a [`super::Watcher`]. Clones share it; no method blocks.
 #[derive(Debug, Clone)]
 pub struct WatchHealth {
     name: Arc<str>,
-    slots: Arc<Mutex<Vec<Slot>>>,
+    entries: Arc<Mutex<Vec<Entry>>>,
 }
 
-/// One for each namespace that is watched; one for all of them in a cluster-wide watch.
+/// The health of the watch of one namespace, or of the cluster-wide watch.
 #[derive(Debug)]
-struct Slot {
+struct Entry {
     /// `None` is the whole cluster.
     namespace: Option<String>,
     state: WatchState,
@@ -80,8 +83,8 @@ struct Slot {
     alive: Instant,
 }
 
-impl Slot {
-    /// Sets the state; whether that changed it.
+impl Entry {
+    /// Sets the state. Returns whether it changed.
     fn set_state(&mut self, state: &WatchState) -> bool {
         self.sync = match (state, self.sync) {
             (WatchState::Forbidden(_), SyncState::Pending) => SyncState::Forbidden,
@@ -107,105 +110,106 @@ impl Slot {
 impl WatchHealth {
     /// `None` among the namespaces is the whole cluster.
     pub(super) fn new(name: &str, namespaces: Vec<Option<String>>) -> Self {
-        let slot = |namespace| Slot {
+        let entry = |namespace| Entry {
             namespace,
             state: WatchState::Starting,
             sync: SyncState::Pending,
             alive: Instant::now(),
         };
-        let slots = namespaces.into_iter().map(slot).collect();
-        Self { name: name.into(), slots: Arc::new(Mutex::new(slots)) }
+        let entries = namespaces.into_iter().map(entry).collect();
+        Self { name: name.into(), entries: Arc::new(Mutex::new(entries)) }
     }
 
-    /// What the metrics and the readiness lines call this watch.
+    /// The name of the watch in metrics and readiness checks.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// How the watch that looks into this namespace is doing; `None` where none does.
+    /// The health of the watch that covers this namespace, or `None` if none does.
     pub fn in_namespace(&self, namespace: &str) -> Option<NamespaceHealth> {
-        let slots = self.lock();
-        let looks_there = |slot: &&Slot| slot.namespace.as_deref().is_none_or(|name| name == namespace);
-        slots.iter().find(looks_there).map(Slot::health)
+        let entries = self.lock();
+        let covers = |entry: &&Entry| entry.namespace.as_deref().is_none_or(|name| name == namespace);
+        entries.iter().find(covers).map(Entry::health)
     }
 
-    /// How the watch of each namespace is doing; `None` is the whole cluster.
+    /// The health of each watch with its namespace; `None` is the whole cluster.
     pub fn by_namespace(&self) -> Vec<(Option<String>, NamespaceHealth)> {
-        self.lock().iter().map(|slot| (slot.namespace.clone(), slot.health())).collect()
+        self.lock().iter().map(|entry| (entry.namespace.clone(), entry.health())).collect()
     }
 
-    /// Time since the watch last proved that it is alive, by an event, a bookmark, a page of a list, a watch
-    /// newly opened or an answer of discovery; the worst of its namespaces. Counts from the start where there
-    /// was no sign yet. An idle watch in good health stays below [`super::WATCH_TIMEOUT`] and a few seconds.
+    /// The time since the last sign of life: an event, a bookmark, a page of a list, a newly opened watch or an answer of
+    /// discovery. With several namespaces, that of the one that is silent for longest. Counts from the start if there was
+    /// no sign of life yet. An idle but healthy watch stays below [`super::WATCH_TIMEOUT`] plus a few seconds.
     pub fn age(&self) -> Duration {
-        self.lock().iter().map(|slot| slot.alive.elapsed()).max().unwrap_or_default()
+        self.lock().iter().map(|entry| entry.alive.elapsed()).max().unwrap_or_default()
     }
 
-    /// Whether everything that existed has been told at least once. A kind that the cluster does not have, and
-    /// need not have, counts as told.
+    /// Whether the handler has received everything that exists at least once. An optional kind that the cluster does not
+    /// serve counts as synced.
     pub fn synced(&self) -> bool {
-        self.lock().iter().all(Slot::synced)
+        self.lock().iter().all(Entry::synced)
     }
 
-    /// What the first list still waits for, as a readiness line says it; `None` once every namespace has been told,
-    /// or has been refused once: one that was deleted, or is forbidden, is no reason to leave the others alone.
+    /// What the first list waits for, as the reason of a readiness check. `None` once each namespace is synced or
+    /// forbidden: one that is forbidden or deleted must not hold up the others.
     pub fn waiting_for(&self) -> Option<String> {
-        let slots = self.lock();
-        let waiting = slots.iter().find(|slot| slot.sync == SyncState::Pending)?;
+        let entries = self.lock();
+        let waiting = entries.iter().find(|entry| entry.sync == SyncState::Pending)?;
         Some(match &waiting.namespace {
             Some(namespace) => format!("namespace {namespace}: {}", waiting.state),
             None => waiting.state.to_string(),
         })
     }
 
-    /// Why nothing at all can be seen, where every namespace refuses; `None` where one does not.
+    /// The API server's message if it denies access in all namespaces, or `None`.
     pub fn forbidden(&self) -> Option<String> {
-        let slots = self.lock();
-        let refuses = |slot: &Slot| slot.sync == SyncState::Forbidden;
-        slots.iter().all(refuses).then(|| slots.first().map(|slot| slot.state.to_string()))?
+        let entries = self.lock();
+        let forbidden = |entry: &Entry| entry.sync == SyncState::Forbidden;
+        entries.iter().all(forbidden).then(|| entries.first().map(|entry| entry.state.to_string()))?
     }
 
-    pub(super) fn mark_alive(&self, slot: usize) {
-        self.lock()[slot].alive = Instant::now();
+    pub(super) fn mark_alive(&self, index: usize) {
+        self.lock()[index].alive = Instant::now();
     }
 
     pub(super) fn mark_all_alive(&self) {
-        self.lock().iter_mut().for_each(|slot| slot.alive = Instant::now());
+        self.lock().iter_mut().for_each(|entry| entry.alive = Instant::now());
     }
 
-    /// Sets the state of one namespace; the new state where that changed it.
-    pub(super) fn set(&self, slot: usize, state: WatchState) -> Option<WatchState> {
-        self.lock()[slot].set_state(&state).then_some(state)
+    /// Sets the state of one namespace. Returns the new state if it changed.
+    pub(super) fn set(&self, index: usize, state: WatchState) -> Option<WatchState> {
+        self.lock()[index].set_state(&state).then_some(state)
     }
 
-    /// Sets the state of every namespace; the new state where that changed any.
+    /// Sets the state of each namespace. Returns the new state if one changed.
     pub(super) fn set_all(&self, state: WatchState) -> Option<WatchState> {
-        let changed = self.lock().iter_mut().fold(false, |changed, slot| slot.set_state(&state) | changed);
+        let changed = self.lock().iter_mut().fold(false, |changed, entry| entry.set_state(&state) | changed);
         changed.then_some(state)
     }
 
-    /// A kind that was absent has come: its first list is under way. The new state where that changed any.
+    /// The kind is served: if it was not, its first list is under way. Returns the new state if one changed.
     pub(super) fn set_served(&self) -> Option<WatchState> {
-        let mut slots = self.lock();
-        let absent = slots.iter_mut().filter(|slot| slot.state == WatchState::NotServed);
-        let changed = absent.fold(false, |changed, slot| slot.set_state(&WatchState::Starting) | changed);
+        let mut entries = self.lock();
+        let not_served = entries.iter_mut().filter(|entry| entry.state == WatchState::NotServed);
+        let changed =
+            not_served.fold(false, |changed, entry| entry.set_state(&WatchState::Starting) | changed);
         changed.then_some(WatchState::Starting)
     }
 
-    /// One namespace has told everything; its new state where that changed it.
-    pub(super) fn set_listed(&self, slot: usize) -> Option<WatchState> {
-        let slot = &mut self.lock()[slot];
-        slot.sync = SyncState::Synced;
-        slot.set_state(&WatchState::Live).then_some(WatchState::Live)
+    /// A namespace was listed completely. Returns its new state if it changed.
+    pub(super) fn set_listed(&self, index: usize) -> Option<WatchState> {
+        let entry = &mut self.lock()[index];
+        entry.sync = SyncState::Synced;
+        entry.set_state(&WatchState::Live).then_some(WatchState::Live)
     }
 
-    /// The cluster need not have the kind: its absence is all that there is to tell.
+    /// An optional kind is not served: there is nothing to list.
     pub(super) fn set_not_served(&self) {
-        self.lock().iter_mut().for_each(|slot| slot.sync = SyncState::NotServed);
+        self.lock().iter_mut().for_each(|entry| entry.sync = SyncState::NotServed);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Slot>> {
-        self.slots.lock()
+    fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.entries.lock()
     }
 }
 
@@ -216,10 +220,12 @@ pub struct WatchMetrics {
 }
 
 impl WatchMetrics {
+    /// The metrics of these watches.
     pub fn new(watches: impl IntoIterator<Item = WatchHealth>) -> Self {
         Self { watches: watches.into_iter().collect() }
     }
 
+    /// Adds the metrics to a registry.
     pub fn register(self, registry: &mut Registry) {
         registry.register_collector(Box::new(self));
     }
@@ -232,18 +238,18 @@ impl WatchMetrics {
         value: impl Fn(&WatchHealth) -> f64,
     ) -> fmt::Result {
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        self.watches.iter().try_for_each(|health| {
-            ConstGauge::new(value(health)).encode(family.encode_family(&[("watch", health.name())])?)
+        self.watches.iter().try_for_each(|watch| {
+            ConstGauge::new(value(watch)).encode(family.encode_family(&[("watch", watch.name())])?)
         })
     }
 }
 
 impl Collector for WatchMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let age = "Seconds since the watch last proved that it is alive";
-        self.gauge(&mut encoder, "watch_age_seconds", age, |health| health.age().as_secs_f64())?;
-        let synced = "1 where the watch has told everything that exists at least once";
-        self.gauge(&mut encoder, "watch_synced", synced, |health| f64::from(u8::from(health.synced())))
+        let age = "Seconds since the last sign of life of the watch";
+        self.gauge(&mut encoder, "watch_age_seconds", age, |watch| watch.age().as_secs_f64())?;
+        let synced = "1 if the watch has listed everything that exists at least once, 0 otherwise";
+        self.gauge(&mut encoder, "watch_synced", synced, |watch| f64::from(u8::from(watch.synced())))
     }
 }
 
@@ -259,7 +265,7 @@ mod tests {
         health.in_namespace(namespace).unwrap().state
     }
 
-    fn told(health: &WatchHealth) -> [SyncState; 2] {
+    fn sync(health: &WatchHealth) -> [SyncState; 2] {
         ["a", "b"].map(|namespace| health.in_namespace(namespace).unwrap().sync)
     }
 
@@ -268,11 +274,11 @@ mod tests {
     }
 
     #[test]
-    fn each_namespace_speaks_for_itself() {
+    fn each_namespace_has_a_state_of_its_own() {
         let health = of_two();
         assert_eq!(health.set_listed(0), Some(WatchState::Live));
         assert_eq!(health.set(1, forbidden()), Some(forbidden()));
-        assert_eq!(health.set(1, forbidden()), None, "no news");
+        assert_eq!(health.set(1, forbidden()), None, "unchanged");
         assert_eq!((state(&health, "a"), state(&health, "b")), (WatchState::Live, forbidden()));
         assert_eq!(health.set(0, WatchState::Failing("cut".into())), Some(WatchState::Failing("cut".into())));
         assert_eq!(health.set_all(forbidden()), Some(forbidden()));
@@ -281,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_of_the_whole_cluster_speaks_for_every_namespace_and_others_for_their_own() {
+    fn a_cluster_wide_watch_covers_every_namespace_and_others_cover_their_own() {
         let everywhere = WatchHealth::new("pods", vec![None]);
         everywhere.set_listed(0);
         assert_eq!(state(&everywhere, "any"), WatchState::Live);
@@ -289,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn synced_is_when_every_namespace_is() {
+    fn a_watch_is_synced_when_every_namespace_is() {
         let health = of_two();
         health.set_listed(0);
         assert!(!health.synced());
@@ -298,21 +304,21 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_that_may_not_be_read_is_not_waited_for_and_not_synced() {
+    fn a_forbidden_namespace_is_not_waited_for_and_not_synced() {
         let health = of_two();
         health.set(1, forbidden());
         assert_eq!(health.waiting_for().as_deref(), Some("namespace a: the first list is under way"));
         health.set_listed(0);
         assert_eq!((health.waiting_for(), health.synced(), health.forbidden()), (None, false, None));
-        // What fails later is no reason to wait again.
+        // A later failure does not make the watch pending again.
         health.set(1, WatchState::Failing("connection refused".into()));
-        assert_eq!((health.waiting_for(), told(&health)), (None, [SyncState::Synced, SyncState::Forbidden]));
+        assert_eq!((health.waiting_for(), sync(&health)), (None, [SyncState::Synced, SyncState::Forbidden]));
         health.set_listed(1);
         assert!(health.synced());
     }
 
     #[test]
-    fn what_may_be_read_nowhere_is_told_apart() {
+    fn a_kind_that_is_forbidden_in_all_namespaces_is_reported() {
         let health = of_two();
         health.set(0, forbidden());
         assert_eq!(health.forbidden(), None);
@@ -321,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_that_is_absent_is_waited_for_only_where_the_cluster_must_have_it() {
+    fn a_kind_that_is_not_served_is_waited_for_unless_it_is_optional() {
         let health = WatchHealth::new("pods", vec![None]);
         health.set_all(WatchState::NotServed);
         assert_eq!(health.waiting_for().as_deref(), Some("the cluster has no such kind"));
@@ -331,17 +337,17 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_that_goes_takes_with_it_what_was_told_until_it_is_listed_again() {
+    fn a_kind_that_is_removed_counts_as_not_served_until_it_is_listed_again() {
         let health = of_two();
         health.set_listed(0);
         health.set(1, forbidden());
         assert_eq!(health.set_served(), None, "it was not absent");
         health.set_all(WatchState::NotServed);
-        assert_eq!(told(&health), [SyncState::NotServed, SyncState::Forbidden]);
+        assert_eq!(sync(&health), [SyncState::NotServed, SyncState::Forbidden]);
         assert_eq!(health.set_served(), Some(WatchState::Starting));
-        assert_eq!(told(&health), [SyncState::NotServed, SyncState::Forbidden]);
+        assert_eq!(sync(&health), [SyncState::NotServed, SyncState::Forbidden]);
         health.set_listed(0);
-        assert_eq!(told(&health), [SyncState::Synced, SyncState::Forbidden]);
+        assert_eq!(sync(&health), [SyncState::Synced, SyncState::Forbidden]);
     }
 
     #[test]
@@ -357,12 +363,12 @@ mod tests {
     }
 
     #[test]
-    fn each_watch_has_its_age_and_its_readiness_among_the_metrics() {
-        let mut registry = Registry::with_prefix("kcg");
+    fn age_and_sync_state_of_each_watch_are_metrics() {
+        let mut registry = Registry::with_prefix("example");
         WatchMetrics::new([WatchHealth::new("pods", vec![None])]).register(&mut registry);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-        assert!(text.contains("kcg_watch_age_seconds{watch=\"pods\"} 0.0"), "{text}");
-        assert!(text.contains("kcg_watch_synced{watch=\"pods\"} 0.0"), "{text}");
+        assert!(text.contains("example_watch_age_seconds{watch=\"pods\"} 0.0"), "{text}");
+        assert!(text.contains("example_watch_synced{watch=\"pods\"} 0.0"), "{text}");
     }
 }

@@ -1,31 +1,34 @@
-//! The place of an object: its namespace and name, in one small allocation that clones share.
+//! The namespace and name of an object, in one small allocation that clones share.
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 
-/// `namespace/name`, or `name` alone for what stands in no namespace. Neither part can hold a slash.
+/// `namespace/name`, or `name` if the object is not namespaced. Neither part can contain a slash.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey(Arc<str>);
 
 impl ObjectKey {
+    /// The key of an object; `namespace` is empty if the object is not namespaced.
     pub fn new(namespace: &str, name: &str) -> Self {
         if namespace.is_empty() { Self(name.into()) } else { Self(format!("{namespace}/{name}").into()) }
     }
 
-    /// Empty for what stands in no namespace.
+    /// The namespace; empty if the object is not namespaced.
     pub fn namespace(&self) -> &str {
         self.0.split_once('/').map_or("", |(namespace, _)| namespace)
     }
 
+    /// The name.
     pub fn name(&self) -> &str {
         self.0.split_once('/').map_or(&self.0, |(_, name)| name)
     }
 
+    /// `namespace/name`, or `name`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// A map by ObjectKey can be asked with `"namespace/name"`.
+/// Lets a map with ObjectKeys be queried with `"namespace/name"`.
 impl Borrow<str> for ObjectKey {
     fn borrow(&self) -> &str {
         &self.0
@@ -51,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_gives_back_what_it_was_made_of() {
+    fn a_key_returns_its_namespace_and_name() {
         for (namespace, name, text) in [("default", "a", "default/a"), ("", "node-1", "node-1")] {
             let key = ObjectKey::new(namespace, name);
             assert_eq!((key.namespace(), key.name(), key.as_str()), (namespace, name, text));
@@ -59,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_of_keys_is_asked_with_plain_text() {
+    fn a_set_of_keys_can_be_queried_with_text() {
         let keys = HashSet::from([ObjectKey::new("default", "a")]);
         assert!(keys.contains("default/a") && !keys.contains("a"));
     }

@@ -1,39 +1,39 @@
-//! Which objects of a watch are known, so that those which vanished unseen can be told. Pure.
+//! The keys of the objects that exist, so that objects which vanished unseen can be reported as deleted. Pure.
 
 use std::collections::HashSet;
 
 use super::ObjectKey;
 
-/// The keys that were told to the follower's owner and not yet taken back.
+/// The keys that were passed to the handler and not yet reported as deleted.
 #[derive(Debug, Default)]
 pub(super) struct KnownKeys {
     known: HashSet<ObjectKey>,
-    /// While a list runs: known before, not met in this list yet.
+    /// During a list: known before it, and not seen in it yet.
     unconfirmed: HashSet<ObjectKey>,
 }
 
 impl KnownKeys {
-    /// A list begins. One that began and did not end is forgotten.
-    pub fn begin_list(&mut self) {
+    /// A list begins. If the last one did not finish, it is ignored.
+    pub(super) fn begin_list(&mut self) {
         let earlier = std::mem::take(&mut self.unconfirmed);
         self.known.extend(earlier);
         std::mem::swap(&mut self.known, &mut self.unconfirmed);
     }
 
-    /// An object was met, in a list or in an event.
-    pub fn saw(&mut self, key: &ObjectKey) {
+    /// An object was seen, in a list or in an event.
+    pub(super) fn insert(&mut self, key: &ObjectKey) {
         let key = self.unconfirmed.take(key.as_str()).unwrap_or_else(|| key.clone());
         self.known.insert(key);
     }
 
-    /// The list is complete: what it did not name is gone.
-    pub fn end_list(&mut self) -> HashSet<ObjectKey> {
+    /// The list is complete. Returns the keys that it does not contain: these objects are gone.
+    pub(super) fn finish_list(&mut self) -> HashSet<ObjectKey> {
         self.known.shrink_to_fit();
         std::mem::take(&mut self.unconfirmed)
     }
 
-    /// An event said that it is gone. False where nobody knew of it.
-    pub fn lost(&mut self, key: &ObjectKey) -> bool {
+    /// An object was deleted. Returns whether it was known.
+    pub(super) fn remove(&mut self, key: &ObjectKey) -> bool {
         self.unconfirmed.remove(key) | self.known.remove(key)
     }
 }
@@ -46,42 +46,42 @@ mod tests {
         ObjectKey::new("default", name)
     }
 
-    fn listed(known_keys: &mut KnownKeys, names: &[&str]) -> Vec<String> {
-        known_keys.begin_list();
+    fn listed(keys: &mut KnownKeys, names: &[&str]) -> Vec<String> {
+        keys.begin_list();
         for name in names {
-            known_keys.saw(&key(name));
+            keys.insert(&key(name));
         }
-        let mut gone: Vec<_> = known_keys.end_list().iter().map(|key| key.name().to_owned()).collect();
+        let mut gone: Vec<_> = keys.finish_list().iter().map(|key| key.name().to_owned()).collect();
         gone.sort();
         gone
     }
 
     #[test]
-    fn what_a_second_list_does_not_name_is_gone() {
-        let mut known_keys = KnownKeys::default();
-        assert!(listed(&mut known_keys, &["a", "b", "c"]).is_empty());
-        assert_eq!(listed(&mut known_keys, &["b", "d"]), ["a", "c"]);
-        assert_eq!(listed(&mut known_keys, &["b", "d"]), Vec::<String>::new());
+    fn an_object_that_a_later_list_lacks_is_gone() {
+        let mut keys = KnownKeys::default();
+        assert!(listed(&mut keys, &["a", "b", "c"]).is_empty());
+        assert_eq!(listed(&mut keys, &["b", "d"]), ["a", "c"]);
+        assert_eq!(listed(&mut keys, &["b", "d"]), Vec::<String>::new());
     }
 
     #[test]
-    fn a_list_that_broke_off_takes_nothing_away() {
-        let mut known_keys = KnownKeys::default();
-        listed(&mut known_keys, &["a", "b", "c"]);
-        known_keys.begin_list();
-        known_keys.saw(&key("a"));
-        known_keys.begin_list();
-        known_keys.saw(&key("b"));
-        assert_eq!(listed(&mut known_keys, &["b"]), ["a", "c"]);
+    fn an_incomplete_list_removes_nothing() {
+        let mut keys = KnownKeys::default();
+        listed(&mut keys, &["a", "b", "c"]);
+        keys.begin_list();
+        keys.insert(&key("a"));
+        keys.begin_list();
+        keys.insert(&key("b"));
+        assert_eq!(listed(&mut keys, &["b"]), ["a", "c"]);
     }
 
     #[test]
-    fn events_count_between_lists() {
-        let mut known_keys = KnownKeys::default();
-        listed(&mut known_keys, &["a"]);
-        known_keys.saw(&key("b"));
-        assert!(known_keys.lost(&key("a")));
-        assert!(!known_keys.lost(&key("a")));
-        assert_eq!(listed(&mut known_keys, &[]), ["b"]);
+    fn events_between_lists_count() {
+        let mut keys = KnownKeys::default();
+        listed(&mut keys, &["a"]);
+        keys.insert(&key("b"));
+        assert!(keys.remove(&key("a")));
+        assert!(!keys.remove(&key("a")));
+        assert_eq!(listed(&mut keys, &[]), ["b"]);
     }
 }

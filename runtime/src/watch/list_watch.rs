@@ -1,5 +1,4 @@
-//! The two requests a watch is made of, with their answers left unparsed: one object that does not parse must
-//! not take the others with it.
+//! The list and the watch request. Objects are left as text: one that does not parse must not affect the others.
 
 use std::time::Duration;
 
@@ -21,48 +20,48 @@ use crate::{
 /// One page of a list.
 #[derive(Debug, Deserialize)]
 pub(super) struct Page {
-    pub metadata: PageHead,
+    pub(super) metadata: PageHead,
     #[serde(default)]
-    pub items: Vec<Box<RawValue>>,
+    pub(super) items: Vec<Box<RawValue>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PageHead {
     #[serde(default)]
-    pub resource_version: String,
-    /// Names the next page; empty on the last one.
+    pub(super) resource_version: String,
+    /// The token of the next page; empty on the last page.
     #[serde(default, rename = "continue")]
-    pub next: String,
+    pub(super) continue_token: String,
 }
 
-/// As much of an object as a watch needs to know.
+/// The part of an object that the watch itself reads.
 #[derive(Debug, Deserialize)]
 pub(super) struct Head {
-    pub metadata: Meta,
+    pub(super) metadata: Meta,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Meta {
     #[serde(default)]
-    pub namespace: String,
-    pub name: String,
+    pub(super) namespace: String,
+    pub(super) name: String,
     #[serde(default)]
-    pub uid: String,
+    pub(super) uid: String,
     #[serde(default)]
-    pub generation: i64,
+    pub(super) generation: i64,
     #[serde(default)]
-    pub resource_version: String,
+    pub(super) resource_version: String,
 }
 
 impl Meta {
-    /// `None` for what is no Kubernetes object at all.
-    pub fn of(object: &RawValue) -> Option<Self> {
+    /// `None` if this is not a Kubernetes object.
+    pub(super) fn of(object: &RawValue) -> Option<Self> {
         serde_json::from_str::<Head>(object.get()).ok().map(|head| head.metadata)
     }
 
-    pub fn key(&self) -> ObjectKey {
+    pub(super) fn key(&self) -> ObjectKey {
         ObjectKey::new(&self.namespace, &self.name)
     }
 }
@@ -74,29 +73,34 @@ pub(super) struct ListWatch {
     request: Request,
     labels: Option<String>,
     fields: Option<String>,
-    page: u32,
+    page_size: u32,
     timeout: Duration,
 }
 
 impl ListWatch {
-    pub fn new(client: &Client, resource: &ApiResource, namespace: Option<&str>, source: &WatchSpec) -> Self {
+    pub(super) fn new(
+        client: &Client,
+        resource: &ApiResource,
+        namespace: Option<&str>,
+        spec: &WatchSpec,
+    ) -> Self {
         Self {
             client: client.clone(),
             request: Request::new(DynamicObject::url_path(resource, namespace)),
-            labels: source.labels.clone(),
-            fields: source.fields.clone(),
-            page: source.page,
-            timeout: source.timeout,
+            labels: spec.labels.clone(),
+            fields: spec.fields.clone(),
+            page_size: spec.page_size,
+            timeout: spec.timeout,
         }
     }
 
-    /// One page of a list; `next` is empty for the first. Read from the newest state, never from a lagging cache.
-    pub async fn list(&self, next: &str) -> Result<Page, RequestError> {
+    /// One page of a list; `continue_token` is empty for the first. Reads the latest state, not a possibly stale cache.
+    pub(super) async fn list(&self, continue_token: &str) -> Result<Page, RequestError> {
         let parameters = ListParams {
             label_selector: self.labels.clone(),
             field_selector: self.fields.clone(),
-            limit: Some(self.page),
-            continue_token: (!next.is_empty()).then(|| next.to_owned()),
+            limit: Some(self.page_size),
+            continue_token: (!continue_token.is_empty()).then(|| continue_token.to_owned()),
             ..ListParams::default()
         };
         with_deadline(self.what("list"), async {
@@ -106,13 +110,13 @@ impl ListWatch {
         .await
     }
 
-    /// How long the next watch is to stay open: not the same for all, lest they end together.
-    pub fn lifetime(&self, random: f64) -> Duration {
+    /// How long the next watch should stay open. Random, so that watches do not all end together.
+    pub(super) fn lifetime(&self, random: f64) -> Duration {
         Duration::from_secs(jittered(self.timeout, random.mul_add(0.2, 0.8)).as_secs().max(1))
     }
 
-    /// Opens a watch that the server ends after `lifetime`; returns when the server has accepted it.
-    pub async fn watch(
+    /// Opens a watch that the server closes after `lifetime`. Returns once the server has accepted it.
+    pub(super) async fn watch(
         &self,
         version: &str,
         lifetime: Duration,
@@ -135,13 +139,13 @@ impl ListWatch {
         .await
     }
 
-    /// An open watch broke, or brought an error.
-    pub fn failed(&self, error: kube::Error) -> RequestError {
+    /// The error of an open watch that broke or received an error event.
+    pub(super) fn failed(&self, error: kube::Error) -> RequestError {
         RequestError::new(self.what("watch"), error)
     }
 
-    /// An open watch outlived its own end without a word.
-    pub fn silent(&self, after: Duration) -> RequestError {
+    /// The error of an open watch that the server did not close in time.
+    pub(super) fn silent(&self, after: Duration) -> RequestError {
         RequestError::Timeout { what: self.what("watch"), after }
     }
 
@@ -150,7 +154,7 @@ impl ListWatch {
     }
 }
 
-/// kube's own methods leave their name on the request, for tracing and for the counter of calls.
+/// Adds the verb to the request as kube's own methods do, for tracing and [`crate::client::RequestMetrics`].
 fn named(verb: &'static str, mut request: http::Request<Vec<u8>>) -> http::Request<Vec<u8>> {
     request.extensions_mut().insert(verb);
     request
@@ -161,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_keeps_its_object_as_the_text_that_came() {
+    fn an_event_keeps_its_object_as_received() {
         let line = r#"{"type":"MODIFIED","object":{"metadata":{"namespace":"a","name":"b","uid":"u","resourceVersion":"7"},"spec":{"partitions":"3"}}}"#;
         let WatchEvent::Modified(object) = serde_json::from_str::<WatchEvent<Box<RawValue>>>(line).unwrap()
         else {
@@ -176,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn bookmarks_and_errors_are_told_from_objects() {
+    fn bookmarks_and_errors_are_not_objects() {
         let bookmark = r#"{"type":"BOOKMARK","object":{"kind":"Pod","apiVersion":"v1","metadata":{"resourceVersion":"9","creationTimestamp":null}}}"#;
         let error = r#"{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired","message":"too old"}}"#;
         assert!(matches!(
@@ -190,12 +194,12 @@ mod tests {
     }
 
     #[test]
-    fn a_page_keeps_an_item_of_the_wrong_shape() {
+    fn a_page_keeps_an_item_of_an_unexpected_shape() {
         let page: Page = serde_json::from_str(
             r#"{"metadata":{"resourceVersion":"5","continue":"c"},"items":[{"metadata":{"name":"a"},"spec":7}, {"spec":{}}]}"#,
         )
         .unwrap();
-        assert_eq!((page.metadata.next.as_str(), page.items.len()), ("c", 2));
+        assert_eq!((page.metadata.continue_token.as_str(), page.items.len()), ("c", 2));
         assert_eq!(Meta::of(&page.items[0]).unwrap().key().as_str(), "a");
         assert!(Meta::of(&page.items[1]).is_none());
     }

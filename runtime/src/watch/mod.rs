@@ -1,17 +1,19 @@
-//! A watch kept as small facts. Each object that comes from the API server is turned at once into the fact that
-//! its owner wants to remember, and dropped. Floor 2 (I/O shell).
+//! Watches that keep small facts. Each object that the API server sends is reduced at once to what the caller wants to
+//! remember, and dropped.
 //!
-//! Why not kube's `watcher()`: it shows neither bookmarks nor newly opened watches, so nobody can tell an idle
-//! watch from a dead one; its lists have no deadline; one object that does not parse ends the whole list; and
-//! what vanished while the watch was broken is only to be guessed from what a new list leaves out.
+//! [`Watcher`] is what client-go calls an informer, without the store: the handler keeps the facts. Compared with
+//! kube-runtime's `watcher`, it reports each sign of life of the connection ([`WatchHealth::age`]), applies a deadline to
+//! lists, keeps working if a kind is not served, and reports deletions that it missed as events.
 
 mod availability;
+mod handler;
 mod health;
 mod key;
 mod known_keys;
 mod list_watch;
 mod namespace_watch;
 mod spec;
+mod transform;
 mod watcher;
 
 use std::time::Duration;
@@ -20,39 +22,41 @@ pub use availability::Availability;
 pub use health::{NamespaceHealth, SyncState, WatchHealth, WatchMetrics, WatchState};
 pub use key::ObjectKey;
 use kube::core::ApiResource;
-pub use spec::{Scope, Transform, WatchSpec};
+pub use spec::{Scope, WatchSpec};
+pub use transform::Transform;
 pub use watcher::Watcher;
 
-/// How long the server keeps a watch open. It bounds the time in which a dead connection goes unnoticed: a
-/// watch that is still open a few seconds after this is given up as dead.
+/// How long the server keeps a watch open. This limits how long a dead connection goes unnoticed: a watch that is still
+/// open a few seconds later is considered dead.
 pub const WATCH_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// What a follower tells its handler, in order.
+/// What a [`Watcher`] passes to its handler, in this order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event<F> {
-    /// An object is there, as this fact says. Comes again for every object whenever a list is taken anew:
-    /// compare with what you have.
+    /// The object exists and has this fact. Each later list repeats the event for every object: compare it with the
+    /// fact you have.
     Applied(ObjectKey, F),
-    /// An object is gone, whether its end was seen or only noticed in a later list.
+    /// The object is gone. The deletion was seen, or a later list no longer contains the object.
     Deleted(ObjectKey),
-    /// An object is there, and it is not of the shape that the projection wants.
+    /// The object exists but the transform cannot read it.
     Unparsable(ObjectKey, Unparsable),
-    /// Everything that exists, and may be read, has been told. Comes again after every later list.
+    /// Every object that exists and may be read has been passed. Repeated after each later list.
     Synced,
-    /// What stands in the way of the watch has come to be this in a namespace, or in all: each one's state is the
-    /// [`WatchHealth`]'s to tell. Where it is [`WatchState::NotServed`], the objects of the kind
-    /// went with it: whether their facts are forgotten or held is the owner's to decide. Those that are not
-    /// there when the kind comes back are told as deleted then.
+    /// The state changed in one namespace or in all; [`WatchHealth`] has the state of each. After
+    /// [`WatchState::NotServed`] the objects are gone with their kind, and the handler decides whether to keep their
+    /// facts: objects that are missing when the kind returns are [`Event::Deleted`] then.
     StateChanged(WatchState),
-    /// An optional kind is served, and followed, in this version from now on.
+    /// An optional kind is served, and watched in this version from now on.
     Served(ApiResource),
 }
 
-/// What is known of an object that does not parse.
+/// An object that the transform cannot read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unparsable {
+    /// The object's `metadata.uid`.
     pub uid: String,
+    /// The object's `metadata.generation`.
     pub generation: i64,
-    /// Which field, and why.
+    /// The field and the reason.
     pub error: String,
 }

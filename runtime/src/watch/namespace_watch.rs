@@ -1,59 +1,40 @@
-//! One watch of one namespace: list, then events, then again, for as long as the server knows the kind.
+//! The watch of one namespace: list, then watch, and list again if needed, for as long as the kind is served.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use kube::api::WatchEvent;
-use parking_lot::Mutex;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
-    Event, ObjectKey, Transform, Unparsable, WatchHealth, WatchState,
+    Event, Transform, Unparsable, WatchHealth, WatchState,
+    handler::Handler,
     known_keys::KnownKeys,
     list_watch::{ListWatch, Meta},
 };
-use crate::{
-    backoff::{Backoff, FIRST_WAIT, LONGEST_WAIT, SETTLED},
-    client::RequestError,
-};
+use crate::{backoff::Backoff, client::RequestError};
 
-/// How much longer than it promised the server may keep a watch open.
+/// The delays between attempts that fail.
+pub(super) const RETRY: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
+/// The delays between watches that the server closes at once.
+const REOPEN: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+/// The delays between lists.
+const RELIST: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(10));
+
+/// A watch that stayed open for this long was healthy: the backoff starts over.
+pub(super) const HEALTHY_AFTER: Duration = Duration::from_secs(5);
+/// The backoff between lists starts over if the last list is this old.
+const RELIST_RESET: Duration = Duration::from_secs(30);
+
+/// How much longer than requested the server may keep a watch open.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// After this many refusals in a row to go on from where we were, the list is taken anew: the server may have
-/// been put back to an earlier state, of which our version is the future.
-const REFUSALS: u32 = 3;
+/// After so many error responses in a row to watches from a resource version, list again: the server may have been
+/// restored to an earlier state that does not have this version yet.
+const MAX_WATCH_ERRORS: u32 = 3;
 
-/// A list taken after this time is no sign of a storm.
-const LISTED_LONG_AGO: Duration = Duration::from_secs(30);
-
-/// Whoever wants to know of the changes; told of one at a time.
-pub(super) struct Handler<F>(Mutex<Box<dyn FnMut(Event<F>) + Send>>);
-
-impl<F> Handler<F> {
-    pub fn new(handle: impl FnMut(Event<F>) + Send + 'static) -> Self {
-        Self(Mutex::new(Box::new(handle)))
-    }
-
-    pub fn handle(&self, change: Event<F>) {
-        (self.0.lock())(change);
-    }
-
-    pub fn handle_state(&self, changed: Option<WatchState>) {
-        if let Some(state) = changed {
-            self.handle(Event::StateChanged(state));
-        }
-    }
-}
-
-impl<F> fmt::Debug for Handler<F> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Handler")
-    }
-}
-
-/// The state that a failed request leaves a watch in.
+/// The state of a watch after a failed request.
 pub(super) fn state_after(error: &RequestError) -> WatchState {
     match error.status() {
         Some(status) if status.code == 404 => WatchState::NotServed,
@@ -62,170 +43,169 @@ pub(super) fn state_after(error: &RequestError) -> WatchState {
     }
 }
 
-/// How a watch came to its end.
+/// Why a watch ended.
 #[derive(Debug)]
 enum End {
-    /// The server closed it, as it does after the time that we asked for.
+    /// The server closed it, as requested with the timeout.
     Closed,
-    /// The server no longer has the history since our version (HTTP 410).
+    /// The server no longer has the history since our resource version (HTTP 410).
     Expired,
     Failed(RequestError),
 }
 
+impl From<RequestError> for End {
+    fn from(error: RequestError) -> Self {
+        if error.code() == Some(410) { Self::Expired } else { Self::Failed(error) }
+    }
+}
+
+/// What the watches of all namespaces share.
+pub(super) struct Shared<'a, F> {
+    pub(super) health: &'a WatchHealth,
+    pub(super) transform: &'a Transform<F>,
+    pub(super) handler: &'a Handler<F>,
+    /// Whether the watches end once the kind is not served.
+    pub(super) optional: bool,
+}
+
+/// The watch of one namespace.
 pub(super) struct NamespaceWatch<'a, F> {
     list_watch: ListWatch,
-    slot: usize,
+    /// The namespace's index in the health.
+    index: usize,
     known_keys: &'a mut KnownKeys,
-    health: &'a WatchHealth,
-    projection: &'a Transform<F>,
-    handler: &'a Handler<F>,
-    leave_when_absent: bool,
-    /// Between attempts that fail, between watches that the server closes at once, and between lists.
-    failing: Backoff,
-    closing: Backoff,
-    listing: Backoff,
+    shared: &'a Shared<'a, F>,
+    retry: Backoff,
+    reopen: Backoff,
+    relist: Backoff,
 }
 
 impl<'a, F> NamespaceWatch<'a, F> {
-    pub fn new(
+    pub(super) fn new(
         list_watch: ListWatch,
-        slot: usize,
+        index: usize,
         known_keys: &'a mut KnownKeys,
-        health: &'a WatchHealth,
-        projection: &'a Transform<F>,
-        handler: &'a Handler<F>,
-        leave_when_absent: bool,
+        shared: &'a Shared<'a, F>,
     ) -> Self {
-        let failing = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-        let closing = Backoff::new(FIRST_WAIT / 5, Duration::from_secs(1));
-        let listing = Backoff::new(FIRST_WAIT / 5, 2 * LONGEST_WAIT);
-        Self {
-            list_watch,
-            slot,
-            known_keys,
-            health,
-            projection,
-            handler,
-            leave_when_absent,
-            failing,
-            closing,
-            listing,
-        }
+        Self { list_watch, index, known_keys, shared, retry: RETRY, reopen: REOPEN, relist: RELIST }
     }
 
-    /// Returns only if it may leave, once the server knows no such kind.
-    pub async fn follow(mut self) {
+    /// Returns only if the kind is optional and no longer served.
+    pub(super) async fn run(mut self) {
         loop {
             let began = Instant::now();
-            let outcome = match self.list().await {
-                Ok(version) => self.stay(version).await,
+            let result = match self.list().await {
+                Ok(version) => self.watch_from(version).await,
                 Err(error) => Err(error),
             };
-            if began.elapsed() >= LISTED_LONG_AGO {
-                self.listing.recover();
+            if began.elapsed() >= RELIST_RESET {
+                self.relist.reset();
             }
-            let backoff = match outcome {
-                Ok(()) => &mut self.listing,
-                // The history went on too far while the pages were fetched.
-                Err(error) if error.code() == Some(410) => &mut self.listing,
-                Err(error) if self.note(&error) == WatchState::NotServed && self.leave_when_absent => return,
-                Err(_) => &mut self.failing,
+            let backoff = match result {
+                Ok(()) => &mut self.relist,
+                // The history expired while the pages were fetched.
+                Err(error) if error.code() == Some(410) => &mut self.relist,
+                Err(error) if self.report(&error) == WatchState::NotServed && self.shared.optional => return,
+                Err(_) => &mut self.retry,
             };
-            sleep(backoff.after_failure(fastrand::f64())).await;
+            sleep(backoff.next_delay(fastrand::f64())).await;
         }
     }
 
-    /// Tells all that exists, and what no longer does; returns the version to watch from.
+    /// Passes on everything that exists, and what no longer does. Returns the resource version to watch from.
     async fn list(&mut self) -> Result<String, RequestError> {
         self.known_keys.begin_list();
-        let mut next = String::new();
+        let mut continue_token = String::new();
         let version = loop {
-            let page = self.list_watch.list(&next).await?;
-            self.health.mark_alive(self.slot);
+            let page = self.list_watch.list(&continue_token).await?;
+            self.shared.health.mark_alive(self.index);
             page.items.iter().for_each(|object| drop(self.applied(object)));
-            next = page.metadata.next;
-            if next.is_empty() {
+            continue_token = page.metadata.continue_token;
+            if continue_token.is_empty() {
                 break page.metadata.resource_version;
             }
         };
-        for key in self.known_keys.end_list() {
-            self.handler.handle(Event::Deleted(key));
+        let Shared { health, handler, .. } = self.shared;
+        for key in self.known_keys.finish_list() {
+            handler.handle(Event::Deleted(key));
         }
-        self.handler.handle_state(self.health.set_listed(self.slot));
-        if self.health.waiting_for().is_none() {
-            self.handler.handle(Event::Synced);
+        handler.state_changed(health.set_listed(self.index));
+        if health.waiting_for().is_none() {
+            handler.handle(Event::Synced);
         }
         Ok(version)
     }
 
-    /// Watches on from one version to the next until a new list is needed; an error where the kind itself is
-    /// in question.
-    async fn stay(&mut self, mut version: String) -> Result<(), RequestError> {
-        let mut refusals = 0;
+    /// Watches until a new list is needed. An error means that the kind may not be served, or that the server does not
+    /// know the resource version.
+    async fn watch_from(&mut self, mut version: String) -> Result<(), RequestError> {
+        let mut errors = 0;
         loop {
             let opened = Instant::now();
             let end = self.watch(&mut version).await;
-            if opened.elapsed() >= SETTLED {
-                self.failing.recover();
-                self.closing.recover();
-                refusals = 0;
+            if opened.elapsed() >= HEALTHY_AFTER {
+                self.retry.reset();
+                self.reopen.reset();
+                errors = 0;
             }
             match end {
-                End::Closed if opened.elapsed() >= SETTLED => {}
-                End::Closed => sleep(self.closing.after_failure(fastrand::f64())).await,
+                End::Closed if opened.elapsed() >= HEALTHY_AFTER => {}
+                End::Closed => sleep(self.reopen.next_delay(fastrand::f64())).await,
                 End::Expired => return Ok(()),
                 End::Failed(error) => {
-                    refusals += u32::from(error.code().is_some());
-                    if error.code() == Some(404) || refusals >= REFUSALS {
+                    errors += u32::from(error.code().is_some());
+                    if error.code() == Some(404) || errors >= MAX_WATCH_ERRORS {
                         return Err(error);
                     }
-                    self.note(&error);
-                    sleep(self.failing.after_failure(fastrand::f64())).await;
+                    self.report(&error);
+                    sleep(self.retry.next_delay(fastrand::f64())).await;
                 }
             }
         }
     }
 
-    /// One watch, from its opening to its end; `version` moves on with each event.
+    /// One watch request, until it ends. Each event advances `version`.
     async fn watch(&mut self, version: &mut String) -> End {
         let lifetime = self.list_watch.lifetime(fastrand::f64());
         let mut events = match self.list_watch.watch(version, lifetime).await {
             Ok(events) => events,
-            Err(error) => return ended(error),
+            Err(error) => return error.into(),
         };
-        self.handler.handle_state(self.health.set(self.slot, WatchState::Live));
+        let Shared { health, handler, .. } = self.shared;
+        handler.state_changed(health.set(self.index, WatchState::Live));
         let dead = Instant::now() + lifetime + GRACE;
         loop {
-            self.health.mark_alive(self.slot);
+            health.mark_alive(self.index);
             let event = match timeout_at(dead, events.next()).await {
                 Ok(None) => return End::Closed,
                 Ok(Some(Ok(event))) => event,
-                Ok(Some(Err(error))) => return ended(self.list_watch.failed(error)),
-                Err(_) => return End::Failed(self.list_watch.silent(lifetime + GRACE)),
+                Ok(Some(Err(error))) => return self.list_watch.failed(error).into(),
+                Err(_) => return self.list_watch.silent(lifetime + GRACE).into(),
             };
-            let met = match event {
+            let newer = match event {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => self.applied(&object),
                 WatchEvent::Deleted(object) => self.deleted(&object),
                 WatchEvent::Bookmark(bookmark) => Some(bookmark.metadata.resource_version),
                 WatchEvent::Error(status) => {
-                    return ended(self.list_watch.failed(kube::Error::Api(status)));
+                    return self.list_watch.failed(kube::Error::Api(status)).into();
                 }
             };
-            if let Some(newer) = met.filter(|newer| !newer.is_empty()) {
+            if let Some(newer) = newer.filter(|newer| !newer.is_empty()) {
                 *version = newer;
             }
         }
     }
 
-    /// Tells what an object says, and returns its version.
+    /// Passes an object on. Returns its resource version.
     fn applied(&mut self, object: &RawValue) -> Option<String> {
+        let Shared { health, transform, handler, .. } = self.shared;
         let Some(meta) = Meta::of(object) else {
-            tracing::warn!(watch = self.health.name(), "ignored an object without a name");
+            tracing::warn!(watch = health.name(), "ignored an object without a name");
             return None;
         };
         let key = meta.key();
-        self.known_keys.saw(&key);
-        self.handler.handle(match self.projection.apply(object.get()) {
+        self.known_keys.insert(&key);
+        handler.handle(match transform.apply(object.get()) {
             Ok(fact) => Event::Applied(key, fact),
             Err(error) => {
                 Event::Unparsable(key, Unparsable { uid: meta.uid, generation: meta.generation, error })
@@ -236,29 +216,26 @@ impl<'a, F> NamespaceWatch<'a, F> {
 
     fn deleted(&mut self, object: &RawValue) -> Option<String> {
         let meta = Meta::of(object)?;
-        let key: ObjectKey = meta.key();
-        if self.known_keys.lost(&key) {
-            self.handler.handle(Event::Deleted(key));
+        let key = meta.key();
+        if self.known_keys.remove(&key) {
+            self.shared.handler.handle(Event::Deleted(key));
         }
         Some(meta.resource_version)
     }
 
-    /// Makes a failure known, once for each new one.
-    fn note(&self, error: &RequestError) -> WatchState {
+    /// Records the state after an error; logs it and passes it on if it is new.
+    fn report(&self, error: &RequestError) -> WatchState {
+        let Shared { health, handler, .. } = self.shared;
         let state = state_after(error);
         let changed = match state {
-            // That is so in every namespace.
-            WatchState::NotServed if self.leave_when_absent => self.health.set_all(WatchState::NotServed),
-            _ => self.health.set(self.slot, state.clone()),
+            // This holds for all namespaces.
+            WatchState::NotServed if self.shared.optional => health.set_all(WatchState::NotServed),
+            _ => health.set(self.index, state.clone()),
         };
         if changed.is_some() {
-            tracing::warn!(watch = self.health.name(), %error, "watch is hindered");
+            tracing::warn!(watch = health.name(), %error, "watch failed");
         }
-        self.handler.handle_state(changed);
+        handler.state_changed(changed);
         state
     }
-}
-
-fn ended(error: RequestError) -> End {
-    if error.code() == Some(410) { End::Expired } else { End::Failed(error) }
 }

@@ -1,4 +1,4 @@
-//! The follower: finds the kind, and keeps one watch open for each namespace until it is told to stop.
+//! The watcher: finds the kind if it is optional, and keeps one watch open for each namespace.
 
 use std::{fmt, pin::Pin, time::Duration};
 
@@ -9,25 +9,24 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Event, Transform, WatchHealth, WatchSpec, WatchState,
+    handler::Handler,
     known_keys::KnownKeys,
     list_watch::ListWatch,
-    namespace_watch::{Handler, NamespaceWatch, state_after},
-    spec::Kind,
+    namespace_watch::{HEALTHY_AFTER, NamespaceWatch, RETRY, Shared, state_after},
+    spec::WatchedKind,
 };
-use crate::{
-    backoff::{Backoff, FIRST_WAIT, LONGEST_WAIT, SETTLED, jittered},
-    discovery::OptionalKind,
-};
+use crate::{backoff::jittered, discovery::OptionalKind};
 
-/// How often a kind that is absent is looked for, and one that is there is checked for a better version.
-const LOOK_WHILE_ABSENT: Duration = Duration::from_secs(10);
-const LOOK_WHILE_SERVED: Duration = Duration::from_mins(1);
+/// How often to check whether an optional kind is served.
+const CHECK_NOT_SERVED: Duration = Duration::from_secs(10);
+/// How often to check whether a kind that is served has a better version.
+const CHECK_SERVED: Duration = Duration::from_mins(1);
 
-/// Follows the objects of one [`WatchSpec`] and tells its owner each [`Event`] as a fact `F`.
+/// Watches the objects of one [`WatchSpec`] and passes each [`Event`] with a fact `F` to a handler.
 pub struct Watcher<F> {
     client: Client,
-    source: WatchSpec,
-    projection: Transform<F>,
+    spec: WatchSpec,
+    transform: Transform<F>,
     health: WatchHealth,
 }
 
@@ -38,53 +37,50 @@ impl<F> fmt::Debug for Watcher<F> {
 }
 
 impl<F: Send> Watcher<F> {
-    /// `name` stands in the metrics and the readiness lines: `kafkatopics`.
-    pub fn new(name: &str, client: Client, source: WatchSpec, projection: Transform<F>) -> Self {
-        let health = WatchHealth::new(name, source.scope.namespaces());
-        Self { client, source, projection, health }
+    /// `name` is the watch in metrics, logs and readiness checks, usually the plural of the kind: `pods`.
+    pub fn new(name: &str, client: Client, spec: WatchSpec, transform: Transform<F>) -> Self {
+        let health = WatchHealth::new(name, spec.scope.namespaces());
+        Self { client, spec, transform, health }
     }
 
+    /// The health of the watch, to keep after [`Watcher::run`] has taken the watcher.
     pub fn health(&self) -> WatchHealth {
         self.health.clone()
     }
 
-    /// Follows until `stop` is cancelled. `tell` is called for one change after the other, never at the same
-    /// time; it holds the watch up, so it must not block.
+    /// Watches until `stop` is cancelled. `handle` is called with one event at a time and holds up the watch, so it must
+    /// not block.
     pub async fn run(self, stop: CancellationToken, handle: impl FnMut(Event<F>) + Send + 'static) {
         let handler = Handler::new(handle);
-        let mut known_keys: Vec<_> =
-            self.source.scope.namespaces().iter().map(|_| KnownKeys::default()).collect();
-        let following = async {
-            match &self.source.kind {
-                Kind::Known(resource) => self.watch_all(resource, &mut known_keys, &handler, false).await,
-                Kind::Optional(kind) => self.follow_optional(kind, &mut known_keys, &handler).await,
+        let namespaces = self.spec.scope.namespaces();
+        let mut known_keys: Vec<_> = namespaces.iter().map(|_| KnownKeys::default()).collect();
+        let watching = async {
+            match &self.spec.kind {
+                WatchedKind::Required(resource) => {
+                    self.watch_all(resource, &mut known_keys, &handler, false).await;
+                }
+                WatchedKind::Optional(kind) => self.watch_optional(kind, &mut known_keys, &handler).await,
             }
         };
-        stop.run_until_cancelled(following).await;
+        stop.run_until_cancelled(watching).await;
     }
 
-    /// One watch for each namespace. Returns only if `leave_when_absent`, once the server knows no such kind.
+    /// One watch for each namespace. Returns only if the kind is optional and no longer served.
     async fn watch_all(
         &self,
         resource: &ApiResource,
         known_keys: &mut [KnownKeys],
         handler: &Handler<F>,
-        leave_when_absent: bool,
+        optional: bool,
     ) {
-        let namespaces = self.source.scope.namespaces();
-        let watches = namespaces.iter().zip(known_keys).enumerate().map(|(slot, (namespace, known_keys))| {
-            let list_watch = ListWatch::new(&self.client, resource, namespace.as_deref(), &self.source);
-            let watch = NamespaceWatch::new(
-                list_watch,
-                slot,
-                known_keys,
-                &self.health,
-                &self.projection,
-                handler,
-                leave_when_absent,
-            );
-            Box::pin(watch.follow()) as Pin<Box<dyn Future<Output = ()> + Send + '_>>
-        });
+        let shared = Shared { health: &self.health, transform: &self.transform, handler, optional };
+        let namespaces = self.spec.scope.namespaces();
+        let watches =
+            namespaces.iter().zip(known_keys).enumerate().map(|(index, (namespace, known_keys))| {
+                let list_watch = ListWatch::new(&self.client, resource, namespace.as_deref(), &self.spec);
+                let watch = NamespaceWatch::new(list_watch, index, known_keys, &shared);
+                Box::pin(watch.run()) as Pin<Box<dyn Future<Output = ()> + Send + '_>>
+            });
         let watches: Vec<_> = watches.collect();
         if watches.is_empty() {
             return std::future::pending().await;
@@ -92,34 +88,34 @@ impl<F: Send> Watcher<F> {
         select_all(watches).await;
     }
 
-    /// Looks for the kind, follows it in the version that is served, and looks again when that may have changed.
-    async fn follow_optional(&self, kind: &OptionalKind, known_keys: &mut [KnownKeys], handler: &Handler<F>) {
-        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+    /// Waits until the kind is served, watches it in that version, and starts over if another version is served.
+    async fn watch_optional(&self, kind: &OptionalKind, known_keys: &mut [KnownKeys], handler: &Handler<F>) {
+        let mut retry = RETRY;
         let mut served = None;
         loop {
-            let wait = match kind.find(&self.client).await {
+            let delay = match kind.find(&self.client).await {
                 Ok(Some(resource)) => {
                     let found = Instant::now();
                     self.found(&resource, &mut served, handler);
                     tokio::select! {
                         () = self.watch_all(&resource, known_keys, handler, true) => {}
-                        () = self.until_it_changes(kind, &resource) => {}
+                        () = self.served_version_changes(kind, &resource) => {}
                     }
-                    if found.elapsed() >= SETTLED {
-                        backoff.recover();
+                    if found.elapsed() >= HEALTHY_AFTER {
+                        retry.reset();
                     }
-                    backoff.after_failure(fastrand::f64())
+                    retry.next_delay(fastrand::f64())
                 }
                 Ok(None) => {
-                    self.absent(&mut served, handler);
-                    jittered(LOOK_WHILE_ABSENT, fastrand::f64())
+                    self.not_served(&mut served, handler);
+                    jittered(CHECK_NOT_SERVED, fastrand::f64())
                 }
                 Err(error) => {
-                    handler.handle_state(self.health.set_all(state_after(&error)));
-                    backoff.after_failure(fastrand::f64())
+                    handler.state_changed(self.health.set_all(state_after(&error)));
+                    retry.next_delay(fastrand::f64())
                 }
             };
-            sleep(wait).await;
+            sleep(delay).await;
         }
     }
 
@@ -130,11 +126,11 @@ impl<F: Send> Watcher<F> {
             handler.handle(Event::Served(resource.clone()));
             *served = Some(resource.clone());
         }
-        handler.handle_state(self.health.set_served());
+        handler.state_changed(self.health.set_served());
     }
 
-    /// An optional kind that is not there is nothing to wait for.
-    fn absent(&self, served: &mut Option<ApiResource>, handler: &Handler<F>) {
+    /// An optional kind that is not served is synced: there is nothing to list.
+    fn not_served(&self, served: &mut Option<ApiResource>, handler: &Handler<F>) {
         self.health.mark_all_alive();
         *served = None;
         let changed = self.health.set_all(WatchState::NotServed);
@@ -142,14 +138,15 @@ impl<F: Send> Watcher<F> {
         if changed.is_some() || first {
             tracing::info!(watch = self.health.name(), "the cluster has no such kind");
             self.health.set_not_served();
-            handler.handle_state(changed);
+            handler.state_changed(changed);
             handler.handle(Event::Synced);
         }
     }
 
-    async fn until_it_changes(&self, kind: &OptionalKind, served: &ApiResource) {
+    /// Returns once discovery no longer finds the kind in this version.
+    async fn served_version_changes(&self, kind: &OptionalKind, served: &ApiResource) {
         loop {
-            sleep(jittered(LOOK_WHILE_SERVED, fastrand::f64())).await;
+            sleep(jittered(CHECK_SERVED, fastrand::f64())).await;
             match kind.find(&self.client).await {
                 Ok(found) if found.as_ref() != Some(served) => return,
                 Ok(_) => {}
