@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use kcg_core::children::ChildKind;
 
 /// A PolicyRule as JSON: verbs on resources of one API group.
-pub type Rule = Value;
+pub type PolicyRule = Value;
 
 /// The verbs of a watch.
 const WATCH: [&str; 2] = ["list", "watch"];
@@ -16,19 +16,19 @@ const WATCH: [&str; 2] = ["list", "watch"];
 const OWNED: [&str; 5] = ["get", "list", "watch", "create", "patch"];
 
 /// A rule for all objects of the resources.
-pub fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Rule {
+pub fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {
     json!({"apiGroups": [group], "resources": resources, "verbs": verbs})
 }
 
 /// A rule for one object of each of the resources.
-fn named_rule(group: &str, resources: &[&str], name: &str, verbs: &[&str]) -> Rule {
+fn named_rule(group: &str, resources: &[&str], name: &str, verbs: &[&str]) -> PolicyRule {
     let mut rule = rule(group, resources, verbs);
     rule["resourceNames"] = json!([name]);
     rule
 }
 
 /// The controller's rules in a namespace that it watches for groups.
-pub fn controller() -> Vec<Rule> {
+pub fn controller() -> Vec<PolicyRule> {
     let groups = names::PLURAL;
     let mut rules = vec![
         rule(names::GROUP, &[groups], &WATCH),
@@ -50,20 +50,20 @@ pub fn controller() -> Vec<Rule> {
 }
 
 /// The rules of both processes in a namespace with KafkaTopics. The webhook has no others.
-pub fn topics() -> Vec<Rule> {
+pub fn topics() -> Vec<PolicyRule> {
     vec![rule(topic::GROUP, &[topic::PLURAL], &WATCH)]
 }
 
 /// The controller's rules for the leader election Lease, in the operator's namespace. RBAC cannot limit `create` to a
 /// name; the other verbs are limited.
-pub fn lease() -> Vec<Rule> {
+pub fn lease() -> Vec<PolicyRule> {
     let (group, leases) = ("coordination.k8s.io", ["leases"]);
     vec![rule(group, &leases, &["create"]), named_rule(group, &leases, names::LEASE, &["get", "update"])]
 }
 
 /// The controller's further rules in the operator's namespace if it issues the webhook's certificate: the one Secret,
 /// which the manifests create, and events.
-pub fn certificate_secret() -> Vec<Rule> {
+pub fn certificate_secret() -> Vec<PolicyRule> {
     vec![
         named_rule("", &["secrets"], names::CERTIFICATE_SECRET, &["get", "update"]),
         rule("events.k8s.io", &["events"], &["create", "patch"]),
@@ -72,7 +72,7 @@ pub fn certificate_secret() -> Vec<Rule> {
 
 /// The controller's cluster-scoped rules if it issues the webhook's certificate: it writes caBundle into both webhook
 /// configurations of the installation, which are named like the installation's namespace. `patch` creates nothing.
-pub fn webhook_configurations(name: &str) -> Vec<Rule> {
+pub fn webhook_configurations(name: &str) -> Vec<PolicyRule> {
     let kinds = ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"];
     vec![named_rule("admissionregistration.k8s.io", &kinds, name, &["get", "patch"])]
 }
@@ -81,7 +81,7 @@ pub fn webhook_configurations(name: &str) -> Vec<Rule> {
 mod tests {
     use super::*;
 
-    fn granted(rules: &[Rule]) -> Vec<(String, String, String)> {
+    fn granted(rules: &[PolicyRule]) -> Vec<(String, String, String)> {
         let mut all = Vec::new();
         for rule in rules {
             let list = |key: &str| {

@@ -1,7 +1,7 @@
 //! Roles and bindings around the operator's rules, and the roles for the users of groups.
 
 use kcg_api::names;
-use kconsumer_group_operator::rbac::{self, Rule, rule};
+use kconsumer_group_operator::rbac::{self, PolicyRule, rule};
 use serde_json::{Value, json};
 
 /// The controller and the webhook for all namespaces.
@@ -49,7 +49,7 @@ pub fn self_managed_certificates() -> Vec<Value> {
 }
 
 /// A Role and its binding for the controller in the operator's own namespace.
-fn in_own_namespace(purpose: &str, rules: &[Rule]) -> Vec<Value> {
+fn in_own_namespace(purpose: &str, rules: &[PolicyRule]) -> Vec<Value> {
     let name = format!("{}-{purpose}", names::CONTROLLER);
     [role("Role", &name, rules), binding("Role", &name, names::CONTROLLER)]
         .map(|mut object| {
@@ -78,7 +78,7 @@ pub fn user_roles() -> Vec<Value> {
         .collect()
 }
 
-fn role(kind: &str, name: &str, rules: &[Rule]) -> Value {
+fn role(kind: &str, name: &str, rules: &[PolicyRule]) -> Value {
     json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": kind,
