@@ -1,17 +1,17 @@
 //! The rules by which prometheus-adapter serves the lag.
 
 use kcg_api::preset::Preset;
+use kcg_tests::{Outcome, deploy};
 use serde_json::{Value, json};
 
 use crate::built::promtool_accepts;
-use crate::kustomize::{Outcome, deploy};
 
 fn read(name: &str) -> Outcome<Value> {
     Ok(serde_saphyr::from_str(&std::fs::read_to_string(deploy(&format!("prometheus-adapter/{name}")))?)?)
 }
 
 #[tokio::test]
-async fn what_the_adapter_makes_of_a_rule_is_promql() -> Outcome {
+async fn the_queries_of_the_adapter_rules_are_promql() -> Outcome {
     let rules = read("rules.yaml")?;
     let filled_in = |rule: &Value| {
         let (series, query) = (rule["seriesQuery"].as_str()?, rule["metricsQuery"].as_str()?);

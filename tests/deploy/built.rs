@@ -5,14 +5,15 @@ use std::path::Path;
 use clap::Parser;
 use kcg_api::names;
 use kcg_devcluster::{Tools, tools};
+use kcg_tests::{Outcome, deploy};
 use kconsumer_group_operator::cli::Cli;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::kustomize::{OVERLAYS, Outcome, build, copied, deploy, of_kind, title};
+use crate::kustomize::{OVERLAYS, build, copied, of_kind, title};
 
 #[tokio::test]
-async fn no_overlay_holds_the_resource_so_that_deleting_it_keeps_the_users_groups() -> Outcome {
+async fn no_overlay_contains_the_crd_so_deleting_an_overlay_keeps_the_groups() -> Outcome {
     for overlay in OVERLAYS {
         let objects = build(&deploy(overlay)).await?;
         assert_eq!(of_kind(&objects, "CustomResourceDefinition").count(), 0, "{overlay}");
@@ -23,7 +24,7 @@ async fn no_overlay_holds_the_resource_so_that_deleting_it_keeps_the_users_group
 }
 
 #[tokio::test]
-async fn the_namespaced_scope_is_cluster_scoped_in_its_namespace_and_registrations_alone() -> Outcome {
+async fn the_namespaced_scope_has_only_its_namespace_and_webhook_configurations_cluster_scoped() -> Outcome {
     let objects = build(&deploy("scopes/namespaced")).await?;
     let cluster_scoped: Vec<String> =
         objects.iter().filter(|object| object["metadata"].get("namespace").is_none()).map(title).collect();
@@ -32,9 +33,9 @@ async fn the_namespaced_scope_is_cluster_scoped_in_its_namespace_and_registratio
     Ok(())
 }
 
-/// The steps that the scope's own comment names.
+/// The steps in the comment of the scope's kustomization.
 #[tokio::test]
-async fn another_namespace_is_named_by_a_copied_folder() -> Outcome {
+async fn a_copied_folder_adds_a_namespace() -> Outcome {
     let script = "cd deploy/scopes/namespaced \
         && cp -r namespaces/default namespaces/team-a \
         && sed -i 's/default/team-a/' namespaces/team-a/kustomization.yaml namespaces/team-a/roles/kustomization.yaml \
@@ -62,7 +63,7 @@ async fn another_namespace_is_named_by_a_copied_folder() -> Outcome {
 }
 
 #[tokio::test]
-async fn a_second_installation_shares_no_object_and_no_account_with_the_first() -> Outcome {
+async fn a_second_installation_shares_no_object_and_no_service_account_with_the_first() -> Outcome {
     let script = "cd deploy && cp -r scopes/namespaced scopes/second && cp -r overlays/namespaced overlays/second \
         && sed -i 's#scopes/namespaced#scopes/second#' overlays/second/*/kustomization.yaml && cd scopes/second \
         && sed -i 's/^namespace: .*/namespace: second/' operator/kustomization.yaml \
@@ -121,7 +122,7 @@ fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
 }
 
 #[tokio::test]
-async fn pods_are_this_version_and_hold_nothing_that_they_do_not_need() -> Outcome {
+async fn pods_have_this_version_and_only_the_privileges_that_they_need() -> Outcome {
     let objects = build(&deploy("scopes/cluster")).await?;
     for deployment in of_kind(&objects, "Deployment") {
         let pod = &deployment["spec"]["template"]["spec"];
@@ -147,7 +148,7 @@ async fn pods_are_this_version_and_hold_nothing_that_they_do_not_need() -> Outco
 }
 
 #[tokio::test]
-async fn the_program_takes_the_flags_that_the_manifests_give_it() -> Outcome {
+async fn the_binary_accepts_the_flags_in_the_manifests() -> Outcome {
     for overlay in OVERLAYS {
         for deployment in of_kind(&build(&deploy(overlay)).await?, "Deployment") {
             let container = &deployment["spec"]["template"]["spec"]["containers"][0];
@@ -160,7 +161,7 @@ async fn the_program_takes_the_flags_that_the_manifests_give_it() -> Outcome {
 }
 
 #[tokio::test]
-async fn the_monitoring_component_fits_an_overlay_and_its_rules_are_promql() -> Outcome {
+async fn the_monitoring_component_builds_with_an_overlay_and_its_rules_are_promql() -> Outcome {
     let folder = copied("true").await?;
     let own = json!({
         "resources": ["deploy/overlays/cluster/self-managed"],

@@ -3,10 +3,11 @@
 use kcg_api::names;
 use kcg_devcluster::ControlPlane;
 use kcg_manifests::certificates::{ANNOTATION_INJECT, dns_names};
+use kcg_tests::{Outcome, deploy, kubectl};
 use serde_json::{Value, json};
 
 use crate::installed::cluster;
-use crate::kustomize::{OVERLAYS, Outcome, build, copied, deploy, of_kind, title};
+use crate::kustomize::{OVERLAYS, build, copied, of_kind, title};
 
 const SCOPES: [&str; 2] = ["cluster", "namespaced"];
 
@@ -21,7 +22,7 @@ async fn added(scope: &str, mode: &str) -> Outcome<Vec<String>> {
 }
 
 #[tokio::test]
-async fn either_way_adds_only_what_it_needs() -> Outcome {
+async fn each_certificate_mode_adds_only_the_objects_that_it_needs() -> Outcome {
     for scope in SCOPES {
         assert_eq!(
             added(scope, "cert-manager").await?,
@@ -52,7 +53,7 @@ fn deployment<'a>(objects: &'a [Value], name: &str) -> Outcome<&'a Value> {
 }
 
 #[tokio::test]
-async fn the_webhook_mounts_its_own_pair_and_never_the_key_of_its_authority() -> Outcome {
+async fn the_webhook_mounts_its_certificate_and_never_the_ca_key() -> Outcome {
     for overlay in OVERLAYS {
         let objects = build(&deploy(overlay)).await?;
         let webhook = deployment(&objects, names::WEBHOOK)?;
@@ -73,7 +74,7 @@ async fn the_webhook_mounts_its_own_pair_and_never_the_key_of_its_authority() ->
 }
 
 #[tokio::test]
-async fn cert_manager_is_asked_for_the_names_of_the_service_and_to_inject_their_authority() -> Outcome {
+async fn cert_manager_issues_for_the_names_of_the_service_and_injects_the_ca() -> Outcome {
     for scope in SCOPES {
         let objects = build(&deploy(&format!("overlays/{scope}/cert-manager"))).await?;
         let certificate = |name: &str| {
@@ -104,7 +105,7 @@ async fn cert_manager_is_asked_for_the_names_of_the_service_and_to_inject_their_
 }
 
 #[tokio::test]
-async fn the_webhook_serves_only_a_certificate_for_the_name_that_the_api_server_asks_for() -> Outcome {
+async fn the_webhook_serves_only_a_certificate_for_the_name_that_the_api_server_requests() -> Outcome {
     for overlay in OVERLAYS {
         let objects = build(&deploy(overlay)).await?;
         let container = &deployment(&objects, names::WEBHOOK)?["spec"]["template"]["spec"]["containers"][0];
@@ -142,7 +143,7 @@ fn is_no_namespace(object: &str, way: &str) -> bool {
 }
 
 #[tokio::test]
-async fn everything_follows_the_name_of_the_installations_namespace() -> Outcome {
+async fn every_object_follows_the_name_of_the_installations_namespace() -> Outcome {
     let script =
         "sed -i 's/^namespace: .*/namespace: other/' deploy/scopes/namespaced/operator/kustomization.yaml";
     let copy = copied(script).await?;
@@ -160,7 +161,7 @@ async fn everything_follows_the_name_of_the_installations_namespace() -> Outcome
     Ok(())
 }
 
-/// What the controller's account may do beside its other rights, asked of the API server.
+/// Whether the API server allows a request of a ServiceAccount.
 async fn may(plane: &ControlPlane, account: &str, request: &[&str]) -> Outcome<bool> {
     let account = format!("--as=system:serviceaccount:{}:{account}", names::NAMESPACE);
     let mut args = vec!["auth", "can-i", "--namespace", names::NAMESPACE, &account];
@@ -169,10 +170,10 @@ async fn may(plane: &ControlPlane, account: &str, request: &[&str]) -> Outcome<b
 }
 
 #[tokio::test]
-async fn only_the_controller_reaches_the_secret_and_it_no_other() -> Outcome {
+async fn only_the_controller_may_access_the_secret_and_no_other_secret() -> Outcome {
     let plane = cluster().await?;
     let overlay = deploy("overlays/cluster/self-managed").display().to_string();
-    plane.kubectl(&["apply", "-k", &overlay]).await?.ok()?;
+    kubectl::run(&plane, &["apply", "-k", &overlay]).await?;
     let secret = format!("secret/{}", names::CERTIFICATE_SECRET);
     let registrations =
         ["mutating", "validating"].map(|kind| format!("{kind}webhookconfiguration/{}", names::OPERATOR));
@@ -198,28 +199,27 @@ async fn only_the_controller_reaches_the_secret_and_it_no_other() -> Outcome {
 }
 
 #[tokio::test]
-async fn applied_again_the_overlay_keeps_what_the_controller_has_put_into_secret_and_registrations() -> Outcome
-{
+async fn applying_the_overlay_again_keeps_the_secret_and_the_ca_bundles_of_the_controller() -> Outcome {
     let plane = cluster().await?;
     let overlay = deploy("overlays/cluster/self-managed").display().to_string();
-    plane.kubectl(&["apply", "-k", &overlay]).await?.ok()?;
+    kubectl::run(&plane, &["apply", "-k", &overlay]).await?;
     let secret = ["--namespace", names::NAMESPACE, "secret", names::CERTIFICATE_SECRET];
     let fill = ["--type=merge", "--patch", r#"{"data":{"tls.crt":"Zmlyc3Q=","ca.key":"c2Vjb25k"}}"#];
-    plane.kubectl(&[&["patch"], &secret[..], &fill].concat()).await?.ok()?;
+    kubectl::run(&plane, &[&["patch"], &secret[..], &fill].concat()).await?;
     let registration = ["validatingwebhookconfiguration", names::OPERATOR];
     let bundle =
         r#"[{"op":"add","path":"/webhooks/0/clientConfig/caBundle","value":"LS0tLS1CRUdJTi0tLS0tCg=="}]"#;
     let trust = ["--type=json", "--patch", bundle];
     let answer = plane.kubectl(&[&["patch"], &registration[..], &trust].concat()).await?;
     assert_eq!(answer.code, 0, "{}", answer.stderr);
-    // Whoever changes over to server-side apply has to force it once: defaults that the first apply set stand in the way.
+    // The first server-side apply has to be forced, because the client-side apply owns the defaults.
     for flags in [&[][..], &["--server-side", "--force-conflicts"], &["--server-side"]] {
-        plane.kubectl(&[&["apply", "-k", &overlay], flags].concat()).await?.ok()?;
-        let data = plane.kubectl(&[&["get"], &secret[..], &["-o=jsonpath={.data}"]].concat()).await?.ok()?;
+        kubectl::run(&plane, &[&["apply", "-k", &overlay], flags].concat()).await?;
+        let data = kubectl::run(&plane, &[&["get"], &secret[..], &["-o=jsonpath={.data}"]].concat()).await?;
         let data: Value = serde_json::from_str(&data)?;
         assert_eq!(data, json!({"tls.crt": "Zmlyc3Q=", "ca.key": "c2Vjb25k"}), "{flags:?}");
         let path = "-o=jsonpath={.webhooks[0].clientConfig.caBundle}";
-        let kept = plane.kubectl(&[&["get"], &registration[..], &[path]].concat()).await?.ok()?;
+        let kept = kubectl::run(&plane, &[&["get"], &registration[..], &[path]].concat()).await?;
         assert_eq!(kept, "LS0tLS1CRUdJTi0tLS0tCg==", "{flags:?}");
     }
     Ok(())

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use kcg_api::names;
 use kcg_devcluster::{Tools, tools};
+use kcg_tests::{Outcome, deploy};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::kustomize::{Outcome, build, copied, deploy, of_kind, title};
+use crate::kustomize::{build, copied, of_kind, title};
 
 pub const OPERATOR: &str = "charts/kconsumer-group-operator";
 pub const RESOURCE: &str = "charts/kconsumer-group-operator-crds";
@@ -96,7 +97,7 @@ fn same(chart: Vec<Value>, overlay: Vec<Value>, what: &str) {
 }
 
 #[tokio::test]
-async fn the_chart_holds_the_overlays_objects_in_every_scope_and_mode() -> Outcome {
+async fn the_chart_has_the_objects_of_the_overlay_in_every_scope_and_mode() -> Outcome {
     for (scope, namespaces) in [("cluster", json!([])), ("namespaced", json!(["default"]))] {
         for mode in MODES {
             let values = json!({"certificates": {"mode": mode}, "namespaces": namespaces});
@@ -112,7 +113,7 @@ async fn the_chart_holds_the_overlays_objects_in_every_scope_and_mode() -> Outco
 }
 
 #[tokio::test]
-async fn the_charts_objects_follow_its_namespace_as_the_overlays_do() -> Outcome {
+async fn the_objects_of_the_chart_follow_its_namespace_as_those_of_the_overlays_do() -> Outcome {
     let script = "cd deploy/scopes/namespaced && sed -i 's/^namespace: .*/namespace: other/' operator/kustomization.yaml \
         && sed -i 's|^# - topic-namespaces|- topic-namespaces|' kustomization.yaml";
     let copy = copied(script).await?;
@@ -134,7 +135,7 @@ async fn the_charts_objects_follow_its_namespace_as_the_overlays_do() -> Outcome
 }
 
 #[tokio::test]
-async fn the_monitoring_values_bring_the_monitoring_components_objects() -> Outcome {
+async fn the_monitoring_values_add_the_objects_of_the_monitoring_component() -> Outcome {
     let folder = copied("true").await?;
     let own = json!({"resources": ["deploy/scopes/cluster"], "components": ["deploy/components/monitoring"]});
     std::fs::write(folder.path().join("kustomization.yaml"), own.to_string())?;
@@ -146,7 +147,7 @@ async fn the_monitoring_values_bring_the_monitoring_components_objects() -> Outc
 }
 
 #[tokio::test]
-async fn the_resources_chart_holds_what_deploy_crd_does_and_keeps_the_resource() -> Outcome {
+async fn the_crd_chart_has_the_objects_of_deploy_crd_and_keeps_the_crd() -> Outcome {
     let chart = template(&deploy(RESOURCE), names::NAMESPACE, &json!({})).await?;
     let resource = of_kind(&chart, "CustomResourceDefinition").next().ok_or("no CRD")?;
     assert_eq!(resource["metadata"]["annotations"][HELMS_ANNOTATION], "keep");
@@ -155,7 +156,7 @@ async fn the_resources_chart_holds_what_deploy_crd_does_and_keeps_the_resource()
 }
 
 #[tokio::test]
-async fn values_reach_the_pods_and_the_registrations() -> Outcome {
+async fn values_reach_the_pods_and_the_webhook_configurations() -> Outcome {
     let digest = format!("sha256:{}", "a".repeat(64));
     let values = json!({
         "image": {"repository": "example.com/own", "digest": digest, "pullPolicy": "Always"},
@@ -199,7 +200,7 @@ async fn values_reach_the_pods_and_the_registrations() -> Outcome {
 }
 
 #[tokio::test]
-async fn a_value_that_is_misspelt_or_impossible_is_refused_by_its_name() -> Outcome {
+async fn a_misspelt_or_invalid_value_is_refused_with_its_name() -> Outcome {
     let (operator, resource) =
         (deploy(OPERATOR).display().to_string(), deploy(RESOURCE).display().to_string());
     for (chart, value, named) in [
@@ -219,7 +220,7 @@ async fn a_value_that_is_misspelt_or_impossible_is_refused_by_its_name() -> Outc
 }
 
 #[tokio::test]
-async fn charts_pass_helms_lint_and_are_this_version() -> Outcome {
+async fn charts_pass_helm_lint_and_have_this_version() -> Outcome {
     for chart in [OPERATOR, RESOURCE] {
         let folder = deploy(chart).display().to_string();
         let text = std::fs::read_to_string(deploy(chart).join("Chart.yaml"))?;

@@ -1,30 +1,31 @@
-//! The dashboards: Prometheus' own promtool reads every query, and kustomize brings them to Grafana.
+//! The dashboards: promtool parses every query, and kustomize puts them into a ConfigMap.
 
 use kcg_devcluster::{Tools, tools};
 use kcg_manifests::grafana::queries;
+use kcg_tests::{Outcome, deploy};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::kustomize::{Outcome, build, deploy, title};
+use crate::kustomize::{build, title};
 
 const DASHBOARDS: [&str; 2] = ["grafana/groups.json", "grafana/operator.json"];
-/// A place that the variables may name.
+/// Values for the variables of the queries.
 const VARIABLES: [(&str, &str); 3] =
     [("namespace", "default"), ("group", "kconsumer"), ("__rate_interval", "2m")];
 
-/// The title of each panel and what it asks for, of both dashboards as they are shipped.
-fn asked() -> Outcome<Vec<(String, String)>> {
-    let mut asked = Vec::new();
+/// The titles and queries of all panels, in both dashboards as they ship.
+fn panels() -> Outcome<Vec<(String, String)>> {
+    let mut panels = Vec::new();
     for path in DASHBOARDS {
         let dashboard: Value = serde_json::from_str(&std::fs::read_to_string(deploy(path))?)?;
-        asked.extend(queries(&dashboard, &VARIABLES));
+        panels.extend(queries(&dashboard, &VARIABLES));
     }
-    Ok(asked)
+    Ok(panels)
 }
 
 /// The PromQL of every panel and variable.
 pub fn expressions() -> Outcome<Vec<String>> {
-    let mut expressions: Vec<String> = asked()?.into_iter().map(|(_, expression)| expression).collect();
+    let mut expressions: Vec<String> = panels()?.into_iter().map(|(_, expression)| expression).collect();
     for path in DASHBOARDS {
         let dashboard: Value = serde_json::from_str(&std::fs::read_to_string(deploy(path))?)?;
         let variables = dashboard["templating"]["list"].as_array().into_iter().flatten();
@@ -35,26 +36,26 @@ pub fn expressions() -> Outcome<Vec<String>> {
 }
 
 #[tokio::test]
-async fn every_query_is_promql_and_names_no_variable_that_there_is_not() -> Outcome {
-    let asked = asked()?;
-    assert!(asked.len() > 30, "{}", asked.len());
-    for (title, expression) in &asked {
+async fn every_query_is_promql_without_an_unknown_variable() -> Outcome {
+    let panels = panels()?;
+    assert!(panels.len() > 30, "{}", panels.len());
+    for (title, expression) in &panels {
         assert!(!expression.contains('$'), "{title}: {expression}");
     }
     let rules: Vec<Value> =
-        asked.iter().map(|(_, expression)| json!({"record": "asked", "expr": expression})).collect();
+        panels.iter().map(|(_, expression)| json!({"record": "panels", "expr": expression})).collect();
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("asked.yaml");
     std::fs::write(&file, json!({"groups": [{"name": "dashboards", "rules": rules}]}).to_string())?;
     let promtool = Tools::promtool(&tools::to_stderr).await?;
     let output = Command::new(promtool).args(["check", "rules", "--lint=none"]).arg(&file).output().await?;
     let said = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
-    assert!(output.status.success(), "{}\n{asked:#?}", said.concat());
+    assert!(output.status.success(), "{}\n{panels:#?}", said.concat());
     Ok(())
 }
 
 #[tokio::test]
-async fn kustomize_makes_a_config_map_that_grafanas_sidecar_finds() -> Outcome {
+async fn kustomize_builds_a_config_map_that_the_sidecar_of_grafana_finds() -> Outcome {
     let objects = build(&deploy("grafana")).await?;
     assert_eq!(
         objects.iter().map(title).collect::<Vec<_>>(),

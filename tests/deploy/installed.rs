@@ -1,18 +1,20 @@
 //! deploy/ on a real API server.
 
+use std::time::Duration;
+
 use kcg_api::names;
 use kcg_devcluster::pki::Ca;
 use kcg_devcluster::{ControlPlane, Crds};
+use kcg_tests::env::{api_server, own_crd};
+use kcg_tests::{Outcome, deploy, eventually, kubectl, met};
 use serde_json::json;
 use tokio::process::Command;
 
-use crate::kustomize::{Outcome, build, deploy, of_kind, title};
+use crate::kustomize::{build, of_kind, title};
 
-/// etcd and the API server, with our resource installed as a person would, and with nobody else's: neither Strimzi's
-/// nor Prometheus'.
+/// An API server with the operator's CRD alone, without Strimzi's and prometheus-operator's.
 pub async fn cluster() -> Outcome<ControlPlane> {
-    let crds = Crds { own: Some(deploy("crd")), ..Crds::default() };
-    Ok(ControlPlane::builder().controller_manager(false).scheduler(false).crds(crds).start().await?)
+    Ok(api_server(own_crd()?).await?)
 }
 
 /// Applies an overlay as the README says; a warning (of Pod Security, for instance) is a failure. The same again rolls
@@ -25,7 +27,7 @@ async fn applied(plane: &ControlPlane, overlay: &str) -> Outcome {
     }
     let generations = "-o=jsonpath={.items[*].metadata.generation}";
     let deployments = ["get", "deployments", "--namespace", names::NAMESPACE, generations];
-    assert_eq!(plane.kubectl(&deployments).await?.ok()?, "1 1");
+    assert_eq!(kubectl::run(plane, &deployments).await?, "1 1");
     Ok(())
 }
 
@@ -71,29 +73,29 @@ async fn the_cluster_overlay_installs_and_its_removal_keeps_the_groups() -> Outc
         "{}",
         refused.stderr
     );
-    plane.kubectl(&["delete", "validatingwebhookconfiguration", names::OPERATOR]).await?.ok()?;
-    plane.kubectl(&["create", "-f", &sample]).await?.ok()?;
+    kubectl::run(&plane, &["delete", "validatingwebhookconfiguration", names::OPERATOR]).await?;
+    kubectl::run(&plane, &["create", "-f", &sample]).await?;
 
     let folder = deploy(overlay).display().to_string();
-    plane.kubectl(&["delete", "-k", &folder, "--ignore-not-found", "--wait=false"]).await?.ok()?;
-    let kept = plane.kubectl(&["get", "kcg", "-o", "name"]).await?.ok()?;
+    kubectl::run(&plane, &["delete", "-k", &folder, "--ignore-not-found", "--wait=false"]).await?;
+    let kept = kubectl::run(&plane, &["get", "kcg", "-o", "name"]).await?;
     assert_eq!(kept.trim(), "kconsumergroup.thenextapps.com/kconsumer");
     Ok(())
 }
 
 #[tokio::test]
-async fn the_namespaced_overlay_installs_and_reviews_only_the_namespaces_it_names() -> Outcome {
+async fn the_namespaced_overlay_installs_and_only_its_namespaces_are_reviewed() -> Outcome {
     let plane = cluster().await?;
     let overlay = "overlays/namespaced/self-managed";
     applied(&plane, overlay).await?;
     pods_pass_pod_security(&plane, overlay).await?;
 
-    plane.kubectl(&["create", "namespace", "elsewhere"]).await?.ok()?;
+    kubectl::run(&plane, &["create", "namespace", "elsewhere"]).await?;
     let sample = deploy("samples/short.yaml").display().to_string();
     let create = |namespace| ["create", "--namespace", namespace, "-f", &sample];
     let refused = plane.kubectl(&create("default")).await?;
     assert!(refused.stderr.contains("failed calling webhook"), "{}", refused.stderr);
-    plane.kubectl(&create("elsewhere")).await?.ok()?;
+    kubectl::run(&plane, &create("elsewhere")).await?;
     Ok(())
 }
 
@@ -105,8 +107,8 @@ fn commands() -> Outcome<Vec<String>> {
 }
 
 #[tokio::test]
-async fn the_readmes_commands_install_it_and_have_its_certificate_trusted() -> Outcome {
-    let plane = ControlPlane::builder().controller_manager(false).scheduler(false).start().await?;
+async fn the_commands_of_the_readme_install_the_operator_with_a_trusted_certificate() -> Outcome {
+    let plane = api_server(Crds::default()).await?;
     let folder = tempfile::tempdir()?;
     std::os::unix::fs::symlink(deploy(""), folder.path().join("deploy"))?;
     let authority = Ca::new("a person's own")?;
@@ -130,7 +132,7 @@ async fn the_readmes_commands_install_it_and_have_its_certificate_trusted() -> O
     for kind in ["mutating", "validating"] {
         let registration = format!("{kind}webhookconfiguration/{}", names::OPERATOR);
         let trusted = "-o=go-template={{range .webhooks}}{{base64decode .clientConfig.caBundle}}{{end}}";
-        let bundle = plane.kubectl(&["get", &registration, trusted]).await?.ok()?;
+        let bundle = kubectl::run(&plane, &["get", &registration, trusted]).await?;
         assert_eq!(bundle, authority.certificate());
     }
     Ok(())
@@ -138,7 +140,7 @@ async fn the_readmes_commands_install_it_and_have_its_certificate_trusted() -> O
 
 /// The CRD alone, without any webhook.
 #[tokio::test]
-async fn samples_are_taken_strictly_and_the_schema_alone_refuses_what_is_bad() -> Outcome {
+async fn samples_pass_strict_validation_and_the_schema_alone_refuses_invalid_ones() -> Outcome {
     let plane = cluster().await?;
     let create = async |name: &str| {
         let path = deploy("samples").join(name).display().to_string();
@@ -158,23 +160,22 @@ async fn samples_are_taken_strictly_and_the_schema_alone_refuses_what_is_bad() -
 }
 
 #[tokio::test]
-async fn the_clusters_own_roles_learn_about_groups() -> Outcome {
-    let crds = Crds { own: Some(deploy("crd")), ..Crds::default() };
-    let plane = ControlPlane::builder().scheduler(false).crds(crds).start().await?;
+async fn the_clusters_default_roles_grant_access_to_groups() -> Outcome {
+    let plane = ControlPlane::builder().scheduler(false).crds(own_crd()?).start().await?;
     for role in ["view", "edit", "admin"] {
         let (user, binding) = (format!("--user=a-person-who-may-{role}"), format!("who-may-{role}"));
         let bind = ["create", "rolebinding", &binding, &format!("--clusterrole={role}"), &user];
-        plane.kubectl(&bind).await?.ok()?;
+        kubectl::run(&plane, &bind).await?;
     }
     let can = async |role: &str, verb: &str| -> Outcome<bool> {
         let person = format!("--as=a-person-who-may-{role}");
         Ok(plane.kubectl(&["auth", "can-i", verb, names::PLURAL, &person]).await?.code == 0)
     };
-    // kube-controller-manager gathers the rules a moment after the ClusterRoles have come.
-    kcg_devcluster::wait::until("the roles to be gathered", std::time::Duration::from_secs(30), async || {
-        let gathered =
+    // kube-controller-manager aggregates the rules a moment after the ClusterRoles are created.
+    eventually("the ClusterRoles are aggregated", Duration::from_secs(30), async || {
+        let aggregated =
             can("admin", "create").await.unwrap_or(false) && can("view", "watch").await.unwrap_or(false);
-        Ok(if gathered { Ok(()) } else { Err("not yet".to_owned()) })
+        Ok(met(aggregated, || "not yet"))
     })
     .await?;
     for (role, verb, may) in [

@@ -1,15 +1,14 @@
-//! What kustomize, as it comes with kubectl, makes of a folder.
+//! Builds a folder with the kustomize of kubectl.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use kcg_devcluster::{Tools, tools};
+use kcg_tests::{Outcome, deploy};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
-
-/// Everything that a person may apply: each scope by itself, for a certificate of one's own, and with either way to
+/// Everything that a user may apply: each scope alone, for a provided certificate, and each scope with either way to issue
 /// one.
 pub const OVERLAYS: [&str; 6] = [
     "scopes/cluster",
@@ -20,12 +19,7 @@ pub const OVERLAYS: [&str; 6] = [
     "overlays/namespaced/self-managed",
 ];
 
-/// A path below deploy/.
-pub fn deploy(path: &str) -> PathBuf {
-    kcg_tests::repository("deploy").join(path)
-}
-
-/// A folder with a copy of deploy/, in which a shell has done what the script says.
+/// A folder with a copy of deploy/, in which a shell has run a script.
 pub async fn copied(script: &str) -> Outcome<TempDir> {
     let folder = tempfile::tempdir()?;
     let copy = Command::new("cp").arg("-r").arg(deploy("")).arg(folder.path()).status().await?;
@@ -33,7 +27,7 @@ pub async fn copied(script: &str) -> Outcome<TempDir> {
     if copy.success() && changed.success() { Ok(folder) } else { Err(script.into()) }
 }
 
-/// The objects that are applied with `kubectl apply -k`.
+/// The objects that `kubectl apply -k` applies.
 pub async fn build(folder: &Path) -> Outcome<Vec<Value>> {
     let kubectl = Tools::ensure(&tools::to_stderr).await?.kubectl_folder()?.join("kubectl");
     let output = Command::new(kubectl).arg("kustomize").arg(folder).output().await?;

@@ -1,10 +1,9 @@
-//! What the crate promises, on a real etcd and API server. Those that disturb the server have one of their own.
+//! The runtime crate on a real etcd and API server: watches, the Lease, and optional kinds. Each test has its own server,
+//! because many of them disturb it.
 
-mod following;
-mod leading;
+mod events;
+mod lease;
 mod optional;
-mod plane;
-mod told;
-mod wire;
-
-type Outcome = Result<(), Box<dyn std::error::Error>>;
+mod proxy;
+mod requests;
+mod watch;

@@ -1,35 +1,33 @@
-//! A wire to the API server that can be cut, or fall silent, while everyone else's stays whole.
+//! A TCP proxy to the API server that can close or stall its connections, while other clients are not affected.
 
 use std::path::{Path, PathBuf};
 
+use kcg_tests::Outcome;
 use kube::config::Kubeconfig;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
-    sync::watch,
-};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    Whole,
-    /// Connections stay open, and nothing passes.
-    Silent,
+    /// Bytes pass.
+    Open,
+    /// Connections stay open, but no bytes pass.
+    Stalled,
     /// Connections are closed at once.
-    Cut,
+    Closed,
 }
 
-pub struct Wire {
+pub struct Proxy {
     mode: watch::Sender<Mode>,
     kubeconfig: PathBuf,
     _folder: tempfile::TempDir,
 }
 
-impl Wire {
-    /// A wire to the server of `kubeconfig`.
-    pub async fn to(kubeconfig: &Path) -> Result<Self, Box<dyn std::error::Error>> {
+impl Proxy {
+    /// A proxy to the server of `kubeconfig`.
+    pub async fn to(kubeconfig: &Path) -> Outcome<Self> {
         let mut config = Kubeconfig::read_from(kubeconfig)?;
         let cluster =
             config.clusters.first_mut().and_then(|named| named.cluster.as_mut()).ok_or("no cluster")?;
@@ -40,12 +38,12 @@ impl Wire {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("kubeconfig");
         std::fs::write(&path, serde_json::to_vec(&config)?)?;
-        let (mode, watched) = watch::channel(Mode::Whole);
+        let (mode, watched) = watch::channel(Mode::Open);
         tokio::spawn(accept(listener, target, watched));
         Ok(Self { mode, kubeconfig: path, _folder: folder })
     }
 
-    /// A kubeconfig that leads through this wire.
+    /// A kubeconfig with the proxy as its server.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
     }
@@ -66,20 +64,20 @@ async fn accept(listener: TcpListener, target: String, mode: watch::Receiver<Mod
             tokio::select! {
                 () = pass(near_in, far_out, mode.clone()) => {}
                 () = pass(far_in, near_out, mode.clone()) => {}
-                () = until(mode, |mode| mode == Mode::Cut) => {}
+                () = until(mode, |mode| mode == Mode::Closed) => {}
             }
         });
     }
 }
 
-/// Passes bytes on while the wire is whole.
+/// Forwards bytes while the proxy is open.
 async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mode: watch::Receiver<Mode>) {
     let mut bytes = vec![0; 16 * 1024];
     loop {
         let Ok(read @ 1..) = from.read(&mut bytes).await else {
             return;
         };
-        until(mode.clone(), |mode| mode == Mode::Whole).await;
+        until(mode.clone(), |mode| mode == Mode::Open).await;
         if to.write_all(&bytes[..read]).await.is_err() {
             return;
         }
@@ -87,6 +85,6 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mode: watch::Rece
 }
 
 async fn until(mut mode: watch::Receiver<Mode>, wanted: impl Fn(Mode) -> bool) {
-    // Where the wire itself is gone the test is over.
+    // It fails only if the proxy was dropped, which ends the test.
     let _ = mode.wait_for(|mode| wanted(*mode)).await;
 }

@@ -1,31 +1,33 @@
-//! The control plane under test, and clients of it that count their requests.
+//! Clients that count their requests, and the objects that the tests write.
 
 use std::path::Path;
 
-use k8s_openapi::{NamespaceResourceScope, api::core::v1::ConfigMap};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::ConfigMap;
 use kcg_devcluster::{ControlPlane, Crds, KafkaTopicCrd};
 use kcg_runtime::client::{ClientConfig, RequestMetrics};
-use kube::{
-    Api, Client,
-    api::{Patch, PatchParams},
-};
-use prometheus_client::{encoding::text::encode, registry::Registry};
-use serde::{Serialize, de::DeserializeOwned};
+use kcg_tests::Outcome;
+use kcg_tests::env::api_server;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// etcd and the API server alone: nothing here needs more, and it starts quickest.
-pub async fn bare(kafka_topic: KafkaTopicCrd) -> Result<ControlPlane, kcg_devcluster::Error> {
-    let crds = Crds { kafka_topic, ..Crds::default() };
-    ControlPlane::builder().controller_manager(false).scheduler(false).crds(crds).start().await
+/// An API server with these versions of KafkaTopic.
+pub async fn server(kafka_topic: KafkaTopicCrd) -> Outcome<ControlPlane> {
+    Ok(api_server(Crds { kafka_topic, ..Crds::default() }).await?)
 }
 
-/// A client as the product makes it.
-pub async fn counted(kubeconfig: &Path) -> Result<(Client, RequestMetrics), Box<dyn std::error::Error>> {
+/// A client as the product builds it, and its request metrics.
+pub async fn counting_client(kubeconfig: &Path) -> Outcome<(Client, RequestMetrics)> {
     let requests = RequestMetrics::default();
     Ok((ClientConfig::new(Some(kubeconfig), "kcg-runtime-tests").client(&requests).await?, requests))
 }
 
-/// How many requests of a verb were counted, whatever came of them.
+/// The number of requests with this verb, with any result.
 pub fn count(requests: &RequestMetrics, verb: &str) -> u64 {
     let mut registry = Registry::default();
     requests.register(&mut registry);
@@ -36,20 +38,20 @@ pub fn count(requests: &RequestMetrics, verb: &str) -> u64 {
     lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
 }
 
-/// Creates or changes an object, as a person with kubectl would.
-pub async fn put<K>(api: &Api<K>, object: Value) -> Result<K, Box<dyn std::error::Error>>
+/// Creates or changes an object with server-side apply.
+pub async fn apply<K>(api: &Api<K>, object: Value) -> Outcome<K>
 where
     K: kube::Resource + Clone + DeserializeOwned + Serialize + std::fmt::Debug,
 {
     let name = object["metadata"]["name"].as_str().ok_or("an object without a name")?.to_owned();
-    Ok(api.patch(&name, &PatchParams::apply("person").force(), &Patch::Apply(object)).await?)
+    Ok(api.patch(&name, &PatchParams::apply("user").force(), &Patch::Apply(object)).await?)
 }
 
 pub fn config_map(name: &str, count: &str) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": name, "labels": {"follow": "me"}},
+        "metadata": {"name": name, "labels": {"watched": "yes"}},
         "data": {"count": count},
     })
 }

@@ -1,19 +1,20 @@
-//! What a follower has told so far, and the wait for what it is to tell.
+//! The events of a watcher so far, and waits for further ones.
 
-use std::{collections::BTreeMap, fmt::Debug, time::Duration};
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::time::Duration;
 
 use kcg_runtime::watch::{Event, Unparsable, WatchHealth, WatchState, Watcher};
-use tokio::{
-    sync::mpsc::{UnboundedReceiver, unbounded_channel},
-    time::timeout,
-};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// A busy computer needs many times the usual second.
+/// The usual time is a second; a busy computer needs much longer.
 const LIMIT: Duration = Duration::from_mins(2);
 
-pub struct Told<F> {
-    changes: UnboundedReceiver<Event<F>>,
+/// The state that a watcher's events add up to.
+pub struct RecordedEvents<F> {
+    events: UnboundedReceiver<Event<F>>,
     pub health: WatchHealth,
     /// By `namespace/name`.
     pub facts: BTreeMap<String, F>,
@@ -25,13 +26,14 @@ pub struct Told<F> {
     _stop: DropGuard,
 }
 
-impl<F: Debug + Send + 'static> Told<F> {
-    pub fn by(follower: Watcher<F>) -> Self {
-        let (sender, changes) = unbounded_channel();
-        let (health, stop) = (follower.health(), CancellationToken::new());
-        tokio::spawn(follower.run(stop.clone(), move |change| drop(sender.send(change))));
+impl<F: Debug + Send + 'static> RecordedEvents<F> {
+    /// Runs the watcher until this is dropped.
+    pub fn of(watcher: Watcher<F>) -> Self {
+        let (sender, events) = unbounded_channel();
+        let (health, stop) = (watcher.health(), CancellationToken::new());
+        tokio::spawn(watcher.run(stop.clone(), move |event| drop(sender.send(event))));
         Self {
-            changes,
+            events,
             health,
             facts: BTreeMap::new(),
             unparsable: BTreeMap::new(),
@@ -43,12 +45,12 @@ impl<F: Debug + Send + 'static> Told<F> {
         }
     }
 
-    /// Takes in changes until `condition` holds; panics with all that was told where it never does.
+    /// Records events until `condition` holds; panics with all that was recorded if it does not within the limit.
     pub async fn until(&mut self, what: &str, condition: impl Fn(&Self) -> bool) {
         let waited = async {
             while !condition(self) {
-                let change = self.changes.recv().await.expect("the follower ended");
-                self.take_in(change);
+                let event = self.events.recv().await.expect("the watcher ended");
+                self.record(event);
             }
         };
         let met = timeout(LIMIT, waited).await.is_ok();
@@ -59,8 +61,8 @@ impl<F: Debug + Send + 'static> Told<F> {
         );
     }
 
-    fn take_in(&mut self, change: Event<F>) {
-        match change {
+    fn record(&mut self, event: Event<F>) {
+        match event {
             Event::Applied(key, fact) => {
                 self.unparsable.remove(key.as_str());
                 self.facts.insert(key.to_string(), fact);

@@ -1,35 +1,28 @@
-//! Of several candidates one leads, whatever happens to it, its clock, its wire or the Lease.
+//! At most one of several candidates leads, whatever happens to it, its clock, its connection or the Lease.
 
-use std::{
-    future::Future,
-    path::Path,
-    pin::pin,
-    sync::{Arc, Mutex},
-    task::Poll,
-    time::Duration,
-};
+use std::future::Future;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kcg_devcluster::KafkaTopicCrd;
 use kcg_runtime::lease::{Candidate, Elector, Leadership, LeaseMetrics, SystemClock, Timings};
-use kube::{
-    Api,
-    api::{DeleteParams, DynamicObject},
-    core::ApiResource,
-};
+use kcg_tests::Outcome;
+use kube::Api;
+use kube::api::{DeleteParams, DynamicObject};
+use kube::core::ApiResource;
+use parking_lot::Mutex;
 use serde_json::json;
-use tokio::{
-    sync::watch,
-    task::JoinHandle,
-    time::{Instant, sleep, timeout},
-};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    Outcome,
-    plane::{bare, counted, in_default, put},
-    wire::{Mode, Wire},
-};
+use crate::proxy::{Mode, Proxy};
+use crate::requests::{apply, counting_client, in_default, server};
 
 /// Shorter than the product's, in the same proportion.
 const TIMINGS: Timings = Timings {
@@ -38,7 +31,7 @@ const TIMINGS: Timings = Timings {
     retry: Duration::from_secs(1),
 };
 
-/// A busy computer needs many times the usual second.
+/// The usual time is a second; a busy computer needs much longer.
 const LIMIT: Duration = Duration::from_mins(1);
 
 struct Replica {
@@ -49,8 +42,8 @@ struct Replica {
 }
 
 impl Replica {
-    async fn start(kubeconfig: &Path, name: &str) -> Result<Self, Box<dyn std::error::Error>> {
-        let (client, _) = counted(kubeconfig).await?;
+    async fn start(kubeconfig: &Path, name: &str) -> Outcome<Self> {
+        let (client, _) = counting_client(kubeconfig).await?;
         let candidate = Candidate::new("default", "operator", name);
         let clock = Arc::new(SystemClock::default());
         let (elector, leading) = Elector::new(client, candidate, TIMINGS, clock, LeaseMetrics::default())?;
@@ -63,18 +56,18 @@ impl Replica {
         self.leading.borrow().as_ref().is_some_and(Leadership::still_held)
     }
 
-    async fn led(&mut self) -> Leadership {
+    async fn wait_until_leading(&mut self) -> Leadership {
         let leading = timeout(LIMIT, self.leading.wait_for(Option::is_some)).await.expect("never led");
         leading.expect("the elector ended").clone().expect("waited for it")
     }
 
-    /// Nothing of its election runs until it is woken, as if the process were stopped.
+    /// Stops or resumes its election, as if its process were stopped.
     fn pause(&self, paused: bool) {
         self.running.send_replace(!paused);
     }
 }
 
-/// Polls `work` only while it is told to run.
+/// Polls `work` only while `running` is true.
 async fn pausable(mut running: watch::Receiver<bool>, work: impl Future<Output = ()>) {
     let mut work = pin!(work);
     loop {
@@ -94,25 +87,20 @@ async fn pausable(mut running: watch::Receiver<bool>, work: impl Future<Output =
     }
 }
 
-/// Looks all the time whether two hold it at once.
-struct Oracle {
+/// Checks all the time that at most one holds the Lease.
+struct ExclusionCheck {
     watched: Arc<Mutex<Vec<Leadership>>>,
     overlap: JoinHandle<()>,
 }
 
-impl Oracle {
+impl ExclusionCheck {
     fn start() -> Self {
         let watched = Arc::new(Mutex::new(Vec::<Leadership>::new()));
         let seen = watched.clone();
         let overlap = tokio::spawn(async move {
             loop {
-                let holders = seen
-                    .lock()
-                    .expect("no one panics while holding it")
-                    .iter()
-                    .filter(|leadership| leadership.still_held())
-                    .count();
-                assert!(holders <= 1, "{holders} hold the lease at once");
+                let holders = seen.lock().iter().filter(|leadership| leadership.still_held()).count();
+                assert!(holders <= 1, "{holders} hold the Lease at once");
                 sleep(Duration::from_millis(2)).await;
             }
         });
@@ -120,44 +108,44 @@ impl Oracle {
     }
 
     fn watch(&self, leadership: &Leadership) {
-        self.watched.lock().expect("no one panics while holding it").push(leadership.clone());
+        self.watched.lock().push(leadership.clone());
     }
 
     fn check(&self) {
-        assert!(!self.overlap.is_finished(), "two held the lease at once");
+        assert!(!self.overlap.is_finished(), "two held the Lease at once");
     }
 }
 
 #[tokio::test]
-async fn a_released_lease_is_taken_within_two_seconds() -> Outcome {
-    let plane = bare(KafkaTopicCrd::None).await?;
-    let oracle = Oracle::start();
+async fn a_released_lease_is_acquired_within_two_seconds() -> Outcome {
+    let plane = server(KafkaTopicCrd::None).await?;
+    let exclusion = ExclusionCheck::start();
     let mut first = Replica::start(plane.kubeconfig_path(), "first").await?;
-    let led = first.led().await;
-    oracle.watch(&led);
+    let led = first.wait_until_leading().await;
+    exclusion.watch(&led);
     let mut second = Replica::start(plane.kubeconfig_path(), "second").await?;
-    // Longer than a lease: the first renews all the while.
+    // Longer than a lease duration: the first renews all the time.
     sleep(TIMINGS.lease + TIMINGS.retry).await;
     assert!(first.leads() && !second.leads());
 
     let asked = Instant::now();
     first.stop.cancel();
-    let next = second.led().await;
+    let next = second.wait_until_leading().await;
     let took = asked.elapsed();
-    oracle.watch(&next);
+    exclusion.watch(&next);
     println!("handed over in {:.2} s", took.as_secs_f32());
     assert!(took <= Duration::from_secs(2), "{took:?}");
     assert!(led.lost().is_cancelled() && !led.still_held());
     first.ended.await?;
     let lease = in_default::<Lease>(&plane.client().await?).get("operator").await?;
     assert_eq!(lease.spec.and_then(|spec| spec.lease_transitions), Some(2));
-    oracle.check();
+    exclusion.check();
     Ok(())
 }
 
 #[tokio::test]
-async fn of_many_that_start_together_one_leads() -> Outcome {
-    let plane = bare(KafkaTopicCrd::None).await?;
+async fn of_many_candidates_that_start_together_one_leads() -> Outcome {
+    let plane = server(KafkaTopicCrd::None).await?;
     let names: Vec<_> = (0..8).map(|number| format!("replica-{number}")).collect();
     let replicas =
         futures::future::try_join_all(names.iter().map(|name| Replica::start(plane.kubeconfig_path(), name)))
@@ -178,22 +166,22 @@ async fn of_many_that_start_together_one_leads() -> Outcome {
 }
 
 #[tokio::test]
-async fn a_holder_that_is_cut_off_stops_before_the_next_one_begins() -> Outcome {
-    let plane = bare(KafkaTopicCrd::None).await?;
-    for mode in [Mode::Silent, Mode::Cut] {
-        let oracle = Oracle::start();
-        let wire = Wire::to(plane.kubeconfig_path()).await?;
-        let mut first = Replica::start(wire.kubeconfig(), "first").await?;
-        let led = first.led().await;
-        oracle.watch(&led);
+async fn a_holder_that_loses_its_connection_stops_before_the_next_one_starts() -> Outcome {
+    let plane = server(KafkaTopicCrd::None).await?;
+    for mode in [Mode::Stalled, Mode::Closed] {
+        let exclusion = ExclusionCheck::start();
+        let proxy = Proxy::to(plane.kubeconfig_path()).await?;
+        let mut first = Replica::start(proxy.kubeconfig(), "first").await?;
+        let led = first.wait_until_leading().await;
+        exclusion.watch(&led);
         let mut second = Replica::start(plane.kubeconfig_path(), "second").await?;
         let cut = Instant::now();
-        wire.set(mode);
+        proxy.set(mode);
         timeout(LIMIT, led.lost().cancelled()).await?;
         let stopped = cut.elapsed();
-        let next = second.led().await;
+        let next = second.wait_until_leading().await;
         let taken = cut.elapsed();
-        oracle.watch(&next);
+        exclusion.watch(&next);
         println!(
             "{mode:?}: stopped after {:.2} s, taken after {:.2} s",
             stopped.as_secs_f32(),
@@ -201,14 +189,14 @@ async fn a_holder_that_is_cut_off_stops_before_the_next_one_begins() -> Outcome 
         );
         assert!(stopped < TIMINGS.lease, "{stopped:?}");
         assert!(taken > stopped, "{taken:?}");
-        // Back on the wire, it stands in line.
-        wire.set(Mode::Whole);
+        // Back on the proxy, it stands in line.
+        proxy.set(Mode::Open);
         sleep(TIMINGS.lease).await;
         assert!(second.leads() && !first.leads());
-        oracle.check();
+        exclusion.check();
         second.stop.cancel();
-        oracle.watch(&first.led().await);
-        oracle.check();
+        exclusion.watch(&first.wait_until_leading().await);
+        exclusion.check();
         first.stop.cancel();
         first.ended.await?;
     }
@@ -216,33 +204,33 @@ async fn a_holder_that_is_cut_off_stops_before_the_next_one_begins() -> Outcome 
 }
 
 #[tokio::test]
-async fn a_holder_that_was_stopped_does_not_write_when_it_wakes() -> Outcome {
-    let plane = bare(KafkaTopicCrd::None).await?;
-    let oracle = Oracle::start();
+async fn a_paused_holder_does_not_write_after_it_resumes() -> Outcome {
+    let plane = server(KafkaTopicCrd::None).await?;
+    let exclusion = ExclusionCheck::start();
     let mut first = Replica::start(plane.kubeconfig_path(), "first").await?;
-    let led = first.led().await;
+    let led = first.wait_until_leading().await;
     let mut second = Replica::start(plane.kubeconfig_path(), "second").await?;
     first.pause(true);
-    let next = second.led().await;
-    // Asked now for the first time since it was stopped, as a worker that wakes in the middle of its work.
+    let next = second.wait_until_leading().await;
+    // It is asked for the first time since it was paused, like a worker that resumes in the middle of its work.
     assert!(!led.still_held());
-    oracle.watch(&led);
-    oracle.watch(&next);
+    exclusion.watch(&led);
+    exclusion.watch(&next);
     first.pause(false);
     sleep(TIMINGS.lease).await;
     assert!(second.leads() && !first.leads() && !led.still_held());
-    oracle.check();
+    exclusion.check();
     Ok(())
 }
 
 #[tokio::test]
-async fn a_lease_that_is_deleted_under_its_holder_is_made_again_and_not_lost() -> Outcome {
-    let plane = bare(KafkaTopicCrd::None).await?;
+async fn a_deleted_lease_is_recreated_by_its_holder() -> Outcome {
+    let plane = server(KafkaTopicCrd::None).await?;
     let leases = in_default::<Lease>(&plane.client().await?);
     let mut first = Replica::start(plane.kubeconfig_path(), "first").await?;
-    let led = first.led().await;
+    let led = first.wait_until_leading().await;
     let second = Replica::start(plane.kubeconfig_path(), "second").await?;
-    // The second has seen who holds it.
+    // Time for the second to observe the holder.
     sleep(TIMINGS.retry * 2).await;
     leases.delete("operator", &DeleteParams::default()).await?;
     let until = Instant::now() + TIMINGS.lease * 2;
@@ -256,13 +244,13 @@ async fn a_lease_that_is_deleted_under_its_holder_is_made_again_and_not_lost() -
 }
 
 #[tokio::test]
-async fn a_spoiled_lease_of_a_dead_holder_is_taken_after_one_lease() -> Outcome {
-    let plane = bare(KafkaTopicCrd::None).await?;
+async fn an_invalid_lease_of_a_dead_holder_is_acquired_after_one_lease_duration() -> Outcome {
+    let plane = server(KafkaTopicCrd::None).await?;
     let leases: Api<Lease> = in_default(&plane.client().await?);
-    let spoiled = json!({
+    let invalid = json!({
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
-        "metadata": {"name": "operator", "labels": {"somebody": "else"}},
+        "metadata": {"name": "operator", "labels": {"third": "party"}},
         "spec": {
             "holderIdentity": "dead",
             "leaseDurationSeconds": i32::MAX,
@@ -271,17 +259,17 @@ async fn a_spoiled_lease_of_a_dead_holder_is_taken_after_one_lease() -> Outcome 
             "leaseTransitions": i32::MAX,
         },
     });
-    // Its times are beyond what the typed Lease can hold.
+    // The typed Lease cannot hold its times.
     let resource = ApiResource::erase::<Lease>(&());
     let untyped: Api<DynamicObject> = Api::namespaced_with(plane.client().await?, "default", &resource);
-    put(&untyped, spoiled).await?;
+    apply(&untyped, invalid).await?;
     let seen = Instant::now();
     let mut first = Replica::start(plane.kubeconfig_path(), "first").await?;
-    first.led().await;
+    first.wait_until_leading().await;
     let took = seen.elapsed();
     println!("taken after {:.2} s", took.as_secs_f32());
     assert!(took >= TIMINGS.lease && took <= TIMINGS.lease + TIMINGS.retry * 3, "{took:?}");
     let lease = leases.get("operator").await?;
-    assert_eq!(lease.metadata.labels.unwrap_or_default().get("somebody").map(String::as_str), Some("else"));
+    assert_eq!(lease.metadata.labels.unwrap_or_default().get("third").map(String::as_str), Some("party"));
     Ok(())
 }
