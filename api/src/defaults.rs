@@ -82,19 +82,19 @@ impl Default for AlertsSpec {
     }
 }
 
-/// What a schema cannot say: the JSON patch (RFC 6902) that fills in what depends on the group's name.
-/// Empty where nothing is missing, where the name is not known yet (generateName), or where there is
-/// no consumerSpec to fill; it only ever adds fields that are absent.
-pub fn patch(group: &Value) -> Patch {
-    let name = group.pointer("/metadata/name").and_then(Value::as_str).filter(|name| !name.is_empty());
-    let consumer = group.pointer("/spec/consumerSpec").and_then(Value::as_object);
-    let (Some(name), Some(consumer)) = (name, consumer) else {
+/// The JSON patch (RFC 6902) that fills in the defaults that a schema cannot express: those that depend on the
+/// group's name.
+///
+/// The patch only adds absent fields. It is empty if no field is absent, or if the name is not known yet
+/// (generateName).
+pub fn patch(name: Option<&str>, has_container_name: bool, has_group_id: bool) -> Patch {
+    let Some(name) = name else {
         return Patch::default();
     };
-    let operations = ["containerName", "groupId"]
+    let operations = [("containerName", has_container_name), ("groupId", has_group_id)]
         .into_iter()
-        .filter(|field| !consumer.contains_key(*field))
-        .map(|field| {
+        .filter(|(_, present)| !present)
+        .map(|(field, _)| {
             PatchOperation::Add(AddOperation {
                 path: PointerBuf::from_tokens(["spec", "consumerSpec", field]),
                 value: Value::from(name),
@@ -111,8 +111,10 @@ mod tests {
     use serde_json::json;
 
     fn patched(group: &Value) -> Value {
-        let (mut group, patch) = (group.clone(), patch(group));
-        json_patch::patch(&mut group, &patch).expect("the patch applies to what it was made for");
+        let has = |field: &str| group["spec"]["consumerSpec"].get(field).is_some();
+        let patch = patch(group["metadata"]["name"].as_str(), has("containerName"), has("groupId"));
+        let mut group = group.clone();
+        json_patch::patch(&mut group, &patch).expect("the patch applies to the group that it was made for");
         group
     }
 
@@ -126,11 +128,10 @@ mod tests {
     }
 
     #[test]
-    fn a_name_not_known_yet_fills_in_nothing() {
+    fn a_name_that_is_not_known_yet_fills_in_nothing() {
         let group = json!({"metadata": {"generateName": "k-"}, "spec": {"consumerSpec": {"image": "a"}}});
-        assert!(patch(&group).0.is_empty());
-        assert!(patch(&json!(null)).0.is_empty());
-        assert!(patch(&json!({"metadata": {"name": "x"}, "spec": {"consumerSpec": 3}})).0.is_empty());
+        assert_eq!(patched(&group), group);
+        assert!(patch(None, false, false).0.is_empty());
     }
 
     proptest! {

@@ -10,13 +10,11 @@ use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, LocalObjectReference, Re
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
 use schemars::JsonSchema;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
-use crate::overlay;
 use crate::preset::Preset;
+use crate::{overlay, strict_object};
 
 /// Labels by key, in a stable order.
 pub type Labels = BTreeMap<String, String>;
@@ -100,13 +98,13 @@ pub struct KconsumerGroupSpec {
     /// HorizontalPodAutoscaler that exists goes on scaling.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
-    #[serde(deserialize_with = "fields")]
+    #[serde(deserialize_with = "strict_object::deserialize")]
     pub consumer_spec: ConsumerSpec,
-    #[serde(deserialize_with = "fields")]
+    #[serde(deserialize_with = "strict_object::deserialize")]
     pub metrics: MetricsSpec,
-    #[serde(deserialize_with = "fields")]
+    #[serde(deserialize_with = "strict_object::deserialize")]
     pub alerts: AlertsSpec,
-    #[serde(deserialize_with = "fields")]
+    #[serde(deserialize_with = "strict_object::deserialize")]
     pub scaling: ScalingSpec,
 }
 
@@ -280,25 +278,6 @@ pub struct TopicStatus {
     /// Kafka's id of the topic, as Strimzi reports it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic_id: Option<String>,
-}
-
-/// A struct of ours from an object alone. serde would read it from a list, too, which YAML's `[]` for `{}` makes one.
-fn fields<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
-    deserializer.deserialize_map(Fields(std::marker::PhantomData))
-}
-
-struct Fields<T>(std::marker::PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
-    type Value = T;
-
-    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(map))
-    }
 }
 
 /// A person writes `cpu: 1` as readily as `cpu: "1"`.

@@ -11,6 +11,7 @@ pub mod overlay;
 pub mod preset;
 pub mod rule_input;
 pub mod rules;
+pub mod strict_object;
 pub mod topic;
 pub mod valid;
 pub mod violation;

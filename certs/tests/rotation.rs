@@ -1,5 +1,5 @@
-//! The invariant of the rotation: clients trust every certificate that a server may present, whatever
-//! happens and in whichever order.
+//! The invariant of the rotation: clients trust every certificate that a server may present,
+//! whatever happens and in whichever order.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 use std::time::{Duration, SystemTime};
@@ -65,8 +65,8 @@ impl Cluster {
         verify(pair.chain(), &self.trusted, NAME, self.now).map_err(|error| error.to_string())
     }
 
-    /// Clients trust the newest certificate, and within their validity those that a slow server may still
-    /// present.
+    /// Clients trust the newest certificate, and within their validity those that a slow server may
+    /// still present.
     fn check(&self) -> Result<(), String> {
         self.serves(&self.stored["tls.crt"], &self.stored["tls.key"])?;
         let slowest = request().lifetimes.overlap / 2;
@@ -203,8 +203,9 @@ proptest! {
                 Incident::Jump(hours) => {
                     let by = HOUR * u32::try_from(hours.unsigned_abs()).unwrap();
                     cluster.now = if *hours > 0 { cluster.now + by } else { cluster.now - by };
-                    // This clock alone measures ages: after a jump forward, or back and forth, every
-                    // overlap seems to be over. Then only the newest certificate is guaranteed.
+                    // This clock alone measures ages: after a jump forward, or back and forth,
+                    // every overlap seems to be over. Then only the newest certificate is
+                    // guaranteed.
                     cluster.replaced.clear();
                 }
                 Incident::Spoil(entry, gone) => {

@@ -55,4 +55,5 @@ pub mod client;
 pub mod discovery;
 pub mod lease;
 pub mod probes;
+pub mod timestamp_gauge;
 pub mod watch;

@@ -3,7 +3,7 @@
 use clap::Args;
 use kcg_runtime::{client::RequestMetrics, probes};
 use kcg_webhook::server::Limits;
-use kcg_webhook::{Process, Settings, StartError};
+use kcg_webhook::{Process, StartError, WebhookConfig};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,10 +39,10 @@ async fn serve(flags: &Flags, stop: CancellationToken) -> Result<(), Failure> {
     let requests = RequestMetrics::default();
     requests.register(&mut registry);
     let client = flags.server.access().client(&requests).await?;
-    let process = Process::bind(Settings {
-        listen: flags.listen,
+    let process = Process::bind(WebhookConfig {
+        bind_address: flags.listen,
         probes: flags.server.status_addr,
-        certificate_folder: flags.cert_dir.clone(),
+        cert_dir: flags.cert_dir.clone(),
         server_name: flags.server_name.clone(),
         quiet_period: flags.drain_quiet_period,
         scope: flags.server.topic_scope(),

@@ -1,12 +1,11 @@
 //! What the keeper counts and measures.
 
 use kcg_certs::rotation::{CertificateSet, IssuedKind};
+use kcg_runtime::timestamp_gauge::TimestampGauge;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use std::time::SystemTime;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByThing {
@@ -20,8 +19,8 @@ struct ByResult {
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Metrics {
-    leaf: Gauge,
-    authority: Gauge,
+    certificate_expiration: TimestampGauge,
+    ca_expiration: TimestampGauge,
     renewals: Family<ByThing, Counter>,
     looks: Family<ByResult, Counter>,
 }
@@ -29,15 +28,15 @@ pub(super) struct Metrics {
 impl Metrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        registry.register(
-            "certificate_not_after_seconds",
-            "When the certificate in the Secret expires, in seconds since 1970; 0 while there is none, and where this replica does not lead",
-            metrics.leaf.clone(),
+        metrics.certificate_expiration.register(
+            registry,
+            "certificate_expiration_timestamp_seconds",
+            "When the certificate in the Secret expires, as a Unix timestamp; 0 if there is none or this replica does not lead",
         );
-        registry.register(
-            "ca_not_after_seconds",
-            "When the authority that signs expires, in seconds since 1970; 0 while there is none, and where this replica does not lead",
-            metrics.authority.clone(),
+        metrics.ca_expiration.register(
+            registry,
+            "ca_expiration_timestamp_seconds",
+            "When the CA that signs expires, as a Unix timestamp; 0 if there is none or this replica does not lead",
         );
         registry.register(
             "certificate_renewals",
@@ -53,14 +52,14 @@ impl Metrics {
     }
 
     pub fn stands(&self, set: &CertificateSet) {
-        self.leaf.set(seconds(set.certificate_not_after()));
-        self.authority.set(seconds(set.ca_not_after()));
+        self.certificate_expiration.set(set.certificate_not_after());
+        self.ca_expiration.set(set.ca_not_after());
     }
 
     /// For as long as nobody looks here: whoever looks elsewhere has newer certificates to tell of.
     pub fn stands_elsewhere(&self) {
-        self.leaf.set(0);
-        self.authority.set(0);
+        self.certificate_expiration.set(None);
+        self.ca_expiration.set(None);
     }
 
     pub fn renewed(&self, what: IssuedKind) {
@@ -75,9 +74,4 @@ impl Metrics {
         let result = if in_order { "in_order" } else { "failed" };
         self.looks.get_or_create(&ByResult { result }).inc();
     }
-}
-
-fn seconds(time: Option<SystemTime>) -> i64 {
-    let since = time.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok()).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

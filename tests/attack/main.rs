@@ -184,7 +184,7 @@ async fn slow_and_malformed_clients_delay_no_review_and_cost_neither_memory_nor_
         "memory: {idle} KiB, {first} KiB at connection {SETTLED}, at most {most} KiB after it"
     ));
     let ends = |reason: &str| {
-        let name = format!("connection_faults_total{{reason=\"{reason}\"}} ");
+        let name = format!("connection_errors_total{{reason=\"{reason}\"}} ");
         metrics.lines().find_map(|line| line.split_once(&name)?.1.parse::<u64>().ok()).unwrap_or_default()
     };
     let (evicted, reaped) = (ends("evicted"), ends("slow") + ends("slow_handshake"));

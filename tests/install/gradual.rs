@@ -31,7 +31,7 @@ async fn an_incomplete_installation_reports_what_it_waits_for_and_continues_with
     let webhook = operator.spawn_webhook(&[])?;
     waits_for(&webhook, "certificate: cannot read").await?;
     let said = webhook.process().log();
-    assert!(said.contains("no certificate taken"), "{said}");
+    assert!(said.contains("certificate not loaded"), "{said}");
 
     // The controller without its CRD: it does not lead yet, so the webhook still waits.
     let controller = operator.spawn_controller("one", &[])?;

@@ -1,24 +1,34 @@
-//! The admission server of KconsumerGroups: AdmissionReviews come in over TLS, verdicts go out.
+//! The admission webhook of KconsumerGroups: it receives AdmissionReviews over TLS and returns
+//! verdicts.
 //!
-//! Floors, from the bottom: [`admit`] decides (1), [`folder`] reads the certificate and [`topics`] keeps the topics (2),
-//! [`review`] and [`server`] speak to the API server, [`process`] joins it all (3).
+//! - [`admit`] decides; it is pure.
+//! - [`cert_watcher`] loads the certificate files, and [`topics`] caches the KafkaTopics.
+//! - [`review`] reads and writes AdmissionReviews; [`server`] is the port that they come through.
+//! - [`process`] joins the parts.
+//!
+//! *Invariant:* no request is made while a review waits. [`admit::Admission::admit`] is not async,
+//! and the rules see only the cached topics, so a review takes no longer if the API server is slow.
+//!
+//! *Invariant:* memory is bounded, whatever clients send. [`server::Limits`] has a bound for
+//! everything that a client can make grow or last.
 //!
 //! ```no_run
-//! # async fn main_of_the_webhook(settings: kcg_webhook::Settings, client: kube::Client) -> Result<(), kcg_webhook::StartError> {
+//! # async fn run(config: kcg_webhook::WebhookConfig, client: kube::Client) -> Result<(), kcg_webhook::StartError> {
 //! let stop = tokio_util::sync::CancellationToken::new(); // cancelled on SIGTERM
 //! let registry = kcg_runtime::probes::registry("example", "1.0");
-//! kcg_webhook::Process::bind(settings).await?.run(client, registry, stop).await
+//! kcg_webhook::Process::bind(config).await?.run(client, registry, stop).await
 //! # }
 //! ```
 
+#![warn(missing_docs, unreachable_pub)]
+
 pub mod admit;
-pub mod folder;
-mod mapping;
+pub mod cert_watcher;
+mod log_limit;
 pub mod metrics;
 pub mod process;
 pub mod review;
 pub mod server;
-pub mod throttle;
 pub mod topics;
 
-pub use process::{Process, Settings, StartError};
+pub use process::{Process, StartError, WebhookConfig};

@@ -1,8 +1,9 @@
-//! What the webhook counts. No label grows with what clients send. Floor 3.
+//! The metrics of the webhook. No label depends on what clients send.
 
 use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
+use kcg_runtime::timestamp_gauge::TimestampGauge;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -11,20 +12,20 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::admit::Stage;
-use crate::review::Outcome;
+use crate::review::ReviewOutcome;
 
-/// Handles of the webhook's metrics; clones count into the same ones.
+/// The metrics of the webhook. Clones count into the same metrics.
 #[derive(Clone, Debug)]
-pub struct Metrics {
-    admissions: Family<Outcome, Counter>,
+pub struct WebhookMetrics {
+    reviews: Family<ReviewOutcome, Counter>,
     duration: Family<ByStage, Histogram>,
-    refused_requests: Family<ByCode, Counter>,
+    invalid_requests: Family<ByCode, Counter>,
     connections: Gauge,
-    faults: Family<ByReason, Counter>,
-    not_after: Gauge,
-    authority_not_after: Gauge,
+    connection_errors: Family<ByReason, Counter>,
+    certificate_expiration: TimestampGauge,
+    ca_expiration: TimestampGauge,
     reloads: Family<ByResult, Counter>,
-    kept: Gauge,
+    certificate_rejected: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -47,132 +48,130 @@ struct ByResult {
     result: Reload,
 }
 
-/// What came of a look at the certificate folder whose content had changed.
+/// The result of reading changed certificate files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub enum Reload {
-    /// The new pair is served.
-    Taken,
-    /// A file is missing or may not be read.
+    /// The server uses the new certificate.
+    Loaded,
+    /// A file is missing or cannot be read.
     Unreadable,
-    /// The files hold no certificate, or no key.
+    /// The files contain no certificate, or no key.
     Unusable,
-    /// The key is that of another certificate.
+    /// The key does not belong to the certificate.
     Mismatched,
-    /// The certificate is for other names.
+    /// The certificate is for other DNS names.
     OtherNames,
+    /// The certificate is not valid yet.
     NotYetValid,
+    /// The certificate has expired.
     Expired,
 }
 
-impl Metrics {
-    /// Registers the metrics; the registry brings the product's prefix.
+impl WebhookMetrics {
+    /// Registers the metrics. The registry adds the product's prefix.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
-            admissions: Family::default(),
+            reviews: Family::default(),
             duration: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_05, 2.0, 18))),
-            refused_requests: Family::default(),
+            invalid_requests: Family::default(),
             connections: Gauge::default(),
-            faults: Family::default(),
-            not_after: Gauge::default(),
-            authority_not_after: Gauge::default(),
+            connection_errors: Family::default(),
+            certificate_expiration: TimestampGauge::default(),
+            ca_expiration: TimestampGauge::default(),
             reloads: Family::default(),
-            kept: Gauge::default(),
+            certificate_rejected: Gauge::default(),
         };
         metrics.register_reviews(registry);
         metrics.register_transport(registry);
+        metrics.register_certificate(registry);
         metrics
     }
 
     fn register_reviews(&self, registry: &mut Registry) {
         registry.register(
-            "admissions",
-            "Admission reviews answered, by operation, decision and the first rule that decided",
-            self.admissions.clone(),
+            "admission_reviews",
+            "Admission reviews by operation, decision and the first violated rule",
+            self.reviews.clone(),
         );
         registry.register(
             "admission_duration_seconds",
-            "From the end of a review's head to its answer, by webhook",
+            "Time from the end of a request's head to its response, by webhook",
             self.duration.clone(),
         );
         registry.register(
-            "webhook_refused_requests",
-            "Requests to the admission port that were no review, by HTTP status",
-            self.refused_requests.clone(),
+            "webhook_invalid_requests",
+            "Requests to the admission port that are not valid reviews, by HTTP status code",
+            self.invalid_requests.clone(),
         );
     }
 
     fn register_transport(&self, registry: &mut Registry) {
         registry.register(
             "webhook_connections",
-            "Connections open on the admission port",
+            "Open connections on the admission port",
             self.connections.clone(),
         );
         registry.register(
-            "webhook_connection_faults",
-            "Connections that ended other than by their client's wish, by reason",
-            self.faults.clone(),
+            "webhook_connection_errors",
+            "Connections to the admission port that ended with an error, by reason",
+            self.connection_errors.clone(),
         );
-        registry.register(
-            "certificate_not_after_seconds",
-            "When the served certificate expires, in seconds since 1970; 0 while there is none",
-            self.not_after.clone(),
+    }
+
+    fn register_certificate(&self, registry: &mut Registry) {
+        self.certificate_expiration.register(
+            registry,
+            "certificate_expiration_timestamp_seconds",
+            "When the served certificate expires, as a Unix timestamp; 0 if there is none",
         );
-        registry.register(
-            "ca_not_after_seconds",
-            "When the authority in the certificate folder expires, in seconds since 1970; 0 where there is none",
-            self.authority_not_after.clone(),
+        self.ca_expiration.register(
+            registry,
+            "ca_expiration_timestamp_seconds",
+            "When the CA in the certificate folder expires, as a Unix timestamp; 0 if there is none",
         );
         registry.register(
             "certificate_reloads",
-            "Changes seen in the certificate folder: taken, or why the last good pair is served on",
+            "Changes of the certificate files by result: loaded, or why the last valid certificate stays in use",
             self.reloads.clone(),
         );
         registry.register(
-            "certificate_kept",
-            "1 while the certificate folder holds something that is not taken and the last good pair is served on",
-            self.kept.clone(),
+            "certificate_rejected",
+            "1 if the certificate files were rejected and the last valid certificate stays in use",
+            self.certificate_rejected.clone(),
         );
     }
 
-    pub(crate) fn admission(&self, outcome: &Outcome) {
-        self.admissions.get_or_create(outcome).inc();
+    pub(crate) fn count_review(&self, outcome: &ReviewOutcome) {
+        self.reviews.get_or_create(outcome).inc();
     }
 
-    pub(crate) fn answered(&self, stage: Stage, took: Duration) {
-        self.duration.get_or_create(&ByStage { stage }).observe(took.as_secs_f64());
+    pub(crate) fn record_duration(&self, stage: Stage, duration: Duration) {
+        self.duration.get_or_create(&ByStage { stage }).observe(duration.as_secs_f64());
     }
 
-    pub(crate) fn rejected(&self, status: StatusCode) {
-        self.refused_requests.get_or_create(&ByCode { code: status.as_u16() }).inc();
+    pub(crate) fn count_invalid_request(&self, status: StatusCode) {
+        self.invalid_requests.get_or_create(&ByCode { code: status.as_u16() }).inc();
     }
 
-    pub(crate) fn connections(&self, open: usize) {
+    pub(crate) fn set_connections(&self, open: usize) {
         self.connections.set(i64::try_from(open).unwrap_or(i64::MAX));
     }
 
-    pub(crate) fn turned_away(&self, reason: &'static str) {
-        self.faults.get_or_create(&ByReason { reason }).inc();
+    pub(crate) fn count_connection_error(&self, reason: &'static str) {
+        self.connection_errors.get_or_create(&ByReason { reason }).inc();
     }
 
-    pub(crate) fn reloaded(&self, result: Reload) {
+    pub(crate) fn count_reload(&self, result: Reload) {
         self.reloads.get_or_create(&ByResult { result }).inc();
     }
 
-    /// Whether the folder holds something that is not taken.
-    pub(crate) fn keeps_the_last_one(&self, kept: bool) {
-        self.kept.set(i64::from(kept));
+    /// Records whether the certificate files were rejected while an older certificate stays in use.
+    pub(crate) fn set_certificate_rejected(&self, rejected: bool) {
+        self.certificate_rejected.set(i64::from(rejected));
     }
 
-    pub(crate) fn certificate_expires(&self, not_after: SystemTime) {
-        self.not_after.set(seconds(not_after));
+    pub(crate) fn set_expirations(&self, certificate: SystemTime, ca: Option<SystemTime>) {
+        self.certificate_expiration.set(Some(certificate));
+        self.ca_expiration.set(ca);
     }
-
-    pub(crate) fn authority_expires(&self, not_after: SystemTime) {
-        self.authority_not_after.set(seconds(not_after));
-    }
-}
-
-fn seconds(time: SystemTime) -> i64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -1,4 +1,4 @@
-//! The webhook process: its parts, joined. Floor 3.
+//! The webhook process: its parts, joined.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,163 +15,170 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::admit::{Admission, Request, Verdict, admit};
-use crate::folder::{self, Folder};
-use crate::metrics::Metrics;
+use crate::admit::{Admission, AdmissionRequest, Verdict, admit};
+use crate::cert_watcher::{self, CertWatcher};
+use crate::metrics::WebhookMetrics;
 use crate::server::{self, Drain, Limits};
 use crate::topics::{self, TopicCache};
 
-/// What the person who runs the process chooses.
+/// The configuration of the process.
 #[derive(Clone, Debug)]
-pub struct Settings {
-    /// Where reviews come in, over TLS.
-    pub listen: SocketAddr,
-    /// Where /healthz, /readyz and /metrics are, over plain HTTP.
+pub struct WebhookConfig {
+    /// The address that serves admission reviews over TLS.
+    pub bind_address: SocketAddr,
+    /// The address that serves /healthz, /readyz and /metrics over plain HTTP.
     pub probes: SocketAddr,
-    /// Holds tls.crt and tls.key. May come later, and change.
-    pub certificate_folder: PathBuf,
-    /// The DNS name that the API server asks for; a certificate for others is kept out. Left out: any is taken.
+    /// The folder of tls.crt and tls.key. The files may appear later, and change.
+    pub cert_dir: PathBuf,
+    /// The DNS name by which the API server calls the webhook. A certificate for other names is
+    /// rejected. `None` accepts any certificate.
     pub server_name: Option<String>,
-    /// How long reviews are still accepted after SIGTERM.
+    /// How long the webhook still accepts reviews after SIGTERM.
     pub quiet_period: Duration,
-    /// Where KafkaTopics are watched.
+    /// The namespaces whose KafkaTopics the webhook watches.
     pub scope: Scope,
-    /// Which namespaces' KafkaTopics a group of another namespace may name.
+    /// The namespaces whose KafkaTopics a group of another namespace may name.
     pub grants: TopicGrants,
-    /// What a client may cost.
+    /// The bounds on what a client may cost.
     pub limits: Limits,
 }
 
-/// Why the process cannot begin.
+/// Why the process cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The admission port is taken, or not this process's to take.
-    #[error("listen on {address} for reviews: {source}; choose another address, or end what uses it")]
+    /// The admission address is in use, or the process is not permitted to bind it.
+    #[error(
+        "cannot listen on {address} for reviews: {source}; choose another address, or stop the process that uses it"
+    )]
     Bind {
-        /// The address asked for.
+        /// The configured address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// So is the second port.
+    /// The address of the probes cannot be bound.
     #[error(transparent)]
     Probes(#[from] ProbesError),
-    /// No TLS of the kind that is wanted.
-    #[error("set up TLS: {0}")]
+    /// rustls rejects the TLS configuration.
+    #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),
 }
 
-/// The two ports, bound and not yet served: a bad address is known before anything else begins.
+/// A webhook whose two ports are bound and not served yet: a wrong address fails before anything
+/// else starts.
 #[derive(Debug)]
 pub struct Process {
     listener: TcpListener,
     probes: Probes,
-    settings: Settings,
+    config: WebhookConfig,
 }
 
 impl Process {
     /// Binds both ports.
-    pub async fn bind(settings: Settings) -> Result<Self, StartError> {
-        let address = settings.listen;
+    pub async fn bind(config: WebhookConfig) -> Result<Self, StartError> {
+        let address = config.bind_address;
         let listener =
             TcpListener::bind(address).await.map_err(|source| StartError::Bind { address, source })?;
-        let probes = Probes::bind(settings.probes).await?;
-        Ok(Self { listener, probes, settings })
+        let probes = Probes::bind(config.probes).await?;
+        Ok(Self { listener, probes, config })
     }
 
-    /// Where reviews are taken, with the port that the system chose where 0 was asked for.
+    /// The bound address for reviews. If port 0 was configured, it has the port that the system
+    /// chose.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Where the probes are.
+    /// The bound address of the probes.
     pub fn probes(&self) -> SocketAddr {
         self.probes.address()
     }
 
-    /// Serves until `stop` is cancelled (SIGTERM) and the drain is over.
+    /// Serves until `stop` is cancelled (SIGTERM) and the shutdown is complete.
     ///
-    /// `registry` brings what the caller counts; the webhook's own metrics are added to it.
+    /// `registry` contains the caller's metrics; the webhook adds its own.
     pub async fn run(
         self,
         client: Client,
         mut registry: Registry,
         stop: CancellationToken,
     ) -> Result<(), StartError> {
-        let Self { listener, probes, settings } = self;
-        let Settings { certificate_folder, server_name, quiet_period, scope, grants, limits, .. } = settings;
+        let Self { listener, probes, config } = self;
+        let WebhookConfig { cert_dir, server_name, quiet_period, scope, grants, limits, .. } = config;
         let readiness = Readiness::default();
-        let metrics = Metrics::register(&mut registry);
+        let metrics = WebhookMetrics::register(&mut registry);
         let resolver = Arc::new(server_name.map_or_else(Resolver::new, Resolver::for_name));
         let tls = server::tls(Arc::clone(&resolver))?;
 
-        // The supporting parts end when the server has, not when the drain begins.
-        let over = CancellationToken::new();
-        let gate = readiness.check("certificate", "not looked for yet");
-        let folder = Folder::new(certificate_folder, resolver, metrics.clone(), gate);
-        let cache = follow_topics(client, scope, &readiness, &mut registry, &over);
-        let draining = drain_after(stop, &readiness);
-        tokio::spawn(
-            over.clone().run_until_cancelled_owned(async move { folder.follow(folder::PERIOD).await }),
-        );
-        tokio::spawn(probes.serve(registry, readiness, over.clone()));
+        // The other tasks end after the server, not when the shutdown begins.
+        let served = CancellationToken::new();
+        let certificate_check = readiness.check("certificate", "not read yet");
+        let cert_watcher = CertWatcher::new(cert_dir, resolver, metrics.clone(), certificate_check);
+        let topics = watch_topics(client, scope, &readiness, &mut registry, &served);
+        let stop = unready_before(stop, &readiness);
+        tokio::spawn(served.clone().run_until_cancelled_owned(async move {
+            cert_watcher.run(cert_watcher::POLL_INTERVAL).await;
+        }));
+        tokio::spawn(probes.serve(registry, readiness, served.clone()));
 
-        let judge = Judge { cache, grants };
-        let drain = Drain { stop: draining, quiet_period };
-        let cut_off = server::serve(listener, tls, limits, judge, metrics, drain).await;
-        over.cancel();
+        let admission = GroupAdmission { topics, grants };
+        let drain = Drain { stop, quiet_period };
+        let cut_off = server::serve(listener, tls, limits, admission, metrics, drain).await;
+        served.cancel();
         if cut_off > 0 {
             tracing::warn!(cut_off, "connections did not end in time");
         }
-        tracing::info!("drained");
+        tracing::info!("shutdown complete");
         Ok(())
     }
 }
 
-/// Readiness turns false first, so that nobody who looks can see a draining process as ready.
-fn drain_after(stop: CancellationToken, readiness: &Readiness) -> CancellationToken {
-    let draining = CancellationToken::new();
-    let (gate, begun) = (readiness.check("shutdown", ""), draining.clone());
-    gate.pass();
+/// Makes the process unready when `stop` is cancelled, and cancels the returned token only then: no
+/// probe sees a process as ready that is shutting down.
+fn unready_before(stop: CancellationToken, readiness: &Readiness) -> CancellationToken {
+    let unready = CancellationToken::new();
+    let (check, unready_now) = (readiness.check("shutdown", ""), unready.clone());
+    check.pass();
     tokio::spawn(async move {
         stop.cancelled().await;
-        gate.fail("the process is draining");
-        tracing::info!("draining");
-        begun.cancel();
+        check.fail("the process is shutting down");
+        tracing::info!("shutting down");
+        unready_now.cancel();
     });
-    draining
+    unready
 }
 
-/// Keeps a cache of the cluster's topics from here on.
-fn follow_topics(
+/// Starts the watch of KafkaTopics that fills the returned cache.
+fn watch_topics(
     client: Client,
     scope: Scope,
     readiness: &Readiness,
     registry: &mut Registry,
-    over: &CancellationToken,
+    served: &CancellationToken,
 ) -> TopicCache {
-    let follower = topics::watcher(client, scope);
-    let pulse = follower.health();
-    WatchMetrics::new([pulse.clone()]).register(registry);
-    let cache = TopicCache::new(pulse);
-    let gate = readiness.check("kafkatopics", "the first list is under way");
-    let noting = cache.clone();
-    tokio::spawn(follower.run(over.clone(), move |change| {
-        noting.note(change);
-        gate.set(noting.waiting_for().map_or(Ok(()), Err));
+    let watcher = topics::watcher(client, scope);
+    let health = watcher.health();
+    WatchMetrics::new([health.clone()]).register(registry);
+    let cache = TopicCache::new(health);
+    let check = readiness.check("kafkatopics", "the first list is under way");
+    let filled = cache.clone();
+    tokio::spawn(watcher.run(served.clone(), move |event| {
+        filled.note(event);
+        check.set(filled.waiting_for().map_or(Ok(()), Err));
     }));
     cache
 }
 
-/// The rules with what they need to know: no client, so no review can leave a trace anywhere.
+/// Decides reviews by the rules and the cached topics. It has no client, so a review cannot make a
+/// request.
 #[derive(Debug)]
-struct Judge {
-    cache: TopicCache,
+struct GroupAdmission {
+    topics: TopicCache,
     grants: TopicGrants,
 }
 
-impl Admission for Judge {
-    fn judge(&self, request: &Request<'_>) -> Verdict {
-        admit(request, &self.grants, |topic| self.cache.lookup(topic))
+impl Admission for GroupAdmission {
+    fn admit(&self, request: &AdmissionRequest<'_>) -> Verdict {
+        admit(request, &self.grants, |topic| self.topics.lookup(topic))
     }
 }

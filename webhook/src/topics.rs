@@ -1,7 +1,7 @@
-//! The KafkaTopics that reviews are checked against. A review makes no request: it uses what the watch has reported.
-//! Floor 2 (I/O shell).
+//! The KafkaTopics that reviews are checked against. A review makes no request: it uses what the
+//! watch has reported.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use kcg_api::topic::{self, TopicFacts, TopicLookup, TopicRef};
 use kcg_core::topics::{MAX_AGE, TopicStore, TopicsAvailability};
@@ -11,6 +11,7 @@ use kcg_runtime::watch::{
     Watcher,
 };
 use kube::Client;
+use parking_lot::RwLock;
 use serde_json::Value;
 
 /// The watch of KafkaTopics, in the best version that the cluster serves.
@@ -35,7 +36,7 @@ impl TopicCache {
 
     /// Handles an event of the watch.
     pub fn note(&self, event: Event<TopicFacts>) {
-        let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        let mut store = self.store.write();
         match event {
             Event::Applied(key, topic) => drop(store.insert(key, topic)),
             Event::Deleted(key) | Event::Unparsable(key, _) => drop(store.remove(key.as_str())),
@@ -48,12 +49,13 @@ impl TopicCache {
     /// What is known of a topic now.
     pub fn lookup(&self, topic: &TopicRef) -> TopicLookup {
         let availability = availability(self.health.in_namespace(&topic.namespace).as_ref());
-        let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
+        let store = self.store.read();
         store.lookup_in(&topic.to_string(), &availability)
     }
 
-    /// What the first list is waiting for, for the readiness check. `None` once every namespace is listed or
-    /// forbidden: a group whose topics cannot be read gets a warning, and the webhook stays ready.
+    /// What the first list is waiting for, for the readiness check. `None` once every namespace is
+    /// listed or forbidden: a group whose topics cannot be read gets a warning, and the webhook
+    /// stays ready.
     pub fn waiting_for(&self) -> Option<String> {
         self.health.waiting_for()
     }
@@ -73,7 +75,7 @@ fn availability(health: Option<&NamespaceHealth>) -> TopicsAvailability {
         }
         Availability::Stale(_) => {
             let seconds = health.age.as_secs();
-            TopicsAvailability::Stale(format!("no response from the cluster for {seconds} s"))
+            TopicsAvailability::Stale(format!("no response for {seconds} s"))
         }
     }
 }
@@ -105,7 +107,7 @@ mod tests {
             let health = NamespaceHealth { state: state.clone(), sync: SyncState::Synced, age: MAX_AGE };
             assert_eq!(availability(Some(&health)), TopicsAvailability::Available, "{state}");
             let stale = why(state.clone(), SyncState::Synced, MAX_AGE + Duration::from_secs(1));
-            assert_eq!(stale, "no response from the cluster for 61 s", "{state}");
+            assert_eq!(stale, "no response for 61 s", "{state}");
             let unlisted = why(state.clone(), SyncState::Pending, Duration::ZERO);
             assert_eq!(unlisted, "the topics are not listed yet", "{state}");
         }

@@ -1,4 +1,4 @@
-//! The decision itself, where a fixture would be too large or one of many.
+//! The decision itself, in cases for which a fixture would be too large or one of many.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 use std::borrow::Cow;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use kcg_api::topic::{Partitions, TopicFacts, TopicLookup};
 use kcg_api::valid::TopicGrants;
-use kcg_webhook::admit::{Operation, Request, Stage, Verdict, Written, admit};
+use kcg_webhook::admit::{AdmissionRequest, Operation, ReviewObject, Stage, Verdict, admit};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -19,13 +19,13 @@ fn group(name: &str, spec: &Value) -> Value {
     })
 }
 
-/// The verdict on `new`, in place of `old`; every topic has three partitions.
-fn judged(stage: Stage, old: Option<&Value>, new: &Value) -> Verdict {
-    judged_as_text(stage, old.map(Value::to_string).as_deref(), &new.to_string())
+/// The verdict on a creation of `new`, or an update from `old`; every topic has three partitions.
+fn decide(stage: Stage, old: Option<&Value>, new: &Value) -> Verdict {
+    decide_text(stage, old.map(Value::to_string).as_deref(), &new.to_string())
 }
 
-fn judged_as_text(stage: Stage, old: Option<&str>, new: &str) -> Verdict {
-    let request = Request {
+fn decide_text(stage: Stage, old: Option<&str>, new: &str) -> Verdict {
+    let request = AdmissionRequest {
         stage,
         operation: if old.is_some() { Operation::Update } else { Operation::Create },
         group: "thenextapps.com".into(),
@@ -34,8 +34,8 @@ fn judged_as_text(stage: Stage, old: Option<&str>, new: &str) -> Verdict {
         sub_resource: Cow::default(),
         name: Cow::default(),
         namespace: "default".into(),
-        object: Some(Written::read(new)),
-        old,
+        object: Some(ReviewObject::read(new)),
+        old_object: old,
     };
     let three = TopicFacts { topic_name: "t".into(), partitions: Partitions::Known(3), topic_id: None };
     admit(&request, &TopicGrants::Own, |_| TopicLookup::Found(three.clone()))
@@ -57,31 +57,31 @@ fn long(length: usize, marker: &str) -> Value {
 }
 
 #[test]
-fn a_spec_too_long_to_be_looked_at_is_refused_and_one_that_slipped_in_may_still_be_labelled() {
+fn an_oversized_spec_is_denied_and_a_stored_one_can_still_be_labelled() {
     let short = group("kconsumer", &long(200_000, "a"));
-    let slipped_in = group("kconsumer", &long(300_000, "a"));
-    assert!(refusals(&judged(Stage::Validate, None, &short)).is_empty());
-    let refused = refusals(&judged(Stage::Validate, None, &slipped_in));
+    let oversized = group("kconsumer", &long(300_000, "a"));
+    assert!(refusals(&decide(Stage::Validate, None, &short)).is_empty());
+    let refused = refusals(&decide(Stage::Validate, None, &oversized));
     assert_eq!(refused, ["spec: Too long: must have at most 262144 bytes"]);
-    assert_eq!(refusals(&judged(Stage::Validate, Some(&short), &slipped_in)), refused);
+    assert_eq!(refusals(&decide(Stage::Validate, Some(&short), &oversized)), refused);
 
-    let mut labelled = slipped_in.clone();
+    let mut labelled = oversized.clone();
     labelled["metadata"]["labels"] = json!({"team": "a"});
-    assert!(refusals(&judged(Stage::Mutate, Some(&slipped_in), &labelled)).is_empty());
+    assert!(refusals(&decide(Stage::Mutate, Some(&oversized), &labelled)).is_empty());
     let longer = group("kconsumer", &long(310_000, "a"));
-    assert_eq!(refusals(&judged(Stage::Validate, Some(&slipped_in), &longer)).len(), 1);
+    assert_eq!(refusals(&decide(Stage::Validate, Some(&oversized), &longer)).len(), 1);
 }
 
-/// A spec is 256 KiB at most.
-const LONGEST_SPEC: usize = 256 << 10;
+/// The limit of a spec: 256 KiB.
+const MAX_SPEC_BYTES: usize = 256 << 10;
 
-/// The sample with `value` at `field` of its consumer, as long as a spec may be.
+/// A spec near its size limit, with as many items in a list of its consumer as fit.
 fn filled(field: &str, item: impl Fn(usize) -> Value) -> Value {
     let mut items = Vec::new();
     let mut length = 0;
     for item in (0..).map(item) {
         length += item.to_string().len() + 1;
-        if length > LONGEST_SPEC - 1024 {
+        if length > MAX_SPEC_BYTES - 1024 {
             break;
         }
         items.push(item);
@@ -91,25 +91,25 @@ fn filled(field: &str, item: impl Fn(usize) -> Value) -> Value {
     json!({"minReplicas": 1, "consumerSpec": consumer})
 }
 
-/// A spec whose labels are each a violation at one and the same place.
+/// A spec with many invalid labels, which are all violations of one field.
 fn labelled(prefix: &str) -> Value {
     let labels: serde_json::Map<String, Value> =
         (0..16_000).map(|n| (format!("{prefix} {n}"), json!("x"))).collect();
     json!({"consumerSpec": {"image": "a", "topic": "t"}, "metrics": {"labels": labels}})
 }
 
-/// A spec whose pod template has a field in each container that no container has.
+/// A spec whose pod template has many containers, each with a misspelt field.
 fn misspelt() -> Value {
     let containers: Vec<Value> = (0..15_000).map(|_| json!({"imag": ""})).collect();
     json!({"consumerSpec": {"image": "a", "topic": "t", "podTemplate": {"spec": {"containers": containers}}}})
 }
 
-/// What one review may take in a debug build on a busy computer, where 20 ms to 700 ms were measured. Rules that looked
-/// at all items once for each item took 20 s and more.
-const SOON: Duration = Duration::from_secs(4);
+/// The time limit of one review in a debug build on a busy machine, where 20 ms to 700 ms were
+/// measured. Rules of quadratic time took 20 s and more.
+const TIME_LIMIT: Duration = Duration::from_secs(4);
 
 #[test]
-fn no_review_of_256_kib_holds_a_thread_up_however_many_items_and_violations_it_has() {
+fn no_review_of_256_kib_blocks_a_thread_whatever_its_items_and_violations() {
     let topics = || filled("topics", |n| json!(format!("t{n}")));
     let duplicates = || filled("topics", |_| json!("t"));
     let env = || filled("env", |n| json!({"name": format!("{n}")}));
@@ -128,21 +128,21 @@ fn no_review_of_256_kib_holds_a_thread_up_however_many_items_and_violations_it_h
         ("bad labels, and others before", Some(labelled("a")), labelled("b")),
         ("misspelt fields in both", Some(misspelt()), misspelt()),
     ];
-    for (what, old, new) in reviews {
+    for (case, old, new) in reviews {
         let length = new.to_string().len();
-        assert!((180_000..=LONGEST_SPEC).contains(&length), "{what}: {length} bytes");
+        assert!((180_000..=MAX_SPEC_BYTES).contains(&length), "{case}: {length} bytes");
         let old = old.map(|old| group("kconsumer", &old).to_string());
         let new = group("kconsumer", &new).to_string();
-        let begun = Instant::now();
-        let verdict = judged_as_text(Stage::Validate, old.as_deref(), &new);
-        let took = begun.elapsed();
-        println!("{what}: {took:?}");
-        assert!(took < SOON, "{what}: {took:?}, {} violations", refusals(&verdict).len());
+        let started = Instant::now();
+        let verdict = decide_text(Stage::Validate, old.as_deref(), &new);
+        let took = started.elapsed();
+        println!("{case}: {took:?}");
+        assert!(took < TIME_LIMIT, "{case}: {took:?}, {} violations", refusals(&verdict).len());
     }
 }
 
 #[test]
-fn a_list_that_is_too_long_is_one_violation_and_a_shorter_one_is_no_worse() {
+fn a_list_that_is_too_long_is_one_violation_and_shortening_it_is_allowed() {
     let of = |field: &str, count: usize, item: &Value| {
         let mut consumer = json!({"image": "a", "topic": "t"});
         consumer[field] = Value::from(vec![item.clone(); count]);
@@ -152,19 +152,19 @@ fn a_list_that_is_too_long_is_one_violation_and_a_shorter_one_is_no_worse() {
         [("topics", 100, json!("A B")), ("env", 1000, json!({"name": ""})), ("envFrom", 100, json!({}))]
     {
         let long = of(field, most + 2, &item);
-        let said =
+        let expected =
             format!("spec.consumerSpec.{field}: Too many: {}: must have at most {most} items", most + 2);
-        assert_eq!(refusals(&judged(Stage::Validate, None, &long)), [said]);
+        assert_eq!(refusals(&decide(Stage::Validate, None, &long)), [expected]);
         let longer = of(field, most + 3, &item);
-        assert_eq!(refusals(&judged(Stage::Validate, Some(&long), &longer)).len(), 1, "{field}");
+        assert_eq!(refusals(&decide(Stage::Validate, Some(&long), &longer)).len(), 1, "{field}");
         let shorter = of(field, most + 1, &item);
-        assert!(refusals(&judged(Stage::Validate, Some(&long), &shorter)).is_empty(), "{field}");
-        let short = refusals(&judged(Stage::Validate, None, &of(field, most, &item)));
-        assert!(!short.iter().any(|said| said.contains("Too many")), "{field}: {short:?}");
+        assert!(refusals(&decide(Stage::Validate, Some(&long), &shorter)).is_empty(), "{field}");
+        let short = refusals(&decide(Stage::Validate, None, &of(field, most, &item)));
+        assert!(!short.iter().any(|message| message.contains("Too many")), "{field}: {short:?}");
     }
 }
 
-/// Specs, right and wrong, with each field there or not.
+/// Valid and invalid specs, with each field present or not.
 fn specs() -> impl Strategy<Value = Value> {
     let text = prop_oneof![Just("kconsumer"), Just("a.b"), Just(""), Just("A B"), Just("t")];
     let field = || proptest::option::of(text.clone());
@@ -190,7 +190,7 @@ fn names() -> impl Strategy<Value = &'static str> {
     prop_oneof![Just("kconsumer"), Just("1k"), Just("a.b"), Just("k-")]
 }
 
-/// The object as it is stored when `verdict` on it is an allowance.
+/// The object as it is stored if `verdict` allows it.
 fn stored(object: &Value, verdict: &Verdict) -> Option<Value> {
     let Verdict::Allowed { patch, .. } = verdict else { return None };
     let mut stored = object.clone();
@@ -200,12 +200,12 @@ fn stored(object: &Value, verdict: &Verdict) -> Option<Value> {
 
 proptest! {
     #[test]
-    fn what_mutate_lets_through_validate_lets_through(name in names(), spec in specs()) {
+    fn what_mutate_allows_validate_allows(name in names(), spec in specs()) {
         let object = group(name, &spec);
-        let mutated = judged(Stage::Mutate, None, &object);
-        prop_assert_eq!(refusals(&mutated), refusals(&judged(Stage::Validate, None, &object)));
+        let mutated = decide(Stage::Mutate, None, &object);
+        prop_assert_eq!(refusals(&mutated), refusals(&decide(Stage::Validate, None, &object)));
         if let Some(stored) = stored(&object, &mutated) {
-            prop_assert_eq!(refusals(&judged(Stage::Validate, None, &stored)), Vec::<String>::new());
+            prop_assert_eq!(refusals(&decide(Stage::Validate, None, &stored)), Vec::<String>::new());
         }
     }
 
@@ -214,16 +214,16 @@ proptest! {
         let old = group(name, &spec);
         let mut new = old.clone();
         new["metadata"]["labels"] = json!({"team": "a"});
-        let mutated = judged(Stage::Mutate, Some(&old), &new);
+        let mutated = decide(Stage::Mutate, Some(&old), &new);
         prop_assert_eq!(refusals(&mutated), Vec::<String>::new());
         let stored = stored(&new, &mutated).unwrap();
-        prop_assert_eq!(refusals(&judged(Stage::Validate, Some(&old), &stored)), Vec::<String>::new());
+        prop_assert_eq!(refusals(&decide(Stage::Validate, Some(&old), &stored)), Vec::<String>::new());
     }
 
     #[test]
-    fn an_update_to_something_right_is_allowed_whatever_was_stored(name in names(), old in specs()) {
-        let right = json!({"minReplicas": 1, "consumerSpec": {"image": "a", "topic": "t"}});
-        let verdict = judged(Stage::Validate, Some(&group(name, &old)), &group("kconsumer", &right));
+    fn an_update_to_a_valid_group_is_allowed_whatever_was_stored(name in names(), old in specs()) {
+        let valid = json!({"minReplicas": 1, "consumerSpec": {"image": "a", "topic": "t"}});
+        let verdict = decide(Stage::Validate, Some(&group(name, &old)), &group("kconsumer", &valid));
         prop_assert_eq!(refusals(&verdict), Vec::<String>::new());
     }
 }

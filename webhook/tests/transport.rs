@@ -1,19 +1,20 @@
-//! What the admission port answers, and to whom it speaks: paths, sizes, framing, TLS, certificates.
+//! The HTTP and TLS of the admission server: paths, sizes, framing, protocol versions,
+//! certificates.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
-mod port;
+mod harness;
 
 use std::time::{Duration, SystemTime};
 
+use harness::{Client, HEAD, TestServer, review, self_signed, short_limits, time_until_closed};
 use kcg_certs::Pair;
 use kcg_webhook::server::Limits;
-use port::{Client, HEAD, Port, closed_after, issued, review, short};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test]
-async fn a_review_is_answered_and_the_connection_kept() {
-    let port = Port::open(Limits::default()).await;
-    let mut client = port.client().await;
+async fn a_review_gets_a_response_and_the_connection_stays_open() {
+    let server = TestServer::start(Limits::default()).await;
+    let mut client = server.client().await;
     for (path, uid) in [("/mutate?timeout=5s", "first"), ("/validate", "second")] {
         let answer = client.post(path, &review(uid, "{}")).await;
         assert_eq!(answer.status, 200);
@@ -24,19 +25,19 @@ async fn a_review_is_answered_and_the_connection_kept() {
                 r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{{"uid":"{uid}","allowed":true}}}}"#
             )
         );
-        assert!(!answer.says_close());
+        assert!(!answer.asks_to_close());
     }
-    let metrics = port.metrics();
+    let metrics = server.metrics();
     assert!(
-        metrics.contains(r#"admissions_total{operation="Create",decision="Allowed",reason="None"} 2"#),
+        metrics.contains(r#"admission_reviews_total{operation="Create",decision="Allowed",reason="None"} 2"#),
         "{metrics}"
     );
     assert!(metrics.contains("webhook_connections 1"), "{metrics}");
 }
 
 #[tokio::test]
-async fn other_paths_methods_and_types_are_told_apart() {
-    let port = Port::open(Limits::default()).await;
+async fn other_paths_methods_and_media_types_get_their_own_status_codes() {
+    let server = TestServer::start(Limits::default()).await;
     for (request, status) in [
         ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 404),
         ("POST /../etc/passwd HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", 404),
@@ -54,114 +55,114 @@ async fn other_paths_methods_and_types_are_told_apart() {
         ("nonsense\r\n\r\n", 400),
         ("POST /mutate HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551616\r\n\r\n", 400),
     ] {
-        let mut client = port.client().await;
+        let mut client = server.client().await;
         client.send(request).await;
         assert_eq!(client.response().await.status, status, "{request}");
     }
 }
 
 #[tokio::test]
-async fn a_body_of_seven_mebibytes_is_read_and_one_byte_more_is_not() {
-    let port = Port::open(Limits::default()).await;
+async fn a_body_of_seven_mebibytes_is_accepted_and_one_more_byte_is_rejected() {
+    let server = TestServer::start(Limits::default()).await;
     let limit = 7 << 20;
     let frame = review("big", r#"{"a":""}"#).len();
     let body = |length: usize| review("big", &format!(r#"{{"a":"{}"}}"#, "x".repeat(length - frame)));
 
-    let mut client = port.client().await;
+    let mut client = server.client().await;
     assert_eq!(body(limit).len(), limit);
     assert_eq!(client.post("/validate", &body(limit)).await.status, 200);
     let refused = client.post("/validate", &body(limit + 1)).await;
     assert_eq!(refused.status, 413);
-    assert!(refused.says_close());
+    assert!(refused.asks_to_close());
 
-    let mut client = port.client().await;
+    let mut client = server.client().await;
     client.send(format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n", limit + 1)).await;
     client.send(body(limit + 1)).await;
     assert_eq!(client.response().await.status, 413, "chunked");
 }
 
 #[tokio::test]
-async fn a_body_announced_too_large_is_refused_before_it_comes() {
-    let port = Port::open(Limits::default()).await;
-    let mut client = port.client().await;
+async fn a_content_length_above_the_limit_is_rejected_before_the_body_arrives() {
+    let server = TestServer::start(Limits::default()).await;
+    let mut client = server.client().await;
     client.send(format!("{HEAD}Content-Length: 10995116277760\r\n\r\n")).await;
     assert_eq!(client.response().await.status, 413);
-    client.closed_after().await;
+    client.time_until_closed().await;
 }
 
 #[tokio::test]
-async fn a_head_beyond_its_limit_is_refused() {
-    let port = Port::open(Limits::default()).await;
-    let mut client = port.client().await;
+async fn a_head_above_its_limit_is_rejected() {
+    let server = TestServer::start(Limits::default()).await;
+    let mut client = server.client().await;
     client.send(format!("{HEAD}X-Long: {}", "x".repeat(70 << 10))).await;
     assert_eq!(client.response().await.status, 431);
 }
 
 #[tokio::test]
-async fn a_body_that_contradicts_its_framing_is_refused() {
-    let port = Port::open(short()).await;
-    let mut client = port.client().await;
+async fn a_body_that_contradicts_its_framing_is_rejected() {
+    let server = TestServer::start(short_limits()).await;
+    let mut client = server.client().await;
     client.send(format!("{HEAD}Transfer-Encoding: chunked\r\n\r\nzz\r\n{{}}\r\n")).await;
     assert_eq!(client.response().await.status, 400, "a chunk without a length");
 
-    let mut client = port.client().await;
+    let mut client = server.client().await;
     client.send(format!("{HEAD}Content-Length: 100\r\n\r\n{{}}")).await;
-    assert_eq!(client.response().await.status, 408, "less than announced, and then nothing");
+    assert_eq!(client.response().await.status, 408, "shorter than its Content-Length");
 
-    let mut client = port.client().await;
+    let mut client = server.client().await;
     client.send(format!("{HEAD}Content-Length: 2\r\n\r\n{{}}trailing rubbish\r\n\r\n")).await;
-    assert_eq!(client.response().await.status, 400, "the body as announced is judged");
-    client.closed_after().await;
+    assert_eq!(client.response().await.status, 400, "only the bytes of Content-Length are read");
+    client.time_until_closed().await;
 }
 
 #[tokio::test]
 async fn plain_http_is_closed_at_once() {
-    let port = Port::open(Limits::default()).await;
-    let mut stream = port.plain().await;
+    let server = TestServer::start(Limits::default()).await;
+    let mut stream = server.connect_plain().await;
     stream.write_all(b"GET /mutate HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-    assert!(closed_after(&mut stream).await < Duration::from_secs(3));
+    assert!(time_until_closed(&mut stream).await < Duration::from_secs(3));
 }
 
 #[tokio::test]
-async fn tls_1_1_and_ssl_2_are_refused() {
+async fn tls_1_1_and_ssl_2_are_rejected() {
     // A ClientHello of TLS 1.1 with one cipher suite, and one of SSL 2.
     let mut tls_1_1 = vec![0x16, 3, 1, 0, 45, 1, 0, 0, 41, 3, 2];
     tls_1_1.extend([7; 32]);
     tls_1_1.extend([0, 0, 2, 0, 0x2f, 1, 0]);
     let ssl_2 = [0x80, 0x1c, 1, 0, 2, 0, 3, 0, 0, 0, 16, 1, 0, 0x80].repeat(2);
-    let port = Port::open(Limits::default()).await;
+    let server = TestServer::start(Limits::default()).await;
     for hello in [tls_1_1, ssl_2] {
-        let mut stream = port.plain().await;
+        let mut stream = server.connect_plain().await;
         stream.write_all(&hello).await.unwrap();
-        let mut said = Vec::new();
-        let _ = tokio::time::timeout(Duration::from_secs(3), stream.read_to_end(&mut said))
+        let mut received = Vec::new();
+        let _ = tokio::time::timeout(Duration::from_secs(3), stream.read_to_end(&mut received))
             .await
-            .expect("it is closed at once");
-        assert!(said.is_empty() || said[0] == 0x15, "nothing but an alert: {said:?}");
+            .expect("the server closes the connection at once");
+        assert!(received.is_empty() || received[0] == 0x15, "nothing but an alert: {received:?}");
     }
 }
 
 #[tokio::test]
 async fn http_2_is_not_offered() {
-    let port = Port::open(Limits::default()).await;
-    let client = port.client().await;
+    let server = TestServer::start(Limits::default()).await;
+    let client = server.client().await;
     assert_eq!(client.stream.get_ref().1.alpn_protocol(), Some(b"http/1.1".as_slice()));
-    assert!(Client::connect(port.address, &port.chain(), &[b"h2"]).await.is_err());
+    assert!(Client::connect(server.address, &server.chain(), &[b"h2"]).await.is_err());
 }
 
 #[tokio::test]
-async fn a_new_certificate_is_for_new_connections_and_drops_no_old_one() {
-    let port = Port::open(Limits::default()).await;
-    let mut old = port.client().await;
-    let files = issued();
+async fn a_new_certificate_serves_new_connections_and_old_connections_stay_open() {
+    let server = TestServer::start(Limits::default()).await;
+    let mut old = server.client().await;
+    let files = self_signed();
     let pair = Pair::from_pem(files.chain.as_bytes(), files.key.as_bytes());
-    port.resolver.replace(pair, SystemTime::now()).unwrap();
+    server.resolver.replace(pair, SystemTime::now()).unwrap();
 
     assert!(
-        Client::connect(port.address, &port.chain(), &[]).await.is_err(),
-        "the old one is not shown again"
+        Client::connect(server.address, &server.chain(), &[]).await.is_err(),
+        "the server no longer presents the old certificate"
     );
-    let mut new = Client::connect(port.address, &files.chain, &[]).await.unwrap();
+    let mut new = Client::connect(server.address, &files.chain, &[]).await.unwrap();
     assert_eq!(new.post("/validate", &review("a", "{}")).await.status, 200);
     assert_eq!(old.post("/validate", &review("b", "{}")).await.status, 200);
 }

@@ -1,47 +1,50 @@
-//! An object of a review, read as far as the rules look at it. Floor 1.
+//! The object of a review, read as far as the rules need it.
 //!
-//! A whole group is only a name, a namespace and a spec here: metadata may be large (managed fields), and nothing of
-//! it is judged.
+//! Of a group this is the name, the namespace and the spec. Other metadata may be large (managed
+//! fields), and no rule looks at it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use kcg_api::group::ConsumerSpec;
+use kcg_api::strict_object::StrictObject;
 use kcg_api::violation::{ErrorType, Rule, Violation};
 use kcg_api::{KconsumerGroupSpec, names, valid};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::Request;
-use crate::mapping::Mapping;
+use super::AdmissionRequest;
 
-/// The longest spec that is read. Text becomes up to a hundred times as large in memory, and the port is open to
-/// every pod of the cluster; a Deployment made of a longer one would not fit the API server's own limits for long.
-const LONGEST_SPEC: usize = 256 << 10;
+/// Bytes of the longest spec that the webhook reads. In memory a spec may need a hundred times as
+/// much, and every pod of the cluster can reach the port. A Deployment made of a longer spec would
+/// soon exceed the API server's own limits.
+const MAX_SPEC_BYTES: usize = 256 << 10;
 
-/// A KconsumerGroup as somebody wrote it.
-pub(super) struct Object<'a> {
-    /// `None` while generateName has not made one.
+/// A KconsumerGroup as its user wrote it.
+pub(super) struct ReviewedGroup<'a> {
+    /// `None` if generateName has not made one yet.
     pub(super) name: Option<&'a str>,
     pub(super) namespace: &'a str,
-    /// `None` where nothing of it could be read.
+    /// `None` if no part of it can be read.
     pub(super) spec: Option<KconsumerGroupSpec>,
-    /// What could not be read, value by value.
-    pub(super) misread: Vec<Violation>,
+    /// The values that cannot be read.
+    pub(super) type_errors: Vec<Violation>,
+    /// The JSON of the spec.
     text: Option<&'a str>,
 }
 
-/// An object of a review before it is known to be a group.
+/// The object of a review, which may be of any kind.
 #[derive(Clone, Debug)]
-pub enum Written<'a> {
-    /// It has the shape of an object of Kubernetes.
+pub enum ReviewObject<'a> {
+    /// It has the shape of a Kubernetes object.
     Manifest(Manifest<'a>),
-    /// It has not. Says why.
+    /// It does not have that shape; contains the reason.
     Unreadable(String),
 }
 
-/// As much of an object as has to be read to know whether it is ours.
+/// The parts of an object that show whether it is a group.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Manifest<'a> {
@@ -50,16 +53,16 @@ pub struct Manifest<'a> {
     #[serde(borrow, default)]
     kind: Cow<'a, str>,
     #[serde(borrow, default)]
-    metadata: Mapping<Metadata<'a>>,
+    metadata: StrictObject<Metadata<'a>>,
     #[serde(borrow)]
     spec: Option<&'a RawValue>,
 }
 
-impl<'a> Written<'a> {
+impl<'a> ReviewObject<'a> {
     /// Reads an object's JSON.
     pub fn read(text: &'a str) -> Self {
         match serde_json::from_str(text) {
-            Ok(Mapping(manifest)) => Self::Manifest(manifest),
+            Ok(StrictObject(manifest)) => Self::Manifest(manifest),
             Err(error) => Self::Unreadable(format!("the object cannot be read: {error}")),
         }
     }
@@ -71,126 +74,133 @@ struct Metadata<'a> {
     name: Option<Cow<'a, str>>,
 }
 
-/// Which fields of the consumer are written, whatever they hold.
+/// The names of the consumer's fields.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Outline<'a> {
+struct ConsumerFields<'a> {
     #[serde(borrow)]
     #[expect(
         clippy::zero_sized_map_values,
-        reason = "serde reads a set from an array, and this is an object's keys"
+        reason = "serde reads a set from an array; these are the keys of an object"
     )]
     consumer_spec: BTreeMap<Cow<'a, str>, IgnoredAny>,
 }
 
-impl<'a> Object<'a> {
-    /// Reads an object; fails with a sentence where it is no KconsumerGroup at all.
-    pub(super) fn read(written: &'a Written<'a>, request: &'a Request<'_>) -> Result<Self, String> {
-        let manifest = match written {
-            Written::Manifest(manifest) => manifest,
-            Written::Unreadable(why) => return Err(why.clone()),
+impl ConsumerFields<'_> {
+    /// Whether the consumer of this spec has the field, whatever its value. If the text cannot be
+    /// read, the answer is yes: nothing may be patched into it.
+    fn contains(spec: &str, field: &str) -> bool {
+        let fields = serde_json::from_str::<ConsumerFields<'_>>(spec);
+        fields.map_or(true, |fields| fields.consumer_spec.contains_key(field))
+    }
+}
+
+impl<'a> ReviewedGroup<'a> {
+    /// Reads a group; fails with a sentence if the object is not a KconsumerGroup.
+    pub(super) fn read(
+        object: &'a ReviewObject<'a>,
+        request: &'a AdmissionRequest<'_>,
+    ) -> Result<Self, String> {
+        let manifest = match object {
+            ReviewObject::Manifest(manifest) => manifest,
+            ReviewObject::Unreadable(reason) => return Err(reason.clone()),
         };
-        let ours = manifest.kind == names::KIND
+        let is_group = manifest.kind == names::KIND
             && manifest.api_version.split_once('/') == Some((names::GROUP, names::VERSION));
-        if !ours {
+        if !is_group {
             let (kind, group, version) = (names::KIND, names::GROUP, names::VERSION);
-            return Err(format!("the object is no {kind} of {group}/{version}"));
+            return Err(format!("the object is not a {kind} of {group}/{version}"));
         }
-        let given = manifest.metadata.0.name.as_deref();
-        let mut object = Self {
+        let in_metadata = manifest.metadata.0.name.as_deref();
+        let mut group = Self {
             name: Some(&*request.name)
                 .filter(|name| !name.is_empty())
-                .or(given)
+                .or(in_metadata)
                 .filter(|name| !name.is_empty()),
             namespace: &request.namespace,
             spec: None,
-            misread: Vec::new(),
+            type_errors: Vec::new(),
             text: manifest.spec.map(RawValue::get),
         };
-        object.read_spec();
-        Ok(object)
+        group.read_spec();
+        Ok(group)
     }
 
     fn read_spec(&mut self) {
         let text = self.text.unwrap_or("null");
-        if let Some(excess) = text.len().checked_sub(LONGEST_SPEC + 1) {
-            let sentence = format!("must have at most {LONGEST_SPEC} bytes");
+        if let Some(excess) = text.len().checked_sub(MAX_SPEC_BYTES + 1) {
+            let sentence = format!("must have at most {MAX_SPEC_BYTES} bytes");
             let excess = i64::try_from(excess + 1).unwrap_or(i64::MAX);
-            self.misread =
+            self.type_errors =
                 vec![Violation::new(Rule::Type, ErrorType::TooLong, "spec", sentence).with_excess(excess)];
             return;
         }
         match serde_json::from_str(text) {
-            Ok(Mapping(spec)) => self.spec = Some(spec),
+            Ok(StrictObject(spec)) => self.spec = Some(spec),
             Err(error) => self.read_piecemeal(text, &error),
         }
     }
 
-    /// Something in the spec has the wrong type: finds all of it, and reads the rest.
+    /// Reads a spec in which values have the wrong type: reports all of them and reads the rest.
     fn read_piecemeal(&mut self, text: &str, first: &serde_json::Error) {
         let whole = |sentence: String| Violation::forbidden(Rule::Type, "spec", sentence);
         let spec: Value = match serde_json::from_str(text) {
             Ok(spec) => spec,
             Err(error) => {
-                self.misread = vec![whole(format!("cannot be read: {error}"))];
+                self.type_errors = vec![whole(format!("cannot be read: {error}"))];
                 return;
             }
         };
-        let written = valid::parse_group(json!({
+        let parsed = valid::parse_group(json!({
             "apiVersion": format!("{}/{}", names::GROUP, names::VERSION),
             "kind": names::KIND,
             "metadata": {"name": self.name},
             "spec": spec,
         }));
-        self.misread = written.violations;
-        // A field that stands there twice is lost on the way to a value.
-        if self.misread.is_empty() {
-            self.misread.push(whole(format!("cannot be read: {first}")));
+        self.type_errors = parsed.violations;
+        // A field that occurs twice is an error in the text, and none in the value made of it.
+        if self.type_errors.is_empty() {
+            self.type_errors.push(whole(format!("cannot be read: {first}")));
         }
-        self.spec = Some(written.group.spec);
+        self.spec = Some(parsed.group.spec);
     }
 
-    /// A value that could not be read is missing from the spec, which breaks further rules at its place: those are
-    /// only echoes.
-    pub(super) fn forget_what_follows_from_misreading(&self, violations: &mut Vec<Violation>) {
-        let echoes = |violation: &Violation| {
-            self.misread.iter().any(|misread| {
+    /// Removes the violations that only follow from a type error: a value that cannot be read is
+    /// missing from the spec, and so violates further rules at the same field.
+    pub(super) fn drop_followup_errors(&self, violations: &mut Vec<Violation>) {
+        let follows = |violation: &Violation| {
+            self.type_errors.iter().any(|type_error| {
                 violation
                     .field
-                    .strip_prefix(&misread.field)
+                    .strip_prefix(&type_error.field)
                     .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
             })
         };
         let mut position = 0;
         violations.retain(|violation| {
             position += 1;
-            position <= self.misread.len() || !echoes(violation)
+            position <= self.type_errors.len() || !follows(violation)
         });
     }
 
-    /// The object reduced to the fields that are there, as the defaults want to see it; `None` where both that they
-    /// may fill in are.
-    pub(super) fn outline(&self) -> Option<Value> {
-        let consumer = &self.spec.as_ref()?.consumer_spec;
-        if consumer.container_name.is_some() && consumer.group_id.is_some() {
-            return None;
-        }
-        let mut fields = Map::new();
-        let (container_name, group_id) = ("containerName", "groupId");
-        for (field, given) in
-            [(container_name, consumer.container_name.is_some()), (group_id, consumer.group_id.is_some())]
-        {
-            // Written as null, it is there all the same; only then does the text hold its name.
-            if given || self.text?.contains(field) && self.writes(field) {
-                fields.insert(field.to_owned(), Value::Null);
-            }
-        }
-        Some(json!({"metadata": {"name": self.name}, "spec": {"consumerSpec": fields}}))
+    /// Whether the consumer has a containerName, `null` included.
+    pub(super) fn has_container_name(&self) -> bool {
+        self.consumer().is_some_and(|consumer| consumer.container_name.is_some())
+            || self.has_null("containerName")
     }
 
-    /// Whether the consumer has this field, whatever it holds.
-    fn writes(&self, field: &str) -> bool {
-        let outline = self.text.and_then(|text| serde_json::from_str::<Outline<'_>>(text).ok());
-        outline.is_none_or(|outline| outline.consumer_spec.contains_key(field))
+    /// Whether the consumer has a groupId, `null` included.
+    pub(super) fn has_group_id(&self) -> bool {
+        self.consumer().is_some_and(|consumer| consumer.group_id.is_some()) || self.has_null("groupId")
+    }
+
+    fn consumer(&self) -> Option<&ConsumerSpec> {
+        self.spec.as_ref().map(|spec| &spec.consumer_spec)
+    }
+
+    /// Whether the consumer has this field, whose value was read as missing. Only the text can tell
+    /// a `null` from a missing field, and it is parsed only if it contains the field's name at all.
+    fn has_null(&self, field: &str) -> bool {
+        self.text.is_some_and(|text| text.contains(field) && ConsumerFields::contains(text, field))
     }
 }

@@ -1,59 +1,63 @@
-//! Bytes to question. Floor 3.
+//! Reads the AdmissionReview of a request body.
 
 use std::borrow::Cow;
 
+use kcg_api::strict_object::StrictObject;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::admit::{Manifest, Operation, Request, Stage, Written};
-use crate::mapping::{Mapping, is_nested_deeper_than};
+use super::nesting::is_nested_deeper_than;
+use crate::admit::{AdmissionRequest, Manifest, Operation, ReviewObject, Stage};
 
-/// The one kind of question that is understood, and of which the answers are.
+/// The one API version that the webhook accepts and returns.
 pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
+/// The kind of requests and responses.
 pub(super) const KIND: &str = "AdmissionReview";
 
-/// An object of the API server is ten or twenty levels deep; a parser that follows ten thousand is an attack's.
-const DEEPEST: usize = 500;
+/// Objects of an API server are ten or twenty levels deep; a body of ten thousand levels is an
+/// attack on the parser's stack.
+const MAX_DEPTH: usize = 500;
 
-/// A question with the id that its answer has to carry.
+/// A review's request with the uid that the response has to repeat.
 #[derive(Debug)]
-pub(super) struct Asked<'a> {
+pub(super) struct ReviewRequest<'a> {
     pub(super) uid: Cow<'a, str>,
-    pub(super) request: Request<'a>,
+    pub(super) request: AdmissionRequest<'a>,
 }
 
-/// Why a body is no AdmissionReview that can be answered as one.
+/// Why a body cannot be answered with an AdmissionReview.
 #[derive(Debug, thiserror::Error)]
-pub enum Malformed {
-    /// Nothing at all.
-    #[error("the body is empty: an AdmissionReview is expected")]
+pub enum ReviewError {
+    /// The body has no bytes.
+    #[error("the body is empty: send an AdmissionReview")]
     Empty,
-    /// JSON is UTF-8.
+    /// The body is not UTF-8, as JSON has to be.
     #[error("the body is not UTF-8: {0}")]
     NotUtf8(#[from] std::str::Utf8Error),
-    /// A byte order mark, which JSON does not have.
+    /// The body begins with a byte order mark, which is not JSON.
     #[error("the body begins with a byte order mark: send plain UTF-8")]
     ByteOrderMark,
-    /// More levels than any object has.
-    #[error("the body is nested more than {DEEPEST} levels deep")]
+    /// The body is nested deeper than any object.
+    #[error("the body is nested more than {MAX_DEPTH} levels deep")]
     TooDeep,
-    /// Not JSON, or not of an AdmissionReview's shape.
-    #[error("the body is no AdmissionReview: {0}")]
+    /// The body is not JSON, or does not have the shape of an AdmissionReview.
+    #[error("the body is not an AdmissionReview: {0}")]
     Shape(#[from] serde_json::Error),
-    /// Another kind, or another version of it.
-    #[error("only {KIND} of {API_VERSION} is understood")]
-    Foreign,
-    /// A response without a request, as an API server would take it.
-    #[error("the AdmissionReview carries no request")]
+    /// The body is of another kind, or of another version.
+    #[error("only {KIND} of {API_VERSION} is supported")]
+    Unsupported,
+    /// The review has no request; a response has none.
+    #[error("the AdmissionReview has no request")]
     NoRequest,
-    /// Without it no answer can be matched to its question.
-    #[error("the request carries no uid")]
+    /// Without a uid, the API server cannot match the response to its request.
+    #[error("the request has no uid")]
     NoUid,
-    /// Our own answer could not be written.
-    #[error("the answer could not be written: {0}")]
-    Answer(#[source] serde_json::Error),
+    /// The response cannot be written. Input from outside cannot cause this.
+    #[error("the response cannot be written: {0}")]
+    Serialize(#[source] serde_json::Error),
 }
 
+/// An AdmissionReview; `O` is the type in which its object is read.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Review<'a, O> {
@@ -62,17 +66,17 @@ struct Review<'a, O> {
     #[serde(borrow, default)]
     kind: Cow<'a, str>,
     #[serde(borrow, bound(deserialize = "O: Deserialize<'de>"))]
-    request: Option<Mapping<Question<'a, O>>>,
+    request: Option<StrictObject<RequestFields<'a, O>>>,
 }
 
-/// Of a request only what decides: who asks and how does not.
+/// The fields of a request that decide. The user and the options do not.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Question<'a, O> {
+struct RequestFields<'a, O> {
     #[serde(borrow, default)]
     uid: Cow<'a, str>,
     #[serde(borrow)]
-    kind: Mapping<GroupVersionKind<'a>>,
+    kind: StrictObject<GroupVersionKind<'a>>,
     #[serde(borrow, default)]
     sub_resource: Cow<'a, str>,
     #[serde(borrow, default)]
@@ -95,59 +99,60 @@ struct GroupVersionKind<'a> {
     kind: Cow<'a, str>,
 }
 
-/// Reads a body. Borrows from it wherever JSON allows.
-pub(super) fn parse(stage: Stage, body: &[u8]) -> Result<Asked<'_>, Malformed> {
+/// Reads a body. The result borrows from it wherever JSON allows.
+pub(super) fn parse(stage: Stage, body: &[u8]) -> Result<ReviewRequest<'_>, ReviewError> {
     if body.is_empty() {
-        return Err(Malformed::Empty);
+        return Err(ReviewError::Empty);
     }
     let text = std::str::from_utf8(body)?;
     if text.starts_with('\u{feff}') {
-        return Err(Malformed::ByteOrderMark);
+        return Err(ReviewError::ByteOrderMark);
     }
-    if is_nested_deeper_than(DEEPEST, text) {
-        return Err(Malformed::TooDeep);
+    if is_nested_deeper_than(MAX_DEPTH, text) {
+        return Err(ReviewError::TooDeep);
     }
-    let question = question(text)?;
-    let Mapping(kind) = question.kind;
-    Ok(Asked {
-        uid: question.uid,
-        request: Request {
+    let fields = read_fields(text)?;
+    let StrictObject(kind) = fields.kind;
+    Ok(ReviewRequest {
+        uid: fields.uid,
+        request: AdmissionRequest {
             stage,
-            operation: question.operation,
+            operation: fields.operation,
             group: kind.group,
             version: kind.version,
             kind: kind.kind,
-            sub_resource: question.sub_resource,
-            name: question.name,
-            namespace: question.namespace,
-            object: question.object,
-            old: question.old_object.map(RawValue::get),
+            sub_resource: fields.sub_resource,
+            name: fields.name,
+            namespace: fields.namespace,
+            object: fields.object,
+            old_object: fields.old_object.map(RawValue::get),
         },
     })
 }
 
-/// The request of a review. Its object is read on the way, and once more by itself where that fails: a bad object in
-/// a good review is answered as one.
-fn question(text: &str) -> Result<Question<'_, Written<'_>>, Malformed> {
-    if let Ok(Mapping(review)) = serde_json::from_str::<Mapping<Review<'_, Mapping<Manifest<'_>>>>>(text) {
-        return question_of(review, |Mapping(object)| Written::Manifest(object));
+/// Reads the request together with its object. If that fails, reads the object apart from it: a bad
+/// object in a good review gets a response of its own.
+fn read_fields(text: &str) -> Result<RequestFields<'_, ReviewObject<'_>>, ReviewError> {
+    type WithManifest<'a> = StrictObject<Review<'a, StrictObject<Manifest<'a>>>>;
+    if let Ok(StrictObject(review)) = serde_json::from_str::<WithManifest<'_>>(text) {
+        return check_review(review, |StrictObject(manifest)| ReviewObject::Manifest(manifest));
     }
-    let Mapping(review) = serde_json::from_str::<Mapping<Review<'_, &RawValue>>>(text)?;
-    question_of(review, |object| Written::read(object.get()))
+    let StrictObject(review) = serde_json::from_str::<StrictObject<Review<'_, &RawValue>>>(text)?;
+    check_review(review, |object| ReviewObject::read(object.get()))
 }
 
-fn question_of<'a, O>(
+fn check_review<'a, O>(
     review: Review<'a, O>,
-    written: impl FnOnce(O) -> Written<'a>,
-) -> Result<Question<'a, Written<'a>>, Malformed> {
+    to_object: impl FnOnce(O) -> ReviewObject<'a>,
+) -> Result<RequestFields<'a, ReviewObject<'a>>, ReviewError> {
     if review.api_version != API_VERSION || review.kind != KIND {
-        return Err(Malformed::Foreign);
+        return Err(ReviewError::Unsupported);
     }
-    let Mapping(question) = review.request.ok_or(Malformed::NoRequest)?;
-    if question.uid.is_empty() {
-        return Err(Malformed::NoUid);
+    let StrictObject(fields) = review.request.ok_or(ReviewError::NoRequest)?;
+    if fields.uid.is_empty() {
+        return Err(ReviewError::NoUid);
     }
-    let Question { uid, kind, sub_resource, name, namespace, operation, object, old_object } = question;
-    let object = object.map(written);
-    Ok(Question { uid, kind, sub_resource, name, namespace, operation, object, old_object })
+    let RequestFields { uid, kind, sub_resource, name, namespace, operation, object, old_object } = fields;
+    let object = object.map(to_object);
+    Ok(RequestFields { uid, kind, sub_resource, name, namespace, operation, object, old_object })
 }

@@ -1,7 +1,7 @@
-//! Verdict to bytes. Floor 3.
+//! Writes the AdmissionReview that a verdict becomes.
 //!
-//! A refusal has the form that apimachinery gives to a built-in type's: kubectl then prints the resource, its name
-//! and one bullet for each cause.
+//! A denial has the form that apimachinery gives to the validation errors of built-in types:
+//! kubectl then prints the resource, its name and one bullet for each cause.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -9,15 +9,15 @@ use json_patch::Patch;
 use kcg_api::violation::{self, Violation};
 use serde::Serialize;
 
-use super::request::{API_VERSION, Asked, KIND};
-use crate::admit::{Request, Stage, Verdict};
+use super::request::{API_VERSION, KIND, ReviewRequest};
+use crate::admit::{AdmissionRequest, Verdict};
 
-/// What kubectl and the API server show of a warning; beyond it they may cut.
-const LONGEST_WARNING: usize = 120;
-/// The API server has 4096 characters for all warnings of a request.
-const MOST_WARNINGS: usize = 8;
-/// A cause repeats the value that is wrong, and a value may be a whole pod template.
-const LONGEST_CAUSE: usize = 1000;
+/// Characters of one warning; kubectl and the API server may cut longer ones.
+const MAX_WARNING: usize = 120;
+/// Warnings in one response; the API server has 4096 characters for all of them.
+const MAX_WARNINGS: usize = 8;
+/// Characters of one cause: it repeats the invalid value, which may be a whole pod template.
+const MAX_CAUSE: usize = 1000;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -68,45 +68,44 @@ struct Cause<'a> {
     field: &'a str,
 }
 
-/// The AdmissionReview that says `verdict`, and the refusal's message where it is one.
+/// Writes the response to `review` as JSON; also returns the message of a denial.
 pub(super) fn write(
-    asked: &Asked<'_>,
+    review: &ReviewRequest<'_>,
     verdict: &Verdict,
 ) -> Result<(Vec<u8>, Option<String>), serde_json::Error> {
     let (patch, status, warnings) = match verdict {
-        Verdict::Allowed { patch, warnings } => {
-            (encoded(patch, asked.request.stage)?, None, warnings.as_slice())
-        }
+        Verdict::Allowed { patch, warnings } => (encode(patch)?, None, warnings.as_slice()),
         Verdict::Refused { violations, warnings } => {
-            (None, Some(invalid(&asked.request, violations)), warnings.as_slice())
+            (None, Some(invalid(&review.request, violations)), warnings.as_slice())
         }
         Verdict::Unreadable(message) => (None, Some(bad_request(message)), [].as_slice()),
     };
     let message = status.as_ref().map(|status| status.message.clone());
-    let review = Review {
+    let response = Review {
         api_version: API_VERSION,
         kind: KIND,
         response: Response {
-            uid: &asked.uid,
+            uid: &review.uid,
             allowed: status.is_none(),
             status,
             patch_type: patch.as_ref().map(|_| "JSONPatch"),
             patch,
-            warnings: said(warnings),
+            warnings: format_warnings(warnings),
         },
     };
-    Ok((serde_json::to_vec(&review)?, message))
+    Ok((serde_json::to_vec(&response)?, message))
 }
 
-/// Base64 as the API documents it. A validating webhook must not answer with a patch at all.
-fn encoded(patch: &Patch, stage: Stage) -> Result<Option<String>, serde_json::Error> {
-    if patch.0.is_empty() || stage == Stage::Validate {
+/// Base64, as the API documents it. Even an empty patch is forbidden in the response of a
+/// validating webhook.
+fn encode(patch: &Patch) -> Result<Option<String>, serde_json::Error> {
+    if patch.0.is_empty() {
         return Ok(None);
     }
     serde_json::to_vec(patch).map(|json| Some(BASE64_STANDARD.encode(json)))
 }
 
-fn invalid<'a>(request: &'a Request<'_>, violations: &'a [Violation]) -> Status<'a> {
+fn invalid<'a>(request: &'a AdmissionRequest<'_>, violations: &'a [Violation]) -> Status<'a> {
     let (shown, more) = violation::capped(violations);
     let mut causes: Vec<Cause<'a>> = shown.iter().map(cause).collect();
     if more > 0 {
@@ -120,7 +119,7 @@ fn invalid<'a>(request: &'a Request<'_>, violations: &'a [Violation]) -> Status<
             request.kind,
             request.group,
             request.name,
-            listed(&causes)
+            join(&causes)
         ),
         reason: "Invalid",
         details: Some(Details { name: &request.name, group: &request.group, kind: &request.kind, causes }),
@@ -131,13 +130,13 @@ fn invalid<'a>(request: &'a Request<'_>, violations: &'a [Violation]) -> Status<
 fn cause(violation: &Violation) -> Cause<'_> {
     Cause {
         reason: violation.error_type.reason(),
-        message: cut(&violation.message(), LONGEST_CAUSE),
+        message: truncate(&violation.message(), MAX_CAUSE),
         field: &violation.field,
     }
 }
 
-/// One error as it is, several in brackets: apimachinery's way to print an aggregate.
-fn listed(causes: &[Cause<'_>]) -> String {
+/// One cause as it is, several in brackets: apimachinery prints an aggregated error like this.
+fn join(causes: &[Cause<'_>]) -> String {
     let lines: Vec<String> =
         causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
     match lines.as_slice() {
@@ -147,28 +146,28 @@ fn listed(causes: &[Cause<'_>]) -> String {
 }
 
 fn bad_request(message: &str) -> Status<'static> {
-    let message = cut(message, LONGEST_CAUSE);
+    let message = truncate(message, MAX_CAUSE);
     Status { outcome: "Failure", message, reason: "BadRequest", details: None, code: 400 }
 }
 
-fn said(warnings: &[String]) -> Vec<String> {
-    let mut said: Vec<String> =
-        warnings.iter().take(MOST_WARNINGS).map(|warning| one_line(warning)).collect();
-    if warnings.len() > MOST_WARNINGS {
-        said.push(format!("and {} more warnings", warnings.len() - MOST_WARNINGS));
+fn format_warnings(warnings: &[String]) -> Vec<String> {
+    let mut shown: Vec<String> =
+        warnings.iter().take(MAX_WARNINGS).map(|warning| header_value(warning)).collect();
+    if warnings.len() > MAX_WARNINGS {
+        shown.push(format!("and {} more warnings", warnings.len() - MAX_WARNINGS));
     }
-    said
+    shown
 }
 
-/// At most `longest` characters, an ellipsis where something is missing.
-fn cut(text: &str, longest: usize) -> String {
-    match text.char_indices().nth(longest) {
+/// At most `max` characters, with an ellipsis at the end if some are missing.
+fn truncate(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
         None => text.to_owned(),
-        Some(_) => text.chars().take(longest - 1).chain(['…']).collect(),
+        Some(_) => text.chars().take(max - 1).chain(['…']).collect(),
     }
 }
 
-/// A warning travels in an HTTP header, where a control character would make the API server drop it.
-fn one_line(text: &str) -> String {
-    cut(text, LONGEST_WARNING).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+/// A warning travels in an HTTP header: the API server drops it if it contains a control character.
+fn header_value(warning: &str) -> String {
+    truncate(warning, MAX_WARNING).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

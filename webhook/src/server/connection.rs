@@ -1,4 +1,4 @@
-//! One connection, from the handshake to the last byte. Floor 3.
+//! One connection, from the handshake to the last byte.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -23,41 +23,41 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-use super::exchange::Exchange;
-use super::gate::Place;
+use super::conn_limiter::ConnSlot;
+use super::deadlines::{DeadlineStream, Deadlines};
+use super::handler::Handler;
 use super::limits::Limits;
-use super::patience::{Patience, Patient};
 use crate::admit::Admission;
 
-/// What every connection is served with.
-pub(super) struct House<A> {
+/// What all connections share.
+pub(super) struct ConnContext<A> {
     pub(super) tls: TlsAcceptor,
-    pub(super) exchange: Arc<Exchange<A>>,
-    /// From here on each answer asks its client to leave.
-    pub(super) quiet: CancellationToken,
-    /// From here on only the requests under way are served.
+    pub(super) handler: Arc<Handler<A>>,
+    /// Once cancelled, each response asks its client to close the connection.
+    pub(super) draining: CancellationToken,
+    /// Once cancelled, each connection closes after its current request.
     pub(super) closing: CancellationToken,
 }
 
-/// Why a connection ended other than by its client's own wish.
+/// Why the server closed a connection, or the client broke it off.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
-    #[error("no TLS handshake: {0}")]
+pub(super) enum ConnectionError {
+    #[error("the TLS handshake failed: {0}")]
     Handshake(io::Error),
     #[error("the TLS handshake took too long")]
     SlowHandshake,
     #[error("the client is too slow")]
     Slow,
-    #[error("no HTTP/1.1 that can be read: {0}")]
+    #[error("the client does not speak valid HTTP/1.1: {0}")]
     Http(hyper::Error),
-    #[error("the client went away in the middle of a request")]
+    #[error("the client closed the connection during a request")]
     Gone,
     #[error("closed to make room for a newer connection")]
     Evicted,
 }
 
-impl Fault {
-    /// The fault as a metric's label.
+impl ConnectionError {
+    /// The value of the metric's label `reason`.
     pub(super) const fn label(&self) -> &'static str {
         match self {
             Self::Handshake(_) => "handshake",
@@ -70,7 +70,7 @@ impl Fault {
     }
 }
 
-impl From<hyper::Error> for Fault {
+impl From<hyper::Error> for ConnectionError {
     fn from(error: hyper::Error) -> Self {
         let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
         match cause.map(io::Error::kind) {
@@ -82,119 +82,122 @@ impl From<hyper::Error> for Fault {
     }
 }
 
-impl<A: Admission> House<A> {
-    /// Serves one connection until it ends, whoever ends it.
-    pub(super) async fn serve(&self, stream: TcpStream, place: Place) -> Result<(), Fault> {
-        let place = Arc::new(place);
+impl<A: Admission> ConnContext<A> {
+    /// Serves one connection until either side closes it.
+    pub(super) async fn serve(&self, stream: TcpStream, slot: ConnSlot) -> Result<(), ConnectionError> {
+        let slot = Arc::new(slot);
         tokio::select! {
             biased;
-            () = place.evicted() => Err(Fault::Evicted),
-            served = self.visit(stream, Arc::clone(&place)) => served,
+            () = slot.evicted() => Err(ConnectionError::Evicted),
+            served = self.serve_tls(stream, Arc::clone(&slot)) => served,
         }
     }
 
-    async fn visit(&self, stream: TcpStream, place: Arc<Place>) -> Result<(), Fault> {
-        let limits = &self.exchange.limits;
-        // An answer is one small write; waiting for more to send would only delay it. Where the socket is gone
-        // already, the handshake says so.
+    async fn serve_tls(&self, stream: TcpStream, slot: Arc<ConnSlot>) -> Result<(), ConnectionError> {
+        let limits = &self.handler.limits;
+        // A response is one small write, which Nagle's algorithm would only delay. If the socket is
+        // already closed, the handshake reports it.
         let _ = stream.set_nodelay(true);
         let stream = timeout(limits.handshake, self.tls.accept(stream))
             .await
-            .map_err(|_| Fault::SlowHandshake)?
-            .map_err(Fault::Handshake)?;
-        let visit = Arc::new(Visit {
-            exchange: Arc::clone(&self.exchange),
-            quiet: self.quiet.clone(),
-            patience: Patience::new(Arc::clone(limits)),
-            place,
+            .map_err(|_| ConnectionError::SlowHandshake)?
+            .map_err(ConnectionError::Handshake)?;
+        let connection = Arc::new(Connection {
+            handler: Arc::clone(&self.handler),
+            draining: self.draining.clone(),
+            deadlines: Deadlines::new(Arc::clone(limits)),
+            slot,
             unread: AtomicBool::new(false),
         });
-        let (stream, served) = self.converse(stream, &visit).await;
-        let talking = visit.unread.load(Ordering::Relaxed) || matches!(served, Err(Fault::Http(_)));
-        farewell(stream, talking, limits).await;
+        let (stream, served) = self.serve_http(stream, &connection).await;
+        let still_sending =
+            connection.unread.load(Ordering::Relaxed) || matches!(served, Err(ConnectionError::Http(_)));
+        shut_down(stream, still_sending, limits).await;
         match served {
-            // It has rested long enough.
-            Err(Fault::Slow) if visit.patience.is_idle() => Ok(()),
+            // Closing an idle connection is not an error.
+            Err(ConnectionError::Slow) if connection.deadlines.is_idle() => Ok(()),
             served => served,
         }
     }
 
-    /// Requests and answers, until either side is done. Gives the stream back: how it is closed is not hyper's.
-    async fn converse(
+    /// Serves HTTP requests until either side is done. Returns the stream, because hyper would
+    /// close it differently.
+    async fn serve_http(
         &self,
         stream: TlsStream<TcpStream>,
-        visit: &Arc<Visit<A>>,
-    ) -> (TlsStream<TcpStream>, Result<(), Fault>) {
-        let patient = Patient::new(stream, Arc::clone(&visit.patience));
-        let mut connection = http1::Builder::new()
-            .max_header_size(self.exchange.limits.head_bytes)
-            // Patience keeps the deadlines.
+        connection: &Arc<Connection<A>>,
+    ) -> (TlsStream<TcpStream>, Result<(), ConnectionError>) {
+        let stream = DeadlineStream::new(stream, Arc::clone(&connection.deadlines));
+        let mut http = http1::Builder::new()
+            .max_header_size(self.handler.limits.head_bytes)
+            // DeadlineStream enforces the deadlines.
             .header_read_timeout(None)
-            .serve_connection(TokioIo::new(patient), Visitor(Arc::clone(visit)));
-        let mut leaving = pin!(async {
+            .serve_connection(TokioIo::new(stream), RequestService(Arc::clone(connection)));
+        let mut close = pin!(async {
             tokio::select! {
                 () = self.closing.cancelled() => {}
-                () = visit.place.displaced() => {}
+                () = connection.slot.displaced() => {}
             }
         });
-        let mut told = false;
+        let mut shutting_down = false;
         let served = poll_fn(|cx| {
-            if !told && leaving.as_mut().poll(cx).is_ready() {
-                told = true;
-                Pin::new(&mut connection).graceful_shutdown();
+            if !shutting_down && close.as_mut().poll(cx).is_ready() {
+                shutting_down = true;
+                Pin::new(&mut http).graceful_shutdown();
             }
-            connection.poll_without_shutdown(cx)
+            http.poll_without_shutdown(cx)
         })
         .await;
-        let stream = connection.into_parts().io.into_inner().into_inner();
-        (stream, served.map_err(Fault::from))
+        let stream = http.into_parts().io.into_inner().into_inner();
+        (stream, served.map_err(ConnectionError::from))
     }
 }
 
-/// Closes the stream. Where the client is still talking, what it says is read and dropped for a moment: closing
-/// under it would send a reset, and the reset would destroy our answer before the client has read it.
-async fn farewell(mut stream: TlsStream<TcpStream>, talking: bool, limits: &Limits) {
-    let farewell = async {
+/// Closes the stream. If the client is still sending, the server reads and drops its bytes for a
+/// moment: otherwise the kernel would send a reset, which destroys our response before the client
+/// has read it.
+async fn shut_down(mut stream: TlsStream<TcpStream>, still_sending: bool, limits: &Limits) {
+    let shut_down = async {
         stream.shutdown().await?;
-        if talking {
+        if still_sending {
             tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
         }
         io::Result::Ok(())
     };
-    // Either way the connection is over and has had its answer.
-    let _ = timeout(limits.linger, farewell).await;
+    // In any case the connection is over, and its response was sent.
+    let _ = timeout(limits.linger, shut_down).await;
 }
 
-/// What one connection's stream and its handler of requests share.
-struct Visit<A> {
-    exchange: Arc<Exchange<A>>,
-    quiet: CancellationToken,
-    patience: Arc<Patience>,
-    place: Arc<Place>,
-    /// The last answer left some of its request unread.
+/// What the stream and the request service of one connection share.
+struct Connection<A> {
+    handler: Arc<Handler<A>>,
+    draining: CancellationToken,
+    deadlines: Arc<Deadlines>,
+    slot: Arc<ConnSlot>,
+    /// The last response left a part of its request unread.
     unread: AtomicBool,
 }
 
-/// One connection's handler of requests.
-struct Visitor<A>(Arc<Visit<A>>);
+/// Serves the requests of one connection.
+struct RequestService<A>(Arc<Connection<A>>);
 
-impl<A: Admission> Service<Request<Incoming>> for Visitor<A> {
+impl<A: Admission> Service<Request<Incoming>> for RequestService<A> {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        self.0.patience.head_is_complete();
-        let visit = Arc::clone(&self.0);
+        self.0.deadlines.head_complete();
+        let connection = Arc::clone(&self.0);
         Box::pin(async move {
-            let answered = visit.exchange.answer(request, &visit.quiet).await;
-            // Only who brought a whole review is worth keeping where others want to come in.
-            if answered.response.status() == StatusCode::OK {
-                visit.place.settle();
+            let handled = connection.handler.handle(request, &connection.draining).await;
+            // Only a client that sent a complete review keeps its connection when others need room.
+            if handled.response.status() == StatusCode::OK {
+                connection.slot.mark_proven();
             }
-            visit.unread.store(answered.unread, Ordering::Relaxed);
-            visit.patience.answer_is_ready();
-            Ok(answered.response)
+            connection.unread.store(handled.unread, Ordering::Relaxed);
+            connection.deadlines.response_ready();
+            Ok(handled.response)
         })
     }
 }

@@ -1,38 +1,40 @@
-//! What one client may cost, as numbers. Floor 3.
+//! The bounds on what a client may cost.
 
 use std::time::Duration;
 
-/// The bounds that the server keeps. Everything that a client can make grow or last has one.
+/// The bounds that the server enforces: one for everything that a client can make grow or last.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// From the TCP connection to the end of the TLS handshake.
     pub handshake: Duration,
-    /// From a request head's first byte to its end.
+    /// From the first byte of a request's head to its last.
     pub head: Duration,
-    /// From the end of the head to the answer. Below the registration's timeoutSeconds of 5, so that the API
-    /// server hears from us and not from its own clock.
+    /// From the end of a request's head to the response. Less than the webhook configuration's
+    /// timeoutSeconds of 5, so that the API server gets our error and not its own timeout.
     pub request: Duration,
-    /// How long the client may take to read an answer.
+    /// How long a client may take to read a response.
     pub write: Duration,
-    /// How long a connection may rest, between two requests or before the first. Above the 90 s after which the API server's Go client
-    /// drops it: were the server the first to close, a review sent at that moment would fail.
+    /// How long a connection may be idle between two requests or before the first. More than the 90
+    /// s after which the API server's Go client closes an idle connection: if the server closed
+    /// first, a review that is sent at that moment would fail.
     pub idle: Duration,
-    /// How long a connection that is closed early still takes bytes, so that the client gets to read why.
+    /// How long the server still reads from a connection that it closes early, so that the client
+    /// gets to read the reason.
     pub linger: Duration,
     /// Bytes of a request's head.
     pub head_bytes: usize,
-    /// Bytes of a request's body: two objects of 3 MiB, which is as large as the API server takes them, and the
-    /// review around them.
+    /// Bytes of a request's body: two objects of 3 MiB, the largest that the API server accepts,
+    /// and the review around them.
     pub body_bytes: usize,
-    /// Bodies above this many bytes are large.
+    /// Bodies of more bytes than this are large.
     pub small_body_bytes: usize,
-    /// Large bodies in memory at a time; further ones wait for their turn within their own deadline.
+    /// Large bodies in memory at a time. Others wait for their turn within their own deadline.
     pub large_bodies: usize,
-    /// Requests that have arrived and are being judged at a time; further ones get a 503. One that is still arriving
-    /// does not count: else clients that send slowly could take all places.
+    /// Requests under review at a time; more get a 503. A request that is still arriving does not
+    /// count: otherwise slow clients could occupy all slots.
     pub in_flight: usize,
-    /// Connections at a time. Beyond it the oldest that has brought no whole review yet is closed, or else the one
-    /// whose last review is longest ago.
+    /// Connections at a time. Beyond it the server closes the oldest connection without a complete
+    /// review, or else the one whose last review is the longest ago.
     pub connections: usize,
 }
 

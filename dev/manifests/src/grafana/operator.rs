@@ -67,7 +67,7 @@ fn overview() -> Vec<Panel> {
             "Certificate expires in",
             "The time until the served certificate expires. It is renewed before, without a restart.",
             "s",
-            format!("min({} > 0) - time()", own("certificate_not_after_seconds")),
+            format!("min({} > 0) - time()", own("certificate_expiration_timestamp_seconds")),
         ),
         Panel::stat(
             "CRD version skew",
@@ -200,7 +200,7 @@ fn webhook() -> Vec<Panel> {
             "reqps",
             THIRD,
             vec![(
-                format!("sum by (decision, reason) ({})", rate("admissions_total")),
+                format!("sum by (decision, reason) ({})", rate("admission_reviews_total")),
                 "{{decision}} {{reason}}",
             )],
         ),
@@ -224,7 +224,7 @@ fn webhook() -> Vec<Panel> {
             "ops",
             HALF,
             vec![(
-                format!("sum by (reason) ({}) or on() vector(0)", rate("webhook_connection_faults_total")),
+                format!("sum by (reason) ({}) or on() vector(0)", rate("webhook_connection_errors_total")),
                 "{{reason}}",
             )],
         ),
@@ -234,8 +234,17 @@ fn webhook() -> Vec<Panel> {
             "s",
             HALF,
             vec![
-                (format!("max by (pod) ({} > 0) - time()", own("certificate_not_after_seconds")), "{{pod}}"),
-                (format!("max by (pod) ({} > 0) - time()", own("ca_not_after_seconds")), "{{pod}} CA"),
+                (
+                    format!(
+                        "max by (pod) ({} > 0) - time()",
+                        own("certificate_expiration_timestamp_seconds")
+                    ),
+                    "{{pod}}",
+                ),
+                (
+                    format!("max by (pod) ({} > 0) - time()", own("ca_expiration_timestamp_seconds")),
+                    "{{pod}} CA",
+                ),
             ],
         ),
     ]

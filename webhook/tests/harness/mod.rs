@@ -1,5 +1,6 @@
-//! An admission port on 127.0.0.1 and a client that speaks HTTP by hand, so that it can do it badly.
-#![allow(clippy::unwrap_used, dead_code, reason = "test code: each test file uses its own part of it")]
+//! An admission server on 127.0.0.1, and a client that writes HTTP by hand so that it can break the
+//! rules.
+#![allow(clippy::unwrap_used, dead_code, reason = "test code; each test file uses a part of it")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,8 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use json_patch::Patch;
 use kcg_certs::{Pair, Resolver};
-use kcg_webhook::admit::{Admission, Request, Verdict};
-use kcg_webhook::metrics::Metrics;
+use kcg_webhook::admit::{Admission, AdmissionRequest, Verdict};
+use kcg_webhook::metrics::WebhookMetrics;
 use kcg_webhook::server::{self, Drain, Limits};
 use prometheus_client::registry::Registry;
 use rcgen::{CertificateParams, KeyPair};
@@ -21,32 +22,33 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-/// A request's head but for what says where its body ends.
+/// The head of a request without the header that ends its body (Content-Length or
+/// Transfer-Encoding).
 pub const HEAD: &str = "POST /validate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
 
 /// Allows everything.
 #[derive(Debug)]
-pub struct Lenient;
+pub struct AllowAll;
 
-impl Admission for Lenient {
-    fn judge(&self, _request: &Request<'_>) -> Verdict {
+impl Admission for AllowAll {
+    fn admit(&self, _request: &AdmissionRequest<'_>) -> Verdict {
         Verdict::Allowed { patch: Patch::default(), warnings: Vec::new() }
     }
 }
 
-pub struct Files {
+pub struct PemFiles {
     pub chain: String,
     pub key: String,
 }
 
 /// A self-signed pair for `localhost`.
-pub fn issued() -> Files {
+pub fn self_signed() -> PemFiles {
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    Files { chain: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
+    PemFiles { chain: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
 }
 
-pub struct Port {
+pub struct TestServer {
     pub address: SocketAddr,
     pub stop: CancellationToken,
     pub served: JoinHandle<usize>,
@@ -56,7 +58,7 @@ pub struct Port {
 }
 
 /// Limits short enough for a test to wait for.
-pub fn short() -> Limits {
+pub fn short_limits() -> Limits {
     Limits {
         handshake: Duration::from_millis(300),
         head: Duration::from_millis(300),
@@ -68,13 +70,13 @@ pub fn short() -> Limits {
     }
 }
 
-impl Port {
-    pub async fn open(limits: Limits) -> Self {
-        Self::open_with(limits, Lenient, Duration::ZERO).await
+impl TestServer {
+    pub async fn start(limits: Limits) -> Self {
+        Self::start_with(limits, AllowAll, Duration::ZERO).await
     }
 
-    pub async fn open_with(limits: Limits, admission: impl Admission, quiet_period: Duration) -> Self {
-        let files = issued();
+    pub async fn start_with(limits: Limits, admission: impl Admission, quiet_period: Duration) -> Self {
+        let files = self_signed();
         let resolver = Arc::new(Resolver::new());
         let pair = Pair::from_pem(files.chain.as_bytes(), files.key.as_bytes());
         resolver.replace(pair, SystemTime::now()).unwrap();
@@ -82,7 +84,7 @@ impl Port {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let mut registry = Registry::default();
-        let metrics = Metrics::register(&mut registry);
+        let metrics = WebhookMetrics::register(&mut registry);
         let drain = Drain { stop: stop.clone(), quiet_period };
         let tls = server::tls(Arc::clone(&resolver)).unwrap();
         let served = tokio::spawn(server::serve(listener, tls, limits, admission, metrics, drain));
@@ -93,7 +95,7 @@ impl Port {
         self.chain.clone()
     }
 
-    pub async fn plain(&self) -> TcpStream {
+    pub async fn connect_plain(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
 
@@ -110,7 +112,7 @@ impl Port {
 
 pub struct Client {
     pub stream: TlsStream<TcpStream>,
-    /// What was read and belongs to no response yet.
+    /// Bytes that were read and belong to the next response.
     read: Vec<u8>,
 }
 
@@ -122,7 +124,7 @@ pub struct Response {
 }
 
 impl Response {
-    pub fn says_close(&self) -> bool {
+    pub fn asks_to_close(&self) -> bool {
         self.head.to_ascii_lowercase().contains("connection: close")
     }
 }
@@ -149,20 +151,20 @@ impl Client {
         self.stream.flush().await.unwrap();
     }
 
-    /// One whole request and its answer.
+    /// Sends a request and reads its response.
     pub async fn post(&mut self, path: &str, body: &str) -> Response {
-        self.send(whole(path, body)).await;
+        self.send(request(path, body)).await;
         self.response().await
     }
 
-    /// The same where the connection may be closed.
+    /// Like [`Self::post`], but fails if the connection is closed.
     pub async fn try_post(&mut self, path: &str, body: &str) -> std::io::Result<Response> {
-        self.stream.write_all(whole(path, body).as_bytes()).await?;
+        self.stream.write_all(request(path, body).as_bytes()).await?;
         self.stream.flush().await?;
         self.try_response().await
     }
 
-    /// The next response; an interim one (100) is a response, too.
+    /// Reads the next response; an interim one (100) counts.
     pub async fn response(&mut self) -> Response {
         match self.try_response().await {
             Ok(response) => response,
@@ -172,7 +174,7 @@ impl Client {
 
     async fn try_response(&mut self) -> std::io::Result<Response> {
         loop {
-            if let Some((response, length)) = parsed(&self.read) {
+            if let Some((response, length)) = parse_response(&self.read) {
                 self.read.drain(..length);
                 return Ok(response);
             }
@@ -182,21 +184,21 @@ impl Client {
         }
     }
 
-    /// How long it takes until the server closes the connection, reading what it still sends.
-    pub async fn closed_after(&mut self) -> Duration {
-        closed_after(&mut self.stream).await
+    /// Reads until the server closes the connection; returns how long that took.
+    pub async fn time_until_closed(&mut self) -> Duration {
+        time_until_closed(&mut self.stream).await
     }
 }
 
-fn whole(path: &str, body: &str) -> String {
+fn request(path: &str, body: &str) -> String {
     format!(
         "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
 }
 
-/// The response that `bytes` begin with, and how many of them it takes.
-fn parsed(bytes: &[u8]) -> Option<(Response, usize)> {
+/// Parses the response at the start of `bytes`; returns it with its length.
+fn parse_response(bytes: &[u8]) -> Option<(Response, usize)> {
     let head = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let text = String::from_utf8_lossy(&bytes[..head]).into_owned();
     let length: usize = text
@@ -209,8 +211,8 @@ fn parsed(bytes: &[u8]) -> Option<(Response, usize)> {
     Some((response, head + 4 + length))
 }
 
-/// How long it takes until the server closes the stream.
-pub async fn closed_after(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Duration {
+/// Reads until the server closes the stream; returns how long that took.
+pub async fn time_until_closed(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Duration {
     let began = std::time::Instant::now();
     let mut chunk = [0; 4096];
     loop {
@@ -222,7 +224,7 @@ pub async fn closed_after(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> D
     }
 }
 
-/// A review of our kind, its object `object`.
+/// A review that creates a KconsumerGroup, with this JSON as its object.
 pub fn review(uid: &str, object: &str) -> String {
     format!(
         r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"{uid}","kind":{{"group":"thenextapps.com","version":"v1alpha1","kind":"KconsumerGroup"}},"resource":{{"group":"thenextapps.com","version":"v1alpha1","resource":"kconsumergroups"}},"name":"kconsumer","namespace":"default","operation":"CREATE","userInfo":{{}},"object":{object},"oldObject":null,"dryRun":false,"options":null}}}}"#

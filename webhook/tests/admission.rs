@@ -1,9 +1,9 @@
-//! Every AdmissionReview of tests/fixtures/admission, sent over HTTP and TLS as an API server would, against the answer
-//! beside it. `UPDATE=1` rewrites the answers.
+//! Sends every AdmissionReview of tests/fixtures/admission over HTTP and TLS, as an API server
+//! does, and compares the response with the expected one. `UPDATE=1` rewrites the expected
+//! responses.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
-#[path = "../webhook/tests/port/mod.rs"]
-mod port;
+mod harness;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use harness::{Client, Response, TestServer};
 use kcg_api::topic::{TopicFacts, TopicLookup, TopicLookups, TopicRef};
 use kcg_api::valid::TopicGrants;
-use kcg_webhook::admit::{Admission, Request, Verdict, admit};
+use kcg_webhook::admit::{Admission, AdmissionRequest, Verdict, admit};
 use kcg_webhook::server::Limits;
-use port::{Client, Port, Response};
 use serde_json::{Map, Value, json};
 
-/// The rules as the process applies them, before topics that each case sets.
+/// The rules as the process applies them, with the topics of each case.
 #[derive(Clone, Debug, Default)]
 struct Cluster(Arc<Mutex<Topics>>);
 
@@ -36,7 +36,7 @@ impl Default for Topics {
 }
 
 impl Admission for Cluster {
-    fn judge(&self, request: &Request<'_>) -> Verdict {
+    fn admit(&self, request: &AdmissionRequest<'_>) -> Verdict {
         let topics = self.0.lock().unwrap();
         let grants = TopicGrants::Named(vec!["kafka".to_owned()]);
         admit(request, &grants, |topic| match &*topics {
@@ -47,10 +47,10 @@ impl Admission for Cluster {
 }
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/admission")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/admission")
 }
 
-/// What is sent for one case.
+/// The bytes that a case sends.
 enum Sent {
     Body(Vec<u8>),
     Http(Vec<u8>),
@@ -102,19 +102,19 @@ fn cases() -> Vec<Case> {
 }
 
 impl Case {
-    async fn ask(&self, port: &Port, path: &str) -> Response {
+    async fn ask(&self, server: &TestServer, path: &str) -> Response {
         match &self.sent {
-            Sent::Body(body) => post(port, path, body).await,
+            Sent::Body(body) => post(server, path, body).await,
             Sent::Http(request) => {
                 let text = std::str::from_utf8(request).unwrap();
                 let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
                 let head = head.replace("PATH", path).replace('\n', "\r\n");
-                exchange(port, format!("{head}\r\n\r\n{body}").as_bytes()).await
+                exchange(server, format!("{head}\r\n\r\n{body}").as_bytes()).await
             }
         }
     }
 
-    /// The uid that the answer has to carry.
+    /// The uid that the response has to repeat.
     fn uid(&self) -> Option<String> {
         let Sent::Body(body) = &self.sent else { return None };
         let review: Value = serde_json::from_slice(body).ok()?;
@@ -126,23 +126,23 @@ impl Case {
     }
 }
 
-async fn post(port: &Port, path: &str, body: &[u8]) -> Response {
+async fn post(server: &TestServer, path: &str, body: &[u8]) -> Response {
     let head = format!(
         "POST {path}?timeout=5s HTTP/1.1\r\nHost: webhook\r\nUser-Agent: kube-apiserver-admission\r\nContent-Length: {}\r\n\
          Accept: application/json, */*\r\nContent-Type: application/json\r\nAccept-Encoding: gzip\r\n\r\n",
         body.len()
     );
-    exchange(port, &[head.as_bytes(), body].concat()).await
+    exchange(server, &[head.as_bytes(), body].concat()).await
 }
 
-async fn exchange(port: &Port, request: &[u8]) -> Response {
-    let mut client: Client = port.client().await;
+async fn exchange(server: &TestServer, request: &[u8]) -> Response {
+    let mut client: Client = server.client().await;
     client.send(request).await;
     let interim = client.response().await;
     if interim.status == 100 { client.response().await } else { interim }
 }
 
-/// An answer as the fixtures show it: the patch decoded, so that it can be read.
+/// A response as the fixtures show it: with a decoded, readable patch.
 fn shown(answer: &Response) -> Value {
     if answer.status != 200 {
         return json!({"code": answer.status, "text": answer.body.trim_end()});
@@ -157,7 +157,7 @@ fn shown(answer: &Response) -> Value {
     Value::Object(shown)
 }
 
-/// The two answers as one file.
+/// Both responses as one file.
 fn file(mutate: &Value, validate: &Value) -> String {
     let answers = if mutate == validate {
         json!({"both": mutate})
@@ -167,29 +167,29 @@ fn file(mutate: &Value, validate: &Value) -> String {
     serde_json::to_string_pretty(&answers).unwrap() + "\n"
 }
 
-async fn open(cluster: &Cluster) -> Port {
-    // Broken-off bodies are waited for; the test need not wait as long as a server does.
+async fn open(cluster: &Cluster) -> TestServer {
+    // The server waits for the rest of an incomplete body; shorter here than in production.
     let limits = Limits { request: Duration::from_secs(2), ..Limits::default() };
-    Port::open_with(limits, cluster.clone(), Duration::ZERO).await
+    TestServer::start_with(limits, cluster.clone(), Duration::ZERO).await
 }
 
 #[tokio::test]
-async fn every_review_is_answered_as_its_fixture_says() {
+async fn every_review_gets_the_response_of_its_fixture() {
     let cluster = Cluster::default();
-    let port = open(&cluster).await;
+    let server = open(&cluster).await;
     let cases = cases();
     assert!(cases.len() >= 60, "the fixtures are there");
     let mut answers = Vec::new();
     for case in &cases {
         *cluster.0.lock().unwrap() = case.topics.clone();
-        let (mutate, validate) = (case.ask(&port, "/mutate").await, case.ask(&port, "/validate").await);
+        let (mutate, validate) = (case.ask(&server, "/mutate").await, case.ask(&server, "/validate").await);
         answers.push((case.expected(), file(&shown(&mutate), &shown(&validate))));
     }
     kcg_golden::check(answers);
 }
 
 #[test]
-fn no_answer_is_left_over_from_a_case_that_is_gone() {
+fn every_expected_response_belongs_to_a_request() {
     let names: Vec<String> = cases().into_iter().map(|case| case.name).collect();
     for entry in std::fs::read_dir(folder()).unwrap() {
         let file = entry.unwrap().file_name().into_string().unwrap();
@@ -202,13 +202,13 @@ fn no_answer_is_left_over_from_a_case_that_is_gone() {
 }
 
 #[tokio::test]
-async fn what_holds_for_every_answer_holds() {
+async fn every_response_is_well_formed_and_both_webhooks_agree() {
     let cluster = Cluster::default();
-    let port = open(&cluster).await;
+    let server = open(&cluster).await;
     for case in cases() {
         *cluster.0.lock().unwrap() = case.topics.clone();
         let name = &case.name;
-        let answers = [case.ask(&port, "/mutate").await, case.ask(&port, "/validate").await];
+        let answers = [case.ask(&server, "/mutate").await, case.ask(&server, "/validate").await];
         let reviews: Vec<Value> =
             answers.iter().filter_map(|answer| serde_json::from_str(&answer.body).ok()).collect();
         assert!(answers.iter().all(|answer| matches!(answer.status, 200 | 400..=499)), "{name}: {answers:?}");
@@ -217,10 +217,10 @@ async fn what_holds_for_every_answer_holds() {
             well_formed(name, review, case.uid());
         }
         if let [mutate, validate] = reviews.as_slice() {
-            let said = |review: &Value| review.pointer("/response/status").cloned();
-            assert_eq!(said(mutate), said(validate), "{name}: both refuse alike");
+            let status = |review: &Value| review.pointer("/response/status").cloned();
+            assert_eq!(status(mutate), status(validate), "{name}: both webhooks deny alike");
             assert_eq!(validate.pointer("/response/patch"), None, "{name}: only mutate patches");
-            admitted_again(&case, &port, mutate).await;
+            admitted_again(&case, &server, mutate).await;
         }
     }
 }
@@ -233,8 +233,8 @@ fn well_formed(name: &str, review: &Value, uid: Option<String>) {
     assert_eq!(review["kind"], "AdmissionReview", "{name}");
     assert_eq!(review["apiVersion"], "admission.k8s.io/v1", "{name}");
     let response = &review["response"];
-    assert!(uid.is_none_or(|uid| response["uid"] == json!(uid)), "{name}: the uid comes back");
-    assert_eq!(refused(review), response.get("status").is_some(), "{name}: a refusal says why");
+    assert!(uid.is_none_or(|uid| response["uid"] == json!(uid)), "{name}: the response repeats the uid");
+    assert_eq!(refused(review), response.get("status").is_some(), "{name}: a denial has a status");
     let warnings: Vec<&str> =
         response["warnings"].as_array().into_iter().flatten().map(|w| w.as_str().unwrap()).collect();
     assert!(warnings.iter().all(|w| w.chars().count() <= 120 && !w.contains('\n')), "{name}: {warnings:?}");
@@ -247,8 +247,9 @@ fn well_formed(name: &str, review: &Value, uid: Option<String>) {
     }
 }
 
-/// The patch only adds, what it makes is decided alike, and nothing is left to patch.
-async fn admitted_again(case: &Case, port: &Port, first: &Value) {
+/// The patch only adds fields, the patched object gets the same verdict, and it gets no further
+/// patch.
+async fn admitted_again(case: &Case, server: &TestServer, first: &Value) {
     let Some(patch) = first.pointer("/response/patch") else {
         return;
     };
@@ -262,7 +263,7 @@ async fn admitted_again(case: &Case, port: &Port, first: &Value) {
         assert!(object.pointer(add.path.as_str()).is_none(), "{}: {} was written", case.name, add.path);
     }
     json_patch::patch(object, &patch).unwrap();
-    let again = post(port, "/mutate", review.to_string().as_bytes()).await;
+    let again = post(server, "/mutate", review.to_string().as_bytes()).await;
     let again: Value = serde_json::from_str(&again.body).unwrap();
     assert_eq!(again["response"]["allowed"], first["response"]["allowed"], "{}", case.name);
     assert_eq!(again.pointer("/response/patch"), None, "{}: nothing is left to fill in", case.name);

@@ -1,0 +1,207 @@
+//! From an admission request to a verdict. Pure: the topic lookup is an argument.
+
+mod object;
+
+use std::borrow::Cow;
+
+use json_patch::Patch;
+use kcg_api::rule_input::RuleInput;
+use kcg_api::rules::{self, live};
+use kcg_api::topic::{TopicLookup, TopicRef};
+use kcg_api::valid::{self, TopicGrants};
+use kcg_api::violation::{self, Ratcheted, Violation};
+use kcg_api::{defaults, names};
+use prometheus_client::encoding::EncodeLabelValue;
+use serde::Deserialize;
+
+pub use self::object::{Manifest, ReviewObject};
+
+use self::object::ReviewedGroup;
+
+/// Which of the two webhooks the API server calls. Both deny alike; only the mutating one fills in
+/// fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Stage {
+    /// Before the schema and its CEL rules apply: the only stage that sees every violation at once.
+    Mutate,
+    /// After them, on the object as it will be stored.
+    Validate,
+}
+
+/// What the API server is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, EncodeLabelValue)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Operation {
+    /// Create an object.
+    Create,
+    /// Change an object.
+    Update,
+    /// Delete an object; never denied.
+    Delete,
+    /// Open a stream to an object, which a KconsumerGroup does not support.
+    Connect,
+}
+
+/// The request of an AdmissionReview. Most of its objects stays text that no rule needs.
+#[derive(Clone, Debug)]
+pub struct AdmissionRequest<'a> {
+    /// The webhook that the API server called.
+    pub stage: Stage,
+    /// What the API server is asked to do.
+    pub operation: Operation,
+    /// The API group of `kind`.
+    pub group: Cow<'a, str>,
+    /// The version of `kind`, in which the objects are written.
+    pub version: Cow<'a, str>,
+    /// The kind of the objects.
+    pub kind: Cow<'a, str>,
+    /// The subresource, for example `status`; empty for the object itself.
+    pub sub_resource: Cow<'a, str>,
+    /// The object's name; empty if generateName has not made one yet.
+    pub name: Cow<'a, str>,
+    /// The object's namespace.
+    pub namespace: Cow<'a, str>,
+    /// The object after the operation; absent for a deletion.
+    pub object: Option<ReviewObject<'a>>,
+    /// The object before the operation, as JSON; absent for a creation. It is parsed only if the
+    /// new object violates a rule.
+    pub old_object: Option<&'a str>,
+}
+
+/// The result of a review.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// The operation is allowed.
+    Allowed {
+        /// The fields to fill in; empty if none is missing.
+        patch: Patch,
+        /// Warnings for the user.
+        warnings: Vec<String>,
+    },
+    /// The operation is denied because the group violates rules.
+    Refused {
+        /// All violations, at least one, in the order of the fields.
+        violations: Vec<Violation>,
+        /// Warnings for the user.
+        warnings: Vec<String>,
+    },
+    /// The operation is denied because the request has no readable KconsumerGroup; contains the
+    /// reason.
+    Unreadable(String),
+}
+
+/// Decides the reviews that the server receives.
+pub trait Admission: Send + Sync + 'static {
+    /// Decides one request without waiting for anything.
+    fn admit(&self, request: &AdmissionRequest<'_>) -> Verdict;
+}
+
+/// Decides one request. `lookup` finds a topic in the current state of the cluster; it is called
+/// only for topics that the group is granted.
+///
+/// Anything but the creation or update of a KconsumerGroup is allowed unchanged. The webhook
+/// configuration sends nothing else; if a user widened it, other kinds, deletions and status
+/// updates are not ours to deny.
+pub fn admit(
+    request: &AdmissionRequest<'_>,
+    grants: &TopicGrants,
+    lookup: impl Fn(&TopicRef) -> TopicLookup,
+) -> Verdict {
+    if !is_group_write(request) {
+        return Verdict::Allowed { patch: Patch::default(), warnings: Vec::new() };
+    }
+    if request.version != names::VERSION {
+        let (group, version) = (names::GROUP, names::VERSION);
+        return Verdict::Unreadable(format!("the {} must be of {group}/{version}", names::KIND));
+    }
+    let Some(object) = &request.object else {
+        return Verdict::Unreadable("the review has no object".to_owned());
+    };
+    let group = match ReviewedGroup::read(object, request) {
+        Ok(group) => group,
+        Err(reason) => return Verdict::Unreadable(reason),
+    };
+    let Validation { violations, mut warnings } = validate(&group, grants, &lookup);
+    let ratcheted = ratchet(request, grants, &lookup, violations);
+    warnings.extend(ratcheted.tolerated.iter().map(to_warning));
+    if !ratcheted.refused.is_empty() {
+        return Verdict::Refused { violations: ratcheted.refused, warnings };
+    }
+    // A group with tolerated violations is left as it is. A filled in field might violate a further
+    // rule (a name that is not a container's), and then not even its labels could be edited.
+    let fill_in = ratcheted.tolerated.is_empty() && request.stage == Stage::Mutate;
+    let patch = if fill_in {
+        defaults::patch(group.name, group.has_container_name(), group.has_group_id())
+    } else {
+        Patch::default()
+    };
+    Verdict::Allowed { patch, warnings }
+}
+
+fn is_group_write(request: &AdmissionRequest<'_>) -> bool {
+    matches!(request.operation, Operation::Create | Operation::Update)
+        && request.group == names::GROUP
+        && request.kind == names::KIND
+        && request.sub_resource.is_empty()
+}
+
+/// The violations and warnings of one group.
+#[derive(Default)]
+struct Validation {
+    violations: Vec<Violation>,
+    warnings: Vec<String>,
+}
+
+/// Applies all rules: the static ones first, then those that need the topics.
+fn validate(
+    group: &ReviewedGroup<'_>,
+    grants: &TopicGrants,
+    lookup: &impl Fn(&TopicRef) -> TopicLookup,
+) -> Validation {
+    let Some(spec) = &group.spec else {
+        return Validation { violations: group.type_errors.clone(), ..Validation::default() };
+    };
+    let (name, namespace) = (group.name, group.namespace);
+    let mut violations = group.type_errors.clone();
+    violations.extend(rules::check(&RuleInput { name, namespace, spec, grants }));
+    let topics = valid::topics(spec, namespace);
+    let granted = topics.iter().all(|topic| grants.allow(namespace, &topic.namespace));
+    let mut warnings = Vec::new();
+    // The number of a topic's partitions is not disclosed to groups that may not name the topic.
+    if granted {
+        let lookups = topics.into_iter().map(|topic| (topic.clone(), lookup(&topic))).collect();
+        let live = live::check(spec, namespace, &lookups);
+        violations.extend(live.violation);
+        warnings = live.warnings;
+    }
+    group.drop_followup_errors(&mut violations);
+    Validation { violations, warnings }
+}
+
+/// Of an update's violations only the new and the worse ones count; of a creation's, all.
+fn ratchet(
+    request: &AdmissionRequest<'_>,
+    grants: &TopicGrants,
+    lookup: &impl Fn(&TopicRef) -> TopicLookup,
+    violations: Vec<Violation>,
+) -> Ratcheted {
+    // The usual case: the old object need not be parsed.
+    if violations.is_empty() {
+        return Ratcheted::default();
+    }
+    let old_object = request.old_object.map(ReviewObject::read);
+    let old = match old_object.as_ref().map(|object| ReviewedGroup::read(object, request)) {
+        Some(Ok(old)) => validate(&old, grants, lookup).violations,
+        Some(Err(_)) | None => Vec::new(),
+    };
+    violation::ratchet(&old, violations)
+}
+
+/// Omits the invalid value: a warning has 120 characters, and the detail helps more.
+fn to_warning(violation: &Violation) -> String {
+    if violation.detail.is_empty() {
+        violation.to_string()
+    } else {
+        format!("{}: {}", violation.field, violation.detail)
+    }
+}

@@ -1,0 +1,246 @@
+//! One HTTP request and its response: the route, the limits, the body.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::limits::Limits;
+use crate::admit::{Admission, Stage};
+use crate::log_limit::{LogLimit, one_line};
+use crate::metrics::WebhookMetrics;
+use crate::review::{self, Denial, ReviewError, ReviewOutcome};
+
+/// Handles the requests of all connections.
+#[derive(Debug)]
+pub(super) struct Handler<A> {
+    pub(super) admission: A,
+    pub(super) limits: Arc<Limits>,
+    pub(super) metrics: WebhookMetrics,
+    in_flight: Semaphore,
+    large_bodies: Arc<Semaphore>,
+    invalid_log: LogLimit,
+    denial_log: LogLimit,
+}
+
+/// A response, and whether a part of the request was not read: the client may still be sending it.
+pub(super) struct Handled {
+    pub(super) response: Response<Full<Bytes>>,
+    pub(super) unread: bool,
+}
+
+/// Why a request gets an HTTP error instead of a review. The client causes all of them but the
+/// last.
+#[derive(Debug, thiserror::Error)]
+enum HandlerError {
+    #[error("no such path: send reviews to /mutate or /validate")]
+    NoSuchPath,
+    #[error("only POST is allowed here")]
+    NotPost,
+    #[error("the body must be application/json and not compressed")]
+    NotJson,
+    #[error("the body is larger than {limit} bytes")]
+    TooLarge { limit: usize },
+    #[error("the body did not arrive in time")]
+    TooSlow,
+    #[error("the body is incomplete or badly framed")]
+    BadFrame,
+    #[error(transparent)]
+    Review(#[from] ReviewError),
+    #[error("too many requests at once: try again")]
+    Busy,
+}
+
+impl HandlerError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NoSuchPath => StatusCode::NOT_FOUND,
+            Self::NotPost => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Review(ReviewError::Serialize(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::BadFrame | Self::Review(_) => StatusCode::BAD_REQUEST,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl<A: Admission> Handler<A> {
+    pub(super) fn new(admission: A, limits: Arc<Limits>, metrics: WebhookMetrics) -> Self {
+        Self {
+            admission,
+            metrics,
+            in_flight: Semaphore::new(limits.in_flight),
+            large_bodies: Arc::new(Semaphore::new(limits.large_bodies)),
+            invalid_log: LogLimit::new(5, Duration::from_secs(10)),
+            denial_log: LogLimit::new(200, Duration::from_secs(10)),
+            limits,
+        }
+    }
+
+    /// Handles one request. Once `draining` is cancelled, the response asks the client to close the
+    /// connection and send its next request to another replica.
+    pub(super) async fn handle(&self, request: Request<Incoming>, draining: &CancellationToken) -> Handled {
+        let started = Instant::now();
+        let (head, mut body) = request.into_parts();
+        let result = match self.check_head(&head) {
+            Ok(stage) => self
+                .review(stage, &head.headers, &mut body, started)
+                .await
+                .inspect(|_| self.metrics.record_duration(stage, started.elapsed())),
+            Err(error) => Err(error),
+        };
+        let unread = !body.is_end_stream();
+        let mut response = match result {
+            Ok(bytes) => json(bytes),
+            Err(error) => self.error_response(&error),
+        };
+        if unread || draining.is_cancelled() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Handled { response, unread }
+    }
+
+    /// Decides what the head alone can decide, so that nothing of a hopeless body is read.
+    fn check_head(&self, head: &http::request::Parts) -> Result<Stage, HandlerError> {
+        let stage = match head.uri.path() {
+            "/mutate" => Stage::Mutate,
+            "/validate" => Stage::Validate,
+            _ => return Err(HandlerError::NoSuchPath),
+        };
+        if head.method != Method::POST {
+            return Err(HandlerError::NotPost);
+        }
+        if !is_json(&head.headers) {
+            return Err(HandlerError::NotJson);
+        }
+        let limit = self.limits.body_bytes;
+        if content_length(&head.headers).is_some_and(|length| length > limit as u64) {
+            return Err(HandlerError::TooLarge { limit });
+        }
+        Ok(stage)
+    }
+
+    async fn review(
+        &self,
+        stage: Stage,
+        headers: &HeaderMap,
+        body: &mut Incoming,
+        started: Instant,
+    ) -> Result<Vec<u8>, HandlerError> {
+        let deadline = started + self.limits.request;
+        let (bytes, _large) =
+            timeout_at(deadline, self.collect(headers, body)).await.map_err(|_| HandlerError::TooSlow)??;
+        let _permit = self.in_flight.try_acquire().map_err(|_| HandlerError::Busy)?;
+        let response = review::respond(stage, &bytes, &self.admission)?;
+        self.metrics.count_review(&response.outcome);
+        if let Some(denial) = &response.denial {
+            self.log_denial(response.outcome, denial);
+        }
+        Ok(response.bytes)
+    }
+
+    /// Reads the whole body. A body in one piece is not copied; a large one waits for its turn
+    /// before the server buffers it.
+    async fn collect(
+        &self,
+        headers: &HeaderMap,
+        body: &mut Incoming,
+    ) -> Result<(Bytes, Option<OwnedSemaphorePermit>), HandlerError> {
+        let Some(first) = next_chunk(body).await? else {
+            return Ok((Bytes::new(), None));
+        };
+        if body.is_end_stream() {
+            return Ok((first, None));
+        }
+        let mut large = None;
+        let expected =
+            content_length(headers).and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
+        let mut whole = Vec::with_capacity(expected.clamp(first.len(), self.limits.small_body_bytes));
+        whole.extend_from_slice(&first);
+        while let Some(chunk) = next_chunk(body).await? {
+            let length = whole.len() + chunk.len();
+            if length > self.limits.body_bytes {
+                return Err(HandlerError::TooLarge { limit: self.limits.body_bytes });
+            }
+            if large.is_none() && length > self.limits.small_body_bytes {
+                let permit = Arc::clone(&self.large_bodies).acquire_owned().await;
+                large = Some(permit.map_err(|_| HandlerError::Busy)?);
+                whole.reserve_exact(expected.saturating_sub(whole.len()));
+            }
+            whole.extend_from_slice(&chunk);
+        }
+        Ok((whole.into(), large))
+    }
+
+    /// One log line for each denial. The limit cuts off a flood, which the API server alone never
+    /// causes.
+    fn log_denial(&self, outcome: ReviewOutcome, denial: &Denial) {
+        if let Some(suppressed) = self.denial_log.pass() {
+            tracing::info!(
+                operation = ?outcome.operation,
+                reason = outcome.reason,
+                namespace = %one_line(&denial.namespace, 63),
+                name = %one_line(&denial.name, 253),
+                suppressed,
+                "denied: {}",
+                one_line(&denial.message, 1000),
+            );
+        }
+    }
+
+    fn error_response(&self, error: &HandlerError) -> Response<Full<Bytes>> {
+        let status = error.status();
+        self.metrics.count_invalid_request(status);
+        if let Some(suppressed) = self.invalid_log.pass() {
+            let reason = one_line(&error.to_string(), 200);
+            tracing::warn!(status = status.as_u16(), suppressed, %reason, "invalid request");
+        }
+        let mut response = Response::new(Full::from(format!("{error}\n")));
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        if matches!(error, HandlerError::NotPost) {
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        }
+        response
+    }
+}
+
+fn json(bytes: Vec<u8>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(bytes));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// The next bytes of the body; trailers are skipped.
+async fn next_chunk(body: &mut Incoming) -> Result<Option<Bytes>, HandlerError> {
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.map_err(|_| HandlerError::BadFrame)?.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the body is application/json, with any parameters, and not compressed: the server never
+/// decompresses anything.
+fn is_json(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    let plain = headers
+        .get(CONTENT_ENCODING)
+        .is_none_or(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    plain && essence.eq_ignore_ascii_case("application/json")
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}

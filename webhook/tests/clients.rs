@@ -1,0 +1,324 @@
+//! Slow and numerous clients, and the shutdown of the admission server.
+#![allow(clippy::unwrap_used, reason = "test code")]
+
+mod harness;
+
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
+
+use harness::{AllowAll, Client, HEAD, TestServer, review, short_limits, time_until_closed};
+use kcg_api::violation::{Rule, Violation};
+use kcg_webhook::admit::{Admission, AdmissionRequest, Stage, Verdict};
+use kcg_webhook::server::Limits;
+use tokio::io::AsyncWriteExt;
+
+/// How far before a timeout the swept idle times begin.
+const SWEPT: Duration = Duration::from_millis(100);
+
+fn about(measured: Duration, expected_millis: u64) {
+    let expected = Duration::from_millis(expected_millis);
+    assert!(measured >= expected.mul_f64(0.8), "closed too early, after {measured:?}");
+    // The machine may be busy; the test is that the connection ends at all.
+    assert!(measured <= expected + Duration::from_secs(3), "closed too late, after {measured:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_sends_nothing_is_disconnected() {
+    let server = TestServer::start(short_limits()).await;
+    let mut stream = server.connect_plain().await;
+    about(time_until_closed(&mut stream).await, 300);
+    // After its handshake, a client may keep the connection for later.
+    let mut client = server.client().await;
+    about(client.time_until_closed().await, 1500);
+}
+
+/// Go's client puts a connection that it dialled and then did not need into its pool.
+#[tokio::test]
+async fn a_connection_that_was_idle_before_its_first_review_serves_it() {
+    let server = TestServer::start(short_limits()).await;
+    let mut client = server.client().await;
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    assert_eq!(client.post("/validate", &review("a", "{}")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_client_that_trickles_is_disconnected_in_the_handshake_and_in_any_head() {
+    let server = TestServer::start(short_limits()).await;
+    // The first bytes of a ClientHello record, then of a head, then of a second head on a kept
+    // connection.
+    let mut stream = server.connect_plain().await;
+    let hello = [0x16, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3].into_iter().chain([0; 60]);
+    let mut reaped = false;
+    for byte in hello {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        reaped |= stream.write_all(&[byte]).await.is_err();
+    }
+    assert!(reaped, "in the handshake");
+
+    let mut client = server.client().await;
+    assert!(trickle(&mut client).await, "in the first head");
+    let mut client = server.client().await;
+    assert_eq!(client.post("/validate", &review("a", "{}")).await.status, 200);
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert!(trickle(&mut client).await, "in the second head, after more idle time than a head may take");
+    assert!(
+        server.metrics().contains(r#"webhook_connection_errors_total{reason="slow"} 2"#),
+        "{}",
+        server.metrics()
+    );
+}
+
+/// Sends a head byte by byte; true if the server closes the connection.
+async fn trickle(client: &mut Client) -> bool {
+    for byte in HEAD.bytes() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        if client.stream.write_all(&[byte]).await.is_err() || client.stream.flush().await.is_err() {
+            return true;
+        }
+    }
+    false
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_gets_a_408() {
+    let server = TestServer::start(short_limits()).await;
+    let mut client = server.client().await;
+    client.send(format!("{HEAD}Content-Length: 1000\r\n\r\n{{")).await;
+    let refused = client.response().await;
+    assert_eq!(refused.status, 408);
+    assert!(refused.asks_to_close());
+}
+
+/// Denies with so many violations that a few responses fill every buffer on the way to the client.
+#[derive(Debug)]
+struct LongDenials;
+
+impl Admission for LongDenials {
+    fn admit(&self, _request: &AdmissionRequest<'_>) -> Verdict {
+        let violation = Violation::forbidden(Rule::Type, "spec", "x".repeat(2000));
+        Verdict::Refused { violations: vec![violation; 100], warnings: Vec::new() }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_responses_is_disconnected() {
+    let server = TestServer::start_with(short_limits(), LongDenials, Duration::ZERO).await;
+    let mut client = server.client().await;
+    let body = review("a", "{}");
+    let request = format!("{HEAD}Content-Length: {}\r\n\r\n{body}", body.len());
+    let flooded = async { while client.stream.write_all(request.as_bytes()).await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(20), flooded).await.expect("the server closes the connection");
+    assert!(
+        server.metrics().contains(r#"webhook_connection_errors_total{reason="slow"} 1"#),
+        "{}",
+        server.metrics()
+    );
+}
+
+#[tokio::test]
+async fn an_idle_connection_outlives_the_head_deadline_and_ends_at_the_idle_timeout() {
+    let server = TestServer::start(short_limits()).await;
+    let mut client = server.client().await;
+    for _ in 0..3 {
+        assert_eq!(client.post("/validate", &review("a", "{}")).await.status, 200);
+        tokio::time::sleep(Duration::from_millis(900)).await;
+    }
+    assert_eq!(client.post("/validate", &review("a", "{}")).await.status, 200);
+    about(client.time_until_closed().await, 1500);
+}
+
+#[test]
+fn the_idle_timeout_exceeds_the_api_server_s_ninety_seconds() {
+    assert!(Limits::default().idle > Duration::from_secs(90));
+}
+
+/// A client that closes a connection after `idle_timeout`, as Go's does: by a timer, and by the
+/// clock before it sends. It retries nothing.
+struct PooledClient<'a> {
+    server: &'a TestServer,
+    idle_timeout: Duration,
+    pooled: Option<(Client, Instant)>,
+}
+
+impl PooledClient<'_> {
+    async fn idle(&mut self, idle: Duration) {
+        tokio::time::sleep(idle.min(self.idle_timeout)).await;
+        if idle >= self.idle_timeout {
+            self.pooled = None;
+            tokio::time::sleep(idle.saturating_sub(self.idle_timeout)).await;
+        }
+    }
+
+    /// Sends a review; true if it gets its response.
+    async fn review(&mut self) -> bool {
+        let mut client = match self.pooled.take() {
+            Some((client, since)) if since.elapsed() < self.idle_timeout => client,
+            _ => self.server.client().await,
+        };
+        let served = client
+            .try_post("/validate", &review("a", "{}"))
+            .await
+            .is_ok_and(|response| response.status == 200);
+        self.pooled = Some((client, Instant::now()));
+        served
+    }
+}
+
+/// A hundredth of the real timeouts: 180 s in the server, 90 s in the API server's client.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_review_after_any_idle_time_around_both_idle_timeouts_gets_its_response() {
+    let (server_timeout, client_timeout) = (Duration::from_millis(1800), Duration::from_millis(900));
+    let server = TestServer::start(Limits { idle: server_timeout, ..Limits::default() }).await;
+    let around = |timeout: Duration| {
+        (0..41).map(move |step| (timeout + Duration::from_millis(step * 5)).saturating_sub(SWEPT))
+    };
+    let swept = around(client_timeout).chain(around(server_timeout)).map(async |idle| {
+        let mut client = PooledClient { server: &server, idle_timeout: client_timeout, pooled: None };
+        assert!(client.review().await, "the first");
+        let mut failed = Vec::new();
+        for _ in 0..3 {
+            client.idle(idle).await;
+            if !client.review().await {
+                failed.push(idle);
+            }
+        }
+        failed
+    });
+    let failed = futures::future::join_all(swept).await.concat();
+    assert_eq!(failed, Vec::<Duration>::new(), "the idle times after which a review failed");
+}
+
+#[tokio::test]
+async fn at_capacity_a_connection_without_a_review_makes_room() {
+    let server = TestServer::start(Limits { connections: 4, ..Limits::default() }).await;
+    let mut served = server.client().await;
+    assert_eq!(served.post("/validate", &review("a", "{}")).await.status, 200);
+    let mut silent = server.connect_plain().await;
+    let mut others = vec![server.connect_plain().await, server.connect_plain().await];
+    let mut newest = server.client().await;
+    assert_eq!(newest.post("/validate", &review("b", "{}")).await.status, 200);
+    time_until_closed(&mut silent).await;
+    assert_eq!(
+        served.post("/validate", &review("c", "{}")).await.status,
+        200,
+        "a connection with a review stays open"
+    );
+    others.clear();
+}
+
+#[tokio::test]
+async fn at_capacity_with_idle_connections_that_all_sent_a_review_the_api_server_gets_in() {
+    let server = TestServer::start(Limits { connections: 4, ..Limits::default() }).await;
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        let mut client = server.client().await;
+        assert_eq!(client.post("/validate", &review("a", "{}")).await.status, 200);
+        clients.push(client);
+    }
+    let mut newest = server.client().await;
+    assert_eq!(newest.post("/validate", &review("b", "{}")).await.status, 200);
+    let mut oldest = clients.remove(0);
+    oldest.time_until_closed().await;
+    for client in &mut clients {
+        assert_eq!(client.post("/validate", &review("c", "{}")).await.status, 200, "the others stay open");
+    }
+}
+
+/// Decides a mutating review only after the test has passed the barrier twice.
+#[derive(Clone, Debug)]
+struct Blocking(Arc<Barrier>);
+
+impl Admission for Blocking {
+    fn admit(&self, request: &AdmissionRequest<'_>) -> Verdict {
+        if request.stage == Stage::Mutate {
+            // Without block_in_place, a blocked worker also blocks the tasks in its queue, such as
+            // the other client's connection.
+            tokio::task::block_in_place(|| {
+                self.0.wait();
+                self.0.wait();
+            });
+        }
+        AllowAll.admit(request)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn too_many_reviews_at_once_get_a_503() {
+    let blocking = Blocking(Arc::new(Barrier::new(2)));
+    let server = TestServer::start_with(
+        Limits { in_flight: 1, ..Limits::default() },
+        blocking.clone(),
+        Duration::ZERO,
+    )
+    .await;
+    let (mut slow, mut quick) = (server.client().await, server.client().await);
+    let blocked = tokio::spawn(async move { slow.post("/mutate", &review("a", "{}")).await.status });
+    let barrier = Arc::clone(&blocking.0);
+    tokio::task::spawn_blocking(move || barrier.wait()).await.unwrap();
+    assert_eq!(quick.post("/validate", &review("b", "{}")).await.status, 503);
+    tokio::task::spawn_blocking(move || blocking.0.wait()).await.unwrap();
+    assert_eq!(blocked.await.unwrap(), 200);
+    assert_eq!(quick.post("/validate", &review("b", "{}")).await.status, 200);
+}
+
+#[tokio::test]
+async fn clients_that_never_finish_a_request_cannot_lock_the_api_server_out() {
+    let server = TestServer::start(Limits { connections: 8, ..Limits::default() }).await;
+    let mut known = server.client().await;
+    assert_eq!(known.post("/validate", &review("a", "{}")).await.status, 200);
+    let mut slow = Vec::new();
+    for number in 0..20 {
+        let mut client = server.client().await;
+        // Some send nothing, some half a head, some half a body.
+        match number % 3 {
+            0 => {}
+            1 => client.send("POST /validate HTTP/1.1\r\nHost").await,
+            _ => client.send(format!("{HEAD}Content-Length: 1000\r\n\r\n{{")).await,
+        }
+        slow.push(client);
+        assert_eq!(known.post("/validate", &review("b", "{}")).await.status, 200, "client {number}");
+        assert_eq!(
+            server.client().await.post("/validate", &review("c", "{}")).await.status,
+            200,
+            "client {number}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_shutdown_asks_clients_to_close_then_closes_the_listener_then_ends() {
+    let server = TestServer::start_with(Limits::default(), AllowAll, Duration::from_millis(800)).await;
+    let mut idle = server.client().await;
+    let mut early = server.client().await;
+    assert!(!early.post("/validate", &review("a", "{}")).await.asks_to_close());
+    assert!(!idle.post("/validate", &review("a", "{}")).await.asks_to_close());
+    let mut busy = server.client().await;
+    busy.send(format!("{HEAD}Content-Length: {}\r\n\r\n", review("b", "{}").len())).await;
+
+    server.stop.cancel();
+    let answer = early.post("/validate", &review("a", "{}")).await;
+    assert!(
+        answer.status == 200 && answer.asks_to_close(),
+        "an open connection is asked to close: {answer:?}"
+    );
+    let answer = server.client().await.post("/validate", &review("a", "{}")).await;
+    assert!(answer.status == 200 && answer.asks_to_close(), "a new connection is still served: {answer:?}");
+
+    idle.time_until_closed().await;
+    assert!(tokio::net::TcpStream::connect(server.address).await.is_err(), "the listener is closed");
+    assert!(!server.served.is_finished(), "a request is still in flight");
+    busy.send(review("b", "{}")).await;
+    assert_eq!(busy.response().await.status, 200, "and gets its response");
+    drop(busy);
+    assert_eq!(server.served.await.unwrap(), 0, "nothing was cut off");
+}
+
+#[tokio::test]
+async fn a_request_without_an_end_does_not_delay_the_shutdown() {
+    let server = TestServer::start(short_limits()).await;
+    let mut stuck = server.client().await;
+    stuck.send(format!("{HEAD}Content-Length: 100\r\n\r\n{{")).await;
+    server.stop.cancel();
+    let served = tokio::time::timeout(Duration::from_secs(5), server.served).await;
+    served.expect("the drain ends").unwrap();
+}
