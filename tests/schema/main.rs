@@ -1,24 +1,41 @@
-//! The static rules with the webhook away: the CRD alone, on a real API server.
+//! The CRD's own validation, without the webhook, on a real API server.
 
-use kcg_devcluster::{ControlPlane, Crds, KafkaTopicCrd};
+use std::time::Duration;
+
+use kcg_api::ValidGroup;
+use kcg_api::valid::{TopicGrants, parse_group};
+use kcg_devcluster::{ControlPlane, Crds};
+use kcg_tests::env::api_server;
+use kcg_tests::namespace::Namespace;
+use kcg_tests::{Outcome, eventually, kubectl, met};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
-type Outcome = Result<(), Box<dyn std::error::Error>>;
+/// The API server of the tests that do not change the CRD.
+static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
 
-/// The CRD as the code renders it, and the file that holds it.
-fn own_crd() -> Result<(tempfile::TempDir, Crds), Box<dyn std::error::Error>> {
+/// The CRD as the code renders it, and the folder with its file.
+fn rendered_crd() -> Outcome<(tempfile::TempDir, Crds)> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("crd.json");
     std::fs::write(&file, serde_json::to_string(&kcg_api::crd::crd())?)?;
-    Ok((folder, Crds { own: Some(file), kafka_topic: KafkaTopicCrd::None, prometheus_operator: false }))
+    Ok((folder, Crds { own: Some(file), ..Crds::default() }))
 }
 
-async fn bare() -> Result<ControlPlane, Box<dyn std::error::Error>> {
-    let (_folder, crds) = own_crd()?;
-    Ok(ControlPlane::builder().controller_manager(false).scheduler(false).crds(crds).start().await?)
+async fn start() -> Outcome<ControlPlane> {
+    let (_folder, crds) = rendered_crd()?;
+    Ok(api_server(crds).await?)
 }
 
-/// The original's sample with `over` laid over its spec.
+async fn shared() -> Outcome<&'static ControlPlane> {
+    SHARED.get_or_try_init(start).await
+}
+
+async fn default_namespace(plane: &ControlPlane) -> Outcome<Namespace> {
+    Ok(Namespace::new(plane, &plane.client().await?, "default"))
+}
+
+/// The original's sample with `over` merged into its spec.
 fn group(name: &str, over: &Value) -> Value {
     let mut spec = json!({"minReplicas": 1, "averageRecordsLagLimit": 1000,
         "consumerSpec": {"containerName": "kconsumer", "image": "thenextapps/kconsumer:latest", "topic": "fast-data-topic"}});
@@ -26,22 +43,17 @@ fn group(name: &str, over: &Value) -> Value {
     json!({"apiVersion": "thenextapps.com/v1alpha1", "kind": "KconsumerGroup", "metadata": {"name": name, "namespace": "default"}, "spec": spec})
 }
 
-fn said(holds: bool) -> Result<(), String> {
-    if holds { Ok(()) } else { Err("not yet".to_owned()) }
-}
-
-/// What the webhook would say of the same object, a line a violation.
-fn webhook_s_sentences(group: &Value) -> Vec<String> {
-    let written = kcg_api::valid::parse_group(group.clone());
-    let broken = kcg_api::ValidGroup::read(&written.group, &kcg_api::valid::TopicGrants::Own)
-        .err()
-        .unwrap_or_default();
+/// The messages of the webhook about the same object, one for each violation.
+fn webhook_messages(group: &Value) -> Vec<String> {
+    let written = parse_group(group.clone());
+    let broken = ValidGroup::read(&written.group, &TopicGrants::Own).err().unwrap_or_default();
     broken.into_iter().map(|violation| violation.detail).collect()
 }
 
 #[tokio::test]
-async fn crd_s_own_rules_refuse_with_the_webhook_s_sentences() -> Outcome {
-    let plane = bare().await?;
+async fn the_rules_of_the_crd_refuse_with_the_messages_of_the_webhook() -> Outcome {
+    let plane = shared().await?;
+    let namespace = default_namespace(plane).await?;
     let cases = [
         ("min-above-max", json!({"minReplicas": 4, "maxReplicas": 3})),
         ("no-topic", json!({"consumerSpec": {"topic": null}})),
@@ -69,21 +81,21 @@ async fn crd_s_own_rules_refuse_with_the_webhook_s_sentences() -> Outcome {
     ];
     for (name, over) in cases {
         let group = group(name, &over);
-        let answer =
-            plane.kubectl_command().run_with_input(&["create", "-f", "-"], &group.to_string()).await?;
+        let answer = namespace.kubectl_create(&group).await?;
         assert_ne!(answer.code, 0, "{name} is refused");
-        let sentences = webhook_s_sentences(&group);
-        assert!(!sentences.is_empty(), "{name} breaks a rule");
-        for sentence in sentences {
-            assert!(answer.stderr.contains(&sentence), "{name}: {sentence:?} in {}", answer.stderr);
+        let messages = webhook_messages(&group);
+        assert!(!messages.is_empty(), "{name} breaks a rule");
+        for message in messages {
+            assert!(answer.stderr.contains(&message), "{name}: {message:?} in {}", answer.stderr);
         }
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn schema_refuses_what_needs_no_sentence_of_ours() -> Outcome {
-    let plane = bare().await?;
+async fn the_schema_refuses_the_same_fields_as_the_webhook() -> Outcome {
+    let plane = shared().await?;
+    let namespace = default_namespace(plane).await?;
     let cases = [
         ("min", json!({"minReplicas": 0}), "spec.minReplicas"),
         ("max", json!({"maxReplicas": 0}), "spec.maxReplicas"),
@@ -128,13 +140,10 @@ async fn schema_refuses_what_needs_no_sentence_of_ours() -> Outcome {
     ];
     for (name, over, field) in cases {
         let group = group(name, &over);
-        let answer =
-            plane.kubectl_command().run_with_input(&["create", "-f", "-"], &group.to_string()).await?;
+        let answer = namespace.kubectl_create(&group).await?;
         assert!(answer.stderr.contains(field), "{name} names {field}: {}", answer.stderr);
-        let written = kcg_api::valid::parse_group(group);
-        let broken = kcg_api::ValidGroup::read(&written.group, &kcg_api::valid::TopicGrants::Own)
-            .err()
-            .unwrap_or_default();
+        let written = parse_group(group);
+        let broken = ValidGroup::read(&written.group, &TopicGrants::Own).err().unwrap_or_default();
         let fields: Vec<&str> =
             written.violations.iter().chain(&broken).map(|violation| violation.field.as_str()).collect();
         assert!(
@@ -146,17 +155,11 @@ async fn schema_refuses_what_needs_no_sentence_of_ours() -> Outcome {
 }
 
 #[tokio::test]
-async fn crd_fills_in_the_static_defaults_and_keeps_what_was_written() -> Outcome {
-    let plane = bare().await?;
+async fn the_crd_sets_the_static_defaults_and_keeps_written_values() -> Outcome {
+    let plane = shared().await?;
     let over = json!({"minReplicas": null, "averageRecordsLagLimit": null, "consumerSpec": {"resources": {"limits": {"cpu": 1}},
         "podTemplate": {"spec": {"containers": [{"name": "kconsumer", "resources": {"requests": {"cpu": 2}}}]}}}});
-    plane
-        .kubectl_command()
-        .run_with_input(&["create", "-f", "-"], &group("kconsumer", &over).to_string())
-        .await?
-        .ok()?;
-    let stored: Value =
-        serde_json::from_str(&plane.kubectl(&["get", "kcg", "kconsumer", "-o", "json"]).await?.ok()?)?;
+    let stored = kubectl::create(plane, "default", &group("kconsumer", &over)).await?;
     let spec = &stored["spec"];
     assert_eq!((&spec["minReplicas"], &spec["averageRecordsLagLimit"]), (&json!(1), &json!(1000)));
     assert_eq!(
@@ -171,73 +174,60 @@ async fn crd_fills_in_the_static_defaults_and_keeps_what_was_written() -> Outcom
         2
     );
     let group: kcg_api::KconsumerGroup = serde_json::from_value(stored)?;
-    kcg_api::ValidGroup::read(&group, &kcg_api::valid::TopicGrants::Own)
-        .map_err(|broken| format!("{broken:?}"))?;
+    ValidGroup::read(&group, &TopicGrants::Own).map_err(|broken| format!("{broken:?}"))?;
     Ok(())
 }
 
 #[tokio::test]
-async fn rules_across_fields_ratchet_and_unknown_fields_are_said() -> Outcome {
-    let plane = bare().await?;
-    // Stored before the rule was there: the rule is taken away, and put back.
-    let apply = async |group: &Value| {
-        plane
-            .kubectl_command()
-            .run_with_input(&["apply", "--server-side", "--force-conflicts", "-f", "-"], &group.to_string())
-            .await
-    };
-    let relaxed = json!([{"op": "remove", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec/x-kubernetes-validations"}]).to_string();
-    plane
-        .kubectl(&["patch", "crd", "kconsumergroups.thenextapps.com", "--type=json", "-p", &relaxed])
-        .await?
-        .ok()?;
+async fn rules_across_fields_ratchet_and_unknown_fields_are_reported() -> Outcome {
+    let plane = start().await?;
+    let namespace = default_namespace(&plane).await?;
+    // A group that was stored before the rule existed: the rule is removed and restored.
+    let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+    let apply = async |group: &Value| namespace.kubectl_with(&apply, &group.to_string()).await;
+    let rules = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/x-kubernetes-validations";
+    let relax = json!([{"op": "remove", "path": rules}]);
+    kubectl::patch(&plane, &["crd", "kconsumergroups.thenextapps.com"], &relax).await?;
     let broken = |min: i32, paused: bool| {
         group("kconsumer", &json!({"minReplicas": min, "maxReplicas": 3, "paused": paused}))
     };
-    kcg_devcluster::wait::until(
-        "the relaxed schema is in force",
-        std::time::Duration::from_secs(20),
-        async || Ok(said(apply(&broken(5, false)).await?.code == 0)),
-    )
+    eventually("the relaxed schema is in force", Duration::from_secs(20), async || {
+        Ok(met(apply(&broken(5, false)).await?.code == 0, || "not yet"))
+    })
     .await?;
-    let (_folder, crds) = own_crd()?;
+    let (_folder, crds) = rendered_crd()?;
     plane.install_crds(&crds).await?;
-    kcg_devcluster::wait::until(
-        "the schema is in force again",
-        std::time::Duration::from_secs(20),
-        async || {
-            Ok(said(apply(&group("another", &json!({"minReplicas": 5, "maxReplicas": 3}))).await?.code != 0))
-        },
-    )
+    let another = group("another", &json!({"minReplicas": 5, "maxReplicas": 3}));
+    eventually("the schema is in force again", Duration::from_secs(20), async || {
+        Ok(met(apply(&another).await?.code != 0, || "not yet"))
+    })
     .await?;
     apply(&broken(5, true)).await?.ok()?;
     apply(&broken(4, true)).await?.ok()?;
     let worse = apply(&broken(6, true)).await?;
     assert!(worse.stderr.contains("must not be more than spec.maxReplicas, which is 3"), "{}", worse.stderr);
 
-    let unknown = plane
-        .kubectl_command()
-        .run_with_input(&["create", "-f", "-"], &group("unknown", &json!({"minReplica": 1})).to_string())
-        .await?;
+    let unknown = namespace.kubectl_create(&group("unknown", &json!({"minReplica": 1}))).await?;
     assert!(unknown.stderr.contains("unknown field \"spec.minReplica\""), "{}", unknown.stderr);
     Ok(())
 }
 
 #[tokio::test]
-async fn null_in_a_pod_template_is_stored_unless_kubectl_applies_it_on_the_client_s_side() -> Outcome {
-    let plane = bare().await?;
+async fn null_in_a_pod_template_is_stored_unless_kubectl_applies_it_client_side() -> Outcome {
+    let plane = shared().await?;
+    let namespace = default_namespace(plane).await?;
     let with = |name: &str, template: Value| {
         let mut group = group(name, &json!({}));
         group["spec"]["consumerSpec"]["podTemplate"] = template;
         group.to_string()
     };
     let null = || json!({"spec": {"terminationGracePeriodSeconds": null}});
-    let stored = async |name: &str| -> Result<Value, Box<dyn std::error::Error>> {
-        let text = plane.kubectl(&["get", "kcg", name, "-o", "json"]).await?.ok()?;
-        Ok(serde_json::from_str::<Value>(&text)?["spec"]["consumerSpec"]["podTemplate"].clone())
+    let stored = async |name: &str| -> Outcome<Value> {
+        let group = kubectl::get(plane, &["kcg", name]).await?;
+        Ok(group["spec"]["consumerSpec"]["podTemplate"].clone())
     };
     let server_side: &[&str] = &["apply", "--server-side", "-f", "-"];
-    // kubectl itself drops it: the person's wish never reaches the cluster.
+    // kubectl itself drops the null, so it never reaches the cluster.
     let client_side: &[&str] = &["apply", "-f", "-"];
     let seconds = || json!({"spec": {"terminationGracePeriodSeconds": 5}});
     for (name, command, first, want) in [
@@ -249,9 +239,9 @@ async fn null_in_a_pod_template_is_stored_unless_kubectl_applies_it_on_the_clien
         ("client-side-later", client_side, Some(client_side), json!({"spec": {}})),
     ] {
         if let Some(first) = first {
-            plane.kubectl_command().run_with_input(first, &with(name, seconds())).await?.ok()?;
+            namespace.kubectl_with(first, &with(name, seconds())).await?.ok()?;
         }
-        plane.kubectl_command().run_with_input(command, &with(name, null())).await?.ok()?;
+        namespace.kubectl_with(command, &with(name, null())).await?.ok()?;
         assert_eq!(stored(name).await?, want, "{name}");
     }
     Ok(())
