@@ -194,7 +194,7 @@ async fn doctor_finds_each_fault_of_an_installation_with_its_cure() -> Outcome {
         let stranger = pki::Ca::new("stranger")?;
         let stranger = base64_of(stranger.certificate());
         installation.patch(&registration, json!([{"op": "add", "path": bundle, "value": stranger}])).await?;
-        installation.finds(check, "an authority that is not trusted", "write the authority").await?;
+        installation.finds(check, "a CA that is not trusted", "write the authority").await?;
         installation.delete(&registration).await?;
         installation.finds(check, "there is none", "apply the operator's overlay again").await?;
         if registration == VALIDATING {

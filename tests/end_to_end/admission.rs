@@ -1,10 +1,9 @@
-//! What a person sees of the webhook through kubectl: refusals word for word, warnings, defaults, and updates of what
-//! was broken before.
+//! The webhook as seen through kubectl: refusals word for word, warnings, defaults, and updates of groups that were
+//! already invalid.
 
 use std::sync::Arc;
 
 use anyhow::Result;
-use kcg_tests::namespace::Namespace;
 use kcg_tests::objects::{GROUP, TOPIC, assert_contains, group};
 use serde_json::{Value, json};
 
@@ -12,23 +11,17 @@ use crate::cases::cases;
 use crate::env::SharedEnv;
 
 cases![
-    refusal_of_one_violation_is_one_sentence,
-    refusal_of_many_violations_lists_them_all,
-    samples_that_are_bad_are_refused_and_the_others_taken,
-    unknown_field_is_kubectl_s_own_matter,
-    defaults_are_filled_in_and_what_was_written_stays,
-    dry_run_leaves_no_trace,
-    group_that_was_broken_before_can_be_edited_and_not_worsened,
+    a_refusal_of_one_violation_is_one_sentence,
+    a_refusal_of_many_violations_lists_them_all,
+    invalid_samples_are_refused_and_the_others_accepted,
+    kubectl_itself_reports_an_unknown_field,
+    defaults_are_set_and_written_values_are_kept,
+    a_dry_run_has_no_effect,
+    an_invalid_group_can_be_edited_but_not_made_worse,
 ];
 
-async fn ns(env: &Arc<SharedEnv>, namespace: &str) -> Result<Namespace> {
-    let ns = env.namespace(namespace).await?;
-    ns.create_topic("fast-data-topic", 3).await?;
-    Ok(ns)
-}
-
-async fn refusal_of_one_violation_is_one_sentence(env: Arc<SharedEnv>) -> Result<()> {
-    let ns = ns(&env, "refused-one").await?;
+async fn a_refusal_of_one_violation_is_one_sentence(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace_with_a_topic("refused-one").await?;
     let answer = ns.kubectl_create(&group("kconsumer", &json!({"minReplicas": 4}))).await?;
     assert_eq!(
         (answer.code, answer.stdout.as_str(), answer.stderr.as_str()),
@@ -43,8 +36,8 @@ async fn refusal_of_one_violation_is_one_sentence(env: Arc<SharedEnv>) -> Result
     ns.close().await
 }
 
-async fn refusal_of_many_violations_lists_them_all(env: Arc<SharedEnv>) -> Result<()> {
-    let ns = ns(&env, "refused-many").await?;
+async fn a_refusal_of_many_violations_lists_them_all(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace_with_a_topic("refused-many").await?;
     let sample = kcg_devcluster::deploy_folder()?.join("samples/bad-many.yaml");
     let answer = ns.kubectl(&["create", "-f", &sample.display().to_string()]).await?;
     assert_eq!(answer.code, 1);
@@ -63,8 +56,8 @@ The KconsumerGroup \"bad-many\" is invalid:
 * spec.minReplicas: Invalid value: 5: must not be more than 3: topic fast-data-topic has 3 partitions, so a fourth consumer would be idle
 ";
 
-async fn samples_that_are_bad_are_refused_and_the_others_taken(env: Arc<SharedEnv>) -> Result<()> {
-    let ns = ns(&env, "samples").await?;
+async fn invalid_samples_are_refused_and_the_others_accepted(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace_with_a_topic("samples").await?;
     for topic in ["orders", "payments.retries"] {
         ns.create_topic(topic, 3).await?;
     }
@@ -86,23 +79,23 @@ async fn samples_that_are_bad_are_refused_and_the_others_taken(env: Arc<SharedEn
     ns.close().await
 }
 
-async fn unknown_field_is_kubectl_s_own_matter(env: Arc<SharedEnv>) -> Result<()> {
-    let ns = ns(&env, "unknown-field").await?;
+async fn kubectl_itself_reports_an_unknown_field(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace_with_a_topic("unknown-field").await?;
     let answer = ns.kubectl_create(&group("kconsumer", &json!({"minReplica": 4}))).await?;
     assert_eq!(
         answer.stderr,
         "Error from server (BadRequest): error when creating \"STDIN\": KconsumerGroup in version \"v1alpha1\" cannot be handled \
          as a KconsumerGroup: strict decoding error: unknown field \"spec.minReplica\"\n"
     );
-    // In the one field that has no schema it is the webhook's.
+    // In the one field without a schema the webhook reports it.
     let template = json!({"consumerSpec": {"podTemplate": {"spec": {"contaners": []}}}});
     let answer = ns.kubectl_create(&group("kconsumer", &template)).await?;
     assert!(answer.stderr.contains("spec.consumerSpec.podTemplate.spec.contaners"), "{}", answer.stderr);
     ns.close().await
 }
 
-async fn defaults_are_filled_in_and_what_was_written_stays(env: Arc<SharedEnv>) -> Result<()> {
-    let ns = ns(&env, "defaults").await?;
+async fn defaults_are_set_and_written_values_are_kept(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace_with_a_topic("defaults").await?;
     let written = group(
         "kconsumer",
         &json!({"consumerSpec": {"groupId": "mine"}, "alerts": {"labels": {"team": "data"}}}),
@@ -118,7 +111,7 @@ async fn defaults_are_filled_in_and_what_was_written_stays(env: Arc<SharedEnv>) 
             "alerts": {"enabled": true, "for": "1m", "severity": "warning", "labels": {"team": "data"}},
         }),
     );
-    // Without a name there is nothing to derive yet; the controller derives it.
+    // Without a name nothing can be derived yet; the controller derives it later.
     let mut generated = group("", &json!({}));
     generated["metadata"] = json!({"generateName": "made-"});
     let stored = ns.create_object(GROUP, &generated).await?;
@@ -130,8 +123,8 @@ async fn defaults_are_filled_in_and_what_was_written_stays(env: Arc<SharedEnv>) 
     ns.close().await
 }
 
-async fn dry_run_leaves_no_trace(env: Arc<SharedEnv>) -> Result<()> {
-    let ns = ns(&env, "dry-run").await?;
+async fn a_dry_run_has_no_effect(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace_with_a_topic("dry-run").await?;
     let audit = ns.audit()?;
     let dry = async |object: &Value| {
         ns.kubectl_with(&["create", "--dry-run=server", "-f", "-"], &object.to_string()).await
@@ -140,7 +133,7 @@ async fn dry_run_leaves_no_trace(env: Arc<SharedEnv>) -> Result<()> {
     assert_eq!(answer.stdout, "kconsumergroup.thenextapps.com/kconsumer created (server dry run)\n");
     let answer = dry(&group("kconsumer", &json!({"minReplicas": 4}))).await?;
     assert!(answer.stderr.contains("so a fourth consumer would be idle"), "{}", answer.stderr);
-    // A real one after it: whatever the dry runs had left would come before.
+    // A real creation after the dry runs: any effect of theirs would be logged before it.
     ns.create_group("real", &json!({})).await?;
     ns.group_is_ready("real").await?;
     assert!(audit.by_operator()?.iter().all(|event| event.object_ref.name != "kconsumer"));
@@ -148,9 +141,9 @@ async fn dry_run_leaves_no_trace(env: Arc<SharedEnv>) -> Result<()> {
     ns.close().await
 }
 
-async fn group_that_was_broken_before_can_be_edited_and_not_worsened(env: Arc<SharedEnv>) -> Result<()> {
+async fn an_invalid_group_can_be_edited_but_not_made_worse(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace("ratchet").await?;
-    // Right while nobody knew the topic, broken since it came.
+    // Valid while the topic was unknown, invalid since the topic exists.
     ns.create_group("kconsumer", &json!({"minReplicas": 5})).await?;
     ns.create_topic("fast-data-topic", 3).await?;
     ns.group_is("kconsumer", "True", "MinAboveCeiling").await?;
@@ -175,7 +168,7 @@ async fn group_that_was_broken_before_can_be_edited_and_not_worsened(env: Arc<Sh
         "{}",
         worse.stderr
     );
-    // What is broken besides is not let in on the way.
+    // A further violation is refused.
     let another = patch(r#"{"spec":{"consumerSpec":{"podTemplate":{"spec":{"hostNetwork":true}}}}}"#).await?;
     assert!(
         another.stderr.contains("hostNetwork: Forbidden") && !another.stderr.contains("Invalid value: 4"),

@@ -1,4 +1,4 @@
-//! Tests as values: a name, and what to run in the one env.
+//! Tests as values: a name, and a function of the shared environment.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -31,7 +31,7 @@ impl Case {
         Self { name, run: Box::new(|env| Box::pin(run(env))) }
     }
 
-    /// Only its name.
+    /// The trial for `--list`, which never runs.
     pub fn listed(self) -> Trial {
         Trial::test(self.name, || Ok(()))
     }
@@ -54,7 +54,7 @@ macro_rules! cases {
 }
 pub(crate) use cases;
 
-/// Runs to its end, or to its panic, so that what it did to the cluster can be undone.
+/// Turns a panic into an error, so that the caller can undo changes of the cluster.
 pub async fn caught(run: impl Future<Output = Result<()>>) -> Result<()> {
     let outcome = AssertUnwindSafe(run).catch_unwind().await;
     outcome.unwrap_or_else(|panic| {
@@ -63,7 +63,7 @@ pub async fn caught(run: impl Future<Output = Result<()>>) -> Result<()> {
     })
 }
 
-/// What the command line asks for, by the rules of Rust's own test harness.
+/// Whether the command line selects a case, by the rules of Rust's test harness.
 pub fn is_chosen(case: &Case, arguments: &Arguments) -> bool {
     let names = |text: &String| {
         if arguments.exact { case.name == text } else { case.name.contains(text.as_str()) }

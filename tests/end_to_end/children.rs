@@ -1,4 +1,4 @@
-//! A child that somebody deletes comes back.
+//! A deleted child is created again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use crate::cases::cases;
 use crate::env::SharedEnv;
 
 cases![
-    each_deleted_child_is_made_anew,
-    deployment_that_waits_for_its_pods_is_let_go_first,
-    wiped_ownership_of_fields_is_taken_up_again_and_loses_nothing,
+    each_deleted_child_is_created_again,
+    a_terminating_deployment_is_created_again_after_its_pods_are_gone,
+    removed_ownership_of_fields_is_restored_without_losing_a_field,
 ];
 
-async fn each_deleted_child_is_made_anew(env: Arc<SharedEnv>) -> Result<()> {
+async fn each_deleted_child_is_created_again(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace_with_a_group("deleted-children").await?;
     let audit = ns.audit()?;
     for kind in CHILDREN {
@@ -37,17 +37,19 @@ async fn each_deleted_child_is_made_anew(env: Arc<SharedEnv>) -> Result<()> {
         );
         assert_eq!(written.len(), 1, "{} is written once", kind.name);
         let took = audit::between(&deleted[0], &written[0])?;
-        // Not a drifted field but a creation, of which a Service's is the slowest: the API server makes its address.
+        // A creation takes longer than the repair of a field, most of all for a Service, which gets an address.
         assert!(took < Duration::from_secs(5), "{} took {took:?}", kind.name);
     }
     ns.close().await
 }
 
-async fn deployment_that_waits_for_its_pods_is_let_go_first(env: Arc<SharedEnv>) -> Result<()> {
+async fn a_terminating_deployment_is_created_again_after_its_pods_are_gone(
+    env: Arc<SharedEnv>,
+) -> Result<()> {
     let ns = env.namespace_with_a_group("deleted-in-foreground").await?;
     let before = ns.get(DEPLOYMENT, "kconsumer").await?["metadata"]["uid"].clone();
     let pods = ns.list(POD).await?;
-    // The pod cannot go: somebody's finalizer is on it.
+    // A finalizer keeps the pod from being deleted.
     let pod = pods[0]["metadata"]["name"].as_str().unwrap_or_default();
     let hold = |finalizers: &[&str]| json!({"metadata": {"finalizers": finalizers}});
     ns.patch(POD, pod, &hold(&["example.com/hold"])).await?;
@@ -68,8 +70,8 @@ async fn deployment_that_waits_for_its_pods_is_let_go_first(env: Arc<SharedEnv>)
     ns.close().await
 }
 
-/// Somebody's tool writes `managedFields: [{}]`, and with it who owns what.
-async fn wiped_ownership_of_fields_is_taken_up_again_and_loses_nothing(env: Arc<SharedEnv>) -> Result<()> {
+/// A third party writes `managedFields: [{}]`, which removes all ownership of fields.
+async fn removed_ownership_of_fields_is_restored_without_losing_a_field(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace_with_a_group("wiped-fields").await?;
     let audit = ns.audit()?;
     for kind in CHILDREN {

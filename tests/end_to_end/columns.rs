@@ -1,4 +1,4 @@
-//! What `kubectl get kcg` shows.
+//! The columns of `kubectl get kcg`.
 
 use std::sync::Arc;
 
@@ -8,11 +8,10 @@ use serde_json::json;
 use crate::cases::cases;
 use crate::env::SharedEnv;
 
-cases![get_shows_the_group_at_a_glance];
+cases![kubectl_get_shows_the_state_of_a_group];
 
-async fn get_shows_the_group_at_a_glance(env: Arc<SharedEnv>) -> Result<()> {
-    let ns = env.namespace("columns").await?;
-    ns.create_topic("fast-data-topic", 3).await?;
+async fn kubectl_get_shows_the_state_of_a_group(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace_with_a_topic("columns").await?;
     ns.create_topic("orders", 2).await?;
     ns.create_group("kconsumer", &json!({"consumerSpec": {"topics": ["orders"]}})).await?;
     ns.group_is_ready("kconsumer").await?;

@@ -1,4 +1,4 @@
-//! An object of a child's name that is not the group's is nobody's to touch; the other children go on without it.
+//! An object with a child's name that is not owned by the group is not modified; the other children are reconciled.
 
 use std::sync::Arc;
 
@@ -13,15 +13,15 @@ use crate::cases::cases;
 use crate::env::SharedEnv;
 
 cases![
-    object_that_nobody_owns_is_left_alone_until_it_goes,
-    object_of_another_controller_is_left_alone_until_it_goes,
-    child_that_was_taken_from_the_group_is_not_taken_back,
-    children_that_outlive_their_group_are_nobody_s,
-    selector_of_an_older_deployment_is_a_condition_with_a_cure,
-    group_made_anew_under_its_name_waits_for_the_old_children_to_go,
+    an_object_without_an_owner_is_not_modified_until_it_is_deleted,
+    an_object_of_another_controller_is_not_modified_until_it_is_deleted,
+    a_child_whose_owner_reference_was_removed_is_not_adopted_again,
+    orphaned_children_are_not_adopted_by_a_new_group,
+    an_immutable_selector_of_an_older_deployment_is_reported_with_a_cure,
+    a_recreated_group_waits_until_the_old_children_are_gone,
 ];
 
-/// Somebody's object of each kind.
+/// An object of each kind that a third party created.
 fn theirs(kind: Kind, name: &str) -> Value {
     let spec = match kind {
         SERVICE => json!({"ports": [{"name": "web", "port": 80}], "selector": {"app": "web"}}),
@@ -42,7 +42,7 @@ fn deployment(selector: &Value) -> Value {
     }})
 }
 
-/// What a person wrote of it, and everything that an apply of ours would leave behind.
+/// The fields that the third party wrote, and all fields that an apply of the controller would change.
 fn written(object: &Value) -> [Value; 6] {
     let metadata = &object["metadata"];
     let others = metadata["managedFields"].as_array().into_iter().flatten();
@@ -60,7 +60,7 @@ fn written(object: &Value) -> [Value; 6] {
     ]
 }
 
-/// What the original called each child in its message.
+/// The name of each child in the message of the original.
 fn original_name(kind: Kind) -> &'static str {
     match kind {
         MONITOR => "Service Monitor",
@@ -92,7 +92,7 @@ async fn conflicts(ns: &Namespace, kind: Kind, object: &Value, owner: &str) -> R
     }
     let after = ns.get(kind, &name).await?;
     assert_eq!(written(&after), written(&before), "{}", kind.name);
-    // Of these nobody else writes a status: not even their version has moved.
+    // No controller writes a status of these, so even their resourceVersion is the same.
     if kind != AUTOSCALER && kind != DEPLOYMENT {
         assert_eq!(after["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"]);
     }
@@ -105,18 +105,18 @@ async fn conflicts(ns: &Namespace, kind: Kind, object: &Value, owner: &str) -> R
     Ok(())
 }
 
-async fn object_that_nobody_owns_is_left_alone_until_it_goes(env: Arc<SharedEnv>) -> Result<()> {
-    let ns = env.namespace("conflicts").await?;
-    ns.create_topic("fast-data-topic", 3).await?;
+async fn an_object_without_an_owner_is_not_modified_until_it_is_deleted(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace_with_a_topic("conflicts").await?;
     for kind in CHILDREN {
         conflicts(&ns, kind, &theirs(kind, &format!("of-{}", kind.name.to_lowercase())), "nobody").await?;
     }
     ns.close().await
 }
 
-async fn object_of_another_controller_is_left_alone_until_it_goes(env: Arc<SharedEnv>) -> Result<()> {
-    let ns = env.namespace("conflicts-owned").await?;
-    ns.create_topic("fast-data-topic", 3).await?;
+async fn an_object_of_another_controller_is_not_modified_until_it_is_deleted(
+    env: Arc<SharedEnv>,
+) -> Result<()> {
+    let ns = env.namespace_with_a_topic("conflicts-owned").await?;
     let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "their-owner"}});
     let uid = ns.create_object(CONFIG_MAP, &map).await?["metadata"]["uid"].clone();
     for kind in CHILDREN {
@@ -128,9 +128,8 @@ async fn object_of_another_controller_is_left_alone_until_it_goes(env: Arc<Share
     ns.close().await
 }
 
-async fn child_that_was_taken_from_the_group_is_not_taken_back(env: Arc<SharedEnv>) -> Result<()> {
-    let ns = env.namespace("conflicts-taken").await?;
-    ns.create_topic("fast-data-topic", 3).await?;
+async fn a_child_whose_owner_reference_was_removed_is_not_adopted_again(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace_with_a_topic("conflicts-taken").await?;
     ns.create_group("kconsumer", &json!({})).await?;
     ns.group_is_ready("kconsumer").await?;
     let audit = ns.audit()?;
@@ -157,10 +156,9 @@ async fn child_that_was_taken_from_the_group_is_not_taken_back(env: Arc<SharedEn
     ns.close().await
 }
 
-/// `--cascade=orphan`: the consumers are to run on without the group.
-async fn children_that_outlive_their_group_are_nobody_s(env: Arc<SharedEnv>) -> Result<()> {
-    let ns = env.namespace("orphans").await?;
-    ns.create_topic("fast-data-topic", 3).await?;
+/// `--cascade=orphan`: the consumers keep running without the group.
+async fn orphaned_children_are_not_adopted_by_a_new_group(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace_with_a_topic("orphans").await?;
     ns.create_group("kconsumer", &json!({})).await?;
     ns.group_is_ready("kconsumer").await?;
     ns.kubectl(&["delete", "kcg", "kconsumer", "--cascade=orphan"]).await?.ok()?;
@@ -181,10 +179,11 @@ async fn children_that_outlive_their_group_are_nobody_s(env: Arc<SharedEnv>) -> 
     ns.close().await
 }
 
-async fn selector_of_an_older_deployment_is_a_condition_with_a_cure(env: Arc<SharedEnv>) -> Result<()> {
-    let ns = env.namespace("selector").await?;
-    ns.create_topic("fast-data-topic", 3).await?;
-    // Paused, so that somebody older can be there first.
+async fn an_immutable_selector_of_an_older_deployment_is_reported_with_a_cure(
+    env: Arc<SharedEnv>,
+) -> Result<()> {
+    let ns = env.namespace_with_a_topic("selector").await?;
+    // Paused, so that an older Deployment can exist first.
     let group = ns.create_group("kconsumer", &json!({"paused": true})).await?;
     let older = json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
@@ -216,9 +215,8 @@ async fn selector_of_an_older_deployment_is_a_condition_with_a_cure(env: Arc<Sha
     ns.close().await
 }
 
-async fn group_made_anew_under_its_name_waits_for_the_old_children_to_go(env: Arc<SharedEnv>) -> Result<()> {
-    let ns = env.namespace("made-anew").await?;
-    ns.create_topic("fast-data-topic", 3).await?;
+async fn a_recreated_group_waits_until_the_old_children_are_gone(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace_with_a_topic("recreated").await?;
     ns.create_group("kconsumer", &json!({})).await?;
     let active = |group: &Value| group["status"]["activePods"].as_array().is_some_and(|pods| pods.len() == 1);
     let before = ns.eventually(GROUP, "kconsumer", "its pod is active", active).await?;

@@ -1,4 +1,4 @@
-//! Two who want the same: groups with one groupId, autoscalers on one Deployment.
+//! Two that compete: groups with one groupId, autoscalers of one Deployment.
 
 use std::sync::Arc;
 
@@ -12,9 +12,12 @@ use serde_json::{Value, json};
 use crate::cases::cases;
 use crate::env::SharedEnv;
 
-cases![groups_that_share_a_group_id_and_a_topic_are_told, another_autoscaler_on_the_deployment_is_told,];
+cases![
+    groups_that_share_a_group_id_and_a_topic_are_reported,
+    another_autoscaler_of_the_deployment_is_reported,
+];
 
-/// Waits for the Warning that names this reason on this group.
+/// Waits for a Warning Event of this group with this reason.
 async fn await_warning(ns: &Namespace, group: &str, reason: &str) -> Result<Value> {
     let found = eventually("the Event", LIMIT, async || {
         let events = ns.list(EVENT).await.unwrap_or_default();
@@ -25,16 +28,15 @@ async fn await_warning(ns: &Namespace, group: &str, reason: &str) -> Result<Valu
     found.await
 }
 
-async fn groups_that_share_a_group_id_and_a_topic_are_told(env: Arc<SharedEnv>) -> Result<()> {
-    let ns = env.namespace("shared-group-id").await?;
-    ns.create_topic("fast-data-topic", 3).await?;
+async fn groups_that_share_a_group_id_and_a_topic_are_reported(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace_with_a_topic("shared-group-id").await?;
     ns.create_topic("other", 3).await?;
     let consumer = |topic: &str, id: &str| json!({"consumerSpec": {"topic": topic, "groupId": id}});
     ns.create_group("one", &consumer("fast-data-topic", "shared")).await?;
     ns.group_is_ready("one").await?;
-    // The same id on another topic takes nothing from anybody, nor does another id on the same topic.
+    // The same id on another topic does not conflict, nor does another id on the same topic.
     ns.create_group("apart", &consumer("other", "shared")).await?;
-    ns.create_group("beside", &consumer("fast-data-topic", "own")).await?;
+    ns.create_group("separate", &consumer("fast-data-topic", "own")).await?;
     ns.create_group("two", &consumer("fast-data-topic", "shared")).await?;
     for (name, rival) in [("one", "two"), ("two", "one")] {
         let group = ns.group_is(name, "False", "GroupIdShared").await?;
@@ -47,14 +49,14 @@ async fn groups_that_share_a_group_id_and_a_topic_are_told(env: Arc<SharedEnv>) 
         assert_eq!((&event["type"], &event["note"]), (&json!("Warning"), &json!(message)));
         assert_eq!(event["reportingController"], "kconsumer-group-operator");
     }
-    for name in ["apart", "beside"] {
+    for name in ["apart", "separate"] {
         ns.group_is_ready(name).await?;
     }
     ns.patch(GROUP, "two", &json!({"spec": consumer("fast-data-topic", "another")})).await?;
     for name in ["one", "two"] {
         ns.group_is_ready(name).await?;
     }
-    // The condition comes and goes; the same Event again is counted, not made anew.
+    // The condition is set again; the Event is counted, not created again.
     ns.patch(GROUP, "two", &json!({"spec": consumer("fast-data-topic", "shared")})).await?;
     ns.group_is("one", "False", "GroupIdShared").await?;
     ns.delete(GROUP, "two").await?;
@@ -62,7 +64,7 @@ async fn groups_that_share_a_group_id_and_a_topic_are_told(env: Arc<SharedEnv>) 
     ns.close().await
 }
 
-async fn another_autoscaler_on_the_deployment_is_told(env: Arc<SharedEnv>) -> Result<()> {
+async fn another_autoscaler_of_the_deployment_is_reported(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace("other-autoscaler").await?;
     env.metrics.set(&ns.name, "kconsumer-", crate::original::LAG, 1);
     ns.create_topic("fast-data-topic", 3).await?;

@@ -1,4 +1,4 @@
-//! What somebody changes in a field of ours is put back, by one write each, within two seconds.
+//! A changed field of the operator is repaired by one write, within two seconds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,20 +13,20 @@ use crate::cases::cases;
 use crate::env::SharedEnv;
 
 cases![
-    service_is_repaired_field_by_field,
-    service_monitor_is_repaired_field_by_field,
-    prometheus_rule_is_repaired_field_by_field,
-    autoscaler_is_repaired_field_by_field,
-    deployment_is_repaired_field_by_field,
+    a_service_is_repaired_field_by_field,
+    a_service_monitor_is_repaired_field_by_field,
+    a_prometheus_rule_is_repaired_field_by_field,
+    an_autoscaler_is_repaired_field_by_field,
+    a_deployment_is_repaired_field_by_field,
 ];
 
 const MOST: Duration = Duration::from_secs(2);
 const NAME: &str = "kconsumer";
 
-/// A field of ours and what somebody puts there; null takes it away.
+/// A field of the operator and the value that a third party writes; null removes it.
 type Edit = (&'static str, Value);
 
-async fn service_is_repaired_field_by_field(env: Arc<SharedEnv>) -> Result<()> {
+async fn a_service_is_repaired_field_by_field(env: Arc<SharedEnv>) -> Result<()> {
     let edits = [
         ("/metadata/labels/app", json!("other")),
         ("/metadata/labels/app.kubernetes.io~1managed-by", Value::Null),
@@ -35,14 +35,14 @@ async fn service_is_repaired_field_by_field(env: Arc<SharedEnv>) -> Result<()> {
         ("/spec/type", json!("NodePort")),
         ("/spec/ports/0/targetPort", json!(1)),
         ("/spec/ports/0/name", json!("other")),
-        // The key of the list: the list has to be set back first, by one write more.
+        // This is the key of a list, so the list has to be removed first, with another write.
         ("/spec/ports/0/port", json!(9999)),
         ("/spec/ports/0/protocol", json!("UDP")),
     ];
     repaired(&env, SERVICE, "drift-service", &edits).await
 }
 
-async fn service_monitor_is_repaired_field_by_field(env: Arc<SharedEnv>) -> Result<()> {
+async fn a_service_monitor_is_repaired_field_by_field(env: Arc<SharedEnv>) -> Result<()> {
     let edits = [
         ("/metadata/labels/app", json!("other")),
         ("/spec/jobLabel", json!("other")),
@@ -58,7 +58,7 @@ async fn service_monitor_is_repaired_field_by_field(env: Arc<SharedEnv>) -> Resu
     repaired(&env, MONITOR, "drift-monitor", &edits).await
 }
 
-async fn prometheus_rule_is_repaired_field_by_field(env: Arc<SharedEnv>) -> Result<()> {
+async fn a_prometheus_rule_is_repaired_field_by_field(env: Arc<SharedEnv>) -> Result<()> {
     let edits = [
         ("/metadata/labels/prometheus", json!("other")),
         ("/metadata/labels/role", Value::Null),
@@ -72,7 +72,7 @@ async fn prometheus_rule_is_repaired_field_by_field(env: Arc<SharedEnv>) -> Resu
     repaired(&env, RULE, "drift-rule", &edits).await
 }
 
-async fn autoscaler_is_repaired_field_by_field(env: Arc<SharedEnv>) -> Result<()> {
+async fn an_autoscaler_is_repaired_field_by_field(env: Arc<SharedEnv>) -> Result<()> {
     let edits = [
         ("/metadata/labels/app.kubernetes.io~1managed-by", Value::Null),
         ("/metadata/labels/app", json!("other")),
@@ -90,7 +90,7 @@ async fn autoscaler_is_repaired_field_by_field(env: Arc<SharedEnv>) -> Result<()
     repaired(&env, AUTOSCALER, "drift-autoscaler", &edits).await
 }
 
-async fn deployment_is_repaired_field_by_field(env: Arc<SharedEnv>) -> Result<()> {
+async fn a_deployment_is_repaired_field_by_field(env: Arc<SharedEnv>) -> Result<()> {
     let edits = [
         ("/metadata/labels/app.kubernetes.io~1managed-by", Value::Null),
         ("/metadata/labels/app", json!("other")),
@@ -111,15 +111,14 @@ async fn deployment_is_repaired_field_by_field(env: Arc<SharedEnv>) -> Result<()
     repaired(&env, DEPLOYMENT, "drift-deployment", &edits).await
 }
 
-/// The writes that a repair takes: one, or two where a list has to be set back before its key is ours again.
+/// The number of writes of a repair: one, or two if a list has to be removed before its key can be owned again.
 fn writes(path: &str) -> usize {
     let key = ["/port", "/protocol", "/containerPort"].iter().any(|key| path.ends_with(key));
     if key && path.contains("/ports/") { 2 } else { 1 }
 }
 
 async fn repaired(env: &Arc<SharedEnv>, kind: Kind, namespace: &str, edits: &[Edit]) -> Result<()> {
-    let ns = env.namespace(namespace).await?;
-    ns.create_topic("fast-data-topic", 3).await?;
+    let ns = env.namespace_with_a_topic(namespace).await?;
     ns.create_group(NAME, &json!({})).await?;
     ns.group_is_ready(NAME).await?;
     let whole = ns.audit()?;
@@ -131,7 +130,7 @@ async fn repaired(env: &Arc<SharedEnv>, kind: Kind, namespace: &str, edits: &[Ed
         let took = audit::between(spoilt.first().context("it was spoilt")?, &written[written.len() - 1])?;
         assert!(took <= MOST, "{} {path} took {took:?}", kind.name);
     }
-    // Whatever came late shows here: what is awaited comes after it, and is a write of its own child alone.
+    // A late write would show here: each wait is for a later write, and only of the same child.
     let (other, spoil) =
         if kind == SERVICE { (MONITOR, "/spec/jobLabel") } else { (SERVICE, "/spec/selector/app") };
     spoil_and_await_repair(&ns, other, spoil, &json!("late")).await?;

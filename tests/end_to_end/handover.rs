@@ -1,4 +1,4 @@
-//! Two replicas and one Lease: who has it writes, the other takes over when it is given back or has run out.
+//! Two replicas and one Lease: the holder writes, the other takes over when the Lease is released or expires.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +13,15 @@ use crate::cases::cases;
 use crate::env::SharedEnv;
 
 cases![
-    standby_watches_and_writes_nothing,
-    leader_that_is_told_to_end_hands_over_at_once,
-    leader_that_dies_is_succeeded_when_its_lease_has_run_out,
-    what_is_held_and_what_runs_survive_a_restart_of_all,
+    the_standby_watches_and_writes_nothing,
+    a_terminating_leader_hands_over_at_once,
+    a_killed_leader_is_succeeded_when_its_lease_expires,
+    held_partitions_and_pods_survive_a_restart_of_all_replicas,
 ];
 
 const NAME: &str = "kconsumer";
 const LEASE_NAME: &str = "kconsumer-group-operator";
-/// The Lease's length, one try at it, and room for a busy computer.
+/// The lease duration, one retry period, and slack for a busy computer.
 const EXPIRY: Duration = Duration::from_secs(15);
 
 fn holder(lease: &Value) -> &str {
@@ -31,21 +31,20 @@ fn holder(lease: &Value) -> &str {
 /// The position of the replica that leads.
 async fn leader(env: &Arc<SharedEnv>) -> Result<usize> {
     let home = env.existing_namespace(env.operator.namespace());
-    let lease =
-        home.eventually(LEASE, LEASE_NAME, "somebody holds it", |lease| !holder(lease).is_empty()).await?;
+    let lease = home.eventually(LEASE, LEASE_NAME, "it is held", |lease| !holder(lease).is_empty()).await?;
     let controllers = env.controllers.lock().await;
     let leads = controllers.iter().position(|replica| holder(&lease).starts_with(replica.process().name()));
     leads.with_context(|| format!("{} is none of ours", holder(&lease)))
 }
 
-/// Waits until somebody other than `before` holds the Lease.
+/// Waits until another holder than `before` has the Lease.
 async fn await_successor(env: &Arc<SharedEnv>, before: &str) -> Result<()> {
     let home = env.existing_namespace(env.operator.namespace());
     let another = |lease: &Value| !holder(lease).is_empty() && !holder(lease).starts_with(before);
     home.eventually(LEASE, LEASE_NAME, "another one holds it", another).await.map(drop)
 }
 
-/// Changes a field of ours and awaits its repair.
+/// Changes a field of the operator and waits for its repair.
 async fn drift(ns: &Namespace) -> Result<()> {
     let spoilt = json!([{"op": "replace", "path": "/spec/ports/0/targetPort", "value": 1}]);
     ns.json_patch(SERVICE, NAME, &spoilt).await?;
@@ -53,7 +52,7 @@ async fn drift(ns: &Namespace) -> Result<()> {
     ns.eventually(SERVICE, NAME, "it is repaired", repaired).await.map(drop)
 }
 
-/// The requests of each kind that a replica has made, by its own count.
+/// The number of requests with these verbs that a replica counted in its metrics.
 async fn requests(env: &Arc<SharedEnv>, position: usize, verbs: &[&str]) -> Result<u64> {
     let controllers = env.controllers.lock().await;
     let (_, metrics) = controllers[position].get("/metrics").await?;
@@ -62,7 +61,7 @@ async fn requests(env: &Arc<SharedEnv>, position: usize, verbs: &[&str]) -> Resu
     Ok(counted.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())
 }
 
-async fn standby_watches_and_writes_nothing(env: Arc<SharedEnv>) -> Result<()> {
+async fn the_standby_watches_and_writes_nothing(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace_with_a_group("standby").await?;
     let leads = leader(&env).await?;
     let standby = 1 - leads;
@@ -76,9 +75,9 @@ async fn standby_watches_and_writes_nothing(env: Arc<SharedEnv>) -> Result<()> {
     ns.close().await
 }
 
-async fn leader_that_is_told_to_end_hands_over_at_once(env: Arc<SharedEnv>) -> Result<()> {
+async fn a_terminating_leader_hands_over_at_once(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace_with_a_group("handover").await?;
-    // All that there is to say of it has been said: its autoscaler has looked for the metric, too.
+    // Its status is final: the autoscaler has also queried the metric.
     ns.condition_is(NAME, "MetricsAvailable", "MetricsMissing").await?;
     let leads = leader(&env).await?;
     let home = env.existing_namespace(env.operator.namespace());
@@ -102,7 +101,7 @@ async fn leader_that_is_told_to_end_hands_over_at_once(env: Arc<SharedEnv>) -> R
     ns.close().await
 }
 
-async fn leader_that_dies_is_succeeded_when_its_lease_has_run_out(env: Arc<SharedEnv>) -> Result<()> {
+async fn a_killed_leader_is_succeeded_when_its_lease_expires(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace_with_a_group("takeover").await?;
     let leads = leader(&env).await?;
     let home = env.existing_namespace(env.operator.namespace());
@@ -113,7 +112,7 @@ async fn leader_that_dies_is_succeeded_when_its_lease_has_run_out(env: Arc<Share
     drift(&ns).await?;
     await_successor(&env, &name).await?;
 
-    // The one that stood by wrote nothing before it had the Lease.
+    // The standby wrote nothing before it held the Lease.
     let (repair, taken) = (
         audit.eventually_of_child(SERVICE, NAME, 1).await?,
         lease.eventually_of_child(LEASE, LEASE_NAME, 1).await?,
@@ -130,7 +129,7 @@ async fn leader_that_dies_is_succeeded_when_its_lease_has_run_out(env: Arc<Share
     ns.close().await
 }
 
-async fn what_is_held_and_what_runs_survive_a_restart_of_all(env: Arc<SharedEnv>) -> Result<()> {
+async fn held_partitions_and_pods_survive_a_restart_of_all_replicas(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace_with_a_group("restart").await?;
     ns.kubectl(&["scale", "deployment/kconsumer", "--replicas=2"]).await?.ok()?;
     ns.delete(TOPIC, "fast-data-topic").await?;
@@ -148,7 +147,7 @@ async fn what_is_held_and_what_runs_survive_a_restart_of_all(env: Arc<SharedEnv>
         env.start_controller(identity).await?;
     }
     leader(&env).await?;
-    // What is awaited here comes after the look at every group that a new leader begins with.
+    // This repair comes after the first reconciliation of every group by the new leader.
     ns.patch(GROUP, NAME, &json!({"spec": {"averageRecordsLagLimit": 7}})).await?;
     let group = ns.eventually(GROUP, NAME, "it is settled", is_observed).await?;
     assert_eq!((&group["status"]["partitions"], &group["status"]["maxReplicas"]), (&json!(3), &json!(3)));

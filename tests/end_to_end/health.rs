@@ -1,9 +1,8 @@
-//! What a group says of its pods and of its metric.
+//! The status of a group about its pods and its metric.
 
 use std::sync::Arc;
 
 use anyhow::Result;
-use kcg_tests::namespace::Namespace;
 use kcg_tests::objects::{DEPLOYMENT, GROUP, POD, assert_contains, condition};
 use serde_json::{Value, json};
 
@@ -11,21 +10,15 @@ use crate::cases::cases;
 use crate::env::SharedEnv;
 
 cases![
-    missing_metric_is_told_with_its_cure,
-    pods_that_cannot_run_are_told_and_not_counted_as_active,
-    pod_on_its_way_out_is_not_active,
+    a_missing_metric_is_reported_with_its_cure,
+    pods_that_cannot_run_are_reported_and_not_counted_as_active,
+    a_terminating_pod_is_not_active,
 ];
 
 const NAME: &str = "kconsumer";
 
-async fn ns(env: &Arc<SharedEnv>, namespace: &str) -> Result<Namespace> {
-    let ns = env.namespace(namespace).await?;
-    ns.create_topic("fast-data-topic", 3).await?;
-    Ok(ns)
-}
-
-async fn missing_metric_is_told_with_its_cure(env: Arc<SharedEnv>) -> Result<()> {
-    let ns = ns(&env, "metric-missing").await?;
+async fn a_missing_metric_is_reported_with_its_cure(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace_with_a_topic("metric-missing").await?;
     ns.create_group(NAME, &json!({"metrics": {"lagMetric": "lag_of_nobody"}})).await?;
     let group = ns.condition_is(NAME, "MetricsAvailable", "MetricsMissing").await?;
     let [status, _, message] = condition(&group, "MetricsAvailable");
@@ -35,7 +28,7 @@ async fn missing_metric_is_told_with_its_cure(env: Arc<SharedEnv>) -> Result<()>
     {
         assert!(message.contains(part), "{part} in {message}");
     }
-    // The consumers run all the same.
+    // The consumers run nevertheless.
     ns.group_is_ready(NAME).await?;
     env.metrics.set(&ns.name, "kconsumer-", "lag_of_nobody", 7);
     let group = ns.condition_is(NAME, "MetricsAvailable", "MetricsRead").await?;
@@ -43,8 +36,8 @@ async fn missing_metric_is_told_with_its_cure(env: Arc<SharedEnv>) -> Result<()>
     ns.close().await
 }
 
-async fn pods_that_cannot_run_are_told_and_not_counted_as_active(env: Arc<SharedEnv>) -> Result<()> {
-    let ns = ns(&env, "pods-pending").await?;
+async fn pods_that_cannot_run_are_reported_and_not_counted_as_active(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace_with_a_topic("pods-pending").await?;
     let nowhere = json!({"podTemplate": {"spec": {"nodeSelector": {"there": "is-none"}}}});
     ns.create_group(NAME, &json!({"consumerSpec": nowhere})).await?;
     let group = ns
@@ -55,7 +48,7 @@ async fn pods_that_cannot_run_are_told_and_not_counted_as_active(env: Arc<Shared
     assert_eq!(condition(&group, "Ready")[0], "False");
     assert_contains(&group["status"], &json!({"readyReplicas": 0, "activePods": []}));
 
-    // Kubernetes gives up on the rollout: sooner than its own ten minutes, for this test.
+    // Kubernetes reports the rollout as failed, in this test before its default of ten minutes.
     ns.patch(DEPLOYMENT, NAME, &json!({"spec": {"progressDeadlineSeconds": 1}})).await?;
     let group = ns.group_is(NAME, "False", "RolloutStuck").await?;
     let message = condition(&group, "Ready")[2];
@@ -68,8 +61,8 @@ async fn pods_that_cannot_run_are_told_and_not_counted_as_active(env: Arc<Shared
     ns.close().await
 }
 
-async fn pod_on_its_way_out_is_not_active(env: Arc<SharedEnv>) -> Result<()> {
-    let ns = ns(&env, "pod-leaving").await?;
+async fn a_terminating_pod_is_not_active(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace_with_a_topic("pod-leaving").await?;
     ns.create_group(NAME, &json!({})).await?;
     let one = |group: &Value| group["status"]["activePods"].as_array().is_some_and(|pods| pods.len() == 1);
     let group = ns.eventually(GROUP, NAME, "its pod is active", one).await?;
@@ -77,7 +70,7 @@ async fn pod_on_its_way_out_is_not_active(env: Arc<SharedEnv>) -> Result<()> {
     let hold = |finalizers: &[&str]| json!({"metadata": {"finalizers": finalizers}});
     ns.patch(POD, &leaving, &hold(&["example.com/hold"])).await?;
     ns.delete(POD, &leaving).await?;
-    // It is still there, and another one has come in its ns.
+    // It still exists, and another pod has replaced it.
     ns.eventually(GROUP, NAME, "another pod is active and ready", |group| {
         let status = &group["status"];
         one(group) && status["activePods"][0] != json!(leaving) && status["readyReplicas"] == 1

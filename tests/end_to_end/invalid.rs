@@ -1,4 +1,4 @@
-//! A group that is stored although it breaks a rule: it alone stands still, and says why in the webhook's words.
+//! A stored group that violates a rule: it alone is not reconciled, and its status has the webhook's message.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use crate::cases::cases;
 use crate::env::SharedEnv;
 
 cases![
-    group_that_slipped_in_stands_still_and_says_why,
-    group_that_breaks_a_rule_later_keeps_its_children,
-    minimum_above_the_ceiling_runs_the_ceiling,
+    a_group_that_bypassed_the_webhook_is_not_reconciled_and_reports_why,
+    a_group_that_becomes_invalid_keeps_its_children,
+    a_minimum_above_the_ceiling_runs_the_ceiling,
 ];
 
-/// No registration of ours looks into this namespace; the controller does.
+/// The webhook configurations exclude this namespace; the controller watches it.
 const UNGUARDED: &str = "kube-system";
 
 fn mighty() -> Value {
@@ -27,7 +27,7 @@ const SENTENCES: [&str; 2] = [
     "spec.consumerSpec.podTemplate.spec.hostPID: Forbidden",
 ];
 
-/// What the webhook says of such a group, line by line.
+/// The lines of the webhook's refusal of such a group.
 async fn refusal(env: &Arc<SharedEnv>, spec: &Value) -> Result<String> {
     let ns = env.namespace("invalid").await?;
     let answer = ns.kubectl_create(&group("kconsumer", spec)).await?;
@@ -35,7 +35,9 @@ async fn refusal(env: &Arc<SharedEnv>, spec: &Value) -> Result<String> {
     Ok(answer.stderr)
 }
 
-async fn group_that_slipped_in_stands_still_and_says_why(env: Arc<SharedEnv>) -> Result<()> {
+async fn a_group_that_bypassed_the_webhook_is_not_reconciled_and_reports_why(
+    env: Arc<SharedEnv>,
+) -> Result<()> {
     let said = refusal(&env, &mighty()).await?;
     let ns = env.existing_namespace(UNGUARDED);
     ns.create_topic("slipped-topic", 3).await?;
@@ -52,7 +54,7 @@ async fn group_that_slipped_in_stands_still_and_says_why(env: Arc<SharedEnv>) ->
             "{sentence} in\n{said}\nand in\n{message}"
         );
     }
-    // Word for word: each bullet of the refusal stands in the condition.
+    // The condition contains each violation of the refusal word for word.
     for bullet in said.lines().filter_map(|line| line.strip_prefix("* ")) {
         assert!(message.contains(bullet), "{bullet} in {message}");
     }
@@ -75,7 +77,7 @@ async fn group_that_slipped_in_stands_still_and_says_why(env: Arc<SharedEnv>) ->
     Ok(())
 }
 
-async fn group_that_breaks_a_rule_later_keeps_its_children(env: Arc<SharedEnv>) -> Result<()> {
+async fn a_group_that_becomes_invalid_keeps_its_children(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.existing_namespace(UNGUARDED);
     ns.create_topic("later-topic", 3).await?;
     ns.create_group("later", &json!({"consumerSpec": {"topic": "later-topic"}})).await?;
@@ -86,7 +88,7 @@ async fn group_that_breaks_a_rule_later_keeps_its_children(env: Arc<SharedEnv>) 
     ns.patch(GROUP, "later", &json!({"spec": spec})).await?;
     let stands = ns.group_is("later", "False", "InvalidSpec").await?;
     assert_eq!(stands["status"]["replicas"], 1, "what runs is still counted");
-    // Even what is changed by hand stays: nobody knows what it should be.
+    // Even manual changes of the children stay, because there is no desired state.
     ns.patch(DEPLOYMENT, "later", &json!({"metadata": {"labels": {"app": "other"}}})).await?;
     ns.patch(GROUP, "later", &json!({"spec": {"averageRecordsLagLimit": 5}})).await?;
     ns.group_is("later", "False", "InvalidSpec").await?;
@@ -99,9 +101,9 @@ async fn group_that_breaks_a_rule_later_keeps_its_children(env: Arc<SharedEnv>) 
     ns.delete(GROUP, "later").await
 }
 
-async fn minimum_above_the_ceiling_runs_the_ceiling(env: Arc<SharedEnv>) -> Result<()> {
+async fn a_minimum_above_the_ceiling_runs_the_ceiling(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace("min-above").await?;
-    // Allowed while nobody knows the topic.
+    // Allowed while the topic is unknown.
     ns.create_group("kconsumer", &json!({"minReplicas": 4})).await?;
     ns.bounds_are("kconsumer", 4, 4).await?;
     ns.create_topic("fast-data-topic", 3).await?;

@@ -1,10 +1,10 @@
-//! The operator end to end, on a real control plane, as it ships: its roles, its registrations, its two processes.
+//! The operator end to end, on a real control plane, as it ships: its roles, its webhook configurations, its two processes.
 //!
-//! One cluster serves all tests, each in a namespace of its own, most of them side by side. What changes the
-//! cluster for everybody stands apart: before (neighbours that are not there yet) and after (replicas that end, a
-//! webhook that is away, hundreds of groups). Last of all the audit log is held against the shipped roles.
+//! All tests share one cluster. Each has its own namespace, and most run in parallel. Tests that affect the whole cluster
+//! run alone: before the others (integrations that are installed late) and after them (replicas that end, no webhook,
+//! hundreds of groups). Last, the audit log is compared with the shipped roles.
 //!
-//! `cargo test -p kcg-tests --test end_to_end [FILTER]`; with `KCG_DEVCLUSTER_LOGS=FOLDER` the logs are kept.
+//! `cargo test -p kcg-tests --test end_to_end [FILTER]`; `KCG_DEVCLUSTER_LOGS=FOLDER` keeps the logs.
 
 mod cases;
 mod env;
@@ -15,12 +15,12 @@ mod columns;
 mod conflicts;
 mod contention;
 mod drift;
-mod foreign;
+mod foreign_fields;
 mod handover;
 mod health;
+mod integrations;
 mod invalid;
 mod many_groups;
-mod neighbours;
 mod original;
 mod paused;
 mod replicas;
@@ -28,7 +28,7 @@ mod rights;
 mod spec_changes;
 mod topic_changes;
 mod topics;
-mod webhook_away;
+mod without_webhook;
 
 use std::process::ExitCode;
 
@@ -38,17 +38,17 @@ use tokio::runtime::Runtime;
 use cases::{Case, is_chosen, trials};
 use env::SharedEnv;
 
-/// How many tests run side by side; more would only make each of them slower.
-const SIDE_BY_SIDE: usize = 4;
+/// How many tests run in parallel; more would only make each of them slower.
+const IN_PARALLEL: usize = 4;
 
-/// In the order in which they run: how many at a time, and which.
+/// The tests in the order in which they run, with the number that runs at a time.
 fn phases() -> Vec<(usize, Vec<Case>)> {
-    let side_by_side = [
+    let in_parallel = [
         original::cases(),
         columns::cases(),
         children::cases(),
         drift::cases(),
-        foreign::cases(),
+        foreign_fields::cases(),
         spec_changes::cases(),
         replicas::cases(),
         topics::cases(),
@@ -60,10 +60,10 @@ fn phases() -> Vec<(usize, Vec<Case>)> {
         invalid::cases(),
         admission::cases(),
     ];
-    let alone = [handover::cases(), webhook_away::cases(), many_groups::cases(), rights::cases()];
+    let alone = [handover::cases(), without_webhook::cases(), many_groups::cases(), rights::cases()];
     vec![
-        (1, neighbours::cases()),
-        (SIDE_BY_SIDE, side_by_side.into_iter().flatten().collect()),
+        (1, integrations::cases()),
+        (IN_PARALLEL, in_parallel.into_iter().flatten().collect()),
         (1, alone.into_iter().flatten().collect()),
     ]
 }
@@ -93,11 +93,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether all passed.
+/// Returns whether all passed.
 fn run(runtime: &Runtime, arguments: &Arguments, phases: Vec<(usize, Vec<Case>)>) -> anyhow::Result<bool> {
-    // The first phase is about neighbours that come later; without it they are there from the start.
-    let neighbours = phases[0].1.is_empty();
-    let env = runtime.block_on(SharedEnv::start(neighbours))?;
+    // The first phase installs the integrations; without it they are installed from the start.
+    let integrations = phases[0].1.is_empty();
+    let env = runtime.block_on(SharedEnv::start(integrations))?;
     let mut passed = true;
     for (threads, cases) in phases.into_iter().filter(|(_, cases)| !cases.is_empty()) {
         let arguments = Arguments { test_threads: Some(threads), ..arguments.clone() };

@@ -1,4 +1,4 @@
-//! Two hundred groups, and what they cost: counted from the audit log, printed at the end of the run.
+//! The cost of two hundred groups, counted in the audit log and printed at the end of the run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
@@ -22,22 +22,22 @@ use crate::env::SharedEnv;
 use crate::original::LAG;
 
 cases![
-    fresh_group_costs_five_creations_and_a_status_now_and_then,
-    two_hundred_fresh_groups_cost_no_more_each,
-    restart_with_two_hundred_groups_writes_nothing,
-    two_hundred_groups_at_rest_are_written_nothing_while_their_autoscalers_chatter,
+    a_new_group_costs_five_creations_and_a_few_status_writes,
+    two_hundred_new_groups_cost_no_more_each,
+    a_restart_with_two_hundred_groups_writes_nothing,
+    two_hundred_groups_at_rest_cause_no_writes_while_their_autoscalers_write_statuses,
 ];
 
 const MANY: usize = 200;
 const NAMESPACE: &str = "many-groups";
-/// How long the groups are watched at rest.
+/// How long the groups are observed at rest.
 const REST: Duration = Duration::from_mins(1);
-/// How many statuses of autoscalers are written meanwhile: each one's three times.
+/// How many status writes of autoscalers there are meanwhile: three for each.
 const CHATTER: u32 = 600;
-/// How long all of them may take, with their pods, on two cores.
-const PATIENCE: Duration = Duration::from_mins(4);
+/// The limit for all of them to be ready, with their pods, on two cores.
+const LIMIT: Duration = Duration::from_mins(4);
 
-async fn fresh_group_costs_five_creations_and_a_status_now_and_then(env: Arc<SharedEnv>) -> Result<()> {
+async fn a_new_group_costs_five_creations_and_a_few_status_writes(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace("one-group").await?;
     ns.create_topic("fast-data-topic", 1).await?;
     let audit = ns.audit()?;
@@ -47,17 +47,17 @@ async fn fresh_group_costs_five_creations_and_a_status_now_and_then(env: Arc<Sha
     assert_eq!(creations(&audit)?, 5);
     assert_eq!(audit.children()?.len(), 5, "{:?}", audit.children()?);
     gathered(&statuses)?;
-    // One with the children, then as its pod, its metric and the autoscaler's word on it arrive.
+    // One with the children, then one each for its pod, its metric and the status of the autoscaler.
     assert!(statuses.len() <= 4, "{} status writes", statuses.len());
     env.record(format!("fresh group: 5 creations, {} status writes until its pod was ready", statuses.len()));
     ns.close().await
 }
 
-/// At most one status write a second.
+/// Asserts that there is at most one status write per second.
 fn gathered(statuses: &[AuditEvent]) -> Result<()> {
     for pair in statuses.windows(2) {
         let apart = between(&pair[0], &pair[1])?;
-        // The requests are apart by a second when they are sent; on their way that may shrink.
+        // Requests are sent a second apart; the distance may shrink until they arrive.
         assert!(apart > Duration::from_millis(900), "two status writes {apart:?} apart");
     }
     Ok(())
@@ -73,7 +73,7 @@ fn name(number: usize) -> String {
     format!("group-{number}")
 }
 
-/// The groups, all well; made where they are not there yet.
+/// The groups, all of them ready; creates them if they do not exist.
 async fn many(env: &Arc<SharedEnv>) -> Result<Namespace> {
     let ns = env.namespace(NAMESPACE).await?;
     env.metrics.set(NAMESPACE, "group-", LAG, 10);
@@ -84,7 +84,7 @@ async fn many(env: &Arc<SharedEnv>) -> Result<Namespace> {
     let names = stream::iter((0..MANY).map(name));
     let created = names.map(|name| {
         let ns = ns.clone();
-        // Apart by their ids, or they would be rivals for the topic.
+        // Each has its own groupId, or they would conflict.
         async move { ns.create_group(&name, &json!({})).await.map(drop) }
     });
     created.buffer_unordered(8).try_collect::<Vec<()>>().await?;
@@ -92,7 +92,7 @@ async fn many(env: &Arc<SharedEnv>) -> Result<Namespace> {
     Ok(ns)
 }
 
-/// Watches them, all at once.
+/// Waits until all are ready, with one watch.
 async fn await_all(ns: &Namespace) -> Result<()> {
     let well = |group: &Value| {
         is_ready(group, "True", "Reconciled") && condition(group, "MetricsAvailable")[0] == "True"
@@ -115,13 +115,13 @@ async fn await_all(ns: &Namespace) -> Result<()> {
         }
         bail!("the watch ended")
     };
-    match tokio::time::timeout(PATIENCE, watching).await {
+    match tokio::time::timeout(LIMIT, watching).await {
         Ok(outcome) => outcome,
-        Err(_) => bail!("{} of {MANY} groups are not well after {PATIENCE:?}: {waiting:?}", waiting.len()),
+        Err(_) => bail!("{} of {MANY} groups are not well after {LIMIT:?}: {waiting:?}", waiting.len()),
     }
 }
 
-async fn two_hundred_fresh_groups_cost_no_more_each(env: Arc<SharedEnv>) -> Result<()> {
+async fn two_hundred_new_groups_cost_no_more_each(env: Arc<SharedEnv>) -> Result<()> {
     let started = Instant::now();
     let audit = env.namespace(NAMESPACE).await?.audit()?;
     let ns = many(&env).await?;
@@ -148,7 +148,7 @@ async fn two_hundred_fresh_groups_cost_no_more_each(env: Arc<SharedEnv>) -> Resu
     Ok(())
 }
 
-/// All that the controller wrote anywhere since, but for the Lease's.
+/// All writes of the controller since a mark, and the number of renewals of the Lease among them.
 fn written_anywhere(env: &SharedEnv, since: kcg_devcluster::audit::Mark) -> Result<(Vec<String>, usize)> {
     let operator = &env.operator;
     let events = env.audit.since(since)?;
@@ -168,7 +168,7 @@ fn written_anywhere(env: &SharedEnv, since: kcg_devcluster::audit::Mark) -> Resu
     Ok((others.iter().map(said).collect(), lease.len()))
 }
 
-/// The sum of the samples of a metric in what the replica tells.
+/// The sum of the samples of a metric of a replica.
 async fn metric(env: &SharedEnv, position: usize, name: &str) -> Result<f64> {
     let controllers = env.controllers.lock().await;
     let (_, text) = controllers.get(position).context("a replica")?.get("/metrics").await?;
@@ -176,7 +176,7 @@ async fn metric(env: &SharedEnv, position: usize, name: &str) -> Result<f64> {
     Ok(samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
 }
 
-async fn restart_with_two_hundred_groups_writes_nothing(env: Arc<SharedEnv>) -> Result<()> {
+async fn a_restart_with_two_hundred_groups_writes_nothing(env: Arc<SharedEnv>) -> Result<()> {
     let _place = many(&env).await?;
     let all: Vec<_> = env.controllers.lock().await.drain(..).collect();
     for replica in &all {
@@ -186,7 +186,7 @@ async fn restart_with_two_hundred_groups_writes_nothing(env: Arc<SharedEnv>) -> 
     let (mark, started) = (env.audit.mark()?, Instant::now());
     env.start_controller("one").await?;
     let groups = many_known(&env).await?;
-    eventually("a look at every group", PATIENCE, async || {
+    eventually("a look at every group", LIMIT, async || {
         let looks = metric(&env, 0, RECONCILES).await.unwrap_or_default();
         let waiting = metric(&env, 0, QUEUE).await.unwrap_or(1.0);
         Ok(if looks >= groups && waiting == 0.0 {
@@ -210,13 +210,13 @@ async fn restart_with_two_hundred_groups_writes_nothing(env: Arc<SharedEnv>) -> 
 const RECONCILES: &str = "kconsumer_group_operator_reconciles_total";
 const QUEUE: &str = "kconsumer_group_operator_queue_depth";
 
-/// How many groups there are, wherever.
+/// The number of groups in all namespaces.
 async fn many_known(env: &Arc<SharedEnv>) -> Result<f64> {
     let all = env.kubectl(&["get", "kcg", "--all-namespaces", "-o", "name"]).await?;
     Ok(f64::from(u32::try_from(all.lines().count())?))
 }
 
-async fn two_hundred_groups_at_rest_are_written_nothing_while_their_autoscalers_chatter(
+async fn two_hundred_groups_at_rest_cause_no_writes_while_their_autoscalers_write_statuses(
     env: Arc<SharedEnv>,
 ) -> Result<()> {
     let ns = many(&env).await?;
@@ -225,7 +225,7 @@ async fn two_hundred_groups_at_rest_are_written_nothing_while_their_autoscalers_
     let mut ticks = tokio::time::interval(REST / CHATTER);
     for number in 0..CHATTER {
         ticks.tick().await;
-        // What an autoscaler says at every look: another average, another wording; its conditions stay.
+        // What an autoscaler writes at each sync: another average, another message; its conditions stay.
         let lag = (100 + number * 7 % 800).to_string();
         let current =
             json!([{"type": "Pods", "pods": {"metric": {"name": LAG}, "current": {"averageValue": lag}}}]);

@@ -1,5 +1,5 @@
-//! The flows that the original documents and that need no Kafka: the sample, its children, partitions that grow, a load
-//! that comes and goes, and the end.
+//! The flows that the original operator documents and that need no Kafka: the sample, its children, added partitions, a
+//! load that rises and falls, and deletion.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,16 +14,16 @@ use crate::cases::cases;
 use crate::env::SharedEnv;
 
 cases![
-    sample_applies_unchanged_and_gets_the_five_children,
-    status_says_what_the_original_said_and_why,
-    partitions_from_one_to_three_raise_the_ceiling,
-    load_brings_consumers_up_to_the_ceiling_and_quiet_takes_them_away,
-    deleted_group_takes_all_that_was_made_for_it_along,
+    the_sample_applies_unchanged_and_gets_the_five_children,
+    the_status_has_the_message_of_the_original_and_its_reason,
+    adding_partitions_raises_the_ceiling,
+    load_adds_consumers_up_to_the_ceiling_and_idleness_removes_them,
+    deleting_a_group_deletes_all_its_children,
 ];
 
 pub const LAG: &str = "kafka_consumer_fetch_manager_records_lag_max";
 
-/// The original's sample with a topic of one partition, once all is well.
+/// The original's sample with a topic of one partition.
 async fn sample(env: &Arc<SharedEnv>, namespace: &str) -> Result<Namespace> {
     let ns = env.namespace(namespace).await?;
     env.metrics.set(namespace, "kconsumer-", LAG, 10);
@@ -35,7 +35,7 @@ async fn sample(env: &Arc<SharedEnv>, namespace: &str) -> Result<Namespace> {
     Ok(ns)
 }
 
-async fn sample_applies_unchanged_and_gets_the_five_children(env: Arc<SharedEnv>) -> Result<()> {
+async fn the_sample_applies_unchanged_and_gets_the_five_children(env: Arc<SharedEnv>) -> Result<()> {
     let ns = sample(&env, "original-children").await?;
     let group = ns.group_is_ready("kconsumer").await?;
     let selector = json!({"app": "kconsumer", "thenextapps.com/kconsumergroup": "kconsumer"});
@@ -51,7 +51,7 @@ async fn sample_applies_unchanged_and_gets_the_five_children(env: Arc<SharedEnv>
     ns.close().await
 }
 
-/// What each child carries: the original's content, corrected where it was wrong.
+/// The content of each child: that of the original, with its errors corrected.
 fn wanted(kind: &str, namespace: &str, selector: &Value) -> Value {
     match kind {
         "Service" => json!({"spec": {
@@ -111,9 +111,9 @@ fn rule(namespace: &str) -> Value {
     })
 }
 
-async fn status_says_what_the_original_said_and_why(env: Arc<SharedEnv>) -> Result<()> {
+async fn the_status_has_the_message_of_the_original_and_its_reason(env: Arc<SharedEnv>) -> Result<()> {
     let ns = sample(&env, "original-status").await?;
-    // From the first status on the list is there: null is what the original's schema refused.
+    // The list exists in the first status already: the schema of the original refused null.
     let group = ns
         .eventually(GROUP, "kconsumer", "its metric is read", |group| {
             let status = &group["status"];
@@ -166,7 +166,7 @@ fn name(object: &Value) -> String {
     object["metadata"]["name"].as_str().unwrap_or_default().to_owned()
 }
 
-async fn partitions_from_one_to_three_raise_the_ceiling(env: Arc<SharedEnv>) -> Result<()> {
+async fn adding_partitions_raises_the_ceiling(env: Arc<SharedEnv>) -> Result<()> {
     let ns = sample(&env, "original-partitions").await?;
     ns.group_is_ready("kconsumer").await?;
     ns.bounds_are("kconsumer", 1, 1).await?;
@@ -177,7 +177,7 @@ async fn partitions_from_one_to_three_raise_the_ceiling(env: Arc<SharedEnv>) -> 
         .eventually(GROUP, "kconsumer", "it has three partitions", |group| group["status"]["partitions"] == 3)
         .await?;
     assert_contains(&group["status"], &json!({"maxReplicas": 3, "replicas": 1}));
-    // The alert at the ceiling knows the new one, too.
+    // The alert at the ceiling has the new ceiling, too.
     assert_eq!(audit.children()?, [AUTOSCALER.plural, RULE.plural]);
     let grown = audit.by_administrator(TOPIC, "fast-data-topic")?;
     let raised = audit.of_child(AUTOSCALER, "kconsumer")?;
@@ -186,9 +186,7 @@ async fn partitions_from_one_to_three_raise_the_ceiling(env: Arc<SharedEnv>) -> 
     ns.close().await
 }
 
-async fn load_brings_consumers_up_to_the_ceiling_and_quiet_takes_them_away(
-    env: Arc<SharedEnv>,
-) -> Result<()> {
+async fn load_adds_consumers_up_to_the_ceiling_and_idleness_removes_them(env: Arc<SharedEnv>) -> Result<()> {
     let ns = sample(&env, "original-load").await?;
     ns.patch(TOPIC, "fast-data-topic", &json!({"spec": {"partitions": 3}})).await?;
     let quickly = json!({"stabilizationWindowSeconds": 0, "policies": [{"type": "Percent", "value": 100, "periodSeconds": 1}]});
@@ -228,7 +226,7 @@ async fn load_brings_consumers_up_to_the_ceiling_and_quiet_takes_them_away(
     ns.close().await
 }
 
-async fn deleted_group_takes_all_that_was_made_for_it_along(env: Arc<SharedEnv>) -> Result<()> {
+async fn deleting_a_group_deletes_all_its_children(env: Arc<SharedEnv>) -> Result<()> {
     let ns = sample(&env, "original-deleted").await?;
     ns.group_is_ready("kconsumer").await?;
     let audit = ns.audit()?;

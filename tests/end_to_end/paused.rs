@@ -1,4 +1,4 @@
-//! A paused group is watched and reported on, and nothing of it is written but its status.
+//! A paused group is watched and reported on, but only its status is written.
 
 use std::sync::Arc;
 
@@ -9,13 +9,12 @@ use serde_json::json;
 use crate::cases::cases;
 use crate::env::SharedEnv;
 
-cases![paused_group_is_left_as_it_is, group_that_begins_paused_gets_nothing_until_it_may];
+cases![a_paused_group_is_not_repaired, a_group_that_is_created_paused_gets_no_children_until_it_is_resumed];
 
 const NAME: &str = "kconsumer";
 
-async fn paused_group_is_left_as_it_is(env: Arc<SharedEnv>) -> Result<()> {
-    let ns = env.namespace("paused").await?;
-    ns.create_topic("fast-data-topic", 3).await?;
+async fn a_paused_group_is_not_repaired(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace_with_a_topic("paused").await?;
     ns.create_group(NAME, &json!({})).await?;
     ns.group_is_ready(NAME).await?;
     let audit = ns.audit()?;
@@ -24,7 +23,7 @@ async fn paused_group_is_left_as_it_is(env: Arc<SharedEnv>) -> Result<()> {
     let [status, _, message] = condition(&group, "Paused");
     assert!(status == "True" && message.contains("goes on scaling"), "{message}");
 
-    // Changed, deleted, out of date: nothing of it is put right.
+    // A changed, a deleted and an outdated child: none is repaired.
     ns.patch(SERVICE, NAME, &json!({"spec": {"selector": {"app": "other"}}})).await?;
     ns.delete(DEPLOYMENT, NAME).await?;
     ns.patch(TOPIC, "fast-data-topic", &json!({"spec": {"partitions": 6}})).await?;
@@ -60,16 +59,17 @@ async fn paused_group_is_left_as_it_is(env: Arc<SharedEnv>) -> Result<()> {
     ns.close().await
 }
 
-async fn group_that_begins_paused_gets_nothing_until_it_may(env: Arc<SharedEnv>) -> Result<()> {
-    let ns = env.namespace("paused-fresh").await?;
-    ns.create_topic("fast-data-topic", 3).await?;
+async fn a_group_that_is_created_paused_gets_no_children_until_it_is_resumed(
+    env: Arc<SharedEnv>,
+) -> Result<()> {
+    let ns = env.namespace_with_a_topic("paused-fresh").await?;
     let audit = ns.audit()?;
     ns.create_group(NAME, &json!({"paused": true})).await?;
     ns.condition_is(NAME, "Paused", "PausedBySpec").await?;
     assert_eq!(audit.children()?, [] as [String; 0]);
     ns.patch(GROUP, NAME, &json!({"spec": {"paused": false}})).await?;
     for kind in CHILDREN {
-        ns.eventually(kind, NAME, "it is made", |_| true).await?;
+        ns.exists(kind, NAME).await?;
     }
     ns.group_is_ready(NAME).await?;
     ns.close().await

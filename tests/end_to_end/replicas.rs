@@ -1,4 +1,4 @@
-//! The count of consumers is the autoscaler's: a fresh Deployment is scaled once, and never again.
+//! The autoscaler owns the number of consumers: the operator sets it once in a new Deployment, and never again.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 use crate::cases::cases;
 use crate::env::SharedEnv;
 
-cases![count_outlives_every_change_of_the_image];
+cases![the_number_of_replicas_survives_every_change_of_the_image];
 
 const NAME: &str = "kconsumer";
 
-async fn count_outlives_every_change_of_the_image(env: Arc<SharedEnv>) -> Result<()> {
+async fn the_number_of_replicas_survives_every_change_of_the_image(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace("replicas").await?;
     ns.create_topic("fast-data-topic", 6).await?;
     let audit = ns.audit()?;
@@ -30,7 +30,7 @@ async fn count_outlives_every_change_of_the_image(env: Arc<SharedEnv>) -> Result
     };
     assert_eq!(scaled(&audit)?, 1, "scaled once, by its own subresource");
 
-    // Somebody, or the autoscaler, wants five.
+    // A third party, or the autoscaler, sets five.
     ns.kubectl(&["scale", "deployment/kconsumer", "--replicas=5"]).await?.ok()?;
     ns.eventually(DEPLOYMENT, NAME, "five are ready", |seen| seen["status"]["readyReplicas"] == 5).await?;
     let counts = tokio::spawn(counts_until(ns.clone(), "example.com/consumer:3"));
@@ -46,7 +46,7 @@ async fn count_outlives_every_change_of_the_image(env: Arc<SharedEnv>) -> Result
     ns.close().await
 }
 
-/// Every count that the Deployment's spec held until its rollout to `image` is through.
+/// All values of the Deployment's spec.replicas until its rollout to `image` is complete.
 async fn counts_until(ns: Namespace, image: &'static str) -> Result<Vec<i64>> {
     let mut events = pin!(watcher::watch_object(ns.api(DEPLOYMENT), NAME));
     let mut counts = Vec::new();
@@ -70,7 +70,7 @@ async fn counts_until(ns: Namespace, image: &'static str) -> Result<Vec<i64>> {
     Ok(counts)
 }
 
-/// Whether the operator's apply of the Deployment holds spec.replicas.
+/// Whether the operator owns spec.replicas of the Deployment.
 fn owns_the_count(deployment: &Value) -> bool {
     let entries = deployment["metadata"]["managedFields"].as_array().into_iter().flatten();
     entries

@@ -1,5 +1,5 @@
-//! The shipped roles are exactly what is needed: nothing that the two processes ask for is denied, and no right is
-//! granted that they did not use in all these tests.
+//! The shipped roles grant exactly what is needed: no request of the two processes is denied, and these tests use every
+//! right that is granted.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,10 +17,13 @@ use serde_json::{Value, json};
 use crate::cases::{cases, caught};
 use crate::env::SharedEnv;
 
-cases![without_the_right_to_finalizers_no_child_is_made, nothing_is_denied_and_every_grant_is_used];
+cases![
+    without_the_right_to_update_finalizers_no_child_is_created,
+    no_request_is_denied_and_every_right_is_used
+];
 
-/// Whoever skips tests cannot know what those would have used.
-pub const NEEDS_ALL: &str = "rights::nothing_is_denied_and_every_grant_is_used";
+/// It runs only if no test is skipped, because a skipped test might use a right.
+pub const NEEDS_ALL: &str = "rights::no_request_is_denied_and_every_right_is_used";
 
 const FINALIZERS: &str = "kconsumergroups/finalizers";
 
@@ -28,21 +31,16 @@ fn roles(env: &SharedEnv) -> Api<DynamicObject> {
     Api::all_with(env.client.clone(), &CLUSTER_ROLE.resource())
 }
 
-/// The right that no audit entry shows: whoever blocks an owner's deletion must be allowed to finalize it.
-async fn without_the_right_to_finalizers_no_child_is_made(env: Arc<SharedEnv>) -> Result<()> {
-    let ns = env.namespace("finalizers").await?;
-    ns.create_topic("fast-data-topic", 3).await?;
+/// The right that the audit log does not show: `blockOwnerDeletion` requires the right to update finalizers of the owner.
+async fn without_the_right_to_update_finalizers_no_child_is_created(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace_with_a_topic("finalizers").await?;
     let name = env.operator.controller_account();
     let role = serde_json::to_value(roles(&env).get(name).await?)?;
     let all = role["rules"].clone();
     let mut fewer = all.clone();
     if let Some(rules) = fewer.as_array_mut() {
         rules.retain(|rule| rule["resources"] != json!([FINALIZERS]));
-        assert_eq!(
-            rules.len() + 1,
-            all.as_array().map_or(0, Vec::len),
-            "the right stands in a rule of its own"
-        );
+        assert_eq!(rules.len() + 1, all.as_array().map_or(0, Vec::len), "the right has its own rule");
     }
     set(&env, name, &fewer, "no").await?;
     let outcome = caught(refused(&ns)).await;
@@ -63,7 +61,7 @@ async fn refused(ns: &Namespace) -> Result<()> {
     Ok(())
 }
 
-/// Gives the role these rules, and waits until the API server goes by them.
+/// Sets the rules of the role, and waits until they take effect.
 async fn set(env: &Arc<SharedEnv>, role: &str, rules: &Value, may: &str) -> Result<()> {
     let patch = Patch::Merge(json!({"rules": rules}));
     roles(env).patch(role, &PatchParams::default(), &patch).await?;
@@ -90,10 +88,10 @@ async fn set(env: &Arc<SharedEnv>, role: &str, rules: &Value, may: &str) -> Resu
     Ok(())
 }
 
-/// A verb on a resource of an API group, by one of the two accounts.
+/// A verb on a resource of an API group, by one of the two ServiceAccounts.
 type Right = (String, String, String, String);
 
-async fn nothing_is_denied_and_every_grant_is_used(env: Arc<SharedEnv>) -> Result<()> {
+async fn no_request_is_denied_and_every_right_is_used(env: Arc<SharedEnv>) -> Result<()> {
     let operator = &env.operator;
     let accounts = [operator.controller_account(), operator.webhook_account()];
     let mut used: BTreeSet<Right> = BTreeSet::new();
@@ -114,14 +112,14 @@ async fn nothing_is_denied_and_every_grant_is_used(env: Arc<SharedEnv>) -> Resul
         }
         let right =
             |verb: &str| ((*account).to_owned(), object.api_group.clone(), event.resource(), verb.to_owned());
-        // An apply that makes the object needs both rights.
+        // An apply that creates the object needs both rights.
         if event.verb == "patch" && event.response_status.code == 201 {
             used.insert(right("create"));
         }
         used.insert(right(&event.verb));
     }
     let granted = granted(&env, &accounts).await?;
-    // The one right that leaves no trace was proven by taking it away; that it shows here proves the count.
+    // The one right without a trace was proven by revoking it; it must be the only one that is unused here.
     let (untraced, unused): (Vec<&Right>, Vec<&Right>) =
         granted.difference(&used).partition(|(_, _, resource, _)| resource == FINALIZERS);
     assert_eq!(untraced.len(), 1);
@@ -131,7 +129,7 @@ async fn nothing_is_denied_and_every_grant_is_used(env: Arc<SharedEnv>) -> Resul
     Ok(())
 }
 
-/// Every right that a binding gives one of the accounts.
+/// All rights that bindings grant to the ServiceAccounts.
 async fn granted(env: &Arc<SharedEnv>, accounts: &[&str]) -> Result<BTreeSet<Right>> {
     let mut rights = BTreeSet::new();
     for (bindings, roles) in [(CLUSTER_ROLE_BINDING, CLUSTER_ROLE), (ROLE_BINDING, ROLE)] {

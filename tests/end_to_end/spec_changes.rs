@@ -1,4 +1,4 @@
-//! Every change of a group's spec reaches every child that it concerns, and no other.
+//! Every change of a group's spec reaches the children that it concerns, and no others.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 use crate::cases::cases;
 use crate::env::SharedEnv;
 
-cases![every_change_reaches_every_child_that_it_concerns, alerts_that_are_turned_off_take_the_rule_alone,];
+cases![every_change_reaches_every_child_that_it_concerns, disabling_alerts_deletes_only_the_prometheus_rule,];
 
 const NAME: &str = "kconsumer";
 
-/// What a person changes, and what the children it concerns then say.
+/// A change of the spec, and the resulting fields of the children that it concerns.
 struct Change {
     spec: Value,
     children: Vec<(Kind, Value)>,
@@ -26,7 +26,7 @@ fn change(spec: Value, children: Vec<(Kind, Value)>) -> Change {
     Change { spec, children }
 }
 
-/// Of the consumer's container.
+/// The Deployment with these fields of the consumer's container.
 fn container(says: &Value) -> (Kind, Value) {
     pod(&json!({"containers": [says]}))
 }
@@ -39,7 +39,7 @@ fn endpoint(says: &Value) -> (Kind, Value) {
     (MONITOR, json!({"spec": {"endpoints": [says]}}))
 }
 
-/// Every alert says the same here.
+/// The PrometheusRule with these fields in every alert.
 fn alerts(says: &Value) -> (Kind, Value) {
     (RULE, json!({"spec": {"groups": [{"rules": vec![says; 6]}]}}))
 }
@@ -48,7 +48,7 @@ fn autoscaler(says: &Value) -> (Kind, Value) {
     (AUTOSCALER, json!({"spec": says}))
 }
 
-/// A child that is written although only a text in it changes, which other tests read.
+/// A child that is written; other tests read what changes in it.
 fn somehow(kind: Kind) -> (Kind, Value) {
     (kind, json!({}))
 }
@@ -243,10 +243,10 @@ async fn every_change_reaches_every_child_that_it_concerns(env: Arc<SharedEnv>) 
     ns.close().await
 }
 
-/// What a person adds and then takes away leaves no trace: the children are those of a fresh group of that spec.
+/// A field that is added and removed again leaves no trace: the children equal those of a new group with that spec.
 async fn nothing_is_left_of_what_was_taken_back(ns: &Namespace) -> Result<()> {
     let mut spec = json!({});
-    // Its own id, which reaches no child since a variable of the person's stands in its ns.
+    // Its groupId differs, but no child has it, because a variable in the spec overrides it.
     for Change { spec: change, .. } in of_the_consumer().into_iter().chain(of_the_rest()) {
         json_patch::merge(&mut spec, &change);
     }
@@ -258,7 +258,7 @@ async fn nothing_is_left_of_what_was_taken_back(ns: &Namespace) -> Result<()> {
             for server_s_own in ["clusterIP", "clusterIPs", "replicas"] {
                 child["spec"].as_object_mut().map(|spec| spec.remove(server_s_own));
             }
-            // The container name was given by hand to the one, and is the name of the other.
+            // One got the container name explicitly, for the other it is the default.
             child["spec"].to_string().replace("fresh", NAME)
         });
         assert_eq!(old, fresh, "{}", kind.name);
@@ -266,9 +266,8 @@ async fn nothing_is_left_of_what_was_taken_back(ns: &Namespace) -> Result<()> {
     Ok(())
 }
 
-async fn alerts_that_are_turned_off_take_the_rule_alone(env: Arc<SharedEnv>) -> Result<()> {
-    let ns = env.namespace("alerts-off").await?;
-    ns.create_topic("fast-data-topic", 3).await?;
+async fn disabling_alerts_deletes_only_the_prometheus_rule(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace_with_a_topic("alerts-off").await?;
     ns.create_group(NAME, &json!({})).await?;
     ns.group_is_ready(NAME).await?;
     let audit = ns.audit()?;

@@ -1,4 +1,4 @@
-//! A ceiling falls only for a reason: a new topic, or a person's word. Everything else is held.
+//! A ceiling is lowered only for a new topic, or if a user asks for it. Otherwise it is held.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use crate::cases::cases;
 use crate::env::SharedEnv;
 
 cases![
-    shrunk_topic_is_held_and_the_cure_works,
-    decrease_that_strimzi_refuses_changes_nothing,
-    new_topic_of_the_same_name_lowers_the_ceiling,
-    consumers_that_a_new_topic_leaves_idle_are_told_until_they_go,
-    deleted_topic_is_held_even_when_the_autoscaler_goes_too,
-    person_lowers_and_raises_the_ceiling_at_once,
+    a_shrunk_topic_is_held_and_the_cure_works,
+    a_decrease_that_strimzi_refuses_has_no_effect,
+    a_new_topic_with_the_same_name_lowers_the_ceiling,
+    idle_consumers_of_a_new_topic_are_reported_until_they_are_gone,
+    a_deleted_topic_is_held_even_if_the_autoscaler_is_deleted_too,
+    a_user_lowers_and_raises_the_ceiling_at_once,
 ];
 
 const NAME: &str = "kconsumer";
@@ -36,13 +36,13 @@ fn partitions(count: i64) -> Value {
     json!({"spec": {"partitions": count}})
 }
 
-/// Writes the annotation away that holds the counts, as the condition says.
+/// Removes the annotation with the held partitions, as the condition advises.
 async fn forget(ns: &Namespace) -> Result<()> {
     let annotation = json!({"metadata": {"annotations": {"thenextapps.com/held-partitions": null}}});
     ns.patch(AUTOSCALER, NAME, &annotation).await.map(drop)
 }
 
-async fn shrunk_topic_is_held_and_the_cure_works(env: Arc<SharedEnv>) -> Result<()> {
+async fn a_shrunk_topic_is_held_and_the_cure_works(env: Arc<SharedEnv>) -> Result<()> {
     let ns = five(&env, "topic-shrunk").await?;
     let audit = ns.audit()?;
     ns.patch(TOPIC, TOPIC_NAME, &partitions(2)).await?;
@@ -57,7 +57,7 @@ async fn shrunk_topic_is_held_and_the_cure_works(env: Arc<SharedEnv>) -> Result<
     );
     assert_eq!((&group["status"]["partitions"], &group["status"]["maxReplicas"]), (&json!(5), &json!(5)));
     assert_eq!(audit.of_child(AUTOSCALER, NAME)?.len(), 0);
-    // The consumers go on: it is the ceiling's matter, not theirs.
+    // The consumers keep running: only the ceiling is affected.
     assert_eq!(condition(&group, "Ready")[0], "True");
 
     forget(&ns).await?;
@@ -66,7 +66,7 @@ async fn shrunk_topic_is_held_and_the_cure_works(env: Arc<SharedEnv>) -> Result<
     ns.close().await
 }
 
-async fn decrease_that_strimzi_refuses_changes_nothing(env: Arc<SharedEnv>) -> Result<()> {
+async fn a_decrease_that_strimzi_refuses_has_no_effect(env: Arc<SharedEnv>) -> Result<()> {
     let ns = five(&env, "topic-refused").await?;
     let refused = |generation: &Value| {
         json!({"observedGeneration": generation, "topicId": "one", "conditions": [{
@@ -79,14 +79,14 @@ async fn decrease_that_strimzi_refuses_changes_nothing(env: Arc<SharedEnv>) -> R
     let group = ns.condition_is(NAME, "TopicsResolved", "TopicRefused").await?;
     assert!(condition(&group, "TopicsResolved")[2].contains("Decreasing partitions not supported"));
     ns.bounds_are(NAME, 1, 5).await?;
-    // A refusal of an older generation does not hold against a later word.
+    // A refusal of an older generation does not apply to a later change.
     ns.patch(TOPIC, TOPIC_NAME, &partitions(7)).await?;
     ns.bounds_are(NAME, 1, 7).await?;
     ns.condition_is(NAME, "TopicsResolved", "Resolved").await?;
     ns.close().await
 }
 
-async fn new_topic_of_the_same_name_lowers_the_ceiling(env: Arc<SharedEnv>) -> Result<()> {
+async fn a_new_topic_with_the_same_name_lowers_the_ceiling(env: Arc<SharedEnv>) -> Result<()> {
     let ns = five(&env, "topic-recreated").await?;
     let created = |id: &str| json!({"topicId": id, "topicName": TOPIC_NAME});
     ns.patch_status(TOPIC, TOPIC_NAME, &created("one")).await?;
@@ -95,7 +95,7 @@ async fn new_topic_of_the_same_name_lowers_the_ceiling(env: Arc<SharedEnv>) -> R
     ns.delete(TOPIC, TOPIC_NAME).await?;
     ns.condition_is(NAME, "TopicsResolved", "TopicNotFound").await?;
     ns.bounds_are(NAME, 1, 5).await?;
-    // Until Strimzi has said that it is another topic, nobody knows.
+    // The topic id is unknown until Strimzi reports it.
     ns.create_topic(TOPIC_NAME, 2).await?;
     ns.condition_is(NAME, "TopicsResolved", "DecreaseHeld").await?;
     ns.bounds_are(NAME, 1, 5).await?;
@@ -106,8 +106,8 @@ async fn new_topic_of_the_same_name_lowers_the_ceiling(env: Arc<SharedEnv>) -> R
     ns.close().await
 }
 
-/// A paused group's autoscaler is left as it is, and so are the consumers that a smaller topic has no work for.
-async fn consumers_that_a_new_topic_leaves_idle_are_told_until_they_go(env: Arc<SharedEnv>) -> Result<()> {
+/// The autoscaler of a paused group is not modified, so consumers without a partition of the smaller topic keep running.
+async fn idle_consumers_of_a_new_topic_are_reported_until_they_are_gone(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace("topic-idle").await?;
     ns.create_topic(TOPIC_NAME, 3).await?;
     ns.patch_status(TOPIC, TOPIC_NAME, &json!({"topicId": "one"})).await?;
@@ -137,7 +137,7 @@ async fn consumers_that_a_new_topic_leaves_idle_are_told_until_they_go(env: Arc<
     ns.close().await
 }
 
-async fn deleted_topic_is_held_even_when_the_autoscaler_goes_too(env: Arc<SharedEnv>) -> Result<()> {
+async fn a_deleted_topic_is_held_even_if_the_autoscaler_is_deleted_too(env: Arc<SharedEnv>) -> Result<()> {
     let ns = five(&env, "topic-deleted").await?;
     let audit = ns.audit()?;
     ns.delete(TOPIC, TOPIC_NAME).await?;
@@ -151,7 +151,7 @@ async fn deleted_topic_is_held_even_when_the_autoscaler_goes_too(env: Arc<Shared
         .eventually(AUTOSCALER, NAME, "it is another one", |seen| seen["metadata"]["uid"] != before)
         .await?;
     assert_eq!(anew["spec"]["maxReplicas"], 5);
-    // A status that somebody forges changes nothing: what is held stands on the autoscaler.
+    // A forged status has no effect: the held partitions are read from the autoscaler.
     ns.patch_status(GROUP, NAME, &json!({"partitions": 50, "maxReplicas": 50})).await?;
     ns.patch(GROUP, NAME, &json!({"spec": {"averageRecordsLagLimit": 7}})).await?;
     ns.eventually(GROUP, NAME, "its status is put right", |group| {
@@ -162,7 +162,7 @@ async fn deleted_topic_is_held_even_when_the_autoscaler_goes_too(env: Arc<Shared
     ns.close().await
 }
 
-async fn person_lowers_and_raises_the_ceiling_at_once(env: Arc<SharedEnv>) -> Result<()> {
+async fn a_user_lowers_and_raises_the_ceiling_at_once(env: Arc<SharedEnv>) -> Result<()> {
     let ns = five(&env, "topic-lowered").await?;
     ns.create_topic("small", 2).await?;
     for (spec, max) in [

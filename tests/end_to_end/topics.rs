@@ -1,4 +1,5 @@
-//! Where the ceiling comes from: topics that are late, several, elsewhere, or named otherwise in Kafka.
+//! The sources of the ceiling: topics that are created late, several topics, topics of another namespace, and topics with
+//! another name in Kafka.
 
 use std::sync::Arc;
 
@@ -11,17 +12,19 @@ use crate::cases::cases;
 use crate::env::{GRANTED, SharedEnv};
 
 cases![
-    group_without_its_topic_runs_its_minimum_until_the_topic_comes,
-    topic_without_partitions_is_no_ceiling,
-    several_topics_count_together_or_by_the_largest,
-    topics_of_a_granted_namespace_are_followed,
-    consumer_is_told_the_name_in_kafka,
-    topic_of_many_groups_reaches_each_of_them,
+    a_group_without_its_topic_runs_its_minimum_until_the_topic_exists,
+    a_topic_without_a_partition_number_sets_no_ceiling,
+    several_topics_count_by_their_sum_or_their_maximum,
+    topics_of_a_granted_namespace_are_watched,
+    the_consumer_gets_the_name_in_kafka,
+    a_change_of_a_topic_reaches_all_its_groups,
 ];
 
 const NAME: &str = "kconsumer";
 
-async fn group_without_its_topic_runs_its_minimum_until_the_topic_comes(env: Arc<SharedEnv>) -> Result<()> {
+async fn a_group_without_its_topic_runs_its_minimum_until_the_topic_exists(
+    env: Arc<SharedEnv>,
+) -> Result<()> {
     let ns = env.namespace("topic-late").await?;
     let answer = ns.kubectl_create(&kcg_tests::objects::group(NAME, &json!({"minReplicas": 2}))).await?;
     assert_eq!(
@@ -42,7 +45,7 @@ async fn group_without_its_topic_runs_its_minimum_until_the_topic_comes(env: Arc
     ns.close().await
 }
 
-async fn topic_without_partitions_is_no_ceiling(env: Arc<SharedEnv>) -> Result<()> {
+async fn a_topic_without_a_partition_number_sets_no_ceiling(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace("topic-unset").await?;
     ns.create_object(TOPIC, &topic("fast-data-topic", &json!({}))).await?;
     ns.create_group(NAME, &json!({})).await?;
@@ -51,7 +54,7 @@ async fn topic_without_partitions_is_no_ceiling(env: Arc<SharedEnv>) -> Result<(
     ns.patch(TOPIC, "fast-data-topic", &json!({"spec": {"partitions": 2}})).await?;
     ns.bounds_are(NAME, 1, 2).await?;
     ns.condition_is(NAME, "TopicsResolved", "Resolved").await?;
-    // Known once, it is held when the KafkaTopic no longer says it.
+    // A known number is held if the KafkaTopic does not specify it any longer.
     ns.patch(TOPIC, "fast-data-topic", &json!({"spec": {"partitions": null}})).await?;
     let group = ns.condition_is(NAME, "TopicsResolved", "PartitionsUnset").await?;
     assert_contains(&group["status"], &json!({"partitions": 2, "maxReplicas": 2}));
@@ -59,7 +62,7 @@ async fn topic_without_partitions_is_no_ceiling(env: Arc<SharedEnv>) -> Result<(
     ns.close().await
 }
 
-async fn several_topics_count_together_or_by_the_largest(env: Arc<SharedEnv>) -> Result<()> {
+async fn several_topics_count_by_their_sum_or_their_maximum(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace("topics-several").await?;
     ns.create_topic("a", 3).await?;
     ns.create_topic("b", 5).await?;
@@ -71,7 +74,7 @@ async fn several_topics_count_together_or_by_the_largest(env: Arc<SharedEnv>) ->
     ns.patch(TOPIC, "a", &json!({"spec": {"partitions": 7}})).await?;
     ns.bounds_are("sum", 1, 12).await?;
     ns.bounds_are("max", 1, 7).await?;
-    // One that is missing stays as it was known; the others go on counting.
+    // A missing topic counts with its last known partitions; the others are not affected.
     ns.delete(TOPIC, "a").await?;
     ns.patch(TOPIC, "b", &json!({"spec": {"partitions": 9}})).await?;
     ns.bounds_are("sum", 1, 16).await?;
@@ -88,7 +91,7 @@ async fn several_topics_count_together_or_by_the_largest(env: Arc<SharedEnv>) ->
     ns.close().await
 }
 
-async fn topics_of_a_granted_namespace_are_followed(env: Arc<SharedEnv>) -> Result<()> {
+async fn topics_of_a_granted_namespace_are_watched(env: Arc<SharedEnv>) -> Result<()> {
     let (ns, elsewhere) = (env.namespace("topic-elsewhere").await?, env.namespace(GRANTED).await?);
     elsewhere.create_topic("shared", 3).await?;
     let consumer = json!({"topic": "shared", "topicNamespace": GRANTED});
@@ -109,9 +112,9 @@ async fn topics_of_a_granted_namespace_are_followed(env: Arc<SharedEnv>) -> Resu
     ns.close().await
 }
 
-async fn consumer_is_told_the_name_in_kafka(env: Arc<SharedEnv>) -> Result<()> {
+async fn the_consumer_gets_the_name_in_kafka(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace("topic-renamed").await?;
-    let told = |name: &'static str| {
+    let has_topic = |name: &'static str| {
         move |seen: &Value| {
             seen["spec"]["template"]["spec"]["containers"][0]["env"][0]
                 == json!({"name": "KAFKA_TOPICS", "value": name})
@@ -123,18 +126,18 @@ async fn consumer_is_told_the_name_in_kafka(env: Arc<SharedEnv>) -> Result<()> {
     )
     .await?;
     ns.create_group(NAME, &json!({})).await?;
-    ns.eventually(DEPLOYMENT, NAME, "it is told Kafka's name", told("Fast_Data.Topic")).await?;
-    // The name is kept while the KafkaTopic is away: another one would be another topic.
+    ns.eventually(DEPLOYMENT, NAME, "it has the name in Kafka", has_topic("Fast_Data.Topic")).await?;
+    // The name is kept while the KafkaTopic does not exist: another name would be another topic.
     ns.delete(TOPIC, "fast-data-topic").await?;
     ns.condition_is(NAME, "TopicsResolved", "TopicNotFound").await?;
-    ns.eventually(DEPLOYMENT, NAME, "it is still told Kafka's name", told("Fast_Data.Topic")).await?;
+    ns.eventually(DEPLOYMENT, NAME, "it still has the name in Kafka", has_topic("Fast_Data.Topic")).await?;
     ns.create_object(TOPIC, &topic("fast-data-topic", &json!({"partitions": 2, "topicName": "Other_Topic"})))
         .await?;
-    ns.eventually(DEPLOYMENT, NAME, "it is told the other name", told("Other_Topic")).await?;
+    ns.eventually(DEPLOYMENT, NAME, "it has the other name", has_topic("Other_Topic")).await?;
     ns.close().await
 }
 
-async fn topic_of_many_groups_reaches_each_of_them(env: Arc<SharedEnv>) -> Result<()> {
+async fn a_change_of_a_topic_reaches_all_its_groups(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace("topic-shared").await?;
     ns.create_topic("fast-data-topic", 2).await?;
     ns.create_topic("other", 2).await?;

@@ -87,11 +87,16 @@ impl TestEnv {
         Namespace::new(&self.plane, &self.client, name)
     }
 
-    /// A new namespace with the samples' topic (three partitions) and a group of it that is ready, both with their
-    /// usual names.
-    pub async fn namespace_with_a_group(&self, name: &str) -> Result<Namespace> {
+    /// A namespace with the topic of the samples, `fast-data-topic` with three partitions.
+    pub async fn namespace_with_a_topic(&self, name: &str) -> Result<Namespace> {
         let namespace = self.namespace(name).await?;
         namespace.create_topic("fast-data-topic", 3).await?;
+        Ok(namespace)
+    }
+
+    /// A namespace with that topic and a group of it, `kconsumer`, that is ready.
+    pub async fn namespace_with_a_group(&self, name: &str) -> Result<Namespace> {
+        let namespace = self.namespace_with_a_topic(name).await?;
         namespace.create_group("kconsumer", &json!({})).await?;
         namespace.group_is_ready("kconsumer").await?;
         Ok(namespace)

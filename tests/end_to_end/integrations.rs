@@ -1,5 +1,6 @@
-//! Neighbours that are not there at first: Strimzi's KafkaTopics, prometheus-operator's kinds. The controller starts
-//! without them, says so, and takes them up when they come, without a restart. Each test goes on from the one before.
+//! Integrations that are installed late: Strimzi's KafkaTopics, prometheus-operator's kinds. The controller starts without
+//! them, reports that, and uses them as soon as they are installed, without a restart. Each test continues the previous
+//! one.
 
 use std::sync::Arc;
 
@@ -19,12 +20,12 @@ use crate::cases::cases;
 use crate::env::SharedEnv;
 
 cases![
-    group_without_neighbours_gets_what_there_is,
-    topics_that_arrive_as_v1beta2_alone_are_taken_up,
-    topics_are_followed_over_to_v1,
-    impossible_counts_are_held,
-    topics_that_go_away_are_held_and_taken_up_again,
-    monitoring_that_arrives_is_taken_up,
+    a_group_without_integrations_gets_the_other_children,
+    topics_that_are_served_only_as_v1beta2_are_used,
+    topics_are_watched_in_v1_as_soon_as_it_is_served,
+    impossible_partition_numbers_are_ignored,
+    removed_topics_are_held_and_used_again_when_they_return,
+    monitoring_that_is_installed_later_is_used,
 ];
 
 const NAMESPACE: &str = "neighbours";
@@ -37,7 +38,7 @@ async fn install(env: &SharedEnv, kafka_topic: KafkaTopicCrd, prometheus_operato
     Ok(env.plane.install_crds(&crds).await?)
 }
 
-async fn group_without_neighbours_gets_what_there_is(env: Arc<SharedEnv>) -> Result<()> {
+async fn a_group_without_integrations_gets_the_other_children(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace(NAMESPACE).await?;
     let answer = ns.kubectl_create(&kcg_tests::objects::group(NAME, &json!({"minReplicas": 2}))).await?;
     assert_eq!(
@@ -55,7 +56,7 @@ async fn group_without_neighbours_gets_what_there_is(env: Arc<SharedEnv>) -> Res
     ns.bounds_are(NAME, 2, 2).await.map(drop)
 }
 
-async fn topics_that_arrive_as_v1beta2_alone_are_taken_up(env: Arc<SharedEnv>) -> Result<()> {
+async fn topics_that_are_served_only_as_v1beta2_are_used(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.existing_namespace(NAMESPACE);
     install(&env, KafkaTopicCrd::V1beta2, false).await?;
     let mut object = topic(TOPIC_NAME, &json!({"partitions": 3, "replicas": 1}));
@@ -63,7 +64,7 @@ async fn topics_that_arrive_as_v1beta2_alone_are_taken_up(env: Arc<SharedEnv>) -
     ns.create_object(OLD_TOPIC, &object).await?;
     ns.bounds_are(NAME, 2, 3).await?;
     ns.condition_is(NAME, "TopicsResolved", "Resolved").await?;
-    // The webhook takes them up, too, by itself.
+    // The webhook also uses them without a restart.
     eventually("the webhook to see them", LIMIT, async || {
         let dry = ["patch", "kcg", NAME, "--type=merge", "--dry-run=server", "-p", r#"{"spec":{"minReplicas":4}}"#];
         let answer = ns.kubectl(&dry).await.map_err(|error| kcg_devcluster::Error::Missing(error.to_string()))?;
@@ -74,17 +75,17 @@ async fn topics_that_arrive_as_v1beta2_alone_are_taken_up(env: Arc<SharedEnv>) -
     Ok(())
 }
 
-async fn topics_are_followed_over_to_v1(env: Arc<SharedEnv>) -> Result<()> {
+async fn topics_are_watched_in_v1_as_soon_as_it_is_served(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.existing_namespace(NAMESPACE);
     install(&env, KafkaTopicCrd::Both, false).await?;
-    // v1 may take the API server a moment after it has said that it is established.
+    // The API server may need a moment to serve v1 after the CRD is established.
     ns.eventually(TOPIC, TOPIC_NAME, "it is served as v1", |_| true).await?;
     ns.patch(TOPIC, TOPIC_NAME, &json!({"spec": {"partitions": 5}})).await?;
     ns.bounds_are(NAME, 2, 5).await.map(drop)
 }
 
-/// A count as nobody should be able to write it; the schema that forbids it is taken away for that.
-async fn impossible_counts_are_held(env: Arc<SharedEnv>) -> Result<()> {
+/// Writes an impossible number of partitions; the schema that forbids it is relaxed for that.
+async fn impossible_partition_numbers_are_ignored(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.existing_namespace(NAMESPACE);
     let crds: Api<DynamicObject> = Api::all_with(env.client.clone(), &CRD.resource());
     let anything = json!({"x-kubernetes-preserve-unknown-fields": true});
@@ -115,14 +116,14 @@ async fn impossible_counts_are_held(env: Arc<SharedEnv>) -> Result<()> {
         assert_eq!((&group["status"]["partitions"], &group["status"]["maxReplicas"]), (&json!(5), &json!(5)));
     }
     assert_eq!(ns.get(AUTOSCALER, NAME).await?["spec"]["maxReplicas"], 5);
-    // The original took a count as text.
+    // The original accepted the number as text.
     state(&json!("7")).await?;
     ns.bounds_are(NAME, 2, 7).await?;
     state(&json!(7)).await?;
     install(&env, KafkaTopicCrd::Both, false).await
 }
 
-async fn topics_that_go_away_are_held_and_taken_up_again(env: Arc<SharedEnv>) -> Result<()> {
+async fn removed_topics_are_held_and_used_again_when_they_return(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.existing_namespace(NAMESPACE);
     let crds: Api<DynamicObject> = Api::all_with(env.client.clone(), &CRD.resource());
     crds.delete("kafkatopics.kafka.strimzi.io", &DeleteParams::default()).await?;
@@ -135,15 +136,15 @@ async fn topics_that_go_away_are_held_and_taken_up_again(env: Arc<SharedEnv>) ->
     ns.bounds_are(NAME, 2, 9).await.map(drop)
 }
 
-async fn monitoring_that_arrives_is_taken_up(env: Arc<SharedEnv>) -> Result<()> {
+async fn monitoring_that_is_installed_later_is_used(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.existing_namespace(NAMESPACE);
     install(&env, KafkaTopicCrd::Both, true).await?;
     for kind in [MONITOR, RULE] {
-        ns.eventually(kind, NAME, "it is made", |_| true).await?;
+        ns.exists(kind, NAME).await?;
     }
     let group = ns.condition_is(NAME, "MonitoringAccepted", "NotReported").await?;
     assert_eq!(condition(&group, "Ready")[0], "True");
-    // Where prometheus-operator says what became of a monitor, the group says it, too.
+    // If prometheus-operator reports the result of a ServiceMonitor, the group reports it, too.
     let binding = |status: &str, reason: &str| {
         json!({"bindings": [{"group": "monitoring.coreos.com", "resource": "prometheuses", "name": "k8s", "namespace": "monitoring",
             "conditions": [{"type": "Accepted", "status": status, "reason": reason, "message": "relabeling is invalid",

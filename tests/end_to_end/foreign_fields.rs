@@ -1,4 +1,4 @@
-//! What others own in our children is theirs: it stays, and nothing is written because of it.
+//! Fields of children that others own are kept, and cause no writes.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use serde_json::json;
 use crate::cases::cases;
 use crate::env::SharedEnv;
 
-cases![fields_that_others_own_are_left_alone, scale_and_restart_by_hand_are_left_alone];
+cases![fields_of_other_managers_are_kept, kubectl_scale_and_rollout_restart_are_kept];
 
-/// Changes a field of ours and awaits its repair: what came before it has been dealt with then.
+/// Changes a field of the operator and waits for its repair: by then all earlier changes have been handled.
 async fn await_a_repair(ns: &Namespace, audit: &NamespaceAudit) -> Result<()> {
     let spoilt = json!([{"op": "replace", "path": "/spec/ports/0/targetPort", "value": 1}]);
     ns.json_patch(SERVICE, "kconsumer", &spoilt).await?;
@@ -22,7 +22,7 @@ async fn await_a_repair(ns: &Namespace, audit: &NamespaceAudit) -> Result<()> {
     audit.eventually_of_child(SERVICE, "kconsumer", 1).await.map(drop)
 }
 
-async fn fields_that_others_own_are_left_alone(env: Arc<SharedEnv>) -> Result<()> {
+async fn fields_of_other_managers_are_kept(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace_with_a_group("foreign-fields").await?;
     let audit = ns.audit()?;
     let noted =
@@ -69,7 +69,7 @@ async fn fields_that_others_own_are_left_alone(env: Arc<SharedEnv>) -> Result<()
     ns.close().await
 }
 
-async fn scale_and_restart_by_hand_are_left_alone(env: Arc<SharedEnv>) -> Result<()> {
+async fn kubectl_scale_and_rollout_restart_are_kept(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace_with_a_group("foreign-scale").await?;
     let audit = ns.audit()?;
     ns.kubectl(&["scale", "deployment/kconsumer", "--replicas=2"]).await?.ok()?;
