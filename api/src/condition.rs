@@ -1,5 +1,5 @@
-//! The conditions that a group's status carries and the reasons they give. Floor 0. One reason names the
-//! condition, the Event and the metric's label.
+//! The conditions in a group's status, and their reasons. One reason names the condition, the Event
+//! and the metric label.
 
 macro_rules! named {
     ($(#[$doc:meta])* $name:ident { $($(#[doc = $meaning:literal])+ $variant:ident),+ $(,)? }) => {
@@ -8,14 +8,15 @@ macro_rules! named {
         pub enum $name { $($(#[doc = $meaning])+ $variant),+ }
 
         impl $name {
+            /// Every variant, in the order of declaration.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The name that is printed: in conditions, Events and metrics.
+            /// The name as it is printed in conditions, Events and metrics.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => stringify!($variant)),+ }
             }
 
-            /// What it means, in a sentence: the reference prints it.
+            /// What the variant means, in one sentence. docs/resource.md prints it.
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$variant => concat!($($meaning),+)),+ }
             }
@@ -24,87 +25,88 @@ macro_rules! named {
 }
 
 named!(
-    /// The types of condition, in the order of the status.
+    /// The condition types, in the order of status.conditions.
     ConditionType {
-        /// The group is valid, its children are as they should be and its pods are available.
+        /// The group is valid, its owned resources match the spec and its pods are available.
         Ready,
-        /// Every topic's partitions are known.
+        /// The partition count of every topic is known.
         TopicsResolved,
-        /// The HorizontalPodAutoscaler sees the lag metric.
+        /// The HorizontalPodAutoscaler reads the lag metric.
         MetricsAvailable,
-        /// A Prometheus has taken up the ServiceMonitor, and none has refused the PrometheusRule.
+        /// A Prometheus selects the ServiceMonitor, and none has rejected the PrometheusRule.
         MonitoringAccepted,
-        /// The group is at its ceiling and still behind: only more partitions help.
+        /// The group runs at its ceiling and its lag is above the limit: only more partitions help.
         PartitionBound,
-        /// The operator leaves the children as they are.
+        /// The operator does not change the owned resources.
         Paused,
     }
 );
 
 named!(
-    /// Why a condition stands as it does.
+    /// The reason of a condition's last transition.
     Reason {
-        /// All is as it should be.
+        /// The owned resources match the spec, and the pods are available.
         Reconciled,
-        /// spec.minReplicas is above the ceiling; the ceiling counts.
+        /// spec.minReplicas is above the ceiling; the ceiling applies.
         MinAboveCeiling,
-        /// More consumers run than the partitions keep busy, and the autoscaler does not take them away.
+        /// More consumers run than the partitions keep busy, and the autoscaler does not remove
+        /// them.
         IdleConsumers,
-        /// The Deployment has fewer pods available than it should.
+        /// The Deployment has fewer available pods than it should.
         PodsNotReady,
         /// The Deployment's rollout makes no progress.
         RolloutStuck,
-        /// The stored spec breaks a rule.
+        /// The stored spec breaks a validation rule.
         InvalidSpec,
-        /// An object of a child's name belongs to somebody else.
+        /// An object with the name of an owned resource exists and is not owned by the group.
         NameConflict,
-        /// The Deployment's selector is another and cannot be changed.
+        /// The existing Deployment has another selector, which is immutable.
         SelectorImmutable,
-        /// A child's kind is not served: prometheus-operator is not installed.
+        /// The kind of an owned resource is not served: prometheus-operator is not installed.
         KindNotServed,
-        /// The API server refused a child.
+        /// The API server rejected an owned resource.
         ApplyRefused,
         /// The API server could not be reached or failed.
         ApplyFailed,
         /// Another HorizontalPodAutoscaler scales the same pods.
         OtherAutoscaler,
-        /// Another group of the namespace has the same groupId and a topic in common.
+        /// Another group in the namespace has the same groupId and a topic in common.
         GroupIdShared,
-        /// Every topic was found and its partitions count.
+        /// Every topic was found, and its partition count is used.
         Resolved,
-        /// There is no KafkaTopic of that name.
+        /// There is no KafkaTopic with that name.
         TopicNotFound,
         /// The cluster serves no KafkaTopics: Strimzi is not installed.
         KafkaTopicsNotServed,
-        /// The KafkaTopics cannot be read now.
+        /// The KafkaTopics cannot be read at the moment.
         TopicsUnreadable,
-        /// spec.partitions of the KafkaTopic is left out.
+        /// The KafkaTopic does not set spec.partitions.
         PartitionsUnset,
-        /// spec.partitions of the KafkaTopic is no count.
+        /// The KafkaTopic's spec.partitions is not a number of at least 1.
         PartitionsImpossible,
-        /// Strimzi refused the KafkaTopic's spec.
+        /// Strimzi rejected the KafkaTopic's spec.
         TopicRefused,
-        /// The KafkaTopic states fewer partitions than before and is not known to be a new topic.
+        /// The KafkaTopic has fewer partitions than before and is not known to be a new topic.
         DecreaseHeld,
-        /// The lag metric is read.
+        /// The lag metric is available.
         MetricsRead,
-        /// The lag metric is not there yet.
+        /// The lag metric is not available yet.
         MetricsMissing,
-        /// The custom metrics API is not installed, does not answer, or may not be asked.
+        /// The custom metrics API is not installed, does not respond, or access to it is forbidden.
         MetricsApiUnavailable,
         /// The HorizontalPodAutoscaler cannot scale for another reason.
         ScalingInactive,
         /// The HorizontalPodAutoscaler has not reported yet.
         Pending,
-        /// A Prometheus accepted the monitors.
+        /// A Prometheus accepted the ServiceMonitor and the PrometheusRule.
         Accepted,
-        /// A Prometheus refused a monitor.
+        /// A Prometheus rejected the ServiceMonitor or the PrometheusRule.
         Rejected,
-        /// Nobody reports whether a Prometheus selects the monitors.
+        /// No controller reports whether a Prometheus selects the ServiceMonitor.
         NotReported,
-        /// At the ceiling, and the lag is above the limit.
+        /// The group runs at its ceiling, and its lag is above the limit.
         AtCeiling,
-        /// There is room to scale, or no need.
+        /// The group is below its ceiling, or its lag is within the limit.
         RoomToScale,
         /// spec.paused is true.
         PausedBySpec,

@@ -1,6 +1,6 @@
-//! Defaults. The static ones are the `Default` of the spec's types: serde gives them to a typed
-//! group and schemars writes them into the CRD. The two that depend on the group's name are what the
-//! mutating webhook fills in. Floor 0.
+//! Defaults. The static defaults are the `Default` of the spec's types: serde applies them to a
+//! typed group, and schemars writes them into the CRD. The mutating webhook fills in the two
+//! defaults that depend on the group's name.
 
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation};
@@ -9,14 +9,21 @@ use serde_json::Value;
 use crate::group::{AlertsSpec, ConsumerSpec, KconsumerGroupSpec, Labels, MetricsSpec, ScalingSpec};
 use crate::preset::Preset;
 
+/// spec.minReplicas.
 pub const MIN_REPLICAS: i32 = 1;
+/// spec.averageRecordsLagLimit, in records.
 pub const AVERAGE_RECORDS_LAG_LIMIT: i64 = 1000;
+/// spec.consumerSpec.partitionsPerConsumer.
 pub const PARTITIONS_PER_CONSUMER: i32 = 1;
+/// spec.metrics.interval.
 pub const SCRAPE_INTERVAL: &str = "5s";
+/// spec.alerts.for.
 pub const ALERT_FOR: &str = "1m";
+/// spec.alerts.severity.
 pub const ALERT_SEVERITY: &str = "warning";
 
-/// The labels by which kube-prometheus' Prometheus selects rules.
+/// spec.alerts.ruleLabels: the labels by which the Prometheus of kube-prometheus selects
+/// PrometheusRules.
 pub fn rule_labels() -> Labels {
     [("prometheus", "k8s"), ("role", "alert-rules")].map(|(k, v)| (k.to_owned(), v.to_owned())).into()
 }
@@ -82,11 +89,11 @@ impl Default for AlertsSpec {
     }
 }
 
-/// The JSON patch (RFC 6902) that fills in the defaults that a schema cannot express: those that depend on the
-/// group's name.
+/// The JSON patch (RFC 6902) that fills in the defaults that a schema cannot express: those that
+/// depend on the group's name.
 ///
-/// The patch only adds absent fields. It is empty if no field is absent, or if the name is not known yet
-/// (generateName).
+/// The patch only adds absent fields. It is empty if no field is absent, or if the name is not
+/// known yet (generateName).
 pub fn patch(name: Option<&str>, has_container_name: bool, has_group_id: bool) -> Patch {
     let Some(name) = name else {
         return Patch::default();
@@ -119,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_names_are_filled_in_and_nothing_else() {
+    fn only_container_name_and_group_id_are_filled_in() {
         let group = json!({"metadata": {"name": "kconsumer"}, "spec": {"consumerSpec": {"image": "a", "topic": "t"}}});
         assert_eq!(
             patched(&group)["spec"],
@@ -128,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_not_known_yet_fills_in_nothing() {
+    fn nothing_is_filled_in_before_the_name_is_known() {
         let group = json!({"metadata": {"generateName": "k-"}, "spec": {"consumerSpec": {"image": "a"}}});
         assert_eq!(patched(&group), group);
         assert!(patch(None, false, false).0.is_empty());
@@ -136,7 +143,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn filling_twice_is_filling_once_and_what_was_written_stays(
+        fn the_patch_is_idempotent_and_keeps_existing_values(
             name in "[a-z]{1,8}",
             written in proptest::collection::btree_map("containerName|groupId|image|topic|other", "[a-z]{0,4}", 0..5),
         ) {

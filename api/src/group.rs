@@ -1,8 +1,10 @@
-//! The resource as a person writes it: spec, status, and the static defaults that its schema
-//! carries. Floor 0.
+//! The resource as users write it: spec and status. The doc comments are the descriptions in the
+//! CRD.
 //!
-//! A field is an `Option` where leaving it out means something that the schema cannot say (it
-//! depends on the group's name, its preset or another field); [`crate::ValidGroup`] derives those.
+//! A field is an `Option` if its default depends on the group's name, its preset or another field,
+//! which a schema cannot express; [`crate::ValidGroup`] fills in those defaults.
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::DeploymentStrategy;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerBehavior;
@@ -11,18 +13,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
-use std::collections::BTreeMap;
 
 use crate::preset::Preset;
 use crate::{overlay, strict_object};
 
-/// Labels by key, in a stable order.
+/// Labels, sorted by key.
 pub type Labels = BTreeMap<String, String>;
 
-// Each printcolumn has a name, a type and a path of its own.
+// clippy takes the arguments of several printcolumns for duplicates.
 #[allow(clippy::duplicated_attributes)]
-/// One Kafka consumer group: its image consumes its topics, no consumer may lag more than a limit,
-/// never fewer than a minimum of them.
+/// The consumer group that should run.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "thenextapps.com",
@@ -36,36 +36,36 @@ pub type Labels = BTreeMap<String, String>;
     status = "KconsumerGroupStatus",
     derive = "PartialEq",
     derive = "Default",
-    doc = "A Kafka consumer group: a Deployment that scales by its records' lag, never beyond its topics' partitions.",
+    doc = "A Kafka consumer group: a Deployment that scales by record lag, and never beyond the partitions of its topics.",
     printcolumn(
         name = "Min",
         type_ = "integer",
         json_path = ".spec.minReplicas",
-        description = "The fewest consumers"
+        description = "Minimum number of consumers"
     ),
     printcolumn(
         name = "Max",
         type_ = "integer",
         json_path = ".status.maxReplicas",
-        description = "The ceiling in force: the most consumers that the partitions keep busy, under the cost cap"
+        description = "Ceiling in force: the number of consumers that the partitions keep busy, capped by spec.maxReplicas"
     ),
     printcolumn(
         name = "Partitions",
         type_ = "integer",
         json_path = ".status.partitions",
-        description = "The partitions that count"
+        description = "Number of partitions that counts for the ceiling"
     ),
     printcolumn(
         name = "Pods",
         type_ = "integer",
         json_path = ".status.replicas",
-        description = "The consumers that exist"
+        description = "Number of consumer pods"
     ),
     printcolumn(
         name = "Available",
         type_ = "integer",
         json_path = ".status.readyReplicas",
-        description = "The consumers that are ready"
+        description = "Number of ready consumer pods"
     ),
     printcolumn(
         name = "Ready",
@@ -84,59 +84,63 @@ pub type Labels = BTreeMap<String, String>;
 )]
 #[serde(rename_all = "camelCase", default)]
 pub struct KconsumerGroupSpec {
-    /// The fewest consumers that run. Not above maxReplicas, and not above what the topics'
-    /// partitions keep busy.
+    /// Minimum number of consumers. Must not be above maxReplicas, nor above the number of
+    /// consumers that the partitions of the topics keep busy.
     pub min_replicas: i32,
-    /// A cost cap: the most consumers that run, however many partitions there are. Left out, the
-    /// partitions alone set the ceiling.
+    /// Maximum number of consumers, to cap the cost. If not set, only the number of partitions
+    /// limits the consumers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_replicas: Option<i32>,
-    /// The lag, in records, that the group may have: each pod's worst partition's lag, averaged over
-    /// the pods. The HorizontalPodAutoscaler's target and the alert's threshold.
+    /// Maximum lag in records: the lag of each pod's worst partition, averaged over the pods. This
+    /// is the HorizontalPodAutoscaler's target and the threshold of the alerts.
     pub average_records_lag_limit: i64,
-    /// True: the operator leaves the children as they are and writes only status. The
-    /// HorizontalPodAutoscaler that exists goes on scaling.
+    /// If true, the operator stops changing the owned resources and only writes status. An existing
+    /// HorizontalPodAutoscaler continues to scale.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
+    /// The consumer and the topics that it consumes.
     #[serde(deserialize_with = "strict_object::deserialize")]
     pub consumer_spec: ConsumerSpec,
+    /// Where the consumers expose their metrics, and which metric is the lag.
     #[serde(deserialize_with = "strict_object::deserialize")]
     pub metrics: MetricsSpec,
+    /// The group's alerts.
     #[serde(deserialize_with = "strict_object::deserialize")]
     pub alerts: AlertsSpec,
+    /// How the group scales and rolls out.
     #[serde(deserialize_with = "strict_object::deserialize")]
     pub scaling: ScalingSpec,
 }
 
-/// What consumes, and what it consumes.
+/// The consumer and the topics that it consumes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ConsumerSpec {
-    /// The consumer's image.
+    /// Container image of the consumer.
     pub image: String,
-    /// The name of the consumer's container. Left out, it is the group's name.
+    /// Name of the consumer's container. Defaults to the group's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container_name: Option<String>,
-    /// The name of one KafkaTopic resource to consume.
+    /// Name of a KafkaTopic resource to consume.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic: Option<String>,
-    /// The names of further KafkaTopic resources to consume. At least one of topic and topics must
-    /// name one.
+    /// Names of further KafkaTopic resources to consume. At least one KafkaTopic must be named in
+    /// topic or topics.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub topics: Vec<String>,
-    /// The namespace of the KafkaTopics. Left out, it is the group's own; another one only where the
-    /// operator was installed with a grant for it.
+    /// Namespace of the KafkaTopics. Defaults to the group's namespace. Another namespace must be
+    /// allowed by the operator's flag --topic-namespaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic_namespace: Option<String>,
-    /// The consumer group's id, handed to the container as KAFKA_GROUP_ID. Left out, it is the
+    /// Kafka's id of the consumer group, passed to the container as KAFKA_GROUP_ID. Defaults to the
     /// group's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group_id: Option<String>,
-    /// Kafka's bootstrap servers, handed to the container as KAFKA_BOOTSTRAP_SERVERS.
+    /// Kafka's bootstrap servers, passed to the container as KAFKA_BOOTSTRAP_SERVERS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bootstrap_servers: Option<String>,
-    /// How many partitions one consumer works on at a time, for example its threads. The ceiling is
-    /// the partitions divided by this, rounded up.
+    /// How many partitions one consumer processes in parallel, for example its number of threads.
+    /// The ceiling is the number of partitions divided by this, rounded up.
     pub partitions_per_consumer: i32,
     /// Environment variables of the container, as in a Pod.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -144,33 +148,33 @@ pub struct ConsumerSpec {
     /// Sources of environment variables, as in a Pod.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub env_from: Vec<EnvFromSource>,
-    /// The container's compute resources, as in a Pod.
+    /// Compute resources of the container, as in a Pod.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "resources")]
     pub resources: Option<ResourceRequirements>,
     /// When the image is pulled, as in a Pod: Always, IfNotPresent or Never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<String>,
-    /// Secrets to pull the image with, as in a Pod.
+    /// Secrets for pulling the image, as in a Pod.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub image_pull_secrets: Vec<LocalObjectReference>,
-    /// A PodTemplateSpec ({metadata, spec}) laid over the operator's own as kubectl's strategic merge
-    /// does: labels, annotations, serviceAccountName, affinity, tolerations, volumes, probes,
-    /// sidecars. The container named containerName is the consumer. null takes a field of the
-    /// operator's own away; kubectl apply keeps a null only with
+    /// A PodTemplateSpec ({metadata, spec}) that is merged into the operator's pod template as by
+    /// kubectl's strategic merge: labels, annotations, serviceAccountName, affinity, tolerations,
+    /// volumes, probes, sidecars. The container with the name containerName is the consumer. null
+    /// removes a field of the operator's template; kubectl apply sends a null only with
     /// --server-side.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<serde_json::Value>,
 }
 
-/// Where the consumers show their metrics, and which one is the lag.
+/// Where the consumers expose their metrics, and which metric is the lag.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct MetricsSpec {
     /// The kind of client: Spring (port 8085, path /actuator/prometheus, lag metric
-    /// kafka_consumer_fetch_manager_records_lag_max), JmxExporter or Librdkafka. It sets what the
-    /// fields below leave out.
+    /// kafka_consumer_fetch_manager_records_lag_max), JmxExporter or Librdkafka. The preset sets
+    /// port, path and lagMetric if they are not set.
     pub preset: Preset,
-    /// TCP port of the container that serves the metrics.
+    /// TCP port of the container on which the metrics are served.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<i32>,
     /// HTTP path of the metrics.
@@ -178,10 +182,11 @@ pub struct MetricsSpec {
     pub path: Option<String>,
     /// How often Prometheus scrapes, as a Prometheus duration.
     pub interval: String,
-    /// The Prometheus metric that is the lag in records of a partition or a client.
+    /// Name of the Prometheus metric with the lag in records, per partition or per client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag_metric: Option<String>,
-    /// Labels on the ServiceMonitor, for instance the `release` that a Prometheus selects by.
+    /// Labels of the ServiceMonitor, for example the `release` label by which a Prometheus selects
+    /// it.
     #[serde(skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
 }
@@ -190,72 +195,74 @@ pub struct MetricsSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AlertsSpec {
-    /// False: no PrometheusRule.
+    /// If false, no PrometheusRule is created.
     pub enabled: bool,
-    /// How long an alert's expression holds before it fires, as a Prometheus duration.
+    /// How long an alert's expression must be true before the alert fires, as a Prometheus
+    /// duration.
     #[serde(rename = "for")]
     pub hold: String,
-    /// The alerts' severity label.
+    /// Value of the alerts' severity label.
     pub severity: String,
-    /// Further labels on each alert.
+    /// Further labels of each alert.
     #[serde(skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
-    /// Labels on the PrometheusRule, which a Prometheus selects by.
+    /// Labels of the PrometheusRule, by which a Prometheus selects it.
     pub rule_labels: Labels,
 }
 
-/// How the group scales and rolls.
+/// How the group scales and rolls out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ScalingSpec {
-    /// The HorizontalPodAutoscaler's behavior. Left out: up in one jump, down slowly and in few
-    /// steps, since each step is a rebalance.
+    /// Behavior of the HorizontalPodAutoscaler. By default it scales up in one step, and down
+    /// slowly and in few steps, because each step causes a rebalance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub behavior: Option<HorizontalPodAutoscalerBehavior>,
-    /// The Deployment's strategy. Left out: half as many pods more at a time (maxSurge 50%),
-    /// since each batch is a rebalance, and none less (maxUnavailable 0), so that a bad image takes
-    /// no consumer.
+    /// Strategy of the Deployment. The default is a rolling update with maxSurge 50%, because each
+    /// batch causes a rebalance, and maxUnavailable 0, so that a bad image stops no running
+    /// consumer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strategy: Option<DeploymentStrategy>,
-    /// How several topics' partitions count together.
+    /// How the partitions of several topics count together.
     pub partitions: PartitionPolicy,
 }
 
-/// How several topics' partitions count together.
+/// How the partitions of several topics count together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum PartitionPolicy {
-    /// All topics' partitions together: the cooperative, sticky and round-robin assignors.
+    /// The sum over all topics, for the cooperative, sticky and round-robin assignors.
     #[default]
     Sum,
-    /// The largest topic's: the range assignor, which leaves further consumers idle.
+    /// The partitions of the largest topic, for the range assignor, which leaves further consumers
+    /// idle.
     Max,
 }
 
-/// What the operator observed.
+/// The state that the operator observed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct KconsumerGroupStatus {
-    /// The generation of the spec that this status speaks of.
+    /// The generation of the spec for which this status was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// The consumers that exist.
+    /// Number of consumer pods.
     pub replicas: i32,
-    /// The consumers that are ready.
+    /// Number of ready consumer pods.
     pub ready_replicas: i32,
-    /// The sorted names of the group's running pods, without those that are terminating.
+    /// Sorted names of the group's running pods, without terminating pods.
     pub active_pods: Vec<String>,
-    /// The outcome of the last reconciliation in one line.
+    /// Result of the last reconciliation in one line.
     pub message: String,
-    /// The partitions that count for the ceiling.
+    /// Number of partitions that counts for the ceiling.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partitions: Option<i32>,
-    /// The ceiling in force: the HorizontalPodAutoscaler's maxReplicas.
+    /// Ceiling in force: maxReplicas of the HorizontalPodAutoscaler.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_replicas: Option<i32>,
-    /// The topics as they count now.
+    /// The topics and the partition counts in use.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub topics: Vec<TopicStatus>,
-    /// Why the group stands as it does: Ready, TopicsResolved, MetricsAvailable, MonitoringAccepted,
+    /// Conditions of the group: Ready, TopicsResolved, MetricsAvailable, MonitoringAccepted,
     /// PartitionBound and Paused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
@@ -265,22 +272,23 @@ pub struct KconsumerGroupStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TopicStatus {
-    /// The KafkaTopic's name.
+    /// Name of the KafkaTopic.
     pub name: String,
-    /// The KafkaTopic's namespace.
+    /// Namespace of the KafkaTopic.
     pub namespace: String,
-    /// The name in Kafka.
+    /// Name of the topic in Kafka.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic_name: Option<String>,
-    /// The partitions that count: the live ones, or the last good ones while those cannot be read.
+    /// Partition count in use: the current one, or the last known one while the current one is not
+    /// known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partitions: Option<i32>,
-    /// Kafka's id of the topic, as Strimzi reports it.
+    /// Kafka's id of the topic, as reported by Strimzi.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic_id: Option<String>,
 }
 
-/// A person writes `cpu: 1` as readily as `cpu: "1"`.
+/// Accepts quantities that are written as numbers, such as `cpu: 1`.
 fn resources<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ResourceRequirements>, D::Error> {
     let Some(mut value) = Option::<serde_json::Value>::deserialize(deserializer)? else {
         return Ok(None);

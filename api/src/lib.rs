@@ -1,10 +1,15 @@
-//! The language of the product: the KconsumerGroup resource, its defaults, validity, names,
-//! topics and conditions. Floor 0: no client, no clock, no async, no logging; values in, values out.
+//! The KconsumerGroup API: the resource, its defaults, validation rules, names, topics and
+//! conditions.
+//!
+//! *Invariant:* values in, values out. This crate has no API client, no clock, no async runtime and no logging, and its
+//! Cargo.toml depends on none.
+#![warn(missing_docs, unreachable_pub)]
 
 pub mod ceiling;
 pub mod condition;
 pub mod crd;
 pub mod defaults;
+mod field_path;
 pub mod group;
 pub mod names;
 pub mod overlay;

@@ -1,78 +1,96 @@
-//! Every name that more than one place must agree on: the API group, field managers, labels,
-//! annotations, environment variables, and the grammars that names have to follow. Floor 0.
+//! Names on which several crates must agree: the API group, field managers, labels, annotations and
+//! environment variables; and the grammars of names.
 //!
-//! A grammar is one regular expression in the syntax that Rust's regex crate and CEL share, so that the
-//! CRD and the webhook hold a name to the same text.
+//! A grammar is one regular expression in the syntax that Rust's regex crate and CEL share, so the
+//! CRD and the webhook apply the same expression.
 
-use regex::Regex;
 use std::fmt;
 use std::sync::LazyLock;
 
-/// The API group of the resource, also the prefix of our labels and annotations.
+use regex::Regex;
+
+/// The API group of the resource, and the prefix of the operator's labels and annotations.
 pub const GROUP: &str = "thenextapps.com";
-/// The one version served and stored.
+/// The only version, served and stored.
 pub const VERSION: &str = "v1alpha1";
+/// The kind of the resource.
 pub const KIND: &str = "KconsumerGroup";
+/// The plural name of the resource.
 pub const PLURAL: &str = "kconsumergroups";
 
-/// The operator's name: field manager, `app.kubernetes.io/managed-by`, reporting controller.
+/// The operator's name: the field manager of owned resources, their `app.kubernetes.io/managed-by`,
+/// and the reporting controller of Events.
 pub const OPERATOR: &str = "kconsumer-group-operator";
 /// The prefix of every metric of the operator itself.
 pub const METRIC_PREFIX: &str = "kconsumer_group_operator";
-/// The field manager of the status subresource, apart from the children's.
+/// The field manager of a group's status.
 pub const STATUS_MANAGER: &str = "kconsumer-group-operator-status";
-/// The namespace that the shipped manifests install into.
+/// The namespace into which the shipped manifests install.
 pub const NAMESPACE: &str = "kconsumer-group-operator";
-/// The two processes: their Deployments, ServiceAccounts and the webhook's Service.
+/// The name of the controller's Deployment and ServiceAccount.
 pub const CONTROLLER: &str = "kconsumer-group-operator-controller";
+/// The name of the webhook's Deployment, ServiceAccount and Service.
 pub const WEBHOOK: &str = "kconsumer-group-operator-webhook";
-/// The Lease that the controller's replicas compete for.
+/// The Lease with which the controller's replicas elect a leader.
 pub const LEASE: &str = "kconsumer-group-operator";
-/// The Secret that the webhook's certificate comes in: `tls.crt` and `tls.key`, and beside them its authority where
-/// the operator keeps that itself.
+/// The Secret of the webhook's certificate: `tls.crt` and `tls.key`, and the CA's entries if the
+/// operator issues the certificate.
 pub const CERTIFICATE_SECRET: &str = "kconsumer-group-operator-webhook-tls";
-/// The field manager of caBundle in the registrations, where the operator keeps its certificates itself.
+/// The field manager of caBundle in the webhook configurations if the operator issues the
+/// certificate.
 pub const CERTIFICATES_MANAGER: &str = "kconsumer-group-operator-certificates";
 
-/// The DNS name that the API server asks the webhook for, whose certificate has to be for it.
+/// The DNS name by which the API server calls the webhook; the serving certificate must be valid
+/// for it.
 pub fn webhook_host(namespace: &str) -> String {
     format!("{WEBHOOK}.{namespace}.svc")
 }
 
-/// The label that every child and pod carries with the group's name; the pods' selector holds it.
+/// The label with the group's name on every owned resource and pod. Part of the Deployment's
+/// selector.
 pub const LABEL_GROUP: &str = "thenextapps.com/kconsumergroup";
-/// The original's label, kept on children, pods and selector.
+/// The label with the group's name that the original operator set. Part of the Deployment's
+/// selector.
 pub const LABEL_APP: &str = "app";
+/// The label by which the operator marks its owned resources; its value is [`OPERATOR`].
 pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-/// On the HPA: the last good partition counts, topic by topic, that hold the ceiling.
+/// The annotation on the HorizontalPodAutoscaler with the held partitions: the last known partition
+/// count of each topic.
 pub const ANNOTATION_HELD: &str = "thenextapps.com/held-partitions";
 
-/// What the consumer's container is told.
+/// The environment variable with the comma-separated topics, as they are named in Kafka.
 pub const ENV_TOPICS: &str = "KAFKA_TOPICS";
+/// The environment variable with the consumer group's id.
 pub const ENV_GROUP_ID: &str = "KAFKA_GROUP_ID";
+/// The environment variable with Kafka's bootstrap servers.
 pub const ENV_BOOTSTRAP_SERVERS: &str = "KAFKA_BOOTSTRAP_SERVERS";
 
-/// The name of the container port and of the Service's port that Prometheus scrapes.
+/// The name of the container port and of the Service port that Prometheus scrapes.
 pub const METRICS_PORT_NAME: &str = "metrics";
 
-/// The group's alerts; the first is the original's.
+/// Alert: the lag is above the limit. The original operator had this one.
 pub const ALERT_LAG: &str = "RecordsLagBreached";
+/// Alert: the lag is above the limit and the group runs at its ceiling.
 pub const ALERT_AT_CEILING: &str = "RecordsLagAtCeiling";
+/// Alert: no lag metric is scraped.
 pub const ALERT_NO_METRICS: &str = "RecordsLagAbsent";
+/// Alert: no consumer is available.
 pub const ALERT_NO_CONSUMERS: &str = "NoConsumers";
+/// Alert: consumers have no partition to work on.
 pub const ALERT_IDLE: &str = "ConsumersIdle";
+/// Alert: the lag is spread unevenly over the pods.
 pub const ALERT_SKEWED: &str = "RecordsLagSkewed";
 
-/// The longest name that can stand in a label value and name a Service.
+/// The longest label value, and the longest name of a Service, in bytes.
 pub const LABEL_LENGTH: usize = 63;
-/// The longest name of most objects (DNS-1123 subdomain).
+/// The longest name of most objects (DNS-1123 subdomain), in bytes.
 pub const SUBDOMAIN_LENGTH: usize = 253;
 
-/// What a name has to look like: an anchored expression, compiled when it is first needed.
+/// The grammar of a name: an anchored regular expression, compiled on first use.
 pub struct Grammar {
-    /// The expression, as CEL's `matches` takes it.
+    /// The expression, in the syntax of CEL's `matches`.
     pub pattern: &'static str,
-    /// The longest text it may match, in bytes.
+    /// The longest text that matches, in bytes.
     pub length: usize,
     compiled: LazyLock<Regex>,
 }
@@ -84,6 +102,7 @@ impl fmt::Debug for Grammar {
 }
 
 impl Grammar {
+    /// Whether `text` follows the grammar and is not too long.
     pub fn matches(&self, text: &str) -> bool {
         text.len() <= self.length && self.compiled.is_match(text)
     }
@@ -95,9 +114,8 @@ macro_rules! grammar {
         pub static $name: Grammar = Grammar {
             pattern: $pattern,
             length: $length,
-            // Every pattern is compiled by the tests below.
-            #[allow(clippy::expect_used)]
-            compiled: LazyLock::new(|| Regex::new($pattern).expect("a pattern of ours compiles")),
+            // The tests below compile every pattern.
+            compiled: LazyLock::new(|| Regex::new($pattern).expect("invariant: the pattern compiles")),
         };
     };
 }
@@ -107,7 +125,7 @@ grammar!(
     DNS_LABEL, LABEL_LENGTH, r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 );
 grammar!(
-    /// DNS-1035 label: what a Service may be called.
+    /// DNS-1035 label: the name of a Service.
     SERVICE_NAME, LABEL_LENGTH, r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 );
 grammar!(
@@ -115,19 +133,19 @@ grammar!(
     SUBDOMAIN, SUBDOMAIN_LENGTH, r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 );
 grammar!(
-    /// A label's key: an optional DNS subdomain and a slash, then a name of up to 63 characters.
+    /// Label key: an optional DNS subdomain and a slash, then a name of up to 63 characters.
     LABEL_KEY, 317, r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
 );
 grammar!(
-    /// A label's value.
+    /// Label value.
     LABEL_VALUE, LABEL_LENGTH, r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
 );
 grammar!(
-    /// A Prometheus metric's name.
+    /// Name of a Prometheus metric.
     METRIC_NAME, 1024, r"^[a-zA-Z_:][a-zA-Z0-9_:]*$"
 );
 grammar!(
-    /// A Prometheus label that a person may set on an alert.
+    /// A Prometheus label that users may set on an alert.
     PROMETHEUS_LABEL, 1024, r"^([a-zA-Z][a-zA-Z0-9_]*|_([a-zA-Z0-9][a-zA-Z0-9_]*)?)$"
 );
 grammar!(
@@ -144,19 +162,21 @@ grammar!(
     )
 );
 grammar!(
-    /// An HTTP path with what a URL's path and query may hold.
+    /// HTTP path, with the characters that a URL allows in path and query.
     HTTP_PATH, 1024, r"^/[-A-Za-z0-9._~!$&'()*+,;=:@%/?]*$"
 );
 grammar!(
-    /// An environment variable's name as the API server accepts it: printable, without `=`.
+    /// Name of an environment variable, as the API server validates it: printable ASCII without
+    /// `=`.
     ENV_NAME, 1024, r"^[ -<>-~]+$"
 );
 grammar!(
-    /// What is printed, without blanks at the ends: a group's id, bootstrap servers.
+    /// Printable ASCII without leading or trailing spaces: a consumer group's id, bootstrap
+    /// servers.
     PRINTED, 2048, r"^[!-~]([ -~]*[!-~])?$"
 );
 grammar!(
-    /// A container image reference as the distribution project defines it.
+    /// Container image reference, as the distribution project defines it.
     IMAGE, 1024, concat!(
         r"^(([a-zA-Z0-9]|[a-zA-Z0-9][-a-zA-Z0-9]*[a-zA-Z0-9])(\.([a-zA-Z0-9]|[a-zA-Z0-9][-a-zA-Z0-9]*[a-zA-Z0-9]))*(:[0-9]+)?/)?",
         r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*",
@@ -169,12 +189,12 @@ grammar!(
 mod tests {
     use super::*;
 
-    fn told_apart(grammar: &Grammar, good: &[&str], bad: &[&str]) {
+    fn assert_grammar(grammar: &Grammar, good: &[&str], bad: &[&str]) {
         for text in good {
-            assert!(grammar.matches(text), "{grammar:?} takes {text}");
+            assert!(grammar.matches(text), "{grammar:?} accepts {text}");
         }
         for text in bad {
-            assert!(!grammar.matches(text), "{grammar:?} refuses {text}");
+            assert!(!grammar.matches(text), "{grammar:?} rejects {text}");
         }
     }
 
@@ -190,12 +210,12 @@ mod tests {
             &digest,
         ];
         let bad = ["", " ", "a b", "x/UPPER", "a//b", "a:", "a:-x", "-a", "a-", "a@sha256:zz", "a:b:c", "ä"];
-        told_apart(&IMAGE, &good, &bad);
+        assert_grammar(&IMAGE, &good, &bad);
     }
 
     #[test]
-    fn durations_are_prometheus_own() {
-        told_apart(
+    fn durations_follow_prometheus_grammar() {
+        assert_grammar(
             &DURATION,
             &["5s", "1m", "1m30s", "1h", "500ms", "1d12h"],
             &["", "5", "s", "0s", "30s1m", "1.5m", "5 s", "-5s", "1m1m"],
@@ -203,24 +223,24 @@ mod tests {
     }
 
     #[test]
-    fn names_that_cannot_name_a_service_are_told_apart() {
-        told_apart(
+    fn names_follow_the_dns_grammars() {
+        assert_grammar(
             &SERVICE_NAME,
             &["kconsumer", "a1-b"],
             &["1consumer", "a.b", "a-", "", "A", &"a".repeat(64)],
         );
-        told_apart(&SUBDOMAIN, &["my.topic-1"], &["my_topic", "a..b", ""]);
-        told_apart(&DNS_LABEL, &["1a"], &["a.b", ""]);
+        assert_grammar(&SUBDOMAIN, &["my.topic-1"], &["my_topic", "a..b", ""]);
+        assert_grammar(&DNS_LABEL, &["1a"], &["a.b", ""]);
     }
 
     #[test]
-    fn labels_and_metrics_are_held_to_their_own_grammars() {
-        told_apart(&METRIC_NAME, &["kafka:lag_max"], &["9lag", "lag max", "", "a{b}"]);
-        told_apart(&PROMETHEUS_LABEL, &["team"], &["te:am", "1a", "", "__name__"]);
-        told_apart(&LABEL_KEY, &["example.com/team", "release"], &["a/b/c", "", "-x"]);
-        told_apart(&LABEL_VALUE, &["", "k8s"], &["-x", "a b"]);
-        told_apart(&HTTP_PATH, &["/actuator/prometheus", "/m?x=1"], &["metrics", "/a b", "/\""]);
-        told_apart(&ENV_NAME, &["KAFKA_TOPICS", "a.b"], &["", "A=B", "ä"]);
-        told_apart(&PRINTED, &["my-cluster-kafka-bootstrap:9092"], &["", " a", "a\nb"]);
+    fn labels_metrics_paths_and_variables_follow_their_own_grammars() {
+        assert_grammar(&METRIC_NAME, &["kafka:lag_max"], &["9lag", "lag max", "", "a{b}"]);
+        assert_grammar(&PROMETHEUS_LABEL, &["team"], &["te:am", "1a", "", "__name__"]);
+        assert_grammar(&LABEL_KEY, &["example.com/team", "release"], &["a/b/c", "", "-x"]);
+        assert_grammar(&LABEL_VALUE, &["", "k8s"], &["-x", "a b"]);
+        assert_grammar(&HTTP_PATH, &["/actuator/prometheus", "/m?x=1"], &["metrics", "/a b", "/\""]);
+        assert_grammar(&ENV_NAME, &["KAFKA_TOPICS", "a.b"], &["", "A=B", "ä"]);
+        assert_grammar(&PRINTED, &["my-cluster-kafka-bootstrap:9092"], &["", " a", "a\nb"]);
     }
 }

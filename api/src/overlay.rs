@@ -1,35 +1,42 @@
-//! The pod template that a person lays over the operator's own: read with the newest supported API,
-//! merged as kubectl's strategic merge does. Floor 0. What it may not ask for is a rule
-//! (`rules::pod`).
+//! The overlay of a group's pod template: spec.consumerSpec.podTemplate, parsed with the newest
+//! supported Kubernetes API and merged into the operator's own template as kubectl's strategic
+//! merge does. The restrictions on it are rules ([`crate::rules`]).
 
 use k8s_openapi::DeepMerge;
 use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
 use serde_json::Value;
 
-/// A PodTemplateSpec that cannot be read.
+use crate::field_path;
+
+/// Why an overlay cannot be parsed. All paths are relative to the pod template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OverlayError {
-    /// No PodTemplateSpec has this field. Holds its path below the template.
-    #[error("no PodTemplateSpec has the field {0}")]
+    /// PodTemplateSpec has no field at this path.
+    #[error("a PodTemplateSpec has no field {0}")]
     UnknownField(String),
-    /// A value of the wrong type. Holds the path below the template, and what was expected.
+    /// A value has the wrong type.
     #[error("{path}: {expected}")]
-    WrongType { path: String, expected: String },
-    /// A null for what every pod has to have. Holds its path below the template.
-    #[error("{0} may not be null: no pod is complete without it")]
+    WrongType {
+        /// The path of the value.
+        path: String,
+        /// The parser's message, which names the expected type.
+        expected: String,
+    },
+    /// The field at this path is null, but a pod needs it.
+    #[error("{0} may not be null: a pod needs it")]
     Required(String),
 }
 
-/// What a person lays over the operator's own template: the fields that it sets, and those that it takes away.
+/// A parsed overlay: the fields that it sets, and the fields that it removes with null.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Overlay {
     template: PodTemplateSpec,
-    /// As it was written, with its nulls.
-    written: Value,
+    /// The overlay as the user wrote it, with its nulls.
+    source: Value,
 }
 
-/// What no null may take away, since no pod is complete without it. `[]` is any item of a list.
-const NEEDED: [&str; 9] = [
+/// The fields that a pod needs, so that null may not remove them. `[]` is any item of a list.
+const REQUIRED: [&str; 9] = [
     "metadata",
     "metadata.labels",
     "spec",
@@ -40,54 +47,49 @@ const NEEDED: [&str; 9] = [
     "spec.initContainers[].image",
     "spec.volumes[].name",
 ];
-/// The same, of each container.
-const NEEDED_OF_CONTAINERS: [&str; 4] =
+/// The fields that each container needs.
+const REQUIRED_IN_CONTAINERS: [&str; 4] =
     ["env[].name", "ports[].containerPort", "volumeMounts[].name", "volumeMounts[].mountPath"];
 
-fn is_needed(path: &str) -> bool {
-    let mut inside = false;
-    let is_kept = |c: &char| {
-        inside = (inside || *c == '[') && *c != ']';
-        !(inside && c.is_ascii_digit())
-    };
-    let place: String = path.chars().filter(is_kept).collect();
+fn is_required(path: &str) -> bool {
+    let path = field_path::without_indices(path);
     let in_container = ["spec.containers[].", "spec.initContainers[]."]
         .iter()
-        .find_map(|containers| place.strip_prefix(containers));
-    NEEDED.contains(&place.as_str())
-        || in_container.is_some_and(|field| NEEDED_OF_CONTAINERS.contains(&field))
+        .find_map(|containers| path.strip_prefix(containers));
+    REQUIRED.contains(&path.as_str())
+        || in_container.is_some_and(|field| REQUIRED_IN_CONTAINERS.contains(&field))
 }
 
-/// Reads an overlay. The errors name every unknown field and every null that would take a needed one away, or the
-/// first value of a wrong type.
-pub fn read(overlay: &Value) -> Result<Overlay, Vec<OverlayError>> {
-    let mut written = overlay.clone();
-    quantities_as_text(&mut written);
-    let mut unreadable = Vec::new();
-    let mut set = written.clone();
-    strip_nulls("", &mut set, &mut unreadable);
+/// Parses an overlay. The errors name every unknown field and every null that would remove a
+/// required field, or the first value with a wrong type.
+pub fn parse(overlay: &Value) -> Result<Overlay, Vec<OverlayError>> {
+    let mut source = overlay.clone();
+    quantities_as_text(&mut source);
+    let mut errors = Vec::new();
+    let mut set = source.clone();
+    strip_nulls("", &mut set, &mut errors);
     let template: PodTemplateSpec = serde_path_to_error::deserialize(&set).map_err(|error| {
         vec![OverlayError::WrongType { path: error.path().to_string(), expected: error.inner().to_string() }]
     })?;
-    let understood = serde_json::to_value(&template).unwrap_or_default();
-    missing("", &set, &understood, &mut unreadable);
-    if unreadable.is_empty() { Ok(Overlay { template, written }) } else { Err(unreadable) }
+    let parsed = serde_json::to_value(&template).expect("invariant: a PodTemplateSpec serialises");
+    find_unknown("", &set, &parsed, &mut errors);
+    if errors.is_empty() { Ok(Overlay { template, source }) } else { Err(errors) }
 }
 
-/// Leaves what is set, and names the nulls that would take away what is needed.
-fn strip_nulls(path: &str, value: &mut Value, unreadable: &mut Vec<OverlayError>) {
+/// Removes every null, and reports those at required fields.
+fn strip_nulls(path: &str, value: &mut Value, errors: &mut Vec<OverlayError>) {
     match value {
         Value::Object(fields) => fields.retain(|name, value| {
             let path = below(path, name);
-            strip_nulls(&path, value, unreadable);
-            if value.is_null() && is_needed(&path) {
-                unreadable.push(OverlayError::Required(path));
+            strip_nulls(&path, value, errors);
+            if value.is_null() && is_required(&path) {
+                errors.push(OverlayError::Required(path));
             }
             !value.is_null()
         }),
         Value::Array(items) => {
             for (index, item) in items.iter_mut().enumerate() {
-                strip_nulls(&format!("{path}[{index}]"), item, unreadable);
+                strip_nulls(&format!("{path}[{index}]"), item, errors);
             }
         }
         _ => {}
@@ -98,29 +100,29 @@ fn below(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
-/// The fields of `written` that reading it lost.
-fn missing(path: &str, written: &Value, understood: &Value, unknown: &mut Vec<OverlayError>) {
-    match (written, understood) {
+/// Reports the fields of `source` that are missing from `parsed`.
+fn find_unknown(path: &str, source: &Value, parsed: &Value, errors: &mut Vec<OverlayError>) {
+    match (source, parsed) {
         (Value::Object(fields), _) => {
             for (name, value) in fields {
                 let path = below(path, name);
-                match understood.get(name) {
-                    Some(understood) => missing(&path, value, understood, unknown),
-                    None => unknown.push(OverlayError::UnknownField(path)),
+                match parsed.get(name) {
+                    Some(parsed) => find_unknown(&path, value, parsed, errors),
+                    None => errors.push(OverlayError::UnknownField(path)),
                 }
             }
         }
-        (Value::Array(items), Value::Array(understood)) => {
-            for (index, (item, understood)) in items.iter().zip(understood).enumerate() {
-                missing(&format!("{path}[{index}]"), item, understood, unknown);
+        (Value::Array(items), Value::Array(parsed)) => {
+            for (index, (item, parsed)) in items.iter().zip(parsed).enumerate() {
+                find_unknown(&format!("{path}[{index}]"), item, parsed, errors);
             }
         }
         _ => {}
     }
 }
 
-/// Quantities may be written as numbers (`cpu: 1`), which the API server takes and k8s-openapi does
-/// not: turns those below limits, requests, overhead and sizeLimit into text.
+/// Converts quantities that are written as numbers (`cpu: 1`) to strings, below limits, requests,
+/// overhead, sizeLimit and divisor. The API server accepts numbers there; k8s-openapi does not.
 pub fn quantities_as_text(value: &mut Value) {
     let text = |value: &mut Value| {
         if value.is_number() {
@@ -145,17 +147,17 @@ pub fn quantities_as_text(value: &mut Value) {
 }
 
 impl Overlay {
-    /// What it sets.
+    /// The fields that the overlay sets.
     pub fn template(&self) -> &PodTemplateSpec {
         &self.template
     }
 
-    /// `base` with this laid over it: maps and keyed lists are merged, other lists replaced, and what is null here is
-    /// taken away. What the overlay says of one environment variable or one volume replaces the base's whole, since
-    /// half of each (a value and a valueFrom, two sources) would be no valid object. Fails where `base` is no
-    /// PodTemplateSpec.
+    /// Merges the overlay into `base`: maps and keyed lists are merged, other lists are replaced,
+    /// and fields that are null here are removed. An environment variable or a volume is replaced
+    /// as a whole, because a merge of two (a value and a valueFrom, or two volume sources) would
+    /// not be valid. Fails if `base` is not a PodTemplateSpec.
     pub fn apply_to(&self, mut base: Value) -> Result<PodTemplateSpec, serde_json::Error> {
-        take_away("", &mut base, &self.written);
+        remove_nulls("", &mut base, &self.source);
         let mut base: PodTemplateSpec = serde_json::from_value(base)?;
         if let (Some(base), Some(overlay)) = (&mut base.spec, &self.template.spec) {
             drop_replaced(base, overlay);
@@ -165,15 +167,15 @@ impl Overlay {
     }
 }
 
-/// Takes from `base` what is null in `overlay`; `field` is the name of both.
-fn take_away(field: &str, base: &mut Value, overlay: &Value) {
+/// Removes from `base` the fields that are null in `overlay`; `field` is the name of both.
+fn remove_nulls(field: &str, base: &mut Value, overlay: &Value) {
     match (base, overlay) {
         (Value::Object(base), Value::Object(overlay)) => {
             for (name, value) in overlay {
                 if value.is_null() {
                     base.remove(name);
                 } else if let Some(base) = base.get_mut(name) {
-                    take_away(name, base, value);
+                    remove_nulls(name, base, value);
                 }
             }
         }
@@ -181,7 +183,7 @@ fn take_away(field: &str, base: &mut Value, overlay: &Value) {
             let Some(key) = merge_key(field) else { return };
             for item in overlay {
                 if let Some(base) = base.iter_mut().find(|base| base.get(key) == item.get(key)) {
-                    take_away("", base, item);
+                    remove_nulls("", base, item);
                 }
             }
         }
@@ -189,7 +191,7 @@ fn take_away(field: &str, base: &mut Value, overlay: &Value) {
     }
 }
 
-/// By what the API tells a list's items apart, in the lists whose items are merged with ours.
+/// The merge key of a list, for the lists in which the operator sets items of its own.
 fn merge_key(list: &str) -> Option<&'static str> {
     match list {
         "containers" => Some("name"),
@@ -222,16 +224,16 @@ mod tests {
     use serde_json::json;
 
     fn merged(base: Value, overlay: &Value) -> Value {
-        let overlay = read(overlay).expect("the overlay is a template");
+        let overlay = parse(overlay).expect("the overlay is a template");
         serde_json::to_value(overlay.apply_to(base).expect("the base is a template"))
             .expect("a template serialises")
     }
 
     #[test]
-    fn every_field_that_no_pod_template_has_is_named_by_its_path() {
+    fn every_unknown_field_is_reported_with_its_path() {
         let overlay = json!({"spec": {"contaners": [], "containers": [{"name": "a"}, {"name": "b", "imag": "x"}]}, "metadata": {"creationTimestamp": null}});
         assert_eq!(
-            read(&overlay).unwrap_err(),
+            parse(&overlay).unwrap_err(),
             [
                 OverlayError::UnknownField("spec.containers[1].imag".into()),
                 OverlayError::UnknownField("spec.contaners".into())
@@ -240,15 +242,15 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_a_wrong_type_is_named_by_its_path() {
-        let error = read(&json!({"spec": {"containers": [{"name": 3}]}})).unwrap_err().remove(0);
+    fn a_value_with_a_wrong_type_is_reported_with_its_path() {
+        let error = parse(&json!({"spec": {"containers": [{"name": 3}]}})).unwrap_err().remove(0);
         assert!(error.to_string().starts_with("spec.containers[0].name: invalid type"), "{error}");
     }
 
     #[test]
-    fn quantities_may_be_numbers() {
+    fn quantities_may_be_written_as_numbers() {
         let overlay = json!({"spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": 1}}}]}});
-        let template = read(&overlay).expect("a number is a quantity");
+        let template = parse(&overlay).expect("a number is a valid quantity");
         assert_eq!(
             serde_json::to_value(template.template()).unwrap()["spec"]["containers"][0]["resources"]["limits"]
                 ["cpu"],
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn containers_merge_by_name_and_one_variable_is_replaced_whole() {
+    fn containers_merge_by_name_and_a_variable_is_replaced_as_a_whole() {
         let base = json!({"spec": {"containers": [{"name": "main", "image": "i", "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]}]}});
         let overlay = json!({"spec": {"containers": [
             {"name": "main", "env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]},
@@ -273,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn one_volume_is_replaced_whole() {
+    fn a_volume_is_replaced_as_a_whole() {
         let base = json!({"spec": {"containers": [], "volumes": [{"name": "tmp", "emptyDir": {}}]}});
         let overlay =
             json!({"spec": {"containers": [], "volumes": [{"name": "tmp", "configMap": {"name": "c"}}]}});
@@ -284,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn null_takes_a_field_of_ours_away_and_nothing_else() {
+    fn null_removes_one_field_of_the_base_and_nothing_else() {
         let base = json!({"metadata": {"labels": {"app": "k"}}, "spec": {
             "terminationGracePeriodSeconds": 60, "securityContext": {"runAsUser": 1, "fsGroup": 1},
             "containers": [{"name": "main", "image": "i", "securityContext": {"privileged": false},
@@ -310,11 +312,11 @@ mod tests {
     }
 
     #[test]
-    fn null_for_what_every_pod_has_is_named_by_its_path() {
+    fn null_at_a_required_field_is_reported_with_its_path() {
         let overlay = json!({"metadata": {"labels": null, "annotations": null}, "spec": {
             "containers": [{"name": "a"}, {"name": null, "env": [{"name": null}], "ports": [{"containerPort": null}]}],
             "initContainers": [{"image": null}], "volumes": [{"name": null}]}});
-        let mut paths: Vec<String> = read(&overlay).unwrap_err().iter().map(ToString::to_string).collect();
+        let mut paths: Vec<String> = parse(&overlay).unwrap_err().iter().map(ToString::to_string).collect();
         paths.sort();
         let needed = [
             "metadata.labels",
@@ -324,13 +326,10 @@ mod tests {
             "spec.initContainers[0].image",
             "spec.volumes[0].name",
         ];
-        assert_eq!(
-            paths,
-            needed.map(|path| format!("{path} may not be null: no pod is complete without it"))
-        );
+        assert_eq!(paths, needed.map(|path| format!("{path} may not be null: a pod needs it")));
         for whole in [json!({"spec": null}), json!({"metadata": null}), json!({"spec": {"containers": null}})]
         {
-            assert_eq!(read(&whole).unwrap_err().len(), 1, "{whole}");
+            assert_eq!(parse(&whole).unwrap_err().len(), 1, "{whole}");
         }
     }
 }

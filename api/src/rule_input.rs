@@ -1,22 +1,23 @@
-//! What the static rules look at: a spec, its name, and what the installer granted. Floor 0.
+//! The input of the static rules: a spec, the group's name, and the namespaces whose KafkaTopics it
+//! may use.
 
 use crate::group::KconsumerGroupSpec;
 
-/// The namespaces other than a group's own whose KafkaTopics it may name: what the installer granted
-/// by `--topic-namespaces`.
+/// The namespaces, besides a group's own, whose KafkaTopics the group may use. Set with
+/// `--topic-namespaces`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum TopicGrants {
-    /// None but the group's own.
+    /// Only the group's own namespace.
     #[default]
     Own,
-    /// These.
+    /// The group's own namespace and these.
     Named(Vec<String>),
     /// Every namespace (`*`).
     Every,
 }
 
 impl TopicGrants {
-    /// Reads the flag's values; `*` among them grants every namespace.
+    /// Parses the values of `--topic-namespaces`; `*` grants every namespace.
     pub fn from_flag(namespaces: &[String]) -> Self {
         match namespaces {
             [] => Self::Own,
@@ -25,6 +26,7 @@ impl TopicGrants {
         }
     }
 
+    /// Whether a group in `group_namespace` may use KafkaTopics in `topic_namespace`.
     pub fn allow(&self, group_namespace: &str, topic_namespace: &str) -> bool {
         group_namespace == topic_namespace
             || match self {
@@ -35,12 +37,15 @@ impl TopicGrants {
     }
 }
 
-/// What the static rules look at.
+/// The input of the static rules.
 #[derive(Clone, Copy, Debug)]
 pub struct RuleInput<'a> {
-    /// The group's name; `None` while generateName has not made one.
+    /// The group's name; `None` if the API server has not generated one yet (generateName).
     pub name: Option<&'a str>,
+    /// The group's namespace.
     pub namespace: &'a str,
+    /// The group's spec.
     pub spec: &'a KconsumerGroupSpec,
+    /// The namespaces whose KafkaTopics the group may use.
     pub grants: &'a TopicGrants,
 }

@@ -1,22 +1,29 @@
-//! What a KafkaTopic says that matters here, and the group's topics as somebody sees them now.
-//! Floor 0. The contract is Strimzi's: spec.partitions is optional and grows only; the name in Kafka is
-//! spec.topicName or metadata.name; status.topicId changes only when the topic is a new one.
+//! KafkaTopics, reduced to the facts that matter here, and the result of looking one up.
+//!
+//! The contract is Strimzi's: spec.partitions is optional and only grows; the name in Kafka is
+//! spec.topicName or metadata.name; status.topicId changes only if the topic is deleted and created
+//! again.
 
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The API group and kind of Strimzi's topics; which version is served is found by discovery.
+use serde_json::Value;
+
+/// The API group of Strimzi's KafkaTopics. Discovery finds the served version.
 pub const GROUP: &str = "kafka.strimzi.io";
+/// The kind of Strimzi's KafkaTopics.
 pub const KIND: &str = "KafkaTopic";
+/// The plural name of Strimzi's KafkaTopics.
 pub const PLURAL: &str = "kafkatopics";
-/// The versions that are understood, the newest first.
+/// The supported versions, newest first.
 pub const VERSIONS: [&str; 2] = ["v1", "v1beta2"];
 
 /// A KafkaTopic by namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicRef {
+    /// The namespace of the KafkaTopic.
     pub namespace: String,
+    /// The name of the KafkaTopic resource.
     pub name: String,
 }
 
@@ -26,20 +33,26 @@ impl fmt::Display for TopicRef {
     }
 }
 
-/// The partition count that a KafkaTopic states.
+/// The partition count in a KafkaTopic's spec.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Partitions {
-    /// A count that Strimzi did not refuse, at least 1.
+    /// A count of at least 1 that Strimzi did not reject.
     Known(i32),
-    /// spec.partitions is left out: the broker's own default applies, which nobody states here.
+    /// spec.partitions is not set: the broker's default applies, which is not known here.
     Unset,
-    /// No count: zero, negative, a fraction, beyond 2^31-1, not a number. Holds what was written.
+    /// Not a count (zero, negative, a fraction, above 2^31-1, not a number): the value as JSON.
     Invalid(String),
-    /// A count that Strimzi refused for this very generation (a decrease, say), with its reason.
-    Refused { wanted: i32, reason: String },
+    /// A count that Strimzi rejected for the current generation, for example a decrease.
+    Refused {
+        /// The rejected count.
+        wanted: i32,
+        /// Strimzi's reason and message.
+        reason: String,
+    },
 }
 
 impl Partitions {
+    /// The count if it is known.
     pub const fn known(&self) -> Option<i32> {
         match self {
             Self::Known(count) => Some(*count),
@@ -48,19 +61,21 @@ impl Partitions {
     }
 }
 
-/// The part of a KafkaTopic that is kept.
+/// The facts about a KafkaTopic that the operator keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicFacts {
     /// The name in Kafka.
     pub topic_name: String,
+    /// The partition count in the KafkaTopic's spec.
     pub partitions: Partitions,
-    /// Kafka's id of the topic; absent until Strimzi has reported it.
+    /// The topic's id in Kafka; `None` until Strimzi has reported it.
     pub topic_id: Option<String>,
 }
 
 impl TopicFacts {
-    /// Reads a KafkaTopic of any served version. Never fails: what cannot be read is said in
-    /// [`Partitions`]. Status of another generation than the spec's is not believed.
+    /// Reads a KafkaTopic of any supported version. Never fails: an unusable count becomes a
+    /// variant of [`Partitions`]. Ignores a status that was written for another generation of the
+    /// spec.
     pub fn decode(topic: &Value) -> Self {
         let text =
             |pointer: &str| topic.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
@@ -77,7 +92,7 @@ impl TopicFacts {
     }
 }
 
-/// The original accepted a count as text too.
+/// The original operator accepted a string as well.
 fn partitions(stated: Option<&Value>) -> Partitions {
     let count = match stated {
         None | Some(Value::Null) => return Partitions::Unset,
@@ -90,8 +105,8 @@ fn partitions(stated: Option<&Value>) -> Partitions {
     }
 }
 
-/// Strimzi's Ready=False for the generation that is stored now. A passing failure to reach Kafka says
-/// nothing about the count, but the count may not be in force either: it is held all the same.
+/// Reason and message of Strimzi's Ready=False for the current generation. A temporary failure to
+/// reach Kafka counts as well: Strimzi may not have applied the count yet.
 fn refusal(topic: &Value) -> Option<String> {
     let generation = topic.pointer("/metadata/generation").and_then(Value::as_i64);
     let observed = topic.pointer("/status/observedGeneration").and_then(Value::as_i64);
@@ -112,19 +127,22 @@ fn refusal(topic: &Value) -> Option<String> {
         })
 }
 
-/// What somebody who watches the topics sees of one of them.
+/// The result of looking up one topic in a watch's cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TopicLookup {
+    /// The KafkaTopic exists.
     Found(TopicFacts),
-    /// The watch is complete and there is no such KafkaTopic.
+    /// The watch is in sync and there is no such KafkaTopic.
     NotFound,
-    /// The cluster serves no KafkaTopics at all: Strimzi is not installed.
+    /// The cluster serves no KafkaTopics: Strimzi is not installed.
     NotServed,
-    /// The watch is not filled yet, was cut off, or may not read there. Holds why.
+    /// Not known, for the given reason: the watch is not in sync, is interrupted, or may not read
+    /// the namespace.
     Unknown(String),
 }
 
 impl TopicLookup {
+    /// The facts if the topic was found.
     pub const fn facts(&self) -> Option<&TopicFacts> {
         match self {
             Self::Found(facts) => Some(facts),
@@ -133,7 +151,7 @@ impl TopicLookup {
     }
 }
 
-/// The topics of one group, in the order of its spec.
+/// The lookups of one group's topics.
 pub type TopicLookups = BTreeMap<TopicRef, TopicLookup>;
 
 #[cfg(test)]
@@ -148,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_are_whole_and_at_least_one() {
+    fn only_whole_numbers_of_at_least_one_are_counts() {
         for (stated, want) in [
             (json!(3), Partitions::Known(3)),
             (json!("5"), Partitions::Known(5)),
@@ -166,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_decrease_does_not_count_but_an_older_refusal_does_not_matter() {
+    fn a_refused_decrease_does_not_count_and_an_older_refusal_is_ignored() {
         let refused = |generation: i64| {
             json!({"observedGeneration": generation, "conditions": [
             {"type": "Ready", "status": "False", "reason": "NotSupported", "message": "Decreasing partitions not supported"}]})
@@ -182,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_in_kafka_is_the_spec_s_where_it_states_one() {
+    fn the_name_in_kafka_is_the_spec_s_if_set() {
         assert_eq!(decoded(&json!({"topicName": "Fast_Data"}), &json!({})).topic_name, "Fast_Data");
         assert_eq!(decoded(&json!({}), &json!({})).topic_name, "fast-data-topic");
     }

@@ -1,5 +1,5 @@
-//! The one door to the operator: a group that has passed every static rule, with every default
-//! derived. The webhook, the controller and `validate` come in by the same `ValidGroup::read`. Floor 0.
+//! Parsing and validation of a group. A [`ValidGroup`] has passed every static rule and has every
+//! default filled in; the webhook, the controller and `validate` all use [`ValidGroup::read`].
 
 use std::collections::HashSet;
 
@@ -20,62 +20,90 @@ use crate::violation::{ErrorType, Rule, Violation};
 /// A group that keeps every static rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ValidGroup {
+    /// metadata.name.
     pub name: String,
+    /// metadata.namespace.
     pub namespace: String,
-    /// Empty for a group that is not stored (`render`).
+    /// metadata.uid; empty for a group that is not stored (`render`).
     pub uid: String,
+    /// metadata.generation; 0 for a group that is not stored.
     pub generation: i64,
+    /// The fewest consumers.
     pub min_replicas: i32,
-    /// spec.maxReplicas: the person's cost cap.
+    /// spec.maxReplicas: the user's cap on the number of consumers.
     pub cap: Option<i32>,
-    /// In records: each pod's worst partition's lag, averaged over the pods.
+    /// In records: the lag of each pod's worst partition, averaged over the pods.
     pub lag_limit: i64,
+    /// Whether the operator must leave the owned resources unchanged.
     pub paused: bool,
+    /// The consumer and its topics.
     pub consumer: Consumer,
-    pub metrics: Metrics,
+    /// Where Prometheus scrapes the lag.
+    pub metrics: MetricsEndpoint,
+    /// The group's alerts.
     pub alerts: AlertsSpec,
+    /// How the group scales and rolls out.
     pub scaling: Scaling,
 }
 
-/// What consumes, and what it consumes.
+/// The consumer and its topics.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Consumer {
+    /// The image of the container.
     pub image: String,
+    /// The name of the container.
     pub container_name: String,
     /// At least one, distinct, in the order of the spec.
     pub topics: Vec<TopicRef>,
+    /// The consumer group's id in Kafka.
     pub group_id: String,
+    /// Kafka's bootstrap servers.
     pub bootstrap_servers: Option<String>,
+    /// How many partitions one consumer works on at a time; at least 1.
     pub partitions_per_consumer: i32,
+    /// The container's environment variables.
     pub env: Vec<EnvVar>,
+    /// The container's sources of environment variables.
     pub env_from: Vec<EnvFromSource>,
+    /// The container's compute resources.
     pub resources: Option<ResourceRequirements>,
+    /// When the image is pulled; `None` is the API server's default.
     pub image_pull_policy: Option<String>,
+    /// The Secrets to pull the image with.
     pub image_pull_secrets: Vec<LocalObjectReference>,
+    /// The user's overlay of the pod template.
     pub overlay: Option<Overlay>,
 }
 
-/// Where the lag is read.
+/// Where Prometheus scrapes the lag. The preset fills in what the spec leaves out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Metrics {
+pub struct MetricsEndpoint {
+    /// TCP port of the container.
     pub port: i32,
+    /// HTTP path.
     pub path: String,
+    /// How often Prometheus scrapes, as a Prometheus duration.
     pub interval: String,
+    /// The Prometheus metric of the lag.
     pub lag_metric: String,
-    /// On the ServiceMonitor.
+    /// Labels of the ServiceMonitor.
     pub labels: Labels,
 }
 
-/// How the group scales and rolls; `None` is the operator's own default.
+/// How the group scales and rolls out; `None` stands for the operator's default.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scaling {
+    /// The HorizontalPodAutoscaler's behavior.
     pub behavior: Option<HorizontalPodAutoscalerBehavior>,
+    /// The Deployment's strategy.
     pub strategy: Option<DeploymentStrategy>,
+    /// How the partitions of several topics count together.
     pub policy: PartitionPolicy,
 }
 
 impl ValidGroup {
-    /// Reads a stored group: its spec with every default derived, or every static rule that it breaks.
+    /// Validates a parsed group and fills in every default, or returns every violation of a static
+    /// rule.
     pub fn read(group: &KconsumerGroup, grants: &TopicGrants) -> Result<Self, Vec<Violation>> {
         let metadata = &group.metadata;
         let name = metadata.name.as_deref().filter(|name| !name.is_empty());
@@ -96,7 +124,7 @@ impl ValidGroup {
             lag_limit: spec.average_records_lag_limit,
             paused: spec.paused,
             consumer: Consumer::derive(spec, name.unwrap_or_default(), namespace),
-            metrics: Metrics {
+            metrics: MetricsEndpoint {
                 port: spec.metrics.port.unwrap_or(endpoint.port),
                 path: spec.metrics.path.clone().unwrap_or_else(|| endpoint.path.to_owned()),
                 interval: spec.metrics.interval.clone(),
@@ -128,74 +156,79 @@ impl Consumer {
             resources: consumer.resources.clone(),
             image_pull_policy: consumer.image_pull_policy.clone(),
             image_pull_secrets: consumer.image_pull_secrets.clone(),
-            // The rules have read it already; what cannot be read is not valid.
-            overlay: consumer.pod_template.as_ref().and_then(|template| overlay::read(template).ok()),
+            overlay: consumer.pod_template.as_ref().map(|template| {
+                overlay::parse(template).expect("invariant: the rules have parsed the overlay")
+            }),
         }
     }
 }
 
-/// The KafkaTopics that a spec names, each once, `topic` first.
+/// The KafkaTopics that a spec names, each once, `topic` first. `namespace` is the group's.
 pub fn topics(spec: &KconsumerGroupSpec, namespace: &str) -> Vec<TopicRef> {
     let consumer = &spec.consumer_spec;
     let namespace = consumer.topic_namespace.as_deref().unwrap_or(namespace);
-    let mut before = HashSet::new();
-    let names = consumer.topic.iter().chain(&consumer.topics).filter(|name| before.insert(name.as_str()));
+    let mut seen = HashSet::new();
+    let names = consumer.topic.iter().chain(&consumer.topics).filter(|name| seen.insert(name.as_str()));
     names.map(|name| TopicRef { namespace: namespace.to_owned(), name: name.clone() }).collect()
 }
 
-/// A group as somebody wrote it: what could be read of its spec, and every value of a wrong type.
+/// A group parsed from JSON that may have values of wrong types.
 #[derive(Clone, Debug)]
 pub struct ParsedGroup {
+    /// The group without the values of wrong types.
     pub group: KconsumerGroup,
+    /// One violation for each value of a wrong type.
     pub violations: Vec<Violation>,
 }
 
-/// Reads a group that may be malformed, without giving up at the first value of a wrong type: such a
-/// value is noted and left out, and the rest is read again.
+/// Parses a group without giving up at the first value of a wrong type: records a violation,
+/// removes the value and parses the rest again.
 pub fn parse_group(mut group: Value) -> ParsedGroup {
     let mut violations = Vec::new();
     if !group.get("spec").is_some_and(Value::is_object) {
         violations.push(Violation::required(
             Rule::Type,
             "spec",
-            "a KconsumerGroup states what consumes and what it consumes",
+            "a KconsumerGroup needs a spec with a consumerSpec",
         ));
         if let Some(fields) = group.as_object_mut() {
             fields.insert("spec".to_owned(), Value::Object(serde_json::Map::new()));
         }
     }
-    // Status is the controller's, and no rule looks at it.
+    // Only the controller writes status, and no rule reads it.
     if let Some(fields) = group.as_object_mut() {
         fields.remove("status");
     }
-    let mut taken = Vec::new();
+    let mut removed = Vec::new();
     loop {
         let error = match serde_path_to_error::deserialize::<_, KconsumerGroup>(&group) {
             Ok(group) => return ParsedGroup { group, violations },
             Err(error) => error,
         };
-        let field = as_written(error.path(), &taken);
-        let sentence = error.inner().to_string();
-        let value = take(&mut group, error.path(), &mut taken).filter(|_| violations.len() < MAX_TYPE_ERRORS);
+        let field = source_path(error.path().iter(), &removed);
+        let detail = error.inner().to_string();
+        let value =
+            remove(&mut group, error.path(), &mut removed).filter(|_| violations.len() < MAX_TYPE_ERRORS);
         let Some(value) = value else {
-            violations.push(Violation::new(Rule::Type, ErrorType::Invalid, field, sentence));
+            violations.push(Violation::new(Rule::Type, ErrorType::Invalid, field, detail));
             return ParsedGroup { group: KconsumerGroup::default(), violations };
         };
         violations.push(Violation {
             value: Some(value),
-            ..Violation::new(Rule::Type, ErrorType::TypeInvalid, field, sentence)
+            ..Violation::new(Rule::Type, ErrorType::TypeInvalid, field, detail)
         });
     }
 }
 
-/// As many wrong types as one answer lists; each costs another reading.
+/// The most wrong types that are reported; each costs another pass over the group.
 const MAX_TYPE_ERRORS: usize = 20;
 
-/// An item that was taken out of a list: the list's path and the item's index, both as the person wrote them.
-type TakenItem = (String, usize);
+/// An item that was removed from a list: the list's path and the item's index, both in the user's
+/// source.
+type RemovedItem = (String, usize);
 
-/// Removes what stands at `path`, or at the nearest place above it that can be removed.
-fn take(group: &mut Value, path: &Path, taken: &mut Vec<TakenItem>) -> Option<Value> {
+/// Removes the value at `path`, or the nearest parent that can be removed.
+fn remove(group: &mut Value, path: &Path, removed: &mut Vec<RemovedItem>) -> Option<Value> {
     let mut segments: Vec<_> = path.iter().collect();
     while let Some(last) = segments.pop() {
         let parent = segments.iter().try_fold(&mut *group, |value, segment| match segment {
@@ -210,9 +243,9 @@ fn take(group: &mut Value, path: &Path, taken: &mut Vec<TakenItem>) -> Option<Va
                 }
             }
             (Some(Value::Array(items)), Segment::Seq { index }) if *index < items.len() => {
-                let list = written(segments.iter().copied(), taken);
-                let original = written_index(&list, *index, taken);
-                taken.push((list, original));
+                let list = source_path(segments.iter().copied(), removed);
+                let original = source_index(&list, *index, removed);
+                removed.push((list, original));
                 return Some(items.remove(*index));
             }
             _ => {}
@@ -221,17 +254,13 @@ fn take(group: &mut Value, path: &Path, taken: &mut Vec<TakenItem>) -> Option<Va
     None
 }
 
-/// A path into what is left, as a path into what the person wrote.
-fn as_written(path: &Path, taken: &[TakenItem]) -> String {
-    written(path.iter(), taken)
-}
-
-fn written<'a>(segments: impl Iterator<Item = &'a Segment>, taken: &[TakenItem]) -> String {
+/// Translates a path in the reduced group to the path in the user's source.
+fn source_path<'a>(segments: impl Iterator<Item = &'a Segment>, removed: &[RemovedItem]) -> String {
     let mut field = String::new();
     for segment in segments {
         match segment {
             Segment::Seq { index } => {
-                let index = written_index(&field, *index, taken);
+                let index = source_index(&field, *index, removed);
                 field.extend(["[", &index.to_string(), "]"]);
             }
             Segment::Map { key: name } | Segment::Enum { variant: name } => {
@@ -246,12 +275,12 @@ fn written<'a>(segments: impl Iterator<Item = &'a Segment>, taken: &[TakenItem])
     field
 }
 
-/// Each item taken from before it has moved an item of the list one place to the front.
-fn written_index(list: &str, index: usize, taken: &[TakenItem]) -> usize {
-    let mut before: Vec<usize> =
-        taken.iter().filter(|(path, _)| path == list).map(|(_, index)| *index).collect();
-    before.sort_unstable();
-    before.into_iter().fold(index, |index, gone| if gone <= index { index + 1 } else { index })
+/// Each item removed before `index` has shifted the items after it by one.
+fn source_index(list: &str, index: usize, removed: &[RemovedItem]) -> usize {
+    let mut removed: Vec<usize> =
+        removed.iter().filter(|(path, _)| path == list).map(|(_, index)| *index).collect();
+    removed.sort_unstable();
+    removed.into_iter().fold(index, |index, gone| if gone <= index { index + 1 } else { index })
 }
 
 #[cfg(test)]
@@ -269,10 +298,10 @@ mod tests {
     }
 
     #[test]
-    fn the_original_s_sample_is_valid_and_its_defaults_are_derived() {
-        let written = parse_group(sample());
-        assert_eq!(written.violations, []);
-        let valid = ValidGroup::read(&written.group, &TopicGrants::Own).expect("the sample is valid");
+    fn the_original_operators_sample_is_valid_and_gets_its_defaults() {
+        let parsed = parse_group(sample());
+        assert_eq!(parsed.violations, []);
+        let valid = ValidGroup::read(&parsed.group, &TopicGrants::Own).expect("the sample is valid");
         assert_eq!(valid.consumer.group_id, "kconsumer");
         assert_eq!(valid.metrics.port, 8085);
         assert_eq!(valid.metrics.path, "/actuator/prometheus");
@@ -282,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_named_twice_counts_once() {
+    fn a_topic_that_is_named_twice_counts_once() {
         let spec: KconsumerGroupSpec = serde_json::from_value(
             json!({"consumerSpec": {"topic": "b", "topics": ["a", "b", "c"], "topicNamespace": "kafka"}}),
         )
@@ -292,12 +321,12 @@ mod tests {
     }
 
     #[test]
-    fn every_value_of_a_wrong_type_is_named_and_the_rest_is_still_read() {
-        let written = parse_group(group(&json!({"minReplicas": "two", "paused": 3,
+    fn every_value_of_a_wrong_type_is_reported_and_the_rest_is_still_parsed() {
+        let parsed = parse_group(group(&json!({"minReplicas": "two", "paused": 3,
             "consumerSpec": {"image": 7, "topic": "t", "topics": ["a", 5, "b", 6, 7], "env": [{"name": 1}, {"name": "A", "value": 2}]},
             "metrics": [], "scaling": "fast"})));
-        let fields: Vec<&str> = written.violations.iter().map(|violation| violation.field.as_str()).collect();
-        assert_eq!(fields.len(), 10, "{:?}", written.violations);
+        let fields: Vec<&str> = parsed.violations.iter().map(|violation| violation.field.as_str()).collect();
+        assert_eq!(fields.len(), 10, "{:?}", parsed.violations);
         for field in [
             "spec.minReplicas",
             "spec.paused",
@@ -312,19 +341,19 @@ mod tests {
         ] {
             assert!(fields.contains(&field), "{field} in {fields:?}");
         }
-        assert_eq!(written.group.spec.consumer_spec.topic.as_deref(), Some("t"));
-        assert_eq!(written.group.spec.consumer_spec.topics, ["a", "b"]);
+        assert_eq!(parsed.group.spec.consumer_spec.topic.as_deref(), Some("t"));
+        assert_eq!(parsed.group.spec.consumer_spec.topics, ["a", "b"]);
     }
 
     #[test]
-    fn a_group_without_a_spec_says_so() {
+    fn a_missing_spec_is_reported() {
         for spec in [json!(null), json!([]), json!("x")] {
             assert_eq!(parse_group(group(&spec)).violations[0].to_string().split(':').next(), Some("spec"));
         }
     }
 
     #[test]
-    fn grants_name_namespaces_or_all() {
+    fn topic_grants_name_namespaces_or_all() {
         let named = TopicGrants::from_flag(&["kafka".to_owned()]);
         assert!(named.allow("a", "a") && named.allow("a", "kafka") && !named.allow("a", "b"));
         assert!(TopicGrants::from_flag(&["*".to_owned()]).allow("a", "b"));

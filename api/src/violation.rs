@@ -1,20 +1,32 @@
-//! A broken rule, in the words of Kubernetes' own field errors, and the ratchet that lets an object
-//! that broke it before be edited. Floor 0.
+//! Violations of the rules, worded as Kubernetes' own field errors, and the ratchet: an update may
+//! keep what was already wrong, as the API server's CRD ratcheting does.
 
-use serde_json::Value;
 use std::collections::HashMap;
 use std::fmt;
 
-/// How Kubernetes classes a field's error; the wording and the machine-readable reason follow from it.
+use serde_json::Value;
+
+use crate::field_path;
+
+/// The type of a field error, as `field.ErrorType` in k8s.io/apimachinery. It decides the wording
+/// and the machine-readable reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorType {
+    /// A required field is missing.
     Required,
+    /// The value breaks a rule.
     Invalid,
+    /// The value is not one of the supported values.
     NotSupported,
+    /// The value must be unique in its list and is not.
     Duplicate,
+    /// The field may not be set.
     Forbidden,
+    /// The list has too many items.
     TooMany,
+    /// The text is too long.
     TooLong,
+    /// The value has the wrong JSON type.
     TypeInvalid,
 }
 
@@ -34,77 +46,87 @@ impl ErrorType {
     }
 }
 
-/// The rules, by name: what metrics and logs call a refusal, and what the ratchet compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Rule {
-    Type,
-    Name,
-    MinReplicas,
-    MaxReplicas,
-    MinWithinMax,
-    MinWithinCeiling,
-    LagLimit,
-    Image,
-    ContainerName,
-    Topics,
-    TopicNamespace,
-    GroupId,
-    BootstrapServers,
-    PartitionsPerConsumer,
-    Env,
-    ImagePullPolicy,
-    PodTemplate,
-    Privilege,
-    Metrics,
-    Alerts,
-    Scaling,
-}
+macro_rules! rules {
+    ($($(#[$doc:meta])+ $rule:ident),+ $(,)?) => {
+        /// The rules by name. Metrics and logs print the name of a violated rule; the ratchet
+        /// compares it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Rule { $($(#[$doc])+ $rule),+ }
 
-impl Rule {
-    /// The rule's name as metrics and logs print it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Type => "Type",
-            Self::Name => "Name",
-            Self::MinReplicas => "MinReplicas",
-            Self::MaxReplicas => "MaxReplicas",
-            Self::MinWithinMax => "MinWithinMax",
-            Self::MinWithinCeiling => "MinWithinCeiling",
-            Self::LagLimit => "LagLimit",
-            Self::Image => "Image",
-            Self::ContainerName => "ContainerName",
-            Self::Topics => "Topics",
-            Self::TopicNamespace => "TopicNamespace",
-            Self::GroupId => "GroupId",
-            Self::BootstrapServers => "BootstrapServers",
-            Self::PartitionsPerConsumer => "PartitionsPerConsumer",
-            Self::Env => "Env",
-            Self::ImagePullPolicy => "ImagePullPolicy",
-            Self::PodTemplate => "PodTemplate",
-            Self::Privilege => "Privilege",
-            Self::Metrics => "Metrics",
-            Self::Alerts => "Alerts",
-            Self::Scaling => "Scaling",
+        impl Rule {
+            /// The rule's name in metrics and logs.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$rule => stringify!($rule)),+ }
+            }
         }
-    }
+    };
 }
 
-/// One broken rule.
+rules!(
+    /// Every value has the type that the schema gives it.
+    Type,
+    /// metadata.name can name a Service.
+    Name,
+    /// spec.minReplicas is at least 1.
+    MinReplicas,
+    /// spec.maxReplicas is at least 1.
+    MaxReplicas,
+    /// spec.minReplicas is not above spec.maxReplicas.
+    MinWithinMax,
+    /// spec.minReplicas is not above what the topics' partitions keep busy.
+    MinWithinCeiling,
+    /// spec.averageRecordsLagLimit is at least 1.
+    LagLimit,
+    /// spec.consumerSpec.image is an image reference.
+    Image,
+    /// spec.consumerSpec.containerName is a DNS label.
+    ContainerName,
+    /// At least one topic is named, and each name is valid and listed once.
+    Topics,
+    /// The operator may read KafkaTopics in spec.consumerSpec.topicNamespace for this group.
+    TopicNamespace,
+    /// spec.consumerSpec.groupId is printable.
+    GroupId,
+    /// spec.consumerSpec.bootstrapServers is printable.
+    BootstrapServers,
+    /// spec.consumerSpec.partitionsPerConsumer is at least 1.
+    PartitionsPerConsumer,
+    /// The environment variables are valid, distinct and not too many.
+    Env,
+    /// spec.consumerSpec.imagePullPolicy is one that Kubernetes knows.
+    ImagePullPolicy,
+    /// spec.consumerSpec.podTemplate is a PodTemplateSpec that keeps the operator's selector
+    /// labels.
+    PodTemplate,
+    /// spec.consumerSpec.podTemplate asks for no access to the node.
+    Privilege,
+    /// spec.metrics can be scraped.
+    Metrics,
+    /// spec.alerts makes a valid PrometheusRule.
+    Alerts,
+    /// spec.scaling makes a valid HorizontalPodAutoscaler and Deployment.
+    Scaling,
+);
+
+/// One violation of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
+    /// The violated rule.
     pub rule: Rule,
+    /// The type of the field error.
     pub error_type: ErrorType,
-    /// The field's path, for instance `spec.consumerSpec.topics[1]`.
+    /// The field's path, for example `spec.consumerSpec.topics[1]`.
     pub field: String,
-    /// What was written there; `None` where Kubernetes prints no value.
+    /// The rejected value; `None` if Kubernetes prints no value for this error type.
     pub value: Option<Value>,
-    /// What is wrong and the cure; may be empty where the error_type says it all.
+    /// What is wrong and how to fix it. Empty if the error type alone says it.
     pub detail: String,
-    /// How far the rule is broken, where that can grow; 0 elsewhere.
+    /// By how much a numeric limit is exceeded; 0 for rules without one.
     pub excess: i64,
 }
 
 impl Violation {
+    /// A violation without a value and without an excess.
     pub fn new(
         rule: Rule,
         error_type: ErrorType,
@@ -114,10 +136,12 @@ impl Violation {
         Self { rule, error_type, field: field.into(), value: None, detail: detail.into(), excess: 0 }
     }
 
+    /// A missing field.
     pub fn required(rule: Rule, field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(rule, ErrorType::Required, field, detail)
     }
 
+    /// A value that breaks a rule.
     pub fn invalid(
         rule: Rule,
         field: impl Into<String>,
@@ -127,16 +151,35 @@ impl Violation {
         Self { value: Some(value.into()), ..Self::new(rule, ErrorType::Invalid, field, detail) }
     }
 
+    /// A value that is listed twice.
+    pub fn duplicate(rule: Rule, field: impl Into<String>, value: impl Into<Value>) -> Self {
+        Self { value: Some(value.into()), ..Self::new(rule, ErrorType::Duplicate, field, "") }
+    }
+
+    /// A value that is not one of the supported values.
+    pub fn not_supported(
+        rule: Rule,
+        field: impl Into<String>,
+        value: impl Into<Value>,
+        supported: &[&str],
+    ) -> Self {
+        let supported: Vec<String> = supported.iter().map(|value| format!("\"{value}\"")).collect();
+        let detail = format!("supported values: {}", supported.join(", "));
+        Self { value: Some(value.into()), ..Self::new(rule, ErrorType::NotSupported, field, detail) }
+    }
+
+    /// A field that may not be set.
     pub fn forbidden(rule: Rule, field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(rule, ErrorType::Forbidden, field, detail)
     }
 
+    /// The same violation with an excess, which the ratchet compares.
     #[must_use]
     pub fn with_excess(self, excess: i64) -> Self {
         Self { excess, ..self }
     }
 
-    /// The message as Kubernetes prints it behind the field's path.
+    /// The message that Kubernetes prints after the field's path.
     pub fn message(&self) -> String {
         let value = self.value.as_ref().map(ToString::to_string).unwrap_or_default();
         let head = match self.error_type {
@@ -158,84 +201,78 @@ impl fmt::Display for Violation {
     }
 }
 
-/// As many violations as one answer, condition or log lists; the rest is counted.
+/// The most violations that one response, condition or log line lists; the rest is counted.
 pub const MAX_LISTED: usize = 64;
 
-/// Those that are listed, and how many more there are.
+/// The violations to list, and how many more there are.
 pub fn capped(violations: &[Violation]) -> (&[Violation], usize) {
     let (listed, more) = violations.split_at(violations.len().min(MAX_LISTED));
     (listed, more.len())
 }
 
-/// All of them in one line, as conditions and logs say it.
+/// All violations in one line, for conditions and logs.
 pub fn summary(violations: &[Violation]) -> String {
     let (listed, more) = capped(violations);
-    let mut sentences: Vec<String> = listed.iter().map(ToString::to_string).collect();
+    let mut messages: Vec<String> = listed.iter().map(ToString::to_string).collect();
     if more > 0 {
-        sentences.push(format!("and {more} more"));
+        messages.push(format!("and {more} more"));
     }
-    sentences.join("; ")
+    messages.join("; ")
 }
 
-/// An update's violations, told apart.
+/// The violations of an update, split by the ratchet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ratcheted {
-    /// New, or worse than before: refused.
+    /// New, or worse than before: the update is refused.
     pub refused: Vec<Violation>,
-    /// Broken before and no worse: allowed, with a warning.
+    /// Present before and no worse: the update is allowed with a warning.
     pub tolerated: Vec<Violation>,
 }
 
-/// Tells the violations of `new` that an update brought or worsened from those that it found. Each one that was there
-/// before excuses one that is there now: the same rule broken at the same place, by no more than before where that is
-/// counted, and with the same value and detail where it is not.
+/// Splits the violations of an updated group into those that the update introduced or made worse,
+/// and those that the old group already had.
 ///
-/// Takes time in proportion to the violations, of which a long spec may have tens of thousands.
+/// Each old violation excuses one new violation of the same rule at the same field. If the rule
+/// has an excess, it may not have grown; otherwise value and detail must be unchanged.
+///
+/// Runs in linear time: a long spec can have tens of thousands of violations.
 pub fn ratchet(old: &[Violation], new: Vec<Violation>) -> Ratcheted {
-    let mut before: HashMap<Likeness<'_>, Vec<i64>> = HashMap::new();
+    let mut before: HashMap<RatchetKey<'_>, Vec<i64>> = HashMap::new();
     for violation in old {
-        before.entry(Likeness::of(violation)).or_default().push(violation.excess);
+        before.entry(RatchetKey::of(violation)).or_default().push(violation.excess);
     }
     let mut is_excused = |violation| {
-        let alike = before.get_mut(&Likeness::of(violation))?;
-        // Where nothing is counted the first one does; what is counted stands at one place once.
-        let excuse = alike.iter().position(|before| violation.excess <= *before)?;
-        Some(alike.swap_remove(excuse))
+        let candidates = before.get_mut(&RatchetKey::of(violation))?;
+        // Without an excess any candidate matches; with one there is at most one candidate for a
+        // field.
+        let excuse = candidates.iter().position(|before| violation.excess <= *before)?;
+        Some(candidates.swap_remove(excuse))
     };
     let excused: Vec<bool> = new.iter().map(|violation| is_excused(violation).is_some()).collect();
-    let mut told = Ratcheted::default();
+    let mut split = Ratcheted::default();
     for (violation, excused) in new.into_iter().zip(excused) {
-        if excused { told.tolerated.push(violation) } else { told.refused.push(violation) }
+        if excused { split.tolerated.push(violation) } else { split.refused.push(violation) }
     }
-    told
+    split
 }
 
-/// What two violations have in common where one may excuse the other.
+/// What an old and a new violation must have in common for one to excuse the other.
 #[derive(PartialEq, Eq, Hash)]
-struct Likeness<'a> {
+struct RatchetKey<'a> {
     rule: Rule,
     error_type: ErrorType,
-    place: String,
-    /// The value and the detail; `None` where the excess is counted instead.
-    said: Option<(Option<&'a Value>, &'a str)>,
+    /// Without list indices, which shift when an earlier item is removed.
+    field: String,
+    /// Value and detail; `None` if the excess is compared instead.
+    content: Option<(Option<&'a Value>, &'a str)>,
 }
 
-impl<'a> Likeness<'a> {
+impl<'a> RatchetKey<'a> {
     fn of(violation: &'a Violation) -> Self {
-        let Violation { rule, error_type, value, detail, excess, .. } = violation;
-        let said = (*excess <= 0).then_some((value.as_ref(), detail.as_str()));
-        Self { rule: *rule, error_type: *error_type, place: place(violation), said }
+        let Violation { rule, error_type, field, value, detail, excess } = violation;
+        let content = (*excess <= 0).then_some((value.as_ref(), detail.as_str()));
+        Self { rule: *rule, error_type: *error_type, field: field_path::without_indices(field), content }
     }
-}
-
-/// The field without the numbers of list items, which move when an earlier item goes.
-fn place(violation: &Violation) -> String {
-    let mut inside = false;
-    let is_kept = |c: &char| {
-        inside = (inside || *c == '[') && *c != ']';
-        !(inside && c.is_ascii_digit())
-    };
-    violation.field.chars().filter(is_kept).collect()
 }
 
 #[cfg(test)]
@@ -249,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_read_like_kubernetes_own() {
+    fn messages_are_worded_as_kubernetes_words_them() {
         assert_eq!(above(1).to_string(), "spec.minReplicas: Invalid value: 4: must not be more than 3");
         assert_eq!(
             Violation::required(Rule::Image, "spec.consumerSpec.image", "").to_string(),
@@ -261,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn another_wrong_value_is_a_new_violation() {
+    fn a_different_wrong_value_is_a_new_violation() {
         let wrong = |value: &str| {
             Violation::invalid(Rule::Image, "spec.consumerSpec.image", value, "must be an image reference")
         };
@@ -270,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_that_moves_is_the_old_violation_and_a_second_one_is_new() {
+    fn an_item_that_moves_is_tolerated_and_a_second_one_is_refused() {
         let privileged = |index: usize| {
             Violation::forbidden(Rule::Privilege, format!("containers[{index}].privileged"), "may not be")
         };
@@ -279,13 +316,10 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_there_excuses_one_and_no_more_of_its_like() {
-        let twice = |index: usize| Violation {
-            value: Some("a".into()),
-            ..Violation::new(Rule::Topics, ErrorType::Duplicate, format!("topics[{index}]"), "")
-        };
-        let told = ratchet(&[twice(1), twice(2)], vec![twice(3), twice(4), twice(5)]);
-        assert_eq!((told.tolerated, told.refused), (vec![twice(3), twice(4)], vec![twice(5)]));
+    fn one_old_violation_excuses_one_new_violation() {
+        let duplicate = |index: usize| Violation::duplicate(Rule::Topics, format!("topics[{index}]"), "a");
+        let split = ratchet(&[duplicate(1), duplicate(2)], vec![duplicate(3), duplicate(4), duplicate(5)]);
+        assert_eq!((split.tolerated, split.refused), (vec![duplicate(3), duplicate(4)], vec![duplicate(5)]));
     }
 
     #[test]
@@ -299,13 +333,13 @@ mod tests {
     proptest! {
         #[test]
         fn an_update_is_refused_exactly_when_the_excess_has_grown(before in 1..1000_i64, after in 1..1000_i64) {
-            let told = ratchet(&[above(before)], vec![above(after)]);
-            prop_assert_eq!(told.refused.is_empty(), after <= before);
-            prop_assert_eq!(told.tolerated.len() + told.refused.len(), 1);
+            let split = ratchet(&[above(before)], vec![above(after)]);
+            prop_assert_eq!(split.refused.is_empty(), after <= before);
+            prop_assert_eq!(split.tolerated.len() + split.refused.len(), 1);
         }
 
         #[test]
-        fn what_was_right_before_is_never_tolerated_now(excess in 1..1000_i64) {
+        fn a_violation_without_an_old_one_is_refused(excess in 1..1000_i64) {
             prop_assert_eq!(ratchet(&[], vec![above(excess)]).refused.len(), 1);
         }
     }

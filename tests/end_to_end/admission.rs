@@ -50,7 +50,7 @@ The KconsumerGroup \"bad-many\" is invalid:
 * spec.minReplicas: Invalid value: 5: must not be more than spec.maxReplicas, which is 2
 * spec.averageRecordsLagLimit: Invalid value: 0: must be at least 1
 * spec.consumerSpec.image: Invalid value: \"not an image\": must be an image reference such as registry.example.com/team/consumer:1.0
-* spec.consumerSpec.podTemplate.spec.hostNetwork: Forbidden: a consumer may not share its node's network
+* spec.consumerSpec.podTemplate.spec.hostNetwork: Forbidden: a consumer may not use its node's network
 * spec.consumerSpec.podTemplate.spec.containers[0].securityContext.privileged: Forbidden: a consumer may not be privileged
 * spec.alerts.for: Invalid value: \"soon\": must be a Prometheus duration such as 5s or 1m30s
 * spec.minReplicas: Invalid value: 5: must not be more than 3: topic fast-data-topic has 3 partitions, so a fourth consumer would be idle

@@ -107,7 +107,7 @@ async fn topics_of_a_granted_namespace_are_watched(env: Arc<SharedEnv>) -> Resul
         .await;
     let said = refusal(refused);
     let sentence = "spec.consumerSpec.topicNamespace: Forbidden: KafkaTopics of namespace kube-public may not be used from \
-                    namespace topic-elsewhere: ask whoever installed the operator to start it with --topic-namespaces=kube-public";
+                    namespace topic-elsewhere: to allow it, start the operator with --topic-namespaces=kube-public";
     assert!(said.contains(sentence), "{said}");
     ns.close().await
 }

@@ -1,4 +1,4 @@
-//! Rules on what consumes and what it consumes.
+//! Rules for spec.consumerSpec.
 
 use std::collections::HashSet;
 
@@ -9,19 +9,19 @@ use crate::names;
 use crate::rule_input::RuleInput;
 use crate::violation::{ErrorType, Rule, Violation};
 
-/// The most topics that the list may hold.
-pub const MAX_TOPICS: usize = 100;
-/// The most environment variables that the list may hold.
-pub const MAX_ENV: usize = 1000;
-/// The most sources of environment variables that the list may hold.
-pub const MAX_ENV_FROM: usize = 100;
+/// The most items of `topics`.
+pub(crate) const MAX_TOPICS: usize = 100;
+/// The most items of `env`.
+pub(crate) const MAX_ENV: usize = 1000;
+/// The most items of `envFrom`.
+pub(crate) const MAX_ENV_FROM: usize = 100;
 
 fn field(name: &str) -> String {
     format!("spec.consumerSpec.{name}")
 }
 
-/// Whether a list is no longer than it may be. The items of a longer one are not looked at: anybody can write more of
-/// them than anybody reads.
+/// Whether a list is within its limit. The items of a longer list are not validated: a response
+/// could not list all of their violations.
 fn is_short_enough<T>(
     rule: Rule,
     name: &str,
@@ -31,16 +31,16 @@ fn is_short_enough<T>(
 ) -> bool {
     let count = items.len();
     if count > most {
-        let sentence = format!("must have at most {most} items");
+        let message = format!("must have at most {most} items");
         let excess = i64::try_from(count - most).unwrap_or(i64::MAX);
-        let violation = Violation::new(rule, ErrorType::TooMany, field(name), sentence).with_excess(excess);
+        let violation = Violation::new(rule, ErrorType::TooMany, field(name), message).with_excess(excess);
         violations.push(Violation { value: Some(count.into()), ..violation });
     }
     count <= most
 }
 
-/// An image that is left out, blank or malformed starts no consumer.
-pub fn image_is_a_reference(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+/// No consumer can start without a valid image.
+pub(crate) fn image_is_a_reference(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     let image = &input.spec.consumer_spec.image;
     if image.is_empty() {
         violations.push(Violation::required(Rule::Image, field("image"), ""));
@@ -49,7 +49,7 @@ pub fn image_is_a_reference(input: &RuleInput<'_>, violations: &mut Vec<Violatio
     }
 }
 
-pub fn container_name_is_a_label(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+pub(crate) fn container_name_is_a_label(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     if let Some(name) =
         input.spec.consumer_spec.container_name.as_deref().filter(|name| !names::DNS_LABEL.matches(name))
     {
@@ -62,8 +62,9 @@ pub fn container_name_is_a_label(input: &RuleInput<'_>, violations: &mut Vec<Vio
     }
 }
 
-/// At least one topic, each a possible name of a KafkaTopic, the list's distinct and at most 100.
-pub fn topics_are_named(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+/// At least one topic, each a valid name of a KafkaTopic. The list's items are distinct and at most
+/// 100.
+pub(crate) fn topics_are_named(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     let consumer = &input.spec.consumer_spec;
     if consumer.topic.is_none() && consumer.topics.is_empty() {
         violations.push(Violation::required(Rule::Topics, field("topic"), messages::NO_TOPIC));
@@ -79,20 +80,17 @@ pub fn topics_are_named(input: &RuleInput<'_>, violations: &mut Vec<Violation>) 
             violations.push(Violation::invalid(Rule::Topics, path, name.as_str(), messages::TOPIC));
         }
     }
-    let mut before = HashSet::new();
+    let mut seen = HashSet::new();
     for (index, name) in consumer.topics.iter().enumerate() {
-        if !before.insert(name) {
+        if !seen.insert(name) {
             let path = field(&format!("topics[{index}]"));
-            violations.push(Violation {
-                value: Some(name.as_str().into()),
-                ..Violation::new(Rule::Topics, ErrorType::Duplicate, path, "")
-            });
+            violations.push(Violation::duplicate(Rule::Topics, path, name.as_str()));
         }
     }
 }
 
-/// Another namespace's topics only where the installer granted it.
-pub fn topic_namespace_is_granted(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+/// KafkaTopics of another namespace need a grant of the operator's installation.
+pub(crate) fn topic_namespace_is_granted(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     let Some(namespace) = input.spec.consumer_spec.topic_namespace.as_deref() else {
         return;
     };
@@ -104,16 +102,16 @@ pub fn topic_namespace_is_granted(input: &RuleInput<'_>, violations: &mut Vec<Vi
             messages::DNS_LABEL,
         ));
     } else if !input.grants.allow(input.namespace, namespace) {
-        let sentence = format!(
-            "KafkaTopics of namespace {namespace} may not be used from namespace {}: ask whoever installed the operator to start it with --topic-namespaces={namespace}",
+        let message = format!(
+            "KafkaTopics of namespace {namespace} may not be used from namespace {}: to allow it, start the operator with --topic-namespaces={namespace}",
             input.namespace
         );
-        violations.push(Violation::forbidden(Rule::TopicNamespace, field("topicNamespace"), sentence));
+        violations.push(Violation::forbidden(Rule::TopicNamespace, field("topicNamespace"), message));
     }
 }
 
-/// The longest consumer group id taken, in characters.
-pub const GROUP_ID_LENGTH: usize = 249;
+/// The longest consumer group id, in characters.
+pub(crate) const GROUP_ID_LENGTH: usize = 249;
 
 fn is_printed(rule: Rule, name: &str, value: Option<&str>, length: usize, violations: &mut Vec<Violation>) {
     if let Some(value) = value.filter(|value| value.len() > length || !names::PRINTED.matches(value)) {
@@ -126,7 +124,7 @@ fn is_printed(rule: Rule, name: &str, value: Option<&str>, length: usize, violat
     }
 }
 
-pub fn group_id_is_printed(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+pub(crate) fn group_id_is_printed(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     is_printed(
         Rule::GroupId,
         "groupId",
@@ -136,28 +134,26 @@ pub fn group_id_is_printed(input: &RuleInput<'_>, violations: &mut Vec<Violation
     );
 }
 
-pub fn bootstrap_servers_are_printed(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+pub(crate) fn bootstrap_servers_are_printed(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     let servers = input.spec.consumer_spec.bootstrap_servers.as_deref();
     is_printed(Rule::BootstrapServers, "bootstrapServers", servers, names::PRINTED.length, violations);
 }
 
-/// A variable that is named twice, or set in two ways, has two values; the API server would refuse the Deployment.
-pub fn env_is_distinct(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+/// A variable that is named twice or has both a value and a valueFrom: the API server would reject
+/// the Deployment.
+pub(crate) fn env_is_distinct(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     let env = &input.spec.consumer_spec.env;
     if !is_short_enough(Rule::Env, "env", env, MAX_ENV, violations) {
         return;
     }
-    let mut before = HashSet::new();
+    let mut seen = HashSet::new();
     for (index, variable) in env.iter().enumerate() {
         let path = field(&format!("env[{index}].name"));
         let name = variable.name.as_str();
         if !names::ENV_NAME.matches(name) {
             violations.push(Violation::invalid(Rule::Env, path, name, messages::ENV_NAME));
-        } else if !before.insert(name) {
-            violations.push(Violation {
-                value: Some(name.into()),
-                ..Violation::new(Rule::Env, ErrorType::Duplicate, path, "")
-            });
+        } else if !seen.insert(name) {
+            violations.push(Violation::duplicate(Rule::Env, path, name));
         }
         if is_set_twice(variable) {
             let path = field(&format!("env[{index}].valueFrom"));
@@ -166,30 +162,24 @@ pub fn env_is_distinct(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     }
 }
 
-/// An empty value counts as none.
+/// An empty value counts as no value.
 fn is_set_twice(variable: &EnvVar) -> bool {
     variable.value_from.is_some() && variable.value.as_deref().is_some_and(|value| !value.is_empty())
 }
 
-/// As many sources as the CRD takes.
-pub fn env_from_is_bounded(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+/// At most as many items as the CRD allows.
+pub(crate) fn env_from_is_bounded(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     let sources = &input.spec.consumer_spec.env_from;
     is_short_enough(Rule::Env, "envFrom", sources, MAX_ENV_FROM, violations);
 }
 
-pub const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
+/// The values of `imagePullPolicy`.
+pub(crate) const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 
-pub fn pull_policy_is_known(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+pub(crate) fn pull_policy_is_known(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     let policy = input.spec.consumer_spec.image_pull_policy.as_deref();
     if let Some(policy) = policy.filter(|policy| !PULL_POLICIES.contains(policy)) {
-        let supported = PULL_POLICIES.map(|known| format!("\"{known}\"")).join(", ");
-        let sentence = format!("supported values: {supported}");
-        let violation = Violation::new(
-            Rule::ImagePullPolicy,
-            ErrorType::NotSupported,
-            field("imagePullPolicy"),
-            sentence,
-        );
-        violations.push(Violation { value: Some(policy.into()), ..violation });
+        let path = field("imagePullPolicy");
+        violations.push(Violation::not_supported(Rule::ImagePullPolicy, path, policy, &PULL_POLICIES));
     }
 }

@@ -1,4 +1,5 @@
-//! The one live rule: minReplicas against the partitions that the group's topics have now.
+//! The only rule that needs the cluster's state: minReplicas against the current partitions of the
+//! group's topics.
 
 use crate::ceiling;
 use crate::group::{KconsumerGroupSpec, PartitionPolicy};
@@ -6,16 +7,19 @@ use crate::topic::{Partitions, TopicLookup, TopicLookups, TopicRef};
 use crate::valid;
 use crate::violation::{Rule, Violation};
 
-/// What the live rule found.
+/// The result of the live rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LiveCheck {
+    /// The violation, if there is one.
     pub violation: Option<Violation>,
-    /// Why the rule could not be applied, a sentence a topic.
+    /// Why the rule could not be checked: one sentence for each topic whose partitions are not
+    /// known.
     pub warnings: Vec<String>,
 }
 
-/// Compares minReplicas with what the topics' partitions keep busy. Where a topic's partitions are not
-/// known, nothing is refused: the topic may come later, as it does with GitOps, and a warning says so.
+/// Compares minReplicas with the number of consumers that the topics' partitions keep busy. If a
+/// topic's partitions are not known, the group is allowed with a warning, because the topic may be
+/// created later, as with GitOps.
 pub fn check(spec: &KconsumerGroupSpec, namespace: &str, lookups: &TopicLookups) -> LiveCheck {
     let topics = valid::topics(spec, namespace);
     let mut known = Vec::new();
@@ -49,29 +53,33 @@ pub fn check(spec: &KconsumerGroupSpec, namespace: &str, lookups: &TopicLookups)
 fn unknown(topic: &TopicRef, partitions: &Partitions) -> String {
     match partitions {
         Partitions::Refused { reason, .. } => {
-            format!("minReplicas was not checked: Strimzi refused KafkaTopic {topic} ({reason})")
+            format!("minReplicas was not checked: Strimzi rejected KafkaTopic {topic} ({reason})")
         }
         Partitions::Invalid(stated) => format!(
-            "minReplicas was not checked: KafkaTopic {topic} states {stated} partitions, which is no count"
+            "minReplicas was not checked: KafkaTopic {topic} sets spec.partitions to {stated}, which is not a number of at least 1"
         ),
         Partitions::Known(_) | Partitions::Unset => {
-            format!("minReplicas was not checked: KafkaTopic {topic} leaves spec.partitions out")
+            format!("minReplicas was not checked: KafkaTopic {topic} does not set spec.partitions")
         }
     }
 }
 
-/// The rule's input once every topic's partitions are known: what a webhook sees now, or what the controller
-/// holds.
+/// The rule's input once the partitions of every topic are known: the current counts in the
+/// webhook, the held counts in the controller.
 #[derive(Clone, Copy, Debug)]
 pub struct KnownPartitions<'a> {
+    /// spec.minReplicas.
     pub min_replicas: i32,
+    /// spec.consumerSpec.partitionsPerConsumer.
     pub partitions_per_consumer: i32,
+    /// spec.scaling.partitions.
     pub policy: PartitionPolicy,
     /// Each topic's name and partitions, in the order of the spec.
     pub topics: &'a [(&'a str, i32)],
 }
 
-/// A minimum above what the partitions keep busy pays for idle consumers.
+/// minReplicas is not above the number of consumers that the partitions keep busy; further ones
+/// would be idle.
 pub fn min_within_ceiling(known: &KnownPartitions<'_>) -> Option<Violation> {
     let (min, per_consumer) = (known.min_replicas, known.partitions_per_consumer.max(1));
     let partitions = ceiling::partitions(known.topics.iter().map(|(_, count)| *count), known.policy);
@@ -79,17 +87,17 @@ pub fn min_within_ceiling(known: &KnownPartitions<'_>) -> Option<Violation> {
     if known.topics.is_empty() || min <= busy {
         return None;
     }
-    let sentence = format!(
+    let message = format!(
         "must not be more than {busy}: {}{}, so {} consumer would be idle",
         describe_partitions(known.topics, partitions, known.policy),
-        if per_consumer > 1 { format!(" at {per_consumer} a consumer") } else { String::new() },
+        if per_consumer > 1 { format!(", {per_consumer} per consumer") } else { String::new() },
         ordinal(i64::from(busy) + 1)
     );
     let excess = i64::from(min) - i64::from(busy);
-    Some(Violation::invalid(Rule::MinWithinCeiling, "spec.minReplicas", min, sentence).with_excess(excess))
+    Some(Violation::invalid(Rule::MinWithinCeiling, "spec.minReplicas", min, message).with_excess(excess))
 }
 
-/// The topics and their partitions, as a person would say it.
+/// The topics and their partitions as a clause, for example `topic orders has 3 partitions`.
 pub fn describe_partitions(known: &[(&str, i32)], partitions: i32, policy: PartitionPolicy) -> String {
     let plural = if partitions == 1 { "partition" } else { "partitions" };
     if let [(name, _)] = known {
@@ -102,12 +110,12 @@ pub fn describe_partitions(known: &[(&str, i32)], partitions: i32, policy: Parti
     }
     let listed = listed.join(", ");
     match policy {
-        PartitionPolicy::Sum => format!("topics {listed} have {partitions} {plural} in all"),
+        PartitionPolicy::Sum => format!("topics {listed} have {partitions} {plural} in total"),
         PartitionPolicy::Max => format!("the largest of topics {listed} has {partitions} {plural}"),
     }
 }
 
-/// As many topics as one sentence names.
+/// The most topics that one message names.
 const MAX_LISTED: usize = 5;
 
 fn ordinal(number: i64) -> String {
@@ -163,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_refusal_names_the_topic_the_numbers_and_the_consequence() {
+    fn the_violation_names_the_topic_the_numbers_and_the_consequence() {
         let spec = json!({"minReplicas": 4, "consumerSpec": {"topic": "fast-data-topic"}});
         let found = live(&spec, &[("fast-data-topic", seen(Partitions::Known(3)))]);
         assert_eq!(
@@ -173,27 +181,27 @@ mod tests {
     }
 
     #[test]
-    fn several_topics_count_as_the_policy_says() {
+    fn several_topics_count_according_to_the_policy() {
         let topics = [("a", seen(Partitions::Known(3))), ("b", seen(Partitions::Known(5)))];
         let spec = |policy: &str| json!({"minReplicas": 9, "scaling": {"partitions": policy}, "consumerSpec": {"topics": ["a", "b"], "partitionsPerConsumer": 2}});
         let sentence = |policy: &str| live(&spec(policy), &topics).violation.unwrap().detail;
         assert_eq!(
             sentence("Sum"),
-            "must not be more than 4: topics a (3), b (5) have 8 partitions in all at 2 a consumer, so a fifth consumer would be idle"
+            "must not be more than 4: topics a (3), b (5) have 8 partitions in total, 2 per consumer, so a fifth consumer would be idle"
         );
         assert_eq!(
             sentence("Max"),
-            "must not be more than 3: the largest of topics a (3), b (5) has 5 partitions at 2 a consumer, so a fourth consumer would be idle"
+            "must not be more than 3: the largest of topics a (3), b (5) has 5 partitions, 2 per consumer, so a fourth consumer would be idle"
         );
     }
 
     #[test]
-    fn a_topic_of_unknown_partitions_warns_and_refuses_nothing() {
+    fn unknown_partitions_cause_a_warning_and_no_violation() {
         let spec = json!({"minReplicas": 9, "consumerSpec": {"topics": ["a", "b"]}});
         let unknown = [
             TopicLookup::NotFound,
             TopicLookup::NotServed,
-            TopicLookup::Unknown("cut off for 61 s".into()),
+            TopicLookup::Unknown("interrupted for 61 s".into()),
             seen(Partitions::Unset),
             seen(Partitions::Invalid("0".into())),
             seen(Partitions::Refused { wanted: 1, reason: "NotSupported".into() }),
@@ -205,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn ordinals_read_well() {
+    fn ordinals_have_the_right_article_and_suffix() {
         for (number, want) in [
             (2, "a second"),
             (8, "an eighth"),

@@ -1,4 +1,4 @@
-//! Rules on metrics, alerts and scaling: every text that reaches Prometheus or a label.
+//! Rules for spec.metrics, spec.alerts and spec.scaling.
 
 use k8s_openapi::api::autoscaling::v2::HPAScalingRules;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -8,36 +8,36 @@ use super::messages;
 use crate::group::Labels;
 use crate::names::{self, Grammar};
 use crate::rule_input::RuleInput;
-use crate::violation::{ErrorType, Rule, Violation};
+use crate::violation::{Rule, Violation};
 
 fn matches(
     grammar: &Grammar,
     rule: Rule,
     field: &str,
     value: Option<&str>,
-    sentence: &str,
+    message: &str,
     violations: &mut Vec<Violation>,
 ) {
     if let Some(value) = value.filter(|value| !grammar.matches(value)) {
-        violations.push(Violation::invalid(rule, field, value, sentence));
+        violations.push(Violation::invalid(rule, field, value, message));
     }
 }
 
-/// Prometheus finds the port, the path and the metric.
-pub fn endpoint_can_be_scraped(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+/// Prometheus can scrape the port and path, and the lag metric has a valid name.
+pub(crate) fn endpoint_can_be_scraped(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     let metrics = &input.spec.metrics;
     if let Some(port) = metrics.port.filter(|port| !(1..=65535).contains(port)) {
         violations.push(Violation::invalid(Rule::Metrics, "spec.metrics.port", port, messages::PORT));
     }
     let mut check =
-        |grammar, field, value, sentence| matches(grammar, Rule::Metrics, field, value, sentence, violations);
+        |grammar, field, value, message| matches(grammar, Rule::Metrics, field, value, message, violations);
     check(&names::HTTP_PATH, "spec.metrics.path", metrics.path.as_deref(), messages::PATH);
     check(&names::DURATION, "spec.metrics.interval", Some(&metrics.interval), messages::DURATION);
     check(&names::METRIC_NAME, "spec.metrics.lagMetric", metrics.lag_metric.as_deref(), messages::METRIC);
 }
 
-/// The labels by which the operator and Services find things, which nobody else may set.
-pub const OWN_LABELS: [&str; 3] = [names::LABEL_APP, names::LABEL_MANAGED_BY, names::LABEL_GROUP];
+/// The labels by which the operator and Services select objects; users may not set them.
+pub(crate) const OWN_LABELS: [&str; 3] = [names::LABEL_APP, names::LABEL_MANAGED_BY, names::LABEL_GROUP];
 
 fn object_labels(rule: Rule, field: &str, labels: &Labels, violations: &mut Vec<Violation>) {
     for (key, value) in labels {
@@ -56,15 +56,15 @@ fn object_labels(rule: Rule, field: &str, labels: &Labels, violations: &mut Vec<
     }
 }
 
-pub fn monitor_labels_are_labels(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+pub(crate) fn monitor_labels_are_labels(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     object_labels(Rule::Metrics, "spec.metrics.labels", &input.spec.metrics.labels, violations);
 }
 
-/// The labels that tell one alert from another, which nobody else may set.
-pub const OWN_ALERT_LABELS: [&str; 4] = ["alertname", "namespace", "kconsumergroup", "severity"];
+/// The labels that identify an alert; users may not set them.
+pub(crate) const OWN_ALERT_LABELS: [&str; 4] = ["alertname", "namespace", "kconsumergroup", "severity"];
 
-/// A rule that Prometheus would not load is never written.
-pub fn alerts_are_well_formed(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+/// Prometheus can load the PrometheusRule.
+pub(crate) fn alerts_are_well_formed(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     let alerts = &input.spec.alerts;
     matches(
         &names::DURATION,
@@ -101,24 +101,25 @@ pub fn alerts_are_well_formed(input: &RuleInput<'_>, violations: &mut Vec<Violat
     }
 }
 
-/// In seconds.
-pub const MAX_WINDOW: i32 = 3600;
-/// In seconds.
-pub const MAX_PERIOD: i32 = 1800;
-pub const SELECT_POLICIES: [&str; 3] = ["Max", "Min", "Disabled"];
-pub const POLICY_TYPES: [&str; 2] = ["Pods", "Percent"];
-pub const STRATEGIES: [&str; 2] = ["RollingUpdate", "Recreate"];
+/// The longest stabilizationWindowSeconds.
+pub(crate) const MAX_WINDOW: i32 = 3600;
+/// The longest periodSeconds of a scaling policy.
+pub(crate) const MAX_PERIOD: i32 = 1800;
+pub(crate) const SELECT_POLICIES: [&str; 3] = ["Max", "Min", "Disabled"];
+pub(crate) const POLICY_TYPES: [&str; 2] = ["Pods", "Percent"];
+pub(crate) const STRATEGIES: [&str; 2] = ["RollingUpdate", "Recreate"];
 
-/// A Deployment knows two strategies.
-pub fn strategy_is_known(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+/// The Deployment's strategy is one of the two that exist.
+pub(crate) fn strategy_is_known(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     let strategy = input.spec.scaling.strategy.as_ref().and_then(|strategy| strategy.type_.as_deref());
     if let Some(strategy) = strategy {
         one_of("spec.scaling.strategy.type".into(), strategy, &STRATEGIES, violations);
     }
 }
 
-/// A roll that may neither add a pod nor take one never moves (apps/v1 validation). What is left out is 25%.
-pub fn roll_can_move(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+/// A rolling update can add or remove a pod, as apps/v1 validation requires. A field that is not
+/// set counts as 25%.
+pub(crate) fn roll_can_move(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     let strategy = input.spec.scaling.strategy.as_ref();
     let rolling = strategy.and_then(|strategy| strategy.rolling_update.as_ref());
     let Some((surge, unavailable)) =
@@ -145,8 +146,8 @@ fn is_zero(count: &IntOrString) -> bool {
     }
 }
 
-/// What the API server would refuse in the HorizontalPodAutoscaler (autoscaling/v2 validation).
-pub fn behavior_is_well_formed(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+/// The behavior passes autoscaling/v2 validation.
+pub(crate) fn behavior_is_well_formed(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     let Some(behavior) = &input.spec.scaling.behavior else {
         return;
     };
@@ -159,18 +160,15 @@ pub fn behavior_is_well_formed(input: &RuleInput<'_>, violations: &mut Vec<Viola
 
 fn one_of(field: String, value: &str, known: &[&str], violations: &mut Vec<Violation>) {
     if !known.contains(&value) {
-        let known = known.iter().map(|known| format!("\"{known}\"")).collect::<Vec<_>>().join(", ");
-        let sentence = format!("supported values: {known}");
-        let violation = Violation::new(Rule::Scaling, ErrorType::NotSupported, field, sentence);
-        violations.push(Violation { value: Some(value.into()), ..violation });
+        violations.push(Violation::not_supported(Rule::Scaling, field, value, known));
     }
 }
 
 fn scaling_rules(path: &str, rules: &HPAScalingRules, violations: &mut Vec<Violation>) {
     let between = |field: String, value: i32, least: i32, most: i32, violations: &mut Vec<Violation>| {
         if !(least..=most).contains(&value) {
-            let sentence = format!("must be between {least} and {most}");
-            violations.push(Violation::invalid(Rule::Scaling, field, value, sentence));
+            let message = format!("must be between {least} and {most}");
+            violations.push(Violation::invalid(Rule::Scaling, field, value, message));
         }
     };
     if let Some(window) = rules.stabilization_window_seconds {
@@ -180,8 +178,8 @@ fn scaling_rules(path: &str, rules: &HPAScalingRules, violations: &mut Vec<Viola
         one_of(format!("{path}.selectPolicy"), select, &SELECT_POLICIES, violations);
     }
     if rules.policies.as_ref().is_some_and(Vec::is_empty) {
-        let sentence = "must have at least one policy; leave the list out for the API server's own";
-        violations.push(Violation::required(Rule::Scaling, format!("{path}.policies"), sentence));
+        let message = "must have at least one policy; omit the list to use the API server's defaults";
+        violations.push(Violation::required(Rule::Scaling, format!("{path}.policies"), message));
     }
     for (index, policy) in rules.policies.iter().flatten().enumerate() {
         let path = format!("{path}.policies[{index}]");

@@ -1,4 +1,4 @@
-//! The rules, as a list: each a short function that says what it ensures. Floor 0.
+//! The validation rules. Each rule is a short function named after what it ensures.
 
 pub(crate) mod consumer;
 pub mod live;
@@ -10,7 +10,7 @@ mod replicas;
 use crate::rule_input::RuleInput;
 use crate::violation::Violation;
 
-/// One rule: every way in which the input breaks it.
+/// A rule: pushes every violation that it finds in the input.
 type Check = fn(&RuleInput<'_>, &mut Vec<Violation>);
 
 const RULES: &[Check] = &[
@@ -38,7 +38,7 @@ const RULES: &[Check] = &[
     metrics::roll_can_move,
 ];
 
-/// Every violation of every static rule, in the order of the rules.
+/// Every violation of the static rules, in the order of the rules.
 pub fn check(input: &RuleInput<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     for rule in RULES {

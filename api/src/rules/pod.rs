@@ -1,5 +1,5 @@
-//! What a pod template laid over the operator's own may not ask for. The right to write a group is the right
-//! to create a Deployment, and no more than that: what reaches the node is refused here.
+//! Rules for spec.consumerSpec.podTemplate. The right to create a group includes the right to
+//! create a Deployment, but no access to the node: these rules reject every field that grants it.
 
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use serde_json::Value;
@@ -11,29 +11,29 @@ use crate::violation::{Rule, Violation};
 
 const OVERLAY: &str = "spec.consumerSpec.podTemplate";
 
-/// Every field is one that a PodTemplateSpec has, and none reaches the node or breaks the selector.
-pub fn overlay_is_a_pod_template(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+/// The overlay is a PodTemplateSpec, grants no access to the node and keeps the selector's labels.
+pub(crate) fn overlay_is_a_pod_template(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     let Some(template) = &input.spec.consumer_spec.pod_template else {
         return;
     };
-    match overlay::read(template) {
+    match overlay::parse(template) {
         Ok(overlay) => {
-            selector_labels_are_the_group_s(input, template, violations);
+            selector_labels_are_kept(input, template, violations);
             if let Some(pod) = &overlay.template().spec {
-                pod_stays_off_the_node(pod, violations);
+                pod_has_no_node_access(pod, violations);
                 each_container(pod, violations);
             }
         }
-        Err(unreadable) => violations.extend(unreadable.into_iter().map(unreadable_overlay)),
+        Err(errors) => violations.extend(errors.into_iter().map(overlay_violation)),
     }
 }
 
-fn unreadable_overlay(unreadable: OverlayError) -> Violation {
-    match unreadable {
+fn overlay_violation(error: OverlayError) -> Violation {
+    match error {
         OverlayError::UnknownField(path) => Violation::forbidden(
             Rule::PodTemplate,
             format!("{OVERLAY}.{path}"),
-            "no PodTemplateSpec has this field",
+            "a PodTemplateSpec has no such field",
         ),
         OverlayError::WrongType { path, expected } => {
             let field = if path == "." { OVERLAY.to_owned() } else { format!("{OVERLAY}.{path}") };
@@ -42,53 +42,53 @@ fn unreadable_overlay(unreadable: OverlayError) -> Violation {
         OverlayError::Required(path) => Violation::required(
             Rule::PodTemplate,
             format!("{OVERLAY}.{path}"),
-            "null takes a field away, and no pod is complete without this one",
+            "null removes the field, but a pod needs it",
         ),
     }
 }
 
-/// The selector holds these two labels, and a selector cannot be changed.
-fn selector_labels_are_the_group_s(input: &RuleInput<'_>, template: &Value, violations: &mut Vec<Violation>) {
+/// The Deployment's selector contains these two labels, and a selector is immutable.
+fn selector_labels_are_kept(input: &RuleInput<'_>, template: &Value, violations: &mut Vec<Violation>) {
     let labels = template.pointer("/metadata/labels");
     for label in [names::LABEL_APP, names::LABEL_GROUP] {
-        // Null would take it away.
+        // Null would remove the label.
         let written = labels.and_then(|labels| labels.get(label));
         if written.is_some_and(|written| written.as_str().is_none_or(|written| Some(written) != input.name)) {
             let field = format!("{OVERLAY}.metadata.labels[{label}]");
             violations.push(Violation::forbidden(
                 Rule::PodTemplate,
                 field,
-                "the operator finds the group's pods by this label",
+                "the operator selects the group's pods by this label",
             ));
         }
     }
 }
 
-fn pod_stays_off_the_node(pod: &PodSpec, violations: &mut Vec<Violation>) {
-    let mut refuse = |asked: bool, field: &str, sentence: &str| {
-        if asked {
+fn pod_has_no_node_access(pod: &PodSpec, violations: &mut Vec<Violation>) {
+    let mut refuse_if = |requested: bool, field: &str, message: &str| {
+        if requested {
             violations.push(Violation::forbidden(
                 Rule::Privilege,
                 format!("{OVERLAY}.spec.{field}"),
-                sentence,
+                message,
             ));
         }
     };
-    refuse(pod.host_network == Some(true), "hostNetwork", "a consumer may not share its node's network");
-    refuse(pod.host_pid == Some(true), "hostPID", "a consumer may not see its node's processes");
-    refuse(pod.host_ipc == Some(true), "hostIPC", "a consumer may not share its node's memory");
-    refuse(
+    refuse_if(pod.host_network == Some(true), "hostNetwork", "a consumer may not use its node's network");
+    refuse_if(pod.host_pid == Some(true), "hostPID", "a consumer may not see its node's processes");
+    refuse_if(pod.host_ipc == Some(true), "hostIPC", "a consumer may not use its node's IPC namespace");
+    refuse_if(
         pod.node_name.is_some(),
         "nodeName",
-        "a consumer goes through the scheduler: use nodeSelector or affinity",
+        "the scheduler places consumers: use nodeSelector or affinity",
     );
-    refuse(
+    refuse_if(
         pod.ephemeral_containers.is_some(),
         "ephemeralContainers",
-        "no pod template has these: use kubectl debug on a running pod",
+        "not allowed in a pod template: use kubectl debug on a running pod",
     );
     for (index, volume) in pod.volumes.iter().flatten().enumerate() {
-        refuse(
+        refuse_if(
             volume.host_path.is_some(),
             &format!("volumes[{index}].hostPath"),
             "a consumer may not mount its node's files",
@@ -100,30 +100,30 @@ fn each_container(pod: &PodSpec, violations: &mut Vec<Violation>) {
     let lists = [("containers", Some(&pod.containers)), ("initContainers", pod.init_containers.as_ref())];
     for (list, containers) in lists {
         for (index, container) in containers.into_iter().flatten().enumerate() {
-            container_stays_off_the_node(container, &format!("{OVERLAY}.spec.{list}[{index}]"), violations);
+            container_has_no_node_access(container, &format!("{OVERLAY}.spec.{list}[{index}]"), violations);
         }
     }
 }
 
-fn container_stays_off_the_node(container: &Container, path: &str, violations: &mut Vec<Violation>) {
-    let mut refuse = |asked: bool, field: String, sentence: &str| {
-        if asked {
-            violations.push(Violation::forbidden(Rule::Privilege, format!("{path}.{field}"), sentence));
+fn container_has_no_node_access(container: &Container, path: &str, violations: &mut Vec<Violation>) {
+    let mut refuse_if = |requested: bool, field: String, message: &str| {
+        if requested {
+            violations.push(Violation::forbidden(Rule::Privilege, format!("{path}.{field}"), message));
         }
     };
     if let Some(context) = &container.security_context {
-        refuse(
+        refuse_if(
             context.privileged == Some(true),
             "securityContext.privileged".into(),
             "a consumer may not be privileged",
         );
         let added = context.capabilities.as_ref().and_then(|capabilities| capabilities.add.as_ref());
         let adds = added.is_some_and(|added| !added.is_empty());
-        refuse(adds, "securityContext.capabilities.add".into(), "a consumer may not add capabilities");
+        refuse_if(adds, "securityContext.capabilities.add".into(), "a consumer may not add capabilities");
     }
     for (index, port) in container.ports.iter().flatten().enumerate() {
-        let asked = port.host_port.is_some_and(|port| port != 0);
-        refuse(asked, format!("ports[{index}].hostPort"), "a consumer may not take a port of its node");
+        let requested = port.host_port.is_some_and(|port| port != 0);
+        refuse_if(requested, format!("ports[{index}].hostPort"), "a consumer may not use a port of its node");
     }
 }
 
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_reaches_the_node_is_refused_in_every_container_and_in_the_pod() {
+    fn node_access_is_refused_in_every_container_and_in_the_pod() {
         let bad = json!({"name": "a", "securityContext": {"privileged": true, "capabilities": {"add": ["NET_ADMIN"]}}, "ports": [{"containerPort": 1, "hostPort": 1}]});
         let overlay = json!({"spec": {
             "containers": [bad], "initContainers": [bad],
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stays_in_the_pod_is_the_person_s_choice() {
+    fn fields_without_node_access_are_allowed() {
         let overlay = json!({"metadata": {"labels": {"team": "data", "app": "k"}}, "spec": {
             "serviceAccountName": "s", "hostNetwork": false,
             "containers": [{"name": "a", "securityContext": {"privileged": false, "capabilities": {"drop": ["ALL"]}}}],
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_selector_s_labels_and_unknown_fields_are_refused_by_path() {
+    fn selector_labels_and_unknown_fields_are_refused_with_their_paths() {
         assert_eq!(fields(&json!({"metadata": {"labels": {"app": "other"}}})), ["metadata.labels[app]"]);
         assert_eq!(fields(&json!({"metadata": {"labels": {"app": null}}})), ["metadata.labels[app]"]);
         assert_eq!(fields(&json!({"spec": {"containers": null}})), ["spec.containers"]);

@@ -1,5 +1,9 @@
-//! The CustomResourceDefinition: the types' own schema, and beside it what types cannot say: bounds,
-//! grammars and rules across fields. Floor 0. `deploy/crd` is this, rendered.
+//! The CustomResourceDefinition: the schema derived from the types, plus what types cannot express:
+//! bounds, grammars and rules across fields. `deploy/crd` is this CRD as YAML.
+
+mod version_skew;
+
+pub use version_skew::{VERSION, VersionSkew};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -13,67 +17,20 @@ use crate::rules::metrics::{
     MAX_PERIOD, MAX_WINDOW, OWN_ALERT_LABELS, OWN_LABELS, POLICY_TYPES, SELECT_POLICIES, STRATEGIES,
 };
 
-/// What stands before the version in the schema's description. By it a cluster's CRD is told from the binary's:
-/// everybody may read a schema that is served, the CRD itself only who has a right for the whole cluster.
-const SCHEMA_OF: &str = "Schema of kconsumer-group-operator ";
-
-/// This version, which the CRD and the binary carry alike.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// A cluster's CRD beside the binary's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum VersionSkew {
-    /// Of one version.
-    None,
-    /// The CRD is of this older version.
-    Older(String),
-    /// The CRD is of this newer version.
-    Newer(String),
-    /// The CRD does not say of which version it is.
-    Unknown,
-}
-
-impl VersionSkew {
-    /// Read from the description of the schema that a cluster serves.
-    pub fn from_description(description: &str) -> Self {
-        let Some((_, rest)) = description.split_once(SCHEMA_OF) else { return Self::Unknown };
-        let said = rest.trim_end().trim_end_matches('.');
-        match (numbers(said), numbers(VERSION)) {
-            (Some(cluster), Some(own)) if cluster < own => Self::Older(said.to_owned()),
-            (Some(cluster), Some(own)) if cluster > own => Self::Newer(said.to_owned()),
-            (Some(_), Some(_)) => Self::None,
-            _ => Self::Unknown,
-        }
-    }
-
-    /// As a metric has it: -1, 0 or 1; a CRD that does not say is an older one's.
-    pub const fn sign(&self) -> i64 {
-        match self {
-            Self::None => 0,
-            Self::Older(_) | Self::Unknown => -1,
-            Self::Newer(_) => 1,
-        }
-    }
-}
-
-fn numbers(version: &str) -> Option<Vec<u64>> {
-    version.split('.').map(|number| number.parse().ok()).collect()
-}
-
 /// The CRD as it is installed.
 pub fn crd() -> CustomResourceDefinition {
-    let derived = serde_json::to_value(KconsumerGroup::crd()).unwrap_or_default();
-    // Both directions are between JSON and the very types that it came from.
-    serde_json::from_value(constrained(derived)).unwrap_or_else(|_| KconsumerGroup::crd())
+    let derived = serde_json::to_value(KconsumerGroup::crd()).expect("invariant: a CRD serialises");
+    serde_json::from_value(constrained(derived)).expect("invariant: the constrained CRD is a CRD")
 }
 
 fn constrained(mut crd: Value) -> Value {
     let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
-    let about = schema["description"].as_str().unwrap_or_default();
-    schema["description"] = json!(format!("{about} {SCHEMA_OF}{VERSION}.").trim_start());
-    foreign_types_stay_small(schema);
+    let description = schema["description"].as_str().unwrap_or_default();
+    schema["description"] = json!(format!("{description} {}", version_skew::version_sentence()).trim_start());
+    shrink_kubernetes_types(schema);
+    join_lines(schema);
     for (path, constraint) in constraints() {
-        lay_over(at(schema, &path), constraint);
+        merge(at(schema, &path), constraint);
     }
     for (path, required) in [("spec", "consumerSpec"), ("spec.consumerSpec", "image")] {
         let object = at(schema, path);
@@ -83,7 +40,8 @@ fn constrained(mut crd: Value) -> Value {
     crd
 }
 
-/// The schema of the field at `path`; `[]` is a list's item, `{}` a map's value, the empty path the root.
+/// The schema of the field at `path`: `[]` is a list's item, `{}` a map's value, and the empty path
+/// is the root.
 fn at<'a>(schema: &'a mut Value, path: &str) -> &'a mut Value {
     path.split('.').filter(|part| !part.is_empty()).fold(schema, |schema, part| match part {
         "[]" => &mut schema["items"],
@@ -92,7 +50,7 @@ fn at<'a>(schema: &'a mut Value, path: &str) -> &'a mut Value {
     })
 }
 
-fn lay_over(schema: &mut Value, constraint: Value) {
+fn merge(schema: &mut Value, constraint: Value) {
     if let (Value::Object(schema), Value::Object(constraint)) = (schema, constraint) {
         schema.extend(constraint);
     }
@@ -104,8 +62,8 @@ fn remove(schema: &mut Value, key: &str) {
     }
 }
 
-/// What types cannot say, field by field. Unchanged values that break one of these are let be on update:
-/// the API server ratchets them by itself.
+/// The constraints that types cannot express, by field. The API server ratchets them: an update may
+/// keep an unchanged value that violates one.
 fn constraints() -> impl Iterator<Item = (String, Value)> {
     let positive = || json!({"minimum": 1});
     let object_labels = || labels(&names::LABEL_KEY, messages::LABEL_KEY, &OWN_LABELS);
@@ -163,7 +121,7 @@ fn constraints() -> impl Iterator<Item = (String, Value)> {
     constraints.into_iter().map(|(path, constraint)| (path.to_owned(), constraint)).chain(scaling_rules())
 }
 
-/// What autoscaling/v2 holds a behavior to, upwards and downwards alike.
+/// The validation of autoscaling/v2 for a behavior, for scaling up and down.
 fn scaling_rules() -> impl Iterator<Item = (String, Value)> {
     let rules = [
         ("stabilizationWindowSeconds", json!({"minimum": 0, "maximum": MAX_WINDOW})),
@@ -180,11 +138,11 @@ fn scaling_rules() -> impl Iterator<Item = (String, Value)> {
 }
 
 /// A map's keys have no schema of their own: only a rule over all of them reaches them.
-fn labels(keys: &Grammar, sentence: &str, own: &[&str]) -> Value {
+fn labels(keys: &Grammar, message: &str, own: &[&str]) -> Value {
     json!({
         "maxProperties": 32,
         "x-kubernetes-validations": [
-            {"rule": format!("self.all(key, key.matches(r\"{}\"))", keys.pattern), "message": sentence},
+            {"rule": format!("self.all(key, key.matches(r\"{}\"))", keys.pattern), "message": message},
             {"rule": format!("self.all(key, !(key in {own:?}))"), "message": messages::OWN_LABEL},
         ],
     })
@@ -194,20 +152,20 @@ fn label_value() -> Value {
     grammar(&names::LABEL_VALUE, messages::LABEL_VALUE)
 }
 
-fn grammar(grammar: &Grammar, sentence: &str) -> Value {
-    json!({"maxLength": grammar.length, "x-kubernetes-validations": [grammar_rule(grammar, sentence)]})
+fn grammar(grammar: &Grammar, message: &str) -> Value {
+    json!({"maxLength": grammar.length, "x-kubernetes-validations": [grammar_rule(grammar, message)]})
 }
 
-fn grammar_rule(grammar: &Grammar, sentence: &str) -> Value {
-    json!({"rule": format!("self.matches(r\"{}\")", grammar.pattern), "message": sentence})
+fn grammar_rule(grammar: &Grammar, message: &str) -> Value {
+    json!({"rule": format!("self.matches(r\"{}\")", grammar.pattern), "message": message})
 }
 
 fn printed(length: usize) -> Value {
-    let sentence = messages::fill(messages::PRINTED, length);
-    json!({"maxLength": length, "x-kubernetes-validations": [grammar_rule(&names::PRINTED, &sentence)]})
+    let message = messages::fill(messages::PRINTED, length);
+    json!({"maxLength": length, "x-kubernetes-validations": [grammar_rule(&names::PRINTED, &message)]})
 }
 
-/// A name cannot change, so only a new group is held to it.
+/// Checks only new groups, because a name cannot change.
 fn name_rule() -> Value {
     json!({
         "rule": format!(
@@ -219,9 +177,10 @@ fn name_rule() -> Value {
     })
 }
 
-/// The webhook's ratchet, in CEL: an excess that has not grown is let be.
+/// The webhook's ratchet in CEL: an excess that has not grown is allowed.
 fn min_within_max_rule() -> Value {
-    let (before, after) = messages::MIN_WITHIN_MAX.split_once("{}").unwrap_or((messages::MIN_WITHIN_MAX, ""));
+    let (before, after) =
+        messages::MIN_WITHIN_MAX.split_once("{}").expect("invariant: the message has a placeholder");
     json!({
         "rule": "!has(self.maxReplicas) || self.minReplicas <= self.maxReplicas || oldSelf.optMap(old, has(old.maxReplicas) && old.minReplicas > old.maxReplicas && self.minReplicas - self.maxReplicas <= old.minReplicas - old.maxReplicas).orValue(false)",
         "optionalOldSelf": true,
@@ -241,16 +200,16 @@ fn topic_rule() -> Value {
     })
 }
 
-/// The fields whose types are Kubernetes' own: their schema without its prose, since `kubectl explain pod`
-/// tells it, and with quantities that may be numbers.
-fn foreign_types_stay_small(schema: &mut Value) {
+/// Removes the descriptions below fields with a type of Kubernetes, which `kubectl explain pod`
+/// shows as well, and allows quantities that are written as numbers.
+fn shrink_kubernetes_types(schema: &mut Value) {
     let consumer =
         ["env", "envFrom", "resources", "imagePullSecrets"].map(|name| format!("spec.consumerSpec.{name}"));
     let scaling = ["behavior", "strategy"].map(|name| format!("spec.scaling.{name}"));
     for path in consumer.iter().chain(&scaling) {
         let field = at(schema, path);
         let description = field["description"].clone();
-        without_prose(field);
+        remove_descriptions(field);
         field["description"] = description;
     }
     let number_or_text =
@@ -260,15 +219,32 @@ fn foreign_types_stay_small(schema: &mut Value) {
     }
 }
 
-fn without_prose(schema: &mut Value) {
+fn remove_descriptions(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
             if fields.get("description").is_some_and(Value::is_string) {
                 fields.remove("description");
             }
-            fields.values_mut().for_each(without_prose);
+            fields.values_mut().for_each(remove_descriptions);
         }
-        Value::Array(items) => items.iter_mut().for_each(without_prose),
+        Value::Array(items) => items.iter_mut().for_each(remove_descriptions),
+        _ => {}
+    }
+}
+
+/// A doc comment's line breaks would break the text in mid-sentence in `kubectl explain`. Keeps the
+/// breaks between paragraphs.
+fn join_lines(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            if let Some(Value::String(description)) = fields.get_mut("description") {
+                let paragraphs: Vec<String> =
+                    description.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect();
+                *description = paragraphs.join("\n\n");
+            }
+            fields.values_mut().for_each(join_lines);
+        }
+        Value::Array(items) => items.iter_mut().for_each(join_lines),
         _ => {}
     }
 }
@@ -283,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn every_constraint_lands_on_a_field_that_exists() {
+    fn every_constraint_applies_to_an_existing_field() {
         let mut derived = serde_json::to_value(KconsumerGroup::crd()).unwrap();
         let schema = &mut derived["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
         for (path, _) in constraints() {
@@ -293,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn the_static_defaults_stand_in_the_schema() {
+    fn the_schema_has_the_static_defaults() {
         let schema = schema();
         let spec = &schema["properties"]["spec"]["properties"];
         assert_eq!(spec["minReplicas"]["default"], 1);
@@ -307,16 +283,10 @@ mod tests {
     }
 
     #[test]
-    fn a_served_schema_says_whether_it_is_older_or_newer() {
+    fn the_schema_states_the_version() {
         let schema = schema();
-        assert_eq!(VersionSkew::from_description(schema["description"].as_str().unwrap()), VersionSkew::None);
-        let of = |version: &str| VersionSkew::from_description(&format!("A group. {SCHEMA_OF}{version}."));
-        assert_eq!(of("0.0.9"), VersionSkew::Older("0.0.9".into()));
-        assert_eq!(of("0.10.0"), VersionSkew::Newer("0.10.0".into()));
-        assert_eq!(
-            [of("next"), VersionSkew::from_description("A group.")],
-            [VersionSkew::Unknown, VersionSkew::Unknown]
-        );
+        let description = schema["description"].as_str().unwrap();
+        assert_eq!(VersionSkew::from_description(description), VersionSkew::None);
     }
 
     #[test]
