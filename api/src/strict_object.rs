@@ -44,7 +44,7 @@ mod tests {
     use serde::Deserialize;
 
     #[derive(Debug, Deserialize)]
-    struct Pair<'a> {
+    struct Sample<'a> {
         #[serde(borrow)]
         a: &'a str,
         b: u8,
@@ -52,9 +52,10 @@ mod tests {
 
     #[test]
     fn an_array_is_not_an_object() {
-        let StrictObject(pair): StrictObject<Pair<'_>> = serde_json::from_str(r#"{"a":"x","b":1}"#).unwrap();
-        assert_eq!((pair.a, pair.b), ("x", 1));
-        let error = serde_json::from_str::<StrictObject<Pair<'_>>>(r#"["x",1]"#).unwrap_err();
+        let StrictObject(sample): StrictObject<Sample<'_>> =
+            serde_json::from_str(r#"{"a":"x","b":1}"#).unwrap();
+        assert_eq!((sample.a, sample.b), ("x", 1));
+        let error = serde_json::from_str::<StrictObject<Sample<'_>>>(r#"["x",1]"#).unwrap_err();
         assert!(error.to_string().starts_with("invalid type: sequence, expected an object"), "{error}");
     }
 }

@@ -24,7 +24,7 @@ pub struct WebhookMetrics {
     connection_errors: Family<ByReason, Counter>,
     certificate_expiration: TimestampGauge,
     ca_expiration: TimestampGauge,
-    reloads: Family<ByResult, Counter>,
+    reloads: Family<ByReload, Counter>,
     certificate_rejected: Gauge,
 }
 
@@ -44,7 +44,7 @@ struct ByReason {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByResult {
+struct ByReload {
     result: Reload,
 }
 
@@ -162,7 +162,7 @@ impl WebhookMetrics {
     }
 
     pub(crate) fn count_reload(&self, result: Reload) {
-        self.reloads.get_or_create(&ByResult { result }).inc();
+        self.reloads.get_or_create(&ByReload { result }).inc();
     }
 
     /// Records whether the certificate files were rejected while an older certificate stays in use.

@@ -71,15 +71,15 @@ fn topics(name: &str) -> Topics {
         Value::Object(unknown) => {
             Topics::All(TopicLookup::Unknown(unknown["Unknown"].as_str().unwrap().to_owned()))
         }
-        Value::Array(topics) => Topics::Known(topics.iter().map(seen).collect()),
-        other => panic!("{name}: no topics: {other}"),
+        Value::Array(topics) => Topics::Known(topics.iter().map(found).collect()),
+        other => panic!("{name}: cannot read the topics: {other}"),
     }
 }
 
-fn seen(topic: &Value) -> (TopicRef, TopicLookup) {
+fn found(topic: &Value) -> (TopicRef, TopicLookup) {
     let text = |field: &str| topic["metadata"][field].as_str().unwrap().to_owned();
-    let place = TopicRef { namespace: text("namespace"), name: text("name") };
-    (place, TopicLookup::Found(TopicFacts::decode(topic)))
+    let topic_ref = TopicRef { namespace: text("namespace"), name: text("name") };
+    (topic_ref, TopicLookup::Found(TopicFacts::decode(topic)))
 }
 
 fn cases() -> Vec<Case> {
@@ -92,7 +92,7 @@ fn cases() -> Vec<Case> {
             let sent = match kind {
                 "json" | "raw" => Sent::Body(bytes),
                 "http" => Sent::Http(bytes),
-                other => panic!("{name}: no such kind of request: {other}"),
+                other => panic!("{name}: unknown kind of request: {other}"),
             };
             Some(Case { name: name.to_owned(), sent, topics: topics(name) })
         })
@@ -143,11 +143,11 @@ async fn exchange(server: &TestServer, request: &[u8]) -> Response {
 }
 
 /// A response as the fixtures show it: with a decoded, readable patch.
-fn shown(answer: &Response) -> Value {
-    if answer.status != 200 {
-        return json!({"code": answer.status, "text": answer.body.trim_end()});
+fn shown(response: &Response) -> Value {
+    if response.status != 200 {
+        return json!({"code": response.status, "text": response.body.trim_end()});
     }
-    let mut review: Value = serde_json::from_str(&answer.body).unwrap();
+    let mut review: Value = serde_json::from_str(&response.body).unwrap();
     let mut shown = Map::from_iter([("code".to_owned(), json!(200))]);
     if let Some(patch) = review["response"].as_object_mut().unwrap().remove("patch") {
         let patch = BASE64_STANDARD.decode(patch.as_str().unwrap()).unwrap();
@@ -159,12 +159,12 @@ fn shown(answer: &Response) -> Value {
 
 /// Both responses as one file.
 fn file(mutate: &Value, validate: &Value) -> String {
-    let answers = if mutate == validate {
+    let responses = if mutate == validate {
         json!({"both": mutate})
     } else {
         json!({"mutate": mutate, "validate": validate})
     };
-    serde_json::to_string_pretty(&answers).unwrap() + "\n"
+    serde_json::to_string_pretty(&responses).unwrap() + "\n"
 }
 
 async fn open(cluster: &Cluster) -> TestServer {
@@ -179,13 +179,13 @@ async fn every_review_gets_the_response_of_its_fixture() {
     let server = open(&cluster).await;
     let cases = cases();
     assert!(cases.len() >= 60, "the fixtures are there");
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for case in &cases {
         *cluster.0.lock().unwrap() = case.topics.clone();
         let (mutate, validate) = (case.ask(&server, "/mutate").await, case.ask(&server, "/validate").await);
-        answers.push((case.expected(), file(&shown(&mutate), &shown(&validate))));
+        responses.push((case.expected(), file(&shown(&mutate), &shown(&validate))));
     }
-    kcg_golden::check(answers);
+    kcg_golden::check(responses);
 }
 
 #[test]
@@ -208,10 +208,13 @@ async fn every_response_is_well_formed_and_both_webhooks_agree() {
     for case in cases() {
         *cluster.0.lock().unwrap() = case.topics.clone();
         let name = &case.name;
-        let answers = [case.ask(&server, "/mutate").await, case.ask(&server, "/validate").await];
+        let responses = [case.ask(&server, "/mutate").await, case.ask(&server, "/validate").await];
         let reviews: Vec<Value> =
-            answers.iter().filter_map(|answer| serde_json::from_str(&answer.body).ok()).collect();
-        assert!(answers.iter().all(|answer| matches!(answer.status, 200 | 400..=499)), "{name}: {answers:?}");
+            responses.iter().filter_map(|response| serde_json::from_str(&response.body).ok()).collect();
+        assert!(
+            responses.iter().all(|response| matches!(response.status, 200 | 400..=499)),
+            "{name}: {responses:?}"
+        );
         assert!(!name.starts_with("malformed") || reviews.iter().all(refused), "{name} was allowed");
         for review in &reviews {
             well_formed(name, review, case.uid());

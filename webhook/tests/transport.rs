@@ -16,16 +16,16 @@ async fn a_review_gets_a_response_and_the_connection_stays_open() {
     let server = TestServer::start(Limits::default()).await;
     let mut client = server.client().await;
     for (path, uid) in [("/mutate?timeout=5s", "first"), ("/validate", "second")] {
-        let answer = client.post(path, &review(uid, "{}")).await;
-        assert_eq!(answer.status, 200);
-        assert!(answer.head.contains("content-type: application/json"), "{}", answer.head);
+        let response = client.post(path, &review(uid, "{}")).await;
+        assert_eq!(response.status, 200);
+        assert!(response.head.contains("content-type: application/json"), "{}", response.head);
         assert_eq!(
-            answer.body,
+            response.body,
             format!(
                 r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{{"uid":"{uid}","allowed":true}}}}"#
             )
         );
-        assert!(!answer.asks_to_close());
+        assert!(!response.asks_to_close());
     }
     let metrics = server.metrics();
     assert!(

@@ -92,7 +92,7 @@ pub struct Issuance {
     pub kind: IssuedKind,
     /// Why, as half a sentence about the certificate that it replaces: "it has expired".
     pub reason: String,
-    /// Whether only the renewal time was reached, so that nobody has to look into it.
+    /// Whether only the renewal time was reached, so that no user has to look into it.
     pub scheduled: bool,
 }
 

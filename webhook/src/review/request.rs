@@ -60,7 +60,7 @@ pub enum ReviewError {
 /// An AdmissionReview; `O` is the type in which its object is read.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Review<'a, O> {
+struct IncomingReview<'a, O> {
     #[serde(borrow, default)]
     api_version: Cow<'a, str>,
     #[serde(borrow, default)]
@@ -133,16 +133,16 @@ pub(super) fn parse(stage: Stage, body: &[u8]) -> Result<ReviewRequest<'_>, Revi
 /// Reads the request together with its object. If that fails, reads the object apart from it: a bad
 /// object in a good review gets a response of its own.
 fn read_fields(text: &str) -> Result<RequestFields<'_, ReviewObject<'_>>, ReviewError> {
-    type WithManifest<'a> = StrictObject<Review<'a, StrictObject<Manifest<'a>>>>;
+    type WithManifest<'a> = StrictObject<IncomingReview<'a, StrictObject<Manifest<'a>>>>;
     if let Ok(StrictObject(review)) = serde_json::from_str::<WithManifest<'_>>(text) {
         return check_review(review, |StrictObject(manifest)| ReviewObject::Manifest(manifest));
     }
-    let StrictObject(review) = serde_json::from_str::<StrictObject<Review<'_, &RawValue>>>(text)?;
+    let StrictObject(review) = serde_json::from_str::<StrictObject<IncomingReview<'_, &RawValue>>>(text)?;
     check_review(review, |object| ReviewObject::read(object.get()))
 }
 
 fn check_review<'a, O>(
-    review: Review<'a, O>,
+    review: IncomingReview<'a, O>,
     to_object: impl FnOnce(O) -> ReviewObject<'a>,
 ) -> Result<RequestFields<'a, ReviewObject<'a>>, ReviewError> {
     if review.api_version != API_VERSION || review.kind != KIND {

@@ -21,19 +21,19 @@ const MAX_CAUSE: usize = 1000;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Review<'a> {
+struct OutgoingReview<'a> {
     api_version: &'static str,
     kind: &'static str,
-    response: Response<'a>,
+    response: OutgoingResponse<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Response<'a> {
+struct OutgoingResponse<'a> {
     uid: &'a str,
     allowed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<Status<'a>>,
+    status: Option<DenialStatus<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     patch_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,26 +43,26 @@ struct Response<'a> {
 }
 
 #[derive(Serialize)]
-struct Status<'a> {
+struct DenialStatus<'a> {
     #[serde(rename = "status")]
     outcome: &'static str,
     message: String,
     reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    details: Option<Details<'a>>,
+    details: Option<StatusDetails<'a>>,
     code: u16,
 }
 
 #[derive(Serialize)]
-struct Details<'a> {
+struct StatusDetails<'a> {
     name: &'a str,
     group: &'a str,
     kind: &'a str,
-    causes: Vec<Cause<'a>>,
+    causes: Vec<StatusCause<'a>>,
 }
 
 #[derive(Serialize)]
-struct Cause<'a> {
+struct StatusCause<'a> {
     reason: &'static str,
     message: String,
     field: &'a str,
@@ -81,10 +81,10 @@ pub(super) fn write(
         Verdict::Unreadable(message) => (None, Some(bad_request(message)), [].as_slice()),
     };
     let message = status.as_ref().map(|status| status.message.clone());
-    let response = Review {
+    let response = OutgoingReview {
         api_version: API_VERSION,
         kind: KIND,
-        response: Response {
+        response: OutgoingResponse {
             uid: &review.uid,
             allowed: status.is_none(),
             status,
@@ -105,14 +105,14 @@ fn encode(patch: &Patch) -> Result<Option<String>, serde_json::Error> {
     serde_json::to_vec(patch).map(|json| Some(BASE64_STANDARD.encode(json)))
 }
 
-fn invalid<'a>(request: &'a AdmissionRequest<'_>, violations: &'a [Violation]) -> Status<'a> {
+fn invalid<'a>(request: &'a AdmissionRequest<'_>, violations: &'a [Violation]) -> DenialStatus<'a> {
     let (shown, more) = violation::capped(violations);
-    let mut causes: Vec<Cause<'a>> = shown.iter().map(cause).collect();
+    let mut causes: Vec<StatusCause<'a>> = shown.iter().map(cause).collect();
     if more > 0 {
         let message = format!("and {more} more");
-        causes.push(Cause { reason: "FieldValueInvalid", message, field: "spec" });
+        causes.push(StatusCause { reason: "FieldValueInvalid", message, field: "spec" });
     }
-    Status {
+    DenialStatus {
         outcome: "Failure",
         message: format!(
             "{}.{} {:?} is invalid: {}",
@@ -122,13 +122,18 @@ fn invalid<'a>(request: &'a AdmissionRequest<'_>, violations: &'a [Violation]) -
             join(&causes)
         ),
         reason: "Invalid",
-        details: Some(Details { name: &request.name, group: &request.group, kind: &request.kind, causes }),
+        details: Some(StatusDetails {
+            name: &request.name,
+            group: &request.group,
+            kind: &request.kind,
+            causes,
+        }),
         code: 422,
     }
 }
 
-fn cause(violation: &Violation) -> Cause<'_> {
-    Cause {
+fn cause(violation: &Violation) -> StatusCause<'_> {
+    StatusCause {
         reason: violation.error_type.reason(),
         message: truncate(&violation.message(), MAX_CAUSE),
         field: &violation.field,
@@ -136,7 +141,7 @@ fn cause(violation: &Violation) -> Cause<'_> {
 }
 
 /// One cause as it is, several in brackets: apimachinery prints an aggregated error like this.
-fn join(causes: &[Cause<'_>]) -> String {
+fn join(causes: &[StatusCause<'_>]) -> String {
     let lines: Vec<String> =
         causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
     match lines.as_slice() {
@@ -145,9 +150,9 @@ fn join(causes: &[Cause<'_>]) -> String {
     }
 }
 
-fn bad_request(message: &str) -> Status<'static> {
+fn bad_request(message: &str) -> DenialStatus<'static> {
     let message = truncate(message, MAX_CAUSE);
-    Status { outcome: "Failure", message, reason: "BadRequest", details: None, code: 400 }
+    DenialStatus { outcome: "Failure", message, reason: "BadRequest", details: None, code: 400 }
 }
 
 fn format_warnings(warnings: &[String]) -> Vec<String> {

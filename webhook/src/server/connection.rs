@@ -25,14 +25,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::conn_limiter::ConnSlot;
 use super::deadlines::{DeadlineStream, Deadlines};
-use super::handler::Handler;
+use super::handler::RequestHandler;
 use super::limits::Limits;
 use crate::admit::Admission;
 
 /// What all connections share.
 pub(super) struct ConnContext<A> {
     pub(super) tls: TlsAcceptor,
-    pub(super) handler: Arc<Handler<A>>,
+    pub(super) handler: Arc<RequestHandler<A>>,
     /// Once cancelled, each response asks its client to close the connection.
     pub(super) draining: CancellationToken,
     /// Once cancelled, each connection closes after its current request.
@@ -170,7 +170,7 @@ async fn shut_down(mut stream: TlsStream<TcpStream>, still_sending: bool, limits
 
 /// What the stream and the request service of one connection share.
 struct Connection<A> {
-    handler: Arc<Handler<A>>,
+    handler: Arc<RequestHandler<A>>,
     draining: CancellationToken,
     deadlines: Arc<Deadlines>,
     slot: Arc<ConnSlot>,

@@ -20,7 +20,7 @@ use crate::review::{self, Denial, ReviewError, ReviewOutcome};
 
 /// Handles the requests of all connections.
 #[derive(Debug)]
-pub(super) struct Handler<A> {
+pub(super) struct RequestHandler<A> {
     pub(super) admission: A,
     pub(super) limits: Arc<Limits>,
     pub(super) metrics: WebhookMetrics,
@@ -73,7 +73,7 @@ impl HandlerError {
     }
 }
 
-impl<A: Admission> Handler<A> {
+impl<A: Admission> RequestHandler<A> {
     pub(super) fn new(admission: A, limits: Arc<Limits>, metrics: WebhookMetrics) -> Self {
         Self {
             admission,

@@ -26,7 +26,7 @@ pub use self::limits::Limits;
 
 use self::conn_limiter::ConnLimiter;
 use self::connection::{ConnContext, ConnectionError};
-use self::handler::Handler;
+use self::handler::RequestHandler;
 use crate::admit::Admission;
 use crate::log_limit::{LogLimit, one_line};
 use crate::metrics::WebhookMetrics;
@@ -71,7 +71,7 @@ pub async fn serve<A: Admission>(
         limiter: ConnLimiter::new(limits.connections),
         context: Arc::new(ConnContext {
             tls: TlsAcceptor::from(tls),
-            handler: Arc::new(Handler::new(admission, Arc::clone(&limits), metrics.clone())),
+            handler: Arc::new(RequestHandler::new(admission, Arc::clone(&limits), metrics.clone())),
             draining: drain.stop.clone(),
             closing: CancellationToken::new(),
         }),
