@@ -4,14 +4,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use kcg_devcluster::tools::to_stderr;
+use kcg_devcluster::{ControlPlane, KubectlOutput, wait};
 use serde_json::{Value, json};
 
 use crate::monitoring::Monitoring;
-use kcg_devcluster::ControlPlane;
-use kcg_devcluster::KubectlOutput;
-use kcg_devcluster::tools::to_stderr;
-use kcg_devcluster::wait;
-
 use crate::tools;
 use crate::{Error, Result};
 

@@ -9,14 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use kcg_devcluster::tools::to_stderr;
+use kcg_devcluster::{Port, Process, wait};
+use parking_lot::{Mutex, MutexGuard};
+
 pub use observer::{Group, KafkaObserver, PartitionLag};
 pub use topics::TopicSynchroniser;
-
-use kcg_devcluster::Port;
-use kcg_devcluster::Process;
-use kcg_devcluster::tools::to_stderr;
-use kcg_devcluster::wait;
-use parking_lot::{Mutex, MutexGuard};
 
 use crate::tools::{self, java};
 use crate::{Error, Result};

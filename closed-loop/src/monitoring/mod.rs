@@ -13,17 +13,11 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kcg_devcluster::tools::{Tools, to_stderr};
+use kcg_devcluster::{Background, ControlPlane, Crds, Port, Process, plain_http, pod_network, wait};
 use serde_json::json;
 
 pub use answers::{Alert, AlertState, Sample, Series};
-
-use kcg_devcluster::Background;
-use kcg_devcluster::ControlPlane;
-use kcg_devcluster::Crds;
-use kcg_devcluster::Port;
-use kcg_devcluster::Process;
-use kcg_devcluster::tools::{Tools, to_stderr};
-use kcg_devcluster::{plain_http, pod_network, wait};
 
 use crate::tools::{self, FURTHER_MONITORING_CRDS};
 use crate::{Error, Result};

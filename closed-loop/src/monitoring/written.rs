@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use flate2::read::GzDecoder;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kcg_devcluster::{ControlPlane, Process, client_for};
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
 use crate::{Error, Result};
-use kcg_devcluster::Process;
-use kcg_devcluster::{ControlPlane, client_for};
 
 /// Where the operator's configuration expects the rules, in the pod that it has in mind.
 const RULES_IN_POD: &str = "/etc/prometheus/rules";

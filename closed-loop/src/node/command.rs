@@ -1,5 +1,5 @@
-//! What a container's program is started with: its path, its arguments, the variables that every container has. Pure but
-//! for a look whether a command is a program of this computer.
+//! A container's program, its arguments, and the variables that every container has. No I/O, except for the check whether a
+//! command is a program of this computer.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -7,30 +7,31 @@ use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::Container;
 
-use super::env::expanded;
+use super::env;
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What to execute.
+/// The program to execute.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Command {
-    /// A program of this computer that no root has, brought to the root where an image would have it.
-    pub brought: Option<PathBuf>,
-    /// Its path inside.
+    /// A program of this computer that is mounted into the root as `entry`, as if it were part of the image.
+    pub mounted: Option<PathBuf>,
+    /// The program's path in the root.
     pub entry: String,
+    /// Its arguments.
     pub args: Vec<String>,
 }
 
-/// The image's program stands for its ENTRYPOINT. A `command` takes its place where that is a program in every root, such
-/// as a shell; otherwise it names the very file that the image's program stands for.
+/// The image's program takes the place of its ENTRYPOINT. A `command` replaces it only if it names a program that is in
+/// every root, such as a shell; otherwise it is taken as the name of the image's program.
 pub(super) fn command(
     container: &Container,
     program: &Path,
-    env: &BTreeMap<String, String>,
+    variables: &BTreeMap<String, String>,
     is_in_every_root: impl Fn(&Path) -> bool,
 ) -> Command {
     let expand = |words: &Option<Vec<String>>| -> Vec<String> {
-        words.iter().flatten().map(|word| expanded(word, env)).collect()
+        words.iter().flatten().map(|word| env::expand(word, variables)).collect()
     };
     let (mut command, mut args) = (expand(&container.command), expand(&container.args));
     if !command.is_empty() {
@@ -38,14 +39,14 @@ pub(super) fn command(
         command.append(&mut args);
         args = command;
         if is_in_every_root(Path::new(&named)) {
-            return Command { brought: None, entry: named, args };
+            return Command { mounted: None, entry: named, args };
         }
     }
     let entry = format!("/{}", program.file_name().unwrap_or_default().to_string_lossy());
-    Command { brought: Some(program.to_owned()), entry, args }
+    Command { mounted: Some(program.to_owned()), entry, args }
 }
 
-/// What every container's environment begins with. There is no kube-proxy, so the API server is named where it listens.
+/// The variables of every container. There is no kube-proxy, so the API server's own address is used.
 pub(super) fn base(pod: &str, api_server: SocketAddr) -> BTreeMap<String, String> {
     [
         ("HOSTNAME", pod.to_owned()),
@@ -64,7 +65,7 @@ mod tests {
     type Words = &'static [&'static str];
 
     #[test]
-    fn a_command_takes_the_programs_place_only_where_it_is_one_itself() {
+    fn a_command_replaces_the_images_program_only_if_every_root_has_it() {
         let env = BTreeMap::from([("A".to_owned(), "1".to_owned())]);
         let words = |words: &[&str]| -> Option<Vec<String>> {
             (!words.is_empty()).then(|| words.iter().map(|word| (*word).to_owned()).collect())
@@ -75,12 +76,12 @@ mod tests {
             (&["/app", "serve"], &["--fast"], Some("/opt/app"), "/app", &["serve", "--fast"]),
             (&["/usr/share/missing"], &[], Some("/opt/app"), "/app", &[]),
         ];
-        for (command_words, args, brought, entry, want) in table {
+        for (command_words, args, mounted, entry, want) in table {
             let container =
                 Container { command: words(command_words), args: words(args), ..Container::default() };
             let got = command(&container, Path::new("/opt/app"), &env, |path| path == Path::new("/bin/sh"));
             let want = Command {
-                brought: brought.map(PathBuf::from),
+                mounted: mounted.map(PathBuf::from),
                 entry: entry.to_owned(),
                 args: words(want).unwrap_or_default(),
             };

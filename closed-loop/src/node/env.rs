@@ -1,20 +1,21 @@
-//! A container's environment and arguments, as a kubelet makes them. Pure: what ConfigMaps and Secrets hold is handed in.
+//! A container's environment and arguments, computed as a kubelet does. No I/O: the caller passes the data of ConfigMaps
+//! and Secrets.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Container, EnvVar, EnvVarSource, Pod};
 
-/// The keys of a ConfigMap or a Secret.
+/// The keys and values of a ConfigMap or a Secret.
 pub(super) type Keys = BTreeMap<String, String>;
 
-/// What the environment may draw on; `None` is an object that does not exist.
+/// The objects that the environment refers to; `None` is an object that does not exist.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
     pub config_maps: BTreeMap<String, Option<Keys>>,
     pub secrets: BTreeMap<String, Option<Keys>>,
 }
 
-/// The variables, on top of those that every container has; the error is what `kubectl describe` shows.
+/// Adds the container's variables to `base`. The error is the message that `kubectl describe` shows.
 pub(super) fn variables(
     base: BTreeMap<String, String>,
     container: &Container,
@@ -42,8 +43,8 @@ pub(super) fn variables(
     }
     for EnvVar { name, value, value_from } in container.env.iter().flatten() {
         let value = match (value, value_from) {
-            (_, Some(from)) => drawn(from, pod, pod_ip, sources)?,
-            (Some(value), None) => Some(expanded(value, &variables)),
+            (_, Some(from)) => resolve(from, pod, pod_ip, sources)?,
+            (Some(value), None) => Some(expand(value, &variables)),
             (None, None) => Some(String::new()),
         };
         if let Some(value) = value {
@@ -53,7 +54,12 @@ pub(super) fn variables(
     Ok(variables)
 }
 
-fn drawn(from: &EnvVarSource, pod: &Pod, pod_ip: &str, sources: &Sources) -> Result<Option<String>, String> {
+fn resolve(
+    from: &EnvVarSource,
+    pod: &Pod,
+    pod_ip: &str,
+    sources: &Sources,
+) -> Result<Option<String>, String> {
     if let Some(field) = &from.field_ref {
         return field_of(pod, pod_ip, &field.field_path).map(Some);
     }
@@ -62,9 +68,7 @@ fn drawn(from: &EnvVarSource, pod: &Pod, pod_ip: &str, sources: &Sources) -> Res
     } else if let Some(secret) = &from.secret_key_ref {
         ("secret", &secret.name, &secret.key, secret.optional, sources.secrets.get(&secret.name))
     } else {
-        return Err(
-            "this node takes fieldRef, configMapKeyRef and secretKeyRef, and no other valueFrom".into()
-        );
+        return Err("this node supports only fieldRef, configMapKeyRef and secretKeyRef in valueFrom".into());
     };
     let value = found.and_then(|keys| keys.as_ref()?.get(key));
     match value {
@@ -74,7 +78,7 @@ fn drawn(from: &EnvVarSource, pod: &Pod, pod_ip: &str, sources: &Sources) -> Res
     }
 }
 
-/// A field of the pod that the downward API knows.
+/// A field of the pod, as the downward API names it.
 pub(super) fn field_of(pod: &Pod, pod_ip: &str, path: &str) -> Result<String, String> {
     let meta = &pod.metadata;
     let spec = pod.spec.as_ref();
@@ -93,13 +97,13 @@ pub(super) fn field_of(pod: &Pod, pod_ip: &str, path: &str) -> Result<String, St
         "spec.serviceAccountName" => spec.and_then(|spec| spec.service_account_name.clone()),
         "status.podIP" | "status.podIPs" => Some(pod_ip.to_owned()),
         "status.hostIP" | "status.hostIPs" => Some(kcg_devcluster::pod_network::NODE_ADDRESS.to_string()),
-        _ => return Err(format!("this node knows no field {path}")),
+        _ => return Err(format!("this node does not support field {path}")),
     };
     Ok(value.unwrap_or_default())
 }
 
-/// `$(NAME)` replaced where that is known and left where it is not; `$$` is one dollar.
-pub(super) fn expanded(text: &str, variables: &BTreeMap<String, String>) -> String {
+/// Replaces `$(NAME)` if the variable exists, and leaves it if not; `$$` is one dollar.
+pub(super) fn expand(text: &str, variables: &BTreeMap<String, String>) -> String {
     let (mut out, mut rest) = (String::new(), text);
     while let Some(dollar) = rest.find('$') {
         out.push_str(&rest[..dollar]);
@@ -141,7 +145,7 @@ mod tests {
         }
     }
 
-    fn made(env: &Value, env_from: &Value) -> Result<String, String> {
+    fn render(env: &Value, env_from: &Value) -> Result<String, String> {
         let container = json!({"name": "a", "env": env, "envFrom": env_from});
         let container: Container = serde_json::from_value(container).unwrap_or_default();
         let base = Keys::from([("BASE".to_owned(), "b".to_owned())]);
@@ -150,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_is_said_or_drawn_from_the_pod_a_config_map_or_a_secret() {
+    fn a_variable_comes_from_a_value_the_pod_a_config_map_or_a_secret() {
         let field = |path: &str| json!([{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": path}}}]);
         let key = |kind: &str, name: &str, optional: bool| json!([{"name": "A", "valueFrom": {kind: {"name": name, "key": "color", "optional": optional}}}]);
         for (env, want) in [
@@ -161,27 +165,27 @@ mod tests {
             (json!([{"name": "BASE", "value": "own"}]), Ok("BASE=own")),
             (field("metadata.labels['app']"), Ok("A=web BASE=b")),
             (field("status.podIP"), Ok("A=10.244.1.1 BASE=b")),
-            (field("spec.unheard"), Err("this node knows no field spec.unheard")),
+            (field("spec.unheard"), Err("this node does not support field spec.unheard")),
             (key("configMapKeyRef", "map", false), Ok("A=blue BASE=b")),
             (key("secretKeyRef", "secret", false), Ok("A=blue BASE=b")),
             (key("secretKeyRef", "none", true), Ok("BASE=b")),
             (key("secretKeyRef", "none", false), Err("couldn't find key color in secret none")),
         ] {
-            assert_eq!(made(&env, &json!([])).as_deref(), want.map_err(str::to_owned).as_deref(), "{env}");
+            assert_eq!(render(&env, &json!([])).as_deref(), want.map_err(str::to_owned).as_deref(), "{env}");
         }
     }
 
     #[test]
-    fn all_keys_come_under_a_prefix_unless_there_are_none() {
+    fn all_keys_of_an_object_get_the_prefix() {
         let from = |name: &str, optional: bool| json!([{"prefix": "P_", "configMapRef": {"name": name, "optional": optional}}]);
         let none = json!([]);
-        assert_eq!(made(&none, &from("map", false)).as_deref(), Ok("BASE=b P_color=blue"));
-        assert_eq!(made(&none, &from("none", true)).as_deref(), Ok("BASE=b"));
-        assert_eq!(made(&none, &from("none", false)), Err("configmap \"none\" not found".to_owned()));
+        assert_eq!(render(&none, &from("map", false)).as_deref(), Ok("BASE=b P_color=blue"));
+        assert_eq!(render(&none, &from("none", true)).as_deref(), Ok("BASE=b"));
+        assert_eq!(render(&none, &from("none", false)), Err("configmap \"none\" not found".to_owned()));
     }
 
     #[test]
-    fn what_is_not_known_or_escaped_stays() {
+    fn unknown_and_escaped_variables_are_not_replaced() {
         let variables = Keys::from([("A".to_owned(), "1".to_owned())]);
         for (text, want) in [
             ("$(A)-$(A)", "1-1"),
@@ -191,7 +195,7 @@ mod tests {
             ("$A $", "$A $"),
             ("$(A", "$(A"),
         ] {
-            assert_eq!(expanded(text, &variables), want, "{text}");
+            assert_eq!(expand(text, &variables), want, "{text}");
         }
     }
 }

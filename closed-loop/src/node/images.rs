@@ -1,4 +1,4 @@
-//! Which program of this computer an image stands for: there is no registry and no container runtime here.
+//! The program of this computer for each image. There is no registry and no container runtime.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 pub struct Images(BTreeMap<String, PathBuf>);
 
 impl Images {
-    /// The image of this repository is this program.
+    /// Runs this program for images of this repository.
     #[must_use]
     pub fn with(mut self, repository: &str, program: impl Into<PathBuf>) -> Self {
         self.0.insert(repository.to_owned(), program.into());
@@ -20,10 +20,10 @@ impl Images {
         self.0.get(repository(image)).map(PathBuf::as_path)
     }
 
-    /// What a kubelet would say of an image that cannot be pulled.
-    pub(super) fn refusal(&self, image: &str) -> String {
+    /// The error for an image without a program.
+    pub(super) fn missing(&self, image: &str) -> String {
         let known: Vec<&str> = self.0.keys().map(String::as_str).collect();
-        format!("no program of this computer stands for image {image}; there are: {}", known.join(", "))
+        format!("this node has no program for image {image}; it has: {}", known.join(", "))
     }
 }
 
@@ -51,6 +51,6 @@ mod tests {
             assert_eq!(images.program(image), Some(Path::new("/bin/app")), "{image}");
         }
         assert_eq!(images.program("team/app"), None);
-        assert!(images.refusal("x:1").contains("image x:1; there are: example.com:5000/team/app"));
+        assert!(images.missing("x:1").contains("image x:1; it has: example.com:5000/team/app"));
     }
 }

@@ -1,4 +1,4 @@
-//! The part of a kubelet's own API that `kubectl logs` reaches through the API server.
+//! The part of the kubelet's API that `kubectl logs` uses through the API server.
 
 use std::io::SeekFrom;
 use std::net::SocketAddr;
@@ -11,6 +11,8 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use kcg_devcluster::https;
+use kcg_devcluster::pki::CertifiedKey;
 use serde::Deserialize;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
@@ -18,10 +20,8 @@ use tokio_util::bytes::BytesMut;
 
 use super::runs::{Run, Runs};
 use crate::Result;
-use kcg_devcluster::https;
-use kcg_devcluster::pki::CertifiedKey;
 
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+const POLL: Duration = Duration::from_millis(200);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -36,7 +36,7 @@ struct Wanted {
 pub(super) async fn serve(address: SocketAddr, pair: &CertifiedKey, runs: Arc<Runs>) -> Result<()> {
     let router =
         Router::new().route("/containerLogs/{namespace}/{pod}/{container}", get(logs)).with_state(runs);
-    // It ends with the runtime.
+    // The server ends with the runtime.
     drop(https::serve(address, pair, router).await?);
     Ok(())
 }
@@ -60,19 +60,19 @@ async fn logs(
         return first.into_response();
     }
     let at = text.len() as u64;
-    let rest = futures::stream::unfold((run, at), grown);
+    let rest = futures::stream::unfold((run, at), added);
     let whole = futures::StreamExt::chain(futures::stream::iter([Ok::<_, std::io::Error>(first)]), rest);
     Body::from_stream(whole).into_response()
 }
 
-/// What the log gains next; nothing once the program has ended and all was read.
-async fn grown((run, at): (Arc<Run>, u64)) -> Option<(std::io::Result<Bytes>, (Arc<Run>, u64))> {
+/// The bytes added to the log; none once the program has ended and everything was read.
+async fn added((run, at): (Arc<Run>, u64)) -> Option<(std::io::Result<Bytes>, (Arc<Run>, u64))> {
     loop {
-        // Asked before the file: what is written before the end is read.
+        // Checked before the file is read, so that everything written before the end is read.
         let ended = run.pid().is_none();
         match read_from(&run, at).await {
             Ok(bytes) if bytes.is_empty() && ended => return None,
-            Ok(bytes) if bytes.is_empty() => tokio::time::sleep(LOOK_EVERY).await,
+            Ok(bytes) if bytes.is_empty() => tokio::time::sleep(POLL).await,
             Ok(bytes) => {
                 let next = at + bytes.len() as u64;
                 return Some((Ok(bytes), (run, next)));
@@ -90,7 +90,7 @@ async fn read_from(run: &Run, at: u64) -> std::io::Result<Bytes> {
     Ok(bytes.freeze())
 }
 
-/// Where the last `lines` lines begin.
+/// The offset of the last `lines` lines.
 fn tail(text: &[u8], lines: usize) -> usize {
     let body = text.strip_suffix(b"\n").unwrap_or(text);
     if lines == 0 {
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tail_is_whole_lines_from_the_end() {
+    fn the_tail_has_whole_lines() {
         for (lines, want) in [(0, ""), (1, "c\n"), (2, "b\nc\n"), (9, "a\nb\nc\n")] {
             let text = b"a\nb\nc\n";
             assert_eq!(&text[tail(text, lines)..], want.as_bytes(), "{lines} lines");

@@ -1,10 +1,10 @@
-//! A node that runs pods as local processes: what a kubelet and a container runtime would be.
+//! A node that runs pods as local processes, in place of a kubelet and a container runtime.
 //!
-//! It takes the pods that are bound to it. Each gets a network and an address of its own and a root with its volumes;
-//! its image stands for a program of this computer ([`Images`]), which is started with the container's arguments and
-//! environment, probed, restarted, and ended with its grace period. What it does not do is said in the pod's status: pods
-//! of several containers, init containers, exec probes, preStop hooks but sleep. Users, limits and security contexts are
-//! not enforced. One node is enough for a cluster: a second would give out the same addresses.
+//! Each pod that is bound to it gets its own network, address, and root with its volumes. Its image is mapped to a program
+//! of this computer ([`Images`]), which is started with the container's arguments and environment, probed, restarted, and
+//! ended with its grace period. The pod's status names what is not supported: several containers, init containers, exec
+//! probes, and preStop hooks other than sleep. Users, limits and security contexts are not enforced. A cluster can have one
+//! such node: a second one would assign the same addresses.
 
 mod command;
 mod env;
@@ -31,6 +31,9 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use kcg_devcluster::pki::Ca;
+use kcg_devcluster::pod_network::{self, NODE_ADDRESS};
+use kcg_devcluster::{Background, ControlPlane, Port, client_for, wait};
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
@@ -40,13 +43,6 @@ use tokio::sync::watch;
 pub use images::Images;
 pub use runs::Run;
 
-use kcg_devcluster::Background;
-use kcg_devcluster::Port;
-use kcg_devcluster::pki::Ca;
-use kcg_devcluster::pod_network::{self, NODE_ADDRESS};
-use kcg_devcluster::wait;
-use kcg_devcluster::{ControlPlane, client_for};
-
 use crate::{Error, Result};
 use pod::Worker;
 use runs::Runs;
@@ -54,7 +50,7 @@ use volumes::Objects;
 
 const READY_LIMIT: Duration = Duration::from_mins(1);
 
-/// What all pods' tasks share.
+/// What the tasks of all pods share.
 pub(crate) struct Context {
     client: Client,
     images: Images,
@@ -65,7 +61,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// The file of a run: the first has the plain name, later ones, of a later pod of that name, too, are numbered.
+    /// The log file of a run. The first run has the plain name; later runs, also of a later pod with that name, are numbered.
     fn log_path(&self, name: &str) -> PathBuf {
         let numbered = (1_u32..).map(|number| self.folder.join(format!("{name}_{number}.log")));
         let plain = self.folder.join(format!("{name}.log"));
@@ -74,7 +70,7 @@ impl Context {
     }
 }
 
-/// The node. Dropping it ends all its pods' programs at once, as a power cut would.
+/// The node. Dropping it kills the programs of all its pods.
 #[derive(Debug)]
 pub struct Node {
     background: Option<Background>,
@@ -83,12 +79,10 @@ pub struct Node {
 }
 
 impl Node {
-    /// Registers a node and begins to run what is bound to it, inside of the pod network.
+    /// Registers a node and begins to run the pods that are bound to it. Works only inside the pod network.
     pub async fn start(plane: &ControlPlane, name: &str, images: Images) -> Result<Self> {
         if !pod_network::is_inside() {
-            return Err(Error::Missing(
-                "a node with real pods starts inside of the pod network alone".into(),
-            ));
+            return Err(Error::Missing("a node with real pods starts only inside the pod network".into()));
         }
         let (background, port) = (Background::start()?, Port::take()?);
         let runs = Arc::new(Runs::default());
@@ -106,23 +100,23 @@ impl Node {
         };
         background.spawn(async move {
             if let Err(error) = start.run(sender).await {
-                eprintln!("devcluster: node: {error}");
+                eprintln!("closed-loop: node: {error}");
             }
         });
         let registered = tokio::time::timeout(READY_LIMIT, ready).await;
         if !matches!(registered, Ok(Ok(()))) {
-            return Err(Error::Missing(format!("node {name} did not start; see above")));
+            return Err(Error::Missing(format!("node {name} did not start; see the message above")));
         }
         wait_ready(plane, name).await?;
         Ok(Self { background: Some(background), runs, _port: port })
     }
 
-    /// All runs of all containers so far, those that have ended, too.
+    /// All runs of all containers so far, ended ones included.
     pub fn runs(&self) -> Vec<Arc<Run>> {
         self.runs.all()
     }
 
-    /// The runs whose pod's name begins so.
+    /// The runs of pods whose names have this prefix.
     pub fn runs_of(&self, namespace: &str, pod_prefix: &str) -> Vec<Arc<Run>> {
         let mut runs = self.runs.all();
         runs.retain(|run| run.namespace == namespace && run.pod.starts_with(pod_prefix));
@@ -132,7 +126,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // First its thread, which would start them again.
+        // The thread ends first: it would restart the programs.
         drop(self.background.take());
         for run in self.runs.all() {
             run.kill();
@@ -144,12 +138,12 @@ async fn wait_ready(plane: &ControlPlane, name: &str) -> Result<()> {
     let path = "-o=jsonpath={.status.conditions[?(@.type=='Ready')].status}";
     wait::until(&format!("node {name} to be Ready"), READY_LIMIT, async || {
         let seen = plane.kubectl(&["get", "node", name, path]).await?.ok()?;
-        Ok(if seen == "True" { Ok(()) } else { Err(format!("it says {seen:?}")) })
+        Ok(if seen == "True" { Ok(()) } else { Err(format!("its condition is {seen:?}")) })
     })
     .await
 }
 
-/// What the node's thread starts from.
+/// What the node's thread needs to start.
 struct Start {
     name: String,
     kubeconfig: PathBuf,
@@ -184,14 +178,14 @@ impl Start {
             runs: self.runs,
             api_server: self.api_server,
         });
-        // The other end is gone only where the start was given up.
+        // The receiver is gone only if the start was cancelled.
         let _ = ready.send(());
-        follow_pods(context, &self.name).await;
+        watch_pods(context, &self.name).await;
         Ok(())
     }
 }
 
-/// A watch of all objects of a kind, filled before this returns.
+/// A store of all objects of a kind, filled before this returns and updated by a watch.
 async fn store<K>(client: &Client) -> Store<K>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
@@ -200,24 +194,24 @@ where
     let events =
         watcher(Api::<K>::all(client.clone()), watcher::Config::default()).default_backoff().reflect(writer);
     tokio::spawn(events.for_each(|_| std::future::ready(())));
-    // It fails only where the watch's task is gone, and with it everything here.
+    // The wait fails only if the watch's task has ended, which happens only with the whole node.
     let _ = reader.wait_until_ready().await;
     reader
 }
 
-/// A task for each pod that is bound here, told of each change; it ends when the pod is gone.
-async fn follow_pods(context: Arc<Context>, node: &str) {
+/// Runs a task for each pod that is bound to this node, and passes each change to it. The task ends when the pod is deleted.
+async fn watch_pods(context: Arc<Context>, node: &str) {
     let bound = watcher::Config::default().fields(&format!("spec.nodeName={node}"));
     let pods: Api<Pod> = Api::all(context.client.clone());
     let mut events = std::pin::pin!(watcher(pods, bound).default_backoff());
     let mut tasks: BTreeMap<String, watch::Sender<Pod>> = BTreeMap::new();
     let mut addresses = Addresses::default();
-    // Seen since the watch began anew, while it does.
+    // The pods of a new list, while it is received.
     let mut seen: BTreeSet<String> = BTreeSet::new();
     while let Some(event) = events.next().await {
         match event {
             Ok(watcher::Event::Init) => seen.clear(),
-            // A task whose pod vanished while nobody watched sees its channel closed.
+            // The pods that are not listed were deleted while the watch was down: closing the channel ends their tasks.
             Ok(watcher::Event::InitDone) => tasks.retain(|uid, _| seen.contains(uid)),
             Ok(watcher::Event::Delete(pod)) => {
                 if let Some(task) = pod.uid().and_then(|uid| tasks.remove(&uid)) {
@@ -235,13 +229,13 @@ async fn follow_pods(context: Arc<Context>, node: &str) {
                 tokio::spawn(Worker::new(Arc::clone(&context), latest, addresses.next()).run());
                 tasks.insert(uid, sender);
             }
-            // The watch begins anew by itself.
+            // The watcher lists again after an error.
             Err(_) => {}
         }
     }
 }
 
-/// Addresses for pods, each used once: 65,000 pods are more than a story has.
+/// Addresses for pods. Each is used once; 65,000 are enough for any run.
 #[derive(Default)]
 struct Addresses(u16);
 
@@ -249,7 +243,7 @@ impl Addresses {
     fn next(&mut self) -> Ipv4Addr {
         self.0 = self.0.wrapping_add(1);
         let [high, low] = self.0.to_be_bytes();
-        // 10.244.0.x is the node's own part, and an address that ends in 0 or 255 looks like none.
+        // 10.244.0.x belongs to the node, and addresses that end in 0 or 255 are avoided.
         if high == 0 || [0, 255].contains(&low) {
             self.0 = if high == 0 { 256 } else { self.0 };
             return self.next();

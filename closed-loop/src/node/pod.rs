@@ -1,4 +1,4 @@
-//! One pod from its binding to its end: one task each.
+//! One pod, from its binding to its end. Each pod has a task.
 
 use std::net::Ipv4Addr;
 use std::os::unix::process::ExitStatusExt;
@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 use k8s_openapi::jiff::Timestamp;
+use kcg_devcluster::Process;
+use kcg_devcluster::pod_network::NODE_ADDRESS;
 use kube::api::{DeleteParams, Preconditions};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Api, ResourceExt};
@@ -17,43 +19,41 @@ use tokio::sync::watch;
 use super::Context;
 use super::command::{base, command};
 use super::env::variables;
-use super::report::Report;
+use super::report::StatusReporter;
 use super::restart::{Next, Step, after_end, step};
 use super::running::Running;
 use super::sandbox::{self, Sandbox};
-use super::spec::{grace, pre_stop, refusal};
+use super::spec::{grace, pre_stop, unsupported};
 use super::status::{Ended, Facts, State};
 use super::token::Tokens;
 use super::volumes::{self, Mounted};
-use kcg_devcluster::Process;
-use kcg_devcluster::pod_network::NODE_ADDRESS;
 
-/// How often a container is looked after.
+/// How often a container is checked.
 const TICK: Duration = Duration::from_millis(100);
-/// How often volumes are compared with what they are made of.
+/// How often volumes are compared with their sources.
 const VOLUMES_EVERY: Duration = Duration::from_secs(1);
-/// How long what is missing is waited for before it is looked for again.
+/// The delay before a failed step is tried again.
 const RETRY: Duration = Duration::from_millis(500);
-/// What a shell says of a program that a signal ended is this and the signal's number.
+/// The exit code of a program that a signal ended is this plus the signal's number, as in shells.
 const BY_SIGNAL: i32 = 128;
 
-/// One pod's task.
+/// The task of one pod.
 pub(super) struct Worker {
     context: Arc<Context>,
     latest: watch::Receiver<Pod>,
     container: Container,
-    /// Why this node cannot run it.
-    refusal: Option<String>,
+    /// Why this node cannot run the pod.
+    unsupported: Option<String>,
     address: Ipv4Addr,
     folder: PathBuf,
     mounted: Option<Vec<Mounted>>,
     tokens: Tokens,
     facts: Facts,
-    report: Report,
+    status: StatusReporter,
 }
 
 impl Worker {
-    /// Takes the pod in.
+    /// Prepares the task of a pod that was bound to this node.
     pub fn new(context: Arc<Context>, latest: watch::Receiver<Pod>, address: Ipv4Addr) -> Self {
         let pod = latest.borrow().clone();
         let container = pod.spec.iter().flat_map(|spec| &spec.containers).next().cloned().unwrap_or_default();
@@ -66,15 +66,15 @@ impl Worker {
             state: waiting("ContainerCreating", String::new()),
             last: None,
             restarts: 0,
-            going: false,
+            deleting: false,
             done: false,
         };
         let reporter = Reporter { controller: "kubelet".into(), instance: None };
         let recorder = Recorder::new(context.client.clone(), reporter);
         Self {
-            report: Report::new(context.client.clone(), recorder, &pod),
+            status: StatusReporter::new(context.client.clone(), recorder, &pod),
             tokens: Tokens::new(context.client.clone()),
-            refusal: refusal(&pod),
+            unsupported: unsupported(&pod),
             folder: context.folder.join("pods").join(pod.uid().unwrap_or_default()),
             container,
             context,
@@ -85,40 +85,40 @@ impl Worker {
         }
     }
 
-    /// Runs it until it is deleted, and takes it away then.
+    /// Runs the pod until it is deleted, then removes it from the API.
     pub async fn run(mut self) {
         let mut delay = None;
-        while !self.is_going() {
+        while !self.is_deleting() {
             if self.facts.done {
-                self.tell(self.facts.state.clone()).await;
+                self.report(self.facts.state.clone()).await;
                 self.pause(RETRY).await;
                 continue;
             }
             let running = match self.start().await {
                 Ok(running) => running,
-                Err(why) => {
-                    self.tell(why).await;
+                Err(reason) => {
+                    self.report(reason).await;
                     self.pause(RETRY).await;
                     continue;
                 }
             };
-            let began = running.began;
+            let started = running.started;
             let ended = self.supervise(running).await;
-            if !self.is_going() {
-                delay = self.follow_up(ended, began.elapsed(), delay).await;
+            if !self.is_deleting() {
+                delay = self.restart(ended, started.elapsed(), delay).await;
             }
         }
         self.remove().await;
     }
 
-    /// Brings volumes and environment, and starts the program; the error is the state that says what is missing.
+    /// Prepares volumes and environment, and starts the program. The error is the state that names what is missing.
     async fn start(&mut self) -> Result<Running, State> {
-        if let Some(refusal) = &self.refusal {
-            return Err(waiting("NotSupported", refusal.clone()));
+        if let Some(reason) = &self.unsupported {
+            return Err(waiting("NotSupported", reason.clone()));
         }
         let images = &self.context.images;
         let program = images.program(&self.facts.image).map(PathBuf::from);
-        let program = program.ok_or_else(|| waiting("ErrImagePull", images.refusal(&self.facts.image)))?;
+        let program = program.ok_or_else(|| waiting("ErrImagePull", images.missing(&self.facts.image)))?;
         let pod = self.latest.borrow().clone();
         self.refresh(&pod).await.map_err(|missing| waiting("ContainerCreating", missing))?;
         let namespace = pod.namespace().unwrap_or_default();
@@ -142,31 +142,31 @@ impl Worker {
         let process = process.map_err(|error| waiting("RunContainerError", error.to_string()))?;
         let running =
             Running::new(self.context.runs.add(&pod, &self.container.name, process), &self.container);
-        self.tell(running.state()).await;
+        self.report(running.state()).await;
         Ok(running)
     }
 
-    /// Until the program ends by itself, is ended for its liveness, or the pod goes.
+    /// Waits until the program ends, is ended because of a failed liveness probe, or the pod is deleted.
     async fn supervise(&mut self, mut running: Running) -> Ended {
         let mut volumes_due = Instant::now() + VOLUMES_EVERY;
         let mut ended = running.run.process.ended();
         while ended.is_none() {
-            if self.is_going() {
-                self.facts.going = true;
-                self.tell(running.state()).await;
+            if self.is_deleting() {
+                self.facts.deleting = true;
+                self.report(running.state()).await;
                 self.end(&running.run.process).await;
-            } else if let Some(probe) = running.dead_by() {
+            } else if let Some(probe) = running.failed_probe() {
                 let note =
                     format!("Container {} failed {probe} probe, will be restarted", self.container.name);
-                self.report.event("Unhealthy", note).await;
+                self.status.event("Unhealthy", note).await;
                 self.end(&running.run.process).await;
             } else {
-                let asked = running.ask(&self.container, self.address);
-                tokio::select! { () = asked => {}, () = gone(&mut self.latest) => {} }
-                self.tell(running.state()).await;
+                let probed = running.probe(&self.container, self.address);
+                tokio::select! { () = probed => {}, () = deleted(&mut self.latest) => {} }
+                self.report(running.state()).await;
                 if Instant::now() > volumes_due {
                     let pod = self.latest.borrow().clone();
-                    // What is missing now was there at the start: the container keeps what it has, as on any node.
+                    // If a source is missing now, the container keeps the files it has, as on any node.
                     let _ = self.refresh(&pod).await;
                     volumes_due = Instant::now() + VOLUMES_EVERY;
                 }
@@ -177,30 +177,30 @@ impl Worker {
         running.run.finish();
         let code = exit_code(ended.unwrap_or_default());
         let ended = Ended { code, since: running.since, at: Timestamp::now() };
-        self.tell(State::Ended(ended.clone())).await;
+        self.report(State::Ended(ended.clone())).await;
         ended
     }
 
-    /// preStop's sleep, SIGTERM, the grace period, SIGKILL; a grace period that shrinks meanwhile is heeded.
+    /// Ends the program: preStop's sleep, SIGTERM, the grace period, SIGKILL. The grace period may shrink meanwhile.
     async fn end(&self, process: &Process) {
-        let (wanted, mut asked) = (Instant::now(), false);
+        let (since, mut is_asked) = (Instant::now(), false);
         while process.ended().is_none() {
             let pod = self.latest.borrow().clone();
             let gone = self.latest.has_changed().is_err();
-            match step(wanted.elapsed(), pre_stop(&self.container), grace(&pod), gone) {
-                // It fails only where the program has ended.
-                Step::Ask if !asked => asked = process.ask_to_end().is_ok(),
-                Step::Sleep | Step::Ask => {}
+            match step(since.elapsed(), pre_stop(&self.container), grace(&pod), gone) {
+                // The signal fails only if the program has ended.
+                Step::Terminate if !is_asked => is_asked = process.ask_to_end().is_ok(),
+                Step::Sleep | Step::Terminate => {}
                 Step::Kill => process.kill(),
             }
             tokio::time::sleep(TICK).await;
         }
     }
 
-    /// As the restart policy wants it: again at once, later, or not at all. Returns the delay.
-    async fn follow_up(&mut self, ended: Ended, ran: Duration, before: Option<Duration>) -> Option<Duration> {
+    /// Follows the restart policy: waits for the backoff, or does nothing. Returns the backoff.
+    async fn restart(&mut self, ended: Ended, ran: Duration, before: Option<Duration>) -> Option<Duration> {
         let policy = self.latest.borrow().spec.as_ref().and_then(|spec| spec.restart_policy.clone());
-        let Next::Again(delay) = after_end(policy.as_deref(), ended.code, ran, before) else {
+        let Next::Restart(delay) = after_end(policy.as_deref(), ended.code, ran, before) else {
             self.facts.done = true;
             return before;
         };
@@ -208,14 +208,14 @@ impl Worker {
         self.facts.last = Some(ended);
         let message = format!("back-off {} s restarting failed container", delay.as_secs());
         let until = Instant::now() + delay;
-        while Instant::now() < until && !self.is_going() {
-            self.tell(waiting("CrashLoopBackOff", message.clone())).await;
+        while Instant::now() < until && !self.is_deleting() {
+            self.report(waiting("CrashLoopBackOff", message.clone())).await;
             self.pause(RETRY.min(until.saturating_duration_since(Instant::now()))).await;
         }
         Some(delay)
     }
 
-    /// Makes the volumes where there are none yet, and brings them up to date.
+    /// Creates the volumes if there are none yet, and updates their files.
     async fn refresh(&mut self, pod: &Pod) -> Result<(), String> {
         if self.mounted.is_none() {
             let root = self.folder.join("root");
@@ -227,21 +227,21 @@ impl Worker {
         volumes::refresh(pod, &self.facts.address, mounted, &self.context.objects, &mut self.tokens).await
     }
 
-    fn is_going(&self) -> bool {
+    fn is_deleting(&self) -> bool {
         self.latest.borrow().metadata.deletion_timestamp.is_some() || self.latest.has_changed().is_err()
     }
 
-    /// Waits, or goes on at once where the pod is to go.
+    /// Waits, but no longer than until the pod is deleted.
     async fn pause(&mut self, time: Duration) {
-        let _ = tokio::time::timeout(time, gone(&mut self.latest)).await;
+        let _ = tokio::time::timeout(time, deleted(&mut self.latest)).await;
     }
 
-    async fn tell(&mut self, state: State) {
+    async fn report(&mut self, state: State) {
         self.facts.state = state;
-        self.report.tell(&self.facts).await;
+        self.status.report(&self.facts).await;
     }
 
-    /// The last thing a kubelet does for a pod: it takes the object away.
+    /// Deletes the object, which is the last thing a kubelet does for a pod.
     async fn remove(mut self) {
         let pod = self.latest.borrow().clone();
         let pods: Api<Pod> =
@@ -252,7 +252,7 @@ impl Worker {
             preconditions: Some(preconditions),
             ..DeleteParams::default()
         };
-        // Until it succeeds, it is gone, or another of that name is there.
+        // Until it succeeds, the pod is gone, or another pod has its name.
         while self.latest.has_changed().is_ok() {
             match pods.delete(&pod.name_any(), &now).await {
                 Ok(_) => break,
@@ -260,14 +260,14 @@ impl Worker {
                 Err(_) => drop(tokio::time::timeout(RETRY, self.latest.changed()).await),
             }
         }
-        // What is left of it goes with the cluster's folder in any case.
+        // Whatever is left is removed with the cluster's folder.
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
-/// Returns when the pod is to go, or is gone.
-async fn gone(latest: &mut watch::Receiver<Pod>) {
-    // It fails where the pod is in the API no more.
+/// Returns when the pod is being deleted, or is deleted.
+async fn deleted(latest: &mut watch::Receiver<Pod>) {
+    // The wait fails if the pod is no longer in the API.
     let _ = latest.wait_for(|pod| pod.metadata.deletion_timestamp.is_some()).await;
 }
 

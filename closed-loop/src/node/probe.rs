@@ -1,17 +1,16 @@
-//! Probes: when one is due, what it says, and what follows from that.
+//! Probes: when one is due, and whether the container passes it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{Container, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kcg_devcluster::plain_http;
 use tokio::net::TcpStream;
 
-use kcg_devcluster::plain_http;
-
-/// What a probe is known to say; until a threshold is reached, what it said before.
+/// The result of a probe. It changes only after enough equal answers in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum ProbeResult {
     Unknown,
     Passing,
     Failing,
@@ -19,7 +18,7 @@ pub(super) enum Verdict {
 
 /// The numbers of a probe, with Kubernetes' defaults.
 #[derive(Clone, Copy, Debug)]
-struct Pace {
+struct ProbeConfig {
     initial_delay: Duration,
     period: Duration,
     timeout: Duration,
@@ -27,7 +26,7 @@ struct Pace {
     failures: u32,
 }
 
-impl Pace {
+impl ProbeConfig {
     fn of(probe: &Probe) -> Self {
         let seconds = |value: Option<i32>, default: u32| {
             Duration::from_secs(u64::from(
@@ -54,45 +53,45 @@ impl Pace {
 #[derive(Debug)]
 pub(super) struct Prober {
     probe: Probe,
-    pace: Pace,
+    config: ProbeConfig,
     due: Instant,
     in_a_row: (bool, u32),
-    verdict: Verdict,
+    result: ProbeResult,
 }
 
 impl Prober {
-    pub fn new(probe: &Probe, started: Instant) -> Self {
-        let pace = Pace::of(probe);
+    pub(super) fn new(probe: &Probe, started: Instant) -> Self {
+        let config = ProbeConfig::of(probe);
         Self {
             probe: probe.clone(),
-            pace,
-            due: started + pace.initial_delay,
+            config,
+            due: started + config.initial_delay,
             in_a_row: (false, 0),
-            verdict: Verdict::Unknown,
+            result: ProbeResult::Unknown,
         }
     }
 
-    pub fn verdict(&self) -> Verdict {
-        self.verdict
+    pub(super) fn result(&self) -> ProbeResult {
+        self.result
     }
 
-    /// Asks where it is due.
-    pub async fn ask(&mut self, container: &Container, address: Ipv4Addr) {
+    /// Sends the probe if it is due.
+    pub(super) async fn probe(&mut self, container: &Container, address: Ipv4Addr) {
         if Instant::now() < self.due {
             return;
         }
-        let passed = passes(&self.probe, container, address, self.pace.timeout).await;
-        self.due = Instant::now() + self.pace.period;
-        self.note(passed);
+        let passed = passes(&self.probe, container, address, self.config.timeout).await;
+        self.due = Instant::now() + self.config.period;
+        self.record(passed);
     }
 
-    /// Counts an answer; a threshold in a row turns the verdict.
-    fn note(&mut self, passed: bool) {
+    /// Counts an answer. Enough equal answers in a row change the result.
+    fn record(&mut self, passed: bool) {
         let (same, count) = self.in_a_row;
         self.in_a_row = if same == passed { (passed, count + 1) } else { (passed, 1) };
-        let threshold = if passed { self.pace.successes } else { self.pace.failures };
+        let threshold = if passed { self.config.successes } else { self.config.failures };
         if self.in_a_row.1 >= threshold {
-            self.verdict = if passed { Verdict::Passing } else { Verdict::Failing };
+            self.result = if passed { ProbeResult::Passing } else { ProbeResult::Failing };
         }
     }
 }
@@ -109,17 +108,18 @@ async fn passes(probe: &Probe, container: &Container, address: Ipv4Addr, timeout
         let connected = tokio::time::timeout(timeout, TcpStream::connect((address, port))).await;
         return matches!(connected, Ok(Ok(_)));
     }
-    // exec and grpc probes are not asked here; a pod that has one is refused before it starts.
+    // exec and grpc probes are not supported; `unsupported` rejects pods with one.
     false
 }
 
-/// Why this node cannot probe so, if it cannot.
-pub(super) fn refusal(container: &Container) -> Option<String> {
+/// Why this node cannot probe the container, if it cannot.
+pub(super) fn unsupported(container: &Container) -> Option<String> {
     let probes = [&container.startup_probe, &container.liveness_probe, &container.readiness_probe];
     let unknown =
         probes.into_iter().flatten().any(|probe| probe.http_get.is_none() && probe.tcp_socket.is_none());
-    unknown
-        .then(|| format!("container {}: this node asks httpGet and tcpSocket probes alone", container.name))
+    unknown.then(|| {
+        format!("container {}: this node supports only httpGet and tcpSocket probes", container.name)
+    })
 }
 
 fn port(port: &IntOrString, container: &Container) -> Option<u16> {
@@ -134,20 +134,20 @@ fn port(port: &IntOrString, container: &Container) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
-    use super::Verdict::{Failing, Passing, Unknown};
+    use super::ProbeResult::{Failing, Passing, Unknown};
     use super::*;
 
     #[test]
-    fn a_verdict_turns_when_its_threshold_is_reached_in_a_row() {
+    fn a_result_changes_after_enough_equal_answers_in_a_row() {
         let probe = Probe { failure_threshold: Some(2), success_threshold: Some(2), ..Probe::default() };
         let mut prober = Prober::new(&probe, Instant::now());
-        let verdicts: Vec<Verdict> = [true, true, false, true, false, false]
+        let results: Vec<ProbeResult> = [true, true, false, true, false, false]
             .into_iter()
             .map(|passed| {
-                prober.note(passed);
-                prober.verdict()
+                prober.record(passed);
+                prober.result()
             })
             .collect();
-        assert_eq!(verdicts, [Unknown, Passing, Passing, Passing, Passing, Failing]);
+        assert_eq!(results, [Unknown, Passing, Passing, Passing, Passing, Failing]);
     }
 }

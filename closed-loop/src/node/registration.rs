@@ -1,25 +1,25 @@
-//! The node's object and its heartbeat: a Lease, as kubelets keep it.
+//! The Node object and its heartbeat, a Lease, as a kubelet maintains them.
 
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::jiff::Timestamp;
+use kcg_devcluster::pod_network::NODE_ADDRESS;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use crate::{Error, Result};
-use kcg_devcluster::pod_network::NODE_ADDRESS;
 
 const MANAGER: &str = "devcluster-node";
 const LEASE_NAMESPACE: &str = "kube-node-lease";
 const LEASE_SECONDS: u32 = 40;
 const RENEW_EVERY: Duration = Duration::from_secs(10);
-/// A node with room for whatever a story starts: nothing here is limited by requests.
+/// More than any scenario starts.
 const PODS: u32 = 250;
 
-/// Creates the node, Ready.
+/// Creates the node and reports it Ready.
 pub(super) async fn register(client: &Client, name: &str, port: u16) -> Result<()> {
     let nodes: Api<Node> = Api::all(client.clone());
     let apply = PatchParams::apply(MANAGER).force();
@@ -37,11 +37,11 @@ pub(super) async fn register(client: &Client, name: &str, port: u16) -> Result<(
     Ok(())
 }
 
-/// Renews the Lease for as long as this runs: without it the pods would be taken for lost after 40 seconds.
+/// Renews the Lease while this runs. Without it the node's pods count as lost after 40 seconds.
 pub(super) async fn renew(client: Client, name: String) {
     loop {
         tokio::time::sleep(RENEW_EVERY).await;
-        // One that fails is made up for by the next.
+        // If a renewal fails, the next one follows in time.
         let _ = heartbeat(&client, &name).await;
     }
 }
@@ -65,7 +65,7 @@ fn status(name: &str, port: u16) -> Value {
         })
     };
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    // More than there is: consumers sleep most of the time, and a story's requests must not keep it from being told.
+    // More than this computer has. Consumers sleep most of the time, and their requests must not keep pods from starting.
     let room = json!({"cpu": (cpus * 16).to_string(), "memory": "64Gi", "pods": PODS.to_string()});
     json!({
         "capacity": room, "allocatable": room,
@@ -88,7 +88,7 @@ fn status(name: &str, port: u16) -> Value {
     })
 }
 
-/// As Kubernetes calls it.
+/// Kubernetes' name of this computer's architecture.
 fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",

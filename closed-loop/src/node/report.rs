@@ -1,4 +1,4 @@
-//! What a pod's task tells the API server: the pod's status, and an event for each trouble.
+//! Writes a pod's status, and an event for each problem.
 
 use std::time::{Duration, Instant};
 
@@ -12,50 +12,50 @@ use tokio::time::timeout;
 
 use super::status::{Facts, State, Transition, status};
 
-/// A write that failed is tried again so much later.
+/// The delay after a failed write.
 const RETRY: Duration = Duration::from_millis(500);
-/// An API server that does not answer must not keep a pod's task from its program.
+/// A limit, so that a pod's task goes on if the API server does not answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// One pod's.
-pub(super) struct Report {
+/// Reports one pod.
+pub(super) struct StatusReporter {
     pods: Api<Pod>,
     recorder: Recorder,
     name: String,
     reference: ObjectReference,
     written: Option<Value>,
-    /// The trouble that the last event was about.
-    complained: Option<String>,
+    /// The message of the last event.
+    last_event: Option<String>,
     not_before: Instant,
 }
 
-impl Report {
-    pub fn new(client: Client, recorder: Recorder, pod: &Pod) -> Self {
+impl StatusReporter {
+    pub(super) fn new(client: Client, recorder: Recorder, pod: &Pod) -> Self {
         Self {
             pods: Api::namespaced(client, &pod.namespace().unwrap_or_default()),
             recorder,
             name: pod.name_any(),
             reference: pod.object_ref(&()),
             written: None,
-            complained: None,
+            last_event: None,
             not_before: Instant::now(),
         }
     }
 
-    /// Writes the status where it says something new; a write that fails is made up for by a later call.
-    pub async fn tell(&mut self, facts: &Facts) {
+    /// Writes the status if it has changed. After a failed write a later call tries again.
+    pub(super) async fn report(&mut self, facts: &Facts) {
         let new = status(facts, &self.transitions(), Timestamp::now());
         if self.written.as_ref() == Some(&new) || Instant::now() < self.not_before {
             return;
         }
         if let State::Waiting { reason, message } = &facts.state
             && !message.is_empty()
-            && self.complained.as_ref() != Some(message)
+            && self.last_event.as_ref() != Some(message)
         {
-            self.complained = Some(message.clone());
+            self.last_event = Some(message.clone());
             self.event(event_reason(reason), message.clone()).await;
         }
-        // The uid: another pod of this name is not meant.
+        // With the uid the write fails if another pod has this name.
         let patch = json!({"metadata": {"uid": self.reference.uid}, "status": new});
         let (parameters, patch) = (PatchParams::default(), Patch::Strategic(patch));
         match timeout(ANSWER_LIMIT, self.pods.patch_status(&self.name, &parameters, &patch)).await {
@@ -64,8 +64,8 @@ impl Report {
         }
     }
 
-    /// A warning, as `kubectl describe pod` and `kubectl get events` show it.
-    pub async fn event(&self, reason: &str, note: String) {
+    /// Publishes a warning, which `kubectl describe pod` and `kubectl get events` show.
+    pub(super) async fn event(&self, reason: &str, note: String) {
         let event = Event {
             type_: EventType::Warning,
             reason: reason.to_owned(),
@@ -73,7 +73,7 @@ impl Report {
             action: reason.to_owned(),
             secondary: None,
         };
-        // One that is lost is lost, as a kubelet's.
+        // A lost event is not published again, as in a kubelet.
         let _ = timeout(ANSWER_LIMIT, self.recorder.publish(&event, &self.reference)).await;
     }
 
@@ -88,7 +88,7 @@ impl Report {
     }
 }
 
-/// The event's reason that a kubelet has for a container that waits.
+/// The kubelet's event reason for a waiting container.
 fn event_reason(waiting: &str) -> &'static str {
     match waiting {
         "ContainerCreating" => "FailedMount",

@@ -1,25 +1,25 @@
-//! What follows when a container's program has ended or has to end. Pure: times are handed in.
+//! What to do when a container's program has ended or has to end. No I/O and no clock: the caller passes the times.
 
 use std::time::Duration;
 
-/// The delay before a container starts again grows from the first to the second.
+/// The first and the largest backoff before a restart.
 const DELAYS: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(5));
-/// A container that has run this long starts without delay when it ends.
+/// A container that ran longer than this restarts without a backoff.
 const FORGIVEN_AFTER: Duration = Duration::from_mins(10);
-/// How long the program of a pod that is in the API no more may take to end.
+/// The grace period of a pod that is no longer in the API.
 const FORCED: Duration = Duration::from_secs(1);
 
-/// What follows an end.
+/// What to do after an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// It starts again after this delay.
-    Again(Duration),
-    /// It has run for the last time.
+    /// Restart it after this backoff.
+    Restart(Duration),
+    /// Do not restart it.
     Done,
 }
 
-/// After an end with this code, of a run of this length, where the delay before that run was `before` (nothing for
-/// the first run).
+/// What to do after a run ended with this code. `ran` is its length; `before` is the backoff before it, none for the first
+/// run.
 pub(super) fn after_end(policy: Option<&str>, code: i32, ran: Duration, before: Option<Duration>) -> Next {
     match policy {
         Some("Never") => return Next::Done,
@@ -27,32 +27,32 @@ pub(super) fn after_end(policy: Option<&str>, code: i32, ran: Duration, before: 
         _ => {}
     }
     match before {
-        None => Next::Again(Duration::ZERO),
-        Some(_) if ran > FORGIVEN_AFTER => Next::Again(Duration::ZERO),
-        Some(Duration::ZERO) => Next::Again(DELAYS.0),
-        Some(before) => Next::Again((before * 2).min(DELAYS.1)),
+        None => Next::Restart(Duration::ZERO),
+        Some(_) if ran > FORGIVEN_AFTER => Next::Restart(Duration::ZERO),
+        Some(Duration::ZERO) => Next::Restart(DELAYS.0),
+        Some(before) => Next::Restart((before * 2).min(DELAYS.1)),
     }
 }
 
-/// What a program that has to end is owed.
+/// A step of ending a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Its preStop hook sleeps.
+    /// Wait for the preStop hook.
     Sleep,
-    /// It was asked to end, and is waited for.
-    Ask,
-    /// Its time is over.
+    /// Send SIGTERM and wait.
+    Terminate,
+    /// Send SIGKILL.
     Kill,
 }
 
-/// So long after its end was wanted; `gone` where the pod is in the API no more. The hook's sleep is part of the grace
-/// period, as Kubernetes has it.
+/// The step to take. `since` is the time since the end was requested; `gone` means that the pod is no longer in the API.
+/// The hook's sleep is part of the grace period, as in Kubernetes.
 pub(super) fn step(since: Duration, pre_stop: Duration, grace: Duration, gone: bool) -> Step {
     let (pre_stop, grace) = if gone { (Duration::ZERO, FORCED) } else { (pre_stop.min(grace), grace) };
     if since < pre_stop {
         Step::Sleep
     } else if since < grace {
-        Step::Ask
+        Step::Terminate
     } else {
         Step::Kill
     }
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn the_policy_and_the_code_say_whether_it_starts_again() {
-        let again = Next::Again(Duration::ZERO);
+        let again = Next::Restart(Duration::ZERO);
         for (policy, code, want) in [
             (None, 0, again),
             (Some("Always"), 0, again),
@@ -83,11 +83,11 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_loop_slows_down_to_five_minutes_and_a_long_run_is_forgiven() {
+    fn the_backoff_grows_to_five_minutes_and_is_reset_by_a_long_run() {
         let mut before = None;
         let mut delays = Vec::new();
         for ran in [1, 1, 1, 1, 1, 1, 1, 601, 1] {
-            let Next::Again(delay) = after_end(None, 1, secs(ran), before) else { panic!("it starts again") };
+            let Next::Restart(delay) = after_end(None, 1, secs(ran), before) else { panic!("it restarts") };
             delays.push(delay.as_secs());
             before = Some(delay);
         }
@@ -95,18 +95,18 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_slept_for_then_asked_for_then_forced() {
+    fn a_program_is_ended_by_the_hook_then_sigterm_then_sigkill() {
         for (since, pre_stop, grace, gone, want) in [
-            (0, 0, 30, false, Step::Ask),
-            (29, 0, 30, false, Step::Ask),
+            (0, 0, 30, false, Step::Terminate),
+            (29, 0, 30, false, Step::Terminate),
             (30, 0, 30, false, Step::Kill),
             (4, 5, 30, false, Step::Sleep),
-            (5, 5, 30, false, Step::Ask),
+            (5, 5, 30, false, Step::Terminate),
             // The hook does not lengthen the grace period.
             (10, 60, 10, false, Step::Kill),
             (0, 0, 0, false, Step::Kill),
-            (0, 5, 30, true, Step::Ask),
-            (0, 0, 0, true, Step::Ask),
+            (0, 5, 30, true, Step::Terminate),
+            (0, 0, 0, true, Step::Terminate),
             (1, 5, 30, true, Step::Kill),
         ] {
             assert_eq!(

@@ -1,4 +1,4 @@
-//! A started container with its probes.
+//! A running container with its probes.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -7,60 +7,61 @@ use std::time::Instant;
 use k8s_openapi::api::core::v1::Container;
 use k8s_openapi::jiff::Timestamp;
 
-use super::probe::{Prober, Verdict};
+use super::probe::{ProbeResult, Prober};
 use super::runs::Run;
 use super::status::State;
 
-/// One run with what its probes have said.
+/// One run and the results of its probes.
 pub(super) struct Running {
     pub run: Arc<Run>,
     pub since: Timestamp,
-    pub began: Instant,
+    pub started: Instant,
     startup: Option<Prober>,
     liveness: Option<Prober>,
     readiness: Option<Prober>,
 }
 
 impl Running {
-    /// It has just started.
-    pub fn new(run: Arc<Run>, container: &Container) -> Self {
-        let began = Instant::now();
-        let prober = |probe: &Option<_>| probe.as_ref().map(|probe| Prober::new(probe, began));
+    /// A run that has just started.
+    pub(super) fn new(run: Arc<Run>, container: &Container) -> Self {
+        let started = Instant::now();
+        let prober = |probe: &Option<_>| probe.as_ref().map(|probe| Prober::new(probe, started));
         Self {
             run,
             since: Timestamp::now(),
-            began,
+            started,
             startup: prober(&container.startup_probe),
             liveness: prober(&container.liveness_probe),
             readiness: prober(&container.readiness_probe),
         }
     }
 
-    pub fn state(&self) -> State {
+    /// The state for the pod's status.
+    pub(super) fn state(&self) -> State {
         let passes = |prober: &Option<Prober>| {
-            prober.as_ref().is_none_or(|prober| prober.verdict() == Verdict::Passing)
+            prober.as_ref().is_none_or(|prober| prober.result() == ProbeResult::Passing)
         };
         let started = passes(&self.startup);
         State::Running { since: self.since, started, ready: started && passes(&self.readiness) }
     }
 
-    /// Asks the probes that are due. Liveness and readiness count only once the startup probe has passed. Where the
-    /// caller gives up on an answer, it is asked for again.
-    pub async fn ask(&mut self, container: &Container, address: Ipv4Addr) {
+    /// Sends the probes that are due. Liveness and readiness are probed only after the startup probe has passed. If the
+    /// caller drops this future, the probe is sent again.
+    pub(super) async fn probe(&mut self, container: &Container, address: Ipv4Addr) {
         if let Some(startup) = &mut self.startup
-            && startup.verdict() != Verdict::Passing
+            && startup.result() != ProbeResult::Passing
         {
-            return startup.ask(container, address).await;
+            return startup.probe(container, address).await;
         }
         for prober in [&mut self.liveness, &mut self.readiness].into_iter().flatten() {
-            prober.ask(container, address).await;
+            prober.probe(container, address).await;
         }
     }
 
-    /// The probe for which it has to start again.
-    pub fn dead_by(&self) -> Option<&'static str> {
+    /// The failed probe that requires a restart.
+    pub(super) fn failed_probe(&self) -> Option<&'static str> {
         let failing = |prober: &Option<Prober>| {
-            prober.as_ref().is_some_and(|prober| prober.verdict() == Verdict::Failing)
+            prober.as_ref().is_some_and(|prober| prober.result() == ProbeResult::Failing)
         };
         if failing(&self.startup) {
             Some("startup")

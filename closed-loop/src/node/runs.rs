@@ -1,12 +1,11 @@
-//! The runs of all containers, those that have ended, too: their logs, their processes and what those have cost.
+//! The runs of all containers, ended ones included: their logs and their processes.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
-
 use kcg_devcluster::Process;
+use kube::ResourceExt;
 use parking_lot::Mutex;
 
 /// One run of a container.
@@ -28,7 +27,7 @@ impl Run {
         (!*self.ended.lock()).then(|| self.process.pid())
     }
 
-    /// The file with what it has printed.
+    /// The file with its output.
     pub fn log(&self) -> PathBuf {
         self.process.log_path().to_owned()
     }
@@ -43,12 +42,13 @@ impl Run {
     }
 }
 
-/// All runs so far, in their order.
+/// All runs so far.
 #[derive(Debug, Default)]
 pub(super) struct Runs(Mutex<Vec<Arc<Run>>>);
 
 impl Runs {
-    pub fn add(&self, pod: &Pod, container: &str, process: Process) -> Arc<Run> {
+    /// Adds a run that has just started.
+    pub(super) fn add(&self, pod: &Pod, container: &str, process: Process) -> Arc<Run> {
         let run = Arc::new(Run {
             namespace: pod.namespace().unwrap_or_default(),
             pod: pod.name_any(),
@@ -60,7 +60,8 @@ impl Runs {
         run
     }
 
-    pub fn all(&self) -> Vec<Arc<Run>> {
+    /// All runs, in the order of their starts.
+    pub(super) fn all(&self) -> Vec<Arc<Run>> {
         self.0.lock().clone()
     }
 }

@@ -1,7 +1,7 @@
-//! What a container has to itself: a network with an address of its own, a root with its volumes, and its program in it.
+//! A container's own network and root, and its program in them.
 //!
-//! The program is started by a shell in fresh namespaces, which waits for its network interface, makes the root and
-//! becomes the program: so its process id is the program's, and all of it goes when the program ends.
+//! A shell in new namespaces waits for its network interface, prepares the root and becomes the program. So the shell's
+//! process id is the program's, and everything is removed when the program ends.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -9,22 +9,23 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::time::{Duration, Instant};
 
-use super::command::Command;
-use crate::{Error, Result};
 use kcg_devcluster::Process;
 use kcg_devcluster::pod_network::{BRIDGE, NODE_ADDRESS, PREFIX};
 
-/// What the programs of this computer need to run, seen in every root as it is.
+use super::command::Command;
+use crate::{Error, Result};
+
+/// The folders that this computer's programs need. Every root has them, read-only.
 const SHARED: [&str; 5] = ["/usr", "/bin", "/lib", "/lib64", "/sbin"];
-/// They need this as well. Each root has a copy, made at each start, so that volumes find places in it that this computer
-/// does not have.
+/// Programs need this folder too. Each root gets a copy at each start, so that volumes can be mounted at paths that this
+/// computer does not have.
 const COPIED: &str = "/etc";
-/// The shell's own, whatever the pod's is.
+/// The PATH of the shell that prepares the root.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-const PLUG_LIMIT: Duration = Duration::from_secs(20);
+const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A folder or file of this computer that a container sees.
+/// A folder or file of this computer, mounted into a container.
 #[derive(Debug)]
 pub(super) struct Mount {
     pub source: PathBuf,
@@ -32,18 +33,18 @@ pub(super) struct Mount {
     pub read_only: bool,
 }
 
-/// Whether a program is there whatever the image.
+/// Whether every root has the program, whatever the image.
 pub(super) fn is_in_every_root(program: &Path) -> bool {
     SHARED.iter().chain(&[COPIED]).any(|folder| program.starts_with(folder)) && program.is_file()
 }
 
-/// Why nothing can be mounted at a place, if so.
-pub(super) fn refusal(place: &str) -> Option<String> {
+/// Why nothing can be mounted at a path, if so.
+pub(super) fn unsupported(place: &str) -> Option<String> {
     let absolute = Path::new("/").join(place);
     let is_own = SHARED.iter().chain(&["/proc"]).any(|folder| absolute.starts_with(folder));
     (is_own || absolute == Path::new("/")).then(|| {
         format!(
-            "this node mounts nothing at {place}: /, /proc, {} are this computer's own in every pod; mount it elsewhere, in /etc or /opt for instance",
+            "this node cannot mount at {place}: every pod sees this computer's /, /proc, {}; mount it elsewhere, for instance in /etc or /opt",
             SHARED.join(", ")
         )
     })
@@ -52,13 +53,13 @@ pub(super) fn refusal(place: &str) -> Option<String> {
 /// One container to start.
 #[derive(Debug)]
 pub(super) struct Sandbox<'a> {
-    /// The process's name, and its log file.
+    /// The process's name.
     pub name: &'a str,
     pub log: PathBuf,
     pub address: Ipv4Addr,
     /// An empty folder, which becomes the root.
     pub root: &'a Path,
-    /// Where each volume's folder or file is mounted.
+    /// The volumes.
     pub mounts: &'a [Mount],
     pub command: &'a Command,
     pub working_dir: Option<&'a str>,
@@ -66,27 +67,27 @@ pub(super) struct Sandbox<'a> {
 }
 
 impl Sandbox<'_> {
-    /// Starts it and plugs it into the bridge.
-    pub async fn start(&self) -> Result<Process> {
+    /// Starts it and connects it to the bridge.
+    pub(super) async fn start(&self) -> Result<Process> {
         let mut command = process::Command::new("unshare");
         command.args(["--net", "--mount", "--", "/bin/sh", "-c", &self.script()]);
         command.env_clear().envs(self.env).env("PATH", PATH);
         let process = Process::start_command(self.name, command, self.log.clone())?;
-        self.plug_in(&process).await?;
+        self.connect(&process).await?;
         Ok(process)
     }
 
-    async fn plug_in(&self, process: &Process) -> Result<()> {
+    async fn connect(&self, process: &Process) -> Result<()> {
         let own = std::fs::read_link("/proc/self/ns/net").ok();
         let place = PathBuf::from(format!("/proc/{}/ns/net", process.pid()));
-        let begun = Instant::now();
+        let started = Instant::now();
         while std::fs::read_link(&place).is_ok_and(|its| Some(&its) == own.as_ref()) {
             process.must_run()?;
-            if begun.elapsed() > PLUG_LIMIT {
-                let last = "it is the node's still".to_owned();
+            if started.elapsed() > CONNECT_LIMIT {
+                let last = "it is still the node's".to_owned();
                 return Err(Error::Timeout {
                     what: format!("a network for {}", self.name),
-                    limit: PLUG_LIMIT,
+                    limit: CONNECT_LIMIT,
                     last,
                 });
             }
@@ -106,8 +107,8 @@ impl Sandbox<'_> {
         if output.status.success() {
             return Ok(());
         }
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(Error::Command { command: script, output: said })
+        let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(Error::Command { command: script, output })
     }
 
     fn script(&self) -> String {
@@ -115,7 +116,7 @@ impl Sandbox<'_> {
         let mut lines = vec![
             "set -e".to_owned(),
             "ip link set lo up".to_owned(),
-            // The node plugs the other end of it into the bridge.
+            // The node connects the other end to the bridge.
             "until ip link show eth0 >/dev/null 2>&1; do sleep 0.02; done".to_owned(),
             format!("ip address add {}/{PREFIX} dev eth0", self.address),
             "ip link set eth0 up".to_owned(),
@@ -131,9 +132,9 @@ impl Sandbox<'_> {
                 "if [ -L {folder} ]; then ln -s \"$(readlink {folder})\" {root}{folder}; elif [ -d {folder} ]; then mkdir {root}{folder}; mount --rbind {folder} {root}{folder}; mount -o remount,bind,ro {root}{folder}; fi"
             ));
         }
-        lines.extend(self.copied(&root));
-        let Command { brought, entry, args } = self.command;
-        if let Some(program) = brought {
+        lines.extend(self.mount_lines(&root));
+        let Command { mounted, entry, args } = self.command;
+        if let Some(program) = mounted {
             let mount = Mount { source: program.clone(), place: entry.clone(), read_only: true };
             lines.push(mount.script(&root));
         }
@@ -145,14 +146,15 @@ impl Sandbox<'_> {
         lines.join("\n")
     }
 
-    /// The copy with the volumes, those in it and all others; sealed, but for what the volumes themselves allow.
-    fn copied(&self, root: &str) -> Vec<String> {
-        // What may not be read here is not there either.
+    /// Copies /etc and mounts the volumes. Then /etc is read-only, except for writable volumes in it.
+    fn mount_lines(&self, root: &str) -> Vec<String> {
+        // Files that may not be read are left out.
         let mut lines = vec![
             format!("mkdir {root}{COPIED}"),
             format!("cp -a {COPIED}/. {root}{COPIED} 2>/dev/null || :"),
         ];
-        // Through a link a volume would be mounted elsewhere; here, before there is any, each link is the copy's own.
+        // Remove links on the way to a volume: it would be mounted at the link's target. Nothing is mounted yet, so the links
+        // belong to the copy.
         lines.extend(self.mounts.iter().flat_map(|mount| mount.inside(COPIED)).map(|place| {
             let place = format!("{root}{}", quoted(&place));
             format!("if [ -L {place} ]; then rm {place}; fi")
@@ -167,7 +169,7 @@ impl Sandbox<'_> {
 }
 
 impl Mount {
-    /// Each place on the way from below `folder` to this one, outermost first: whoever takes links away reaches none through one.
+    /// Each path from below `folder` to this place, outermost first, so that links are removed before paths through them.
     fn inside(&self, folder: &str) -> Vec<String> {
         let ancestors = Path::new(&self.place).ancestors();
         let below = ancestors.take_while(|place| place.starts_with(folder) && *place != Path::new(folder));
@@ -176,7 +178,7 @@ impl Mount {
         places
     }
 
-    /// Mounts a folder on a folder or a file on a file.
+    /// The command that mounts it, and creates the place first.
     fn script(&self, root: &str) -> String {
         let from = quoted(&self.source.display().to_string());
         let to = format!("{root}{}", quoted(&self.place));
@@ -191,7 +193,7 @@ impl Mount {
     }
 }
 
-/// For a POSIX shell.
+/// Quotes a word for a POSIX shell.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
@@ -201,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_on_the_way_to_a_volume_are_those_below_the_folder() {
+    fn the_paths_to_a_volume_start_below_the_folder() {
         let mount = |place: &str| Mount { source: "/a".into(), place: place.into(), read_only: true };
         assert_eq!(mount("/etc/ssl/certs").inside("/etc"), ["/etc/ssl", "/etc/ssl/certs"]);
         for elsewhere in ["/etc", "/etc/", "/etcetera/a", "/dev/log"] {
@@ -210,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_stays_inside_of_its_word() {
+    fn a_quote_is_escaped() {
         assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
     }
 }

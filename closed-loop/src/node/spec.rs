@@ -1,4 +1,4 @@
-//! What a pod's spec asks of its node. Pure.
+//! What a pod's spec requires of its node. No I/O.
 
 use std::time::Duration;
 
@@ -6,40 +6,40 @@ use k8s_openapi::api::core::v1::{Container, Pod};
 
 use super::{probe, sandbox};
 
-/// Kubernetes' own, in seconds.
+/// Kubernetes' default, in seconds.
 const DEFAULT_GRACE: i64 = 30;
 
 /// Why this node cannot run a pod, if it cannot.
-pub(super) fn refusal(pod: &Pod) -> Option<String> {
+pub(super) fn unsupported(pod: &Pod) -> Option<String> {
     let spec = pod.spec.as_ref()?;
     let [container] = spec.containers.as_slice() else {
-        return Some("this node runs pods of one container".into());
+        return Some("this node supports only pods with one container".into());
     };
     if spec.init_containers.as_ref().is_some_and(|containers| !containers.is_empty()) {
-        return Some("this node runs no init containers".into());
+        return Some("this node does not support init containers".into());
     }
     let hook = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.as_ref());
     if hook.is_some_and(|hook| hook.sleep.is_none()) {
-        return Some("this node knows no preStop hook but sleep".into());
+        return Some("this node supports no preStop hook but sleep".into());
     }
     let mut places = container.volume_mounts.iter().flatten().map(|mount| &mount.mount_path);
-    if let Some(refusal) = places.find_map(|place| sandbox::refusal(place)) {
-        return Some(refusal);
+    if let Some(reason) = places.find_map(|place| sandbox::unsupported(place)) {
+        return Some(reason);
     }
-    probe::refusal(container)
+    probe::unsupported(container)
 }
 
-/// How long the hook sleeps before the program is asked to end.
+/// How long the preStop hook sleeps before SIGTERM.
 pub(super) fn pre_stop(container: &Container) -> Duration {
     let hook = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.as_ref());
     seconds(hook.and_then(|hook| hook.sleep.as_ref()).map_or(0, |sleep| sleep.seconds))
 }
 
-/// The grace period that a deletion names, or the pod's own.
+/// The grace period of the deletion, or else of the pod.
 pub(super) fn grace(pod: &Pod) -> Duration {
     let asked = pod.metadata.deletion_grace_period_seconds;
-    let shipped = || pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
-    seconds(asked.or_else(shipped).unwrap_or(DEFAULT_GRACE))
+    let of_pod = || pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
+    seconds(asked.or_else(of_pod).unwrap_or(DEFAULT_GRACE))
 }
 
 fn seconds(count: i64) -> Duration {
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn what_this_node_cannot_do_is_said() {
+    fn unsupported_pods_are_rejected_with_a_reason() {
         let one = json!({"name": "a", "image": "a"});
         let with = |key: &str, value: Value| {
             let mut container = one.clone();
@@ -67,7 +67,7 @@ mod tests {
         for (spec, want) in [
             (json!({"containers": [one]}), None),
             (json!({"containers": [one, one]}), Some("one container")),
-            (json!({"containers": [one], "initContainers": [one]}), Some("no init containers")),
+            (json!({"containers": [one], "initContainers": [one]}), Some("does not support init containers")),
             (with("lifecycle", json!({"preStop": {"sleep": {"seconds": 1}}})), None),
             (with("lifecycle", json!({"preStop": {"exec": {"command": ["a"]}}})), Some("preStop")),
             (with("readinessProbe", json!({"exec": {"command": ["a"]}})), Some("httpGet and tcpSocket")),
@@ -75,11 +75,11 @@ mod tests {
             (mounting("/etc/a"), None),
             (mounting("/usrs"), None),
             (mounting("/dev/shm"), None),
-            (mounting("/usr/share/a"), Some("nothing at /usr/share/a: ")),
-            (mounting("bin"), Some("nothing at bin: ")),
-            (mounting("/"), Some("nothing at /: ")),
+            (mounting("/usr/share/a"), Some("cannot mount at /usr/share/a: ")),
+            (mounting("bin"), Some("cannot mount at bin: ")),
+            (mounting("/"), Some("cannot mount at /: ")),
         ] {
-            let got = refusal(&pod(&spec));
+            let got = unsupported(&pod(&spec));
             match want {
                 None => assert_eq!(got, None, "{spec}"),
                 Some(want) => assert!(got.is_some_and(|got| got.contains(want)), "{spec}"),
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deletion_may_shorten_the_pods_own_grace_period() {
+    fn a_deletion_may_shorten_the_pods_grace_period() {
         let mut asked = pod(&json!({"containers": [], "terminationGracePeriodSeconds": 45}));
         assert_eq!(grace(&asked), Duration::from_secs(45));
         asked.metadata.deletion_grace_period_seconds = Some(5);

@@ -1,12 +1,12 @@
-//! A pod's status as a kubelet writes it, from what is known of its one container. Pure.
+//! A pod's status as a kubelet writes it, from the facts about its one container. No I/O.
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
-/// What the container is doing.
+/// The state of the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// Not running, and why: `ContainerCreating`, `ErrImagePull`, `CrashLoopBackOff`...
+    /// Not running, with a reason such as `ContainerCreating`, `ErrImagePull` or `CrashLoopBackOff`.
     Waiting {
         reason: &'static str,
         message: String,
@@ -41,7 +41,7 @@ impl Ended {
     }
 }
 
-/// What is known of a pod.
+/// The facts about a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Facts {
     pub container: String,
@@ -52,13 +52,13 @@ pub(super) struct Facts {
     pub state: State,
     pub last: Option<Ended>,
     pub restarts: u32,
-    /// It is being deleted, so it takes no more traffic.
-    pub going: bool,
-    /// The container will not run again.
+    /// It is being deleted, so it is not ready.
+    pub deleting: bool,
+    /// The container will not be restarted.
     pub done: bool,
 }
 
-/// A condition as it was written last, and since when it says so.
+/// A condition as it was written last, and the time of its last transition.
 #[derive(Clone, Debug)]
 pub(super) struct Transition {
     pub type_: String,
@@ -66,9 +66,9 @@ pub(super) struct Transition {
     pub since: String,
 }
 
-/// The status; conditions that others set (PodScheduled) are left to them by the strategic merge.
+/// The status. Its strategic merge leaves conditions of other writers (PodScheduled) alone.
 pub(super) fn status(facts: &Facts, previous: &[Transition], now: Timestamp) -> Value {
-    let ready = matches!(facts.state, State::Running { ready: true, .. }) && !facts.going;
+    let ready = matches!(facts.state, State::Running { ready: true, .. }) && !facts.deleting;
     let conditions: Vec<Value> = [
         ("PodReadyToStartContainers", has_network(facts)),
         ("Initialized", true),
@@ -97,7 +97,7 @@ pub(super) fn status(facts: &Facts, previous: &[Transition], now: Timestamp) -> 
     status
 }
 
-/// The address belongs to the pod from its first start on.
+/// The pod has its address from its first start on.
 fn has_network(facts: &Facts) -> bool {
     !matches!(facts.state, State::Waiting { .. }) || facts.last.is_some()
 }
@@ -153,7 +153,7 @@ mod tests {
             state,
             last: None,
             restarts: 0,
-            going: false,
+            deleting: false,
             done: false,
         }
     }
@@ -171,14 +171,14 @@ mod tests {
     }
 
     #[test]
-    fn phase_readiness_and_address_follow_from_the_one_container() {
+    fn the_container_decides_phase_readiness_and_address() {
         let waiting = || State::Waiting { reason: "ContainerCreating", message: String::new() };
         let done = |code| Facts { done: true, ..facts(State::Ended(ended(code))) };
         let table = [
             (facts(waiting()), "Pending", "False", false),
             (facts(running(false, false)), "Running", "False", true),
             (facts(running(true, true)), "Running", "True", true),
-            (Facts { going: true, ..facts(running(true, true)) }, "Running", "False", true),
+            (Facts { deleting: true, ..facts(running(true, true)) }, "Running", "False", true),
             (facts(State::Ended(ended(1))), "Running", "False", true),
             (Facts { last: Some(ended(1)), ..facts(waiting()) }, "Running", "False", true),
             (done(0), "Succeeded", "False", true),
@@ -186,14 +186,14 @@ mod tests {
         ];
         for (facts, phase, ready, address) in table {
             let status = status(&facts, &[], Timestamp::UNIX_EPOCH);
-            let said = condition(&status, "Ready").map(|condition| condition["status"].clone());
-            assert_eq!((&status["phase"], said), (&json!(phase), Some(json!(ready))), "{facts:?}");
+            let status_of_ready = condition(&status, "Ready").map(|condition| condition["status"].clone());
+            assert_eq!((&status["phase"], status_of_ready), (&json!(phase), Some(json!(ready))), "{facts:?}");
             assert_eq!(status.get("podIP").is_some(), address, "{facts:?}");
         }
     }
 
     #[test]
-    fn an_end_by_a_signal_names_it() {
+    fn the_exit_code_of_a_signal_names_the_signal() {
         for (code, reason, signal) in [(0, "Completed", None), (1, "Error", None), (137, "Error", Some(9))] {
             let json = ended(code).json();
             assert_eq!((json["reason"].as_str(), json["signal"].as_i64()), (Some(reason), signal), "{code}");
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_keeps_its_time_until_it_turns() {
+    fn a_condition_keeps_its_time_until_its_status_changes() {
         let before = |status: &str| Transition {
             type_: "Ready".into(),
             status: status.into(),

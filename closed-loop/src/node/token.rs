@@ -1,4 +1,4 @@
-//! ServiceAccounts' tokens for pods, from the TokenRequest API, renewed as a kubelet does: at four fifths of their life.
+//! Pods' ServiceAccount tokens from the TokenRequest API, renewed after four fifths of their lifetime as a kubelet does.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,24 +10,24 @@ use kube::{Api, Client, ResourceExt};
 
 const DEFAULT_SECONDS: i64 = 3600;
 
-/// One pod's tokens, by the path that they are mounted at.
+/// The tokens of one pod, by the paths of their files.
 pub(super) struct Tokens {
     client: Client,
-    held: BTreeMap<String, (String, Instant)>,
+    tokens: BTreeMap<String, (String, Instant)>,
 }
 
 impl Tokens {
-    pub fn new(client: Client) -> Self {
-        Self { client, held: BTreeMap::new() }
+    pub(super) fn new(client: Client) -> Self {
+        Self { client, tokens: BTreeMap::new() }
     }
 
-    /// The token, which is bound to this pod: it is void when the pod is gone.
-    pub async fn token(
+    /// The token, bound to this pod: it becomes invalid when the pod is deleted.
+    pub(super) async fn token(
         &mut self,
         pod: &Pod,
         wanted: &ServiceAccountTokenProjection,
     ) -> Result<String, String> {
-        if let Some((token, _)) = self.held.get(&wanted.path).filter(|(_, renew)| Instant::now() < *renew) {
+        if let Some((token, _)) = self.tokens.get(&wanted.path).filter(|(_, renew)| Instant::now() < *renew) {
             return Ok(token.clone());
         }
         let account = pod.spec.as_ref().and_then(|spec| spec.service_account_name.clone());
@@ -52,9 +52,9 @@ impl Tokens {
             .map_err(|error| format!("fetch a token of ServiceAccount {account}: {error}"))?
             .status
             .and_then(|status| status.token)
-            .ok_or_else(|| format!("the API server gave no token of ServiceAccount {account}"))?;
+            .ok_or_else(|| format!("the API server returned no token of ServiceAccount {account}"))?;
         let life = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
-        self.held.insert(wanted.path.clone(), (token.clone(), Instant::now() + life * 4 / 5));
+        self.tokens.insert(wanted.path.clone(), (token.clone(), Instant::now() + life * 4 / 5));
         Ok(token)
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Container, DownwardAPIVolumeFile, KeyToPath, Pod, Secret, Volume as Definition,
 };
+use kcg_devcluster::{Files, ProjectedVolume, select_keys};
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 
@@ -13,7 +14,6 @@ use super::env::{Keys, Sources, field_of};
 use super::sandbox::Mount;
 use super::token::Tokens;
 use crate::{Error, Result};
-use kcg_devcluster::{Files, ProjectedVolume, select_keys};
 
 /// Kubernetes' own.
 const DEFAULT_MODE: u32 = 0o644;

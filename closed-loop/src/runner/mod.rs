@@ -12,6 +12,9 @@ use anyhow::{Context, Result, ensure};
 use kcg_demo::terminal::{Expect, Terminal};
 use kcg_devcluster::audit::Mark;
 
+pub(crate) use collect::{Load, sent_values};
+pub(crate) use state::GroupState;
+
 use crate::environment::Environment;
 use crate::kafka::KafkaObserver;
 use crate::monitoring::AlertState;
@@ -24,10 +27,7 @@ use crate::observe::processed_log::ProcessedLog;
 use crate::observe::replicas::ReplicaWatch;
 use crate::settings::{NAMESPACE, OPERATOR_NAMESPACE, Settings};
 use crate::timeline::Moment;
-
-pub(crate) use collect::{Load, sent_values};
 use progress::Progress;
-pub(crate) use state::GroupState;
 
 /// How often everything is observed while the runner waits.
 const POLL: Duration = Duration::from_millis(250);

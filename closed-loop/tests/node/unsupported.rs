@@ -20,8 +20,8 @@ pub async fn an_unsupported_pod_is_reported_and_can_be_deleted(harness: &Harness
     unset["containers"][0]["env"] =
         json!([{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "none", "key": "a"}}}]);
     for (name, spec, reason, message) in [
-        ("unknown", unknown, "ErrImagePull", "there are: example.com/tests/program"),
-        ("two", two, "NotSupported", "pods of one container"),
+        ("unknown", unknown, "ErrImagePull", "it has: example.com/tests/program"),
+        ("two", two, "NotSupported", "pods with one container"),
         ("unset", unset, "CreateContainerConfigError", "couldn't find key a in configmap none"),
     ] {
         harness.apply(&[pod(namespace, name, &spec)]).await?;

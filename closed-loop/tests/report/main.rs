@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use kcg_closed_loop::report::{write, write_comparison};
+
 use made_up::{defaults, scaled, shipped};
 
 fn folder(name: &str) -> PathBuf {

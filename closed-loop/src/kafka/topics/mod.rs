@@ -8,13 +8,12 @@ mod session;
 
 use std::time::Duration;
 
+use kcg_devcluster::{Background, ControlPlane, client_for};
 use kube::runtime::watcher;
 
 use super::Kafka;
 use crate::Result;
 use broker::Broker;
-use kcg_devcluster::Background;
-use kcg_devcluster::{ControlPlane, client_for};
 use session::Session;
 
 /// Which KafkaTopics are those of one Kafka, where there are several.
