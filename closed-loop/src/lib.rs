@@ -11,6 +11,8 @@
 //! 6. [`report`]: the page and the plots, drawn from the results.
 //! 7. `runner`, `scenario` and [`run()`]: the steps, and what executes them.
 
+#![warn(missing_docs, unreachable_pub)]
+
 pub mod environment;
 mod kafka;
 pub mod metrics;

@@ -1,5 +1,5 @@
-//! The custom metrics API from what Prometheus has scraped, run as a pod: by the rules file that is shipped for
-//! prometheus-adapter, on the library that prometheus-adapter is built on, whose own module no registry publishes.
+//! A pod that serves the custom metrics API from Prometheus. It replaces prometheus-adapter, whose module no registry
+//! publishes: it is built on the same library and reads the shipped rules file.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use crate::monitoring::Monitoring;
 use crate::tools;
 use crate::{Error, Result};
 
-/// The image that the Deployment names; a node has to know the program that it stands for.
+/// The Deployment's image, which a node has to map to the program.
 const IMAGE: &str = "devcluster/metrics-adapter";
 const NAME: &str = "metrics-adapter";
 const NAMESPACE: &str = "custom-metrics";
 const PORT: u16 = 6443;
 const AVAILABLE_LIMIT: Duration = Duration::from_mins(2);
 
-/// The running adapter; it ends with its cluster.
+/// The running adapter. It ends with its cluster.
 #[derive(Debug)]
 pub struct MetricsAdapter {
     prometheus: String,
@@ -27,17 +27,17 @@ pub struct MetricsAdapter {
 }
 
 impl MetricsAdapter {
-    /// What a demo says about it.
-    pub const STAND_IN: &str = "The custom metrics API is served by a stand-in for prometheus-adapter, which no registry publishes; it is built on the same library and reads the shipped rules file";
+    /// The sentence that a demo prints about it.
+    pub const STAND_IN: &str = "a stand-in for prometheus-adapter, which no registry publishes; it is built on the same library and reads the shipped rules file";
 
-    /// The image of its pod, and the program that it stands for; built when it is first asked for.
+    /// The image of its pod, and the program for it, which is built at first use.
     pub async fn image() -> Result<(&'static str, PathBuf)> {
         let tools = tools::monitoring(&to_stderr).await?;
         Ok((IMAGE, tools.file(NAME)?.to_owned()))
     }
 
-    /// Installs it with a rules file's text, looking for new metrics each `relist`, and waits until the API server finds it
-    /// available.
+    /// Installs it with the text of a rules file, and waits until its APIService is available. It looks for new metrics every
+    /// `relist`.
     pub async fn install(
         plane: &ControlPlane,
         monitoring: &Monitoring,
@@ -57,7 +57,7 @@ impl MetricsAdapter {
                 let log = ["logs", "--tail=3", "--namespace", NAMESPACE, &format!("deployment/{NAME}")];
                 let log = match plane.kubectl(&log).await.and_then(KubectlOutput::ok) {
                     Ok(log) => format!("the adapter's log ends with: {}", log.trim()),
-                    Err(error) => format!("the adapter's log cannot be had: {error}"),
+                    Err(error) => format!("the adapter's log is not available: {error}"),
                 };
                 let last = format!("{last}\n{log}");
                 Err(Error::Timeout { what, limit, last })
@@ -66,7 +66,7 @@ impl MetricsAdapter {
         }
     }
 
-    /// Gives it other rules. Its pods are replaced, as they read the file once.
+    /// Replaces the rules. Its pods are replaced as well, since they read the file only at their start.
     pub async fn set_rules(&self, plane: &ControlPlane, rules: &str) -> Result<()> {
         self.apply(plane, rules).await?;
         let namespace = format!("--namespace={NAMESPACE}");
@@ -76,13 +76,13 @@ impl MetricsAdapter {
 
     async fn apply(&self, plane: &ControlPlane, rules: &str) -> Result<()> {
         let objects =
-            [rights(), vec![self.deployment(rules), config(rules), service(), registration()]].concat();
+            [rights(), vec![self.deployment(rules), config(rules), service(), api_service()]].concat();
         plane.apply_yaml(&objects.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n")).await
     }
 
     fn deployment(&self, rules: &str) -> Value {
         let labels = json!({"app": NAME});
-        // A change of the rules is a change of the pods.
+        // Changed rules change the pod template.
         let digest = ring::digest::digest(&ring::digest::SHA256, rules.as_bytes());
         let version =
             digest.as_ref().iter().take(8).fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
@@ -102,7 +102,7 @@ impl MetricsAdapter {
                                 "--config=/etc/adapter/config.yaml",
                                 format!("--prometheus-url={}", self.prometheus),
                                 format!("--metrics-relist-interval={}s", self.relist.as_secs()),
-                                // Never less than the time between two scrapes, or metrics come and go.
+                                // At least the scrape interval, or metrics would disappear between scrapes.
                                 "--metrics-max-age=1m",
                             ],
                             "ports": [{"name": "https", "containerPort": PORT}],
@@ -117,7 +117,7 @@ impl MetricsAdapter {
     }
 }
 
-/// The rights that prometheus-adapter needs: to see pods, and to have who asks it told apart by the API server.
+/// The permissions of prometheus-adapter: to read pods, and to delegate authentication to the API server.
 fn rights() -> Vec<Value> {
     let subjects = json!([{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}]);
     let binding = |kind: &str, role_kind: &str, role: &str, metadata: Value| {
@@ -163,8 +163,8 @@ fn service() -> Value {
     })
 }
 
-/// As prometheus-adapter's chart registers it: it makes its own certificate, which nobody checks.
-fn registration() -> Value {
+/// As in prometheus-adapter's chart. The adapter creates its own certificate, which is not verified.
+fn api_service() -> Value {
     json!({
         "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
         "metadata": {"name": "v1beta2.custom.metrics.k8s.io"},

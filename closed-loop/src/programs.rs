@@ -1,4 +1,4 @@
-//! This workspace's own programs that pods run: named by the user, or built by cargo.
+//! The programs of this workspace that pods run: named by the user, or built by cargo.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use kcg_devcluster::{OPERATOR, OPERATOR_BINARY, Result, cargo_build};
 
-/// The programs of this workspace by their package's name.
+/// The programs by their packages' names.
 #[derive(Debug, Clone)]
 pub struct Programs(BTreeMap<&'static str, PathBuf>);
 
 impl Programs {
-    /// The operator, the consumer and the producer; cargo's own words go to standard error.
+    /// Builds the operator, the consumer and the producer. Cargo's messages go to standard error.
     pub async fn build() -> Result<Self> {
         let names = [OPERATOR, "kconsumer", "kproducer"];
         let missing: Vec<_> =
@@ -25,18 +25,18 @@ impl Programs {
         Ok(Self(built))
     }
 
-    /// The variables by which another process finds them without building.
+    /// The environment variables that name them to another process, which then does not build them.
     pub fn variables(&self) -> Vec<(&'static str, OsString)> {
         self.0.iter().map(|(name, path)| (variable(name), path.clone().into_os_string())).collect()
     }
 
-    /// Each by its package's name.
+    /// Each program with its package's name.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         self.0.iter().map(|(name, path)| (*name, path.as_path()))
     }
 }
 
-/// The variable that names another program than cargo builds.
+/// The variable that names a program to use instead of building it.
 fn variable(package: &str) -> &'static str {
     match package {
         "kconsumer" => "KCG_KCONSUMER_BIN",

@@ -1,4 +1,4 @@
-//! A Kafka broker of one's own: the real one, alone, in KRaft mode.
+//! A single Kafka broker in KRaft mode, run as a local process.
 
 mod observer;
 mod topics;
@@ -19,20 +19,20 @@ pub use topics::TopicSynchroniser;
 use crate::tools::{self, java};
 use crate::{Error, Result};
 
-/// A JVM on a busy computer takes many times its usual four seconds.
+/// Usually it takes four seconds; on a busy computer many times that.
 const START_LIMIT: Duration = Duration::from_mins(2);
 const STOP_LIMIT: Duration = Duration::from_mins(1);
-/// Any will do: each broker has a folder to itself. 16 bytes in Kafka's base64.
+/// 16 bytes in Kafka's base64. Brokers may share it, as each has its own folder.
 const CLUSTER_ID: &str = "a2Nncy1kZXZjbHVzdGVyMQ";
 
-/// Times with their date and offset, as others can read them; not every setting of every client that the broker makes for itself.
+/// Times with date and offset, which `Generations` parses, and no dump of every client's settings.
 const LOGGING: [&str; 3] = [
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
     "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn",
 ];
 
-/// One broker, that is its own controller. Dropping it ends it; its data go with the folder it was given.
+/// One broker, which is also the controller. Dropping it kills it; its data stay in its folder.
 #[derive(Debug)]
 pub struct Kafka {
     process: Mutex<Option<Process>>,
@@ -40,23 +40,23 @@ pub struct Kafka {
     classpath: PathBuf,
     folder: PathBuf,
     address: SocketAddr,
-    /// Where the broker is its own controller.
+    /// The port of the controller.
     controller: Port,
-    /// Kept from others where it was chosen here.
+    /// Reserved if it was chosen here.
     _port: Option<Port>,
 }
 
 impl Kafka {
-    /// Starts one whose settings, data and log (`kafka.log`) are in `folder`, on a port of its own at `address`, which is
-    /// also what it tells its clients; waits until it answers. Its jars are taken from Maven Central first where they are
-    /// missing, with progress on standard error.
+    /// Starts a broker with its settings, data and log (`kafka.log`) in `folder`, on a free port of `address`, and waits until
+    /// it answers. Clients are given the same address. Missing jars are fetched from Maven Central first, with progress on
+    /// standard error.
     pub async fn start(folder: &Path, address: IpAddr) -> Result<Self> {
         let port = Port::take()?;
         let started = Self::start_at(folder, SocketAddr::new(address, port.number())).await?;
         Ok(Self { _port: Some(port), ..started })
     }
 
-    /// The same at a port that is known to be free.
+    /// The same on a given free port.
     pub async fn start_at(folder: &Path, address: SocketAddr) -> Result<Self> {
         let java = java::find()?;
         let jar = tools::kafka_jar(&to_stderr).await?;
@@ -74,12 +74,12 @@ impl Kafka {
         Ok(this)
     }
 
-    /// Where clients begin.
+    /// The bootstrap servers for clients.
     pub fn bootstrap_servers(&self) -> String {
         self.address.to_string()
     }
 
-    /// Asks it to end (SIGTERM), which it does in good order, and waits for that.
+    /// Sends SIGTERM and waits for its orderly end.
     pub async fn stop(&self) -> Result<()> {
         let process = self.running().take();
         match process {
@@ -88,12 +88,12 @@ impl Kafka {
         }
     }
 
-    /// Ends it at once, as a crash would.
+    /// Kills it, as a crash would.
     pub fn kill(&self) {
         drop(self.running().take());
     }
 
-    /// Starts it after `stop` or `kill`, with the same data at the same address, and waits until it answers.
+    /// Starts it again after `stop` or `kill`, with the same data and address, and waits until it answers.
     pub async fn start_again(&self) -> Result<()> {
         let mut command = self.java_command();
         command.arg("kafka.Kafka").arg(self.settings_path());
@@ -108,22 +108,22 @@ impl Kafka {
         Ok(())
     }
 
-    /// Fails with the end of its log where it has ended by itself.
+    /// Fails with the end of its log if it has ended.
     pub fn must_run(&self) -> Result<()> {
         self.running().as_ref().map_or(Ok(()), Process::must_run)
     }
 
-    /// The file that collects what it prints: among the rest each generation of each consumer group.
+    /// Its log file, which reports each generation of each consumer group.
     pub fn log_path(&self) -> PathBuf {
         self.folder.join("kafka.log")
     }
 
-    /// Its process's id; none between `stop` and `start_again`.
+    /// Its process id; none between `stop` and `start_again`.
     pub fn pid(&self) -> Option<u32> {
         self.running().as_ref().map(Process::pid)
     }
 
-    /// Where the ids of its topics are read.
+    /// The reader of its topics' ids.
     fn topic_ids(&self) -> TopicIds {
         TopicIds(self.data_folder())
     }
@@ -136,7 +136,7 @@ impl Kafka {
         self.folder.join("kafka.properties")
     }
 
-    /// Writes the settings, and prepares the empty data folder.
+    /// Writes the settings and formats the data folder.
     async fn format(&self) -> Result<()> {
         let path = self.settings_path();
         std::fs::write(&path, self.settings()).map_err(Error::file("write", &path))?;
@@ -169,12 +169,12 @@ offsets.topic.replication.factor=1
 transaction.state.log.num.partitions=4
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
-# A broker that was killed is let in again once its session is over.
+# A broker that was killed can register again when its session is over.
 broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=2000
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
-# Sized for ten megabytes of data, not for terabytes.
+# Sized for a few megabytes of data.
 log.index.size.max.bytes=1048576
 log.cleaner.dedupe.buffer.size=8388608
 ",
@@ -182,7 +182,7 @@ log.cleaner.dedupe.buffer.size=8388608
         )
     }
 
-    /// Java with a small heap, and a compiler that starts quickly rather than compile well.
+    /// Java with a small heap and the fast-starting compiler.
     fn java_command(&self) -> Command {
         let mut command = Command::new(&self.java);
         command.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
@@ -196,13 +196,13 @@ log.cleaner.dedupe.buffer.size=8388608
     }
 }
 
-/// The ids that Kafka gives to topics: another one means that a topic was deleted and made anew. librdkafka can ask for
-/// them, its Rust interface cannot, so they are read from where the broker keeps them.
+/// Kafka's ids of topics; a new id means that a topic was deleted and created again. librdkafka can request them, but its
+/// Rust interface cannot, so they are read from the broker's data folder.
 #[derive(Debug, Clone)]
 struct TopicIds(PathBuf);
 
 impl TopicIds {
-    /// `topic_id: <id>` stands in a file of each partition.
+    /// A file of each partition contains `topic_id: <id>`.
     fn of(&self, topic: &str) -> Option<String> {
         let text = std::fs::read_to_string(self.0.join(format!("{topic}-0/partition.metadata"))).ok()?;
         text.lines().find_map(|line| line.strip_prefix("topic_id:")).map(|id| id.trim().to_owned())

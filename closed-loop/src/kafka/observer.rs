@@ -1,4 +1,4 @@
-//! Looks at a broker from outside: which topics there are, how far they go, and how far groups have come in them.
+//! Reads topics, their end offsets, and the groups' committed offsets from a broker.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,38 +15,38 @@ use crate::{Error, Result};
 
 const REQUEST_LIMIT: Duration = Duration::from_secs(5);
 
-/// How far a group is behind in one partition.
+/// The lag of a group in one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartitionLag {
     /// The partition's number.
     pub partition: i32,
-    /// The offset that the next message will get.
+    /// The offset of the next message to be written.
     pub end: i64,
-    /// The offset of the message that the group will read next, as committed; none where it has committed nothing.
+    /// The group's committed offset; none if it has committed nothing.
     pub committed: Option<i64>,
 }
 
 impl PartitionLag {
-    /// How many messages the group has yet to read; all of them where it has committed nothing.
+    /// The number of messages after the committed offset; all messages if nothing is committed.
     pub fn messages(&self) -> i64 {
         (self.end - self.committed.unwrap_or(0)).max(0)
     }
 }
 
-/// What a broker says of a group.
+/// A consumer group, as the broker reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// As Kafka names it: Stable, PreparingRebalance, CompletingRebalance, Empty, Dead.
+    /// Stable, PreparingRebalance, CompletingRebalance, Empty or Dead.
     pub state: String,
     /// The ids of its members.
     pub members: Vec<String>,
 }
 
-/// Asks one broker, and joins no group. Its requests block, so each runs on a thread for that.
+/// Sends requests to one broker, without joining a group. The client's requests block, so each runs on its own thread.
 #[derive(Clone)]
 pub struct KafkaObserver {
     bootstrap_servers: String,
-    /// One for each group asked about; that without a group is named by an empty string.
+    /// A client for each group. The key of the client without a group is empty.
     clients: Arc<Mutex<BTreeMap<String, Arc<BaseConsumer>>>>,
 }
 
@@ -59,14 +59,14 @@ impl fmt::Debug for KafkaObserver {
 }
 
 impl KafkaObserver {
-    /// Connects when it is first asked.
+    /// Connects with the first request.
     pub fn new(bootstrap_servers: &str) -> Result<Self> {
         Ok(Self { bootstrap_servers: bootstrap_servers.into(), clients: Arc::default() })
     }
 
-    /// Every topic with its number of partitions, but for Kafka's own.
+    /// Every topic with its number of partitions, without Kafka's internal topics.
     pub async fn topics(&self) -> Result<BTreeMap<String, i32>> {
-        self.ask("list the topics", "", |client| {
+        self.request("list the topics", "", |client| {
             let metadata = client.fetch_metadata(None, REQUEST_LIMIT)?;
             let topics = metadata.topics().iter().filter(|topic| !topic.name().starts_with("__"));
             Ok(topics.map(|topic| (topic.name().to_owned(), count(topic.partitions().len()))).collect())
@@ -74,30 +74,30 @@ impl KafkaObserver {
         .await
     }
 
-    /// The end of each partition of `topic`: how many messages were ever sent to it.
+    /// The end offset of each partition of `topic`.
     pub async fn ends(&self, topic: &str) -> Result<BTreeMap<i32, i64>> {
         let lags = self.lag(topic, "").await?;
         Ok(lags.into_iter().map(|lag| (lag.partition, lag.end)).collect())
     }
 
-    /// How far `group` is behind in each partition of `topic`.
+    /// The lag of `group` in each partition of `topic`.
     pub async fn lag(&self, topic: &str, group: &str) -> Result<Vec<PartitionLag>> {
         let (action, topic, has_group) =
-            (format!("ask for the offsets of {topic}"), topic.to_owned(), !group.is_empty());
-        self.ask(action, group, move |client| {
+            (format!("read the offsets of {topic}"), topic.to_owned(), !group.is_empty());
+        self.request(action, group, move |client| {
             let metadata = client.fetch_metadata(Some(&topic), REQUEST_LIMIT)?;
             let Some(found) = metadata.topics().first() else { return Ok(Vec::new()) };
             if let Some(error) = found.error() {
                 return Err(KafkaError::MetadataFetch(error.into()));
             }
-            let mut asked = TopicPartitionList::new();
+            let mut partitions = TopicPartitionList::new();
             for partition in found.partitions() {
-                asked.add_partition(&topic, partition.id());
+                partitions.add_partition(&topic, partition.id());
             }
             let committed = if has_group {
-                client.committed_offsets(asked.clone(), REQUEST_LIMIT)?
+                client.committed_offsets(partitions.clone(), REQUEST_LIMIT)?
             } else {
-                asked.clone()
+                partitions.clone()
             };
             let mut lags = Vec::new();
             for element in committed.elements() {
@@ -114,10 +114,10 @@ impl KafkaObserver {
         .await
     }
 
-    /// The group's state and members; none where the broker knows no such group.
+    /// The group's state and members; none if the broker does not know it.
     pub async fn group(&self, group: &str) -> Result<Option<Group>> {
         let name = group.to_owned();
-        self.ask(format!("ask for group {group}"), "", move |client| {
+        self.request(format!("read group {group}"), "", move |client| {
             let list = client.fetch_group_list(Some(&name), REQUEST_LIMIT)?;
             let found = list.groups().iter().find(|found| found.name() == name && found.state() != "Dead");
             Ok(found.map(|found| Group {
@@ -128,16 +128,16 @@ impl KafkaObserver {
         .await
     }
 
-    async fn ask<T: Send + 'static>(
+    async fn request<T: Send + 'static>(
         &self,
         action: impl Into<String>,
         group: &str,
         request: impl FnOnce(&BaseConsumer) -> Result<T, KafkaError> + Send + 'static,
     ) -> Result<T> {
         let (this, group) = (self.clone(), group.to_owned());
-        let asked = tokio::task::spawn_blocking(move || request(&*this.client(&group)?)).await;
-        // A request that panics is a fault of this program; it is told like one of the broker.
-        let answer = asked.unwrap_or_else(|panic| Err(KafkaError::ClientCreation(panic.to_string())));
+        let answer = tokio::task::spawn_blocking(move || request(&*this.client(&group)?)).await;
+        // A panic in a request is a bug here; it is reported like an error of the broker.
+        let answer = answer.unwrap_or_else(|panic| Err(KafkaError::ClientCreation(panic.to_string())));
         answer.map_err(Error::client(action))
     }
 
@@ -148,7 +148,7 @@ impl KafkaObserver {
         }
         let mut settings = ClientConfig::new();
         settings.set("bootstrap.servers", &self.bootstrap_servers).set("enable.auto.commit", "false");
-        // A broker that starts is asked again soon.
+        // A broker that restarts is reached again soon.
         settings.set("reconnect.backoff.ms", "50").set("reconnect.backoff.max.ms", "500");
         if !group.is_empty() {
             settings.set("group.id", group);

@@ -1,4 +1,4 @@
-//! What Prometheus' HTTP API answers, as values.
+//! The answers of Prometheus' HTTP API.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::{Error, Result};
 pub struct Sample {
     /// Its labels; the metric's name is `__name__`.
     pub labels: BTreeMap<String, String>,
-    /// Its value; NaN and infinities are values, too.
+    /// Its value, which may be NaN or infinite.
     pub value: f64,
     /// When it was evaluated, in seconds since 1970.
     pub at: f64,
@@ -27,24 +27,24 @@ pub struct Series {
     pub points: Vec<(f64, f64)>,
 }
 
-/// How far an alert has come.
+/// The state of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AlertState {
-    /// Its expression holds, not yet for long enough.
+    /// Its expression holds, but not for long enough yet.
     Pending,
     /// It fires.
     Firing,
 }
 
-/// An alert that is pending or fires.
+/// A pending or firing alert.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Alert {
     /// Its name.
     pub name: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// How far it has come.
+    /// Its state.
     pub state: AlertState,
 }
 
@@ -117,9 +117,9 @@ fn data<T: DeserializeOwned>(body: &str) -> Result<T> {
         .map_err(|error| unreadable(error.to_string()))
 }
 
-/// As Prometheus writes numbers: also `NaN`, `+Inf`.
+/// A number in Prometheus' format, which has `NaN` and `+Inf`.
 fn number(text: &str) -> Result<f64> {
-    text.parse().map_err(|_| unreadable(format!("{text:?} is no number")))
+    text.parse().map_err(|_| unreadable(format!("{text:?} is not a number")))
 }
 
 fn unreadable(reason: String) -> Error {
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_numbers_whatever_prometheus_writes() -> Result<()> {
+    fn nan_and_infinity_are_numbers() -> Result<()> {
         let body = r#"{"status":"success","data":{"resultType":"vector","result":[
             {"metric":{"pod":"a"},"value":[1.5,"3412"]},{"metric":{},"value":[1.5,"NaN"]},{"metric":{},"value":[1.5,"+Inf"]}]}}"#;
         let found = samples(body)?;

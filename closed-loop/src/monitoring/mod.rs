@@ -1,11 +1,11 @@
-//! prometheus-operator and Prometheus, both real.
+//! The real prometheus-operator and Prometheus.
 //!
-//! The operator turns ServiceMonitors, PodMonitors and PrometheusRules into Prometheus' configuration, a Secret, and
-//! its rules, ConfigMaps. In a cluster of one's own it also runs Prometheus, as the pods of a StatefulSet; here that has no
-//! pods, and the real Prometheus runs as a local process on what the operator has written, read again whenever it changes.
+//! The operator writes Prometheus' configuration (a Secret) and its rules (ConfigMaps) from ServiceMonitors, PodMonitors and
+//! PrometheusRules. Its StatefulSet for Prometheus has no pods here. Prometheus runs as a local process on what the operator
+//! has written, and is reloaded after each change.
 
 mod answers;
-mod written;
+mod configuration;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub use answers::{Alert, AlertState, Sample, Series};
 use crate::tools::{self, FURTHER_MONITORING_CRDS};
 use crate::{Error, Result};
 
-/// Where the Prometheus object lives, and its name: kube-prometheus' own, so that what selects by these fits.
+/// The namespace and name of the Prometheus object, as in kube-prometheus, so that labels made for it match.
 const NAMESPACE: &str = "monitoring";
 const NAME: &str = "k8s";
 /// The operator's program.
@@ -30,13 +30,13 @@ const OPERATOR: &str = "prometheus-operator";
 const START_LIMIT: Duration = Duration::from_mins(2);
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// Both, running; they end with the last copy of this value.
+/// Both running programs. They end with the last clone of this value.
 #[derive(Debug, Clone)]
 pub struct Monitoring(Arc<Running>);
 
 #[derive(Debug)]
 struct Running {
-    // Declared first: nobody reloads what has ended.
+    // Declared first, so that the reloading task ends before Prometheus.
     background: Background,
     prometheus: Arc<Process>,
     operator: Process,
@@ -45,7 +45,7 @@ struct Running {
 }
 
 impl Monitoring {
-    /// Starts them, and waits until Prometheus runs on the operator's configuration. Their first start builds them.
+    /// Starts both, and waits until Prometheus runs on the operator's configuration. The first start builds them.
     pub async fn start(plane: &ControlPlane) -> Result<Self> {
         let tools = tools::monitoring(&to_stderr).await?;
         plane.install_prometheus_crd().await?;
@@ -61,38 +61,38 @@ impl Monitoring {
         let host = if pod_network::is_inside() { pod_network::NODE_ADDRESS } else { Ipv4Addr::LOCALHOST };
         let address = SocketAddr::from((host, port.number()));
 
-        let source = written::Source::connect(plane, NAMESPACE, NAME, folder.clone()).await?;
+        let sync = configuration::ConfigurationSync::connect(plane, NAMESPACE, NAME, folder.clone()).await?;
         let what = "prometheus-operator to write Prometheus' configuration";
-        let brought = wait::until(what, START_LIMIT, async || {
+        let files = wait::until(what, START_LIMIT, async || {
             operator.must_run()?;
-            let brought = source.bring().await.map_err(|error| error.to_string());
-            Ok(brought.and_then(|files| files.ok_or_else(|| "there is none".to_owned())))
+            let files = sync.copy().await.map_err(|error| error.to_string());
+            Ok(files.and_then(|files| files.ok_or_else(|| "there is none".to_owned())))
         })
         .await?;
         let prometheus = Arc::new(start_prometheus(plane, &tools, &folder, address)?);
         let background = Background::start()?;
-        let follower = source.follow(brought, Arc::clone(&prometheus));
+        let reloading = sync.run(files, Arc::clone(&prometheus));
         let this = Self(Arc::new(Running { background, prometheus, operator, address, _port: port }));
         wait::until("Prometheus to be ready", START_LIMIT, async || {
             this.must_run()?;
             Ok(match this.get("/-/ready").await {
                 Ok((200, _)) => Ok(()),
-                Ok((status, _)) => Err(format!("it says {status}")),
+                Ok((status, _)) => Err(format!("it answers {status}")),
                 Err(error) => Err(error.to_string()),
             })
         })
         .await?;
-        // Not before: a Prometheus that has just been started does not know the signal yet, and ends by it.
-        this.0.background.spawn(follower);
+        // Not earlier: SIGHUP would end a Prometheus that does not handle it yet.
+        this.0.background.spawn(reloading);
         Ok(this)
     }
 
-    /// Where Prometheus answers: this process, and pods.
+    /// Prometheus' URL, for this process and for pods.
     pub fn url(&self) -> String {
         format!("http://{}", self.0.address)
     }
 
-    /// Fails with the end of its log where one of them has ended.
+    /// Fails with the end of its log if one of them has ended.
     pub fn must_run(&self) -> Result<()> {
         self.0.operator.must_run()?;
         self.0.prometheus.must_run()
@@ -105,12 +105,12 @@ impl Monitoring {
             .into()
     }
 
-    /// The value of a PromQL expression now.
+    /// The current value of a PromQL expression.
     pub async fn query(&self, expression: &str) -> Result<Vec<Sample>> {
         answers::samples(&self.api("query", &[("query", expression)]).await?)
     }
 
-    /// Its values from `start` to `end`, both in seconds since 1970, a point each `step`.
+    /// The values of an expression from `start` to `end`, both in seconds since 1970, with a point for each `step`.
     pub async fn query_range(
         &self,
         expression: &str,
@@ -119,17 +119,17 @@ impl Monitoring {
         step: Duration,
     ) -> Result<Vec<Series>> {
         let (start, end, step) = (start.to_string(), end.to_string(), step.as_secs_f64().to_string());
-        let asked = [("query", expression), ("start", &start), ("end", &end), ("step", &step)];
-        answers::series(&self.api("query_range", &asked).await?)
+        let parameters = [("query", expression), ("start", &start), ("end", &end), ("step", &step)];
+        answers::series(&self.api("query_range", &parameters).await?)
     }
 
-    /// The alerts that are pending or fire.
+    /// The pending and firing alerts.
     pub async fn alerts(&self) -> Result<Vec<Alert>> {
         answers::alerts(&self.api("alerts", &[]).await?)
     }
 
-    async fn api(&self, endpoint: &str, asked: &[(&str, &str)]) -> Result<String> {
-        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(asked).finish();
+    async fn api(&self, endpoint: &str, parameters: &[(&str, &str)]) -> Result<String> {
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
         let path = format!("/api/v1/{endpoint}?{query}");
         let (status, body) = self.get(&path).await?;
         if status == 200 {
@@ -145,7 +145,8 @@ impl Monitoring {
     }
 }
 
-/// What kube-prometheus' Prometheus selects, from all namespaces; a pod that scrapes every second may be evaluated so.
+/// Selects what kube-prometheus' Prometheus selects, in all namespaces. Rules are evaluated every second, as often as some
+/// pods are scraped.
 fn prometheus_object(plane: &ControlPlane, folder: &Path) -> Result<String> {
     let (token, authority) = plane.monitoring_access();
     let token_file = folder.join("token");
@@ -174,12 +175,12 @@ fn prometheus_object(plane: &ControlPlane, folder: &Path) -> Result<String> {
 
 fn start_operator(plane: &ControlPlane, tools: &Tools) -> Result<Process> {
     let mut command = Command::new(tools.file(OPERATOR)?);
-    // It has no flag for it.
+    // It has no flag for the kubeconfig.
     command.env("KUBECONFIG", plane.monitoring_kubeconfig()?);
     command.args([
-        // It serves metrics and an admission webhook that nobody here asks for; the system chooses the port.
+        // Its metrics and admission webhook are not used here; the system chooses the port.
         "--web.listen-address=127.0.0.1:0",
-        // With it a monitor's status says which Prometheus has taken it up.
+        // With it, the status of a monitor names the Prometheus that accepted it.
         "--feature-gates=StatusForConfigurationResources=true",
     ]);
     Process::start_command(OPERATOR, command, plane.folder().join(format!("{OPERATOR}.log")))

@@ -54,7 +54,7 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Prepares the task of a pod that was bound to this node.
-    pub fn new(context: Arc<Context>, latest: watch::Receiver<Pod>, address: Ipv4Addr) -> Self {
+    pub(super) fn new(context: Arc<Context>, latest: watch::Receiver<Pod>, address: Ipv4Addr) -> Self {
         let pod = latest.borrow().clone();
         let container = pod.spec.iter().flat_map(|spec| &spec.containers).next().cloned().unwrap_or_default();
         let facts = Facts {
@@ -86,7 +86,7 @@ impl Worker {
     }
 
     /// Runs the pod until it is deleted, then removes it from the API.
-    pub async fn run(mut self) {
+    pub(super) async fn run(mut self) {
         let mut delay = None;
         while !self.is_deleting() {
             if self.facts.done {

@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_and_the_code_say_whether_it_starts_again() {
+    fn the_policy_and_the_exit_code_decide_about_a_restart() {
         let again = Next::Restart(Duration::ZERO);
         for (policy, code, want) in [
             (None, 0, again),

@@ -1,10 +1,11 @@
-//! A pod's volumes: which files they hold, from the objects that the node has seen.
+//! A pod's volumes and their files, from the objects that the node watches.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Container, DownwardAPIVolumeFile, KeyToPath, Pod, Secret, Volume as Definition,
+    ConfigMap, Container, DownwardAPIVolumeFile, KeyToPath, Pod, Secret, ServiceAccountTokenProjection,
+    Volume as Definition,
 };
 use kcg_devcluster::{Files, ProjectedVolume, select_keys};
 use kube::ResourceExt;
@@ -15,10 +16,10 @@ use super::sandbox::Mount;
 use super::token::Tokens;
 use crate::{Error, Result};
 
-/// Kubernetes' own.
+/// Kubernetes' default.
 const DEFAULT_MODE: u32 = 0o644;
 
-/// All Secrets and ConfigMaps, as the node's watches have them: a kubelet asks for those of its pods alone.
+/// All Secrets and ConfigMaps, from the node's watches. A kubelet reads only those of its pods.
 #[derive(Clone)]
 pub(super) struct Objects {
     pub secrets: Store<Secret>,
@@ -34,12 +35,12 @@ impl Objects {
         self.config_maps.get(&ObjectRef::new(name).within(namespace))
     }
 
-    /// What a container's environment may draw on.
-    pub fn sources(&self, namespace: &str, container: &Container) -> Sources {
+    /// The objects that a container's environment refers to.
+    pub(super) fn sources(&self, namespace: &str, container: &Container) -> Sources {
         let mut sources = Sources::default();
-        let froms = container.env.iter().flatten().filter_map(|variable| variable.value_from.as_ref());
+        let references = container.env.iter().flatten().filter_map(|variable| variable.value_from.as_ref());
         let (mut maps, mut secrets) = (Vec::new(), Vec::new());
-        for from in froms {
+        for from in references {
             maps.extend(from.config_map_key_ref.iter().map(|key| key.name.clone()));
             secrets.extend(from.secret_key_ref.iter().map(|key| key.name.clone()));
         }
@@ -64,22 +65,22 @@ fn text_keys(secret: &Secret) -> Keys {
     data.map(|(key, value)| (key.clone(), String::from_utf8_lossy(&value.0).into_owned())).collect()
 }
 
-/// A volume that is brought to the container.
+/// A volume that can be mounted into the container.
 pub(super) enum Mounted {
-    /// Files that follow what they are made of.
+    /// Files that are updated when their sources change; `shown` are the current ones.
     Projected { name: String, volume: ProjectedVolume, shown: Option<Files> },
     /// A folder or file as it is.
     Plain { name: String, path: PathBuf },
 }
 
 impl Mounted {
-    pub fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         match self {
             Self::Projected { name, .. } | Self::Plain { name, .. } => name,
         }
     }
 
-    pub fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         match self {
             Self::Projected { volume, .. } => volume.folder().to_owned(),
             Self::Plain { path, .. } => path.clone(),
@@ -87,7 +88,7 @@ impl Mounted {
     }
 }
 
-/// What of them a container sees, and where; a place inside of another comes after it, or it would be hidden.
+/// The volumes that a container mounts, outer paths first, so that none hides another.
 pub(super) fn mounts(container: &Container, mounted: &[Mounted]) -> Vec<Mount> {
     let mounts = container.volume_mounts.iter().flatten();
     let mut mounts: Vec<Mount> = mounts
@@ -106,7 +107,7 @@ pub(super) fn mounts(container: &Container, mounted: &[Mounted]) -> Vec<Mount> {
     mounts
 }
 
-/// The mode of a projected volume's files; of single items none is taken.
+/// The mode of a projected volume's files. Modes of single items are ignored.
 fn mode(definition: &Definition) -> u32 {
     let set = if let Some(secret) = &definition.secret {
         secret.default_mode
@@ -120,7 +121,7 @@ fn mode(definition: &Definition) -> u32 {
     set.and_then(|mode| u32::try_from(mode).ok()).unwrap_or(DEFAULT_MODE)
 }
 
-/// Makes a pod's volumes below `folder`, empty where they are projected.
+/// Creates a pod's volumes below `folder`. Projected volumes are empty until [`refresh`].
 pub(super) fn create(pod: &Pod, folder: &Path) -> Result<Vec<Mounted>> {
     let definitions = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
     definitions
@@ -140,7 +141,7 @@ pub(super) fn create(pod: &Pod, folder: &Path) -> Result<Vec<Mounted>> {
         .collect()
 }
 
-/// Brings the projected ones up to date; the error says what is missing, as a kubelet's event would.
+/// Updates the projected volumes. The error names what is missing, as a kubelet's event does.
 pub(super) async fn refresh(
     pod: &Pod,
     pod_ip: &str,
@@ -161,6 +162,51 @@ pub(super) async fn refresh(
     Ok(())
 }
 
+/// One source of a projected volume's files.
+enum Source<'a> {
+    Secret { name: &'a str, items: Option<&'a [KeyToPath]>, optional: Option<bool> },
+    ConfigMap { name: &'a str, items: Option<&'a [KeyToPath]>, optional: Option<bool> },
+    DownwardApi(Option<&'a [DownwardAPIVolumeFile]>),
+    Token(&'a ServiceAccountTokenProjection),
+}
+
+/// The sources of a volume; `None` if this node does not support its kind.
+fn sources(definition: &Definition) -> Option<Vec<Source<'_>>> {
+    if let Some(secret) = &definition.secret {
+        let name = secret.secret_name.as_deref().unwrap_or_default();
+        return Some(vec![Source::Secret {
+            name,
+            items: secret.items.as_deref(),
+            optional: secret.optional,
+        }]);
+    }
+    if let Some(map) = &definition.config_map {
+        let (name, items) = (map.name.as_str(), map.items.as_deref());
+        return Some(vec![Source::ConfigMap { name, items, optional: map.optional }]);
+    }
+    if let Some(downward) = &definition.downward_api {
+        return Some(vec![Source::DownwardApi(downward.items.as_deref())]);
+    }
+    let projected = definition.projected.as_ref()?.sources.iter().flatten();
+    let sources = projected.flat_map(|projection| {
+        let secret = projection.secret.as_ref().map(|secret| Source::Secret {
+            name: &secret.name,
+            items: secret.items.as_deref(),
+            optional: secret.optional,
+        });
+        let map = projection.config_map.as_ref().map(|map| Source::ConfigMap {
+            name: &map.name,
+            items: map.items.as_deref(),
+            optional: map.optional,
+        });
+        let token = projection.service_account_token.as_ref().map(Source::Token);
+        let downward = projection.downward_api.as_ref();
+        let downward = downward.map(|downward| Source::DownwardApi(downward.items.as_deref()));
+        [secret, map, token, downward].into_iter().flatten()
+    });
+    Some(sources.collect())
+}
+
 async fn files(
     pod: &Pod,
     pod_ip: &str,
@@ -170,70 +216,39 @@ async fn files(
 ) -> Result<Files, String> {
     let namespace = pod.namespace().unwrap_or_default();
     let mut files = Files::new();
-    if let Some(secret) = &definition.secret {
-        let name = secret.secret_name.as_deref().unwrap_or_default();
-        files.extend(secret_files(objects, &namespace, name, secret.items.as_deref(), secret.optional)?);
-    } else if let Some(map) = &definition.config_map {
-        files.extend(map_files(objects, &namespace, &map.name, map.items.as_deref(), map.optional)?);
-    } else if let Some(downward) = &definition.downward_api {
-        files.extend(downward_files(pod, pod_ip, downward.items.as_deref())?);
-    } else if let Some(projected) = &definition.projected {
-        for source in projected.sources.iter().flatten() {
-            if let Some(secret) = &source.secret {
-                files.extend(secret_files(
-                    objects,
-                    &namespace,
-                    &secret.name,
-                    secret.items.as_deref(),
-                    secret.optional,
-                )?);
+    let unsupported =
+        || format!("volume {}: this node does not support volumes of that kind", definition.name);
+    for source in sources(definition).ok_or_else(unsupported)? {
+        files.extend(match source {
+            Source::Secret { name, items, optional } => {
+                let data = objects.secret(&namespace, name).map(|secret| secret_data(&secret));
+                selected(data, items, optional, &format!("secret {name:?}"))?
             }
-            if let Some(map) = &source.config_map {
-                files.extend(map_files(objects, &namespace, &map.name, map.items.as_deref(), map.optional)?);
+            Source::ConfigMap { name, items, optional } => {
+                let data = objects.config_map(&namespace, name).map(|map| config_map_data(&map));
+                selected(data, items, optional, &format!("configmap {name:?}"))?
             }
-            if let Some(token) = &source.service_account_token {
-                files.insert(token.path.clone(), tokens.token(pod, token).await?.into_bytes());
+            Source::DownwardApi(items) => downward_files(pod, pod_ip, items)?,
+            Source::Token(wanted) => {
+                Files::from([(wanted.path.clone(), tokens.token(pod, wanted).await?.into_bytes())])
             }
-            if let Some(downward) = &source.downward_api {
-                files.extend(downward_files(pod, pod_ip, downward.items.as_deref())?);
-            }
-        }
-    } else {
-        return Err(format!("volume {}: this node knows no volumes of that kind", definition.name));
+        });
     }
     Ok(files)
 }
 
-fn secret_files(
-    objects: &Objects,
-    namespace: &str,
-    name: &str,
-    items: Option<&[KeyToPath]>,
-    optional: Option<bool>,
-) -> Result<Files, String> {
-    let data = objects.secret(namespace, name).map(|secret| {
-        secret.data.iter().flatten().map(|(key, value)| (key.clone(), value.0.clone())).collect::<Files>()
-    });
-    chosen(data, items, optional, &format!("secret {name:?}"))
+fn secret_data(secret: &Secret) -> Files {
+    secret.data.iter().flatten().map(|(key, value)| (key.clone(), value.0.clone())).collect()
 }
 
-fn map_files(
-    objects: &Objects,
-    namespace: &str,
-    name: &str,
-    items: Option<&[KeyToPath]>,
-    optional: Option<bool>,
-) -> Result<Files, String> {
-    let data = objects.config_map(namespace, name).map(|map| {
-        let text = map.data.iter().flatten().map(|(key, value)| (key.clone(), value.clone().into_bytes()));
-        let binary = map.binary_data.iter().flatten().map(|(key, value)| (key.clone(), value.0.clone()));
-        text.chain(binary).collect::<Files>()
-    });
-    chosen(data, items, optional, &format!("configmap {name:?}"))
+fn config_map_data(map: &ConfigMap) -> Files {
+    let text = map.data.iter().flatten().map(|(key, value)| (key.clone(), value.clone().into_bytes()));
+    let binary = map.binary_data.iter().flatten().map(|(key, value)| (key.clone(), value.0.clone()));
+    text.chain(binary).collect()
 }
 
 /// The selected keys, or an error that names the missing object or key.
-fn chosen(
+fn selected(
     data: Option<Files>,
     items: Option<&[KeyToPath]>,
     optional: Option<bool>,
@@ -249,7 +264,7 @@ fn chosen(
 fn downward_files(pod: &Pod, pod_ip: &str, items: Option<&[DownwardAPIVolumeFile]>) -> Result<Files, String> {
     let file = |item: &DownwardAPIVolumeFile| {
         let field =
-            item.field_ref.as_ref().ok_or("this node takes fieldRef alone in a downwardAPI volume")?;
+            item.field_ref.as_ref().ok_or("this node supports only fieldRef in a downwardAPI volume")?;
         Ok((item.path.clone(), field_of(pod, pod_ip, &field.field_path)?.into_bytes()))
     };
     items.unwrap_or_default().iter().map(file).collect()

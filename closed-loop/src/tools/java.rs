@@ -1,4 +1,4 @@
-//! The Java that runs the parts from Maven Central: found, and new enough, or one sentence with the cure.
+//! Finds a Java that is new enough for Kafka. Otherwise the error is one sentence with the cure.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,9 +8,9 @@ use crate::{Error, Result};
 /// The oldest Java that the pinned jars run on.
 const OLDEST: u32 = 17;
 const CURE: &str =
-    "install one (for Debian: apt install default-jre-headless), or point JAVA_HOME at where one is";
+    "install one (for Debian: apt install default-jre-headless), or set JAVA_HOME to its folder";
 
-/// The `java` of JAVA_HOME, or else of the PATH.
+/// The `java` in JAVA_HOME, or else in the PATH.
 pub(crate) fn find() -> Result<PathBuf> {
     let home = std::env::var_os("JAVA_HOME").filter(|home| !home.is_empty());
     let java = home.map_or_else(|| "java".into(), |home| Path::new(&home).join("bin/java"));
@@ -30,8 +30,8 @@ fn check(java: PathBuf) -> Result<PathBuf> {
             Err(Error::Missing(format!("{wanted}, and `{name}` here is Java {version}: {CURE}")))
         }
         None => {
-            let said = text.lines().next().unwrap_or("nothing");
-            Err(Error::Missing(format!("{wanted}, and `{name}` does not tell its version ({said}): {CURE}")))
+            let line = text.lines().next().unwrap_or("nothing");
+            Err(Error::Missing(format!("{wanted}, and `{name}` does not print its version ({line}): {CURE}")))
         }
     }
 }
@@ -48,32 +48,32 @@ fn major(text: &str) -> Option<u32> {
 mod tests {
     use super::*;
 
-    /// What `check` says of a `java` that prints `version`; of none where nothing is printed.
+    /// The error for a `java` that prints `version`, or for a missing one.
     fn complaint(version: Option<&str>) -> String {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let java = folder.path().join("java");
         if let Some(version) = version {
-            // Written by a process of its own: what a test beside this one starts at that moment would hold the script
-            // open for writing, and so keep it from being run.
+            // Written by another process: a process that a parallel test starts at that moment would inherit the open file,
+            // and a script that is open for writing cannot be run.
             let write = r#"printf '#!/bin/sh\necho '\''%s'\'' >&2\n' "$1" > "$0" && chmod 755 "$0""#;
             let written = Command::new("/bin/sh").arg("-c").arg(write).arg(&java).arg(version).status();
             assert!(written.is_ok_and(|status| status.success()), "a script");
         }
-        check(java).expect_err("it is no Java to run on").to_string()
+        check(java).expect_err("this Java is unsuitable").to_string()
     }
 
     #[test]
     fn a_missing_or_old_java_is_reported_in_one_sentence_with_the_cure() {
         let old = "java version \"1.8.0_432\"";
-        for (version, said) in [
+        for (version, reason) in [
             (None, "does not work here (No such file or directory"),
             (Some(old), "here is Java 8: "),
             (Some("openjdk version \"11.0.2\" 2019-01-15"), "here is Java 11: "),
-            (Some("what?"), "does not tell its version (what?): "),
+            (Some("what?"), "does not print its version (what?): "),
         ] {
             let complaint = complaint(version);
             assert!(complaint.starts_with("Kafka runs on Java 17 or newer, and "), "{complaint}");
-            assert!(complaint.contains(said) && complaint.ends_with(CURE), "{complaint}");
+            assert!(complaint.contains(reason) && complaint.ends_with(CURE), "{complaint}");
             assert_eq!(complaint.lines().count(), 1);
         }
     }

@@ -1,4 +1,4 @@
-//! Takes Kafka's jars from Maven Central.
+//! Fetches Kafka's jars from Maven Central.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -12,15 +12,15 @@ use crate::{Error, Result};
 
 /// The folder with pom.xml, which pins the jars.
 const PINS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/kafka");
-/// The folder with all the jars, and in it the one that stands for them.
+/// The folder with all jars, and the one in it that proves that they are complete.
 const JARS: &str = "kafka";
 const KAFKA_JAR: &str = "kafka/kafka_2.13.jar";
 const INSTALL_MAVEN: &str =
     "install it (for Debian: apt install maven); it is needed once, for the first start";
-/// For all the jars, on a slow line.
+/// The limit for all jars, on a slow connection.
 const LIMIT: Duration = Duration::from_mins(15);
 
-/// Kafka's jar: the user's own, or that of the cache.
+/// Kafka's jar: provided by the user, or in the cache.
 pub(super) async fn kafka_jar(progress: Progress<'_>) -> Result<PathBuf> {
     if let Some(path) = tools::provided(KAFKA_JAR) {
         return Ok(path);
@@ -32,10 +32,10 @@ pub(super) async fn kafka_jar(progress: Progress<'_>) -> Result<PathBuf> {
     Ok(folder.await?.join(KAFKA_JAR))
 }
 
-/// Copies what pom.xml pins into a scratch folder next to its place, then moves that there as a whole. Maven reads its
-/// usual settings and variables, which may name a mirror or a proxy.
+/// Copies the pinned jars to a scratch folder, then moves that to its place as a whole. Maven reads its usual settings and
+/// variables, which may name a mirror or a proxy.
 async fn build(pom: &Path, folder: &Path, progress: Progress<'_>) -> Result<()> {
-    progress("kafka: taking its jars from Maven Central, once");
+    progress("kafka: fetching its jars from Maven Central, once");
     let scratch = tempfile::tempdir_in(folder).map_err(Error::file("make a folder in", folder))?;
     let mut output = OsString::from("-DoutputDirectory=");
     output.push(scratch.path().join("jars"));
@@ -56,7 +56,7 @@ async fn build(pom: &Path, folder: &Path, progress: Progress<'_>) -> Result<()> 
         return Err(build.failure(status));
     }
     let place = folder.join(JARS);
-    // What is there already is not whole, or nothing would be built.
+    // An existing folder is incomplete, otherwise this would not run.
     let _ = std::fs::remove_dir_all(&place);
     std::fs::rename(scratch.path().join("jars"), &place).map_err(Error::file("move", &place))
 }

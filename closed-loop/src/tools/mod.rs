@@ -1,6 +1,6 @@
-//! The programs of the closed loop that a control plane does not need: Kafka, Prometheus, prometheus-operator and the
-//! metrics adapter. They are found or built as `kcg_devcluster::tools` does it; their pins are in closed-loop/tools, and
-//! those that devcluster has pinned are taken from there.
+//! The tools that a control plane does not need: Kafka, Prometheus, prometheus-operator and the metrics adapter.
+//! `kcg_devcluster::tools` finds or builds them. Their pins are in closed-loop/tools, or in devcluster if it uses the same
+//! module.
 
 pub(crate) mod java;
 mod maven;
@@ -12,11 +12,11 @@ use kcg_devcluster::tools::{Progress, Tools};
 
 use crate::Result;
 
-/// prometheus-operator's CRDs of PodMonitor, by which the operator itself is scraped, and of Probe, without which
-/// prometheus-operator waits for ten minutes and gives up.
+/// prometheus-operator's CRDs of PodMonitor, which the operator's own metrics need, and of Probe, without which
+/// prometheus-operator fails after ten minutes.
 pub(crate) const FURTHER_MONITORING_CRDS: &str = "further-monitoring-crds.yaml";
 
-/// prometheus-operator's program; its other CRDs are those of every control plane.
+/// prometheus-operator's program and further CRDs. Every control plane has the other CRDs.
 static PROMETHEUS_OPERATOR: Tool = Tool {
     programs: &[("prometheus-operator", "github.com/prometheus-operator/prometheus-operator/cmd/operator")],
     data: &[(
@@ -29,8 +29,7 @@ static PROMETHEUS_OPERATOR: Tool = Tool {
     ..PROMETHEUS_OPERATOR_CRDS
 };
 
-/// The custom metrics API on prometheus-adapter's own library, with prometheus-adapter's rules. Its program is the main.go
-/// next to the pins.
+/// Our stand-in for prometheus-adapter. Its program is the main.go next to the pins.
 static METRICS_ADAPTER: Tool = Tool {
     name: "metrics-adapter",
     pins: concat!(env!("CARGO_MANIFEST_DIR"), "/tools/metrics-adapter"),
@@ -39,19 +38,19 @@ static METRICS_ADAPTER: Tool = Tool {
     ..Tool::EMPTY
 };
 
-/// Prometheus, prometheus-operator and the metrics adapter; built when they are first asked for.
+/// Prometheus, prometheus-operator and the metrics adapter, built at first use.
 pub(crate) async fn monitoring(progress: Progress<'_>) -> Result<Tools> {
     Tools::of([&PROMETHEUS, &PROMETHEUS_OPERATOR, &METRICS_ADAPTER], progress).await
 }
 
-/// Kafka's jar, in a folder with all that it depends on; taken from Maven Central when it is first asked for.
+/// Kafka's jar, in a folder with its dependencies, fetched from Maven Central at first use.
 pub(crate) async fn kafka_jar(progress: Progress<'_>) -> Result<PathBuf> {
     maven::kafka_jar(progress).await
 }
 
-/// Builds everything that the closed loop runs on, for those who go into a network without any way out.
+/// Fetches and builds everything that the closed loop needs. Call it before entering the pod network, which has no way out.
 pub async fn ensure(progress: Progress<'_>) -> Result<()> {
-    // What is missing on this computer is reported before anything is built for minutes.
+    // A missing Java is reported before anything is built for minutes.
     java::find()?;
     kafka_jar(progress).await?;
     Tools::ensure(progress).await?;

@@ -1,8 +1,8 @@
-// metrics-adapter serves the custom metrics API from what Prometheus has scraped, by a rules file of prometheus-adapter.
+// metrics-adapter serves the custom metrics API from Prometheus, with a rules file of prometheus-adapter.
 //
-// It stands in for prometheus-adapter, whose module no registry publishes: on the library that prometheus-adapter itself is
-// built on, with as much of its configuration as metrics of pods need (seriesQuery, resources, name, metricsQuery). A sample
-// that is NaN counts as zero, as there.
+// It is a stand-in for prometheus-adapter, whose module no registry publishes. It is built on the same library and supports
+// the part of the configuration that metrics of pods need (seriesQuery, resources, name, metricsQuery). A NaN sample counts
+// as zero, as in prometheus-adapter.
 package main
 
 import (
@@ -60,7 +60,7 @@ type rule struct {
 	} `json:"resources"`
 }
 
-// label is the name of the label that holds a resource's name, which may be overridden in the singular or the plural.
+// label returns the label that holds a resource's name. An override may name the resource in singular or plural.
 func (r rule) label(resource string) (string, error) {
 	for label, override := range r.Resources.Overrides {
 		if override.Group == "" && strings.TrimSuffix(override.Resource, "s") == resource {
@@ -73,7 +73,7 @@ func (r rule) label(resource string) (string, error) {
 	return expand("resources.template", r.Resources.Template, map[string]string{"Group": "", "Resource": resource})
 }
 
-// expand fills in one of the configuration's templates.
+// expand executes one of the configuration's templates.
 func expand(name, text string, values map[string]string) (string, error) {
 	parsed, err := template.New(name).Delims("<<", ">>").Parse(text)
 	if err != nil {
@@ -84,7 +84,7 @@ func expand(name, text string, values map[string]string) (string, error) {
 	return out.String(), err
 }
 
-// check finds what is wrong with a rule before it is used.
+// check validates a rule before it is used.
 func (r rule) check() error {
 	if _, err := r.metric(""); err != nil {
 		return err
@@ -93,7 +93,8 @@ func (r rule) check() error {
 	return err
 }
 
-// metric is the name under which a series is served; as there, name.as is what the one group matches, or all.
+// metric returns the served name of a series. As in prometheus-adapter, name.as defaults to the only group, or to the whole
+// match.
 func (r rule) metric(series string) (string, error) {
 	if r.Name.Matches == "" && r.Name.As == "" {
 		return series, nil
@@ -110,13 +111,13 @@ func (r rule) metric(series string) (string, error) {
 		case 1:
 			as = "$1"
 		default:
-			return "", fmt.Errorf("rule for %s: name.as must say which group of name.matches it is", r.SeriesQuery)
+			return "", fmt.Errorf("rule for %s: name.as must name a group of name.matches", r.SeriesQuery)
 		}
 	}
 	return matches.ReplaceAllString(series, as), nil
 }
 
-// query is metricsQuery for some pods of a namespace, by pod.
+// query returns metricsQuery for pods of a namespace, grouped by pod.
 func (r rule) query(series, namespace string, pods []string) (string, error) {
 	namespaceLabel, err := r.label("namespace")
 	if err != nil {
@@ -143,7 +144,7 @@ type served struct {
 	series string
 }
 
-// adapter answers from Prometheus.
+// adapter answers requests with values from Prometheus.
 type adapter struct {
 	client     kubernetes.Interface
 	prometheus string
@@ -155,13 +156,13 @@ type adapter struct {
 
 var pods = schema.GroupResource{Resource: "pods"}
 
-// relist looks for the series that there are.
+// relist updates the list of available series.
 func (a *adapter) relist(ctx context.Context) error {
 	metrics := map[string]served{}
 	for _, rule := range a.rules {
 		var series []map[string]string
 		recent := fmt.Sprint(time.Now().Add(-a.age).Unix())
-		if err := a.ask(ctx, "series", url.Values{"match[]": {rule.SeriesQuery}, "start": {recent}}, &series); err != nil {
+		if err := a.get(ctx, "series", url.Values{"match[]": {rule.SeriesQuery}, "start": {recent}}, &series); err != nil {
 			return err
 		}
 		for _, one := range series {
@@ -178,11 +179,11 @@ func (a *adapter) relist(ctx context.Context) error {
 	return nil
 }
 
-// One that does not answer must not hold the autoscaler up.
+// The timeout keeps a Prometheus that does not answer from blocking the autoscaler.
 var prometheusClient = &http.Client{Timeout: 10 * time.Second}
 
-// ask decodes the data of an answer of Prometheus' API.
-func (a *adapter) ask(ctx context.Context, endpoint string, values url.Values, data any) error {
+// get requests an endpoint of Prometheus' API and decodes its data.
+func (a *adapter) get(ctx context.Context, endpoint string, values url.Values, data any) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, a.prometheus+"/api/v1/"+endpoint+"?"+values.Encode(), nil)
 	if err != nil {
 		return err
@@ -204,7 +205,7 @@ func (a *adapter) ask(ctx context.Context, endpoint string, values url.Values, d
 	}{Data: data})
 }
 
-// ListAllMetrics is what discovery shows.
+// ListAllMetrics returns the metrics for discovery.
 func (a *adapter) ListAllMetrics() []provider.CustomMetricInfo {
 	a.mutex.RLock()
 	defer a.mutex.RUnlock()
@@ -215,7 +216,7 @@ func (a *adapter) ListAllMetrics() []provider.CustomMetricInfo {
 	return all
 }
 
-// GetMetricByName is the metric of one pod.
+// GetMetricByName returns the metric of one pod.
 func (a *adapter) GetMetricByName(ctx context.Context, name types.NamespacedName, info provider.CustomMetricInfo, _ labels.Selector) (*custom_metrics.MetricValue, error) {
 	values, err := a.values(ctx, name.Namespace, []string{name.Name}, info)
 	if err != nil {
@@ -227,7 +228,7 @@ func (a *adapter) GetMetricByName(ctx context.Context, name types.NamespacedName
 	return &values[0], nil
 }
 
-// GetMetricBySelector is the metric of all pods that a selector chooses.
+// GetMetricBySelector returns the metric of all pods that match a selector.
 func (a *adapter) GetMetricBySelector(ctx context.Context, namespace string, selector labels.Selector, info provider.CustomMetricInfo, _ labels.Selector) (*custom_metrics.MetricValueList, error) {
 	list, err := a.client.CoreV1().Pods(namespace).List(ctx, meta.ListOptions{LabelSelector: selector.String()})
 	if err != nil {
@@ -264,7 +265,7 @@ func (a *adapter) values(ctx context.Context, namespace string, names []string, 
 			Value  [2]any            `json:"value"`
 		} `json:"result"`
 	}
-	if err := a.ask(ctx, "query", url.Values{"query": {query}}, &found); err != nil {
+	if err := a.get(ctx, "query", url.Values{"query": {query}}, &found); err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
 	podLabel, err := metric.rule.label("pod")
@@ -294,14 +295,14 @@ func (a *adapter) values(ctx context.Context, namespace string, names []string, 
 	return values, nil
 }
 
-const about = `metrics-adapter serves the custom metrics API by a rules file of prometheus-adapter. It is a stand-in for
-prometheus-adapter, whose module no registry publishes, on the library that prometheus-adapter itself is built on.
+const about = `metrics-adapter serves the custom metrics API with a rules file of prometheus-adapter. It is a stand-in for
+prometheus-adapter, whose module no registry publishes, and is built on the same library.
 
 `
 
 func main() {
 	if err := run(genericserver.SetupSignalContext()); err != nil {
-		klog.ErrorS(err, "metrics-adapter ends")
+		klog.ErrorS(err, "metrics-adapter failed")
 		os.Exit(1)
 	}
 }
@@ -310,11 +311,11 @@ func run(ctx context.Context) error {
 	flags := pflag.NewFlagSet("metrics-adapter", pflag.ContinueOnError)
 	command := &basecmd.AdapterBase{Name: "metrics-adapter", FlagSet: flags}
 	command.InstallFlags()
-	prometheus := flags.String("prometheus-url", "", "Prometheus")
+	prometheus := flags.String("prometheus-url", "", "URL of Prometheus")
 	config := flags.String("config", "", "a rules file of prometheus-adapter")
-	age := flags.Duration("metrics-max-age", 0, "how far back series are looked for (default: the relist interval)")
+	age := flags.Duration("metrics-max-age", 0, "maximum age of series (default: the relist interval)")
 	flags.Usage = func() { fmt.Fprint(os.Stderr, about, flags.FlagUsages()) }
-	interval := flags.Duration("metrics-relist-interval", 10*time.Minute, "how often new metrics are looked for")
+	interval := flags.Duration("metrics-relist-interval", 10*time.Minute, "interval between searches for new metrics")
 	if err := flags.Parse(os.Args[1:]); errors.Is(err, pflag.ErrHelp) {
 		return nil
 	} else if err != nil {

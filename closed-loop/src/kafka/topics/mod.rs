@@ -1,6 +1,5 @@
-//! KafkaTopics become Kafka's topics: a stand-in for Strimzi's topic operator, which no registry publishes as a
-//! program. It keeps that operator's contract with whoever reads and writes KafkaTopics, and nothing beyond: no user, no
-//! Cruise Control, no move of replicas.
+//! Creates Kafka's topics from KafkaTopics: a stand-in for Strimzi's topic operator, which no registry publishes as a
+//! program. It keeps that operator's contract for KafkaTopics. It has no users, no Cruise Control and no moves of replicas.
 
 mod broker;
 mod contract;
@@ -16,25 +15,24 @@ use crate::Result;
 use broker::Broker;
 use session::Session;
 
-/// Which KafkaTopics are those of one Kafka, where there are several.
+/// The label that assigns a KafkaTopic to one of several Kafka clusters.
 const CLUSTER_LABEL: &str = "strimzi.io/cluster";
-/// What failed is tried again so often.
+/// The interval between retries.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The running synchroniser, on a thread of its own; it ends when this is dropped, and leaves topics and KafkaTopics as
-/// they are.
+/// The running synchroniser, on its own thread. Dropping it ends it; topics and KafkaTopics stay.
 #[derive(Debug)]
 pub struct TopicSynchroniser {
     _background: Background,
 }
 
 impl TopicSynchroniser {
-    /// What a demo says about it.
-    pub const STAND_IN: &str = "KafkaTopics are brought to Kafka by a stand-in for Strimzi's topic operator, which no \
-                                registry publishes as a program; it keeps that operator's contract";
+    /// The sentence that a demo prints about it.
+    pub const STAND_IN: &str = "a stand-in for Strimzi's topic operator, which no registry publishes as a program; it keeps that \
+                                operator's contract";
 
-    /// Follows the KafkaTopics of all namespaces from now on, in the version that is served; those of one `cluster` alone
-    /// (label strimzi.io/cluster) where one is named.
+    /// Synchronises the KafkaTopics of all namespaces, in the served version. With `cluster`, only those with that value of
+    /// the label strimzi.io/cluster.
     pub fn start(plane: &ControlPlane, kafka: &Kafka, cluster: Option<&str>) -> Result<Self> {
         let background = Background::start()?;
         let kubeconfig = plane.kubeconfig_path().to_owned();
@@ -43,16 +41,16 @@ impl TopicSynchroniser {
             watcher::Config::default().labels(&format!("{CLUSTER_LABEL}={name}"))
         });
         background.spawn(async move {
-            // The cluster's end is this task's, too: what fails then has nobody left to hear of it.
+            // This fails only when the cluster has ended, and this task ends with it.
             let Ok(client) = client_for(&kubeconfig).await else { return };
-            let mut told = String::new();
+            let mut last_error = String::new();
             loop {
-                // It returns where the API server is away, or serves another version than before.
+                // It returns if the API server is unavailable or serves another version than before.
                 if let Err(error) = Session::run(&client, &broker, &selection).await {
                     let error = error.to_string();
-                    if error != told {
-                        eprintln!("devcluster: KafkaTopics are not brought to Kafka: {error}; tried again");
-                        told = error;
+                    if error != last_error {
+                        eprintln!("closed-loop: cannot synchronise KafkaTopics, will retry: {error}");
+                        last_error = error;
                     }
                 }
                 tokio::time::sleep(RETRY).await;

@@ -1,5 +1,5 @@
-//! One watch of the KafkaTopics, from its list to its first error: what it tells is done in Kafka, and what came of it is
-//! told in their status.
+//! One watch of the KafkaTopics, from its list to its first error. Changes are applied to Kafka, and the outcome is written
+//! to the KafkaTopic's status.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,10 +15,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::RETRY;
 use super::broker::Broker;
-use super::contract::{self, Action, Outcome, Refusal, Seen, Standing, Wanted};
+use super::contract::{self, Action, ActualTopic, DesiredTopic, Outcome, Rejection, TopicStatus};
 use crate::{Error, Result};
 
-/// All of Kafka is compared so often; Strimzi does so every two minutes.
+/// The interval at which all topics are compared with Kafka. Strimzi's is two minutes.
 const RESYNC: Duration = Duration::from_secs(10);
 
 /// Namespace and name.
@@ -29,15 +29,19 @@ pub(super) struct Session<'a> {
     resource: ApiResource,
     broker: &'a Broker,
     topics: BTreeMap<Key, DynamicObject>,
-    /// Those to look at now.
+    /// To be reconciled now.
     due: BTreeSet<Key>,
-    /// Those to look at again soon, since something failed.
+    /// To be reconciled at the next retry, since something failed.
     failed: BTreeSet<Key>,
 }
 
 impl<'a> Session<'a> {
-    /// Runs until the API server is away or no longer serves what it watches, which is the error.
-    pub async fn run(client: &'a Client, broker: &'a Broker, selection: &watcher::Config) -> Result<()> {
+    /// Runs until the watch fails, and returns its error.
+    pub(super) async fn run(
+        client: &'a Client,
+        broker: &'a Broker,
+        selection: &watcher::Config,
+    ) -> Result<()> {
         let unserved = || Error::Missing("the API server serves no KafkaTopics".into());
         let group =
             discovery::group(client, "kafka.strimzi.io").await.map_err(Error::kube("find KafkaTopic"))?;
@@ -53,10 +57,10 @@ impl<'a> Session<'a> {
                 _ = retry.tick() => { this.due.append(&mut this.failed); None }
                 _ = resync.tick() => { this.due.extend(this.topics.keys().cloned()); None }
             };
-            // All that has come is seen to at once: one look at Kafka does for it.
+            // Take all events that have arrived: one read of Kafka's topics serves them all.
             while let Some(event) = next {
-                this.note(event.map_err(|error| {
-                    Error::Missing(format!("a watch of KafkaTopics that goes on: {error}"))
+                this.handle(event.map_err(|error| {
+                    Error::Missing(format!("the watch of KafkaTopics has ended: {error}"))
                 })?);
                 next = events.next().now_or_never().flatten();
             }
@@ -64,7 +68,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn note(&mut self, event: Event<DynamicObject>) {
+    fn handle(&mut self, event: Event<DynamicObject>) {
         match event {
             Event::Init | Event::InitDone => {}
             Event::Apply(topic) | Event::InitApply(topic) => {
@@ -74,7 +78,7 @@ impl<'a> Session<'a> {
             }
             Event::Delete(topic) => {
                 self.topics.remove(&key(&topic));
-                // Where it was the older of two, the other one's time has come.
+                // If it managed a topic, another KafkaTopic with that topic manages it now.
                 self.due.extend(self.topics.keys().cloned());
             }
         }
@@ -82,99 +86,104 @@ impl<'a> Session<'a> {
 
     async fn reconcile(&mut self) {
         let due = std::mem::take(&mut self.due);
-        let stands = due.into_iter().filter_map(|key| {
+        let decided = due.into_iter().filter_map(|key| {
             let topic = self.topics.get(&key)?;
-            Some((key, topic, contract::standing(topic, self.topics.values())))
+            Some((key, topic, contract::topic_status(topic, self.topics.values())))
         });
-        let stands: Vec<_> = stands.collect();
-        let names = stands.iter().filter_map(|(_, _, standing)| match standing {
-            Standing::Managed(wanted) => Some(wanted.name.clone()),
+        let decided: Vec<_> = decided.collect();
+        let names = decided.iter().filter_map(|(_, _, status)| match status {
+            TopicStatus::Managed(desired) => Some(desired.name.clone()),
             _ => None,
         });
-        let looked = self.broker.look(names.collect()).await;
+        let actual = self.broker.topics(names.collect()).await;
         let mut failed = BTreeSet::new();
-        for (key, topic, standing) in stands {
-            if let Err(error) = self.settle(topic, standing, &looked).await {
+        for (key, topic, status) in decided {
+            if let Err(error) = self.apply(topic, status, &actual).await {
                 failed.insert(key);
-                // What Kafka refuses stands in the status; what the API server refuses stands nowhere else.
+                // Kafka's errors are in the status. The API server's errors are reported here only.
                 if let Failed::ApiServer(kube::Error::Api(answer)) = error
                     && !answer.is_conflict()
                 {
-                    eprintln!("devcluster: a KafkaTopic's change was refused: {answer}");
+                    eprintln!("closed-loop: the API server rejected a change of a KafkaTopic: {answer}");
                 }
             }
         }
         self.failed.append(&mut failed);
     }
 
-    /// Does for one KafkaTopic what its standing asks for.
-    async fn settle(&self, topic: &DynamicObject, standing: Standing, looked: &Looked) -> Result<(), Failed> {
-        let outcome = match standing {
-            Standing::Going(name) => return self.bury(topic, name.as_deref()).await,
-            Standing::Refused(refusal) => Outcome::Refused(refusal),
-            Standing::Unmanaged => Outcome::Unmanaged,
-            Standing::Paused => Outcome::Paused,
-            Standing::Managed(wanted) => {
+    /// Handles one KafkaTopic as decided.
+    async fn apply(
+        &self,
+        topic: &DynamicObject,
+        status: TopicStatus,
+        actual: &ActualTopics,
+    ) -> Result<(), Failed> {
+        let outcome = match status {
+            TopicStatus::Deleting(name) => return self.delete(topic, name.as_deref()).await,
+            TopicStatus::Rejected(rejection) => Outcome::Rejected(rejection),
+            TopicStatus::Unmanaged => Outcome::Unmanaged,
+            TopicStatus::Paused => Outcome::Paused,
+            TopicStatus::Managed(desired) => {
                 if let Some(names) = contract::finalizers_with(topic) {
-                    // Before the topic, so that none is left behind. The watch brings this KafkaTopic back.
+                    // The finalizer comes before the topic, so that no topic is left behind. Its write causes another event.
                     return self.set_finalizers(topic, names).await;
                 }
-                match self.follow(&wanted, looked).await {
+                match self.update_kafka(&desired, actual).await {
                     Ok(topic_id) => Outcome::Ready { topic_id },
-                    Err(refusal) => Outcome::Refused(refusal),
+                    Err(rejection) => Outcome::Rejected(rejection),
                 }
             }
         };
-        self.tell(topic, &outcome).await?;
+        self.write_status(topic, &outcome).await?;
         match outcome {
-            Outcome::Refused(refusal) if refusal.may_pass() => Err(Failed::Kafka),
+            Outcome::Rejected(rejection) if rejection.is_retryable() => Err(Failed::Kafka),
             _ => Ok(()),
         }
     }
 
-    /// Brings Kafka to what is wanted, as far as that goes; answers with the topic's id.
-    async fn follow(&self, wanted: &Wanted, looked: &Looked) -> Result<String, Refusal> {
-        let seen = looked.as_ref().map_err(Clone::clone)?.get(&wanted.name);
-        let (actions, refusal) = contract::plan(wanted, seen);
+    /// Applies the KafkaTopic to Kafka; returns the topic's id.
+    async fn update_kafka(&self, desired: &DesiredTopic, actual: &ActualTopics) -> Result<String, Rejection> {
+        let actual = actual.as_ref().map_err(Clone::clone)?.get(&desired.name);
+        let (actions, rejection) = contract::plan(desired, actual);
         for action in actions {
             match action {
-                Action::Create => self.broker.create(wanted).await?,
-                Action::Grow => self.broker.grow(wanted).await?,
-                Action::Configure => self.broker.configure(wanted).await?,
+                Action::Create => self.broker.create(desired).await?,
+                Action::Grow => self.broker.grow(desired).await?,
+                Action::Configure => self.broker.configure(desired).await?,
             }
         }
-        refusal.map_or(Ok(()), Err)?;
-        self.broker.id(&wanted.name).await
+        rejection.map_or(Ok(()), Err)?;
+        self.broker.id(&desired.name).await
     }
 
-    /// Deletes the topic, then lets the KafkaTopic go.
-    async fn bury(&self, topic: &DynamicObject, name: Option<&str>) -> Result<(), Failed> {
+    /// Deletes the topic, then removes the KafkaTopic's finalizer.
+    async fn delete(&self, topic: &DynamicObject, name: Option<&str>) -> Result<(), Failed> {
         let Some(others) = contract::finalizers_without(topic) else { return Ok(()) };
         if let Some(name) = name
-            && let Err(refusal) = self.broker.delete(name).await
+            && let Err(rejection) = self.broker.delete(name).await
         {
-            self.tell(topic, &Outcome::Refused(refusal)).await?;
+            self.write_status(topic, &Outcome::Rejected(rejection)).await?;
             return Err(Failed::Kafka);
         }
         self.set_finalizers(topic, others).await
     }
 
     async fn set_finalizers(&self, topic: &DynamicObject, names: Vec<String>) -> Result<(), Failed> {
-        // Somebody else's finalizer of a moment ago would be lost, but for the version.
+        // With the resourceVersion, another writer's new finalizer is not lost.
         let change =
             json!({"metadata": {"finalizers": names, "resourceVersion": topic.metadata.resource_version}});
         let patched =
             self.api(topic).patch(&name(topic), &PatchParams::default(), &Patch::Merge(change)).await;
-        patched.map(drop).or_else(gone_is_done)
+        patched.map(drop).or_else(ignore_not_found)
     }
 
-    async fn tell(&self, topic: &DynamicObject, outcome: &Outcome) -> Result<(), Failed> {
+    async fn write_status(&self, topic: &DynamicObject, outcome: &Outcome) -> Result<(), Failed> {
         let Some(mut change) = contract::status(topic, outcome, Timestamp::now()) else { return Ok(()) };
-        // A status of a moment ago is told anew only by whoever has seen it.
+        // With the resourceVersion, a newer status is not overwritten.
         change["metadata"] = json!({"resourceVersion": topic.metadata.resource_version});
         let patch: Patch<Value> = Patch::Merge(change);
         let patched = self.api(topic).patch_status(&name(topic), &PatchParams::default(), &patch).await;
-        patched.map(drop).or_else(gone_is_done)
+        patched.map(drop).or_else(ignore_not_found)
     }
 
     fn api(&self, topic: &DynamicObject) -> Api<DynamicObject> {
@@ -183,17 +192,17 @@ impl<'a> Session<'a> {
     }
 }
 
-/// What Kafka has of the topics asked for, or why it does not say.
-type Looked = Result<BTreeMap<String, Seen>, Refusal>;
+/// The requested topics in Kafka by name, or Kafka's error.
+type ActualTopics = Result<BTreeMap<String, ActualTopic>, Rejection>;
 
-/// Why a KafkaTopic is looked at again soon.
+/// Why a KafkaTopic is retried.
 enum Failed {
     Kafka,
     ApiServer(kube::Error),
 }
 
-/// A KafkaTopic that went meanwhile has nothing left to be told.
-fn gone_is_done(error: kube::Error) -> Result<(), Failed> {
+/// A KafkaTopic that was deleted meanwhile is no error.
+fn ignore_not_found(error: kube::Error) -> Result<(), Failed> {
     match error {
         kube::Error::Api(answer) if answer.is_not_found() => Ok(()),
         other => Err(Failed::ApiServer(other)),

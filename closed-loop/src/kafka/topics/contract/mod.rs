@@ -1,4 +1,4 @@
-//! What Strimzi's topic operator makes of a KafkaTopic: decided here, done elsewhere.
+//! The decisions of Strimzi's topic operator about a KafkaTopic. No I/O.
 
 use std::collections::BTreeMap;
 
@@ -7,25 +7,25 @@ use kube::api::DynamicObject;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// Keeps a KafkaTopic from going before its topic has gone.
+/// The finalizer that keeps a KafkaTopic until its topic is deleted.
 pub(super) const FINALIZER: &str = "strimzi.io/topic-operator";
 const MANAGED: &str = "strimzi.io/managed";
 const PAUSED: &str = "strimzi.io/pause-reconciliation";
-/// What Kafka takes as "your own default", of partitions and of replicas.
+/// Kafka's number for its own default of partitions and replicas.
 const BROKER_DEFAULT: i32 = -1;
 
-/// A topic as a KafkaTopic wants it.
+/// A topic as a KafkaTopic specifies it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct DesiredTopic {
     pub name: String,
     pub partitions: i32,
     pub replicas: i32,
     pub config: BTreeMap<String, String>,
 }
 
-/// A topic as Kafka has it; of its config only what was set for this topic.
+/// A topic as it is in Kafka. `config` holds only keys that were set for this topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct ActualTopic {
     pub partitions: i32,
     pub replicas: i32,
     pub config: BTreeMap<String, String>,
@@ -41,18 +41,18 @@ pub(super) enum Action {
 
 /// Why a KafkaTopic is not Ready.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct Rejection {
     pub reason: &'static str,
     pub message: String,
 }
 
-impl Refusal {
-    pub fn kafka(message: impl Into<String>) -> Self {
+impl Rejection {
+    pub(super) fn kafka(message: impl Into<String>) -> Self {
         Self { reason: "KafkaError", message: message.into() }
     }
 
-    /// Whether the same request may be granted later; of another spec the watch tells.
-    pub fn may_pass(&self) -> bool {
+    /// Whether the same request may succeed later. A changed spec comes as an event of the watch.
+    pub(super) fn is_retryable(&self) -> bool {
         self.reason == "KafkaError"
     }
 
@@ -61,19 +61,19 @@ impl Refusal {
     }
 }
 
-/// What is to be done about a KafkaTopic, before Kafka is looked at.
+/// How a KafkaTopic is to be handled, decided without its topic in Kafka.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// It goes, and with it the topic of this name; none where another KafkaTopic or nobody manages that.
-    Going(Option<String>),
-    /// It cannot be followed.
-    Refused(Refusal),
-    /// It speaks for a topic that is left alone.
+pub(super) enum TopicStatus {
+    /// It is being deleted, and so is the topic of this name; none if another KafkaTopic manages it, or if it is unmanaged.
+    Deleting(Option<String>),
+    /// It cannot be applied.
+    Rejected(Rejection),
+    /// Its topic is not managed.
     Unmanaged,
-    /// It is left alone for now.
+    /// Its reconciliation is paused.
     Paused,
-    /// Kafka is to be as it says.
-    Managed(Wanted),
+    /// Kafka's topic has to match it.
+    Managed(DesiredTopic),
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -85,72 +85,72 @@ struct Spec {
     config: Option<BTreeMap<String, Value>>,
 }
 
-/// Where a KafkaTopic stands among `all`, itself included.
-pub(super) fn standing<'a>(
+/// How to handle a KafkaTopic. `all` are all KafkaTopics, itself included.
+pub(super) fn topic_status<'a>(
     topic: &DynamicObject,
     all: impl IntoIterator<Item = &'a DynamicObject>,
-) -> Standing {
-    let going = topic.metadata.deletion_timestamp.is_some();
+) -> TopicStatus {
+    let is_deleting = topic.metadata.deletion_timestamp.is_some();
     if annotated(topic, MANAGED, "false") {
-        return if going { Standing::Going(None) } else { Standing::Unmanaged };
+        return if is_deleting { TopicStatus::Deleting(None) } else { TopicStatus::Unmanaged };
     }
-    let wanted = match wanted(topic) {
-        Ok(wanted) => wanted,
-        Err(refusal) => return Standing::Refused(refusal),
+    let desired = match desired(topic) {
+        Ok(desired) => desired,
+        Err(rejection) => return TopicStatus::Rejected(rejection),
     };
-    if topic.data["status"]["topicName"].as_str().is_some_and(|before| before != wanted.name) {
-        return Standing::Refused(Refusal::unsupported("Changing spec.topicName is not supported"));
+    if topic.data["status"]["topicName"].as_str().is_some_and(|before| before != desired.name) {
+        return TopicStatus::Rejected(Rejection::unsupported("Changing spec.topicName is not supported"));
     }
     let oldest = all
         .into_iter()
-        .filter(|other| !annotated(other, MANAGED, "false") && name_in_kafka(other) == wanted.name)
+        .filter(|other| !annotated(other, MANAGED, "false") && name_in_kafka(other) == desired.name)
         .min_by_key(|other| age(other));
     match oldest.filter(|oldest| age(oldest) < age(topic)) {
-        Some(_) if going => Standing::Going(None),
-        Some(oldest) => Standing::Refused(Refusal {
+        Some(_) if is_deleting => TopicStatus::Deleting(None),
+        Some(oldest) => TopicStatus::Rejected(Rejection {
             reason: "ResourceConflict",
             message: format!("Managed by KafkaTopic {}", full_name(oldest)),
         }),
-        None if going => Standing::Going(Some(wanted.name)),
-        None if annotated(topic, PAUSED, "true") => Standing::Paused,
-        None => Standing::Managed(wanted),
+        None if is_deleting => TopicStatus::Deleting(Some(desired.name)),
+        None if annotated(topic, PAUSED, "true") => TopicStatus::Paused,
+        None => TopicStatus::Managed(desired),
     }
 }
 
-/// What Kafka is to be asked, and what it is not asked, since it could only refuse.
-pub(super) fn plan(wanted: &Wanted, seen: Option<&Seen>) -> (Vec<Action>, Option<Refusal>) {
-    let Some(seen) = seen else { return (vec![Action::Create], None) };
+/// The requests to Kafka, and the rejection of changes that Kafka does not support.
+pub(super) fn plan(desired: &DesiredTopic, actual: Option<&ActualTopic>) -> (Vec<Action>, Option<Rejection>) {
+    let Some(actual) = actual else { return (vec![Action::Create], None) };
     let mut actions = Vec::new();
-    let mut refusal = None;
-    if seen.config != wanted.config {
+    let mut rejection = None;
+    if actual.config != desired.config {
         actions.push(Action::Configure);
     }
-    if wanted.replicas != BROKER_DEFAULT && wanted.replicas != seen.replicas {
-        refusal = Some(Refusal::unsupported("Replication factor change not supported"));
+    if desired.replicas != BROKER_DEFAULT && desired.replicas != actual.replicas {
+        rejection = Some(Rejection::unsupported("Replication factor change not supported"));
     }
-    if wanted.partitions > seen.partitions {
+    if desired.partitions > actual.partitions {
         actions.push(Action::Grow);
-    } else if wanted.partitions != BROKER_DEFAULT && wanted.partitions < seen.partitions {
-        refusal = Some(Refusal::unsupported("Decreasing partitions not supported"));
+    } else if desired.partitions != BROKER_DEFAULT && desired.partitions < actual.partitions {
+        rejection = Some(Rejection::unsupported("Decreasing partitions not supported"));
     }
-    (actions, refusal)
+    (actions, rejection)
 }
 
-/// What came of a KafkaTopic.
+/// The outcome of a reconciliation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
     Ready { topic_id: String },
-    Refused(Refusal),
+    Rejected(Rejection),
     Unmanaged,
     Paused,
 }
 
-/// The changes to status that tell it, as a merge patch; nothing where it is told already.
+/// The merge patch for the status; none if the status is up to date.
 pub(super) fn status(topic: &DynamicObject, outcome: &Outcome, now: Timestamp) -> Option<Value> {
     let before = &topic.data["status"];
     let mut condition = match outcome {
         Outcome::Ready { .. } => json!({"type": "Ready", "status": "True"}),
-        Outcome::Refused(Refusal { reason, message }) => {
+        Outcome::Rejected(Rejection { reason, message }) => {
             json!({"type": "Ready", "status": "False", "reason": reason, "message": message})
         }
         Outcome::Unmanaged => json!({"type": "Unmanaged", "status": "True"}),
@@ -164,12 +164,12 @@ pub(super) fn status(topic: &DynamicObject, outcome: &Outcome, now: Timestamp) -
     let since = same.and_then(|old| old["lastTransitionTime"].as_str());
     condition["lastTransitionTime"] = since.map_or_else(|| now.to_string().into(), Value::from);
     let mut status = json!({"conditions": [condition]});
-    // A KafkaTopic that is paused has not been looked at in its present form.
+    // The current generation of a paused KafkaTopic was not observed.
     status["observedGeneration"] = match outcome {
         Outcome::Paused => before["observedGeneration"].as_i64().unwrap_or(0).into(),
         _ => topic.metadata.generation.into(),
     };
-    // The name stays as it first was; nobody answers for an unmanaged topic.
+    // The name never changes; an unmanaged topic has none.
     status["topicName"] = match (outcome, before["topicName"].as_str()) {
         (Outcome::Unmanaged, _) => Value::Null,
         (_, Some(name)) => name.into(),
@@ -178,13 +178,13 @@ pub(super) fn status(topic: &DynamicObject, outcome: &Outcome, now: Timestamp) -
     match outcome {
         Outcome::Ready { topic_id } => status["topicId"] = topic_id.as_str().into(),
         Outcome::Unmanaged => status["topicId"] = Value::Null,
-        Outcome::Refused(_) | Outcome::Paused => {}
+        Outcome::Rejected(_) | Outcome::Paused => {}
     }
-    let told = status.as_object().into_iter().flatten().all(|(field, value)| &before[field] == value);
-    (!told).then(|| json!({"status": status}))
+    let is_current = status.as_object().into_iter().flatten().all(|(field, value)| &before[field] == value);
+    (!is_current).then(|| json!({"status": status}))
 }
 
-/// The finalizers that a KafkaTopic has to have while its topic may be there; nothing where it has them.
+/// The finalizers with ours, which a KafkaTopic needs while its topic may exist; none if it has ours already.
 pub(super) fn finalizers_with(topic: &DynamicObject) -> Option<Vec<String>> {
     let mut finalizers = topic.metadata.finalizers.clone().unwrap_or_default();
     if finalizers.iter().any(|name| name == FINALIZER) {
@@ -194,20 +194,19 @@ pub(super) fn finalizers_with(topic: &DynamicObject) -> Option<Vec<String>> {
     Some(finalizers)
 }
 
-/// The finalizers of others; nothing where ours is not among them.
+/// The finalizers without ours; none if ours is not among them.
 pub(super) fn finalizers_without(topic: &DynamicObject) -> Option<Vec<String>> {
     let finalizers = topic.metadata.finalizers.clone().unwrap_or_default();
     let others: Vec<_> = finalizers.iter().filter(|name| *name != FINALIZER).cloned().collect();
     (others.len() < finalizers.len()).then_some(others)
 }
 
-fn wanted(topic: &DynamicObject) -> Result<Wanted, Refusal> {
-    let spec: Option<Spec> = serde_json::from_value(topic.data["spec"].clone()).map_err(|error| Refusal {
-        reason: "InternalError",
-        message: format!("spec cannot be read: {error}"),
+fn desired(topic: &DynamicObject) -> Result<DesiredTopic, Rejection> {
+    let spec: Option<Spec> = serde_json::from_value(topic.data["spec"].clone()).map_err(|error| {
+        Rejection { reason: "InternalError", message: format!("cannot parse spec: {error}") }
     })?;
     let spec = spec.unwrap_or_default();
-    Ok(Wanted {
+    Ok(DesiredTopic {
         name: name_in_kafka(topic).to_owned(),
         partitions: spec.partitions.unwrap_or(BROKER_DEFAULT),
         replicas: spec.replicas.unwrap_or(BROKER_DEFAULT),
@@ -220,7 +219,7 @@ fn name_in_kafka(topic: &DynamicObject) -> &str {
     topic.data["spec"]["topicName"].as_str().unwrap_or(own)
 }
 
-/// Kafka's settings are text: lists are joined by commas.
+/// A value as Kafka's config has it: text, with commas between list items.
 fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -233,7 +232,7 @@ fn annotated(topic: &DynamicObject, annotation: &str, value: &str) -> bool {
     topic.metadata.annotations.as_ref().and_then(|all| all.get(annotation)).is_some_and(|is| is == value)
 }
 
-/// The older one manages a topic; of two of the same second, one of them.
+/// The order of KafkaTopics by age; the oldest one manages a topic. The name decides within the same second.
 fn age(topic: &DynamicObject) -> (Option<Timestamp>, String) {
     (topic.metadata.creation_timestamp.as_ref().map(|time| time.0), full_name(topic))
 }

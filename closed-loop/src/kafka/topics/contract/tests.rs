@@ -15,7 +15,7 @@ fn kafka_topic(name: &str, second: u32, more: Value) -> DynamicObject {
     serde_json::from_value(object).expect("a KafkaTopic")
 }
 
-/// As a merge patch, but that null is left out of nothing here.
+/// Merges like a merge patch, but keeps nulls.
 fn json_patch(target: &mut Value, patch: Value) {
     match (target, patch) {
         (Value::Object(target), Value::Object(patch)) => {
@@ -35,13 +35,13 @@ fn annotations(annotations: &Value, going: bool) -> Value {
     json!({"metadata": metadata})
 }
 
-fn topic(partitions: i32, replicas: i32, config: &[(&str, &str)]) -> Wanted {
+fn topic(partitions: i32, replicas: i32, config: &[(&str, &str)]) -> DesiredTopic {
     let config = config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    Wanted { name: "orders".into(), partitions, replicas, config }
+    DesiredTopic { name: "orders".into(), partitions, replicas, config }
 }
 
 #[test]
-fn spec_is_taken_with_the_brokers_defaults() {
+fn a_spec_has_the_brokers_defaults() {
     for (spec, wanted) in [
         (json!({}), topic(-1, -1, &[])),
         (json!({"partitions": 3, "replicas": 1}), topic(3, 1, &[])),
@@ -53,39 +53,41 @@ fn spec_is_taken_with_the_brokers_defaults() {
                 &[("retention.ms", "60000"), ("cleanup.policy", "compact,delete"), ("preallocate", "true")],
             ),
         ),
-        (json!({"topicName": "Orders_1"}), Wanted { name: "Orders_1".into(), ..topic(-1, -1, &[]) }),
+        (json!({"topicName": "Orders_1"}), DesiredTopic { name: "Orders_1".into(), ..topic(-1, -1, &[]) }),
     ] {
         let object = kafka_topic("orders", 0, json!({"spec": spec}));
-        assert_eq!(standing(&object, [&object]), Standing::Managed(wanted), "{spec}");
+        assert_eq!(topic_status(&object, [&object]), TopicStatus::Managed(wanted), "{spec}");
     }
 }
 
 #[test]
-fn standing_follows_annotations_deletion_and_the_first_name() {
-    let managed = Standing::Managed(topic(-1, -1, &[]));
-    let gone = Standing::Going(Some("orders".into()));
+fn annotations_deletion_and_the_first_name_decide_about_a_kafka_topic() {
+    let managed = TopicStatus::Managed(topic(-1, -1, &[]));
+    let gone = TopicStatus::Deleting(Some("orders".into()));
     let (unmanaged, paused) = (json!({MANAGED: "false"}), json!({PAUSED: "true"}));
-    let renamed = Refusal::unsupported("Changing spec.topicName is not supported");
+    let renamed = Rejection::unsupported("Changing spec.topicName is not supported");
     for (more, expected) in [
         (annotations(&json!({MANAGED: "true", PAUSED: "false"}), false), managed.clone()),
-        (annotations(&unmanaged, false), Standing::Unmanaged),
-        (annotations(&unmanaged, true), Standing::Going(None)),
-        (annotations(&paused, false), Standing::Paused),
+        (annotations(&unmanaged, false), TopicStatus::Unmanaged),
+        (annotations(&unmanaged, true), TopicStatus::Deleting(None)),
+        (annotations(&paused, false), TopicStatus::Paused),
         (annotations(&paused, true), gone.clone()),
         (annotations(&json!({}), true), gone),
         (json!({"status": {"topicName": "orders"}}), managed),
-        (json!({"status": {"topicName": "other"}}), Standing::Refused(renamed)),
+        (json!({"status": {"topicName": "other"}}), TopicStatus::Rejected(renamed)),
     ] {
         let object = kafka_topic("orders", 0, more.clone());
-        assert_eq!(standing(&object, [&object]), expected, "{more}");
+        assert_eq!(topic_status(&object, [&object]), expected, "{more}");
     }
     let unreadable = kafka_topic("orders", 0, json!({"spec": {"partitions": 3_000_000_000_u32}}));
-    let Standing::Refused(refusal) = standing(&unreadable, [&unreadable]) else { panic!("it can be read") };
+    let TopicStatus::Rejected(refusal) = topic_status(&unreadable, [&unreadable]) else {
+        panic!("it can be read")
+    };
     assert_eq!(refusal.reason, "InternalError");
 }
 
 #[test]
-fn older_of_two_manages_a_topic_and_the_younger_deletes_nothing() {
+fn the_older_of_two_manages_a_topic_and_the_younger_deletes_nothing() {
     let older = kafka_topic("orders", 1, json!({}));
     let younger = kafka_topic("again", 2, json!({"spec": {"topicName": "orders"}}));
     let going = kafka_topic(
@@ -94,21 +96,22 @@ fn older_of_two_manages_a_topic_and_the_younger_deletes_nothing() {
         json!({"spec": {"topicName": "orders"}, "metadata": {"deletionTimestamp": NOW}}),
     );
     let all = [&younger, &older];
-    assert_eq!(standing(&older, all), Standing::Managed(topic(-1, -1, &[])));
-    let Standing::Refused(refusal) = standing(&younger, all) else { panic!("both manage it") };
+    assert_eq!(topic_status(&older, all), TopicStatus::Managed(topic(-1, -1, &[])));
+    let TopicStatus::Rejected(refusal) = topic_status(&younger, all) else { panic!("both manage it") };
     assert_eq!(
         (refusal.reason, refusal.message.as_str()),
         ("ResourceConflict", "Managed by KafkaTopic default/orders")
     );
-    assert_eq!(standing(&going, [&going, &older]), Standing::Going(None));
+    assert_eq!(topic_status(&going, [&going, &older]), TopicStatus::Deleting(None));
     let left_alone = kafka_topic("orders", 1, annotations(&json!({MANAGED: "false"}), false));
-    assert_eq!(standing(&younger, [&younger, &left_alone]), Standing::Managed(topic(-1, -1, &[])));
+    assert_eq!(topic_status(&younger, [&younger, &left_alone]), TopicStatus::Managed(topic(-1, -1, &[])));
 }
 
 #[test]
-fn kafka_is_asked_for_what_differs_and_never_for_less() {
+fn only_differences_are_requested_and_partitions_never_decrease() {
     use Action::{Configure, Create, Grow};
-    let seen = Seen { partitions: 3, replicas: 1, config: topic(0, 0, &[("retention.ms", "1")]).config };
+    let seen =
+        ActualTopic { partitions: 3, replicas: 1, config: topic(0, 0, &[("retention.ms", "1")]).config };
     let retention: &[(&str, &str)] = &[("retention.ms", "1")];
     for (wanted, actions, refused) in [
         (topic(3, 1, retention), vec![], None),
@@ -119,7 +122,7 @@ fn kafka_is_asked_for_what_differs_and_never_for_less() {
         (topic(3, 1, &[]), vec![Configure], None),
         (topic(2, 1, &[("retention.ms", "2")]), vec![Configure], Some("Decreasing partitions not supported")),
     ] {
-        let refusal = refused.map(Refusal::unsupported);
+        let refusal = refused.map(Rejection::unsupported);
         assert_eq!(plan(&wanted, Some(&seen)), (actions, refusal), "{wanted:?}");
     }
     assert_eq!(plan(&topic(2, 1, &[]), None), (vec![Create], None));
@@ -148,7 +151,7 @@ fn status_is_told_once_and_turns_at_the_time_of_the_flip() {
         (&json!(4), &condition)
     );
 
-    let refused = Outcome::Refused(Refusal::kafka("no"));
+    let refused = Outcome::Rejected(Rejection::kafka("no"));
     let told = status(&object, &refused, later).expect("a refusal to tell");
     let condition = &told["status"]["conditions"][0];
     assert_eq!(condition["lastTransitionTime"], later.to_string());
@@ -156,7 +159,7 @@ fn status_is_told_once_and_turns_at_the_time_of_the_flip() {
 }
 
 #[test]
-fn paused_topic_keeps_what_was_observed_and_unmanaged_one_has_no_name() {
+fn a_paused_topic_keeps_its_observed_generation_and_an_unmanaged_one_has_no_name() {
     let now: Timestamp = NOW.parse().expect("a time");
     let before = json!({"observedGeneration": 2, "topicName": "orders", "topicId": "id-1"});
     let object = kafka_topic("orders", 0, json!({"status": before}));

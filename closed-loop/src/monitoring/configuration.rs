@@ -1,4 +1,4 @@
-//! What prometheus-operator has written for Prometheus, brought to a folder as its pod's volumes would.
+//! Copies the configuration and rules that prometheus-operator writes to a folder, as the pod's volumes would.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -14,15 +14,15 @@ use kube::{Api, Client, ResourceExt};
 
 use crate::{Error, Result};
 
-/// Where the operator's configuration expects the rules, in the pod that it has in mind.
+/// The folder of the rules in the operator's configuration, which is written for a pod.
 const RULES_IN_POD: &str = "/etc/prometheus/rules";
 /// The key of the configuration in its Secret.
 const KEY: &str = "prometheus.yaml.gz";
-const EVERY: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_millis(500);
 
-/// Where it is written, and the folder that it is brought to.
+/// The objects to copy, and the folder to copy them to.
 #[derive(Debug, Clone)]
-pub(super) struct Source {
+pub(super) struct ConfigurationSync {
     kubeconfig: PathBuf,
     namespace: String,
     name: String,
@@ -32,16 +32,21 @@ pub(super) struct Source {
 /// All files by their path below the folder.
 type Files = BTreeMap<PathBuf, String>;
 
-impl Source {
-    pub async fn connect(plane: &ControlPlane, namespace: &str, name: &str, folder: PathBuf) -> Result<Self> {
+impl ConfigurationSync {
+    pub(super) async fn connect(
+        plane: &ControlPlane,
+        namespace: &str,
+        name: &str,
+        folder: PathBuf,
+    ) -> Result<Self> {
         let kubeconfig = plane.monitoring_kubeconfig()?;
-        // Tried once here, so that a mistake is told at the start.
+        // Tried once here, so that an error is reported at the start.
         client_for(&kubeconfig).await?;
         Ok(Self { kubeconfig, namespace: namespace.into(), name: name.into(), folder })
     }
 
-    /// Brings what is written now, and answers with it; nothing where it is not whole yet.
-    pub async fn bring(&self) -> Result<Option<Files>> {
+    /// Copies and returns the current files; none while they are incomplete.
+    pub(super) async fn copy(&self) -> Result<Option<Files>> {
         let files = self.read(&client_for(&self.kubeconfig).await?).await?;
         if let Some(files) = &files {
             self.write(&Files::new(), files)?;
@@ -49,20 +54,20 @@ impl Source {
         Ok(files)
     }
 
-    /// Brings every change from now on, and has Prometheus read it.
-    pub async fn follow(self, mut shown: Files, prometheus: Arc<Process>) {
-        // The cluster's end is this task's, too: what fails then has nobody left to hear of it.
+    /// Copies every change from now on, and reloads Prometheus.
+    pub(super) async fn run(self, mut current: Files, prometheus: Arc<Process>) {
+        // This fails only when the cluster has ended, and this task ends with it.
         let Ok(client) = client_for(&self.kubeconfig).await else { return };
         loop {
             if let Ok(Some(files)) = self.read(&client).await
-                && files != shown
+                && files != current
             {
-                match self.write(&shown, &files).and_then(|()| prometheus.reload()) {
-                    Ok(()) => shown = files,
-                    Err(error) => eprintln!("devcluster: {error}"),
+                match self.write(&current, &files).and_then(|()| prometheus.reload()) {
+                    Ok(()) => current = files,
+                    Err(error) => eprintln!("closed-loop: {error}"),
                 }
             }
-            tokio::time::sleep(EVERY).await;
+            tokio::time::sleep(POLL).await;
         }
     }
 
@@ -71,7 +76,7 @@ impl Source {
         let secret = format!("prometheus-{}", self.name);
         let found = secrets.get_opt(&secret).await.map_err(Error::kube(format!("get Secret {secret}")))?;
         let Some(packed) = found.and_then(|secret| secret.data?.remove(KEY)) else { return Ok(None) };
-        let configuration = unpacked(&packed.0)?;
+        let configuration = decompress(&packed.0)?;
         let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &self.namespace);
         let rules = ListParams::default().labels(&format!("prometheus-name={}", self.name));
         let maps = maps.list(&rules).await.map_err(Error::kube("list the rules' ConfigMaps"))?.items;
@@ -82,7 +87,7 @@ impl Source {
         }))
     }
 
-    /// The configuration with the rules where they are here, and with the name and the shard that the pod would have.
+    /// The configuration with the path of the copied rules, and with the pod's name and shard.
     fn in_folder(&self, configuration: &str) -> String {
         let rules = self.folder.join("rules").display().to_string();
         let pod = format!("prometheus-{}-0", self.name);
@@ -105,7 +110,7 @@ impl Source {
     }
 }
 
-fn unpacked(packed: &[u8]) -> Result<String> {
+fn decompress(packed: &[u8]) -> Result<String> {
     let mut text = String::new();
     GzDecoder::new(packed)
         .read_to_string(&mut text)
@@ -113,10 +118,10 @@ fn unpacked(packed: &[u8]) -> Result<String> {
     Ok(text)
 }
 
-/// The rules that a configuration reads; nothing while a ConfigMap of them is missing. The operator deletes them before it
-/// writes them anew, and Prometheus must not see that: it would forget since when alerts are pending, and that they fire.
+/// The rules of a configuration; none while one of its ConfigMaps is missing. The operator deletes ConfigMaps before it
+/// rewrites them. If Prometheus were reloaded in between, it would forget its pending and firing alerts.
 fn with_rules(configuration: &str, maps: Vec<ConfigMap>) -> Option<Files> {
-    if wanted_maps(configuration).any(|wanted| maps.iter().all(|map| map.name_any() != wanted)) {
+    if referenced_maps(configuration).any(|wanted| maps.iter().all(|map| map.name_any() != wanted)) {
         return None;
     }
     let mut files = Files::new();
@@ -127,8 +132,8 @@ fn with_rules(configuration: &str, maps: Vec<ConfigMap>) -> Option<Files> {
     Some(files)
 }
 
-/// The ConfigMaps whose rules a configuration reads: each is a folder in the pod.
-fn wanted_maps(configuration: &str) -> impl Iterator<Item = &str> {
+/// The ConfigMaps that a configuration refers to; each is a folder in the pod.
+fn referenced_maps(configuration: &str) -> impl Iterator<Item = &str> {
     configuration.split(RULES_IN_POD).skip(1).filter_map(|rest| rest.strip_prefix('/')?.split('/').next())
 }
 
@@ -146,13 +151,13 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_names_the_config_maps_of_its_rules() {
-        assert_eq!(wanted_maps(TEXT).collect::<Vec<_>>(), ["prometheus-k8s-rulefiles-0", "b"]);
-        assert_eq!(wanted_maps("rule_files: []\n").count(), 0);
+    fn a_configuration_refers_to_the_config_maps_of_its_rules() {
+        assert_eq!(referenced_maps(TEXT).collect::<Vec<_>>(), ["prometheus-k8s-rulefiles-0", "b"]);
+        assert_eq!(referenced_maps("rule_files: []\n").count(), 0);
     }
 
     #[test]
-    fn rules_are_brought_only_whole() {
+    fn incomplete_rules_are_not_copied() {
         assert_eq!(with_rules(TEXT, vec![]), None);
         assert_eq!(with_rules(TEXT, vec![map("b")]), None);
         let whole = with_rules(TEXT, vec![map("b"), map("prometheus-k8s-rulefiles-0")]);
