@@ -1,4 +1,4 @@
-//! The groups' alerts, judged by Prometheus' own promtool: every rule loads, and each fires when it should.
+//! The groups' alerts in promtool: every rule loads, and each alert fires when it should.
 
 mod rules;
 
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use kcg_devcluster::{Tools, tools};
 use tokio::process::Command;
 
-/// Runs promtool in `folder`; fails with all that it says.
+/// Runs promtool in `folder`; fails with its output.
 async fn promtool(folder: &Path, args: &[&str]) -> Result<()> {
     let program: PathBuf = Tools::promtool(&tools::to_stderr).await?;
     let output =
@@ -32,7 +32,7 @@ async fn rules_of_every_kind_of_group_load_into_prometheus() -> Result<()> {
 }
 
 #[tokio::test]
-async fn alerts_fire_when_they_should_and_stay_silent_when_not() -> Result<()> {
+async fn alerts_fire_when_they_should_and_only_then() -> Result<()> {
     let folder = tempfile::tempdir()?;
     rules::write(&folder.path().join("kconsumer.yaml"), "kconsumer", "{}")?;
     rules::write(&folder.path().join("odd.yaml"), "odd", rules::ODD)?;

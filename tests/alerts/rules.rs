@@ -1,4 +1,4 @@
-//! The rules as the operator renders them, in a file as Prometheus loads it.
+//! The rules that the operator renders, in files that Prometheus loads.
 
 use std::path::Path;
 
@@ -10,11 +10,11 @@ use kcg_core::ceiling;
 use kcg_core::children::{self, ChildKind};
 use serde_json::json;
 
-/// Labels that would end a string, open a template, or break a line.
+/// Labels with quotes, braces of templates and line breaks.
 pub const ODD: &str = r#"{"alerts": {"severity": "page \"now\" {{ $value }} \\", "labels": {
     "quotes": "\"a\" 'b' `c`", "braces": "{{ .Labels.pod }} }} {", "lines": "one\ntwo\\n", "umlaut": "größer 漢"}}}"#;
 
-/// Specs laid over the shortest one.
+/// Specs that are merged into the shortest one.
 pub const GROUPS: [&str; 6] = [
     "{}",
     ODD,
@@ -38,7 +38,7 @@ pub fn write(file: &Path, name: &str, spec: &str) -> Result<()> {
     let lookups = topics.iter().map(|topic| (topic.clone(), three(topic))).collect();
     let ceiling = ceiling::resolve(&group, &lookups, None);
     let rule = children::desired_one(ChildKind::PrometheusRule, &group, &ceiling).context("alerts are on")?;
-    // JSON is YAML; what a PrometheusRule's spec holds is what a file of rules holds.
+    // JSON is YAML, and the spec of a PrometheusRule has the format of a rule file.
     std::fs::write(file, rule.object["spec"].to_string()).context("write the rules")
 }
 

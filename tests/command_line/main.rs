@@ -1,4 +1,4 @@
-//! The binary as a person or a pipe runs it: what it prints, where, and its exit code.
+//! The binary on the command line: its output on stdout and stderr, and its exit code.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -23,7 +23,7 @@ static BINARY: LazyLock<&Path> = LazyLock::new(|| {
 
 fn operator() -> Command {
     let mut command = Command::new(*BINARY);
-    // No cluster of whoever runs the tests.
+    // Without the kubeconfig of the user who runs the tests.
     command.env_clear().env("HOME", "/nonexistent");
     command
 }
@@ -37,34 +37,34 @@ fn run(arguments: &[&str], input: &str) -> Result<Output, std::io::Error> {
 }
 
 #[track_caller]
-fn says(output: &Output, code: i32, stdout: &str, stderr: &str) {
+fn assert_output(output: &Output, code: i32, stdout: &str, stderr: &str) {
     assert_eq!(String::from_utf8_lossy(&output.stderr), stderr);
     assert_eq!(String::from_utf8_lossy(&output.stdout), stdout);
     assert_eq!(output.status.code(), Some(code));
 }
 
 #[test]
-fn valid_group_is_said_to_be_valid() -> Outcome {
+fn a_valid_group_is_reported_as_valid() -> Outcome {
     let output = run(&["validate", "-"], GROUP)?;
-    says(&output, 0, "standard input: KconsumerGroup \"orders\" is valid\n", "");
+    assert_output(&output, 0, "standard input: KconsumerGroup \"orders\" is valid\n", "");
     Ok(())
 }
 
 #[test]
-fn partitions_given_by_hand_bring_the_live_rule() -> Outcome {
+fn given_partitions_enable_the_live_rule() -> Outcome {
     let refusal = "standard input: The KconsumerGroup \"orders\" is invalid: spec.minReplicas: Invalid value: 4: \
                    must not be more than 3: topic orders has 3 partitions, so a fourth consumer would be idle\n";
-    says(&run(&["validate", "-", "--partitions", "shop/orders=3"], GROUP)?, 1, "", refusal);
+    assert_output(&run(&["validate", "-", "--partitions", "shop/orders=3"], GROUP)?, 1, "", refusal);
     let valid = "standard input: KconsumerGroup \"orders\" is valid\n";
-    says(&run(&["validate", "-", "--partitions", "orders=4"], GROUP)?, 0, valid, "");
+    assert_output(&run(&["validate", "-", "--partitions", "orders=4"], GROUP)?, 0, valid, "");
     let warning = "standard input: Warning: minReplicas was not checked: KafkaTopic shop/orders cannot be read now \
                    (no --partitions was given for it)\n";
-    says(&run(&["validate", "-", "--partitions", "other/orders=3"], GROUP)?, 0, valid, warning);
+    assert_output(&run(&["validate", "-", "--partitions", "other/orders=3"], GROUP)?, 0, valid, warning);
     Ok(())
 }
 
 #[test]
-fn every_violation_is_listed_misspelt_fields_and_wrong_types_among_them() -> Outcome {
+fn every_violation_is_listed_including_misspelt_fields_and_wrong_types() -> Outcome {
     let group = "
 apiVersion: thenextapps.com/v1alpha1
 kind: KconsumerGroup
@@ -94,7 +94,7 @@ spec:
 }
 
 #[test]
-fn file_that_cannot_be_read_is_told_with_its_place_and_the_others_go_on() -> Outcome {
+fn an_unreadable_file_is_reported_with_its_position_and_the_others_are_checked() -> Outcome {
     let folder = tempfile::tempdir()?;
     let file = |name: &str, text: &str| -> Result<String, std::io::Error> {
         let path = folder.path().join(name);
@@ -116,7 +116,7 @@ fn file_that_cannot_be_read_is_told_with_its_place_and_the_others_go_on() -> Out
 }
 
 #[test]
-fn rendered_children_have_no_owner_and_follow_the_partitions() -> Outcome {
+fn rendered_children_have_no_owner_and_depend_on_the_partitions() -> Outcome {
     let output = run(&["render", "-", "--partitions", "orders=12"], GROUP)?;
     assert_eq!(String::from_utf8(output.stderr)?, "");
     let children: Vec<serde_json::Value> = serde_saphyr::from_multiple(std::str::from_utf8(&output.stdout)?)?;
@@ -132,7 +132,7 @@ fn rendered_children_have_no_owner_and_follow_the_partitions() -> Outcome {
 }
 
 #[test]
-fn nothing_is_rendered_where_anything_is_wrong() -> Outcome {
+fn nothing_is_rendered_if_any_group_is_invalid() -> Outcome {
     let two = format!(
         "{GROUP}---{}",
         GROUP.replace("example.com/orders:1", "''").replace("name: orders", "name: worse")
@@ -140,51 +140,51 @@ fn nothing_is_rendered_where_anything_is_wrong() -> Outcome {
     let output = run(&["render", "-"], &two)?;
     let refusal =
         "standard input: The KconsumerGroup \"worse\" is invalid: spec.consumerSpec.image: Required value\n";
-    says(&output, 1, "", refusal);
+    assert_output(&output, 1, "", refusal);
     Ok(())
 }
 
-/// The group with what it is called replaced.
-fn called(metadata: &str) -> String {
+/// The group with other metadata.
+fn with_metadata(metadata: &str) -> String {
     GROUP.replace("{name: orders, namespace: shop}", metadata)
 }
 
 #[test]
-fn group_without_a_name_is_refused_as_the_api_server_does() -> Outcome {
+fn a_group_without_a_name_is_refused_as_the_api_server_does() -> Outcome {
     let refusal = "standard input: The KconsumerGroup \"\" is invalid: metadata.name: Required value: \
                    name or generateName is required\n";
     for metadata in ["{namespace: shop}", "{name: '', namespace: shop}", "{}"] {
         for command in ["validate", "render"] {
-            says(&run(&[command, "-"], &called(metadata))?, 1, "", refusal);
+            assert_output(&run(&[command, "-"], &with_metadata(metadata))?, 1, "", refusal);
         }
     }
     Ok(())
 }
 
 #[test]
-fn group_whose_name_is_yet_to_be_made_is_valid_and_cannot_be_rendered() -> Outcome {
-    let group = called("{generateName: orders-, namespace: shop}");
+fn a_group_with_generate_name_is_valid_but_cannot_be_rendered() -> Outcome {
+    let group = with_metadata("{generateName: orders-, namespace: shop}");
     let valid = "standard input: KconsumerGroup \"orders-\" is valid\n";
-    says(&run(&["validate", "-"], &group)?, 0, valid, "");
+    assert_output(&run(&["validate", "-"], &group)?, 0, valid, "");
     let refusal = "standard input: KconsumerGroup \"orders-\" has a generateName: the names of its children are not known \
                    before it is created; give it a metadata.name\n";
-    says(&run(&["render", "-"], &group)?, 1, "", refusal);
+    assert_output(&run(&["render", "-"], &group)?, 1, "", refusal);
     Ok(())
 }
 
 #[test]
-fn group_of_a_version_that_is_not_served_is_told_so_and_nothing_else() -> Outcome {
+fn a_group_of_an_unserved_version_is_refused_with_this_violation_only() -> Outcome {
     let group = GROUP.replace("/v1alpha1", "/v1").replace("minReplicas", "minimum");
     let refusal = "standard input: The KconsumerGroup \"orders\" is invalid: apiVersion: Unsupported value: \
                    \"thenextapps.com/v1\": supported values: \"thenextapps.com/v1alpha1\"\n";
     for command in ["validate", "render"] {
-        says(&run(&[command, "-"], &group)?, 1, "", refusal);
+        assert_output(&run(&[command, "-"], &group)?, 1, "", refusal);
     }
     Ok(())
 }
 
 #[test]
-fn flag_that_names_no_namespace_is_refused_before_anything_is_asked_for() -> Outcome {
+fn a_flag_with_an_invalid_namespace_is_refused_before_any_request() -> Outcome {
     for arguments in [
         &["controller", "--namespaces=Team_A"][..],
         &["controller", "--namespaces=*"],
@@ -212,7 +212,7 @@ fn flag_that_names_no_namespace_is_refused_before_anything_is_asked_for() -> Out
 }
 
 #[test]
-fn printed_crd_is_the_installed_one() -> Outcome {
+fn the_printed_crd_is_the_installed_one() -> Outcome {
     let output = run(&["crd"], "")?;
     let printed: serde_json::Value = serde_saphyr::from_str(std::str::from_utf8(&output.stdout)?)?;
     assert_eq!(printed, serde_json::to_value(kcg_api::crd::crd())?);
@@ -220,16 +220,16 @@ fn printed_crd_is_the_installed_one() -> Outcome {
 }
 
 #[test]
-fn reader_that_has_read_enough_is_no_failure() -> Outcome {
+fn a_closed_output_pipe_is_not_an_error() -> Outcome {
     let mut process = operator().arg("crd").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     drop(process.stdout.take());
     let output = process.wait_with_output()?;
-    says(&output, 0, "", "");
+    assert_output(&output, 0, "", "");
     Ok(())
 }
 
 #[test]
-fn server_that_cannot_start_says_why_in_one_sentence_with_the_cure() -> Outcome {
+fn a_server_that_cannot_start_prints_one_sentence_with_the_cure() -> Outcome {
     let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
     let address = taken.local_addr()?.to_string();
     let folder = tempfile::tempdir()?;
@@ -257,7 +257,7 @@ fn server_that_cannot_start_says_why_in_one_sentence_with_the_cure() -> Outcome 
 }
 
 #[test]
-fn bad_flag_is_the_person_s_to_mend() -> Outcome {
+fn a_wrong_flag_is_a_usage_error() -> Outcome {
     for arguments in
         [&["controller", "--bogus"][..], &["validate"], &["validate", "-", "--partitions", "orders"], &[]]
     {
@@ -266,7 +266,7 @@ fn bad_flag_is_the_person_s_to_mend() -> Outcome {
     Ok(())
 }
 
-/// A cluster that nobody is asked for.
+/// A kubeconfig of a cluster that no test connects to.
 const KUBECONFIG: &str = "
 apiVersion: v1
 kind: Config

@@ -1,4 +1,4 @@
-//! The rules by which prometheus-adapter serves the lag.
+//! The rules with which prometheus-adapter serves the lag.
 
 use kcg_api::preset::Preset;
 use kcg_tests::{Outcome, deploy};

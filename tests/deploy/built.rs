@@ -1,4 +1,4 @@
-//! The overlays, as kustomize builds them.
+//! The overlays as kustomize builds them.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Two ways to the webhook's certificate, in either scope.
+//! The webhook's certificate: two modes to issue it, in both scopes.
 
 use kcg_api::names;
 use kcg_devcluster::ControlPlane;
@@ -11,7 +11,7 @@ use crate::kustomize::{OVERLAYS, build, copied, of_kind, title};
 
 const SCOPES: [&str; 2] = ["cluster", "namespaced"];
 
-/// What an overlay has that its scope alone has not.
+/// The objects of an overlay that its scope alone does not have.
 async fn added(scope: &str, mode: &str) -> Outcome<Vec<String>> {
     let alone: Vec<String> = build(&deploy(&format!("scopes/{scope}"))).await?.iter().map(title).collect();
     let all = build(&deploy(&format!("overlays/{scope}/{mode}"))).await?;
@@ -65,7 +65,7 @@ async fn the_webhook_mounts_its_certificate_and_never_the_ca_key() -> Outcome {
         let expected: &[&str] = match overlay.rsplit_once('/') {
             Some((_, "self-managed")) => &["tls.crt", "tls.key"],
             Some((_, "cert-manager")) => &["tls.crt", "tls.key", "ca.crt"],
-            // All that the Secret of one's own holds.
+            // All entries of a provided Secret.
             _ => &[],
         };
         assert_eq!(mounted, expected, "{overlay}");
@@ -109,7 +109,7 @@ async fn the_webhook_serves_only_a_certificate_for_the_name_that_the_api_server_
     for overlay in OVERLAYS {
         let objects = build(&deploy(overlay)).await?;
         let container = &deployment(&objects, names::WEBHOOK)?["spec"]["template"]["spec"]["containers"][0];
-        // The kubelet puts the variable's value in its place.
+        // The kubelet expands the variable.
         let [name, _] = dns_names(names::WEBHOOK, "$(POD_NAMESPACE)");
         let flag = json!(format!("--server-name={name}"));
         assert!(container["args"].as_array().is_some_and(|flags| flags.contains(&flag)), "{overlay}");
@@ -122,7 +122,7 @@ async fn the_webhook_serves_only_a_certificate_for_the_name_that_the_api_server_
     Ok(())
 }
 
-/// Every text in a value, with the way to it.
+/// All strings in a value, each with its path.
 fn texts(value: &Value, way: &str, found: &mut Vec<(String, String)>) {
     match value {
         Value::String(text) => found.push((way.to_owned(), text.clone())),
@@ -134,7 +134,7 @@ fn texts(value: &Value, way: &str, found: &mut Vec<(String, String)>) {
     }
 }
 
-/// Where a text that equals the shipped namespace means something else.
+/// Whether a string that equals the shipped namespace means something else.
 fn is_no_namespace(object: &str, way: &str) -> bool {
     way.ends_with(" app.kubernetes.io/name")
         || way.ends_with(" image")

@@ -1,4 +1,4 @@
-//! The Helm charts, rendered and installed by the real helm.
+//! The Helm charts, rendered by helm.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -15,7 +15,7 @@ pub const OPERATOR: &str = "charts/kconsumer-group-operator";
 pub const RESOURCE: &str = "charts/kconsumer-group-operator-crds";
 const MODES: [&str; 3] = ["cert-manager", "self-managed", "provided"];
 
-/// helm with some arguments, whatever comes of it; `config` keeps its own files out of the person's.
+/// The output of helm, which writes its files to a temporary folder.
 pub async fn helm(arguments: &[&str], variables: &[(&str, &str)]) -> Outcome<std::process::Output> {
     let home = tempfile::tempdir()?;
     let mut command = Command::new(Tools::helm(&tools::to_stderr).await?);
@@ -25,7 +25,7 @@ pub async fn helm(arguments: &[&str], variables: &[(&str, &str)]) -> Outcome<std
     Ok(command.args(arguments).envs(variables.iter().copied()).output().await?)
 }
 
-/// What helm prints where it succeeds.
+/// The standard output of helm, which must succeed.
 async fn succeeded(arguments: &[&str]) -> Outcome<String> {
     let output = helm(arguments, &[]).await?;
     if !output.status.success() {
@@ -34,7 +34,7 @@ async fn succeeded(arguments: &[&str]) -> Outcome<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// The objects of a chart, installed into a namespace with values of this JSON.
+/// The objects of a chart, rendered for a namespace with these values.
 async fn template(chart: &Path, namespace: &str, values: &Value) -> Outcome<Vec<Value>> {
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(file.path(), values.to_string())?;
@@ -43,12 +43,13 @@ async fn template(chart: &Path, namespace: &str, values: &Value) -> Outcome<Vec<
     Ok(serde_saphyr::from_multiple(&succeeded(&arguments).await?)?)
 }
 
-/// Labels that helm's charts carry and ours do not.
+/// Labels that only the charts have.
 const HELMS_LABELS: [&str; 2] = ["app.kubernetes.io/managed-by", "helm.sh/chart"];
-/// An annotation that is for helm alone.
+/// An annotation that only the charts have.
 const HELMS_ANNOTATION: &str = "helm.sh/resource-policy";
 
-/// By title, without what is helm's own, and without what helm leaves to the person: the release's namespace.
+/// Objects by title, without the labels and annotations of helm, and without the namespace of the release, which helm does
+/// not create.
 fn compared(objects: Vec<Value>) -> BTreeMap<String, Value> {
     let all = objects.into_iter().filter(|object| object["kind"] != "Namespace");
     all.map(|mut object| {
@@ -65,7 +66,7 @@ fn compared(objects: Vec<Value>) -> BTreeMap<String, Value> {
     .collect()
 }
 
-/// Where two values differ first; `1.0` is `1` in YAML that a Go program has written.
+/// The first difference of two values; Go writes `1.0` as `1` in YAML.
 fn difference(left: &Value, right: &Value) -> Option<String> {
     match (left, right) {
         (Value::Object(one), Value::Object(other)) => {
@@ -122,7 +123,7 @@ async fn the_objects_of_the_chart_follow_its_namespace_as_those_of_the_overlays_
             json!({"certificates": {"mode": mode}, "namespaces": ["default"], "topicNamespaces": ["kafka"]});
         let chart = template(&deploy(OPERATOR), "other", &values).await?;
         let mut overlay = build(&copy.path().join("deploy/overlays/namespaced").join(mode)).await?;
-        // The chart names them by its release's namespace; of the overlay's, a person does it (nameSuffix).
+        // The chart names them after the namespace of its release; with the overlay, the user sets a nameSuffix.
         for object in overlay.iter_mut().filter(|object| object["metadata"]["namespace"] == "kafka") {
             object["metadata"]["name"] = json!("other-topics");
             if object.get("roleRef").is_some() {

@@ -1,4 +1,4 @@
-//! deploy/ on a real API server.
+//! The overlays on a real API server.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ pub async fn cluster() -> Outcome<ControlPlane> {
     Ok(api_server(own_crd()?).await?)
 }
 
-/// Applies an overlay as the README says; a warning (of Pod Security, for instance) is a failure. The same again rolls
-/// nothing.
+/// Applies an overlay twice, as the README says. A warning, for instance of Pod Security, is a failure. The second time
+/// starts no rollout.
 async fn applied(plane: &ControlPlane, overlay: &str) -> Outcome {
     let folder = deploy(overlay).display().to_string();
     for _ in 0..2 {
@@ -31,7 +31,7 @@ async fn applied(plane: &ControlPlane, overlay: &str) -> Outcome {
     Ok(())
 }
 
-/// What a Deployment makes of its template; Pod Security refuses pods, of Deployments it only warns.
+/// Creates the pods of the Deployments as a dry run: Pod Security refuses pods, but only warns about Deployments.
 async fn pods_pass_pod_security(plane: &ControlPlane, overlay: &str) -> Outcome {
     let objects = build(&deploy(overlay)).await?;
     for deployment in of_kind(&objects, "Deployment") {
@@ -49,7 +49,7 @@ async fn pods_pass_pod_security(plane: &ControlPlane, overlay: &str) -> Outcome 
     Ok(())
 }
 
-/// The namespace does enforce it: a pod that is not hardened is turned away.
+/// The namespace enforces Pod Security: a pod without a security context is refused.
 async fn other_pods_do_not(plane: &ControlPlane) -> Outcome {
     let run = ["run", "probe", "--image=x", "--dry-run=server", "--namespace", names::NAMESPACE];
     let answer = plane.kubectl(&run).await?;
@@ -65,7 +65,7 @@ async fn the_cluster_overlay_installs_and_its_removal_keeps_the_groups() -> Outc
     pods_pass_pod_security(&plane, overlay).await?;
     other_pods_do_not(&plane).await?;
 
-    // No webhook runs, and it fails closed: groups come before it, or not at all.
+    // No webhook runs, and its failurePolicy is Fail: groups are refused until its configuration is deleted.
     let sample = deploy("samples/kconsumer.yaml").display().to_string();
     let refused = plane.kubectl(&["create", "-f", &sample]).await?;
     assert!(

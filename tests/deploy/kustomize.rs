@@ -37,12 +37,12 @@ pub async fn build(folder: &Path) -> Outcome<Vec<Value>> {
     Ok(serde_saphyr::from_multiple(std::str::from_utf8(&output.stdout)?)?)
 }
 
-/// Those of one kind.
+/// The objects of one kind.
 pub fn of_kind<'a>(objects: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> {
     objects.iter().filter(move |object| object["kind"] == kind)
 }
 
-/// `Kind namespace/name`, as a list of objects is compared.
+/// `Kind namespace/name`.
 pub fn title(object: &Value) -> String {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
     let name = text("/metadata/name").unwrap_or("?");

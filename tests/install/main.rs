@@ -1,4 +1,4 @@
-//! Installation, upgrade and removal on a real API server, by the commands that the docs tell.
+//! Installation, upgrade and removal on a real API server, with the commands of the docs.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 mod documented;

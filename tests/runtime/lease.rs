@@ -189,7 +189,7 @@ async fn a_holder_that_loses_its_connection_stops_before_the_next_one_starts() -
         );
         assert!(stopped < TIMINGS.lease, "{stopped:?}");
         assert!(taken > stopped, "{taken:?}");
-        // Back on the proxy, it stands in line.
+        // With its connection back, it is a standby.
         proxy.set(Mode::Open);
         sleep(TIMINGS.lease).await;
         assert!(second.leads() && !first.leads());

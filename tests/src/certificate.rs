@@ -34,6 +34,7 @@ pub struct WebhookCertificate {
 }
 
 impl WebhookCertificate {
+    /// Reads and writes as `client`.
     pub fn new(client: &Client) -> Self {
         Self {
             secrets: Api::namespaced(client.clone(), names::NAMESPACE),

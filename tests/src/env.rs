@@ -36,9 +36,13 @@ pub async fn api_server(crds: Crds) -> kcg_devcluster::Result<ControlPlane> {
 /// A control plane with the operator installed from an overlay. No process of the operator runs yet. Fields are dropped
 /// in their order.
 pub struct TestEnv {
+    /// Starts the processes of the operator.
     pub operator: Operator,
+    /// The certificate of its webhook.
     pub certificate: WebhookCertificate,
+    /// An administrator's client.
     pub client: Client,
+    /// The control plane.
     pub plane: ControlPlane,
 }
 

@@ -60,12 +60,14 @@ impl Rule {
         }
     }
 
+    /// What happens to them instead of an answer with status 500.
     #[must_use]
     pub fn act(mut self, action: Action) -> Self {
         self.action = action;
         self
     }
 
+    /// Only the first `times` of them.
     #[must_use]
     pub fn times(mut self, times: usize) -> Self {
         self.left = times;
@@ -94,10 +96,11 @@ impl Rule {
     }
 }
 
-/// Ends a rule.
+/// A handle to end a rule.
 pub struct Lift(Arc<Mutex<bool>>);
 
 impl Lift {
+    /// Ends the rule.
     pub fn lift(self) {
         *self.0.lock() = true;
     }
@@ -107,10 +110,12 @@ impl Lift {
 #[derive(Clone, Default)]
 pub struct Faults {
     rules: Arc<Mutex<Vec<Rule>>>,
+    /// All requests of the client.
     pub log: Log,
 }
 
 impl Faults {
+    /// Adds a rule. The first rule that matches a request applies.
     pub fn add(&self, rule: Rule) -> Lift {
         let lift = Lift(rule.lifted.clone());
         self.rules.lock().push(rule);
@@ -135,6 +140,7 @@ impl Faults {
 pub struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Log {
+    /// The number of requests with this method whose path and query contain the text.
     pub fn count(&self, method: &str, path: &str) -> usize {
         self.0.lock().iter().filter(|line| line.starts_with(method) && line.contains(path)).count()
     }
@@ -146,6 +152,7 @@ impl Log {
         lines.iter().filter(is_write).cloned().collect()
     }
 
+    /// Forgets all requests so far.
     pub fn clear(&self) {
         self.0.lock().clear();
     }
@@ -167,6 +174,7 @@ impl<S> Layer<S> for Faults {
     }
 }
 
+/// The service of the layer [`Faults`].
 #[derive(Clone)]
 pub struct Faulty<S> {
     inner: S,

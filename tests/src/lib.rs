@@ -2,6 +2,7 @@
 //!
 //! A test starts a control plane ([`env`](mod@env)), works in a [`namespace`] or with [`kubectl`], and waits with
 //! [`eventually`](fn@eventually). Every wait ends at a limit and then fails with what it last saw.
+#![warn(missing_docs, unreachable_pub)]
 #![allow(clippy::missing_panics_doc, reason = "a test panics if it fails")]
 #![allow(missing_debug_implementations, reason = "kube's client has none")]
 

@@ -29,11 +29,14 @@ pub struct LoadResults {
     pub succeeded: usize,
     /// All other answers.
     pub failures: Vec<String>,
+    /// The longest time of one.
     pub slowest: Duration,
+    /// How long the load ran.
     pub duration: Duration,
 }
 
 impl LoadResults {
+    /// The rate of expected answers.
     pub fn per_second(&self) -> f64 {
         #[allow(clippy::cast_precision_loss, reason = "a few thousand")]
         let succeeded = self.succeeded as f64;
@@ -109,13 +112,14 @@ impl Load {
         Self { stop, task }
     }
 
+    /// Stops the load and waits for the answers of what was sent.
     pub async fn stop(self) -> Result<LoadResults> {
         self.stop.cancel();
         Ok(self.task.await?)
     }
 }
 
-/// Asserts that nothing failed, and that the load was one.
+/// Asserts that nothing failed, at 50 reviews per second or more.
 pub fn assert_no_failures(what: &str, reviews: &LoadResults, handshakes: &LoadResults) {
     measured(&format!(
         "{what}: {} reviews in {:.0} s ({:.0}/s, slowest {} ms), {} handshakes, {} failed",

@@ -23,6 +23,7 @@ const THIRD_PARTY: &str = "third-party";
 /// One namespace of a control plane.
 #[derive(Clone)]
 pub struct Namespace {
+    /// Its name.
     pub name: String,
     client: Client,
     kubectl: Kubectl,
@@ -60,10 +61,12 @@ impl Namespace {
         self.kubectl_with(&["create", "-f", "-"], &object.to_string()).await
     }
 
+    /// Its objects of a kind.
     pub fn api(&self, kind: Kind) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), &self.name, &kind.resource())
     }
 
+    /// Creates an object; returns it as it was stored.
     pub async fn create_object(&self, kind: Kind, object: &Value) -> Result<Value> {
         let object = serde_json::from_value(object.clone())?;
         let params = PostParams { field_manager: Some(THIRD_PARTY.into()), ..PostParams::default() };
@@ -72,24 +75,25 @@ impl Namespace {
         Ok(serde_json::to_value(created)?)
     }
 
-    /// A group with `spec` laid over the shortest one.
+    /// Creates the shortest group with `spec` merged into its spec.
     pub async fn create_group(&self, name: &str, spec: &Value) -> Result<Value> {
         self.create_object(GROUP, &group(name, spec)).await
     }
 
+    /// Creates a KafkaTopic.
     pub async fn create_topic(&self, name: &str, partitions: i64) -> Result<Value> {
         let object = topic(name, &json!({"partitions": partitions, "replicas": 1}));
         self.create_object(TOPIC, &object).await
     }
 
-    /// A merge patch.
+    /// Applies a merge patch.
     pub async fn patch(&self, kind: Kind, name: &str, patch: &Value) -> Result<Value> {
         let params = as_third_party();
         let patched = self.api(kind).patch(name, &params, &Patch::Merge(patch)).await;
         Ok(serde_json::to_value(patched.with_context(|| format!("patch {} {name}", kind.name))?)?)
     }
 
-    /// A JSON patch (RFC 6902).
+    /// Applies a JSON patch (RFC 6902).
     pub async fn json_patch(&self, kind: Kind, name: &str, operations: &Value) -> Result<Value> {
         let params = as_third_party();
         let patch: json_patch::Patch = serde_json::from_value(operations.clone())?;
@@ -98,7 +102,7 @@ impl Namespace {
         Ok(serde_json::to_value(patched)?)
     }
 
-    /// A merge patch of the status, as the object's own controller would write it.
+    /// Applies a merge patch to the status.
     pub async fn patch_status(&self, kind: Kind, name: &str, status: &Value) -> Result<Value> {
         let params = as_third_party();
         let patch = Patch::Merge(json!({"status": status}));
@@ -108,16 +112,19 @@ impl Namespace {
         )?)
     }
 
+    /// Deletes an object.
     pub async fn delete(&self, kind: Kind, name: &str) -> Result<()> {
         let deleted = self.api(kind).delete(name, &DeleteParams::default()).await;
         deleted.map(drop).with_context(|| format!("delete {} {name}", kind.name))
     }
 
+    /// Reads an object.
     pub async fn get(&self, kind: Kind, name: &str) -> Result<Value> {
         let object = self.api(kind).get(name).await.with_context(|| format!("get {} {name}", kind.name))?;
         Ok(serde_json::to_value(object)?)
     }
 
+    /// Reads all objects of a kind.
     pub async fn list(&self, kind: Kind) -> Result<Vec<Value>> {
         let list = self
             .api(kind)
@@ -127,7 +134,7 @@ impl Namespace {
         list.into_iter().map(|object| Ok(serde_json::to_value(object)?)).collect()
     }
 
-    /// Waits until the object is there and `holds`; it is watched, not polled.
+    /// Waits until the object exists and `holds`. It is watched, not polled.
     pub async fn eventually(
         &self,
         kind: Kind,
@@ -229,12 +236,12 @@ impl Namespace {
         )
     }
 
-    /// The administrator's kubectl in this namespace.
+    /// Runs the administrator's kubectl in this namespace.
     pub async fn kubectl(&self, args: &[&str]) -> Result<KubectlOutput> {
         self.kubectl_with(args, "").await
     }
 
-    /// The same with something on its standard input.
+    /// The same with `input` on standard input.
     pub async fn kubectl_with(&self, args: &[&str], input: &str) -> Result<KubectlOutput> {
         let args: Vec<&str> = ["--namespace", &self.name].into_iter().chain(args.iter().copied()).collect();
         Ok(self.kubectl.run_with_input(&args, input).await?)

@@ -6,45 +6,57 @@ use serde_json::{Value, json};
 /// A kind of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
+    /// The API group, empty for the core group.
     pub group: &'static str,
+    /// The version of the group.
     pub version: &'static str,
+    /// The name, as in `Deployment`.
     pub name: &'static str,
+    /// The plural, as in `deployments`.
     pub plural: &'static str,
 }
 
-const fn kind(group: &'static str, version: &'static str, name: &'static str, plural: &'static str) -> Kind {
-    Kind { group, version, name, plural }
+macro_rules! kinds {
+    ($($constant:ident: $group:literal $version:literal $name:literal $plural:literal)+) => {
+        $(
+            #[doc = concat!("`", $name, "`")]
+            pub const $constant: Kind =
+                Kind { group: $group, version: $version, name: $name, plural: $plural };
+        )+
+    };
 }
 
-pub const GROUP: Kind = kind("thenextapps.com", "v1alpha1", "KconsumerGroup", "kconsumergroups");
-pub const TOPIC: Kind = kind("kafka.strimzi.io", "v1", "KafkaTopic", "kafkatopics");
-pub const SERVICE: Kind = kind("", "v1", "Service", "services");
-pub const MONITOR: Kind = kind("monitoring.coreos.com", "v1", "ServiceMonitor", "servicemonitors");
-pub const RULE: Kind = kind("monitoring.coreos.com", "v1", "PrometheusRule", "prometheusrules");
-pub const AUTOSCALER: Kind = kind("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers");
-pub const DEPLOYMENT: Kind = kind("apps", "v1", "Deployment", "deployments");
-pub const CONFIG_MAP: Kind = kind("", "v1", "ConfigMap", "configmaps");
-pub const NAMESPACE: Kind = kind("", "v1", "Namespace", "namespaces");
-pub const POD: Kind = kind("", "v1", "Pod", "pods");
-pub const EVENT: Kind = kind("events.k8s.io", "v1", "Event", "events");
-pub const LEASE: Kind = kind("coordination.k8s.io", "v1", "Lease", "leases");
-pub const CRD: Kind =
-    kind("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions");
-const RBAC: &str = "rbac.authorization.k8s.io";
-pub const CLUSTER_ROLE: Kind = kind(RBAC, "v1", "ClusterRole", "clusterroles");
-pub const CLUSTER_ROLE_BINDING: Kind = kind(RBAC, "v1", "ClusterRoleBinding", "clusterrolebindings");
-pub const ROLE: Kind = kind(RBAC, "v1", "Role", "roles");
-pub const ROLE_BINDING: Kind = kind(RBAC, "v1", "RoleBinding", "rolebindings");
+kinds! {
+    GROUP: "thenextapps.com" "v1alpha1" "KconsumerGroup" "kconsumergroups"
+    TOPIC: "kafka.strimzi.io" "v1" "KafkaTopic" "kafkatopics"
+    SERVICE: "" "v1" "Service" "services"
+    MONITOR: "monitoring.coreos.com" "v1" "ServiceMonitor" "servicemonitors"
+    RULE: "monitoring.coreos.com" "v1" "PrometheusRule" "prometheusrules"
+    AUTOSCALER: "autoscaling" "v2" "HorizontalPodAutoscaler" "horizontalpodautoscalers"
+    DEPLOYMENT: "apps" "v1" "Deployment" "deployments"
+    CONFIG_MAP: "" "v1" "ConfigMap" "configmaps"
+    NAMESPACE: "" "v1" "Namespace" "namespaces"
+    POD: "" "v1" "Pod" "pods"
+    EVENT: "events.k8s.io" "v1" "Event" "events"
+    LEASE: "coordination.k8s.io" "v1" "Lease" "leases"
+    CRD: "apiextensions.k8s.io" "v1" "CustomResourceDefinition" "customresourcedefinitions"
+    CLUSTER_ROLE: "rbac.authorization.k8s.io" "v1" "ClusterRole" "clusterroles"
+    CLUSTER_ROLE_BINDING: "rbac.authorization.k8s.io" "v1" "ClusterRoleBinding" "clusterrolebindings"
+    ROLE: "rbac.authorization.k8s.io" "v1" "Role" "roles"
+    ROLE_BINDING: "rbac.authorization.k8s.io" "v1" "RoleBinding" "rolebindings"
+}
 
 /// The five children of a group, in the order in which the original operator created them.
 pub const CHILDREN: [Kind; 5] = [SERVICE, MONITOR, RULE, AUTOSCALER, DEPLOYMENT];
 
 impl Kind {
+    /// The kind as kube's clients take it.
     pub fn resource(self) -> ApiResource {
         let kind = GroupVersionKind::gvk(self.group, self.version, self.name);
         ApiResource::from_gvk_with_plural(&kind, self.plural)
     }
 
+    /// `group/version`, or the version alone for the core group.
     pub fn api_version(self) -> String {
         self.resource().api_version
     }
