@@ -52,16 +52,20 @@ pub async fn cargo_build(packages: &[&'static str]) -> Result<BTreeMap<&'static 
     // Build in the whole workspace: with --package, the shared dependencies get other features than in
     // the tests, and cargo builds all of them twice.
     let choice = packages.iter().flat_map(|name| ["--bin", name]);
+    let failed = |source| Error::Start { program: "cargo".into(), source };
+    // Not output(), which would capture standard error as well.
     let output = tokio::process::Command::from(cargo())
         .args(["build", "--workspace"])
         .args(choice)
         .arg("--message-format=json-render-diagnostics")
         .current_dir(workspace)
-        .stderr(Stdio::inherit())
+        .stdout(Stdio::piped())
         .kill_on_drop(true)
-        .output()
+        .spawn()
+        .map_err(failed)?
+        .wait_with_output()
         .await
-        .map_err(|source| Error::Start { program: "cargo".into(), source })?;
+        .map_err(failed)?;
     if !output.status.success() {
         return Err(Error::Command { command: "cargo build".into(), output: "see above".into() });
     }
