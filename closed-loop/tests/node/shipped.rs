@@ -1,19 +1,22 @@
-//! The operator's own two Deployments, as deploy/ has them.
+//! The operator's two Deployments, unchanged from `deploy/`.
 
 use std::time::Duration;
 
-use kcg_devcluster::{deploy_folder, wait};
+use kcg_devcluster::{Installation, PodRunner, deploy_folder, wait};
 
 use crate::harness::{Harness, Outcome};
 
 const NAMESPACE: &str = "kconsumer-group-operator";
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// Applied by the documented commands, all replicas become available, and the webhook's pods refuse a bad group.
+/// All replicas become available, and the webhook's pods reject an invalid group.
 pub async fn the_shipped_operator_runs_unchanged(harness: &Harness) -> Outcome {
     let deploy = deploy_folder()?;
     harness.apply_folder(&deploy.join("crd")).await?;
-    harness.apply_folder(&deploy.join("overlays/cluster/self-managed")).await?;
+    let overlay = deploy.join("overlays/cluster/self-managed");
+    let installation = Installation::apply(&harness.plane, &overlay, PodRunner::Node).await?;
+    installation.wait_available(&harness.plane).await?;
+    installation.wait_trusted(&harness.plane).await?;
     let available = "-o=jsonpath={.items[*].status.availableReplicas}";
     harness.sees(NAMESPACE, &["deployments", available], |seen| seen == "2 2").await?;
     let bundles = "-o=jsonpath={.webhooks[*].clientConfig.caBundle}";
