@@ -1,11 +1,12 @@
-//! The controller of KconsumerGroups and everything the one binary does.
+//! The operator: everything that the one binary does.
 //!
-//! Arrows point down only: `controller` (drivers) - `cluster`, `keeper` (I/O) - the crate `kcg_core` (decisions) - the crate
-//! `kcg_api` (the language).
+//! *Invariant:* modules only use those below them: [`cli`] - [`controller`] - `cluster`, [`keeper`], [`doctor`] (I/O) -
+//! the crate `kcg_core` (decisions) - the crate `kcg_api` (the API types).
 
 pub mod cli;
-pub mod cluster;
+mod cluster;
 pub mod controller;
 pub mod doctor;
+mod events;
 pub mod keeper;
 pub mod rbac;

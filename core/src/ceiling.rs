@@ -1,43 +1,47 @@
-//! The ceiling of a group: from what its topics state now and what was last known of them. Floor 1.
+//! The ceiling of a group: the most consumers that it may run, from the partitions of its topics.
 //!
-//! A count rises at once. It falls only when Strimzi says that the topic is a new one (another topicId), or
-//! when the person lowers it (cap, topics, partitionsPerConsumer). Whatever cannot be read is held.
+//! A count rises at once. It falls only if Strimzi reports another topicId, which means a new topic, or if the user
+//! lowers it (cap, topics, partitionsPerConsumer). A count that cannot be read is held at its last known value.
+
+use std::collections::BTreeMap;
 
 use kcg_api::ValidGroup;
 use kcg_api::ceiling;
 use kcg_api::condition::Reason;
 use kcg_api::topic::{Partitions, TopicFacts, TopicLookup, TopicLookups, TopicRef};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// What was last known of one topic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HeldTopic {
-    /// The last good count; `None` where there never was one.
+    /// The last good count; `None` if there never was one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub partitions: Option<i32>,
-    /// The name in Kafka, kept for the consumers while the KafkaTopic is away.
+    /// The name in Kafka, for the consumers while the KafkaTopic is missing.
     pub topic_name: String,
+    /// Kafka's id of the topic.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub topic_id: Option<String>,
 }
 
-/// The last good counts, topic by topic, by `namespace/name`: an annotation on the HPA.
+/// The held partitions: the last good count of each topic, by `namespace/name`. An annotation of the
+/// HorizontalPodAutoscaler stores them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Held(pub BTreeMap<String, HeldTopic>);
 
 impl Held {
-    /// Reads the annotation. One that does not parse, or states an impossible count, holds nothing.
+    /// Parses the annotation; `None` if it does not parse or has a count below 1.
     pub fn parse(annotation: &str) -> Option<Self> {
         let held: Self = serde_json::from_str(annotation).ok()?;
         held.0.values().all(|topic| topic.partitions.is_none_or(|count| count >= 1)).then_some(held)
     }
 
+    /// The annotation's value.
+    #[allow(clippy::missing_panics_doc)]
     pub fn annotation(&self) -> String {
-        // A map of text to plain structs always serialises.
-        serde_json::to_string(self).unwrap_or_default()
+        serde_json::to_string(self).expect("invariant: a map from text to plain structs serializes")
     }
 
     fn of(&self, topic: &TopicRef) -> Option<&HeldTopic> {
@@ -45,23 +49,24 @@ impl Held {
     }
 }
 
-/// How one topic counts.
+/// One topic's share of the ceiling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Count {
+    /// The KafkaTopic.
     pub topic: TopicRef,
-    /// What counts; `None` where the KafkaTopic was never seen.
+    /// The values in use; `None` if the KafkaTopic was never seen.
     pub known: Option<HeldTopic>,
-    /// Why the topic's own count does not count now, in words, with the cure.
+    /// Why the KafkaTopic's own count is not used now, in words with the cure.
     pub problem: Option<(Reason, String)>,
 }
 
 impl Count {
-    /// The partitions that count; `None` where no good count was ever known.
+    /// The partitions in use; `None` if no good count was ever known.
     pub fn partitions(&self) -> Option<i32> {
         self.known.as_ref().and_then(|known| known.partitions)
     }
 
-    /// The name in Kafka: as last known, or the KafkaTopic's own name.
+    /// The name in Kafka: the last known one, or the KafkaTopic's own name.
     pub fn topic_name(&self) -> &str {
         self.known.as_ref().map_or(&self.topic.name, |known| &known.topic_name)
     }
@@ -72,22 +77,23 @@ impl Count {
 pub struct Ceiling {
     /// In the order of the spec.
     pub counts: Vec<Count>,
-    /// The partitions that count, of the topics that were ever known; `None` where none was.
+    /// The partitions of the topics that were ever known; `None` if none was.
     pub partitions: Option<i32>,
-    /// The HPA's bounds: 1 <= min <= max.
+    /// The HorizontalPodAutoscaler's minReplicas: 1 <= min <= max.
     pub min: i32,
+    /// The HorizontalPodAutoscaler's maxReplicas.
     pub max: i32,
-    /// The person's minimum is above the ceiling.
+    /// spec.minReplicas is above the ceiling.
     pub min_above: bool,
 }
 
 impl Ceiling {
-    /// The partitions that count, where every topic's are known.
+    /// The partitions of all topics; `None` if one topic's are unknown.
     pub fn all_partitions(&self) -> Option<i32> {
         self.partitions.filter(|_| self.counts.iter().all(|count| count.partitions().is_some()))
     }
 
-    /// What the HPA's annotation should hold now.
+    /// What the HorizontalPodAutoscaler's annotation should hold now.
     pub fn held(&self) -> Held {
         let known =
             self.counts.iter().filter_map(|count| Some((count.topic.to_string(), count.known.clone()?)));
@@ -95,7 +101,7 @@ impl Ceiling {
     }
 }
 
-/// Resolves the ceiling from the topics as they are seen and what is held of them.
+/// Resolves the ceiling from what is known of the topics and what is held of them.
 pub fn resolve(group: &ValidGroup, lookups: &TopicLookups, held: Option<&Held>) -> Ceiling {
     let counts: Vec<Count> = group
         .consumer
@@ -111,8 +117,8 @@ pub fn resolve(group: &ValidGroup, lookups: &TopicLookups, held: Option<&Held>) 
     let asked = group.cap.map_or(group.min_replicas, |cap| cap.min(group.min_replicas));
     let max = match busy {
         Some(busy) if all_known => busy,
-        // A topic that was never known can only add to the others: no reason to run fewer than the person asked for,
-        // and no room that nobody has seen.
+        // A topic that was never known can only add to the others. It is no reason to run fewer than the user wants, and
+        // no reason to run more than the known partitions allow.
         Some(busy) => busy.max(asked),
         None => asked,
     }
@@ -129,7 +135,7 @@ pub fn resolve(group: &ValidGroup, lookups: &TopicLookups, held: Option<&Held>) 
 fn count(topic: &TopicRef, lookup: Option<&TopicLookup>, held: Option<&HeldTopic>) -> Count {
     let instead = held.and_then(|held| held.partitions).map_or_else(
         || "; its partitions were never known".to_owned(),
-        |partitions| format!("; holding at {partitions} partitions"),
+        |partitions| format!("; the last known count of {partitions} partitions is kept"),
     );
     let keep = |reason: Reason, sentence: String| Count {
         topic: topic.clone(),
@@ -137,14 +143,14 @@ fn count(topic: &TopicRef, lookup: Option<&TopicLookup>, held: Option<&HeldTopic
         problem: Some((reason, format!("{sentence}{instead}"))),
     };
     match lookup {
-        None => keep(Reason::TopicsUnreadable, format!("KafkaTopic {topic} has not been looked for yet")),
+        None => keep(Reason::TopicsUnreadable, format!("KafkaTopic {topic} has not been looked up yet")),
         Some(TopicLookup::Unknown(why)) => {
             keep(Reason::TopicsUnreadable, format!("KafkaTopic {topic} cannot be read: {why}"))
         }
         Some(TopicLookup::NotServed) => keep(
             Reason::KafkaTopicsNotServed,
             format!(
-                "KafkaTopic {topic} cannot exist: the cluster serves no KafkaTopics; install Strimzi's CRDs"
+                "KafkaTopic {topic} cannot exist: the cluster does not serve KafkaTopics; install Strimzi's CRDs"
             ),
         ),
         Some(TopicLookup::NotFound) => keep(
@@ -155,8 +161,7 @@ fn count(topic: &TopicRef, lookup: Option<&TopicLookup>, held: Option<&HeldTopic
     }
 }
 
-/// What is held of a topic whose own count does not count. A KafkaTopic that is there has a name, whatever it says of
-/// its partitions.
+/// What is held of a topic whose own count is not used. An existing KafkaTopic has a name, whatever its partitions.
 fn last_known(facts: Option<&TopicFacts>, held: Option<&HeldTopic>) -> Option<HeldTopic> {
     let Some(facts) = facts else { return held.cloned() };
     let (partitions, topic_id) = match held {
@@ -176,17 +181,15 @@ fn seen(
         Partitions::Known(stated) => known(topic, facts, *stated, held, keep),
         Partitions::Unset => keep(
             Reason::PartitionsUnset,
-            format!("KafkaTopic {topic} leaves spec.partitions out, so nobody states its count; set it"),
+            format!("KafkaTopic {topic} does not set spec.partitions, so its count is unknown; set it"),
         ),
         Partitions::Invalid(stated) => keep(
             Reason::PartitionsImpossible,
-            format!(
-                "KafkaTopic {topic} states {stated} partitions, which is no count; correct its spec.partitions"
-            ),
+            format!("KafkaTopic {topic} has the invalid spec.partitions {stated}; correct it"),
         ),
         Partitions::Refused { reason, .. } => keep(
             Reason::TopicRefused,
-            format!("Strimzi refused KafkaTopic {topic} ({reason}); correct the KafkaTopic"),
+            format!("Strimzi rejected KafkaTopic {topic} ({reason}); correct the KafkaTopic"),
         ),
     }
 }
@@ -205,7 +208,7 @@ fn known(
     };
     match held.filter(|held| held.partitions > Some(stated)) {
         None => {
-            // An id once known is kept while Strimzi does not report one, or a new topic could not be told later.
+            // Keep a known id while Strimzi reports none: without it, a new topic could not be recognized later.
             let topic_id = now.topic_id.clone().or_else(|| held.and_then(|held| held.topic_id.clone()));
             Count { topic: topic.clone(), known: Some(HeldTopic { topic_id, ..now }), problem: None }
         }
@@ -214,18 +217,18 @@ fn known(
     }
 }
 
-/// Strimzi's topicId changes only when the topic was deleted and made anew.
+/// The topicId changes only if the topic was deleted and created again.
 fn is_new(held: &HeldTopic, facts: &TopicFacts) -> bool {
     matches!((&held.topic_id, &facts.topic_id), (Some(before), Some(now)) if before != now)
 }
 
 fn decrease(topic: &TopicRef, facts: &TopicFacts, stated: i32, held: &HeldTopic) -> String {
     let cure = if held.topic_id.is_some() && facts.topic_id.is_some() {
-        "Kafka never takes partitions away: set spec.partitions back, or, if Kafka never had more, remove the annotation thenextapps.com/held-partitions from the HorizontalPodAutoscaler"
+        "Kafka never removes partitions: set spec.partitions back, or, if Kafka never had more, remove the annotation thenextapps.com/held-partitions from the HorizontalPodAutoscaler"
     } else {
-        "without status.topicId on the KafkaTopic nobody can tell whether it is a new topic: if it is, remove the annotation thenextapps.com/held-partitions from the HorizontalPodAutoscaler"
+        "a new topic cannot be recognized without the KafkaTopic's status.topicId: if this is a new topic, remove the annotation thenextapps.com/held-partitions from the HorizontalPodAutoscaler"
     };
-    format!("KafkaTopic {topic} states {stated} partitions, fewer than before; {cure}")
+    format!("KafkaTopic {topic} has {stated} partitions, fewer than before; {cure}")
 }
 
 #[cfg(test)]
@@ -362,7 +365,7 @@ mod tests {
         }
     }
 
-    fn any_sight() -> impl Strategy<Value = TopicLookup> {
+    fn any_lookup() -> impl Strategy<Value = TopicLookup> {
         let id = prop_oneof![Just(None), Just(Some("a")), Just(Some("b"))];
         let partitions = prop_oneof![
             (1..20_i32).prop_map(Partitions::Known),
@@ -380,7 +383,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_ceiling_never_falls_without_cause(history in proptest::collection::vec(any_sight(), 1..20)) {
+        fn the_ceiling_never_falls_without_cause(history in proptest::collection::vec(any_lookup(), 1..20)) {
             let group = test_support::group("{}");
             let mut held: Option<Held> = None;
             let mut before: Option<Ceiling> = None;

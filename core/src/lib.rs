@@ -1,21 +1,41 @@
 //! The decisions about a KconsumerGroup: how many consumers its partitions keep busy, which child objects it should
 //! have, what has to be written, and what its status reports.
 //!
-//! Every function takes facts and returns a decision; the controller reads the facts from the API server and carries
+//! Every function takes facts and returns a decision. The controller reads the facts from the API server and carries
 //! out the decision.
 //!
-//! *Invariant:* this crate does no I/O, reads no clock, logs nothing and has no async code. Its Cargo.toml has no
-//! tokio, no API client and no tracing, and `clippy.toml` forbids the functions that read the time. The same facts
-//! therefore always lead to the same decision, and each decision can be tested without a cluster.
+//! | module | decision |
+//! |---|---|
+//! | [`ceiling`] | how many consumers the partitions keep busy, and when that number may fall |
+//! | [`children`] | the child objects of a group |
+//! | [`desired`] | from a stored group to its desired state |
+//! | [`drift`] | whether a live object is as it should be |
+//! | [`facts`] | what is kept of a live object, and which changes of it matter |
+//! | [`plan`] | which writes are due |
+//! | [`status`] | the status, its conditions and the Events |
+//! | [`lag`] | how the lag gets from a consumer to its autoscaler |
+//! | [`topics`] | the KafkaTopics that a watch reported |
+//!
+//! *Invariant:* this crate does no I/O, reads no clock, writes no log and has no async code. Its Cargo.toml has no
+//! tokio, no API client and no tracing, and its clippy.toml forbids the functions that read the time. The same facts
+//! therefore always lead to the same decision, and every decision can be tested without a cluster.
+//!
+//! *Invariant:* modules only use those above them in this list: `quantity`, `text`, `lag`, `topics`, `ceiling`,
+//! `children`, `child_error`, `drift`, `facts`, `desired`, `plan`, `status`.
+
+#![warn(missing_docs, unreachable_pub)]
 
 pub mod ceiling;
+pub mod child_error;
 pub mod children;
-pub mod comparison;
+pub mod desired;
+pub mod drift;
+pub mod facts;
 pub mod lag;
-pub mod observed;
 pub mod plan;
 pub mod quantity;
 pub mod status;
 #[cfg(any(test, feature = "test-support"))]
 pub mod test_support;
+pub mod text;
 pub mod topics;

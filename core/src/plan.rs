@@ -1,79 +1,109 @@
-//! What has to be written for one group: its children as they should be against what is there. Floor 1.
+//! Which writes are due for one group: its children as they should be, compared with what exists.
 
-use kcg_api::ValidGroup;
-use serde_json::Value;
-use std::hash::Hasher;
-use std::time::Duration;
+use std::time::Instant;
 
-use crate::ceiling::{self, Ceiling};
-use crate::children::{self, ChildKind, Desired};
-use crate::observed::{Child, Detail, Digest, Observed, Standing, Trouble};
+use crate::child_error::ChildError;
+use crate::children::{ChildKind, DELETED, Desired, Digest, PerChild};
+use crate::desired::DesiredState;
+use crate::drift::Drift;
+use crate::facts::{Child, Detail, Observed};
 
 /// One write, independent of the others of its group.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {
-    /// No object of that name is known: it is looked for once more, then applied without force.
-    Create { desired: Desired, digest: Digest },
-    /// The group's own child: applied with its uid, by force, on the fields that are ours.
-    Repair {
+    /// No object of that name is known: look it up once more, then apply without force.
+    Create {
+        /// The child.
         desired: Desired,
+        /// Its digest.
         digest: Digest,
+    },
+    /// The group's own child: apply it with its uid and with force, for the fields that the operator owns.
+    Repair {
+        /// The child.
+        desired: Desired,
+        /// Its digest.
+        digest: Digest,
+        /// The uid of the live object.
         uid: Box<str>,
-        /// It has not been compared yet: it is read and compared first, and written only if it differs.
-        unjudged: bool,
+        /// Its drift is unknown: read and compare it first, and write it only if it has drifted.
+        compare_first: bool,
     },
     /// The group's own child that it should no longer have.
-    Delete { kind: ChildKind, uid: Box<str> },
+    Delete {
+        /// Which child.
+        kind: ChildKind,
+        /// The uid of the live object.
+        uid: Box<str>,
+    },
 }
 
 impl Write {
+    /// The child that is written.
     pub const fn kind(&self) -> ChildKind {
         match self {
             Self::Create { desired, .. } | Self::Repair { desired, .. } => desired.kind,
             Self::Delete { kind, .. } => *kind,
         }
     }
+
+    /// The digest of the object to write; [`DELETED`] for a deletion. Two writes with the same digest do the same.
+    pub const fn digest(&self) -> Digest {
+        match self {
+            Self::Create { digest, .. } | Self::Repair { digest, .. } => *digest,
+            Self::Delete { .. } => DELETED,
+        }
+    }
+}
+
+/// The last failed write of a child, and when it may be tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedWrite {
+    /// What the status reports; `None` if nothing is wrong and it only has to wait.
+    pub error: Option<ChildError>,
+    /// [`Write::digest`] of the write. A different write does not wait.
+    pub digest: Digest,
+    /// Failures in a row.
+    pub attempts: u32,
+    /// Not before this moment.
+    pub retry_at: Instant,
+}
+
+impl FailedWrite {
+    fn delays(&self, write: &Write, now: Instant) -> bool {
+        self.digest == write.digest() && self.retry_at > now
+    }
 }
 
 /// What to do for one group now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    pub ceiling: Ceiling,
+    /// The writes that are due.
     pub writes: Vec<Write>,
-    /// Troubles that are seen without asking the API server, and those of writes that wait, by
-    /// [`ChildKind::index`].
-    pub troubles: [Option<Trouble>; 5],
-    /// Children whose write is due and waits for its setback's time, by [`ChildKind::index`].
-    pub waiting: [bool; 5],
+    /// Errors that need no request to find out, and those of writes that wait.
+    pub errors: PerChild<Option<ChildError>>,
+    /// Whether a write of the child is due, but waits for its retry.
+    pub waiting: PerChild<bool>,
 }
 
-/// A child's last failed write, and when the same write may be tried again.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Setback {
-    /// What the status says of it; `None` where nothing is wrong and only time is needed.
-    pub trouble: Option<Trouble>,
-    /// The desired object that failed; another one is tried at once.
-    pub digest: Digest,
-    /// From now.
-    pub retry_in: Duration,
-}
-
-/// Decides the writes of one group. `setbacks` are those children, by [`ChildKind::index`], whose last write
-/// failed; the same write waits until its time has come.
-pub fn plan(group: &ValidGroup, observed: &Observed, setbacks: &[Option<Setback>; 5]) -> Plan {
-    let ceiling = ceiling::resolve(group, &observed.topics, observed.held(&group.uid));
-    let mut plan = Plan { ceiling, writes: Vec::new(), troubles: Default::default(), waiting: [false; 5] };
+/// Decides the writes of one group. A write that failed waits until its retry. A paused group has none.
+pub fn plan(
+    state: &DesiredState,
+    observed: &Observed,
+    failed: &PerChild<Option<FailedWrite>>,
+    now: Instant,
+) -> Plan {
+    let mut plan = Plan { writes: Vec::new(), errors: PerChild::default(), waiting: PerChild::default() };
     for kind in ChildKind::ALL {
-        let desired = children::desired_one(kind, group, &plan.ceiling);
-        let (write, trouble) = one(group, kind, desired, observed.child(kind));
-        plan.troubles[kind.index()] = trouble;
-        let Some(write) = write.filter(|_| !group.paused) else {
+        let (write, error) = write(&state.group.uid, kind, state.child(kind), observed.child(kind));
+        plan.errors[kind] = error;
+        let Some(write) = write.filter(|_| !state.group.paused) else {
             continue;
         };
-        match setbacks[kind.index()].as_ref().filter(|setback| setback.holds(&write)) {
-            Some(setback) => {
-                plan.waiting[kind.index()] = true;
-                plan.troubles[kind.index()].clone_from(&setback.trouble);
+        match failed[kind].as_ref().filter(|failed| failed.delays(&write, now)) {
+            Some(failed) => {
+                plan.waiting[kind] = true;
+                plan.errors[kind].clone_from(&failed.error);
             }
             None => plan.writes.push(write),
         }
@@ -81,36 +111,23 @@ pub fn plan(group: &ValidGroup, observed: &Observed, setbacks: &[Option<Setback>
     plan
 }
 
-impl Setback {
-    fn holds(&self, write: &Write) -> bool {
-        let digest = match write {
-            Write::Create { digest, .. } | Write::Repair { digest, .. } => *digest,
-            Write::Delete { .. } => DELETED,
-        };
-        self.digest == digest && !self.retry_in.is_zero()
-    }
-}
-
-/// The digest that stands for a child that should not be.
-pub const DELETED: Digest = 0;
-
-fn one(
-    group: &ValidGroup,
+fn write(
+    group_uid: &str,
     kind: ChildKind,
     desired: Option<Desired>,
     child: Option<&Child>,
-) -> (Option<Write>, Option<Trouble>) {
+) -> (Option<Write>, Option<ChildError>) {
     let Some(child) = child else {
-        return (desired.map(|desired| Write::Create { digest: digest(&desired.object), desired }), None);
+        return (desired.map(|desired| Write::Create { digest: desired.digest(), desired }), None);
     };
-    let own = child.controller.as_deref() == Some(&*group.uid);
+    let own = child.controller.as_deref() == Some(group_uid);
     match desired {
         None if own && !child.deleting => (Some(Write::Delete { kind, uid: child.uid.clone() }), None),
         None => (None, None),
-        Some(_) if !own => (None, Some(Trouble::NameConflict { owner: owner(child) })),
-        // Its finalizers are somebody's; when it is gone, the watch says so.
+        Some(_) if !own => (None, Some(ChildError::NameConflict { owner: owner(child) })),
+        // Its finalizers belong to others. The watch reports when it is gone.
         Some(_) if child.deleting => (None, None),
-        Some(_) if selector_is_another(child) => (None, Some(Trouble::SelectorImmutable)),
+        Some(_) if has_foreign_selector(child) => (None, Some(ChildError::SelectorImmutable)),
         Some(desired) => (repair(desired, child), None),
     }
 }
@@ -119,40 +136,47 @@ fn owner(child: &Child) -> String {
     child.controller.as_ref().map_or_else(|| "nobody".to_owned(), |uid| format!("the owner of uid {uid}"))
 }
 
-fn selector_is_another(child: &Child) -> bool {
+fn has_foreign_selector(child: &Child) -> bool {
     matches!(&child.detail, Detail::Deployment(facts) if !facts.selector_is_ours)
 }
 
 fn repair(desired: Desired, child: &Child) -> Option<Write> {
-    let digest = digest(&desired.object);
-    let unjudged = match child.standing {
-        Standing::Matches(matched) if matched == digest => return None,
-        Standing::Unjudged => true,
-        Standing::Matches(_) | Standing::Differs => false,
+    let digest = desired.digest();
+    let compare_first = match child.drift {
+        Drift::InSync(known) if known == digest => return None,
+        Drift::Unknown => true,
+        Drift::InSync(_) | Drift::Drifted => false,
     };
-    Some(Write::Repair { desired, digest, uid: child.uid.clone(), unjudged })
-}
-
-/// The digest of a desired object. It lives in memory alone, so it need not be stable across versions.
-pub fn digest(object: &Value) -> Digest {
-    // serde_json's maps are sorted, so equal objects print alike.
-    let text = object.to_string();
-    let half = |salt: u8| {
-        let mut hasher = std::hash::DefaultHasher::new();
-        hasher.write_u8(salt);
-        hasher.write(text.as_bytes());
-        u128::from(hasher.finish())
-    };
-    ((half(1) << 64) | half(2)).max(DELETED + 1)
+    Some(Write::Repair { desired, digest, uid: child.uid.clone(), compare_first })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::test_support::{group, new_world, settled_world};
+    use kcg_api::ValidGroup;
     use kcg_api::topic::{Partitions, TopicLookup};
+    use std::time::Duration;
 
-    const NONE: [Option<Setback>; 5] = [const { None }; 5];
+    /// Any moment: only differences count.
+    #[allow(clippy::disallowed_methods)]
+    fn any_moment() -> Instant {
+        Instant::now()
+    }
+
+    /// The plan without failed writes.
+    fn planned(group: &ValidGroup, observed: &Observed) -> Plan {
+        plan_after(group, observed, &PerChild::default(), any_moment())
+    }
+
+    fn plan_after(
+        group: &ValidGroup,
+        observed: &Observed,
+        failed: &PerChild<Option<FailedWrite>>,
+        now: Instant,
+    ) -> Plan {
+        plan(&DesiredState::new(group.clone(), observed), observed, failed, now)
+    }
 
     fn writes(group: &ValidGroup, observed: &Observed) -> Vec<(&'static str, ChildKind)> {
         let verb = |write: &Write| match write {
@@ -160,7 +184,7 @@ mod tests {
             Write::Repair { .. } => "repair",
             Write::Delete { .. } => "delete",
         };
-        plan(group, observed, &NONE).writes.iter().map(|write| (verb(write), write.kind())).collect()
+        planned(group, observed).writes.iter().map(|write| (verb(write), write.kind())).collect()
     }
 
     #[test]
@@ -170,13 +194,13 @@ mod tests {
     }
 
     #[test]
-    fn a_settled_group_is_written_nothing() {
+    fn a_settled_group_needs_no_write() {
         let group = group("{}");
         assert_eq!(writes(&group, &settled_world(&group)), []);
     }
 
     #[test]
-    fn every_change_of_the_spec_reaches_every_child_that_it_concerns() {
+    fn every_change_of_the_spec_reaches_exactly_the_children_that_depend_on_it() {
         use ChildKind::{
             Deployment, HorizontalPodAutoscaler as Autoscaler, PrometheusRule as Rule, Service,
             ServiceMonitor as Monitor,
@@ -217,13 +241,13 @@ mod tests {
     }
 
     #[test]
-    fn a_paused_group_is_written_nothing_whatever_is_missing() {
+    fn a_paused_group_is_not_written_whatever_is_missing() {
         let group = group("{paused: true, minReplicas: 2}");
         assert_eq!(writes(&group, &new_world(&group)), []);
     }
 
     #[test]
-    fn alerts_turned_off_delete_the_rule_and_nothing_else() {
+    fn disabled_alerts_delete_the_rule_and_nothing_else() {
         let world = settled_world(&group("{}"));
         assert_eq!(
             writes(&group("{alerts: {enabled: false}}"), &world),
@@ -239,61 +263,62 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_else_controls_is_left_alone_and_the_others_go_on() {
+    fn a_child_of_another_owner_is_not_modified_and_the_others_are() {
         let group = group("{}");
         for controller in [None, Some("another".into())] {
             let mut world = settled_world(&group);
-            world.children[ChildKind::Service.index()].as_mut().unwrap().controller = controller;
-            world.children[ChildKind::Deployment.index()].as_mut().unwrap().standing = Standing::Differs;
-            let plan = plan(&group, &world, &NONE);
+            world.children[ChildKind::Service].as_mut().unwrap().controller = controller;
+            world.children[ChildKind::Deployment].as_mut().unwrap().drift = Drift::Drifted;
+            let plan = planned(&group, &world);
             assert_eq!(plan.writes.iter().map(Write::kind).collect::<Vec<_>>(), [ChildKind::Deployment]);
-            assert!(matches!(plan.troubles[ChildKind::Service.index()], Some(Trouble::NameConflict { .. })));
+            assert!(matches!(plan.errors[ChildKind::Service], Some(ChildError::NameConflict { .. })));
         }
     }
 
     #[test]
-    fn a_child_on_its_way_out_is_waited_for() {
+    fn a_terminating_child_is_not_written() {
         let group = group("{}");
         let mut world = settled_world(&group);
-        let service = world.children[ChildKind::Service.index()].as_mut().unwrap();
-        (service.deleting, service.standing) = (true, Standing::Differs);
+        let service = world.children[ChildKind::Service].as_mut().unwrap();
+        (service.deleting, service.drift) = (true, Drift::Drifted);
         assert_eq!(writes(&group, &world), []);
     }
 
     #[test]
-    fn a_selector_that_cannot_be_changed_is_never_deleted_for() {
+    fn a_deployment_is_never_deleted_because_its_selector_is_immutable() {
         let group = group("{}");
         let mut world = settled_world(&group);
-        let deployment = world.children[ChildKind::Deployment.index()].as_mut().unwrap();
-        deployment.standing = Standing::Differs;
-        deployment.detail = Detail::Deployment(crate::observed::DeploymentFacts::default());
-        let plan = plan(&group, &world, &NONE);
+        let deployment = world.children[ChildKind::Deployment].as_mut().unwrap();
+        deployment.drift = Drift::Drifted;
+        deployment.detail = Detail::Deployment(crate::facts::DeploymentFacts::default());
+        let plan = planned(&group, &world);
         assert_eq!(plan.writes, []);
-        assert_eq!(plan.troubles[ChildKind::Deployment.index()], Some(Trouble::SelectorImmutable));
+        assert_eq!(plan.errors[ChildKind::Deployment], Some(ChildError::SelectorImmutable));
     }
 
     #[test]
-    fn a_write_that_failed_waits_but_another_one_does_not() {
+    fn a_failed_write_waits_and_a_different_one_does_not() {
         let group = group("{}");
         let mut world = settled_world(&group);
-        world.children[ChildKind::Service.index()].as_mut().unwrap().standing = Standing::Differs;
-        let Write::Repair { digest, .. } = plan(&group, &world, &NONE).writes.remove(0) else {
+        world.children[ChildKind::Service].as_mut().unwrap().drift = Drift::Drifted;
+        let Write::Repair { digest, .. } = planned(&group, &world).writes.remove(0) else {
             panic!("a repair")
         };
-        let setback = |digest, retry_in| {
-            let mut setbacks = NONE;
-            setbacks[ChildKind::Service.index()] =
-                Some(Setback { trouble: Some(Trouble::Refused { message: "no".into() }), digest, retry_in });
-            setbacks
-        };
+        let now = any_moment();
         let second = Duration::from_secs(1);
-        assert_eq!(plan(&group, &world, &setback(digest, second)).writes, []);
-        assert_eq!(plan(&group, &world, &setback(digest, Duration::ZERO)).writes.len(), 1);
-        assert_eq!(plan(&group, &world, &setback(digest + 1, second)).writes.len(), 1);
+        let writes = |digest, retry_at| {
+            let error = Some(ChildError::Refused { message: "no".into() });
+            let mut failed = PerChild::default();
+            failed[ChildKind::Service] = Some(FailedWrite { error, digest, attempts: 1, retry_at });
+            plan_after(&group, &world, &failed, now).writes.len()
+        };
+        assert_eq!(writes(digest, now + second), 0);
+        assert_eq!(writes(digest, now), 1);
+        assert_eq!(writes(digest + 1, now + second), 1);
     }
 
     #[test]
-    fn more_partitions_reach_the_autoscaler_and_the_alert_alone() {
+    fn more_partitions_change_the_autoscaler_and_the_rule_only() {
         let group = group("{}");
         let mut world = settled_world(&group);
         for lookup in world.topics.values_mut() {

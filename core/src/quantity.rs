@@ -1,4 +1,4 @@
-//! Kubernetes quantities: read by value, and printed as the API server stores them. Floor 1.
+//! Kubernetes quantities: parsed by value, and formatted as the API server stores them.
 
 /// A whole number as the API server prints it: `1000` is stored as `1k`.
 pub fn canonical(mut number: i64) -> String {
@@ -11,7 +11,7 @@ pub fn canonical(mut number: i64) -> String {
     format!("{number}{}", SUFFIXES[suffix])
 }
 
-/// A Kubernetes quantity in billionths: `100m`, `1.5Gi`, `2e3`. `None` where the text is none, or one too large.
+/// A Kubernetes quantity (`100m`, `1.5Gi`, `2e3`) in billionths; `None` if the text does not parse or is too large.
 pub fn billionths(text: &str) -> Option<i128> {
     let end = text.find(|c: char| !matches!(c, '0'..='9' | '.' | '+' | '-')).unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantities_are_printed_as_the_api_server_stores_them() {
+    fn quantities_are_formatted_as_the_api_server_stores_them() {
         for (number, want) in
             [(1, "1"), (999, "999"), (1000, "1k"), (1500, "1500"), (2_000_000, "2M"), (0, "0")]
         {

@@ -8,13 +8,14 @@ use kcg_api::{KconsumerGroup, ValidGroup};
 use serde_json::{Value, json};
 
 use crate::ceiling::{self, Ceiling};
-use crate::children::{self, ChildKind};
-use crate::observed::{Acceptance, AutoscalerFacts, Child, DeploymentFacts, Detail, Observed, Standing};
-use crate::plan;
+use crate::children::{self, ChildKind, PerChild};
+use crate::drift::Drift;
+use crate::facts::{Acceptance, AutoscalerFacts, Child, DeploymentFacts, Detail, Observed};
 
+/// The uid of the example group.
 pub const UID: &str = "4c9a6c6e-0000-4000-8000-000000000001";
 
-/// The original's sample with `spec` (YAML) laid over its spec, as stored.
+/// The original operator's sample with `spec` (YAML) merged into its spec, as stored.
 pub fn stored(spec: &str) -> KconsumerGroup {
     let mut group = json!({
         "apiVersion": "thenextapps.com/v1alpha1",
@@ -30,12 +31,13 @@ pub fn stored(spec: &str) -> KconsumerGroup {
     written.group
 }
 
+/// [`stored`], read as a valid group.
 pub fn group(spec: &str) -> ValidGroup {
     let grants = TopicGrants::Every;
     ValidGroup::read(&stored(spec), &grants).expect("the fixture is valid")
 }
 
-/// A world in which the group's topics have three partitions each, and nothing else is there.
+/// The group's topics have three partitions each, and nothing else exists.
 pub fn new_world(group: &ValidGroup) -> Observed {
     let topics = group.consumer.topics.iter().map(|topic| (topic.clone(), three_partitions(topic))).collect();
     Observed { topics, ..Observed::default() }
@@ -49,24 +51,25 @@ fn three_partitions(topic: &TopicRef) -> TopicLookup {
     })
 }
 
-/// A world in which the group's children are all as they should be and its one pod runs.
+/// All children of the group are as they should be, and its one pod runs.
 pub fn settled_world(group: &ValidGroup) -> Observed {
     let mut world = new_world(group);
     let ceiling = ceiling_of(group, &world);
-    for kind in ChildKind::ALL {
-        world.children[kind.index()] = children::desired_one(kind, group, &ceiling).map(|desired| Child {
+    world.children = PerChild::from_fn(|kind| {
+        children::desired_one(kind, group, &ceiling).map(|desired| Child {
             uid: format!("uid-of-{}", kind.kind()).into(),
             resource_version: 1,
             controller: Some(UID.into()),
             deleting: false,
-            standing: Standing::Matches(plan::digest(&desired.object)),
+            drift: Drift::InSync(desired.digest()),
             detail: detail(kind, &ceiling),
-        });
-    }
+        })
+    });
     world.active_pods = vec!["kconsumer-1".into()];
     world
 }
 
+/// The ceiling of a group in a world.
 pub fn ceiling_of(group: &ValidGroup, world: &Observed) -> Ceiling {
     ceiling::resolve(group, &world.topics, world.held(&group.uid))
 }

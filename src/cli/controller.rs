@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, duration, server};
-use crate::controller::{self, ControllerError, Scopes, Settings};
+use crate::controller::{self, ControllerConfig, ControllerError, Scopes};
 use crate::keeper;
 
 #[derive(Debug, Args)]
@@ -85,7 +85,7 @@ async fn serve(flags: &Flags, stop: CancellationToken) -> Result<(), Failure> {
             lifetimes: flags.certificates.lifetimes()?,
         }),
     };
-    let settings = Settings {
+    let settings = ControllerConfig {
         scopes: Scopes { groups: flags.server.scope(), topics: flags.server.topic_scope() },
         grants: flags.server.grants(),
         probes: flags.server.status_addr,

@@ -1,72 +1,59 @@
-//! What is kept of a stored group: the text of its spec, its status, and what the indices need. Text takes a
-//! fraction of the memory of the parsed types, and parsing it back takes microseconds.
+//! What the cache keeps of a stored group: the text of its spec, its status, and what the indices need. Text takes a
+//! fraction of the memory of the parsed types, and parsing it takes microseconds.
 
 use kcg_api::condition::{ConditionType, Reason};
 use kcg_api::valid::{self, ParsedGroup};
 use kcg_api::{KconsumerGroup, KconsumerGroupSpec, KconsumerGroupStatus};
+use kcg_core::facts::project;
+use kcg_core::status::ConditionStatus;
 use kcg_runtime::watch::ObjectKey;
 use kube::api::ObjectMeta;
 use serde_json::{Value, json};
 
-use super::kept_status::{KeptStatus, Texts};
-use kcg_core::observed::projection;
+use super::cached_status::CachedStatus;
+use super::string_interner::StringInterner;
 
 /// One stored KconsumerGroup.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Group {
-    pub uid: Box<str>,
-    pub resource_version: u64,
-    pub generation: i64,
-    /// It has a deletionTimestamp: nothing is written for it any more.
-    pub deleting: bool,
+// consumer_group is Kafka's word.
+#[allow(clippy::struct_field_names)]
+pub(crate) struct Group {
+    pub(crate) uid: Box<str>,
+    pub(crate) resource_version: u64,
+    pub(crate) generation: i64,
+    /// It has a deletionTimestamp: nothing is written for it.
+    pub(crate) deleting: bool,
     /// In records.
-    pub lag_limit: i64,
+    pub(crate) lag_limit: i64,
     /// By `namespace/name`.
-    pub topics: Box<[ObjectKey]>,
+    pub(crate) topics: Box<[ObjectKey]>,
     /// The Kafka consumer group, by `namespace/groupId` of this object's namespace.
-    pub consumer_group: ObjectKey,
-    pub summary: Summary,
+    pub(crate) consumer_group: ObjectKey,
+    pub(crate) summary: Summary,
     spec: Box<str>,
-    status: KeptStatus,
+    status: CachedStatus,
 }
 
-/// What the metrics tell of a group, from its stored status.
+/// What the metrics need of the stored status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
-    pub replicas: i32,
-    pub ready_replicas: i32,
-    pub partitions: Option<i32>,
-    pub max_replicas: Option<i32>,
-    pub conditions: Box<[(ConditionType, ConditionStatus, Reason)]>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ConditionStatus {
-    True,
-    False,
-    Unknown,
-}
-
-impl ConditionStatus {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::True => "True",
-            Self::False => "False",
-            Self::Unknown => "Unknown",
-        }
-    }
+pub(crate) struct Summary {
+    pub(crate) replicas: i32,
+    pub(crate) ready_replicas: i32,
+    pub(crate) partitions: Option<i32>,
+    pub(crate) max_replicas: Option<i32>,
+    pub(crate) conditions: Box<[(ConditionType, ConditionStatus, Reason)]>,
 }
 
 impl Group {
-    /// Never fails: what cannot be read of the spec is found again, with its reasons, by [`Self::read`].
-    pub fn of(key: &ObjectKey, object: &Value, texts: &Texts) -> Self {
+    /// Never fails: [`Self::parse`] returns the errors of a malformed spec.
+    pub(super) fn of(key: &ObjectKey, object: &Value, strings: &StringInterner) -> Self {
         let metadata = &object["metadata"];
-        // A status that does not parse is as good as none: it is written anew.
+        // A status that does not parse counts as empty: it is written again.
         let status = object.get("status").cloned().unwrap_or_default();
         let status: KconsumerGroupStatus = serde_json::from_value(status).unwrap_or_default();
         let mut group = Self {
             uid: metadata["uid"].as_str().unwrap_or_default().into(),
-            resource_version: projection::version(object),
+            resource_version: project::version(object),
             generation: metadata["generation"].as_i64().unwrap_or_default(),
             deleting: metadata.get("deletionTimestamp").is_some(),
             lag_limit: 0,
@@ -74,9 +61,9 @@ impl Group {
             consumer_group: key.clone(),
             summary: Summary::of(&status),
             spec: object.get("spec").unwrap_or(&Value::Null).to_string().into(),
-            status: KeptStatus::of(status, texts),
+            status: CachedStatus::of(status, strings),
         };
-        let spec = group.read(key).group.spec;
+        let spec = group.parse(key).group.spec;
         group.lag_limit = spec.average_records_lag_limit;
         group.topics = valid::topics(&spec, key.namespace())
             .iter()
@@ -87,8 +74,8 @@ impl Group {
         group
     }
 
-    /// The group as its types have it, and every value that they have no place for.
-    pub fn read(&self, key: &ObjectKey) -> ParsedGroup {
+    /// The group as its types, and the errors of every value that does not fit them.
+    pub(crate) fn parse(&self, key: &ObjectKey) -> ParsedGroup {
         if let Ok(spec) = serde_json::from_str::<KconsumerGroupSpec>(&self.spec) {
             let group = KconsumerGroup { metadata: self.metadata(key), spec, status: None };
             return ParsedGroup { group, violations: Vec::new() };
@@ -102,18 +89,18 @@ impl Group {
         }))
     }
 
-    /// The status as it is stored.
-    pub fn status(&self) -> KconsumerGroupStatus {
+    /// The stored status.
+    pub(crate) fn status(&self) -> KconsumerGroupStatus {
         self.status.status()
     }
 
-    /// Whether a decision would find the same in `self` as in `other`: versions and labels are nothing to it.
-    pub fn says_the_same(&self, other: &Self) -> bool {
-        self.asks_the_same(other) && self.status == other.status
+    /// Whether every decision is the same for both: they may differ in resourceVersion and labels.
+    pub(super) fn is_equivalent_to(&self, other: &Self) -> bool {
+        self.has_same_spec_as(other) && self.status == other.status
     }
 
-    /// Whether the person wants the same.
-    pub fn asks_the_same(&self, other: &Self) -> bool {
+    /// Whether the user wants the same.
+    pub(super) fn has_same_spec_as(&self, other: &Self) -> bool {
         (&self.uid, self.generation, self.deleting, &self.spec)
             == (&other.uid, other.generation, other.deleting, &other.spec)
     }
@@ -134,12 +121,7 @@ impl Summary {
         let conditions = status.conditions.iter().filter_map(|condition| {
             let type_ = *ConditionType::ALL.iter().find(|type_| type_.as_str() == condition.type_)?;
             let reason = *Reason::ALL.iter().find(|reason| reason.as_str() == condition.reason)?;
-            let status = match condition.status.as_str() {
-                "True" => ConditionStatus::True,
-                "False" => ConditionStatus::False,
-                _ => ConditionStatus::Unknown,
-            };
-            Some((type_, status, reason))
+            Some((type_, ConditionStatus::parse(&condition.status), reason))
         });
         Self {
             replicas: status.replicas,
@@ -164,19 +146,19 @@ mod tests {
     }
 
     #[test]
-    fn a_group_reads_back_as_it_was_stored() {
+    fn a_cached_group_reads_back_unchanged() {
         let key = ObjectKey::new("ns", "g");
         let group = Group::of(
             &key,
             &object(
                 &json!({"averageRecordsLagLimit": 5, "consumerSpec": {"image": "i", "topics": ["a", "b"]}}),
             ),
-            &Texts::default(),
+            &StringInterner::default(),
         );
         assert_eq!((group.resource_version, group.generation, group.lag_limit), (7, 3, 5));
         assert_eq!(&*group.topics, [ObjectKey::new("ns", "a"), ObjectKey::new("ns", "b")]);
         assert_eq!(group.consumer_group, key);
-        let written = group.read(&key);
+        let written = group.parse(&key);
         assert_eq!(written.group.metadata.uid.as_deref(), Some("u"));
         assert_eq!(written.group.spec.consumer_spec.topics, ["a", "b"]);
         assert_eq!(group.status().max_replicas, Some(2));
@@ -187,18 +169,18 @@ mod tests {
     }
 
     #[test]
-    fn a_spec_that_does_not_parse_keeps_its_reasons_and_what_could_be_read() {
+    fn a_malformed_spec_keeps_its_errors_and_its_readable_fields() {
         let key = ObjectKey::new("ns", "g");
         let group = Group::of(
             &key,
             &object(
                 &json!({"minReplicas": "three", "consumerSpec": {"image": "i", "topic": "a", "groupId": "x"}}),
             ),
-            &Texts::default(),
+            &StringInterner::default(),
         );
         assert_eq!(&*group.topics, [ObjectKey::new("ns", "a")]);
         assert_eq!(group.consumer_group, ObjectKey::new("ns", "x"));
-        let violations = group.read(&key).violations;
+        let violations = group.parse(&key).violations;
         assert_eq!(violations.len(), 1);
         assert_eq!(violations[0].field, "spec.minReplicas");
     }

@@ -1,51 +1,57 @@
-//! The cluster, as the driver sees it: what is known of it without asking ([`Cluster::observe`]), and what can
-//! be done to it ([`Cluster::write`], [`Cluster::report`]). Floor 2 (I/O shell); the only module of its crate that
-//! speaks to the API server.
+//! The cluster, as the controller sees it: what is known of it without a request ([`Cluster::observe`]), and what can be
+//! done to it ([`Cluster::write`], [`Cluster::write_status`]). I/O.
+//!
+//! *Invariant:* the controller makes no request except through this module. In this crate, only it, the certificate
+//! rotation and doctor use the API client.
 
-mod fault;
+mod cache;
+mod cached_child;
+mod cached_status;
+pub(crate) mod crd_version;
 mod group;
-mod index;
-mod kept_child;
-mod kept_status;
+mod handlers;
 mod ports;
 mod report;
 mod requests;
-pub mod schema;
-mod state;
+mod string_interner;
 mod watches;
 mod write;
+mod write_error;
 
-use kcg_api::ValidGroup;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use kcg_api::valid::TopicGrants;
+use kcg_core::ceiling::Held;
+use kcg_core::children::{ChildKind, Digest};
+use kcg_core::desired::desired_state;
+use kcg_core::drift::Drift;
+use kcg_core::facts::{Child, project};
 use kcg_runtime::watch::ObjectKey;
 use kube::Client;
-use kube::runtime::events::{Recorder, Reporter};
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use fault::Fault;
-pub use group::{ConditionStatus, Group};
-use requests::Requests;
+pub(crate) use cache::{Affected, Snapshot};
+pub(crate) use group::Group;
 pub(crate) use requests::optional_kind;
-pub use state::{Snapshot, Touched};
-pub use watches::{Scopes, Watches};
-pub use write::Deed;
+pub use watches::Scopes;
+pub(crate) use watches::Watches;
+pub(crate) use write::AppliedWrite;
+pub(crate) use write_error::WriteError;
 
-use kcg_core::ceiling::{self, Held};
-use kcg_core::children::{self, ChildKind};
-use kcg_core::observed::{Child, Detail, Digest, Observed, Standing, projection};
-use kept_child::SeenChild;
-use kept_status::Texts;
-use state::State;
+use crate::events::EventRecorder;
+use cache::ClusterCache;
+use cached_child::CachedChild;
+use requests::ChildRequests;
+use string_interner::StringInterner;
 
-/// One cluster: the facts that the watches keep, and the client for the writes.
-pub struct Cluster {
-    state: Mutex<State>,
-    texts: Texts,
+/// One cluster: the facts that the watches reported, and the client for the writes.
+pub(crate) struct Cluster {
+    cache: Mutex<ClusterCache>,
+    strings: StringInterner,
     grants: TopicGrants,
-    requests: Requests,
-    recorder: Recorder,
+    requests: ChildRequests,
+    events: EventRecorder,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -55,119 +61,102 @@ impl std::fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    /// `instance` names this process in the Events that it records.
-    pub fn new(client: Client, grants: TopicGrants, instance: &str) -> Self {
-        let reporter =
-            Reporter { controller: kcg_api::names::OPERATOR.into(), instance: Some(instance.into()) };
+    /// A cluster of which nothing is known yet.
+    pub(crate) fn new(client: Client, grants: TopicGrants, events: EventRecorder) -> Self {
         Self {
-            state: Mutex::default(),
-            texts: Texts::default(),
+            cache: Mutex::default(),
+            strings: StringInterner::default(),
             grants,
-            requests: Requests::new(client.clone()),
-            recorder: Recorder::new(client, reporter),
+            requests: ChildRequests::new(client),
+            events,
         }
     }
 
-    /// The namespaces that groups may look for topics in.
-    pub fn grants(&self) -> &TopicGrants {
+    /// The namespaces in which a group may use topics.
+    pub(crate) fn grants(&self) -> &TopicGrants {
         &self.grants
     }
 
-    /// One group and all that is decided by, without a request; `None` where there is no such group.
-    pub fn observe(&self, key: &ObjectKey) -> Option<Snapshot> {
-        self.state().snapshot(key)
+    /// The facts that the decisions about one group depend on, without a request; `None` if there is no such group.
+    pub(crate) fn observe(&self, key: &ObjectKey) -> Option<Snapshot> {
+        self.cache().snapshot(key)
     }
 
     /// Whether the cluster serves this kind of child.
-    pub fn serves(&self, kind: ChildKind) -> bool {
-        self.state().serves(kind)
+    pub(crate) fn serves(&self, kind: ChildKind) -> bool {
+        self.cache().serves(kind)
     }
 
-    /// Keeps what counts for a group whose HPA is not there to hold it.
-    pub fn remember(&self, key: &ObjectKey, held: Held) {
-        self.state().remember(key, held);
+    /// Remembers the held partitions of a group that has no autoscaler to store them.
+    pub(crate) fn remember(&self, key: &ObjectKey, held: Held) {
+        self.cache().remember(key, held);
     }
 
-    /// Whether this very group is still there, and is to stay.
+    /// The keys of all groups.
+    pub(crate) fn keys(&self) -> Affected {
+        self.cache().keys()
+    }
+
+    /// Calls `visit` for each group with the lag that its autoscaler last read, in thousandths of a record. It holds the
+    /// lock of the cache, so `visit` must not take long.
+    pub(crate) fn for_each_group(&self, mut visit: impl FnMut(&ObjectKey, &Group, Option<i64>)) {
+        let cache = self.cache();
+        cache.groups().for_each(|(key, group)| visit(key, group, cache.lag_milli(key)));
+    }
+
+    /// Whether this very group still exists and is not being deleted.
     fn wants_children(&self, key: &ObjectKey, uid: &str) -> bool {
-        self.state().group(key).is_some_and(|group| *group.uid == *uid && !group.deleting)
+        self.cache().group(key).is_some_and(|group| *group.uid == *uid && !group.deleting)
     }
 
-    /// Every group that is known.
-    pub fn keys(&self) -> Touched {
-        self.state().keys()
+    fn cache(&self) -> MutexGuard<'_, ClusterCache> {
+        self.cache.lock()
     }
 
-    /// Calls `tell` for each group and the lag that its autoscaler last read, in thousandths of a record; it must not
-    /// take long.
-    pub fn for_each_group(&self, mut tell: impl FnMut(&ObjectKey, &Group, Option<i64>)) {
-        let state = self.state();
-        state.groups().for_each(|(key, group)| tell(key, group, state.lag_milli(key)));
+    /// Takes in a group from its watch, or from the response to the controller's own write.
+    fn observe_group(&self, key: &ObjectKey, object: &Value, from_own_write: bool) -> Affected {
+        let group = Group::of(key, object, &self.strings);
+        self.cache().set_group(key, group, from_own_write)
     }
 
-    /// A panic elsewhere leaves plain values here: they are as good as before.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes in a child from its watch.
+    fn observe_child(&self, key: &ObjectKey, kind: ChildKind, live: &Value) -> Affected {
+        let mut child = project::child(kind, live);
+        let fingerprint = project::fingerprint(live);
+        let known = self.cache().known_drift(key, kind, fingerprint);
+        if let Some(known) = known {
+            child.drift = known;
+        } else {
+            child = self.compare(key, kind, child, live);
+        }
+        self.cache().set_child(key, kind, CachedChild::new(child, fingerprint, false))
     }
 
-    /// A watch has told of a child.
-    fn saw(&self, key: &ObjectKey, kind: ChildKind, live: &Value) -> Touched {
-        let mut child = projection::child(kind, live);
-        let fingerprint = projection::fingerprint(live);
-        let judged = self.state().judged(key, kind, fingerprint);
-        child.standing = judged.unwrap_or_else(|| self.judge(key, kind, &child, live));
-        self.state().child_is(key, kind, SeenChild::new(child, fingerprint, false))
+    /// Takes in the response to the controller's own write of a child. It counts as in sync even if the API server stored
+    /// it in a way that a comparison takes for drift: another write of the same object would not change that.
+    fn observe_own_write(&self, key: &ObjectKey, kind: ChildKind, live: &Value, digest: Digest) {
+        let child = Child { drift: Drift::InSync(digest), ..project::child(kind, live) };
+        let fingerprint = project::fingerprint(live);
+        // The reconcile that wrote observes the group again, so nobody else has to be notified.
+        self.cache().set_child(key, kind, CachedChild::new(child, fingerprint, true));
     }
 
-    /// A write of ours was answered with the child as it is stored now. It counts as what was asked for even where
-    /// the server stored it in a way that a comparison would not take for the same: sending it again would change
-    /// nothing.
-    fn wrote(&self, key: &ObjectKey, kind: ChildKind, live: &Value, digest: Digest) {
-        let child = Child { standing: Standing::Matches(digest), ..projection::child(kind, live) };
-        let fingerprint = projection::fingerprint(live);
-        // The look that wrote goes on with what it learns here.
-        self.state().child_is(key, kind, SeenChild::new(child, fingerprint, true));
-    }
-
-    /// Compares a live object with what its group wants it to be at this moment.
-    fn judge(&self, key: &ObjectKey, kind: ChildKind, child: &Child, live: &Value) -> Standing {
-        let Some(Snapshot { group, observed }) = self.observe(key) else {
-            return Standing::Unjudged;
+    /// Sets the drift of a live child from its group's desired state at this moment.
+    fn compare(&self, key: &ObjectKey, kind: ChildKind, child: Child, live: &Value) -> Child {
+        let Some(Snapshot { group, mut observed }) = self.observe(key) else {
+            return child;
         };
         if child.controller.as_ref() != Some(&group.uid) {
-            return Standing::Unjudged;
+            return child;
         }
-        // One object that the code was not made for must not end the watch of all others.
-        let judged =
-            catch_unwind(AssertUnwindSafe(|| self.compare(key, &group, &observed, kind, child, live)));
-        judged.unwrap_or_default()
-    }
-
-    fn compare(
-        &self,
-        key: &ObjectKey,
-        group: &Group,
-        observed: &Observed,
-        kind: ChildKind,
-        child: &Child,
-        live: &Value,
-    ) -> Standing {
-        let written = group.read(key);
-        let valid = match ValidGroup::read(&written.group, &self.grants) {
-            Ok(valid) if written.violations.is_empty() => valid,
-            _ => return Standing::Unjudged,
-        };
-        // An autoscaler is judged by what it holds itself, since the others will be by then.
-        let held = match &child.detail {
-            Detail::Autoscaler(facts) => facts.held.as_ref(),
-            _ => observed.held(&group.uid),
-        };
-        let ceiling = ceiling::resolve(&valid, &observed.topics, held);
-        projection::standing(children::desired_one(kind, &valid, &ceiling).as_ref(), live)
-    }
-
-    fn group_was_seen(&self, key: &ObjectKey, object: &Value, ours: bool) -> Touched {
-        let group = Group::of(key, object, &self.texts);
-        self.state().group_is(key, group, ours)
+        // An autoscaler is compared with the partitions that it holds itself: the other children will follow them.
+        observed.children[kind] = Some(child);
+        // One unexpected object must not end the watch of all others.
+        let drift = catch_unwind(AssertUnwindSafe(|| {
+            let state = desired_state(&group.parse(key), &observed, &self.grants);
+            state.map_or(Drift::Unknown, |state| state.drift(kind, live))
+        }));
+        let child = observed.children[kind].take().expect("invariant: set above");
+        Child { drift: drift.unwrap_or_default(), ..child }
     }
 }

@@ -1,10 +1,10 @@
-//! A port's number is its key in a list that the API server merges: over one that somebody changed, an apply would
-//! add a second port of the same name, and be refused. The number is set back first. Pure.
+//! A port's number is its key in a list that the API server merges. If another manager changed it, an apply would add a
+//! second port of the same name and be rejected, so the number is reset first. Pure.
 
 use kcg_runtime::client::RequestError;
 use serde_json::{Value, json};
 
-/// Whether an apply was refused because a port's name would be there twice.
+/// Whether an apply was rejected because it would add a second port of the same name.
 pub(super) fn is_duplicate(error: &RequestError) -> bool {
     let causes =
         error.status().and_then(|status| status.details.as_ref()).map_or(&[][..], |details| &details.causes);
@@ -13,23 +13,23 @@ pub(super) fn is_duplicate(error: &RequestError) -> bool {
         && causes.iter().any(|cause| cause.reason == "FieldValueDuplicate" && is_port(&cause.field))
 }
 
-/// The patch that gives each of our ports its number and protocol back, found by the port's name. It holds only
-/// while they stand where they were seen.
-pub(super) fn set_back(desired: &Value, live: &Value) -> json_patch::Patch {
+/// The patch that resets number and protocol of each of our ports, which are found by name. It applies only if they did not
+/// change in the meantime.
+pub(super) fn reset_patch(desired: &Value, live: &Value) -> json_patch::Patch {
     const CONTAINERS: &str = "/spec/template/spec/containers";
-    let mut operations = give_back(&desired["spec"]["ports"], live, "/spec/ports", "port");
+    let mut operations = reset_operations(&desired["spec"]["ports"], live, "/spec/ports", "port");
     let containers =
         |object: &'_ Value| object.pointer(CONTAINERS).and_then(Value::as_array).cloned().unwrap_or_default();
     for ours in containers(desired) {
         if let Some(index) = containers(live).iter().position(|theirs| theirs["name"] == ours["name"]) {
             let path = format!("{CONTAINERS}/{index}/ports");
-            operations.extend(give_back(&ours["ports"], live, &path, "containerPort"));
+            operations.extend(reset_operations(&ours["ports"], live, &path, "containerPort"));
         }
     }
-    serde_json::from_value(Value::Array(operations)).unwrap_or_default()
+    serde_json::from_value(Value::Array(operations)).expect("invariant: these are JSON patch operations")
 }
 
-fn give_back(wanted: &Value, live: &Value, path: &str, number: &str) -> Vec<Value> {
+fn reset_operations(wanted: &Value, live: &Value, path: &str, number: &str) -> Vec<Value> {
     let mut operations = Vec::new();
     let there = live.pointer(path).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     for port in wanted.as_array().into_iter().flatten() {
@@ -49,13 +49,13 @@ fn give_back(wanted: &Value, live: &Value, path: &str, number: &str) -> Vec<Valu
 
 #[cfg(test)]
 mod tests {
-    use super::super::fault::tests::refusal;
+    use super::super::write_error::tests::rejection;
     use super::*;
 
     #[test]
-    fn only_a_port_that_is_there_twice_is_set_back() {
+    fn only_a_duplicate_port_is_reset() {
         let cause = |field: &str, reason: &str| {
-            refusal(422, &json!({"causes": [{"field": field, "reason": reason}]}))
+            rejection(422, &json!({"causes": [{"field": field, "reason": reason}]}))
         };
         assert!(is_duplicate(&cause("spec.ports[1].name", "FieldValueDuplicate")));
         assert!(is_duplicate(&cause(
@@ -67,17 +67,17 @@ mod tests {
     }
 
     #[test]
-    fn drifted_port_numbers_are_set_back_where_they_stand() {
+    fn drifted_port_numbers_are_reset_in_place() {
         let service =
             |port: i32| json!({"spec": {"ports": [{"name": "metrics", "port": port, "protocol": "TCP"}]}});
-        let patch = set_back(&service(8085), &service(9999));
+        let patch = reset_patch(&service(8085), &service(9999));
         let written = json!([
             {"op": "test", "path": "/spec/ports/0/port", "value": 9999},
             {"op": "replace", "path": "/spec/ports/0/port", "value": 8085},
         ]);
         assert_eq!(serde_json::to_value(patch).unwrap(), written);
         let udp = json!({"spec": {"ports": [{"name": "metrics", "port": 8085, "protocol": "UDP"}]}});
-        let patch = serde_json::to_value(set_back(&service(8085), &udp)).unwrap();
+        let patch = serde_json::to_value(reset_patch(&service(8085), &udp)).unwrap();
         assert_eq!(patch[1], json!({"op": "replace", "path": "/spec/ports/0/protocol", "value": "TCP"}));
         let deployment =
             |containers: Value| json!({"spec": {"template": {"spec": {"containers": containers}}}});
@@ -86,7 +86,7 @@ mod tests {
             {"name": "sidecar", "ports": [{"name": "metrics", "containerPort": 1}]},
             {"name": "k", "ports": [{"name": "other", "containerPort": 2}, {"name": "metrics", "containerPort": 3}]},
         ]));
-        let patch = serde_json::to_value(set_back(&ours, &live)).unwrap();
+        let patch = serde_json::to_value(reset_patch(&ours, &live)).unwrap();
         assert_eq!(
             patch[1],
             json!({"op": "replace", "path": "/spec/template/spec/containers/1/ports/1/containerPort", "value": 8085})

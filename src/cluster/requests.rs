@@ -1,5 +1,5 @@
-//! The requests that the controller makes, each under its deadline and named for the sentence that tells its
-//! failure. Objects stay JSON: their kinds differ, and nothing of them is kept.
+//! The requests about groups and their children, each with a deadline and a name for its error message. Objects stay JSON:
+//! their kinds differ, and they are not kept.
 
 use kcg_api::names;
 use kcg_runtime::client::{RequestError, with_deadline};
@@ -12,30 +12,30 @@ use serde_json::{Value, json};
 
 use kcg_core::children::ChildKind;
 
-/// Who scales a fresh Deployment once: apart from the manager of the applies, which never owns the count.
+/// The field manager that scales a new Deployment once. The manager of the applies never owns spec.replicas.
 const SCALE_MANAGER: &str = "kconsumer-group-operator-scale";
-/// Who sets back a list's key that somebody changed, before the apply that takes the list over again.
+/// The field manager that resets the key of a list item that another manager changed, before the apply.
 const RESET_MANAGER: &str = "kconsumer-group-operator-reset";
 
-/// The client, and what is asked of it.
+/// Sends the requests.
 #[derive(Clone)]
-pub struct Requests {
+pub(super) struct ChildRequests {
     client: Client,
 }
 
-impl std::fmt::Debug for Requests {
+impl std::fmt::Debug for ChildRequests {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Requests")
+        formatter.write_str("ChildRequests")
     }
 }
 
-impl Requests {
-    pub fn new(client: Client) -> Self {
+impl ChildRequests {
+    pub(super) fn new(client: Client) -> Self {
         Self { client }
     }
 
-    /// The live object, past every cache.
-    pub async fn get(&self, kind: ChildKind, key: &ObjectKey) -> Result<Option<Value>, RequestError> {
+    /// The live object, not a cached one.
+    pub(super) async fn get(&self, kind: ChildKind, key: &ObjectKey) -> Result<Option<Value>, RequestError> {
         let request = children(kind, key).get(key.name(), &kube::api::GetParams::default());
         match self.send(&format!("get {} {key}", kind.kind()), request).await {
             Ok(live) => Ok(Some(live)),
@@ -44,8 +44,8 @@ impl Requests {
         }
     }
 
-    /// Server-side apply of a whole child; `force` takes back fields that others took.
-    pub async fn apply(
+    /// Server-side apply of a whole child. With `force`, it takes over fields of other managers.
+    pub(super) async fn apply(
         &self,
         kind: ChildKind,
         key: &ObjectKey,
@@ -57,8 +57,8 @@ impl Requests {
         self.send(&format!("apply {} {key}", kind.kind()), request).await
     }
 
-    /// Changes single values of a child in place, where an apply alone cannot.
-    pub async fn reset(
+    /// Changes single values of a child that an apply cannot change.
+    pub(super) async fn reset(
         &self,
         kind: ChildKind,
         key: &ObjectKey,
@@ -70,16 +70,21 @@ impl Requests {
         self.send(&format!("reset {} {key}", kind.kind()), request).await
     }
 
-    /// Deletes the object of this very uid.
-    pub async fn delete(&self, kind: ChildKind, key: &ObjectKey, uid: &str) -> Result<(), RequestError> {
+    /// Deletes the object with this uid only.
+    pub(super) async fn delete(
+        &self,
+        kind: ChildKind,
+        key: &ObjectKey,
+        uid: &str,
+    ) -> Result<(), RequestError> {
         let preconditions = Preconditions { uid: Some(uid.to_owned()), ..Preconditions::default() };
         let parameters = DeleteParams::background().preconditions(preconditions);
         let request = children(kind, key).delete(key.name(), &parameters);
         self.send(&format!("delete {} {key}", kind.kind()), request).await.map(drop)
     }
 
-    /// Sets the count of a fresh Deployment, which is the autoscaler's from then on.
-    pub async fn scale(&self, key: &ObjectKey, replicas: i32) -> Result<(), RequestError> {
+    /// Sets the replicas of a new Deployment, which the autoscaler owns from then on.
+    pub(super) async fn scale(&self, key: &ObjectKey, replicas: i32) -> Result<(), RequestError> {
         let parameters =
             PatchParams { field_manager: Some(SCALE_MANAGER.to_owned()), ..PatchParams::default() };
         let scale = json!({"spec": {"replicas": replicas}});
@@ -92,8 +97,8 @@ impl Requests {
         self.send(&format!("scale Deployment {key}"), request).await.map(drop)
     }
 
-    /// Writes a group's status whole.
-    pub async fn apply_status(&self, key: &ObjectKey, object: &Value) -> Result<Value, RequestError> {
+    /// Applies the whole status of a group.
+    pub(super) async fn apply_status(&self, key: &ObjectKey, object: &Value) -> Result<Value, RequestError> {
         let parameters = PatchParams::apply(names::STATUS_MANAGER).force();
         let request = groups(key).patch_subresource("status", key.name(), &parameters, &Patch::Apply(object));
         self.send(&format!("write the status of {} {key}", names::KIND), request).await
@@ -112,7 +117,7 @@ impl Requests {
     }
 }
 
-/// The API server's name for a kind of child.
+/// A kind of child as API resource.
 pub(super) fn resource(kind: ChildKind) -> ApiResource {
     ApiResource {
         group: kind.group().to_owned(),
@@ -123,7 +128,7 @@ pub(super) fn resource(kind: ChildKind) -> ApiResource {
     }
 }
 
-/// The same for discovery, for a kind that the cluster may lack.
+/// [`resource`] for discovery, of a kind that the cluster may lack.
 pub(crate) fn optional_kind(kind: ChildKind) -> OptionalKind {
     OptionalKind::new(kind.group(), kind.kind(), &[kind.version()])
 }

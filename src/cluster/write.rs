@@ -1,70 +1,71 @@
-//! Carries out one planned write. What is there is looked at before anything is created, nothing that
-//! another owner controls is touched, and every later apply names the uid that it means.
+//! Carries out one planned write. It looks up the object before it creates one, never modifies an object of another
+//! owner, and names the uid of the object in every later apply.
 
 use kcg_api::{ValidGroup, names};
+use kcg_core::ceiling::Held;
+use kcg_core::child_error::ChildError;
+use kcg_core::children::{ChildKind, Desired, Digest};
+use kcg_core::drift::{self, Drift};
+use kcg_core::facts::{Child, Detail, project};
+use kcg_core::plan::Write;
 use kcg_runtime::lease::Leadership;
 use kcg_runtime::watch::ObjectKey;
 use serde_json::{Value, json};
 
-use super::{Cluster, Fault, ports};
-use kcg_core::ceiling::Held;
-use kcg_core::children::{ChildKind, Desired};
-use kcg_core::observed::{Child, Detail, Digest, Standing, projection};
-use kcg_core::plan::Write;
+use super::{Cluster, WriteError, ports};
 
-/// Something that was done to the cluster, for the log.
+/// A request that changed the cluster, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deed {
-    pub verb: &'static str,
-    pub kind: ChildKind,
+pub(crate) struct AppliedWrite {
+    pub(crate) verb: &'static str,
+    pub(crate) kind: ChildKind,
 }
 
-/// How often one write may start over because the object changed under it.
-const ROUNDS: usize = 5;
+/// The maximum number of steps of one write. It starts over if the object changes in the meantime.
+const MAX_STEPS: usize = 5;
 
-/// Where a write stands.
+/// The next request of a write.
 enum Step {
-    Look,
+    Lookup,
     Create,
     Repair(Box<str>),
     Reset(Box<str>),
     Done,
 }
 
-/// One child on its way to what it should be.
-struct Job<'a> {
+/// The write of one child.
+struct ChildWrite<'a> {
     cluster: &'a Cluster,
     leadership: &'a Leadership,
     key: &'a ObjectKey,
     group_uid: &'a str,
-    /// The group's lower bound, for a fresh Deployment.
+    /// The autoscaler's minReplicas, for a new Deployment.
     min: i32,
     desired: &'a Desired,
     digest: Digest,
-    deeds: Vec<Deed>,
+    applied: Vec<AppliedWrite>,
 }
 
 impl Cluster {
-    /// Carries out one write; returns what was done, which is nothing where the object turned out to be in order.
-    /// `min` is the HPA's minReplicas, for a Deployment that is created.
-    pub async fn write(
+    /// Carries out one write. Returns the requests that changed something: none if the object has not drifted.
+    /// `min` is the autoscaler's minReplicas, for a new Deployment.
+    pub(crate) async fn write(
         &self,
         group: &ValidGroup,
         min: i32,
         write: &Write,
         leadership: &Leadership,
-    ) -> Result<Vec<Deed>, Fault> {
+    ) -> Result<Vec<AppliedWrite>, WriteError> {
         let key = ObjectKey::new(&group.namespace, &group.name);
         let (desired, digest, first) = match write {
-            Write::Create { desired, digest } | Write::Repair { desired, digest, unjudged: true, .. } => {
-                (desired, *digest, Step::Look)
-            }
-            Write::Repair { desired, digest, uid, unjudged: false } => {
+            Write::Create { desired, digest }
+            | Write::Repair { desired, digest, compare_first: true, .. } => (desired, *digest, Step::Lookup),
+            Write::Repair { desired, digest, uid, compare_first: false } => {
                 (desired, *digest, Step::Repair(uid.clone()))
             }
             Write::Delete { kind, uid } => return self.delete(&key, *kind, uid, leadership).await,
         };
-        let job = Job {
+        let write = ChildWrite {
             cluster: self,
             leadership,
             key: &key,
@@ -72,9 +73,9 @@ impl Cluster {
             min,
             desired,
             digest,
-            deeds: Vec::new(),
+            applied: Vec::new(),
         };
-        job.run(first).await
+        write.run(first).await
     }
 
     async fn delete(
@@ -83,175 +84,181 @@ impl Cluster {
         kind: ChildKind,
         uid: &str,
         leadership: &Leadership,
-    ) -> Result<Vec<Deed>, Fault> {
+    ) -> Result<Vec<AppliedWrite>, WriteError> {
         may_write(leadership)?;
         match self.requests.delete(kind, key, uid).await {
-            Ok(()) => Ok(vec![Deed { verb: "delete", kind }]),
+            Ok(()) => Ok(vec![AppliedWrite { verb: "delete", kind }]),
             Err(error) if error.is_not_found() => Ok(Vec::new()),
-            Err(error) => Err(Fault::of(kind, &error)),
+            Err(error) => Err(WriteError::of(kind, &error)),
         }
     }
 }
 
-impl Job<'_> {
-    async fn run(mut self, first: Step) -> Result<Vec<Deed>, Fault> {
+impl ChildWrite<'_> {
+    async fn run(mut self, first: Step) -> Result<Vec<AppliedWrite>, WriteError> {
         let mut step = first;
-        for _ in 0..ROUNDS {
+        for _ in 0..MAX_STEPS {
             step = match step {
-                Step::Look => self.look().await?,
+                Step::Lookup => self.look_up().await?,
                 Step::Create => self.create().await?,
                 Step::Repair(uid) => self.repair(uid).await?,
                 Step::Reset(uid) => self.reset(uid).await?,
-                Step::Done => return Ok(self.deeds),
+                Step::Done => return Ok(self.applied),
             };
         }
         if matches!(step, Step::Done) {
-            return Ok(self.deeds);
+            return Ok(self.applied);
         }
-        let message = format!("{} {} changed as often as it was written", self.kind().kind(), self.key);
-        Err(Fault::Failed { message, retry_after: None })
+        let message = format!(
+            "{} {} changed during each of {MAX_STEPS} attempts to write it",
+            self.kind().kind(),
+            self.key
+        );
+        Err(ChildError::Failed { message }.into())
     }
 
     fn kind(&self) -> ChildKind {
         self.desired.kind
     }
 
-    async fn look(&mut self) -> Result<Step, Fault> {
+    async fn look_up(&mut self) -> Result<Step, WriteError> {
         let live = self.cluster.requests.get(self.kind(), self.key).await;
-        if let Some(live) = live.map_err(|error| Fault::of(self.kind(), &error))? {
+        if let Some(live) = live.map_err(|error| WriteError::of(self.kind(), &error))? {
             return self.found(&live);
         }
-        self.cluster.state().child_is_gone(self.key, self.kind());
+        self.cluster.cache().remove_child(self.key, self.kind());
         Ok(Step::Create)
     }
 
-    fn found(&self, live: &Value) -> Result<Step, Fault> {
-        let child = projection::child(self.kind(), live);
+    fn found(&self, live: &Value) -> Result<Step, WriteError> {
+        let child = project::child(self.kind(), live);
         if child.controller.as_deref() != Some(self.group_uid) {
-            return Err(Fault::Conflict { owner: owner(live) });
+            return Err(ChildError::NameConflict { owner: owner(live) }.into());
         }
         if child.deleting {
-            return Err(Fault::Waiting);
+            return Err(WriteError::Waiting);
         }
         if matches!(&child.detail, Detail::Deployment(facts) if !facts.selector_is_ours) {
-            return Err(Fault::SelectorImmutable);
+            return Err(ChildError::SelectorImmutable.into());
         }
-        self.cluster.state().child_lives(self.key, &child.uid);
-        if self.holds_what_was_not_known(&child) {
-            self.cluster.saw(self.key, self.kind(), live);
-            return Err(Fault::Waiting);
+        self.cluster.cache().remove_tombstone(self.key, &child.uid);
+        if self.holds_unknown_partitions(&child) {
+            self.cluster.observe_child(self.key, self.kind(), live);
+            return Err(WriteError::Waiting);
         }
-        match projection::standing(Some(self.desired), live) {
-            Standing::Matches(_) => {
-                self.cluster.wrote(self.key, self.kind(), live, self.digest);
+        match drift::drift(Some(self.desired), live) {
+            Drift::InSync(_) => {
+                self.cluster.observe_own_write(self.key, self.kind(), live, self.digest);
                 Ok(Step::Done)
             }
-            Standing::Differs | Standing::Unjudged => Ok(Step::Repair(child.uid)),
+            Drift::Drifted | Drift::Unknown => Ok(Step::Repair(child.uid)),
         }
     }
 
-    /// An autoscaler that no watch had told of holds counts that the plan could not go by: it is planned anew.
-    fn holds_what_was_not_known(&self, child: &Child) -> bool {
+    /// Whether it is an autoscaler that no watch had reported, with held partitions that the plan did not know. The group
+    /// is planned again.
+    fn holds_unknown_partitions(&self, child: &Child) -> bool {
         let Detail::Autoscaler(facts) = &child.detail else {
             return false;
         };
         let planned = self.desired.object["metadata"]["annotations"][names::ANNOTATION_HELD]
             .as_str()
             .and_then(Held::parse);
-        let known = self.cluster.state().child(self.key, self.kind()).is_some();
+        let known = self.cluster.cache().child(self.key, self.kind()).is_some();
         !known && facts.held.is_some() && facts.held != planned
     }
 
-    /// There was no such object a moment ago. Without force, one that came since is not overwritten.
-    async fn create(&mut self) -> Result<Step, Fault> {
+    /// No such object existed a moment ago. Without force, the apply does not overwrite one that was created since.
+    async fn create(&mut self) -> Result<Step, WriteError> {
         may_write(self.leadership)?;
         if !self.cluster.wants_children(self.key, self.group_uid) {
-            return Err(Fault::Waiting);
+            return Err(WriteError::Waiting);
         }
         match self.cluster.requests.apply(self.kind(), self.key, &self.desired.object, false).await {
             Ok(live) => {
-                self.note("create", &live);
+                self.record("create", &live);
                 self.scale(&live).await?;
                 Ok(Step::Done)
             }
-            Err(error) if error.is_conflict() => Ok(Step::Look),
-            Err(error) => Err(Fault::of(self.kind(), &error)),
+            Err(error) if error.is_conflict() => Ok(Step::Lookup),
+            Err(error) => Err(WriteError::of(self.kind(), &error)),
         }
     }
 
-    async fn repair(&mut self, uid: Box<str>) -> Result<Step, Fault> {
+    async fn repair(&mut self, uid: Box<str>) -> Result<Step, WriteError> {
         may_write(self.leadership)?;
         let mut object = self.desired.object.clone();
         object["metadata"]["uid"] = json!(uid);
         match self.cluster.requests.apply(self.kind(), self.key, &object, true).await {
             Ok(live) => {
-                self.note("repair", &live);
+                self.record("repair", &live);
                 Ok(Step::Done)
             }
-            // Another object has the name now, or none has.
-            Err(error) if error.is_conflict() => Ok(Step::Look),
+            // Another object has the name now, or none.
+            Err(error) if error.is_conflict() => Ok(Step::Lookup),
             Err(error)
-                if ports::is_duplicate(&error) && !self.deeds.iter().any(|deed| deed.verb == "reset") =>
+                if ports::is_duplicate(&error) && !self.applied.iter().any(|write| write.verb == "reset") =>
             {
                 Ok(Step::Reset(uid))
             }
-            Err(error) => Err(Fault::of(self.kind(), &error)),
+            Err(error) => Err(WriteError::of(self.kind(), &error)),
         }
     }
 
-    /// A port's number is its key: over one that somebody changed, an apply would add a second port of the same
-    /// name. The number is set back first.
-    async fn reset(&mut self, uid: Box<str>) -> Result<Step, Fault> {
+    /// See [`ports`].
+    async fn reset(&mut self, uid: Box<str>) -> Result<Step, WriteError> {
         let live = self
             .cluster
             .requests
             .get(self.kind(), self.key)
             .await
-            .map_err(|error| Fault::of(self.kind(), &error))?;
+            .map_err(|error| WriteError::of(self.kind(), &error))?;
         let Some(live) = live.filter(|live| live["metadata"]["uid"] == *uid) else {
-            return Ok(Step::Look);
+            return Ok(Step::Lookup);
         };
         may_write(self.leadership)?;
-        let patch = ports::set_back(&self.desired.object, &live);
+        let patch = ports::reset_patch(&self.desired.object, &live);
         match self.cluster.requests.reset(self.kind(), self.key, patch).await {
             Ok(_) => {
-                self.deeds.push(Deed { verb: "reset", kind: self.kind() });
+                self.applied.push(AppliedWrite { verb: "reset", kind: self.kind() });
                 Ok(Step::Repair(uid))
             }
-            Err(error) if error.is_conflict() => Ok(Step::Look),
-            Err(error) => Err(Fault::of(self.kind(), &error)),
+            Err(error) if error.is_conflict() => Ok(Step::Lookup),
+            Err(error) => Err(WriteError::of(self.kind(), &error)),
         }
     }
 
-    /// A fresh Deployment starts with one pod, unless it is told once how many the group begins with.
-    async fn scale(&mut self, live: &Value) -> Result<(), Fault> {
-        let fresh = self.kind() == ChildKind::Deployment && live["spec"]["replicas"] == 1;
-        if !fresh || self.min <= 1 {
+    /// Sets the replicas of a new Deployment, which would start with one pod otherwise.
+    async fn scale(&mut self, live: &Value) -> Result<(), WriteError> {
+        let is_new = self.kind() == ChildKind::Deployment && live["spec"]["replicas"] == 1;
+        if !is_new || self.min <= 1 {
             return Ok(());
         }
         may_write(self.leadership)?;
         match self.cluster.requests.scale(self.key, self.min).await {
-            Ok(()) => self.deeds.push(Deed { verb: "scale", kind: ChildKind::Deployment }),
-            // The autoscaler raises it to its minimum all the same, some seconds later.
-            Err(error) => tracing::warn!(group = %self.key, %error, "a fresh Deployment starts with one pod"),
+            Ok(()) => self.applied.push(AppliedWrite { verb: "scale", kind: ChildKind::Deployment }),
+            // The autoscaler raises it to its minimum some seconds later.
+            Err(error) => {
+                tracing::warn!(group = %self.key, %error, "could not scale a new Deployment: it starts with one pod");
+            }
         }
         Ok(())
     }
 
-    fn note(&mut self, verb: &'static str, live: &Value) {
-        self.deeds.push(Deed { verb, kind: self.kind() });
-        self.cluster.wrote(self.key, self.kind(), live, self.digest);
+    fn record(&mut self, verb: &'static str, live: &Value) {
+        self.applied.push(AppliedWrite { verb, kind: self.kind() });
+        self.cluster.observe_own_write(self.key, self.kind(), live, self.digest);
     }
 }
 
-fn may_write(leadership: &Leadership) -> Result<(), Fault> {
-    if leadership.still_held() { Ok(()) } else { Err(Fault::NotLeading) }
+fn may_write(leadership: &Leadership) -> Result<(), WriteError> {
+    if leadership.still_held() { Ok(()) } else { Err(WriteError::NotLeading) }
 }
 
-/// Who controls an object, in words.
+/// The controller of an object, in words.
 fn owner(live: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    match projection::controller(live) {
+    match project::controller(live) {
         Some(owner) => {
             format!("{} {} of uid {}", text(&owner["kind"]), text(&owner["name"]), text(&owner["uid"]))
         }

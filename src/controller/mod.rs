@@ -1,11 +1,16 @@
-//! The driver: watches fill a queue, workers empty it while this process leads. Floor 3.
+//! The controller: watches fill the workqueue, and workers empty it while this process leads.
 
+mod backoff;
 mod metrics;
-mod progress;
-mod queue;
 mod reconcile;
-mod retry;
-mod skew;
+mod retry_state;
+mod workqueue;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use kcg_api::names;
@@ -15,11 +20,7 @@ use kcg_runtime::lease::{Candidate, Elector, Leadership, LeaseMetrics, SystemClo
 use kcg_runtime::probes::{Probes, ProbesError, Readiness, ReadinessCheck, registry};
 use kcg_runtime::watch::{ObjectKey, WatchMetrics};
 use kube::Client;
-use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -27,114 +28,119 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use crate::cluster::Scopes;
-use crate::cluster::{Cluster, Touched, Watches};
+use crate::cluster::{Affected, Cluster, Watches, crd_version};
+use crate::events::EventRecorder;
 use crate::keeper::{self, Keeper};
-use metrics::Metrics;
-use progress::{Progress, Shared};
-use queue::Queue;
-use reconcile::{Look, Outcome, Reconcile};
+use metrics::ControllerMetrics;
+use reconcile::{Outcome, Reconcile, ReconcileResult};
+use retry_state::{RetryState, SharedRetryState};
+use workqueue::WorkQueue;
 
-/// How many groups are worked on at a time. Each has up to five requests in flight.
+/// How many groups are reconciled concurrently. Each has up to five requests in flight.
 const WORKERS: usize = 32;
-/// How long one look at a group may take, with all its requests.
+/// The deadline of one reconcile, with all its requests.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// How long writes that are under way may still take when the process is told to stop.
-const FINISH: Duration = Duration::from_secs(15);
-/// When a group is looked at again at which the code itself failed.
-const AFTER_PANIC: Duration = Duration::from_mins(1);
+/// How long reconciles in progress may continue after SIGTERM.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(15);
+/// When a group is reconciled again after a panic.
+const RETRY_AFTER_PANIC: Duration = Duration::from_mins(1);
 
-/// What the controller needs to know.
+/// The configuration of the controller.
 #[derive(Debug)]
-pub struct Settings {
+pub struct ControllerConfig {
+    /// The namespaces of the groups and of their topics.
     pub scopes: Scopes,
-    /// Which namespaces' KafkaTopics a group of another namespace may name.
+    /// The namespaces in which a group may use topics.
     pub grants: TopicGrants,
-    /// Where /healthz, /readyz and /metrics are, over plain HTTP.
+    /// The address of /healthz, /readyz and /metrics, over plain HTTP.
     pub probes: SocketAddr,
+    /// The identity of this process in the leader election.
     pub candidate: Candidate,
-    /// Where the operator keeps its certificates itself.
+    /// Set if the operator issues the webhook's certificate itself.
     pub certificates: Option<keeper::Settings>,
 }
 
-/// Why the process ends other than by being told to.
+/// Why the controller ends without a signal.
 #[derive(Debug, thiserror::Error)]
 pub enum ControllerError {
+    /// The port of the probes could not be opened.
     #[error(transparent)]
     Probes(#[from] ProbesError),
+    /// The timings of the leader election are unsafe.
     #[error(transparent)]
     Timings(#[from] UnsafeTimings),
-    #[error("{0} ended by itself, which is a fault; start the process again")]
+    /// A task ended that should run for ever.
+    #[error("{0} stopped unexpectedly; restart the process")]
     Ended(&'static str),
 }
 
-/// Runs the controller until `stop` is cancelled (SIGTERM) and what was under way has ended.
+/// Runs the controller until `stop` is cancelled (SIGTERM) and the reconciles in progress have ended.
 pub async fn run(
-    settings: Settings,
+    config: ControllerConfig,
     client: Client,
     requests: &RequestMetrics,
     stop: CancellationToken,
 ) -> Result<(), ControllerError> {
-    let probes = Probes::bind(settings.probes).await?;
+    let probes = Probes::bind(config.probes).await?;
     let (mut registry, readiness) =
         (registry(names::METRIC_PREFIX, env!("CARGO_PKG_VERSION")), Readiness::default());
     requests.register(&mut registry);
-    let cluster = Arc::new(Cluster::new(client.clone(), settings.grants, &settings.candidate.identity));
-    let queue = Arc::new(Queue::default());
-    let metrics = Metrics::register(&mut registry, cluster.clone(), queue.clone());
+    let events = EventRecorder::new(client.clone(), &config.candidate.identity);
+    let cluster = Arc::new(Cluster::new(client.clone(), config.grants, events));
+    let queue = Arc::new(WorkQueue::default());
+    let metrics = ControllerMetrics::register(&mut registry, cluster.clone(), queue.clone());
     let lease_metrics = LeaseMetrics::default();
     lease_metrics.register(&mut registry);
-    let watches = Watches::new(&client, &settings.scopes, cluster.clone());
-    WatchMetrics::new(watches.pulses()).register(&mut registry);
-    let crd_skew = skew::watch(client.clone(), skew::gauge(&mut registry));
+    let watches = Watches::new(&client, &config.scopes, cluster.clone());
+    WatchMetrics::new(watches.healths()).register(&mut registry);
+    let crd_version = crd_version::watch(client.clone(), crd_version::gauge(&mut registry));
     let clock = Arc::new(SystemClock::default());
-    let keeper = settings
+    let keeper = config
         .certificates
         .map(|certificates| Keeper::new(client.clone(), &certificates, clock.clone(), &mut registry));
     let (elector, leading) =
-        Elector::new(client, settings.candidate, Timings::default(), clock, lease_metrics)?;
+        Elector::new(client, config.candidate, Timings::default(), clock, lease_metrics)?;
 
-    // The supporting parts end when the work has, not when the process is told to stop.
-    let (over, synced) = (CancellationToken::new(), CancellationToken::new());
-    let gates = watches.keep_gates(&readiness);
-    let supporting = over.clone();
-    tokio::spawn(async move { supporting.run_until_cancelled(gates).await });
-    let supporting = over.clone();
-    tokio::spawn(async move { supporting.run_until_cancelled(crd_skew).await });
+    // These tasks end after the last reconcile, not at SIGTERM.
+    let (ended, synced) = (CancellationToken::new(), CancellationToken::new());
+    tokio::spawn(ended.clone().run_until_cancelled_owned(watches.update_readiness(&readiness)));
+    tokio::spawn(ended.clone().run_until_cancelled_owned(crd_version));
     tokio::spawn(unready_when_stopped(readiness.check("shutdown", ""), stop.clone()));
-    tokio::spawn(probes.serve(registry, readiness, over.clone()));
+    tokio::spawn(probes.serve(registry, readiness, ended.clone()));
     let filled = queue.clone();
-    let listener = move |touched: Touched| filled.add(touched);
-    let watching = tokio::spawn(watches.run(listener, synced.clone(), over.clone()));
+    let listener = move |affected: Affected| filled.add(affected);
+    let watching = tokio::spawn(watches.run(listener, synced.clone(), ended.clone()));
 
-    let driver = Driver { cluster, queue, metrics, keeper: keeper.map(Arc::new), progress: Mutex::default() };
-    let working = Arc::new(driver).work(elector, leading, synced, stop);
-    let ended = tokio::select! {
+    let keeper = keeper.map(Arc::new);
+    let workers = Workers { cluster, queue, metrics, keeper, retry_states: Mutex::default() };
+    let working = Arc::new(workers).work(elector, leading, synced, stop);
+    let result = tokio::select! {
         worked = working => worked,
         _ = watching => Err(ControllerError::Ended("a watch")),
     };
-    over.cancel();
-    ended
+    ended.cancel();
+    result
 }
 
-/// A process that is on its way out says so.
-async fn unready_when_stopped(gate: ReadinessCheck, stop: CancellationToken) {
-    gate.pass();
+/// Fails the readiness check from SIGTERM on.
+async fn unready_when_stopped(check: ReadinessCheck, stop: CancellationToken) {
+    check.pass();
     stop.cancelled().await;
-    gate.fail("the process is stopping");
+    check.fail("the process is stopping");
 }
 
-/// Works through the queue for as long as it may.
-struct Driver {
+/// Reconciles the groups of the workqueue while this process leads.
+struct Workers {
     cluster: Arc<Cluster>,
-    queue: Arc<Queue>,
-    metrics: Metrics,
+    queue: Arc<WorkQueue>,
+    metrics: ControllerMetrics,
     keeper: Option<Arc<Keeper>>,
-    progress: Mutex<HashMap<ObjectKey, Progress>>,
+    retry_states: Mutex<HashMap<ObjectKey, RetryState>>,
 }
 
-impl Driver {
-    /// Stands for election once all watches have told everything, so that a new leader begins with a full view, and
-    /// gives the Lease back when the last write has ended.
+impl Workers {
+    /// Takes part in the election once all watches are synced, so that a new leader starts with complete facts. Releases the
+    /// Lease after the last write.
     async fn work(
         self: Arc<Self>,
         elector: Elector,
@@ -145,7 +151,7 @@ impl Driver {
         if stop.run_until_cancelled(synced.cancelled()).await.is_none() {
             return Ok(());
         }
-        tracing::info!(groups = self.cluster.keys().len(), "watches are filled");
+        tracing::info!(groups = self.cluster.keys().len(), "watches are synced");
         let resign = CancellationToken::new();
         let election = tokio::spawn(elector.run(resign.clone()));
         loop {
@@ -157,81 +163,76 @@ impl Driver {
             self.clone().lead(leadership, &stop).await;
         }
         resign.cancel();
-        // The Lease's own requests have their deadlines.
+        // The requests for the Lease have deadlines.
         election.await.map_err(|_| ControllerError::Ended("the election"))
     }
 
-    /// Looks at every group, and then at those that change, until the leadership is lost or the process is told to
-    /// stop.
+    /// Reconciles every group, and then those that change, until the leadership is lost or `stop` is cancelled.
     async fn lead(self: Arc<Self>, leadership: Leadership, stop: &CancellationToken) {
-        self.progress().clear();
-        // Open before the groups are counted, so that one that comes in between is not missed.
+        self.retry_states.lock().clear();
+        // Open the queue before listing the groups, so that a group that is created in between is not missed.
         self.queue.open();
         self.queue.add_backlog(self.cluster.keys());
         let _keeping = self.keeper.clone().map(|keeper| {
             let leadership = leadership.clone();
             AbortOnDropHandle::new(tokio::spawn(async move { keeper.keep(&leadership).await }))
         });
-        let mut workers = JoinSet::new();
+        let mut reconciles = JoinSet::new();
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = leadership.lost().cancelled() => break,
-                Some(_) = workers.join_next() => {}
-                key = self.queue.next(), if workers.len() < WORKERS => {
-                    let (driver, leadership) = (self.clone(), leadership.clone());
-                    workers.spawn(async move { driver.look(key, &leadership).await });
+                Some(_) = reconciles.join_next() => {}
+                key = self.queue.next(), if reconciles.len() < WORKERS => {
+                    let (workers, leadership) = (self.clone(), leadership.clone());
+                    reconciles.spawn(async move { workers.reconcile(key, &leadership).await });
                 }
             }
         }
-        let finish = async { while workers.join_next().await.is_some() {} };
+        let finish = async { while reconciles.join_next().await.is_some() {} };
         tokio::select! {
             () = leadership.lost().cancelled() => {}
-            finished = timeout(FINISH, finish) => if finished.is_err() {
-                tracing::warn!("some writes did not end in time");
+            finished = timeout(SHUTDOWN_GRACE, finish) => if finished.is_err() {
+                tracing::warn!("some reconciles did not finish in time");
             }
         }
-        workers.shutdown().await;
-        self.queue.shut();
+        reconciles.shutdown().await;
+        self.queue.close();
     }
 
-    /// One look at one group, within its deadline, and what follows from it.
-    async fn look(&self, key: ObjectKey, leadership: &Leadership) {
+    /// Reconciles one group within the deadline, and requeues it if necessary.
+    async fn reconcile(&self, key: ObjectKey, leadership: &Leadership) {
         let began = Instant::now();
-        let progress = Shared::new(self.progress().remove(&key).unwrap_or_default());
-        let reconcile = Reconcile { cluster: &self.cluster, leadership, key: &key, progress: &progress };
+        let retry_state = self.retry_states.lock().remove(&key).unwrap_or_default();
+        let retry_state = SharedRetryState::new(retry_state);
+        let reconcile =
+            Reconcile { cluster: &self.cluster, leadership, key: &key, retry_state: &retry_state };
         let bounded = AssertUnwindSafe(timeout(DEADLINE, Box::pin(reconcile.run()))).catch_unwind();
-        let look = match bounded.await {
-            Ok(Ok(look)) => look,
-            Ok(Err(_)) => Look {
-                outcome: Outcome::Failed,
-                again: Some(Instant::now() + DEADLINE),
-                faults: vec![format!("not done within {} s", DEADLINE.as_secs())],
-                ..Look::default()
+        let result = match bounded.await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => ReconcileResult {
+                requeue_at: Some(Instant::now() + DEADLINE),
+                errors: vec![format!("not finished within {} s", DEADLINE.as_secs())],
+                ..ReconcileResult::ended(Outcome::Failed)
             },
-            Err(_) => Look {
-                outcome: Outcome::Panicked,
-                again: Some(Instant::now() + AFTER_PANIC),
-                ..Look::default()
+            Err(_) => ReconcileResult {
+                requeue_at: Some(Instant::now() + RETRY_AFTER_PANIC),
+                ..ReconcileResult::ended(Outcome::Panicked)
             },
         };
-        self.metrics.note(look.outcome, began.elapsed());
-        let mut progress = progress.into_inner();
-        log(&key, &look, progress.is_news(&look.faults.join("; ")), began.elapsed());
-        if look.outcome != Outcome::Gone && !progress.is_empty(Instant::now()) {
-            self.progress().insert(key.clone(), progress);
+        self.metrics.record(result.outcome, began.elapsed());
+        let mut retry_state = retry_state.into_inner();
+        let are_new = retry_state.are_new_errors(&result.errors.join("; "));
+        log(&key, &result, are_new, began.elapsed());
+        if result.outcome != Outcome::Gone && !retry_state.is_empty(Instant::now().into_std()) {
+            self.retry_states.lock().insert(key.clone(), retry_state);
         }
-        self.queue.add(look.touched);
-        self.queue.done(key, look.again);
-    }
-
-    /// A panic elsewhere leaves plain values here: they are as good as before.
-    fn progress(&self) -> MutexGuard<'_, HashMap<ObjectKey, Progress>> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.add(result.affected);
+        self.queue.done(key, result.requeue_at);
     }
 }
 
-/// `None` where the election has ended.
+/// Waits for this process to lead; `None` if the election has ended.
 async fn next_leadership(leading: &mut watch::Receiver<Option<Leadership>>) -> Option<Leadership> {
     let held = |leadership: &Option<Leadership>| {
         leadership.as_ref().is_some_and(|leadership| !leadership.lost().is_cancelled())
@@ -239,21 +240,21 @@ async fn next_leadership(leading: &mut watch::Receiver<Option<Leadership>>) -> O
     leading.wait_for(held).await.ok()?.clone()
 }
 
-/// One event for each look that did something.
-fn log(key: &ObjectKey, look: &Look, news: bool, took: Duration) {
-    let writes: Vec<String> = look
-        .deeds
+/// Logs each reconcile that changed something or failed in a new way.
+fn log(key: &ObjectKey, result: &ReconcileResult, are_new_errors: bool, took: Duration) {
+    let writes: Vec<String> = result
+        .applied
         .iter()
-        .map(|deed| format!("{} {}", deed.verb, deed.kind.kind()))
-        .chain(look.reported.then(|| "status".to_owned()))
+        .map(|write| format!("{} {}", write.verb, write.kind.kind()))
+        .chain(result.status_written.then(|| "status".to_owned()))
         .collect();
-    let (writes, faults) = (writes.join(", "), look.faults.join("; "));
-    let outcome = look.outcome.as_str();
+    let (writes, errors) = (writes.join(", "), result.errors.join("; "));
+    let outcome = result.outcome.as_str();
     let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    match look.outcome {
+    match result.outcome {
         Outcome::Panicked => tracing::error!(group = %key, outcome, "reconcile panicked"),
-        Outcome::Failed if news => {
-            tracing::warn!(group = %key, outcome, writes, faults, milliseconds, "reconciled");
+        Outcome::Failed if are_new_errors => {
+            tracing::warn!(group = %key, outcome, writes, errors, milliseconds, "reconciled");
         }
         _ if !writes.is_empty() => tracing::info!(group = %key, outcome, writes, milliseconds, "reconciled"),
         _ => tracing::debug!(group = %key, outcome, milliseconds, "reconciled"),

@@ -1,28 +1,31 @@
-//! One look at one group, as the list of its stages: observe, accept, plan, write, report. Only the last two
-//! speak to the API server.
+//! The reconcile of one group, as the list of its stages: observe, resolve the desired state, plan, write, report. Only the
+//! last two send requests.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::join_all;
 use k8s_openapi::jiff::Timestamp;
-use kcg_api::valid::ParsedGroup;
-use kcg_api::{KconsumerGroupStatus, ValidGroup, Violation};
-use kcg_runtime::lease::Leadership;
-use kcg_runtime::watch::ObjectKey;
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::Instant;
-
-use super::progress::{Progress, Shared};
-use crate::cluster::{Cluster, Deed, Fault, Group, Snapshot, Touched};
-use kcg_core::observed::{Observed, Trouble};
+use kcg_api::{KconsumerGroupStatus, ValidGroup};
+use kcg_core::child_error::ChildError;
+use kcg_core::desired::{DesiredState, desired_state};
+use kcg_core::drift::Drift;
+use kcg_core::facts::Observed;
 use kcg_core::plan::{self, Plan, Write};
 use kcg_core::status;
+use kcg_runtime::lease::Leadership;
+use kcg_runtime::watch::ObjectKey;
+use tokio::time::Instant;
 
-/// At most one status write a second: the news of a second are gathered.
-const REPORT_EVERY: Duration = Duration::from_secs(1);
+use super::retry_state::SharedRetryState;
+use crate::cluster::{Affected, AppliedWrite, Cluster, Group, Snapshot, WriteError};
 
-/// How a look at a group ended; the label of a metric.
+/// At most one status write a second for each group: the changes of a second are written together.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How a reconcile ended; the label of a metric.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Outcome {
+pub(super) enum Outcome {
     /// Nothing had to be written.
     #[default]
     Unchanged,
@@ -32,14 +35,14 @@ pub enum Outcome {
     Invalid,
     /// Something could not be written.
     Failed,
-    /// The group is gone, or on its way out.
+    /// The group is gone or is being deleted.
     Gone,
-    /// The code itself failed at this group.
+    /// The code panicked.
     Panicked,
 }
 
 impl Outcome {
-    pub const fn as_str(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Unchanged => "Unchanged",
             Self::Changed => "Changed",
@@ -51,194 +54,179 @@ impl Outcome {
     }
 }
 
-/// What came of one look.
+/// The result of one reconcile.
 #[derive(Debug, Default)]
-pub struct Look {
-    pub outcome: Outcome,
-    /// When to look again, if nothing changes before.
-    pub again: Option<Instant>,
-    pub deeds: Vec<Deed>,
-    pub reported: bool,
-    /// Groups that have to be looked at because of what was learnt on the way.
-    pub touched: Touched,
-    /// What went wrong, for the log.
-    pub faults: Vec<String>,
+pub(super) struct ReconcileResult {
+    pub(super) outcome: Outcome,
+    /// When to reconcile again, if nothing changes before.
+    pub(super) requeue_at: Option<Instant>,
+    pub(super) applied: Vec<AppliedWrite>,
+    pub(super) status_written: bool,
+    /// Groups that have to be reconciled because of what this reconcile learned.
+    pub(super) affected: Affected,
+    /// Errors, for the log.
+    pub(super) errors: Vec<String>,
 }
 
-impl Look {
-    fn ended(outcome: Outcome) -> Self {
+impl ReconcileResult {
+    pub(super) fn ended(outcome: Outcome) -> Self {
         Self { outcome, ..Self::default() }
     }
 
-    fn again_at(&mut self, at: Instant) {
-        self.again = Some(self.again.map_or(at, |earlier| earlier.min(at)));
+    fn requeue_at(&mut self, at: Instant) {
+        self.requeue_at = Some(self.requeue_at.map_or(at, |earlier| earlier.min(at)));
     }
 }
 
-/// One group's reconcile.
-pub struct Reconcile<'a> {
-    pub cluster: &'a Cluster,
-    pub leadership: &'a Leadership,
-    pub key: &'a ObjectKey,
-    /// What earlier looks at this group left behind.
-    pub progress: &'a Shared,
+/// The reconcile of one group.
+pub(super) struct Reconcile<'a> {
+    pub(super) cluster: &'a Cluster,
+    pub(super) leadership: &'a Leadership,
+    pub(super) key: &'a ObjectKey,
+    /// What earlier reconciles of this group left.
+    pub(super) retry_state: &'a SharedRetryState,
 }
 
 impl Reconcile<'_> {
-    pub async fn run(&self) -> Look {
+    pub(super) async fn run(&self) -> ReconcileResult {
         let Some(Snapshot { group, observed }) = self.cluster.observe(self.key) else {
-            return Look::ended(Outcome::Gone);
+            return ReconcileResult::ended(Outcome::Gone);
         };
         if group.deleting {
-            return Look::ended(Outcome::Gone);
+            return ReconcileResult::ended(Outcome::Gone);
         }
-        let written = group.read(self.key);
-        match self.accept(&written) {
-            Ok(valid) => self.settle(&group, &valid, observed).await,
+        let stored = group.parse(self.key);
+        match desired_state(&stored, &observed, self.cluster.grants()) {
+            Ok(state) => self.settle(&group, &state, observed).await,
             Err(violations) => {
-                let status = status::invalid(
-                    &written.group,
-                    &violations,
-                    &observed,
-                    &group.status(),
-                    Timestamp::now(),
-                );
-                let mut look = Look::ended(Outcome::Invalid);
-                self.report(&group, &status, &mut look).await;
-                look
+                let (previous, now) = (group.status(), Timestamp::now());
+                let status = status::invalid(&stored.group, &violations, &observed, &previous, now);
+                let mut result = ReconcileResult::ended(Outcome::Invalid);
+                self.report(&group, &status, &mut result).await;
+                result
             }
         }
     }
 
-    /// The rules that the webhook holds a group to: one that slipped in is told, and nothing is written for it.
-    fn accept(&self, written: &ParsedGroup) -> Result<ValidGroup, Vec<Violation>> {
-        if !written.violations.is_empty() {
-            return Err(written.violations.clone());
-        }
-        ValidGroup::read(&written.group, self.cluster.grants())
-    }
-
-    async fn settle(&self, group: &Arc<Group>, valid: &ValidGroup, observed: Observed) -> Look {
-        let mut look = Look::default();
+    async fn settle(&self, group: &Arc<Group>, state: &DesiredState, observed: Observed) -> ReconcileResult {
+        let mut result = ReconcileResult::default();
         let now = Instant::now();
-        let setbacks = self.progress.with(|progress| progress.setbacks(now));
-        let mut plan = plan::plan(valid, &observed, &setbacks);
-        self.cluster.remember(self.key, plan.ceiling.held());
-        self.hold_back(&mut plan, &observed, now, &mut look);
-        self.progress.with(|progress| progress.keep_only(&plan));
+        let mut plan = self
+            .retry_state
+            .with(|retry_state| plan::plan(state, &observed, retry_state.failed_writes(), now.into_std()));
+        self.cluster.remember(self.key, state.ceiling.held());
+        self.hold_back(&mut plan, &observed, now, &mut result);
+        self.retry_state.with(|retry_state| retry_state.retain_planned(&plan));
 
-        self.write(valid, &mut plan, &mut look).await;
+        self.write(&state.group, state.ceiling.min, &mut plan, &mut result).await;
 
-        let next = self.progress.with(|progress| progress.next_retry());
-        if let Some(at) = next {
-            look.again_at(at);
+        if let Some(at) = self.retry_state.with(|retry_state| retry_state.next_retry()) {
+            result.requeue_at(Instant::from_std(at));
         }
         let Some(after) = self.cluster.observe(self.key).filter(|after| after.group.uid == group.uid) else {
-            return look;
+            return result;
         };
-        let observed = Observed { troubles: plan.troubles, ..after.observed };
-        let status =
-            status::compose(valid, &observed, &plan.ceiling, &after.group.status(), Timestamp::now());
-        self.report(&after.group, &status, &mut look).await;
-        look
+        let status = status::compose(
+            &state.group,
+            &after.observed,
+            &state.ceiling,
+            &plan.errors,
+            &after.group.status(),
+            Timestamp::now(),
+        );
+        self.report(&after.group, &status, &mut result).await;
+        result
     }
 
-    /// Leaves out writes that cannot be made, or that somebody undoes faster than is good for the API server.
-    fn hold_back(&self, plan: &mut Plan, observed: &Observed, now: Instant, look: &mut Look) {
+    /// Removes writes of kinds that the cluster does not serve, and repairs beyond their rate limit.
+    fn hold_back(&self, plan: &mut Plan, observed: &Observed, now: Instant, result: &mut ReconcileResult) {
         plan.writes.retain(|write| {
             let kind = write.kind();
             if !self.cluster.serves(kind) {
-                plan.troubles[kind.index()] = Some(Trouble::NotServed);
+                plan.errors[kind] = Some(ChildError::NotServed);
                 return false;
             }
-            if !is_drift(write, observed) {
+            if !repairs_drift(write, observed) {
                 return true;
             }
-            match self.progress.with(|progress| progress.may_repair(now)) {
+            match self.retry_state.with(|retry_state| retry_state.may_repair(now.into_std())) {
                 Ok(()) => true,
                 Err(wait) => {
-                    look.again_at(now + wait);
+                    result.requeue_at(now + wait);
                     false
                 }
             }
         });
     }
 
-    /// All writes of the group side by side: the slowest one holds none of the others up.
-    async fn write(&self, valid: &ValidGroup, plan: &mut Plan, look: &mut Look) {
-        let min = plan.ceiling.min;
+    /// Makes all writes of the group concurrently, so that a slow one does not delay the others.
+    async fn write(&self, group: &ValidGroup, min: i32, plan: &mut Plan, result: &mut ReconcileResult) {
         let writes = plan.writes.iter().map(|write| async move {
-            (write, self.cluster.write(valid, min, write, self.leadership).await)
+            (write, self.cluster.write(group, min, write, self.leadership).await)
         });
         for (write, outcome) in join_all(writes).await {
             let kind = write.kind();
             match outcome {
-                Ok(deeds) => {
-                    self.progress.with(|progress| progress.succeeded(kind));
-                    look.deeds.extend(deeds);
+                Ok(applied) => {
+                    self.retry_state.with(|retry_state| retry_state.succeeded(kind));
+                    result.applied.extend(applied);
                 }
-                Err(Fault::NotLeading) => look.outcome = Outcome::Failed,
-                Err(fault) => {
-                    plan.troubles[kind.index()] = fault.trouble();
-                    if let Some(said) = describe(&fault) {
-                        look.faults.push(format!("{}: {said}", kind.kind()));
-                        look.outcome = Outcome::Failed;
+                Err(WriteError::NotLeading) => result.outcome = Outcome::Failed,
+                Err(error) => {
+                    plan.errors[kind] = error.child_error().cloned();
+                    if let Some(error) = error.child_error() {
+                        result.errors.push(error.describe(kind, &group.name));
+                        result.outcome = Outcome::Failed;
                     }
-                    self.progress
-                        .with(|progress| progress.failed(write, &fault, Instant::now(), fastrand::f64()));
+                    let (now, random) = (Instant::now().into_std(), fastrand::f64());
+                    self.retry_state.with(|retry_state| retry_state.failed(write, &error, now, random));
                 }
             }
         }
-        if look.outcome == Outcome::Unchanged && !look.deeds.is_empty() {
-            look.outcome = Outcome::Changed;
+        if result.outcome == Outcome::Unchanged && !result.applied.is_empty() {
+            result.outcome = Outcome::Changed;
         }
     }
 
-    /// Writes the status where it says something new, and tells what has gone wrong since the last one.
-    async fn report(&self, group: &Group, status: &KconsumerGroupStatus, look: &mut Look) {
+    /// Writes the status if it has changed, and records the new errors as Events.
+    async fn report(&self, group: &Group, status: &KconsumerGroupStatus, result: &mut ReconcileResult) {
         let previous = group.status();
         if *status == previous {
             return;
         }
-        let now = Instant::now();
-        if let Err(at) = self.progress.with(|progress| progress.may_report(now, REPORT_EVERY)) {
-            return look.again_at(at);
+        let now = Instant::now().into_std();
+        let may_write = self.retry_state.with(|state| state.may_write_status(now, STATUS_INTERVAL));
+        if let Err(at) = may_write {
+            return result.requeue_at(Instant::from_std(at));
         }
-        match self.cluster.report(self.key, group, status, self.leadership).await {
-            Ok(reported) => {
-                look.reported = reported.is_some();
-                look.touched = reported.unwrap_or_default();
-                if look.outcome == Outcome::Unchanged {
-                    look.outcome = Outcome::Changed;
+        match self.cluster.write_status(self.key, group, status, self.leadership).await {
+            Ok(affected) => {
+                result.status_written = affected.is_some();
+                result.affected = affected.unwrap_or_default();
+                if result.outcome == Outcome::Unchanged {
+                    result.outcome = Outcome::Changed;
                 }
-                self.progress.with(Progress::reported);
-                let notices = if look.reported { status::notices(&previous, status) } else { Vec::new() };
-                join_all(notices.iter().map(|notice| self.cluster.warn(self.key, group, notice))).await;
+                let written = Instant::now().into_std();
+                self.retry_state.with(|retry_state| retry_state.status_succeeded(written));
+                let warnings =
+                    if result.status_written { status::warnings(&previous, status) } else { Vec::new() };
+                join_all(warnings.iter().map(|warning| self.cluster.warn(self.key, group, warning))).await;
             }
-            Err(fault) => {
-                look.outcome = Outcome::Failed;
-                look.faults.extend(describe(&fault));
-                look.again_at(
-                    self.progress.with(|progress| progress.report_failed(&fault, now, fastrand::f64())),
-                );
+            Err(error) => {
+                result.outcome = Outcome::Failed;
+                if let Some(ChildError::Failed { message }) = error.child_error() {
+                    result.errors.push(format!("the status could not be written and is retried: {message}"));
+                }
+                let random = fastrand::f64();
+                let at = self.retry_state.with(|retry_state| retry_state.status_failed(&error, now, random));
+                result.requeue_at(Instant::from_std(at));
             }
         }
     }
 }
 
-/// A repair of what somebody else changed, rather than the news of a changed group.
-fn is_drift(write: &Write, observed: &Observed) -> bool {
-    use kcg_core::observed::Standing;
-    matches!(write, Write::Repair { unjudged: false, .. })
-        && observed.child(write.kind()).is_some_and(|child| child.standing == Standing::Differs)
-}
-
-fn describe(fault: &Fault) -> Option<String> {
-    match fault {
-        Fault::Conflict { owner } => Some(format!("the object of that name belongs to {owner}")),
-        Fault::SelectorImmutable => Some("its selector is another and cannot be changed".to_owned()),
-        Fault::NotServed => Some("its kind is not served".to_owned()),
-        Fault::Refused { message } | Fault::Failed { message, .. } => Some(message.clone()),
-        Fault::Waiting | Fault::NotLeading => None,
-    }
+/// Whether a write reverts a change of another manager, rather than following a change of the group.
+fn repairs_drift(write: &Write, observed: &Observed) -> bool {
+    matches!(write, Write::Repair { compare_first: false, .. })
+        && observed.child(write.kind()).is_some_and(|child| child.drift == Drift::Drifted)
 }

@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use super::{
     Answer, Autoscaler, Findings, Found, Group, Lead, Monitor, Prometheus, Registration, Right, Trial,
 };
-use crate::cluster::{optional_kind, schema};
+use crate::cluster::{crd_version, optional_kind};
 use crate::rbac;
 use kcg_core::children::ChildKind;
 use kcg_core::lag::LagSource;
@@ -44,7 +44,7 @@ pub async fn look(client: &Client, namespace: &str) -> Findings {
     Findings {
         namespace: namespace.to_owned(),
         now,
-        crd: said(schema::skew(client).await),
+        crd: said(crd_version::skew(client).await),
         registrations: [looking.mutating().await, looking.validating().await],
         secret: looking.secret().await,
         trial: looking.trial(scope.first().map_or("default", String::as_str)).await,

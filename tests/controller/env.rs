@@ -14,7 +14,7 @@ use kcg_tests::faults::Faults;
 use kcg_tests::namespace::Namespace;
 use kcg_tests::objects::condition;
 use kcg_tests::{Outcome, eventually, met};
-use kconsumer_group_operator::controller::{self, ControllerError, Scopes, Settings};
+use kconsumer_group_operator::controller::{self, ControllerConfig, ControllerError, Scopes};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
@@ -53,7 +53,7 @@ impl ControllerEnv {
         let client = faults.client(plane.kubeconfig_path()).await?;
         let probes = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let scope = Scope::Namespaces([name.to_owned()].into());
-        let settings = Settings {
+        let settings = ControllerConfig {
             scopes: Scopes { groups: scope.clone(), topics: scope },
             grants: TopicGrants::Own,
             probes,

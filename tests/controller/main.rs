@@ -80,7 +80,7 @@ async fn right_that_is_taken_away_costs_one_child_and_comes_back() -> Outcome {
         env.faults.add(Rule::new("PATCH", "/horizontalpodautoscalers/g").act(Action::Answer(403)));
     env.create_group("g", &json!({})).await?;
     let message = env.reason_is("g", "Ready", "ApplyRefused").await?;
-    assert!(message.contains("the API server refused HorizontalPodAutoscaler g"), "{message}");
+    assert!(message.contains("the API server rejected HorizontalPodAutoscaler g"), "{message}");
     for kind in CHILDREN.into_iter().filter(|kind| *kind != AUTOSCALER) {
         env.exists(kind, "g").await?;
     }

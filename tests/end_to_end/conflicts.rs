@@ -80,7 +80,7 @@ async fn conflicts(ns: &Namespace, kind: Kind, object: &Value, owner: &str) -> R
     assert_eq!(
         message,
         format!(
-            "{} {name} belongs to {owner} and is left alone: delete it, or give the group another name",
+            "{} {name} is controlled by {owner} and is not modified: delete it, or give the group another name",
             kind.name
         )
     );
@@ -139,7 +139,7 @@ async fn a_child_whose_owner_reference_was_removed_is_not_adopted_again(env: Arc
     let group = ns
         .eventually(GROUP, "kconsumer", "all five are named", |group| {
             let [_, reason, message] = condition(group, "Ready");
-            reason == "NameConflict" && message.matches("belongs to nobody").count() == 5
+            reason == "NameConflict" && message.matches("is controlled by nobody").count() == 5
         })
         .await?;
     assert_eq!(audit.children()?, [] as [String; 0]);
@@ -199,7 +199,7 @@ async fn an_immutable_selector_of_an_older_deployment_is_reported_with_a_cure(
     let group = ns.group_is("kconsumer", "False", "SelectorImmutable").await?;
     let message = condition(&group, "Ready")[2];
     assert!(
-        message.contains("has another selector, which cannot be changed")
+        message.contains("has a different selector, which is immutable")
             && message.contains("kubectl delete"),
         "{message}"
     );

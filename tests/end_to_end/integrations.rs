@@ -110,7 +110,8 @@ async fn impossible_partition_numbers_are_ignored(env: Arc<SharedEnv>) -> Result
         let group = ns
             .eventually(GROUP, NAME, &what, |group| {
                 let [_, reason, message] = condition(group, "TopicsResolved");
-                reason == "PartitionsImpossible" && message.contains(&format!("states {value} partitions"))
+                reason == "PartitionsImpossible"
+                    && message.contains(&format!("has the invalid spec.partitions {value}"))
             })
             .await?;
         assert_eq!((&group["status"]["partitions"], &group["status"]["maxReplicas"]), (&json!(5), &json!(5)));

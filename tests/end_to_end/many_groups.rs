@@ -208,7 +208,7 @@ async fn a_restart_with_two_hundred_groups_writes_nothing(env: Arc<SharedEnv>) -
 }
 
 const RECONCILES: &str = "kconsumer_group_operator_reconciles_total";
-const QUEUE: &str = "kconsumer_group_operator_queue_depth";
+const QUEUE: &str = "kconsumer_group_operator_workqueue_depth";
 
 /// The number of groups in all namespaces.
 async fn many_known(env: &Arc<SharedEnv>) -> Result<f64> {

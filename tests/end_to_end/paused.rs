@@ -21,7 +21,7 @@ async fn a_paused_group_is_not_repaired(env: Arc<SharedEnv>) -> Result<()> {
     ns.patch(GROUP, NAME, &json!({"spec": {"paused": true}})).await?;
     let group = ns.condition_is(NAME, "Paused", "PausedBySpec").await?;
     let [status, _, message] = condition(&group, "Paused");
-    assert!(status == "True" && message.contains("goes on scaling"), "{message}");
+    assert!(status == "True" && message.contains("continues to scale"), "{message}");
 
     // A changed, a deleted and an outdated child: none is repaired.
     ns.patch(SERVICE, NAME, &json!({"spec": {"selector": {"app": "other"}}})).await?;

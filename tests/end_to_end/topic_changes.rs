@@ -50,9 +50,9 @@ async fn a_shrunk_topic_is_held_and_the_cure_works(env: Arc<SharedEnv>) -> Resul
     let [status, _, message] = condition(&group, "TopicsResolved");
     assert_eq!(status, "False");
     assert!(
-        message.starts_with("KafkaTopic topic-shrunk/fast-data-topic states 2 partitions, fewer than before")
+        message.starts_with("KafkaTopic topic-shrunk/fast-data-topic has 2 partitions, fewer than before")
             && message.contains("remove the annotation thenextapps.com/held-partitions")
-            && message.ends_with("holding at 5 partitions"),
+            && message.ends_with("the last known count of 5 partitions is kept"),
         "{message}"
     );
     assert_eq!((&group["status"]["partitions"], &group["status"]["maxReplicas"]), (&json!(5), &json!(5)));
@@ -127,7 +127,7 @@ async fn idle_consumers_of_a_new_topic_are_reported_until_they_are_gone(env: Arc
     let group = ns.group_is(NAME, "True", "IdleConsumers").await?;
     assert_eq!(
         condition(&group, "Ready")[2],
-        "3 consumers run, of which the partitions (1) keep 1 busy: 2 do nothing; the paused group's \
+        "3 consumers run, but the partitions (1) keep only 1 busy (2 idle); the paused group's \
          HorizontalPodAutoscaler still allows 3: set spec.paused to false"
     );
     ns.patch(GROUP, NAME, &json!({"spec": {"paused": false}})).await?;

@@ -1,4 +1,4 @@
-//! The Deployment that runs the consumers. It never holds spec.replicas: that is the autoscaler's.
+//! The Deployment that runs the consumers. It never has spec.replicas, which the autoscaler owns.
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kcg_api::{ValidGroup, names};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{ChildKind, head, selector};
 use crate::ceiling::{Ceiling, Count};
 
-/// Long enough to finish a message, commit and leave the consumer group.
+/// Enough time to finish a message, commit and leave the consumer group.
 const TERMINATION_GRACE_SECONDS: i64 = 60;
 
 pub(super) fn build(group: &ValidGroup, ceiling: &Ceiling) -> Value {
@@ -21,9 +21,9 @@ pub(super) fn build(group: &ValidGroup, ceiling: &Ceiling) -> Value {
     deployment
 }
 
-/// By halves, since each batch is a rebalance or two; the new half is there before the old one goes. It waits idle, so each
-/// partition changes hands once, from a consumer that leaves to one that is ready (docs/closed-loop.md has the figures), and
-/// there are never fewer consumers than there should be.
+/// In two halves, because each batch causes one or two rebalances. The new half starts before the old one stops and waits
+/// idle, so each partition moves once, from a consumer that stops to one that is ready (docs/closed-loop.md has the
+/// numbers), and there are never too few consumers.
 fn consumer_strategy() -> Value {
     json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 0}})
 }
@@ -59,37 +59,35 @@ fn container(group: &ValidGroup, ceiling: &Ceiling) -> Value {
     container
 }
 
-/// What the consumer is told; a variable that the person sets replaces ours.
+/// The environment variables; one that the user sets replaces the operator's.
 fn env(group: &ValidGroup, ceiling: &Ceiling) -> Vec<Value> {
     let consumer = &group.consumer;
     let topics = ceiling.counts.iter().map(Count::topic_name).collect::<Vec<_>>().join(",");
-    let told = [
+    let defaults = [
         (names::ENV_TOPICS, Some(topics.as_str())),
         (names::ENV_GROUP_ID, Some(consumer.group_id.as_str())),
         (names::ENV_BOOTSTRAP_SERVERS, consumer.bootstrap_servers.as_deref()),
     ];
     let is_set = |name: &str| consumer.env.iter().any(|variable| variable.name == name);
-    let ours = told.into_iter().filter(|(name, _)| !is_set(name));
+    let ours = defaults.into_iter().filter(|(name, _)| !is_set(name));
     ours.filter_map(|(name, value)| Some(json!({"name": name, "value": value?})))
         .chain(consumer.env.iter().map(|variable| json!(variable)))
         .collect()
 }
 
-/// The template with the person's laid over it.
+/// The template with the user's podTemplate merged into it.
 fn overlaid(template: Value, group: &ValidGroup) -> Value {
     let Some(overlay) = &group.consumer.overlay else {
         return template;
     };
-    // The template above is one by construction; a test builds it with every field set.
-    let Ok(mut typed) = overlay.apply_to(template.clone()) else {
-        return template;
-    };
+    let mut typed =
+        overlay.apply_to(template).expect("invariant: the operator's template is a PodTemplateSpec");
     own_both_names_of_the_service_account(&mut typed);
-    serde_json::to_value(typed).unwrap_or(template)
+    serde_json::to_value(typed).expect("invariant: a PodTemplateSpec serializes")
 }
 
-/// The API server keeps a ServiceAccount's name under its old field, too, and takes it from there where the new one
-/// is gone: only whoever owns both can take the name away again.
+/// The API server also stores a ServiceAccount's name in its deprecated field, and restores the new field from there. Only
+/// a manager that owns both fields can remove the name.
 fn own_both_names_of_the_service_account(template: &mut PodTemplateSpec) {
     if let Some(pod) = &mut template.spec {
         let name = pod.service_account_name.clone().or_else(|| pod.service_account.clone());

@@ -1,4 +1,4 @@
-//! The ServiceMonitor by which prometheus-operator has the consumers scraped.
+//! The ServiceMonitor: prometheus-operator configures Prometheus to scrape the consumers.
 
 use kcg_api::{ValidGroup, names};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ pub(super) fn build(group: &ValidGroup) -> Value {
         monitor["metadata"]["labels"][key] = json!(value);
     }
     monitor["spec"] = json!({
-        // The Service's label whose value names the job.
+        // The Service's label with the name of the job.
         "jobLabel": names::LABEL_APP,
         "selector": {"matchLabels": selector(&group.name)},
         "namespaceSelector": {"matchNames": [group.namespace]},
@@ -20,7 +20,7 @@ pub(super) fn build(group: &ValidGroup) -> Value {
             "path": group.metrics.path,
             "scheme": "http",
             "interval": group.metrics.interval,
-            // A pod must not be able to speak for another namespace's.
+            // A pod must not set the namespace label of its own series.
             "honorLabels": false,
         }],
     });

@@ -1,4 +1,5 @@
-//! The PrometheusRule: what a person is woken for. Every text in it is quoted for where it stands.
+//! The PrometheusRule with the group's alerts. Every text from the spec is quoted for the language that it becomes part
+//! of: PromQL, JSON or a template.
 
 use kcg_api::{ValidGroup, ceiling, names};
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ pub(super) fn build(group: &ValidGroup, ceiling: &Ceiling) -> Value {
     for (key, value) in &group.alerts.rule_labels {
         rule["metadata"]["labels"][key] = json!(value);
     }
-    // Where no partition was ever known, the ceiling is only the minimum: there is nothing to be at.
+    // If no partition was ever known, the ceiling is only the minimum: the group cannot be at it.
     let at_ceiling = ceiling.partitions.map(|_| at_ceiling(group, ceiling.max));
     let idle = ceiling.all_partitions().map(|partitions| idle(group, partitions));
     let alerts: Vec<Value> = [
@@ -29,22 +30,22 @@ pub(super) fn build(group: &ValidGroup, ceiling: &Ceiling) -> Value {
     rule
 }
 
-/// A text as PromQL and JSON both quote it.
+/// A string literal in PromQL and in JSON.
 fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// Prometheus expands templates in labels and annotations: a person's braces are theirs, not a template's.
+/// Prometheus expands templates in labels and annotations: escape the braces of the user's texts.
 fn plain(text: &str) -> String {
     text.replace("{{", r#"{{"{{"}}"#)
 }
 
-/// The group's own series: those scraped through its Service, in its namespace.
+/// The group's own series: those that are scraped through its Service.
 fn own(metric: &str, group: &ValidGroup) -> String {
     format!("{metric}{{namespace={},service={}}}", quoted(&group.namespace), quoted(&group.name))
 }
 
-/// Each pod's worst partition's lag. The comparison keeps NaN out, which an idle client reports.
+/// The lag of each pod's worst partition. The comparison drops NaN, which an idle client reports.
 fn worst_by_pod(group: &ValidGroup) -> String {
     format!("max by (pod) ({} >= 0)", own(&group.metrics.lag_metric, group))
 }
@@ -99,7 +100,7 @@ fn at_ceiling(group: &ValidGroup, max: i32) -> Value {
     )
 }
 
-/// The worst of each partition, where the metric tells them apart; of all of them else.
+/// By partition, if the metric has that label.
 fn skewed(group: &ValidGroup) -> Value {
     let worst = format!("max by (topic, partition) ({} >= 0)", own(&group.metrics.lag_metric, group));
     alert(

@@ -1,4 +1,4 @@
-//! The Service by which Prometheus finds the consumers.
+//! The Service: Prometheus discovers the consumers by it.
 
 use kcg_api::{ValidGroup, names};
 use serde_json::{Value, json};

@@ -124,7 +124,7 @@ fn a_rollout_takes_no_consumer_before_another_is_ready() {
 
 #[test]
 fn no_alert_speaks_of_a_ceiling_that_nobody_knows() {
-    let alerts = |world: &crate::observed::Observed| {
+    let alerts = |world: &crate::facts::Observed| {
         let group = group("{}");
         let rule = desired(&group, &ceiling_of(&group, world))
             .into_iter()

@@ -1,21 +1,21 @@
-//! Consumers beyond those that the partitions keep busy.
+//! Condition Ready, if more consumers run than the partitions keep busy.
 //!
-//! An autoscaler that is well takes them away at its next sync, whoever added them; that moment is not worth a word.
-//! What is told is what stays: the paused group's autoscaler that still allows them, and one that cannot scale.
+//! A working autoscaler removes them at its next sync, so that moment is not reported. Those that stay are: the
+//! autoscaler of a paused group still allows them, or the autoscaler cannot scale.
 
 use kcg_api::ValidGroup;
 use kcg_api::ceiling::consumers;
 use kcg_api::condition::Reason;
 
-use super::verdict::{Verdict, yes};
+use super::condition::{ConditionValue, yes};
 use crate::ceiling::Ceiling;
-use crate::observed::Observed;
+use crate::facts::Observed;
 
-pub(super) fn idle(group: &ValidGroup, observed: &Observed, ceiling: &Ceiling) -> Option<Verdict> {
+pub(super) fn idle(group: &ValidGroup, observed: &Observed, ceiling: &Ceiling) -> Option<ConditionValue> {
     let partitions = ceiling.all_partitions()?;
     let busy = consumers(partitions, group.consumer.partitions_per_consumer);
     let deployment = observed.deployment(&group.uid)?;
-    // What a rollout adds for a while is not wanted to stay, and what is about to go is wanted no more.
+    // A rollout's surge is above spec.replicas, and pods that are about to go are above it, too.
     let running = deployment.wanted.min(deployment.replicas);
     if running <= busy {
         return None;
@@ -25,18 +25,18 @@ pub(super) fn idle(group: &ValidGroup, observed: &Observed, ceiling: &Ceiling) -
     Some(yes(
         Reason::IdleConsumers,
         format!(
-            "{running} consumers run, of which the partitions ({partitions}) keep {busy} busy: {idle} do nothing; {cure}"
+            "{running} consumers run, but the partitions ({partitions}) keep only {busy} busy ({idle} idle); {cure}"
         ),
     ))
 }
 
-/// Why the autoscaler leaves them, and the cure; `None` where it is about to take them away.
+/// Why the autoscaler does not remove them, and the cure; `None` if it is about to remove them.
 fn why_they_stay(group: &ValidGroup, observed: &Observed, busy: i32) -> Option<String> {
     let by_hand = format!("kubectl scale deployment {} --replicas={busy}", group.name);
     let Some(autoscaler) = observed.autoscaler(&group.uid) else {
-        return Some(format!("there is no HorizontalPodAutoscaler to take them away: {by_hand}"));
+        return Some(format!("no HorizontalPodAutoscaler exists to remove them: {by_hand}"));
     };
-    // Only a paused group's autoscaler is left with a maximum of earlier partitions: that lasts, whatever else it says.
+    // Only a paused group's autoscaler keeps a maximum from earlier partitions, and it keeps it until the end of the pause.
     if group.paused && autoscaler.max_replicas > busy {
         return Some(format!(
             "the paused group's HorizontalPodAutoscaler still allows {}: set spec.paused to false",

@@ -1,13 +1,16 @@
-//! What a group's status says: counts, the original's message, and conditions that answer "why". Floor 1.
+//! The status of a group: counts, the original's message, and conditions that explain both.
 
+mod child_errors;
+mod condition;
+mod events;
 mod idle;
-mod lag;
 mod message;
-mod neighbours;
-mod notice;
-mod readiness;
-mod trouble;
-mod verdict;
+mod metrics_available;
+mod monitoring_accepted;
+mod partition_bound;
+mod paused;
+mod ready;
+mod topics_resolved;
 
 #[cfg(test)]
 mod tests;
@@ -18,37 +21,42 @@ use kcg_api::condition::{ConditionType, Reason};
 use kcg_api::group::TopicStatus;
 use kcg_api::{KconsumerGroup, KconsumerGroupStatus, ValidGroup, Violation, violation};
 
-use crate::ceiling::Ceiling;
-use crate::observed::Observed;
+use crate::ceiling::{Ceiling, Count};
+use crate::child_error::ChildError;
+use crate::children::PerChild;
+use crate::facts::Observed;
 
-pub use lag::Cause;
-pub use neighbours::is_bound;
-pub use notice::{Notice, notices};
+pub use condition::ConditionStatus;
+pub use events::{Warning, warnings};
 
-use lag::metrics_available;
+use condition::{ConditionValue, no};
 use message::{message, original_message};
-use neighbours::{in_force, monitoring_accepted, partition_bound, paused, topics_resolved};
-use readiness::ready;
-use verdict::{Verdict, no};
+use metrics_available::metrics_available;
+use monitoring_accepted::monitoring_accepted;
+use partition_bound::{in_force, partition_bound};
+use paused::paused;
+use ready::ready;
+use topics_resolved::topics_resolved;
 
-/// The status of a valid group.
+/// The status of a valid group. `errors` are those of the last writes.
 pub fn compose(
     group: &ValidGroup,
     observed: &Observed,
     ceiling: &Ceiling,
+    errors: &PerChild<Option<ChildError>>,
     previous: &KconsumerGroupStatus,
     now: Timestamp,
 ) -> KconsumerGroupStatus {
-    let verdicts = ConditionType::ALL.iter().map(|&type_| {
-        let verdict = match type_ {
-            ConditionType::Ready => ready(group, observed, ceiling),
+    let values = ConditionType::ALL.iter().map(|&type_| {
+        let value = match type_ {
+            ConditionType::Ready => ready(group, observed, ceiling, errors),
             ConditionType::TopicsResolved => topics_resolved(ceiling),
             ConditionType::MetricsAvailable => metrics_available(group, observed),
-            ConditionType::MonitoringAccepted => monitoring_accepted(group, observed),
+            ConditionType::MonitoringAccepted => monitoring_accepted(group, observed, errors),
             ConditionType::PartitionBound => partition_bound(group, observed, ceiling),
             ConditionType::Paused => paused(group, ceiling),
         };
-        (type_, verdict)
+        (type_, value)
     });
     let deployment = observed.deployment(&group.uid);
     KconsumerGroupStatus {
@@ -56,16 +64,15 @@ pub fn compose(
         replicas: deployment.map_or(0, |facts| facts.replicas),
         ready_replicas: deployment.map_or(0, |facts| facts.ready),
         active_pods: observed.active_pods.clone(),
-        message: message(observed, ceiling),
+        message: message(errors, ceiling),
         partitions: ceiling.partitions,
         max_replicas: Some(in_force(group, observed, ceiling)),
         topics: ceiling.counts.iter().map(topic_status).collect(),
-        conditions: conditions(verdicts, group.generation, previous, now),
+        conditions: conditions(values, group.generation, previous, now),
     }
 }
 
-/// The status of a group whose stored spec breaks a rule: its children are left as they are, and what was known of
-/// them stays.
+/// The status of a group whose stored spec breaks a rule. Its children are not modified, and the other conditions stay.
 pub fn invalid(
     group: &KconsumerGroup,
     violations: &[Violation],
@@ -76,7 +83,7 @@ pub fn invalid(
     let generation = group.metadata.generation.unwrap_or_default();
     let deployment = observed.deployment(group.metadata.uid.as_deref().unwrap_or_default());
     let sentence = violation::summary(violations);
-    let ready = no(Reason::InvalidSpec, format!("{sentence}. The children are left as they are"));
+    let ready = no(Reason::InvalidSpec, format!("{sentence}. The owned resources are not modified"));
     KconsumerGroupStatus {
         observed_generation: Some(generation),
         replicas: deployment.map_or(0, |facts| facts.replicas),
@@ -88,7 +95,7 @@ pub fn invalid(
     }
 }
 
-fn topic_status(count: &crate::ceiling::Count) -> TopicStatus {
+fn topic_status(count: &Count) -> TopicStatus {
     let known = count.known.as_ref();
     TopicStatus {
         name: count.topic.name.clone(),
@@ -99,55 +106,56 @@ fn topic_status(count: &crate::ceiling::Count) -> TopicStatus {
     }
 }
 
-/// The verdicts laid over the previous conditions: a transition time moves only when the status does.
+/// The conditions with their transition times, which change only if the status changes. A type without a new value keeps
+/// its previous condition.
 fn conditions(
-    verdicts: impl Iterator<Item = (ConditionType, Verdict)>,
+    values: impl Iterator<Item = (ConditionType, ConditionValue)>,
     generation: i64,
     previous: &KconsumerGroupStatus,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let mut verdicts: Vec<(ConditionType, Verdict)> = verdicts.collect();
+    let mut values: Vec<(ConditionType, ConditionValue)> = values.collect();
     ConditionType::ALL
         .iter()
         .filter_map(|type_| {
             let before = previous.conditions.iter().find(|condition| condition.type_ == type_.as_str());
-            let Some(position) = verdicts.iter().position(|(of, _)| of == type_) else {
+            let Some(position) = values.iter().position(|(of, _)| of == type_) else {
                 return before.cloned();
             };
-            let (_, verdict) = verdicts.swap_remove(position);
-            Some(condition(*type_, verdict, generation, before, now))
+            let (_, value) = values.swap_remove(position);
+            Some(condition(*type_, value, generation, before, now))
         })
         .collect()
 }
 
 fn condition(
     type_: ConditionType,
-    verdict: Verdict,
+    value: ConditionValue,
     generation: i64,
     before: Option<&Condition>,
     now: Timestamp,
 ) -> Condition {
-    let status = verdict.status.as_str();
+    let status = value.status.as_str();
     let last_transition_time = match before.filter(|before| before.status == status) {
         Some(before) => before.last_transition_time.clone(),
-        // Conditions hold whole seconds.
+        // The API stores whole seconds.
         None => Time(Timestamp::from_second(now.as_second()).unwrap_or(now)),
     };
-    // A new spec may ask for something else, and is written of anyway.
-    let says_the_same = |before: &&Condition| {
-        verdict.quotes
+    // After a change of the spec the message is written, even if it only quotes.
+    let is_the_same = |before: &&Condition| {
+        value.quotes
             && before.status == status
-            && before.reason == verdict.reason.as_str()
+            && before.reason == value.reason.as_str()
             && before.observed_generation == Some(generation)
     };
-    let message = match before.filter(says_the_same) {
+    let message = match before.filter(is_the_same) {
         Some(before) => before.message.clone(),
-        None => verdict.message,
+        None => value.message,
     };
     Condition {
         type_: type_.as_str().to_owned(),
         status: status.to_owned(),
-        reason: verdict.reason.as_str().to_owned(),
+        reason: value.reason.as_str().to_owned(),
         message,
         last_transition_time,
         observed_generation: Some(generation),

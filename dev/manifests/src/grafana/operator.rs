@@ -73,7 +73,7 @@ fn overview() -> Vec<Panel> {
             "CRD version skew",
             "The CRD's version compared with the operator's: -1 older, 0 equal, 1 newer. Install both in the same version.",
             "short",
-            format!("max({})", own("crd_skew")),
+            format!("max({})", own("crd_version_skew")),
         ),
     ]
 }
@@ -143,7 +143,7 @@ fn controller() -> Vec<Panel> {
             "Groups that wait for one of 32 workers. It returns to zero unless the API server is slow or groups change constantly.",
             "short",
             THIRD,
-            vec![(format!("max by (pod) ({})", own("queue_depth")), "{{pod}}")],
+            vec![(format!("max by (pod) ({})", own("workqueue_depth")), "{{pod}}")],
         ),
         Panel {
             kind: Kind::Steps,

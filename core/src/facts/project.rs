@@ -1,15 +1,15 @@
-//! From a live object to the facts that are kept of it. Floor 1.
+//! From a live object to the facts that are kept of it.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use kcg_api::names;
 use serde_json::{Value, json};
-use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::{Acceptance, AutoscalerFacts, Child, DeploymentFacts, Detail, Signal, Standing};
+use super::{Acceptance, AutoscalerFacts, Child, DeploymentFacts, Detail, Signal};
 use crate::ceiling::Held;
-use crate::children::{self, ChildKind, Desired};
-use crate::comparison;
+use crate::children::{self, ChildKind};
+use crate::drift::{self, Drift};
 use crate::lag::LagSource;
-use crate::plan;
 use crate::quantity;
 
 /// The facts of one live object, not yet compared with what it should be.
@@ -20,7 +20,7 @@ pub fn child(kind: ChildKind, live: &Value) -> Child {
         resource_version: version(live),
         controller: controller(live).and_then(|owner| owner["uid"].as_str()).map(Into::into),
         deleting: metadata.get("deletionTimestamp").is_some(),
-        standing: Standing::Unjudged,
+        drift: Drift::Unknown,
         detail: match kind {
             ChildKind::Deployment => Detail::Deployment(deployment(live)),
             ChildKind::HorizontalPodAutoscaler => Detail::Autoscaler(autoscaler(live)),
@@ -30,30 +30,19 @@ pub fn child(kind: ChildKind, live: &Value) -> Child {
     }
 }
 
-/// How a live object of ours stands to what it should be; `None` is a child that should not be there.
-pub fn standing(desired: Option<&Desired>, live: &Value) -> Standing {
-    match desired {
-        Some(desired) if comparison::matches(&desired.object, live) => {
-            Standing::Matches(plan::digest(&desired.object))
-        }
-        Some(_) => Standing::Differs,
-        None => Standing::Unjudged,
-    }
-}
-
-/// metadata.resourceVersion as a number, by which two versions of one object are ordered; 0 where it is none.
+/// metadata.resourceVersion as a number, which orders two versions of one object; 0 if it is not a number.
 pub fn version(live: &Value) -> u64 {
     text(&live["metadata"]["resourceVersion"]).parse().unwrap_or_default()
 }
 
-/// The owner that controls an object.
+/// The ownerReference of the controller of an object.
 pub fn controller(live: &Value) -> Option<&Value> {
     let owners = live["metadata"]["ownerReferences"].as_array()?;
     owners.iter().find(|owner| owner["controller"] == true)
 }
 
-/// A digest of all that a comparison looks at: it stays the same while only status changes, so that a
-/// comparison once made holds on.
+/// A hash of everything that [`drift::drift`] depends on. A change of status alone does not change it, so an earlier
+/// comparison stays valid.
 pub fn fingerprint(live: &Value) -> u64 {
     let mut hasher = DefaultHasher::new();
     let parts = live.as_object().into_iter().flatten();
@@ -91,7 +80,7 @@ fn autoscaler(live: &Value) -> AutoscalerFacts {
     let status = &live["status"];
     let annotation = live["metadata"]["annotations"][names::ANNOTATION_HELD].as_str();
     let held = annotation.and_then(Held::parse);
-    let is_ours = held.is_some() && comparison::owns_annotation(live, names::ANNOTATION_HELD);
+    let is_ours = held.is_some() && drift::owns_annotation(live, names::ANNOTATION_HELD);
     AutoscalerFacts {
         held,
         held_is_foreign: annotation.is_some() && !is_ours,
@@ -103,17 +92,17 @@ fn autoscaler(live: &Value) -> AutoscalerFacts {
     }
 }
 
-/// The current average of the one metric that we ask for.
+/// The current average of the metric that the operator configures.
 fn lag(status: &Value) -> Option<i64> {
     milli(LagSource::OURS.average_in(status)?)
 }
 
-/// A Kubernetes quantity in thousandths, rounded down; `None` for what is none, or is beyond counting.
+/// A Kubernetes quantity in thousandths, rounded down; `None` if it does not parse or is too large.
 fn milli(text: &str) -> Option<i64> {
     i64::try_from(quantity::billionths(text)?.div_euclid(1_000_000)).ok()
 }
 
-/// What prometheus-operator says of its Prometheuses, where its feature gate lets it.
+/// What prometheus-operator reports for its Prometheuses, if its feature gate is on.
 fn acceptance(live: &Value) -> Acceptance {
     let bindings = live["status"]["bindings"].as_array().into_iter().flatten();
     let accepted: Vec<Signal> = bindings.filter_map(|binding| condition(binding, "Accepted")).collect();
@@ -124,7 +113,7 @@ fn acceptance(live: &Value) -> Acceptance {
     }
 }
 
-/// One of an object's conditions; one whose status is Unknown says nothing.
+/// One of an object's conditions; `None` if its status is Unknown.
 fn condition(holder: &Value, kind: &str) -> Option<Signal> {
     let conditions = holder["conditions"].as_array()?;
     let found = conditions.iter().find(|condition| condition["type"] == kind)?;
@@ -169,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_outlives_status_and_versions_and_nothing_else() {
+    fn a_fingerprint_changes_with_everything_but_status_and_versions() {
         let live = json!({
             "metadata": {
                 "name": "a", "resourceVersion": "5", "generation": 1, "labels": {"a": "b"},
@@ -186,26 +175,26 @@ mod tests {
             *changed.pointer_mut(pointer).unwrap() = value;
             fingerprint(&changed)
         };
-        for noise in [
+        for ignored in [
             "/status/currentReplicas",
             "/metadata/resourceVersion",
             "/metadata/managedFields/0/time",
             "/metadata/managedFields/1/fieldsV1",
         ] {
-            assert_eq!(after(noise, json!("other")), fingerprint(&live), "{noise}");
+            assert_eq!(after(ignored, json!("other")), fingerprint(&live), "{ignored}");
         }
-        for matter in [
+        for compared in [
             "/spec/minReplicas",
             "/metadata/labels/a",
             "/metadata/managedFields/0/fieldsV1",
             "/metadata/managedFields/0/operation",
         ] {
-            assert_ne!(after(matter, json!("other")), fingerprint(&live), "{matter}");
+            assert_ne!(after(compared, json!("other")), fingerprint(&live), "{compared}");
         }
     }
 
     #[test]
-    fn a_deployment_says_whether_it_is_ours_to_change() {
+    fn a_deployment_is_reduced_to_its_counts_conditions_and_selector() {
         let mut live = json!({
             "metadata": {"name": "a", "uid": "u", "resourceVersion": "7", "generation": 2, "ownerReferences": [
                 {"uid": "other"}, {"uid": "g", "controller": true},
@@ -232,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn an_autoscaler_tells_lag_signal_and_what_is_held() {
+    fn an_autoscaler_is_reduced_to_lag_conditions_and_held_partitions() {
         let live = json!({
             "metadata": {"annotations": {names::ANNOTATION_HELD: r#"{"ns/t":{"partitions":3,"topicName":"t"}}"#}},
             "spec": {"maxReplicas": 3},
@@ -256,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn one_prometheus_that_refuses_is_told() {
+    fn one_prometheus_that_rejects_outweighs_those_that_accept() {
         let binding = |status: &str| json!({"conditions": [{"type": "Accepted", "status": status, "reason": "R", "message": "m"}]});
         for (bindings, want) in [
             (json!([]), Acceptance::NotReported),

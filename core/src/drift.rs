@@ -1,22 +1,45 @@
-//! Whether a live object is as it should be in every field that is ours. Floor 1.
+//! Whether a live object has drifted from the desired one in a field that the operator owns.
 //!
-//! The API server says which fields our last apply set: the managedFields entry of our field manager. Walking
-//! that, the desired object and the live one side by side answers three questions at once, with no schema and
-//! nothing remembered: does every desired field still belong to us (whoever changes one takes it), has it
-//! the desired value, and do we own none that is no longer desired. What others own is not looked at.
+//! The API server records which fields the operator's last apply set, in the managedFields entry of its field manager.
+//! Walking that entry, the desired object and the live one in parallel answers three questions without a schema and
+//! without memory: whether the operator still owns every desired field (another manager that changes one takes it
+//! over), whether each has the desired value, and whether it owns no field that is no longer desired. Fields of other
+//! owners are ignored.
 
 use kcg_api::names;
 use serde_json::{Map, Value};
 
+use crate::children::{Desired, Digest};
 use crate::quantity::billionths;
 
-/// Whether applying `desired` to `live` would change nothing that is ours.
+/// How a live child compares with the desired one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Drift {
+    /// Not compared: its group was not known when it was seen. Read it before writing it.
+    #[default]
+    Unknown,
+    /// Every field that the operator owns has the value of this desired object, and it owns no other field.
+    InSync(Digest),
+    /// A field that the operator owned has another value or another owner.
+    Drifted,
+}
+
+/// Compares a live object with the desired one; with `None`, which is a child that should not exist, nothing is known.
+pub fn drift(desired: Option<&Desired>, live: &Value) -> Drift {
+    match desired {
+        Some(desired) if matches(&desired.object, live) => Drift::InSync(desired.digest()),
+        Some(_) => Drift::Drifted,
+        None => Drift::Unknown,
+    }
+}
+
+/// Whether applying `desired` to `live` would change no field that the operator owns.
 pub fn matches(desired: &Value, live: &Value) -> bool {
     owned_fields(live, desired["apiVersion"].as_str())
         .is_some_and(|fields| Level::Root.walk(fields, desired, live))
 }
 
-/// The fields that our last apply set, unless it was made through another version of the API.
+/// The fields that the operator's last apply set, unless it used another API version.
 fn owned_fields<'a>(live: &'a Value, api_version: Option<&str>) -> Option<&'a Map<String, Value>> {
     let entries = live.pointer("/metadata/managedFields")?.as_array()?;
     let text = |entry: &'a Value, key: &str| entry.get(key).and_then(Value::as_str);
@@ -29,14 +52,14 @@ fn owned_fields<'a>(live: &'a Value, api_version: Option<&str>) -> Option<&'a Ma
     ours.get("fieldsV1")?.as_object()
 }
 
-/// Whether our last apply set this annotation and nobody has changed it since.
+/// Whether the operator's last apply set this annotation and no other manager has changed it since.
 pub fn owns_annotation(live: &Value, key: &str) -> bool {
     let annotations = owned_fields(live, live["apiVersion"].as_str())
         .and_then(|fields| fields.get("f:metadata")?.get("f:annotations")?.as_object());
     annotations.is_some_and(|annotations| annotations.contains_key(&format!("f:{key}")))
 }
 
-/// Where in the object a walk is: what names an object stands in no managedFields.
+/// The depth of the walk: managedFields do not list the fields that identify an object.
 #[derive(Clone, Copy)]
 enum Level {
     Root,
@@ -45,7 +68,7 @@ enum Level {
 }
 
 impl Level {
-    fn names_the_object(self, key: &str) -> bool {
+    fn identifies_the_object(self, key: &str) -> bool {
         match self {
             Self::Root => matches!(key, "apiVersion" | "kind"),
             Self::Metadata => matches!(key, "name" | "namespace" | "uid"),
@@ -67,22 +90,22 @@ impl Level {
     }
 
     fn walk_object(self, fields: &Map<String, Value>, wanted: &Map<String, Value>, live: &Value) -> bool {
-        let as_wanted = wanted.iter().filter(|(key, _)| !self.names_the_object(key)).all(|(key, value)| {
-            let live = live.get(key).unwrap_or(&Value::Null);
-            match fields.get(&format!("f:{key}")).and_then(Value::as_object) {
-                Some(fields) => self.below(key).walk(fields, value, live),
-                // Nobody set it, so that it is ours all the same; or somebody took it by saying something.
-                None => says_nothing(value) && says_nothing(live),
-            }
-        });
+        let as_wanted =
+            wanted.iter().filter(|(key, _)| !self.identifies_the_object(key)).all(|(key, value)| {
+                let live = live.get(key).unwrap_or(&Value::Null);
+                match fields.get(&format!("f:{key}")).and_then(Value::as_object) {
+                    Some(fields) => self.below(key).walk(fields, value, live),
+                    // An empty value has no owner. If another manager set it, the live value is not empty.
+                    None => is_empty(value) && is_empty(live),
+                }
+            });
         let no_more =
             fields.keys().filter_map(|key| key.strip_prefix("f:")).all(|key| wanted.contains_key(key));
         as_wanted && no_more
     }
 }
 
-/// A list that the API server merges item by item: keyed by some of the items' fields (`k:`), or a set
-/// (`v:`).
+/// A list that the API server merges item by item: by keys (`k:`) or as a set (`v:`).
 fn walk_list(fields: &Map<String, Value>, items: &[Value], live: &Value) -> bool {
     let owned: Vec<(&String, &Value)> = fields.iter().filter(|(key, _)| *key != ".").collect();
     owned.len() == items.len()
@@ -94,18 +117,18 @@ fn walk_list(fields: &Map<String, Value>, items: &[Value], live: &Value) -> bool
             let Some(keys) = key.strip_prefix("k:").and_then(|keys| serde_json::from_str::<Map<String, Value>>(keys).ok()) else {
                 return false;
             };
-            // A key that is left out has its default in the live item.
+            // The API server fills in an omitted key, so the desired item may lack it.
             let wanted = items.iter().find(|item| keys.iter().all(|(key, value)| item.get(key).is_none_or(|own| own == value)));
             let live = live.as_array().and_then(|live| live.iter().find(|item| keys.iter().all(|(key, value)| item.get(key) == Some(value))));
             matches!((wanted, live, fields.as_object()), (Some(wanted), Some(live), Some(fields)) if Level::Below.walk(fields, wanted, live))
         })
 }
 
-/// A value that the API server does not keep.
-fn says_nothing(value: &Value) -> bool {
+/// Whether the API server drops the value.
+fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
-        Value::Object(fields) => fields.values().all(says_nothing),
+        Value::Object(fields) => fields.values().all(is_empty),
         Value::Array(items) => items.is_empty(),
         Value::String(text) => text.is_empty(),
         Value::Number(number) => number.as_f64() == Some(0.0),
@@ -113,11 +136,10 @@ fn says_nothing(value: &Value) -> bool {
     }
 }
 
-/// Equality as the API server sees it: it may have filled in what we left out, dropped what says nothing, and
-/// rewritten a quantity.
+/// Equality after the API server has filled in omitted fields, dropped empty values and normalized quantities.
 fn same(desired: &Value, live: &Value) -> bool {
     match (desired, live) {
-        (_, Value::Null) => says_nothing(desired),
+        (_, Value::Null) => is_empty(desired),
         (Value::Object(desired), Value::Object(live)) => {
             desired.iter().all(|(key, value)| same(value, live.get(key).unwrap_or(&Value::Null)))
         }
@@ -170,19 +192,19 @@ mod tests {
     }
 
     #[test]
-    fn what_others_own_and_what_the_server_filled_in_is_no_difference() {
+    fn fields_of_other_owners_and_defaults_of_the_server_are_no_drift() {
         assert!(matches(&wanted(), &service(8085, None)));
     }
 
     #[test]
-    fn a_field_taken_from_us_differs() {
+    fn a_field_that_another_manager_took_over_is_drift() {
         let taken = json!({"f:metadata": {"f:labels": {"f:app": {}}},
             "f:spec": {"f:ports": {"k:{\"port\":8085,\"protocol\":\"TCP\"}": {".": {}, "f:port": {}, "f:name": {}}}}});
         assert!(!matches(&wanted(), &service(8085, Some(taken))));
     }
 
     #[test]
-    fn a_changed_value_a_changed_key_and_a_field_no_longer_desired_differ() {
+    fn a_changed_value_a_changed_key_and_a_field_that_is_no_longer_desired_are_drift() {
         assert!(!matches(&wanted(), &service(8086, None)));
         let mut renamed = wanted();
         renamed["spec"]["ports"][0]["name"] = json!("lag");
@@ -193,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_says_nothing_differs_where_somebody_said_something() {
+    fn an_empty_value_is_drift_if_another_manager_set_it() {
         let desired = desired(&json!({"hostNetwork": false, "window": 0}));
         let fields = json!({"f:metadata": {"f:labels": {"f:app": {}}}});
         let with = |spec: &Value| live(&fields, &json!({"metadata": {"labels": {"app": "k"}}, "spec": spec}));
@@ -203,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn wiped_managed_fields_differ() {
+    fn cleared_managed_fields_are_drift() {
         let mut wiped = service(8085, None);
         wiped["metadata"]["managedFields"] = json!([{}]);
         assert!(!matches(&wanted(), &wiped));

@@ -1,72 +1,65 @@
-//! The condition Ready: the gravest thing that stands in the group's way, or none.
+//! The condition Ready: the gravest obstacle, or none.
 
 use kcg_api::condition::Reason;
 use kcg_api::rules::live::{self, KnownPartitions};
 use kcg_api::{ValidGroup, names};
 
+use super::child_errors::child_errors;
+use super::condition::{ConditionValue, no, yes};
 use super::idle::idle;
-use super::trouble::{in_words, reason};
-use super::verdict::{Verdict, no, yes};
 use crate::ceiling::Ceiling;
-use crate::children::ChildKind;
-use crate::observed::{Observed, Signal};
+use crate::child_error::ChildError;
+use crate::children::PerChild;
+use crate::facts::{Observed, Signal};
+use crate::lag::Cause;
 
-pub(super) fn ready(group: &ValidGroup, observed: &Observed, ceiling: &Ceiling) -> Verdict {
-    troubled(group, observed)
+pub(super) fn ready(
+    group: &ValidGroup,
+    observed: &Observed,
+    ceiling: &Ceiling,
+    errors: &PerChild<Option<ChildError>>,
+) -> ConditionValue {
+    child_errors(group, errors)
         .or_else(|| contended(group, observed))
         .or_else(|| not_available(group, observed))
         .or_else(|| idle(group, observed, ceiling))
         .or_else(|| above(group, ceiling))
         .unwrap_or_else(|| {
-            yes(Reason::Reconciled, "the children are as they should be and the consumers are available")
+            yes(
+                Reason::Reconciled,
+                "the owned resources are in sync with the spec and the consumers are available",
+            )
         })
 }
 
-/// A child that could not be written; the gravest reason counts, and every child that has it is named.
-fn troubled(group: &ValidGroup, observed: &Observed) -> Option<Verdict> {
-    let mut troubles: Vec<(Reason, String)> = Vec::new();
-    for kind in ChildKind::ALL {
-        let Some(trouble) = &observed.troubles[kind.index()] else {
-            continue;
-        };
-        if let Some(reason) = reason(trouble) {
-            troubles.push((reason, in_words(kind, group, trouble)));
-        }
-    }
-    let gravest = troubles.iter().map(|(reason, _)| *reason).min()?;
-    let sentences: Vec<String> =
-        troubles.into_iter().filter(|(reason, _)| *reason == gravest).map(|(_, sentence)| sentence).collect();
-    Some(no(gravest, sentences.join("; ")))
-}
-
-/// Somebody else scales the same pods, or consumes the same partitions.
-fn contended(group: &ValidGroup, observed: &Observed) -> Option<Verdict> {
+/// Another autoscaler scales the same pods, or another group consumes the same partitions.
+fn contended(group: &ValidGroup, observed: &Observed) -> Option<ConditionValue> {
     let autoscaler = observed.autoscaler(&group.uid);
     if let Some(signal) =
-        autoscaler.and_then(|facts| facts.scaling_active.as_ref()).filter(|signal| is_ambiguous(signal))
+        autoscaler.and_then(|facts| facts.scaling_active.as_ref()).filter(|signal| is_contended(signal))
     {
         return Some(no(
             Reason::OtherAutoscaler,
             format!("another autoscaler scales Deployment {}: {}; remove it", group.name, signal.message),
         ));
     }
-    if observed.rivals.is_empty() {
+    if observed.conflicting_groups.is_empty() {
         return None;
     }
     let sentence = format!(
         "groups {} consume a topic of this one under the same groupId {}, so they take partitions from each other: give each its own spec.consumerSpec.groupId",
-        observed.rivals.join(", "),
+        observed.conflicting_groups.join(", "),
         group.consumer.group_id
     );
     Some(no(Reason::GroupIdShared, sentence))
 }
 
-/// Kubernetes' own word for two HorizontalPodAutoscalers over the same pods; it then scales by neither.
-fn is_ambiguous(signal: &Signal) -> bool {
-    !signal.status && &*signal.reason == "AmbiguousSelector"
+/// Kubernetes detects two HorizontalPodAutoscalers over the same pods, and then scales by neither.
+fn is_contended(signal: &Signal) -> bool {
+    signal.cause() == Cause::Contended
 }
 
-fn not_available(group: &ValidGroup, observed: &Observed) -> Option<Verdict> {
+fn not_available(group: &ValidGroup, observed: &Observed) -> Option<ConditionValue> {
     let Some(deployment) = observed.deployment(&group.uid) else {
         return Some(no(Reason::PodsNotReady, "the Deployment does not exist yet"));
     };
@@ -80,8 +73,8 @@ fn not_available(group: &ValidGroup, observed: &Observed) -> Option<Verdict> {
     (deployment.available != Some(true)).then(|| no(Reason::PodsNotReady, pods))
 }
 
-/// The live rule's own sentence, where the minimum is above the ceiling.
-fn above(group: &ValidGroup, ceiling: &Ceiling) -> Option<Verdict> {
+/// The message of the webhook's live rule, if the minimum is above the ceiling.
+fn above(group: &ValidGroup, ceiling: &Ceiling) -> Option<ConditionValue> {
     if !ceiling.min_above {
         return None;
     }

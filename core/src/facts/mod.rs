@@ -1,149 +1,144 @@
-//! What the controller knows of a group's world, as small values. Floor 1. A live object is projected
-//! to these facts when its watch delivers it, and dropped: memory follows the number of groups, not the size of
-//! their objects.
+//! The facts about a group's surroundings. A live object is reduced to these facts when its watch delivers it, and then
+//! dropped: memory grows with the number of groups, not with the size of their objects.
 
-pub mod churn;
-pub mod projection;
+pub mod predicate;
+pub mod project;
 
 use kcg_api::topic::TopicLookups;
 
 use crate::ceiling::Held;
-use crate::children::ChildKind;
-
-/// A 128-bit digest of a child as it should be.
-pub type Digest = u128;
-
-/// How a live child compares with what it should be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Standing {
-    /// Nobody has compared it yet: its group was not known when it was seen. Read it before writing.
-    #[default]
-    Unjudged,
-    /// Every field that we own is as this desired object says, and we own no other.
-    Matches(Digest),
-    /// Some field that we own is otherwise, or was taken from us.
-    Differs,
-}
+use crate::children::{ChildKind, PerChild};
+use crate::drift::Drift;
+use crate::lag::Cause;
 
 /// A live object of a child's kind and name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Child {
+    /// metadata.uid.
     pub uid: Box<str>,
-    /// As the API server numbers it; events older than the one known are dropped.
+    /// metadata.resourceVersion as a number: an event with a lower one than the known one is dropped.
     pub resource_version: u64,
     /// The uid of the owner that controls it.
     pub controller: Option<Box<str>>,
-    /// It has a deletionTimestamp: it is left alone until it is gone.
+    /// It has a deletionTimestamp: it is not modified until it is gone.
     pub deleting: bool,
-    pub standing: Standing,
+    /// How it compares with the desired object.
+    pub drift: Drift,
+    /// What the status needs.
     pub detail: Detail,
 }
 
-/// What status needs of one child.
+/// What the status needs of one child.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Detail {
+    /// Nothing.
     Plain,
+    /// Of the Deployment.
     Deployment(DeploymentFacts),
+    /// Of the HorizontalPodAutoscaler.
     Autoscaler(AutoscalerFacts),
+    /// Of the ServiceMonitor and the PrometheusRule.
     Monitor(Acceptance),
 }
 
+/// What is kept of a Deployment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeploymentFacts {
     /// spec.replicas, which the autoscaler sets.
     pub wanted: i32,
-    /// status.replicas and status.readyReplicas.
+    /// status.replicas.
     pub replicas: i32,
+    /// status.readyReplicas.
     pub ready: i32,
     /// Its condition Available; `None` until the Deployment controller has set it.
     pub available: Option<bool>,
     /// Why its condition Progressing is False.
     pub stuck: Option<Box<str>>,
-    /// spec.selector.matchLabels is the one that we write.
+    /// spec.selector.matchLabels is the one that the operator writes.
     pub selector_is_ours: bool,
 }
 
+/// What is kept of a HorizontalPodAutoscaler.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AutoscalerFacts {
-    /// Our annotation, parsed; `None` where it is missing or not ours to read.
+    /// The held partitions of its annotation; `None` if it is missing or does not parse.
     pub held: Option<Held>,
-    /// The annotation is there, but somebody else wrote it: what we held before still counts.
+    /// Another field manager wrote the annotation: the counts that were held before still apply.
     pub held_is_foreign: bool,
+    /// status.currentReplicas.
     pub current_replicas: i32,
+    /// spec.maxReplicas.
     pub max_replicas: i32,
-    /// The lag metric's current average, in thousandths of a record.
+    /// The current average of the lag metric, in thousandths of a record.
     pub lag_milli: Option<i64>,
     /// The condition ScalingActive.
     pub scaling_active: Option<Signal>,
-    /// Why its condition AbleToScale is False: it cannot set spec.replicas, neither up nor down.
+    /// Why its condition AbleToScale is False: it can set spec.replicas neither up nor down.
     pub unable: Option<Box<str>>,
 }
 
-/// A condition of another object, as that object puts it.
+/// A condition of another object, in that object's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signal {
+    /// Whether its status is True.
     pub status: bool,
+    /// Its reason.
     pub reason: Box<str>,
+    /// Its message.
     pub message: Box<str>,
 }
 
 impl Signal {
-    /// Its message; its reason where there is none.
+    /// What it comes down to, for the condition ScalingActive of an autoscaler.
+    pub fn cause(&self) -> Cause {
+        Cause::of(self.status, &self.reason, &self.message)
+    }
+
+    /// Its message, or its reason if it has no message.
     pub fn words(self) -> Box<str> {
         if self.message.is_empty() { self.reason } else { self.message }
     }
 }
 
-/// What prometheus-operator reports of a ServiceMonitor or PrometheusRule in status.bindings.
+/// What prometheus-operator reports about a ServiceMonitor or PrometheusRule in status.bindings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Acceptance {
     /// No bindings: the feature gate is off, or no Prometheus selects it.
     #[default]
     NotReported,
+    /// Every Prometheus that selects it accepted it.
     Accepted,
+    /// A Prometheus rejected it; why.
     Rejected(Box<str>),
 }
 
-/// What went wrong with one child at the last try.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// The object of that name is controlled by somebody else, or by nobody.
-    NameConflict { owner: String },
-    /// The Deployment of that name is ours but its selector is another.
-    SelectorImmutable,
-    /// The cluster does not serve the kind.
-    NotServed,
-    /// The API server's answer was a refusal (400, 403, 422): trying again changes nothing.
-    Refused { message: String },
-    /// The API server could not be asked, or failed: it may pass.
-    Failed { message: String },
-}
-
-/// Everything that the decisions about one group look at beside its spec.
+/// All facts that the decisions about one group depend on, apart from its spec.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
-    /// By [`ChildKind::index`].
-    pub children: [Option<Child>; 5],
-    pub troubles: [Option<Trouble>; 5],
+    /// The live objects with the children's names, whoever owns them.
+    pub children: PerChild<Option<Child>>,
     /// Sorted names of the group's running pods that are not terminating.
     pub active_pods: Vec<String>,
+    /// What is known of the group's topics.
     pub topics: TopicLookups,
-    /// Names of other groups of the namespace with the same groupId and a topic in common, sorted.
-    pub rivals: Vec<String>,
-    /// The last good counts, kept in memory for when the HPA is gone.
+    /// Sorted names of other groups of the namespace with the same groupId and a topic in common.
+    pub conflicting_groups: Vec<String>,
+    /// The last good counts, kept in memory while the autoscaler is gone.
     pub remembered: Option<Held>,
 }
 
 impl Observed {
+    /// The live object of a kind.
     pub fn child(&self, kind: ChildKind) -> Option<&Child> {
-        self.children[kind.index()].as_ref()
+        self.children[kind].as_ref()
     }
 
-    /// The child, where it is the group's own.
+    /// The live object of a kind, if the group controls it.
     pub fn own(&self, kind: ChildKind, group_uid: &str) -> Option<&Child> {
         self.child(kind).filter(|child| child.controller.as_deref() == Some(group_uid))
     }
 
+    /// The group's Deployment.
     pub fn deployment(&self, group_uid: &str) -> Option<&DeploymentFacts> {
         match &self.own(ChildKind::Deployment, group_uid)?.detail {
             Detail::Deployment(facts) => Some(facts),
@@ -151,6 +146,7 @@ impl Observed {
         }
     }
 
+    /// The group's HorizontalPodAutoscaler.
     pub fn autoscaler(&self, group_uid: &str) -> Option<&AutoscalerFacts> {
         match &self.own(ChildKind::HorizontalPodAutoscaler, group_uid)?.detail {
             Detail::Autoscaler(facts) => Some(facts),
@@ -158,7 +154,7 @@ impl Observed {
         }
     }
 
-    /// What is held: the HPA's annotation is the authority; memory counts only where the HPA is gone.
+    /// The held partitions: those of the autoscaler's annotation, or those in memory if the autoscaler is gone.
     pub fn held(&self, group_uid: &str) -> Option<&Held> {
         match self.autoscaler(group_uid) {
             Some(autoscaler) => autoscaler.held.as_ref(),

@@ -1,18 +1,20 @@
-//! Which changes of status are worth an Event.
+//! Which changes of the status are worth a Warning Event.
 
 use kcg_api::KconsumerGroupStatus;
 use kcg_api::condition::Reason;
 
 /// A Warning Event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
+pub struct Warning {
+    /// The reason of the condition.
     pub reason: Reason,
+    /// The message of the condition.
     pub note: String,
 }
 
-/// What has gone wrong since the previous status and is worth an Event. The way up of a healthy group makes
-/// none: its pods are not ready at first, and its metric is not there.
-pub fn notices(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Vec<Notice> {
+/// The errors that are new since the previous status, each reason once. The start of a healthy group causes none: its
+/// pods are not ready at first, and its metric is missing.
+pub fn warnings(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Vec<Warning> {
     new.conditions
         .iter()
         .filter_map(|condition| {
@@ -20,13 +22,14 @@ pub fn notices(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> V
             let before = previous.conditions.iter().find(|before| before.type_ == condition.type_);
             let changed = before
                 .is_none_or(|before| before.reason != condition.reason || before.status != condition.status);
-            (changed && is_worth_an_event(reason)).then(|| Notice { reason, note: condition.message.clone() })
+            (changed && is_worth_an_event(reason))
+                .then(|| Warning { reason, note: condition.message.clone() })
         })
-        .fold(Vec::new(), |mut notices, notice| {
-            if !notices.iter().any(|other: &Notice| other.reason == notice.reason) {
-                notices.push(notice);
+        .fold(Vec::new(), |mut warnings, warning| {
+            if !warnings.iter().any(|other: &Warning| other.reason == warning.reason) {
+                warnings.push(warning);
             }
-            notices
+            warnings
         })
 }
 

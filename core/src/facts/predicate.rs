@@ -1,14 +1,14 @@
-//! Which news of a child are worth a look at its group. An autoscaler's status moves with every sync; a group
-//! is looked at only where its own status would say something else. Floor 1.
+//! Which changes of a child are worth a reconcile of its group. An autoscaler's status changes with every sync; its group
+//! is reconciled only if its own status would change.
 
 use super::{AutoscalerFacts, Child, Detail, Signal};
-use crate::status::{self, Cause};
+use crate::lag::{Cause, is_bound};
 
-/// Whether a child has changed in anything that a decision looks at. `lag_limit` is the group's, in records.
-pub fn matters(before: &Child, after: &Child, lag_limit: i64) -> bool {
+/// Whether a child has changed in a way that a decision depends on. `lag_limit` is the group's, in records.
+pub fn is_relevant(before: &Child, after: &Child, lag_limit: i64) -> bool {
     let details_differ = match (&before.detail, &after.detail) {
         (Detail::Autoscaler(before), Detail::Autoscaler(after)) => {
-            autoscaler_matters(before, after, lag_limit)
+            autoscaler_differs(before, after, lag_limit)
         }
         (before, after) => before != after,
     };
@@ -16,30 +16,30 @@ pub fn matters(before: &Child, after: &Child, lag_limit: i64) -> bool {
         || before.uid != after.uid
         || before.controller != after.controller
         || before.deleting != after.deleting
-        || before.standing != after.standing
+        || before.drift != after.drift
 }
 
-fn autoscaler_matters(before: &AutoscalerFacts, after: &AutoscalerFacts, lag_limit: i64) -> bool {
-    // The wording of a condition differs from one sync to the next; what it comes down to does not.
-    let said = |facts: &AutoscalerFacts| facts.scaling_active.as_ref().map(said);
+fn autoscaler_differs(before: &AutoscalerFacts, after: &AutoscalerFacts, lag_limit: i64) -> bool {
+    // The wording of a condition differs from sync to sync; its cause does not.
+    let scaling = |facts: &AutoscalerFacts| facts.scaling_active.as_ref().map(reason_and_cause);
     let bound = |facts: &AutoscalerFacts| {
-        facts.lag_milli.map(|lag| status::is_bound(facts, lag, lag_limit, facts.max_replicas))
+        facts.lag_milli.map(|lag| is_bound(facts.current_replicas, facts.max_replicas, lag, lag_limit))
     };
     before.held != after.held
         || before.max_replicas != after.max_replicas
-        || said(before) != said(after)
+        || scaling(before) != scaling(after)
         || before.unable.is_some() != after.unable.is_some()
         || bound(before) != bound(after)
 }
 
-fn said(signal: &Signal) -> (Box<str>, Cause) {
-    (signal.reason.clone(), Cause::of(signal))
+fn reason_and_cause(signal: &Signal) -> (Box<str>, Cause) {
+    (signal.reason.clone(), signal.cause())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observed::Standing;
+    use crate::drift::Drift;
 
     fn child(facts: AutoscalerFacts) -> Child {
         Child {
@@ -47,7 +47,7 @@ mod tests {
             resource_version: 1,
             controller: Some("g".into()),
             deleting: false,
-            standing: Standing::Matches(1),
+            drift: Drift::InSync(1),
             detail: Detail::Autoscaler(facts),
         }
     }
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lag_that_moves_matters_only_across_the_limit_at_the_ceiling() {
+    fn a_change_of_the_lag_is_relevant_only_if_it_crosses_the_limit_at_the_ceiling() {
         for (before, after, want) in [
             (facts(1, Some(10)), facts(2, Some(5000)), false),
             (facts(3, Some(10)), facts(3, Some(999)), false),
@@ -71,7 +71,7 @@ mod tests {
             (facts(1, None), facts(1, Some(5)), true),
         ] {
             assert_eq!(
-                matters(&child(before.clone()), &child(after.clone()), 1000),
+                is_relevant(&child(before.clone()), &child(after.clone()), 1000),
                 want,
                 "{before:?} {after:?}"
             );
@@ -79,32 +79,32 @@ mod tests {
     }
 
     #[test]
-    fn a_reworded_condition_does_not_matter_and_another_reason_does() {
+    fn a_reworded_condition_is_not_relevant_and_another_reason_is() {
         let signal = |reason: &str, message: &str| AutoscalerFacts {
             scaling_active: Some(Signal { status: false, reason: reason.into(), message: message.into() }),
             ..AutoscalerFacts::default()
         };
         let before = child(signal("FailedGetPodsMetric", "once"));
-        assert!(!matters(&before, &child(signal("FailedGetPodsMetric", "twice")), 1));
-        assert!(matters(&before, &child(signal("AmbiguousSelector", "once")), 1));
+        assert!(!is_relevant(&before, &child(signal("FailedGetPodsMetric", "twice")), 1));
+        assert!(is_relevant(&before, &child(signal("AmbiguousSelector", "once")), 1));
         let another_cause =
             child(signal("FailedGetPodsMetric", "the server is currently unable to handle the request"));
-        assert!(matters(&before, &another_cause, 1));
+        assert!(is_relevant(&before, &another_cause, 1));
     }
 
     #[test]
-    fn an_autoscaler_that_can_no_longer_scale_matters() {
+    fn an_autoscaler_that_can_no_longer_scale_is_relevant() {
         let unable = AutoscalerFacts { unable: Some("no quota".into()), ..facts(1, None) };
-        assert!(matters(&child(facts(1, None)), &child(unable), 1));
+        assert!(is_relevant(&child(facts(1, None)), &child(unable), 1));
     }
 
     #[test]
-    fn another_version_alone_does_not_matter_and_drift_does() {
+    fn another_version_alone_is_not_relevant_and_drift_is() {
         let before = child(facts(1, None));
         let newer = Child { resource_version: 2, ..before.clone() };
-        assert!(!matters(&before, &newer, 1));
-        assert!(matters(&before, &Child { standing: Standing::Differs, ..newer.clone() }, 1));
-        assert!(matters(&before, &Child { deleting: true, ..newer.clone() }, 1));
-        assert!(matters(&before, &Child { controller: None, ..newer }, 1));
+        assert!(!is_relevant(&before, &newer, 1));
+        assert!(is_relevant(&before, &Child { drift: Drift::Drifted, ..newer.clone() }, 1));
+        assert!(is_relevant(&before, &Child { deleting: true, ..newer.clone() }, 1));
+        assert!(is_relevant(&before, &Child { controller: None, ..newer }, 1));
     }
 }

@@ -1,0 +1,61 @@
+//! Why a child object is not as it should be.
+
+use kcg_api::condition::Reason;
+
+use crate::children::ChildKind;
+
+/// Why the last attempt to write a child failed, or why no attempt is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChildError {
+    /// Another owner, or none, controls the object of that name.
+    NameConflict {
+        /// The owner, in words.
+        owner: String,
+    },
+    /// The group owns the Deployment of that name, but its selector differs and is immutable.
+    SelectorImmutable,
+    /// The cluster does not serve the kind.
+    NotServed,
+    /// The API server rejected the write (400, 403, 422): a retry does not help.
+    Refused {
+        /// The API server's message.
+        message: String,
+    },
+    /// The API server was not reached, or failed: a retry may help.
+    Failed {
+        /// What happened.
+        message: String,
+    },
+}
+
+impl ChildError {
+    /// The reason of condition Ready. A missing kind has none: condition MonitoringAccepted reports it, and the group
+    /// can do without.
+    pub const fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::NameConflict { .. } => Some(Reason::NameConflict),
+            Self::SelectorImmutable => Some(Reason::SelectorImmutable),
+            Self::Refused { .. } => Some(Reason::ApplyRefused),
+            Self::Failed { .. } => Some(Reason::ApplyFailed),
+            Self::NotServed => None,
+        }
+    }
+
+    /// The error in words, with the cure, for the condition and the log. `name` is the group's.
+    pub fn describe(&self, kind: ChildKind, name: &str) -> String {
+        let child = format!("{} {name}", kind.kind());
+        match self {
+            Self::NameConflict { owner } => format!(
+                "{child} is controlled by {owner} and is not modified: delete it, or give the group another name"
+            ),
+            Self::SelectorImmutable => format!(
+                "{child} has a different selector, which is immutable: delete it (kubectl delete deployment {name}; its consumers stop until the new ones run) and the operator creates it again"
+            ),
+            Self::NotServed => {
+                format!("the cluster does not serve {}s: install prometheus-operator's CRDs", kind.kind())
+            }
+            Self::Refused { message } => format!("the API server rejected {child}: {message}"),
+            Self::Failed { message } => format!("{child} could not be written and is retried: {message}"),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! From a stored group and the facts around it to the state that it should have.
+
+use kcg_api::valid::{ParsedGroup, TopicGrants};
+use kcg_api::{ValidGroup, Violation};
+use serde_json::Value;
+
+use crate::ceiling::{self, Ceiling};
+use crate::children::{ChildKind, Desired, desired_one};
+use crate::drift::{self, Drift};
+use crate::facts::Observed;
+
+/// A valid group and its ceiling. Its children follow from these two.
+#[derive(Debug)]
+pub struct DesiredState {
+    /// The group, its defaults filled in.
+    pub group: ValidGroup,
+    /// How many consumers it may run.
+    pub ceiling: Ceiling,
+}
+
+/// The state that a stored group should have now, or the rules that its spec breaks. These are the rules of the
+/// webhook: a group that bypassed it is reported as invalid, and its children are not modified.
+pub fn desired_state(
+    stored: &ParsedGroup,
+    observed: &Observed,
+    grants: &TopicGrants,
+) -> Result<DesiredState, Vec<Violation>> {
+    if !stored.violations.is_empty() {
+        return Err(stored.violations.clone());
+    }
+    ValidGroup::read(&stored.group, grants).map(|group| DesiredState::new(group, observed))
+}
+
+impl DesiredState {
+    /// The state of a group that is known to be valid.
+    pub fn new(group: ValidGroup, observed: &Observed) -> Self {
+        let ceiling = ceiling::resolve(&group, &observed.topics, observed.held(&group.uid));
+        Self { group, ceiling }
+    }
+
+    /// One child, built on each call; `None` if the group should not have it.
+    pub fn child(&self, kind: ChildKind) -> Option<Desired> {
+        desired_one(kind, &self.group, &self.ceiling)
+    }
+
+    /// How a live object of the group differs from what it should be.
+    pub fn drift(&self, kind: ChildKind, live: &Value) -> Drift {
+        drift::drift(self.child(kind).as_ref(), live)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kcg_api::valid::parse_group;
+    use serde_json::json;
+
+    use super::*;
+    use crate::test_support::{new_world, stored};
+
+    #[test]
+    fn a_group_that_breaks_a_rule_has_no_desired_state() {
+        let group = stored("{minReplicas: 0}");
+        let written = ParsedGroup { group, violations: Vec::new() };
+        let violations = desired_state(&written, &Observed::default(), &TopicGrants::Own).unwrap_err();
+        assert_eq!(violations[0].field, "spec.minReplicas");
+
+        let untyped =
+            parse_group(json!({"metadata": {"name": "a", "namespace": "b"}, "spec": {"minReplicas": "x"}}));
+        let violations = desired_state(&untyped, &Observed::default(), &TopicGrants::Own).unwrap_err();
+        assert_eq!(violations, untyped.violations);
+    }
+
+    #[test]
+    fn a_child_that_should_not_exist_has_no_drift() {
+        let written = ParsedGroup { group: stored("{alerts: {enabled: false}}"), violations: Vec::new() };
+        let world = new_world(&ValidGroup::read(&written.group, &TopicGrants::Own).unwrap());
+        let state = desired_state(&written, &world, &TopicGrants::Own).unwrap();
+        assert_eq!(state.ceiling.max, 3);
+        assert_eq!(state.drift(ChildKind::PrometheusRule, &json!({})), Drift::Unknown);
+        assert_eq!(state.drift(ChildKind::Service, &json!({})), Drift::Drifted);
+    }
+}

@@ -1,0 +1,121 @@
+//! The groups of the cache.
+
+use std::sync::Arc;
+
+use kcg_runtime::watch::ObjectKey;
+
+use super::{Affected, ClusterCache, Entry};
+use crate::cluster::group::Group;
+
+impl ClusterCache {
+    /// Stores a group. `from_own_write`: it is the response to the controller's own write, which the watch may not have
+    /// reached.
+    pub(in crate::cluster) fn set_group(
+        &mut self,
+        key: &ObjectKey,
+        group: Group,
+        from_own_write: bool,
+    ) -> Affected {
+        // The watch has already reported the deletion of this group, or a new group of its name.
+        if from_own_write && self.group(key).is_none_or(|known| known.uid != group.uid) {
+            return Vec::new();
+        }
+        let entry = self.entries.entry(key.clone()).or_default();
+        if entry.has_newer_group(&group, from_own_write) {
+            return Vec::new();
+        }
+        let group = Arc::new(group);
+        let before = entry.group.replace(group.clone());
+        if before.as_ref().is_some_and(|before| before.uid != group.uid) {
+            entry.remembered = None;
+        }
+        entry.from_own_write = from_own_write;
+        match before {
+            Some(before) if group.is_equivalent_to(&before) => Vec::new(),
+            // Only the status differs, and we have just written it. If the user changed the spec in the meantime, this
+            // response may be the first to report it.
+            Some(before) if from_own_write && group.has_same_spec_as(&before) => Vec::new(),
+            Some(before)
+                if before.topics == group.topics && before.consumer_group == group.consumer_group =>
+            {
+                vec![key.clone()]
+            }
+            before => {
+                let mut affected = before.map(|before| self.unindex(key, &before)).unwrap_or_default();
+                affected.extend(self.index(key, &group));
+                affected.push(key.clone());
+                affected
+            }
+        }
+    }
+
+    /// Removes a deleted group.
+    pub(in crate::cluster) fn remove_group(&mut self, key: &ObjectKey) -> Affected {
+        let Some(entry) = self.entries.get_mut(key) else {
+            return Vec::new();
+        };
+        entry.remembered = None;
+        entry.from_own_write = false;
+        let group = entry.group.take();
+        self.drop_if_empty(key);
+        let mut affected = group.map(|group| self.unindex(key, &group)).unwrap_or_default();
+        // The controller drops the state that it keeps of the group.
+        affected.push(key.clone());
+        affected
+    }
+
+    /// The cluster no longer serves KconsumerGroups: their objects were deleted with the CRD.
+    pub(in crate::cluster) fn remove_groups(&mut self) -> Affected {
+        self.keys().iter().flat_map(|key| self.remove_group(key)).collect()
+    }
+
+    fn index(&mut self, key: &ObjectKey, group: &Group) -> Affected {
+        for topic in &group.topics {
+            self.by_topic.insert(topic, key);
+        }
+        self.by_consumer_group.insert(&group.consumer_group, key);
+        self.other_members(key, group)
+    }
+
+    /// Returns the groups that may have conflicted with this one.
+    fn unindex(&mut self, key: &ObjectKey, group: &Group) -> Affected {
+        for topic in &group.topics {
+            self.by_topic.remove(topic, key);
+        }
+        let others = self.other_members(key, group);
+        self.by_consumer_group.remove(&group.consumer_group, key);
+        others
+    }
+
+    /// The other groups with the same Kafka consumer group.
+    fn other_members(&self, key: &ObjectKey, group: &Group) -> Affected {
+        let members = self.by_consumer_group.groups(&group.consumer_group).iter();
+        members.filter(|member| *member != key).cloned().collect()
+    }
+
+    /// One group.
+    pub(in crate::cluster) fn group(&self, key: &ObjectKey) -> Option<&Group> {
+        self.entries.get(key)?.group.as_deref()
+    }
+
+    /// The keys of all groups.
+    pub(in crate::cluster) fn keys(&self) -> Affected {
+        self.groups().map(|(key, _)| key.clone()).collect()
+    }
+
+    /// All groups.
+    pub(in crate::cluster) fn groups(&self) -> impl Iterator<Item = (&ObjectKey, &Group)> {
+        self.entries.iter().filter_map(|(key, entry)| Some((key, entry.group.as_deref()?)))
+    }
+}
+
+impl Entry {
+    /// Whether the known version of the same group is newer, and the response to the controller's own write is involved.
+    /// An older version from the watch alone is accepted: the cluster may have been restored from a backup.
+    fn has_newer_group(&self, group: &Group, from_own_write: bool) -> bool {
+        self.group.as_ref().is_some_and(|known| {
+            let is_older = group.resource_version < known.resource_version && group.uid == known.uid;
+            is_older && (self.from_own_write || from_own_write)
+        })
+    }
+}

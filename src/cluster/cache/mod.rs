@@ -1,0 +1,174 @@
+//! Everything that the watches reported, as small facts with their indices. Plain data, no I/O: it is told about changes
+//! and answers which groups each change affects.
+
+mod children;
+mod groups;
+mod index;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use kcg_api::topic::{TopicFacts, TopicLookups, TopicRef};
+use kcg_core::ceiling::Held;
+use kcg_core::children::{ChildKind, PerChild};
+use kcg_core::facts::Observed;
+use kcg_core::topics::{TopicStore, TopicsAvailability};
+use kcg_runtime::watch::ObjectKey;
+
+use super::cached_child::CachedChild;
+use super::group::Group;
+use index::Index;
+
+/// The groups that a change affects.
+pub(crate) type Affected = Vec<ObjectKey>;
+
+/// The facts of all groups, children, topics and pods.
+#[derive(Debug, Default)]
+pub(super) struct ClusterCache {
+    entries: HashMap<ObjectKey, Entry>,
+    topics: TopicStore<ObjectKey>,
+    by_topic: Index,
+    by_consumer_group: Index,
+    /// Running pods that are not terminating, each with its group.
+    active_pods: HashMap<ObjectKey, ObjectKey>,
+    /// Whether the cluster does not serve this kind of child.
+    not_served: PerChild<bool>,
+}
+
+/// The facts under one namespace and name.
+#[derive(Debug, Default)]
+struct Entry {
+    group: Option<Arc<Group>>,
+    /// The group is known from the response to the controller's own status write, which the watch has not reached yet.
+    from_own_write: bool,
+    children: PerChild<Option<Box<CachedChild>>>,
+    active_pods: BTreeSet<Box<str>>,
+    /// The held partitions of the group's autoscaler when it last existed.
+    remembered: Option<Held>,
+    /// The uids of the last deleted children: a late response to our own write must not resurrect a deleted child.
+    tombstones: VecDeque<Box<str>>,
+}
+
+impl Entry {
+    fn group_uid(&self) -> Option<&str> {
+        self.group.as_ref().map(|group| &*group.uid)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.group.is_none()
+            && self.active_pods.is_empty()
+            && self.children.iter().all(|(_, child)| child.is_none())
+    }
+
+    /// The autoscaler that the group controls.
+    fn own_autoscaler(&self) -> Option<&CachedChild> {
+        let child = self.children[ChildKind::HorizontalPodAutoscaler].as_deref()?;
+        child.is_autoscaler_of(self.group_uid()).then_some(child)
+    }
+}
+
+/// The facts that the decisions about one group depend on.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) group: Arc<Group>,
+    pub(crate) observed: Observed,
+}
+
+impl ClusterCache {
+    /// Stores a topic.
+    pub(super) fn set_topic(&mut self, topic: ObjectKey, facts: TopicFacts) -> Affected {
+        let affected = self.consumers(&topic);
+        if self.topics.insert(topic, facts) { affected } else { Vec::new() }
+    }
+
+    /// Removes a deleted topic.
+    pub(super) fn remove_topic(&mut self, topic: &ObjectKey) -> Affected {
+        if self.topics.remove(topic.as_str()) { self.consumers(topic) } else { Vec::new() }
+    }
+
+    /// Sets whether the topics of a namespace are known; `None` is the whole cluster.
+    pub(super) fn set_topics_availability(
+        &mut self,
+        namespace: Option<&str>,
+        availability: TopicsAvailability,
+    ) -> Affected {
+        if !self.topics.set_availability(namespace, availability) {
+            return Vec::new();
+        }
+        let is_there = |topic: &ObjectKey| namespace.is_none_or(|namespace| topic.namespace() == namespace);
+        let consumes = |group: &Group| group.topics.iter().any(is_there);
+        self.groups().filter(|(_, group)| consumes(group)).map(|(key, _)| key.clone()).collect()
+    }
+
+    fn consumers(&self, topic: &ObjectKey) -> Affected {
+        self.by_topic.groups(topic).to_vec()
+    }
+
+    /// Stores a pod. `group` is `None` if the pod does not run or is terminating.
+    pub(super) fn set_pod(&mut self, pod: &ObjectKey, group: Option<ObjectKey>) -> Affected {
+        let before = self.active_pods.get(pod).cloned();
+        if before == group {
+            return Vec::new();
+        }
+        let mut affected = Vec::new();
+        if let Some(before) = before {
+            self.active_pods.remove(pod);
+            if let Some(entry) = self.entries.get_mut(&before) {
+                entry.active_pods.remove(pod.name());
+            }
+            self.drop_if_empty(&before);
+            affected.push(before);
+        }
+        if let Some(group) = group {
+            self.entries.entry(group.clone()).or_default().active_pods.insert(pod.name().into());
+            self.active_pods.insert(pod.clone(), group.clone());
+            affected.push(group);
+        }
+        affected
+    }
+
+    /// The facts of one group; `None` if there is no such group.
+    pub(super) fn snapshot(&self, key: &ObjectKey) -> Option<Snapshot> {
+        let entry = self.entries.get(key)?;
+        let group = entry.group.clone()?;
+        let observed = Observed {
+            children: entry.children.map(|child| child.as_ref().map(|child| child.child())),
+            active_pods: entry.active_pods.iter().map(ToString::to_string).collect(),
+            topics: self.lookups(&group),
+            conflicting_groups: self.conflicting_groups(key, &group),
+            remembered: entry.remembered.clone(),
+        };
+        Some(Snapshot { group, observed })
+    }
+
+    fn lookups(&self, group: &Group) -> TopicLookups {
+        let lookups = group.topics.iter().map(|topic| {
+            let of = TopicRef { namespace: topic.namespace().to_owned(), name: topic.name().to_owned() };
+            (of, self.topics.lookup(topic.as_str()))
+        });
+        lookups.collect()
+    }
+
+    fn conflicting_groups(&self, key: &ObjectKey, group: &Group) -> Vec<String> {
+        let topics: HashSet<&ObjectKey> = group.topics.iter().collect();
+        let shares_a_topic = |other: &&ObjectKey| {
+            let other = self.entries.get(*other).and_then(|entry| entry.group.as_ref());
+            other.is_some_and(|other| {
+                !other.deleting && other.topics.iter().any(|topic| topics.contains(topic))
+            })
+        };
+        let members = self.by_consumer_group.groups(&group.consumer_group).iter();
+        let conflicting = members.filter(|member| *member != key).filter(shares_a_topic);
+        let mut names: Vec<String> = conflicting.map(|other| other.name().to_owned()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    fn drop_if_empty(&mut self, key: &ObjectKey) {
+        if self.entries.get(key).is_some_and(Entry::is_empty) {
+            self.entries.remove(key);
+        }
+    }
+}

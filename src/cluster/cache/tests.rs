@@ -1,0 +1,255 @@
+//! Which groups each change affects, and what is remembered.
+
+use super::*;
+use crate::cluster::string_interner::StringInterner;
+use kcg_api::topic::{Partitions, TopicLookup};
+use kcg_core::drift::Drift;
+use kcg_core::facts::{AutoscalerFacts, Child, Detail};
+use serde_json::{Value, json};
+
+fn key(name: &str) -> ObjectKey {
+    ObjectKey::new("ns", name)
+}
+
+fn group(name: &str, version: u64, consumer: &Value) -> Group {
+    let object = json!({
+        "metadata": {"uid": format!("uid-of-{name}"), "resourceVersion": version.to_string(), "generation": 1},
+        "spec": {"consumerSpec": consumer},
+    });
+    Group::of(&key(name), &object, &StringInterner::default())
+}
+
+fn facts(partitions: i32) -> TopicFacts {
+    TopicFacts { topic_name: "t".into(), partitions: Partitions::Known(partitions), topic_id: None }
+}
+
+fn autoscaler(version: u64, held: Option<&str>, from_own_write: bool) -> CachedChild {
+    let facts = AutoscalerFacts { held: held.and_then(Held::parse), ..AutoscalerFacts::default() };
+    let child = Child {
+        uid: "hpa".into(),
+        resource_version: version,
+        controller: Some("uid-of-a".into()),
+        deleting: false,
+        drift: Drift::InSync(u128::from(version)),
+        detail: Detail::Autoscaler(facts),
+    };
+    CachedChild::new(child, version, from_own_write)
+}
+
+const HPA: ChildKind = ChildKind::HorizontalPodAutoscaler;
+
+#[test]
+fn a_topic_affects_exactly_its_consumers() {
+    let mut cache = ClusterCache::default();
+    cache.set_topics_availability(None, TopicsAvailability::Available);
+    cache.set_group(&key("a"), group("a", 1, &json!({"topic": "t"})), false);
+    cache.set_group(&key("b"), group("b", 2, &json!({"topics": ["u", "t"]})), false);
+    cache.set_group(&key("c"), group("c", 3, &json!({"topic": "u"})), false);
+    assert_eq!(cache.set_topic(key("t"), facts(3)), [key("a"), key("b")]);
+    assert_eq!(cache.set_topic(key("t"), facts(3)), [], "nothing new");
+    cache.set_group(&key("a"), group("a", 4, &json!({"topic": "u"})), false);
+    assert_eq!(cache.remove_topic(&key("t")), [key("b")]);
+    cache.remove_group(&key("b"));
+    assert_eq!(cache.set_topic(key("u"), facts(1)), [key("c"), key("a")]);
+    for name in ["a", "c"] {
+        cache.remove_group(&key(name));
+    }
+    assert!(cache.by_topic.is_empty() && cache.by_consumer_group.is_empty() && cache.entries.is_empty());
+}
+
+/// What group `a` sees of its topics, in their order.
+fn lookups(cache: &ClusterCache) -> Vec<TopicLookup> {
+    cache.snapshot(&key("a")).unwrap().observed.topics.into_values().collect()
+}
+
+#[test]
+fn an_unreadable_namespace_hides_its_own_topics_and_affects_their_consumers_only() {
+    let mut cache = ClusterCache::default();
+    let in_other = |topic: &str| json!({"topic": topic, "topicNamespace": "other"});
+    cache.set_group(&key("a"), group("a", 1, &json!({"topic": "t"})), false);
+    cache.set_group(&key("b"), group("b", 1, &in_other("t")), false);
+    cache.set_topic(key("t"), facts(3));
+    cache.set_topic(ObjectKey::new("other", "t"), facts(5));
+    assert_eq!(cache.set_topics_availability(Some("ns"), TopicsAvailability::Available), [key("a")]);
+    assert_eq!(cache.set_topics_availability(Some("other"), TopicsAvailability::Available), [key("b")]);
+    assert_eq!(lookups(&cache), [TopicLookup::Found(facts(3))]);
+
+    assert_eq!(
+        cache.set_topics_availability(Some("other"), TopicsAvailability::Unreadable("no".into())),
+        [key("b")]
+    );
+    let of_b = cache.snapshot(&key("b")).unwrap().observed.topics;
+    assert_eq!(of_b.into_values().collect::<Vec<_>>(), [TopicLookup::Unknown("no".into())]);
+    assert_eq!(lookups(&cache), [TopicLookup::Found(facts(3))]);
+    assert_eq!(cache.set_topic(key("t"), facts(6)), [key("a")]);
+    assert_eq!(lookups(&cache), [TopicLookup::Found(facts(6))]);
+
+    assert_eq!(cache.set_topics_availability(Some("other"), TopicsAvailability::Available), [key("b")]);
+    let of_b = cache.snapshot(&key("b")).unwrap().observed.topics;
+    assert_eq!(of_b.into_values().collect::<Vec<_>>(), [TopicLookup::Found(facts(5))]);
+}
+
+#[test]
+fn topics_are_removed_with_their_kind_and_kept_while_they_are_unreadable() {
+    let mut cache = ClusterCache::default();
+    cache.set_group(&key("a"), group("a", 1, &json!({"topic": "t"})), false);
+    assert_eq!(lookups(&cache), [TopicLookup::Unknown("the topics are not listed yet".into())]);
+    cache.set_topic(key("t"), facts(3));
+    for hidden in [TopicsAvailability::Unreadable("no".into()), TopicsAvailability::Stale("silent".into())] {
+        cache.set_topics_availability(None, hidden);
+        assert!(matches!(lookups(&cache)[..], [TopicLookup::Unknown(_)]));
+        cache.set_topics_availability(None, TopicsAvailability::Available);
+        assert_eq!(lookups(&cache), [TopicLookup::Found(facts(3))]);
+    }
+    cache.set_topics_availability(None, TopicsAvailability::NotServed);
+    assert_eq!(lookups(&cache), [TopicLookup::NotServed]);
+    cache.set_topics_availability(None, TopicsAvailability::Available);
+    assert_eq!(lookups(&cache), [TopicLookup::NotFound]);
+}
+
+#[test]
+fn a_retry_of_an_interrupted_watch_affects_nobody() {
+    let mut cache = ClusterCache::default();
+    cache.set_group(&key("a"), group("a", 1, &json!({"topic": "t"})), false);
+    let cut_off = |said: &str| TopicsAvailability::Stale(said.into());
+    assert_eq!(cache.set_topics_availability(None, cut_off("connection refused")), [key("a")]);
+    assert_eq!(cache.set_topics_availability(None, cut_off("no answer within 10 s")), []);
+    let first = "connection refused";
+    assert_eq!(lookups(&cache), [TopicLookup::Unknown(first.into())]);
+    assert_eq!(cache.set_topics_availability(None, TopicsAvailability::Available), [key("a")]);
+}
+
+#[test]
+fn conflicting_groups_share_the_consumer_group_and_a_topic_and_are_affected_when_that_ends() {
+    let mut cache = ClusterCache::default();
+    let consumer = |group: &str, topic: &str| json!({"groupId": group, "topic": topic});
+    cache.set_group(&key("a"), group("a", 1, &consumer("x", "t")), false);
+    assert_eq!(cache.set_group(&key("b"), group("b", 1, &consumer("x", "t")), false), [key("a"), key("b")]);
+    cache.set_group(&key("c"), group("c", 1, &consumer("x", "u")), false);
+    assert_eq!(cache.snapshot(&key("a")).unwrap().observed.conflicting_groups, ["b"]);
+    assert_eq!(cache.snapshot(&key("c")).unwrap().observed.conflicting_groups, [""; 0]);
+    let affected = cache.set_group(&key("b"), group("b", 2, &consumer("y", "t")), false);
+    assert!(affected.contains(&key("a")), "{affected:?}");
+    assert_eq!(cache.snapshot(&key("a")).unwrap().observed.conflicting_groups, [""; 0]);
+}
+
+#[test]
+fn a_watch_behind_our_own_write_is_ignored_and_a_restored_cluster_is_not() {
+    let mut cache = ClusterCache::default();
+    cache.set_group(&key("a"), group("a", 1, &json!({"topic": "t"})), false);
+    cache.set_child(&key("a"), HPA, autoscaler(9, None, true));
+    assert_eq!(cache.set_child(&key("a"), HPA, autoscaler(5, None, false)), []);
+    assert_eq!(cache.child(&key("a"), HPA).unwrap().resource_version, 9);
+    cache.set_child(&key("a"), HPA, autoscaler(9, None, false));
+    assert_eq!(cache.set_child(&key("a"), HPA, autoscaler(5, None, false)), [key("a")]);
+}
+
+#[test]
+fn an_equivalent_group_affects_nobody() {
+    let mut cache = ClusterCache::default();
+    let consumer = json!({"topic": "t"});
+    assert_eq!(cache.set_group(&key("a"), group("a", 1, &consumer), false), [key("a")]);
+    assert_eq!(cache.set_group(&key("a"), group("a", 2, &consumer), false), []);
+    let status = Group::of(
+        &key("a"),
+        &json!({"metadata": {"uid": "uid-of-a", "resourceVersion": "9", "generation": 1},
+        "spec": {"consumerSpec": consumer}, "status": {"replicas": 1}}),
+        &StringInterner::default(),
+    );
+    cache.set_group(&key("a"), status, true);
+    assert_eq!(cache.set_group(&key("a"), group("a", 5, &consumer), false), [], "older than our own status");
+    assert_eq!(cache.snapshot(&key("a")).unwrap().group.status().replicas, 1);
+}
+
+#[test]
+fn the_response_to_a_status_write_may_be_the_first_to_report_a_change() {
+    let mut cache = ClusterCache::default();
+    cache.set_group(&key("a"), group("a", 1, &json!({"topic": "t"})), false);
+    cache.set_group(&key("b"), group("b", 1, &json!({"topic": "t", "groupId": "a"})), false);
+    assert_eq!(cache.set_group(&key("a"), group("a", 3, &json!({"topic": "t"})), true), []);
+    let changed = group("a", 5, &json!({"topic": "t", "groupId": "other"}));
+    assert_eq!(cache.set_group(&key("a"), changed.clone(), true), [key("b"), key("a")]);
+    assert_eq!(cache.set_group(&key("a"), changed, false), [], "the watch tells it later");
+}
+
+#[test]
+fn held_partitions_are_remembered_until_the_autoscaler_is_back_or_the_group_is_replaced() {
+    let held = r#"{"ns/t":{"partitions":3,"topicName":"t"}}"#;
+    let mut cache = ClusterCache::default();
+    let remembered = |cache: &ClusterCache| cache.snapshot(&key("a")).unwrap().observed.remembered.is_some();
+    cache.set_group(&key("a"), group("a", 1, &json!({"topic": "t"})), false);
+    cache.set_child(&key("a"), HPA, autoscaler(2, Some(held), false));
+    assert!(!remembered(&cache));
+    cache.remove_child(&key("a"), HPA);
+    assert!(remembered(&cache));
+    cache.set_child(&key("a"), HPA, autoscaler(3, Some(held), false));
+    assert!(!remembered(&cache));
+    cache.remove_child(&key("a"), HPA);
+    let mut other = group("a", 4, &json!({"topic": "t"}));
+    other.uid = "another".into();
+    cache.set_group(&key("a"), other, false);
+    assert!(!remembered(&cache));
+}
+
+#[test]
+fn a_kind_that_is_no_longer_served_is_removed_and_affects_every_group() {
+    let mut cache = ClusterCache::default();
+    cache.set_group(&key("a"), group("a", 1, &json!({"topic": "t"})), false);
+    cache.set_child(&key("a"), HPA, autoscaler(2, None, false));
+    assert_eq!(cache.set_served(HPA, true), [], "it was served before");
+    assert_eq!(cache.set_served(HPA, false), [key("a")]);
+    assert!(cache.child(&key("a"), HPA).is_none() && !cache.serves(HPA));
+    assert_eq!(cache.set_served(HPA, true), [key("a")]);
+}
+
+#[test]
+fn pods_are_listed_while_they_run() {
+    let mut cache = ClusterCache::default();
+    let pods = |cache: &ClusterCache| cache.snapshot(&key("a")).unwrap().observed.active_pods;
+    cache.set_group(&key("a"), group("a", 1, &json!({"topic": "t"})), false);
+    assert_eq!(cache.set_pod(&key("p2"), Some(key("a"))), [key("a")]);
+    assert_eq!(cache.set_pod(&key("p1"), Some(key("a"))), [key("a")]);
+    assert_eq!(cache.set_pod(&key("p1"), Some(key("a"))), []);
+    assert_eq!(pods(&cache), ["p1", "p2"]);
+    assert_eq!(cache.set_pod(&key("p1"), None), [key("a")]);
+    assert_eq!(pods(&cache), ["p2"]);
+    cache.remove_group(&key("a"));
+    cache.set_pod(&key("p2"), None);
+    assert!(cache.entries.is_empty() && cache.active_pods.is_empty());
+}
+
+#[test]
+fn a_late_response_resurrects_neither_a_deleted_child_nor_a_deleted_group() {
+    let mut cache = ClusterCache::default();
+    cache.set_group(&key("a"), group("a", 1, &json!({"topic": "t"})), false);
+    cache.set_child(&key("a"), HPA, autoscaler(2, None, false));
+    cache.remove_child(&key("a"), HPA);
+    assert_eq!(cache.set_child(&key("a"), HPA, autoscaler(2, None, true)), [key("a")]);
+    assert!(cache.child(&key("a"), HPA).is_none());
+
+    // It had only lost the label by which it is watched: whoever finds it alive says so.
+    let uid = autoscaler(2, None, true).uid().to_owned();
+    cache.remove_tombstone(&key("a"), &uid);
+    cache.set_child(&key("a"), HPA, autoscaler(2, None, true));
+    assert!(cache.child(&key("a"), HPA).is_some());
+
+    cache.remove_group(&key("a"));
+    assert_eq!(cache.set_group(&key("a"), group("a", 3, &json!({"topic": "t"})), true), []);
+    assert!(cache.group(&key("a")).is_none());
+}
+
+#[test]
+fn a_foreign_change_of_the_held_partitions_is_ignored() {
+    let mut cache = ClusterCache::default();
+    let held = r#"{"ns/t":{"partitions":3,"topicName":"t"}}"#;
+    cache.set_group(&key("a"), group("a", 1, &json!({"topic": "t"})), false);
+    cache.set_child(&key("a"), HPA, autoscaler(2, Some(held), false));
+    let mut spoilt = autoscaler(3, Some("oops"), false).child();
+    let Detail::Autoscaler(facts) = &mut spoilt.detail else { panic!("an autoscaler") };
+    facts.held_is_foreign = true;
+    cache.set_child(&key("a"), HPA, CachedChild::new(spoilt, 3, false));
+    let Detail::Autoscaler(facts) = cache.child(&key("a"), HPA).unwrap().detail else {
+        panic!("an autoscaler")
+    };
+    assert_eq!(facts.held, Held::parse(held));
+}

@@ -1,0 +1,85 @@
+//! What the cache keeps of a child: its facts, and what it takes to judge the next event of it.
+
+use kcg_core::ceiling::Held;
+use kcg_core::drift::Drift;
+use kcg_core::facts::{AutoscalerFacts, Child, Detail};
+
+/// A child as it was last seen.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct CachedChild {
+    /// Without the held partitions of an autoscaler.
+    child: Child,
+    /// The held partitions as annotation text, which takes a tenth of the memory of the parsed map.
+    held: Option<Box<str>>,
+    /// Of everything that its drift was computed from.
+    fingerprint: u64,
+    /// It is known from the response to the controller's own write, which the watch has not reached yet.
+    from_own_write: bool,
+}
+
+impl CachedChild {
+    pub(super) fn new(mut child: Child, fingerprint: u64, from_own_write: bool) -> Self {
+        let held = match &mut child.detail {
+            Detail::Autoscaler(facts) => facts.held.take().map(|held| held.annotation().into()),
+            _ => None,
+        };
+        Self { child, held, fingerprint, from_own_write }
+    }
+
+    /// The facts.
+    pub(super) fn child(&self) -> Child {
+        let mut child = self.child.clone();
+        if let (Detail::Autoscaler(facts), Some(held)) = (&mut child.detail, &self.held) {
+            facts.held = Held::parse(held);
+        }
+        child
+    }
+
+    pub(super) fn uid(&self) -> &str {
+        &self.child.uid
+    }
+
+    /// The held partitions of an autoscaler.
+    pub(super) fn held(&self) -> Option<Held> {
+        self.held.as_deref().and_then(Held::parse)
+    }
+
+    pub(super) fn is_from_own_write(&self) -> bool {
+        self.from_own_write
+    }
+
+    /// Whether `known` is newer, and the response to the controller's own write is involved: the watch lags behind it.
+    /// An older version from the watch alone is accepted: the cluster may have been restored from a backup.
+    pub(super) fn is_outdated(&self, known: &Self) -> bool {
+        self.child.uid == known.child.uid
+            && self.child.resource_version < known.child.resource_version
+            && (known.from_own_write || self.from_own_write)
+    }
+
+    /// If another field manager changed the held partitions, the change is reverted and ignored until then.
+    pub(super) fn keep_held_partitions(&mut self, known: &Self) {
+        let is_foreign = matches!(&self.child.detail, Detail::Autoscaler(facts) if facts.held_is_foreign);
+        if is_foreign && known.child.uid == self.child.uid && known.held.is_some() {
+            self.held.clone_from(&known.held);
+        }
+    }
+
+    /// Whether it is an autoscaler that the group of this uid controls.
+    pub(super) fn is_autoscaler_of(&self, group_uid: Option<&str>) -> bool {
+        self.autoscaler().is_some() && group_uid.is_some() && self.child.controller.as_deref() == group_uid
+    }
+
+    /// The facts of an autoscaler, without the held partitions.
+    pub(super) fn autoscaler(&self) -> Option<&AutoscalerFacts> {
+        match &self.child.detail {
+            Detail::Autoscaler(facts) => Some(facts),
+            _ => None,
+        }
+    }
+
+    /// Its drift, if it was compared when it had this fingerprint.
+    pub(super) fn known_drift(&self, fingerprint: u64) -> Option<Drift> {
+        let drift = self.child.drift;
+        (self.fingerprint == fingerprint && drift != Drift::Unknown).then_some(drift)
+    }
+}

@@ -1,0 +1,114 @@
+//! A stored status in a fraction of the memory of its text: many groups share the texts of their conditions.
+
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+use kcg_api::KconsumerGroupStatus;
+
+use super::string_interner::StringInterner;
+
+/// One group's status.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct CachedStatus {
+    /// Everything but the conditions, as JSON.
+    rest: Box<str>,
+    conditions: Box<[CachedCondition]>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct CachedCondition {
+    type_: Arc<str>,
+    status: Arc<str>,
+    reason: Arc<str>,
+    message: Arc<str>,
+    since: Timestamp,
+    generation: Option<i64>,
+}
+
+impl CachedStatus {
+    pub(super) fn of(mut status: KconsumerGroupStatus, strings: &StringInterner) -> Self {
+        let conditions = std::mem::take(&mut status.conditions);
+        Self {
+            rest: serde_json::to_string(&status).expect("invariant: a status serializes").into(),
+            conditions: conditions.iter().map(|condition| CachedCondition::of(condition, strings)).collect(),
+        }
+    }
+
+    pub(super) fn status(&self) -> KconsumerGroupStatus {
+        // A default status has no text.
+        let rest = serde_json::from_str(&self.rest).unwrap_or_default();
+        KconsumerGroupStatus {
+            conditions: self.conditions.iter().map(CachedCondition::condition).collect(),
+            ..rest
+        }
+    }
+}
+
+impl CachedCondition {
+    fn of(condition: &Condition, strings: &StringInterner) -> Self {
+        Self {
+            type_: strings.intern(&condition.type_),
+            status: strings.intern(&condition.status),
+            reason: strings.intern(&condition.reason),
+            message: strings.intern(&condition.message),
+            since: condition.last_transition_time.0,
+            generation: condition.observed_generation,
+        }
+    }
+
+    fn condition(&self) -> Condition {
+        Condition {
+            type_: self.type_.to_string(),
+            status: self.status.to_string(),
+            reason: self.reason.to_string(),
+            message: self.message.to_string(),
+            last_transition_time: Time(self.since),
+            observed_generation: self.generation,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::string_interner::MIN_LIMIT;
+    use super::*;
+
+    fn status(message: &str) -> KconsumerGroupStatus {
+        let condition = Condition {
+            type_: "Ready".into(),
+            status: "True".into(),
+            reason: "Reconciled".into(),
+            message: message.into(),
+            last_transition_time: Time(Timestamp::UNIX_EPOCH),
+            observed_generation: Some(2),
+        };
+        KconsumerGroupStatus {
+            replicas: 3,
+            active_pods: vec!["a".into()],
+            conditions: vec![condition],
+            ..KconsumerGroupStatus::default()
+        }
+    }
+
+    #[test]
+    fn a_cached_status_reads_back_unchanged() {
+        let strings = StringInterner::default();
+        assert_eq!(CachedStatus::of(status("m"), &strings).status(), status("m"));
+        assert_eq!(CachedStatus::default().status(), KconsumerGroupStatus::default());
+    }
+
+    #[test]
+    fn shared_texts_are_stored_once_and_unused_texts_are_removed() {
+        let strings = StringInterner::default();
+        let cached: Vec<CachedStatus> =
+            (0..1000).map(|_| CachedStatus::of(status("the same"), &strings)).collect();
+        let count = || strings.len();
+        assert_eq!(count(), 4);
+        for number in 0..1000 {
+            CachedStatus::of(status(&number.to_string()), &strings);
+        }
+        assert!(count() <= MIN_LIMIT, "{} texts", count());
+        assert_eq!(cached[7].status(), status("the same"));
+    }
+}

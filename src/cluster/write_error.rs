@@ -1,0 +1,109 @@
+//! Why a write failed, from the API server's response.
+
+use std::time::Duration;
+
+use kcg_core::child_error::ChildError;
+use kcg_core::children::ChildKind;
+use kcg_core::text::one_line;
+use kcg_runtime::client::RequestError;
+
+/// Why a write failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum WriteError {
+    /// The group's status reports it.
+    Child {
+        /// What went wrong.
+        error: ChildError,
+        /// The API server's Retry-After.
+        retry_after: Option<Duration>,
+    },
+    /// Nothing is wrong, but nothing can be written yet: an object or a namespace is terminating.
+    Waiting,
+    /// This process is no longer the leader.
+    NotLeading,
+}
+
+impl From<ChildError> for WriteError {
+    fn from(error: ChildError) -> Self {
+        Self::Child { error, retry_after: None }
+    }
+}
+
+/// The maximum length of the API server's message in bytes.
+const MAX_MESSAGE: usize = 1000;
+
+impl WriteError {
+    /// What a failed request means for its child.
+    pub(super) fn of(kind: ChildKind, error: &RequestError) -> Self {
+        let Some(status) = error.status() else {
+            return Self::failed(error);
+        };
+        let causes = status.details.as_ref().map_or(&[][..], |details| &details.causes);
+        let is_namespace = status.details.as_ref().is_some_and(|details| details.kind == "namespaces");
+        match status.code {
+            403 if causes.iter().any(|cause| cause.reason == "NamespaceTerminating") => Self::Waiting,
+            404 if is_namespace => Self::Waiting,
+            404 if kind.is_optional() => ChildError::NotServed.into(),
+            400 | 403 | 405 | 413 | 415 | 422 => ChildError::Refused { message: message(error) }.into(),
+            _ => Self::failed(error),
+        }
+    }
+
+    /// A failure that a retry may solve.
+    pub(super) fn failed(error: &RequestError) -> Self {
+        let retry_after = error.status().and_then(|_| error.retry_after());
+        Self::Child { error: ChildError::Failed { message: message(error) }, retry_after }
+    }
+
+    /// What the group's status reports, if anything is wrong.
+    pub(crate) fn child_error(&self) -> Option<&ChildError> {
+        match self {
+            Self::Child { error, .. } => Some(error),
+            Self::Waiting | Self::NotLeading => None,
+        }
+    }
+}
+
+fn message(error: &RequestError) -> String {
+    one_line(&error.to_string(), MAX_MESSAGE)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use kube::core::Status;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A request that the API server rejected.
+    pub(in crate::cluster) fn rejection(code: u16, details: &Value) -> RequestError {
+        let status: Status = serde_json::from_value(
+            json!({"status": "Failure", "code": code, "message": "no", "details": details}),
+        )
+        .unwrap();
+        RequestError::Api { what: "apply Service a/b".into(), status: Box::new(status) }
+    }
+
+    #[test]
+    fn a_failed_request_is_classified_by_its_status() {
+        let refused = ChildError::Refused { message: "apply Service a/b: no (HTTP 422)".into() };
+        let of = |kind, code, details: Value| WriteError::of(kind, &rejection(code, &details));
+        let kind = ChildKind::Service;
+        assert_eq!(of(kind, 422, json!({})), refused.into());
+        let terminating = json!({"causes": [{"reason": "NamespaceTerminating"}]});
+        assert_eq!(of(kind, 403, terminating), WriteError::Waiting);
+        assert_eq!(of(kind, 404, json!({"kind": "namespaces"})), WriteError::Waiting);
+        assert_eq!(of(ChildKind::PrometheusRule, 404, json!({})), ChildError::NotServed.into());
+        for code in [409, 429, 500, 503, 504] {
+            let error = of(kind, code, json!({"retryAfterSeconds": 2}));
+            let WriteError::Child { error: ChildError::Failed { .. }, retry_after } = error else {
+                panic!("{code}: {error:?}")
+            };
+            assert_eq!(retry_after, Some(Duration::from_secs(2)), "{code}");
+        }
+        for code in [400, 403] {
+            let error = of(kind, code, json!({}));
+            assert!(matches!(error.child_error(), Some(ChildError::Refused { .. })), "{code}: {error:?}");
+        }
+    }
+}

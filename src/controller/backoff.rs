@@ -1,0 +1,116 @@
+//! When a failed write is retried: delays by the kind of error. Pure: time and randomness are arguments.
+
+use std::time::Duration;
+
+use kcg_core::child_error::ChildError;
+use kcg_runtime::backoff::Backoff;
+
+use crate::cluster::WriteError;
+
+const fn backoff(error: &WriteError) -> Backoff {
+    let (initial, max) = match error {
+        WriteError::Child { error, .. } => match error {
+            // No watch reports when the object of another owner is deleted.
+            ChildError::NameConflict { .. } | ChildError::SelectorImmutable => (5_000, 10_000),
+            // The watch of the kind reports when it is served; this is only a fallback.
+            ChildError::NotServed => (10_000, 30_000),
+            // A user has to change something.
+            ChildError::Refused { .. } => (5_000, 30_000),
+            ChildError::Failed { .. } => (250, 15_000),
+        },
+        WriteError::Waiting => (1_000, 30_000),
+        WriteError::NotLeading => (250, 15_000),
+    };
+    Backoff::new(Duration::from_millis(initial), Duration::from_millis(max))
+}
+
+/// The delay after `attempts` failures in a row, this one included. `random` is in [0, 1): groups that failed together do
+/// not retry together.
+pub(super) fn delay(error: &WriteError, attempts: u32, random: f64) -> Duration {
+    let delay = backoff(error).delay(attempts, random);
+    match error {
+        WriteError::Child { retry_after: Some(retry_after), .. } => delay.max(*retry_after),
+        _ => delay,
+    }
+}
+
+/// How many repairs of one group may follow each other at once, and how many a second after that. If another manager keeps
+/// reverting the operator's fields, each of its changes lasts up to a second, and the API server is not flooded.
+const BURST: f64 = 10.0;
+const PER_SECOND: f64 = 1.0;
+
+/// The number of repairs that one group may have now: a token bucket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RepairLimit {
+    left: f64,
+    /// Seconds since any fixed moment.
+    at: f64,
+}
+
+impl RepairLimit {
+    /// A full bucket, at a moment in seconds.
+    pub(super) const fn new(now: f64) -> Self {
+        Self { left: BURST, at: now }
+    }
+
+    /// Takes one repair, or returns how long to wait for it.
+    pub(super) fn take(&mut self, now: f64) -> Result<(), Duration> {
+        self.left = (now - self.at).max(0.0).mul_add(PER_SECOND, self.left).min(BURST);
+        self.at = now;
+        if self.left >= 1.0 {
+            self.left -= 1.0;
+            return Ok(());
+        }
+        Err(Duration::from_secs_f64((1.0 - self.left) / PER_SECOND))
+    }
+
+    /// Whether the bucket is as good as new.
+    pub(super) fn is_full(&self, now: f64) -> bool {
+        (now - self.at).mul_add(PER_SECOND, self.left) >= BURST
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(retry_after: Option<u64>) -> WriteError {
+        let error = ChildError::Failed { message: String::new() };
+        WriteError::Child { error, retry_after: retry_after.map(Duration::from_secs) }
+    }
+
+    #[test]
+    fn delays_double_up_to_their_maximum() {
+        let conflict = ChildError::NameConflict { owner: String::new() }.into();
+        let refused = ChildError::Refused { message: String::new() }.into();
+        for (error, attempts, longest) in [
+            (&failed(None), 1, 250),
+            (&failed(None), 3, 1000),
+            (&failed(None), 60, 15_000),
+            (&conflict, 1, 5000),
+            (&conflict, 9, 10_000),
+            (&refused, 1, 5000),
+            (&refused, 2, 10_000),
+            (&refused, u32::MAX, 30_000),
+        ] {
+            let (low, high) = (delay(error, attempts, 0.0), delay(error, attempts, 0.999));
+            assert_eq!(low, Duration::from_millis(longest / 2), "{error:?} {attempts}");
+            assert!(high > low && high <= Duration::from_millis(longest), "{error:?} {attempts}");
+        }
+    }
+
+    #[test]
+    fn retry_after_may_lengthen_a_delay_and_never_shortens_it() {
+        assert_eq!(delay(&failed(Some(20)), 1, 0.5), Duration::from_secs(20));
+        assert!(delay(&failed(Some(1)), 60, 0.5) > Duration::from_secs(1));
+    }
+
+    #[test]
+    fn repeated_repairs_are_limited_to_one_a_second() {
+        let mut limit = RepairLimit::new(0.0);
+        let taken = (0..100).filter(|tenth| limit.take(f64::from(*tenth) / 10.0).is_ok()).count();
+        assert!((18..=20).contains(&taken), "{taken} in ten seconds");
+        assert!(limit.take(100.0).is_ok());
+        assert!(limit.is_full(101.0) && !limit.is_full(100.0));
+    }
+}

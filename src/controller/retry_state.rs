@@ -1,0 +1,184 @@
+//! What one reconcile of a group leaves for the next: failed writes, and how often something was written lately. Nothing is
+//! kept of a group that is in sync. Pure: time and randomness are arguments.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use kcg_core::children::{ChildKind, PerChild};
+use kcg_core::plan::{FailedWrite, Plan, Write};
+use parking_lot::Mutex;
+
+use super::backoff::{self, RepairLimit};
+use crate::cluster::WriteError;
+
+/// The retry state of one group.
+#[derive(Debug, Default)]
+pub(super) struct RetryState {
+    failed: PerChild<Option<FailedWrite>>,
+    /// Limits the repairs of drift; `None` if there were none lately.
+    repairs: Option<RepairLimit>,
+    status_written: Option<Instant>,
+    status_failures: u32,
+    status_retry_at: Option<Instant>,
+    /// The errors that were logged last.
+    logged_errors: String,
+}
+
+/// The retry state of a group while one worker reconciles it.
+#[derive(Debug, Default)]
+pub(super) struct SharedRetryState(Mutex<RetryState>);
+
+impl SharedRetryState {
+    pub(super) fn new(state: RetryState) -> Self {
+        Self(Mutex::new(state))
+    }
+
+    pub(super) fn with<T>(&self, use_it: impl FnOnce(&mut RetryState) -> T) -> T {
+        use_it(&mut self.0.lock())
+    }
+
+    pub(super) fn into_inner(self) -> RetryState {
+        self.0.into_inner()
+    }
+}
+
+impl RetryState {
+    /// The writes that failed and were not made since.
+    pub(super) fn failed_writes(&self) -> &PerChild<Option<FailedWrite>> {
+        &self.failed
+    }
+
+    /// Forgets the failures of writes that are neither due nor waiting.
+    pub(super) fn retain_planned(&mut self, plan: &Plan) {
+        for kind in ChildKind::ALL {
+            let is_planned = plan.waiting[kind] || plan.writes.iter().any(|write| write.kind() == kind);
+            if !is_planned {
+                self.failed[kind] = None;
+            }
+        }
+    }
+
+    pub(super) fn succeeded(&mut self, kind: ChildKind) {
+        self.failed[kind] = None;
+    }
+
+    pub(super) fn failed(&mut self, write: &Write, error: &WriteError, now: Instant, random: f64) {
+        let digest = write.digest();
+        let failed = &mut self.failed[write.kind()];
+        let before = failed.as_ref().filter(|failed| failed.digest == digest);
+        let attempts = before.map_or(1, |failed| failed.attempts.saturating_add(1));
+        let retry_at = now + backoff::delay(error, attempts, random);
+        *failed = Some(FailedWrite { error: error.child_error().cloned(), digest, attempts, retry_at });
+    }
+
+    pub(super) fn next_retry(&self) -> Option<Instant> {
+        self.failed.iter().filter_map(|(_, failed)| failed.as_ref()).map(|failed| failed.retry_at).min()
+    }
+
+    /// Whether one more repair of drift may be made, or how long to wait for it.
+    pub(super) fn may_repair(&mut self, now: Instant) -> Result<(), Duration> {
+        let seconds = seconds(now);
+        self.repairs.get_or_insert_with(|| RepairLimit::new(seconds)).take(seconds)
+    }
+
+    /// Whether the status may be written now, or when.
+    pub(super) fn may_write_status(&self, now: Instant, interval: Duration) -> Result<(), Instant> {
+        let after_last = self.status_written.map(|written| written + interval);
+        match after_last.max(self.status_retry_at).filter(|at| *at > now) {
+            Some(at) => Err(at),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn status_succeeded(&mut self, now: Instant) {
+        self.status_written = Some(now);
+        self.status_failures = 0;
+        self.status_retry_at = None;
+    }
+
+    /// Returns the time of the retry.
+    pub(super) fn status_failed(&mut self, error: &WriteError, now: Instant, random: f64) -> Instant {
+        self.status_failures = self.status_failures.saturating_add(1);
+        let at = now + backoff::delay(error, self.status_failures, random);
+        self.status_retry_at = Some(at);
+        at
+    }
+
+    /// Whether these errors differ from the last ones: each is logged once, not at every retry.
+    pub(super) fn are_new_errors(&mut self, errors: &str) -> bool {
+        let are_new = self.logged_errors != errors;
+        errors.clone_into(&mut self.logged_errors);
+        are_new
+    }
+
+    /// Whether there is nothing to keep.
+    pub(super) fn is_empty(&self, now: Instant) -> bool {
+        let recently = |at: &Instant| now.saturating_duration_since(*at) < Duration::from_secs(1);
+        self.failed.iter().all(|(_, failed)| failed.is_none())
+            && self.repairs.is_none_or(|repairs| repairs.is_full(seconds(now)))
+            && !self.status_written.as_ref().is_some_and(recently)
+            && self.status_retry_at.is_none()
+    }
+}
+
+/// Seconds since a moment that stays the same while the process runs.
+fn seconds(now: Instant) -> f64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    now.saturating_duration_since(*START.get_or_init(|| now)).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use kcg_core::child_error::ChildError;
+
+    use super::*;
+
+    fn delete() -> Write {
+        Write::Delete { kind: ChildKind::PrometheusRule, uid: "u".into() }
+    }
+
+    fn refused() -> WriteError {
+        ChildError::Refused { message: "no".into() }.into()
+    }
+
+    fn plan(waiting: bool, writes: Vec<Write>) -> Plan {
+        let mut plan = Plan { writes, errors: PerChild::default(), waiting: PerChild::default() };
+        plan.waiting[ChildKind::PrometheusRule] = waiting;
+        plan
+    }
+
+    #[test]
+    fn a_failed_write_waits_longer_each_time_and_is_forgotten_when_it_succeeds() {
+        let (mut state, now) = (RetryState::default(), Instant::now());
+        state.failed(&delete(), &refused(), now, 0.0);
+        let first = state.next_retry().unwrap();
+        state.failed(&delete(), &refused(), now, 0.0);
+        assert!(state.next_retry().unwrap() > first);
+        assert!(state.failed_writes()[ChildKind::PrometheusRule].is_some());
+        state.succeeded(ChildKind::PrometheusRule);
+        assert!(state.next_retry().is_none() && state.is_empty(now));
+    }
+
+    #[test]
+    fn a_failed_write_that_is_no_longer_planned_is_forgotten() {
+        let (mut state, now) = (RetryState::default(), Instant::now());
+        state.failed(&delete(), &refused(), now, 0.0);
+        state.retain_planned(&plan(true, Vec::new()));
+        assert!(state.next_retry().is_some());
+        state.retain_planned(&plan(false, vec![delete()]));
+        assert!(state.next_retry().is_some());
+        state.retain_planned(&plan(false, Vec::new()));
+        assert!(state.next_retry().is_none());
+    }
+
+    #[test]
+    fn the_status_is_written_at_once_and_then_once_a_second() {
+        let (mut state, second) = (RetryState::default(), Duration::from_secs(1));
+        let now = Instant::now();
+        assert_eq!(state.may_write_status(now, second), Ok(()));
+        state.status_succeeded(now);
+        assert_eq!(state.may_write_status(now, second), Err(now + second));
+        assert_eq!(state.may_write_status(now + 2 * second, second), Ok(()));
+        assert!(!state.is_empty(now) && state.is_empty(now + 2 * second));
+    }
+}
