@@ -12,6 +12,7 @@ use kcg_certs::CaError;
 use kcg_certs::rotation::{
     CertificateRequest, CertificateSet, Entries, Issuance, IssuedKind, Lifetimes, RotationStep, next_step,
 };
+use kcg_runtime::backoff::Backoff;
 use kcg_runtime::client::RequestError;
 use kcg_runtime::lease::{Clock, Leadership};
 use kube::Client;
@@ -26,8 +27,8 @@ use requests::{Kept, Registration, Requests};
 /// How often is looked. By then a wiped caBundle is back, a nonsense Secret is replaced, and a machine that was suspended
 /// over a renewal has noticed.
 const PERIOD: Duration = Duration::from_secs(10);
-/// The longest wait after failures in a row.
-const LONGEST_WAIT: Duration = Duration::from_mins(1);
+/// The delays after failures in a row.
+const RETRY: Backoff = Backoff::new(Duration::from_secs(20), Duration::from_mins(1));
 
 /// Where the certificates are, and what they are for.
 #[derive(Clone, Debug)]
@@ -88,11 +89,16 @@ impl Keeper {
     pub async fn keep(&self, leadership: &Leadership) {
         // However this ends.
         let _over = OnDrop(|| self.metrics.stands_elsewhere());
-        let (mut known, mut wait) = (String::new(), PERIOD);
+        let (mut known, mut retry) = (String::new(), RETRY);
         loop {
             let troubles = self.look(|| leadership.still_held()).await;
             let said = troubles.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-            wait = if troubles.is_empty() { PERIOD } else { (wait * 2).min(LONGEST_WAIT) };
+            let delay = if troubles.is_empty() {
+                retry.reset();
+                PERIOD
+            } else {
+                retry.next_delay(fastrand::f64())
+            };
             if said != known {
                 if troubles.is_empty() {
                     tracing::info!("the certificates are in order again");
@@ -101,7 +107,7 @@ impl Keeper {
                 }
             }
             known = said;
-            sleep(wait).await;
+            sleep(delay).await;
         }
     }
 
