@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use kcg_api::names;
-use kcg_devcluster::pki::Ca;
-use kcg_devcluster::{ControlPlane, Crds};
+use kcg_devcluster::ControlPlane;
 use kcg_tests::env::{api_server, own_crd};
 use kcg_tests::{Outcome, deploy, eventually, kubectl, met};
 use serde_json::json;
-use tokio::process::Command;
 
 use crate::kustomize::{build, of_kind, title};
 
@@ -96,45 +94,6 @@ async fn the_namespaced_overlay_installs_and_only_its_namespaces_are_reviewed() 
     let refused = plane.kubectl(&create("default")).await?;
     assert!(refused.stderr.contains("failed calling webhook"), "{}", refused.stderr);
     kubectl::run(&plane, &create("elsewhere")).await?;
-    Ok(())
-}
-
-/// The shell blocks of deploy/README.md, in their order.
-fn commands() -> Outcome<Vec<String>> {
-    let readme = std::fs::read_to_string(deploy("README.md"))?;
-    let blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split_once("```"));
-    Ok(blocks.map(|(block, _)| block.to_owned()).collect())
-}
-
-#[tokio::test]
-async fn the_commands_of_the_readme_install_the_operator_with_a_trusted_certificate() -> Outcome {
-    let plane = api_server(Crds::default()).await?;
-    let folder = tempfile::tempdir()?;
-    std::os::unix::fs::symlink(deploy(""), folder.path().join("deploy"))?;
-    let authority = Ca::new("a person's own")?;
-    let pair = authority.server(&[&format!("{}.{}.svc", names::WEBHOOK, names::NAMESPACE)])?;
-    for (file, text) in
-        [("ca.crt", authority.certificate()), ("tls.crt", &pair.certificate), ("tls.key", &pair.key)]
-    {
-        std::fs::write(folder.path().join(file), text)?;
-    }
-    let path = std::env::join_paths(
-        [plane.tools().kubectl_folder()?.to_owned()]
-            .into_iter()
-            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
-    )?;
-    for commands in commands()?.iter().take(2) {
-        let mut shell = Command::new("sh");
-        shell.args(["-euc", commands]).current_dir(folder.path()).env("PATH", &path);
-        let output = shell.envs(plane.kubectl_command().environment()).output().await?;
-        assert!(output.status.success(), "{commands}{}", String::from_utf8_lossy(&output.stderr));
-    }
-    for kind in ["mutating", "validating"] {
-        let registration = format!("{kind}webhookconfiguration/{}", names::OPERATOR);
-        let trusted = "-o=go-template={{range .webhooks}}{{base64decode .clientConfig.caBundle}}{{end}}";
-        let bundle = kubectl::run(&plane, &["get", &registration, trusted]).await?;
-        assert_eq!(bundle, authority.certificate());
-    }
     Ok(())
 }
 
