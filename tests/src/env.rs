@@ -20,12 +20,12 @@ pub fn all_crds() -> kcg_devcluster::Result<Crds> {
 
 /// The product's CRD alone.
 pub fn own_crd() -> kcg_devcluster::Result<Crds> {
-    Ok(Crds { own: Some(deploy_folder()?.join("crd")), ..Crds::default() })
+    Ok(Crds { manifests: Some(deploy_folder()?.join("crd")), ..Crds::default() })
 }
 
 /// Strimzi's and prometheus-operator's CRDs, without the product's.
 pub fn foreign_crds() -> kcg_devcluster::Result<Crds> {
-    Ok(Crds { own: None, ..all_crds()? })
+    Ok(Crds { manifests: None, ..all_crds()? })
 }
 
 /// etcd and the API server alone, which starts in the shortest time.
