@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{Moment, Timings, record::Record};
 
-/// The last observed record and how long it has not changed by our own clock. Only this decides whether it has expired;
-/// clocks of other machines do not count.
+/// The last observed record and how long it has not changed by our own clock. Only this decides
+/// whether it has expired; clocks of other machines do not count.
 #[derive(Debug, Clone)]
 pub(super) struct ObservedRecord {
     pub(super) record: Record,
@@ -14,7 +14,8 @@ pub(super) struct ObservedRecord {
     exists: bool,
 }
 
-/// Adds an observation. A deleted Lease is remembered as it was, since its holder continues to write until it notices.
+/// Adds an observation. A deleted Lease is remembered as it was, since its holder continues to
+/// write until it notices.
 pub(super) fn observe(
     before: Option<ObservedRecord>,
     found: Option<Record>,

@@ -1,4 +1,5 @@
-//! The watch of one namespace: list, then watch, and list again if needed, for as long as the kind is served.
+//! The watch of one namespace: list, then watch, and list again if needed, for as long as the kind
+//! is served.
 
 use std::time::Duration;
 
@@ -30,9 +31,9 @@ const RELIST_RESET: Duration = Duration::from_secs(30);
 /// How much longer than requested the server may keep a watch open.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// After so many error responses in a row to watches from a resource version, list again: the server may have been
-/// restored to an earlier state that does not have this version yet. An overloaded server does not count, since a list
-/// would only add load.
+/// After so many error responses in a row to watches from a resource version, list again: the
+/// server may have been restored to an earlier state that does not have this version yet. An
+/// overloaded server does not count, since a list would only add load.
 const MAX_WATCH_ERRORS: u32 = 3;
 
 /// The longest delay that the server can ask for.
@@ -116,7 +117,8 @@ impl<'a, F> NamespaceWatch<'a, F> {
         }
     }
 
-    /// Passes on everything that exists, and what no longer does. Returns the resource version to watch from.
+    /// Passes on everything that exists, and what no longer does. Returns the resource version to
+    /// watch from.
     async fn list(&mut self) -> Result<String, RequestError> {
         self.known_keys.begin_list();
         let mut continue_token = String::new();
@@ -140,8 +142,8 @@ impl<'a, F> NamespaceWatch<'a, F> {
         Ok(version)
     }
 
-    /// Watches until a new list is needed. An error means that the kind may not be served, or that the server does not
-    /// know the resource version.
+    /// Watches until a new list is needed. An error means that the kind may not be served, or that
+    /// the server does not know the resource version.
     async fn watch_from(&mut self, mut version: String) -> Result<(), RequestError> {
         let mut errors = 0;
         loop {
@@ -265,8 +267,8 @@ mod tests {
     use super::*;
     use crate::watch::{Scope, WatchSpec, Watcher};
 
-    /// Watches a server whose lists succeed and whose watches fail with this response. Returns when each list and each
-    /// watch arrived, within a minute.
+    /// Watches a server whose lists succeed and whose watches fail with this response. Returns when
+    /// each list and each watch arrived, within a minute.
     async fn requests(code: u16, status: &Value) -> HashMap<&'static str, Vec<Duration>> {
         let (start, status) = (Instant::now(), status.to_string());
         let arrived: Arc<Mutex<HashMap<&'static str, Vec<Duration>>>> = Arc::default();
