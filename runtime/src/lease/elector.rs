@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Candidate, Clock, Leadership, Moment, Timings, UnsafeTimings,
     record::Record,
-    step::{ObservedRecord, Step, next_step, observe},
+    step::{ElectionStep, ObservedRecord, next_step, observe},
 };
 use crate::{
     backoff::jittered,
@@ -127,8 +127,8 @@ impl Elector {
         self.refresh().await?;
         let now = self.clock.now();
         match next_step(self.observed.as_ref(), now, &self.candidate.identity, &self.timings) {
-            Step::Wait(_) => Ok(None),
-            Step::Create | Step::Replace => {
+            ElectionStep::Wait(_) => Ok(None),
+            ElectionStep::Create | ElectionStep::Replace => {
                 let held = self.stored_record().held_by(&self.candidate.identity, now.wall, &self.timings);
                 self.write(&held).await?;
                 Ok(Some(now))
