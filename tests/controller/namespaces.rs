@@ -29,7 +29,7 @@ impl Installation {
     /// Both processes are ready and have never had a right in `CHANGES`.
     async fn start() -> Outcome<Self> {
         let copy = deploy_copy(TWO_NAMESPACES).await?;
-        let plane = api_server(all_crds()?).await?;
+        let plane = api_server(all_crds()).await?;
         plane.kubectl(&["create", "namespace", CHANGES]).await?.ok()?;
         let env = TestEnv::install(plane, &copy.path().join("deploy/scopes/namespaced")).await?;
         revoke_rights(&env).await?;

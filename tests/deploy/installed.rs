@@ -12,7 +12,7 @@ use crate::kustomize::{build, of_kind, title};
 
 /// An API server with the operator's CRD alone, without Strimzi's and prometheus-operator's.
 pub async fn cluster() -> Outcome<ControlPlane> {
-    Ok(api_server(own_crd()?).await?)
+    Ok(api_server(own_crd()).await?)
 }
 
 /// Applies an overlay twice, as the README says. A warning, for instance of Pod Security, is a failure. The second time
@@ -120,7 +120,7 @@ async fn samples_pass_strict_validation_and_the_schema_alone_refuses_invalid_one
 
 #[tokio::test]
 async fn the_clusters_default_roles_grant_access_to_groups() -> Outcome {
-    let plane = ControlPlane::builder().scheduler(false).crds(own_crd()?).start().await?;
+    let plane = ControlPlane::builder().scheduler(false).crds(own_crd()).start().await?;
     for role in ["view", "edit", "admin"] {
         let (user, binding) = (format!("--user=a-person-who-may-{role}"), format!("who-may-{role}"));
         let bind = ["create", "rolebinding", &binding, &format!("--clusterrole={role}"), &user];

@@ -84,9 +84,9 @@ async fn conflicts(ns: &Namespace, kind: Kind, object: &Value, owner: &str) -> R
             kind.name
         )
     );
-    let said = group["status"]["message"].as_str().unwrap_or_default();
+    let reported = group["status"]["message"].as_str().unwrap_or_default();
     let originals = format!("Message: Error reconciling {}, Error: ", original_name(kind));
-    assert!(said.starts_with(&originals), "{said}");
+    assert!(reported.starts_with(&originals), "{reported}");
     for other in CHILDREN.into_iter().filter(|other| *other != kind) {
         ns.eventually(other, &name, "it goes on", |_| true).await?;
     }

@@ -156,7 +156,7 @@ fn written_anywhere(env: &SharedEnv, since: kcg_devcluster::audit::Mark) -> Resu
         .iter()
         .filter(|event| event.is_write() && event.is_by(operator.namespace(), operator.controller_account()));
     let (lease, others): (Vec<_>, Vec<_>) = ours.partition(|event| event.object_ref.resource == "leases");
-    let said = |event: &&AuditEvent| {
+    let describe = |event: &&AuditEvent| {
         format!(
             "{} {} {}/{}",
             event.verb,
@@ -165,7 +165,7 @@ fn written_anywhere(env: &SharedEnv, since: kcg_devcluster::audit::Mark) -> Resu
             event.object_ref.name
         )
     };
-    Ok((others.iter().map(said).collect(), lease.len()))
+    Ok((others.iter().map(describe).collect(), lease.len()))
 }
 
 /// The sum of the samples of a metric of a replica.

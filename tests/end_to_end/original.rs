@@ -28,7 +28,7 @@ async fn sample(env: &Arc<SharedEnv>, namespace: &str) -> Result<Namespace> {
     let ns = env.namespace(namespace).await?;
     env.metrics.set(namespace, "kconsumer-", LAG, 10);
     ns.create_topic("fast-data-topic", 1).await?;
-    let file = kcg_devcluster::deploy_folder()?.join("samples/kconsumer.yaml");
+    let file = kcg_tests::deploy("samples/kconsumer.yaml");
     let answer = ns.kubectl(&["apply", "-f", &file.display().to_string()]).await?;
     assert_eq!((answer.code, answer.stderr.as_str()), (0, ""), "nothing to say against the sample");
     assert_eq!(answer.stdout, "kconsumergroup.thenextapps.com/kconsumer created\n");

@@ -99,7 +99,7 @@ async fn a_spec_that_does_not_parse_affects_only_its_group(env: Arc<SharedEnv>) 
     let mut spec = consumer.clone();
     spec["minReplicas"] = json!("two");
     let outcome = caught(unparsable(&ns, &spec, &consumer)).await;
-    env.plane.apply_path(&kcg_devcluster::deploy_folder()?.join("crd")).await?;
+    env.plane.apply_path(&kcg_tests::deploy("crd")).await?;
     outcome
 }
 
