@@ -1,5 +1,6 @@
-//! What the cache keeps of a stored group: the text of its spec, its status, and what the indices need. Text takes a
-//! fraction of the memory of the parsed types, and parsing it takes microseconds.
+//! What the cache keeps of a stored group: the text of its spec, its status, and what the indices
+//! need. Text takes a fraction of the memory of the parsed types, and parsing it takes
+//! microseconds.
 
 use kcg_api::condition::{ConditionType, Reason};
 use kcg_api::valid::{self, ParsedGroup};

@@ -1,8 +1,9 @@
-//! The cluster, as the controller sees it: what is known of it without a request ([`Cluster::observe`]), and what can be
-//! done to it ([`Cluster::write`], [`Cluster::write_status`]). I/O.
+//! The cluster, as the controller sees it: what is known of it without a request
+//! ([`Cluster::observe`]), and what can be done to it ([`Cluster::write`],
+//! [`Cluster::write_status`]). I/O.
 //!
-//! *Invariant:* the controller makes no request except through this module. In this crate, only it, the certificate
-//! rotation and doctor use the API client.
+//! *Invariant:* the controller makes no request except through this module. In this crate, only it,
+//! the certificate rotation and doctor use the API client.
 
 mod cache;
 mod cached_child;
@@ -77,7 +78,8 @@ impl Cluster {
         &self.grants
     }
 
-    /// The facts that the decisions about one group depend on, without a request; `None` if there is no such group.
+    /// The facts that the decisions about one group depend on, without a request; `None` if there
+    /// is no such group.
     pub(crate) fn observe(&self, key: &ObjectKey) -> Option<Snapshot> {
         self.cache().snapshot(key)
     }
@@ -97,8 +99,8 @@ impl Cluster {
         self.cache().keys()
     }
 
-    /// Calls `visit` for each group with the lag that its autoscaler last read, in thousandths of a record. It holds the
-    /// lock of the cache, so `visit` must not take long.
+    /// Calls `visit` for each group with the lag that its autoscaler last read, in thousandths of a
+    /// record. It holds the lock of the cache, so `visit` must not take long.
     pub(crate) fn for_each_group(&self, mut visit: impl FnMut(&ObjectKey, &Group, Option<i64>)) {
         let cache = self.cache();
         cache.groups().for_each(|(key, group)| visit(key, group, cache.lag_milli(key)));
@@ -132,12 +134,13 @@ impl Cluster {
         self.cache().set_child(key, kind, CachedChild::new(child, fingerprint, false))
     }
 
-    /// Takes in the response to the controller's own write of a child. It counts as in sync even if the API server stored
-    /// it in a way that a comparison takes for drift: another write of the same object would not change that.
+    /// Takes in the response to the controller's own write of a child. It counts as in sync even if
+    /// the API server stored it in a way that a comparison takes for drift: another write of the
+    /// same object would not change that.
     fn observe_own_write(&self, key: &ObjectKey, kind: ChildKind, live: &Value, digest: Digest) {
         let child = Child { drift: Drift::InSync(digest), ..project::child(kind, live) };
         let fingerprint = project::fingerprint(live);
-        // The reconcile that wrote observes the group again, so nobody else has to be notified.
+        // The reconcile that wrote observes the group again, so no listener has to be notified.
         self.cache().set_child(key, kind, CachedChild::new(child, fingerprint, true));
     }
 
@@ -149,7 +152,8 @@ impl Cluster {
         if child.controller.as_ref() != Some(&group.uid) {
             return child;
         }
-        // An autoscaler is compared with the partitions that it holds itself: the other children will follow them.
+        // An autoscaler is compared with its own held partitions: the other children
+        // will follow them.
         observed.children[kind] = Some(child);
         // One unexpected object must not end the watch of all others.
         let drift = catch_unwind(AssertUnwindSafe(|| {

@@ -14,7 +14,8 @@ use super::{Affected, Cluster, Group, WriteError};
 const ACTION: &str = "Reconcile";
 
 impl Cluster {
-    /// Writes a group's status. Returns the groups that the response affects, or `None` if the group is gone.
+    /// Writes a group's status. Returns the groups that the response affects, or `None` if the
+    /// group is gone.
     pub(crate) async fn write_status(
         &self,
         key: &ObjectKey,

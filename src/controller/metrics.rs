@@ -1,4 +1,5 @@
-//! The metrics of the controller. Those of a group are read from the cache at each scrape, so that they end with the group.
+//! The metrics of the controller. Those of a group are read from the cache at each scrape, so that
+//! they end with the group.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! The reconcile of one group, as the list of its stages: observe, resolve the desired state, plan, write, report. Only the
-//! last two send requests.
+//! The reconcile of one group, as the list of its stages: observe, resolve the desired state, plan,
+//! write, report. Only the last two send requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,7 +138,8 @@ impl Reconcile<'_> {
         result
     }
 
-    /// Removes writes of kinds that the cluster does not serve, and repairs beyond their rate limit.
+    /// Removes writes of kinds that the cluster does not serve, and repairs beyond their rate
+    /// limit.
     fn hold_back(&self, plan: &mut Plan, observed: &Observed, now: Instant, result: &mut ReconcileResult) {
         plan.writes.retain(|write| {
             let kind = write.kind();
@@ -225,7 +226,8 @@ impl Reconcile<'_> {
     }
 }
 
-/// Whether a write reverts a change of another manager, rather than following a change of the group.
+/// Whether a write reverts a change of another manager, rather than following a change of the
+/// group.
 fn repairs_drift(write: &Write, observed: &Observed) -> bool {
     matches!(write, Write::Repair { compare_first: false, .. })
         && observed.child(write.kind()).is_some_and(|child| child.drift == Drift::Drifted)

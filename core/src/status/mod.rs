@@ -72,7 +72,8 @@ pub fn compose(
     }
 }
 
-/// The status of a group whose stored spec breaks a rule. Its children are not modified, and the other conditions stay.
+/// The status of a group whose stored spec breaks a rule. Its children are not modified, and the
+/// other conditions stay.
 pub fn invalid(
     group: &KconsumerGroup,
     violations: &[Violation],
@@ -106,8 +107,8 @@ fn topic_status(count: &Count) -> TopicStatus {
     }
 }
 
-/// The conditions with their transition times, which change only if the status changes. A type without a new value keeps
-/// its previous condition.
+/// The conditions with their transition times, which change only if the status changes. A type
+/// without a new value keeps its previous condition.
 fn conditions(
     values: impl Iterator<Item = (ConditionType, ConditionValue)>,
     generation: i64,

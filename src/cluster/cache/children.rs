@@ -37,8 +37,8 @@ impl ClusterCache {
         if is_relevant { vec![key.clone()] } else { Vec::new() }
     }
 
-    /// The child was read from the API server. The watch reports a child as deleted, too, if it loses the label that the
-    /// watch selects.
+    /// The child was read from the API server. The watch reports a child as deleted, too, if it
+    /// loses the label that the watch selects.
     pub(in crate::cluster) fn remove_tombstone(&mut self, key: &ObjectKey, uid: &str) {
         if let Some(entry) = self.entries.get_mut(key) {
             entry.tombstones.retain(|tombstone| **tombstone != *uid);

@@ -8,8 +8,8 @@ use super::{Affected, ClusterCache, Entry};
 use crate::cluster::group::Group;
 
 impl ClusterCache {
-    /// Stores a group. `from_own_write`: it is the response to the controller's own write, which the watch may not have
-    /// reached.
+    /// Stores a group. `from_own_write`: it is the response to the controller's own write, which
+    /// the watch may not have reached.
     pub(in crate::cluster) fn set_group(
         &mut self,
         key: &ObjectKey,
@@ -32,8 +32,8 @@ impl ClusterCache {
         entry.from_own_write = from_own_write;
         match before {
             Some(before) if group.is_equivalent_to(&before) => Vec::new(),
-            // Only the status differs, and we have just written it. If the user changed the spec in the meantime, this
-            // response may be the first to report it.
+            // Only the status differs, and we have just written it. If the user changed the spec in
+            // the meantime, this response may be the first to report it.
             Some(before) if from_own_write && group.has_same_spec_as(&before) => Vec::new(),
             Some(before)
                 if before.topics == group.topics && before.consumer_group == group.consumer_group =>
@@ -110,8 +110,9 @@ impl ClusterCache {
 }
 
 impl Entry {
-    /// Whether the known version of the same group is newer, and the response to the controller's own write is involved.
-    /// An older version from the watch alone is accepted: the cluster may have been restored from a backup.
+    /// Whether the known version of the same group is newer, and the response to the controller's
+    /// own write is involved. An older version from the watch alone is accepted: the cluster may
+    /// have been restored from a backup.
     fn has_newer_group(&self, group: &Group, from_own_write: bool) -> bool {
         self.group.as_ref().is_some_and(|known| {
             let is_older = group.resource_version < known.resource_version && group.uid == known.uid;

@@ -1,5 +1,5 @@
-//! Everything that the watches reported, as small facts with their indices. Plain data, no I/O: it is told about changes
-//! and answers which groups each change affects.
+//! Everything that the watches reported, as small facts with their indices. Plain data, no I/O: it
+//! is told about changes and answers which groups each change affects.
 
 mod children;
 mod groups;
@@ -41,13 +41,15 @@ pub(super) struct ClusterCache {
 #[derive(Debug, Default)]
 struct Entry {
     group: Option<Arc<Group>>,
-    /// The group is known from the response to the controller's own status write, which the watch has not reached yet.
+    /// The group is known from the response to the controller's own status write, which the watch
+    /// has not reached yet.
     from_own_write: bool,
     children: PerChild<Option<Box<CachedChild>>>,
     active_pods: BTreeSet<Box<str>>,
     /// The held partitions of the group's autoscaler when it last existed.
     remembered: Option<Held>,
-    /// The uids of the last deleted children: a late response to our own write must not resurrect a deleted child.
+    /// The uids of the last deleted children: a late response to our own write must not resurrect a
+    /// deleted child.
     tombstones: VecDeque<Box<str>>,
 }
 

@@ -57,7 +57,7 @@ fn a_topic_affects_exactly_its_consumers() {
     assert!(cache.by_topic.is_empty() && cache.by_consumer_group.is_empty() && cache.entries.is_empty());
 }
 
-/// What group `a` sees of its topics, in their order.
+/// The topics of group `a`, in order.
 fn lookups(cache: &ClusterCache) -> Vec<TopicLookup> {
     cache.snapshot(&key("a")).unwrap().observed.topics.into_values().collect()
 }
@@ -227,7 +227,7 @@ fn a_late_response_resurrects_neither_a_deleted_child_nor_a_deleted_group() {
     assert_eq!(cache.set_child(&key("a"), HPA, autoscaler(2, None, true)), [key("a")]);
     assert!(cache.child(&key("a"), HPA).is_none());
 
-    // It had only lost the label by which it is watched: whoever finds it alive says so.
+    // It had only lost the label that the watch selects, and was then read from the API server.
     let uid = autoscaler(2, None, true).uid().to_owned();
     cache.remove_tombstone(&key("a"), &uid);
     cache.set_child(&key("a"), HPA, autoscaler(2, None, true));
