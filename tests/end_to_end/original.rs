@@ -138,7 +138,7 @@ async fn the_status_has_the_message_of_the_original_and_its_reason(env: Arc<Shar
             }],
         })
     );
-    let told: Vec<String> = conditions
+    let reasons: Vec<String> = conditions
         .as_array()
         .context("a list")?
         .iter()
@@ -149,7 +149,7 @@ async fn the_status_has_the_message_of_the_original_and_its_reason(env: Arc<Shar
         })
         .collect();
     assert_eq!(
-        told,
+        reasons,
         [
             "Ready True Reconciled",
             "TopicsResolved True Resolved",
