@@ -52,7 +52,7 @@ impl Held {
 
 /// One topic's share of the ceiling.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Count {
+pub struct TopicCount {
     /// The KafkaTopic.
     pub topic: TopicRef,
     /// The values in use; `None` if the KafkaTopic was never seen.
@@ -61,7 +61,7 @@ pub struct Count {
     pub problem: Option<(Reason, String)>,
 }
 
-impl Count {
+impl TopicCount {
     /// The partitions in use; `None` if no good count was ever known.
     pub fn partitions(&self) -> Option<i32> {
         self.known.as_ref().and_then(|known| known.partitions)
@@ -77,7 +77,7 @@ impl Count {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ceiling {
     /// In the order of the spec.
-    pub counts: Vec<Count>,
+    pub counts: Vec<TopicCount>,
     /// The partitions of the topics that were ever known; `None` if none was.
     pub partitions: Option<i32>,
     /// The HorizontalPodAutoscaler's minReplicas: 1 <= min <= max.
@@ -104,13 +104,13 @@ impl Ceiling {
 
 /// Resolves the ceiling from what is known of the topics and what is held of them.
 pub fn resolve(group: &ValidGroup, lookups: &TopicLookups, held: Option<&Held>) -> Ceiling {
-    let counts: Vec<Count> = group
+    let counts: Vec<TopicCount> = group
         .consumer
         .topics
         .iter()
         .map(|topic| count(topic, lookups.get(topic), held.and_then(|held| held.of(topic))))
         .collect();
-    let known = || counts.iter().filter_map(Count::partitions);
+    let known = || counts.iter().filter_map(TopicCount::partitions);
     let all_known = known().count() == counts.len();
     let partitions = known().next().map(|_| ceiling::partitions(known(), group.scaling.policy));
     let busy = partitions
@@ -133,12 +133,12 @@ pub fn resolve(group: &ValidGroup, lookups: &TopicLookups, held: Option<&Held>) 
     }
 }
 
-fn count(topic: &TopicRef, lookup: Option<&TopicLookup>, held: Option<&HeldTopic>) -> Count {
+fn count(topic: &TopicRef, lookup: Option<&TopicLookup>, held: Option<&HeldTopic>) -> TopicCount {
     let instead = held.and_then(|held| held.partitions).map_or_else(
         || "; its partitions were never known".to_owned(),
         |partitions| format!("; the last known count of {partitions} partitions is kept"),
     );
-    let keep = |reason: Reason, sentence: String| Count {
+    let keep = |reason: Reason, sentence: String| TopicCount {
         topic: topic.clone(),
         known: last_known(lookup.and_then(TopicLookup::facts), held),
         problem: Some((reason, format!("{sentence}{instead}"))),
@@ -177,8 +177,8 @@ fn seen(
     topic: &TopicRef,
     facts: &TopicFacts,
     held: Option<&HeldTopic>,
-    keep: &dyn Fn(Reason, String) -> Count,
-) -> Count {
+    keep: &dyn Fn(Reason, String) -> TopicCount,
+) -> TopicCount {
     match &facts.partitions {
         Partitions::Known(stated) => known(topic, facts, *stated, held, keep),
         Partitions::Unset => keep(
@@ -201,8 +201,8 @@ fn known(
     facts: &TopicFacts,
     stated: i32,
     held: Option<&HeldTopic>,
-    keep: &dyn Fn(Reason, String) -> Count,
-) -> Count {
+    keep: &dyn Fn(Reason, String) -> TopicCount,
+) -> TopicCount {
     let now = HeldTopic {
         partitions: Some(stated),
         topic_name: facts.topic_name.clone(),
@@ -213,9 +213,11 @@ fn known(
             // Keep a known id while Strimzi reports none: without it, a new topic could not be
             // recognized later.
             let topic_id = now.topic_id.clone().or_else(|| held.and_then(|held| held.topic_id.clone()));
-            Count { topic: topic.clone(), known: Some(HeldTopic { topic_id, ..now }), problem: None }
+            TopicCount { topic: topic.clone(), known: Some(HeldTopic { topic_id, ..now }), problem: None }
         }
-        Some(held) if is_new(held, facts) => Count { topic: topic.clone(), known: Some(now), problem: None },
+        Some(held) if is_new(held, facts) => {
+            TopicCount { topic: topic.clone(), known: Some(now), problem: None }
+        }
         Some(held) => keep(Reason::DecreaseHeld, decrease(topic, facts, stated, held)),
     }
 }

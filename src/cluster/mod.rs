@@ -7,9 +7,9 @@
 
 mod cache;
 mod cached_child;
+mod cached_group;
 mod cached_status;
 pub(crate) mod crd_version;
-mod group;
 mod handlers;
 mod ports;
 mod report;
@@ -33,7 +33,7 @@ use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 
 pub(crate) use cache::{Affected, Snapshot};
-pub(crate) use group::Group;
+pub(crate) use cached_group::CachedGroup;
 pub(crate) use requests::optional_kind;
 pub use watches::Scopes;
 pub(crate) use watches::Watches;
@@ -101,7 +101,7 @@ impl Cluster {
 
     /// Calls `visit` for each group with the lag that its autoscaler last read, in thousandths of a
     /// record. It holds the lock of the cache, so `visit` must not take long.
-    pub(crate) fn for_each_group(&self, mut visit: impl FnMut(&ObjectKey, &Group, Option<i64>)) {
+    pub(crate) fn for_each_group(&self, mut visit: impl FnMut(&ObjectKey, &CachedGroup, Option<i64>)) {
         let cache = self.cache();
         cache.groups().for_each(|(key, group)| visit(key, group, cache.lag_milli(key)));
     }
@@ -117,7 +117,7 @@ impl Cluster {
 
     /// Takes in a group from its watch, or from the response to the controller's own write.
     fn observe_group(&self, key: &ObjectKey, object: &Value, from_own_write: bool) -> Affected {
-        let group = Group::of(key, object, &self.strings);
+        let group = CachedGroup::of(key, object, &self.strings);
         self.cache().set_group(key, group, from_own_write)
     }
 

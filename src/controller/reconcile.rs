@@ -18,7 +18,7 @@ use kcg_runtime::watch::ObjectKey;
 use tokio::time::Instant;
 
 use super::retry_state::SharedRetryState;
-use crate::cluster::{Affected, AppliedWrite, Cluster, Group, Snapshot, WriteError};
+use crate::cluster::{Affected, AppliedWrite, CachedGroup, Cluster, Snapshot, WriteError};
 
 /// At most one status write a second for each group: the changes of a second are written together.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
@@ -108,7 +108,12 @@ impl Reconcile<'_> {
         }
     }
 
-    async fn settle(&self, group: &Arc<Group>, state: &DesiredState, observed: Observed) -> ReconcileResult {
+    async fn settle(
+        &self,
+        group: &Arc<CachedGroup>,
+        state: &DesiredState,
+        observed: Observed,
+    ) -> ReconcileResult {
         let mut result = ReconcileResult::default();
         let now = Instant::now();
         let mut plan = self
@@ -190,7 +195,7 @@ impl Reconcile<'_> {
     }
 
     /// Writes the status if it has changed, and records the new errors as Events.
-    async fn report(&self, group: &Group, status: &KconsumerGroupStatus, result: &mut ReconcileResult) {
+    async fn report(&self, group: &CachedGroup, status: &KconsumerGroupStatus, result: &mut ReconcileResult) {
         let previous = group.status();
         if *status == previous {
             return;

@@ -5,7 +5,7 @@ use kcg_api::{ValidGroup, names};
 use serde_json::{Value, json};
 
 use super::{ChildKind, head, selector};
-use crate::ceiling::{Ceiling, Count};
+use crate::ceiling::{Ceiling, TopicCount};
 
 /// Enough time to finish a message, commit and leave the consumer group.
 const TERMINATION_GRACE_SECONDS: i64 = 60;
@@ -62,7 +62,7 @@ fn container(group: &ValidGroup, ceiling: &Ceiling) -> Value {
 /// The environment variables; one that the user sets replaces the operator's.
 fn env(group: &ValidGroup, ceiling: &Ceiling) -> Vec<Value> {
     let consumer = &group.consumer;
-    let topics = ceiling.counts.iter().map(Count::topic_name).collect::<Vec<_>>().join(",");
+    let topics = ceiling.counts.iter().map(TopicCount::topic_name).collect::<Vec<_>>().join(",");
     let defaults = [
         (names::ENV_TOPICS, Some(topics.as_str())),
         (names::ENV_GROUP_ID, Some(consumer.group_id.as_str())),

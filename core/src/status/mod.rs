@@ -21,7 +21,7 @@ use kcg_api::condition::{ConditionType, Reason};
 use kcg_api::group::TopicStatus;
 use kcg_api::{KconsumerGroup, KconsumerGroupStatus, ValidGroup, Violation, violation};
 
-use crate::ceiling::{Ceiling, Count};
+use crate::ceiling::{Ceiling, TopicCount};
 use crate::child_error::ChildError;
 use crate::children::PerChild;
 use crate::facts::Observed;
@@ -96,7 +96,7 @@ pub fn invalid(
     }
 }
 
-fn topic_status(count: &Count) -> TopicStatus {
+fn topic_status(count: &TopicCount) -> TopicStatus {
     let known = count.known.as_ref();
     TopicStatus {
         name: count.topic.name.clone(),

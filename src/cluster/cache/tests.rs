@@ -11,12 +11,12 @@ fn key(name: &str) -> ObjectKey {
     ObjectKey::new("ns", name)
 }
 
-fn group(name: &str, version: u64, consumer: &Value) -> Group {
+fn group(name: &str, version: u64, consumer: &Value) -> CachedGroup {
     let object = json!({
         "metadata": {"uid": format!("uid-of-{name}"), "resourceVersion": version.to_string(), "generation": 1},
         "spec": {"consumerSpec": consumer},
     });
-    Group::of(&key(name), &object, &StringInterner::default())
+    CachedGroup::of(&key(name), &object, &StringInterner::default())
 }
 
 fn facts(partitions: i32) -> TopicFacts {
@@ -150,7 +150,7 @@ fn an_equivalent_group_affects_nobody() {
     let consumer = json!({"topic": "t"});
     assert_eq!(cache.set_group(&key("a"), group("a", 1, &consumer), false), [key("a")]);
     assert_eq!(cache.set_group(&key("a"), group("a", 2, &consumer), false), []);
-    let status = Group::of(
+    let status = CachedGroup::of(
         &key("a"),
         &json!({"metadata": {"uid": "uid-of-a", "resourceVersion": "9", "generation": 1},
         "spec": {"consumerSpec": consumer}, "status": {"replicas": 1}}),
