@@ -1,12 +1,12 @@
-//! The one binary: flags in, exit code out. Floor 4.
+//! The binary: flags in, exit code out.
 
 use clap::Parser as _;
 use kconsumer_group_operator::cli::Cli;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    Cli::parse().run().unwrap_or_else(|failure| {
-        eprintln!("kconsumer-group-operator: {failure}");
-        failure.code()
+    Cli::parse().run().unwrap_or_else(|error| {
+        eprintln!("kconsumer-group-operator: {error}");
+        error.exit_code()
     })
 }

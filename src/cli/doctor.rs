@@ -1,60 +1,61 @@
-//! `doctor`: what is right with an installation and what is not.
+//! `doctor`: checks an installation.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use kcg_api::names;
 use kcg_runtime::client::{ClientConfig, RequestMetrics};
 use serde_json::json;
-use std::fmt::Write as _;
-use std::path::PathBuf;
-use std::process::ExitCode;
 
-use super::{Failure, output};
-use crate::doctor::{Check, State, examine, look};
+use super::{CliError, terminal};
+use crate::doctor::{Check, CheckState, analyze, collect};
 
 #[derive(Debug, Args)]
-pub struct Flags {
-    /// The cluster's kubeconfig; left out: KUBECONFIG, ~/.kube/config
+pub(super) struct DoctorArgs {
+    /// Path of the kubeconfig [default: KUBECONFIG or ~/.kube/config]
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
-    /// The namespace that the operator is installed in
+    /// Namespace in which the operator is installed
     #[arg(long, short, default_value = names::NAMESPACE, value_name = "NAMESPACE")]
     namespace: String,
-    /// How the checks are printed
-    #[arg(long, short, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
-    output: Format,
+    /// Output format
+    #[arg(long, short, value_enum, default_value_t = ReportFormat::Table, value_name = "FORMAT")]
+    output: ReportFormat,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// A line for each check, and its cure below
+enum ReportFormat {
+    /// One line for each check, followed by its cure
     Table,
-    /// One object: healthy, and the checks
+    /// One object with the fields healthy and checks
     Json,
 }
 
-/// Exit code 0 where all is well, 1 where a check is wrong or could not be made.
-pub fn run(flags: &Flags) -> Result<ExitCode, Failure> {
+/// Exit code 0 if the installation is healthy, 1 if a check failed or could not be made.
+pub(super) fn run(args: &DoctorArgs) -> Result<ExitCode, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::passing(format_args!("start the runtime: {error}")))?;
-    let checks = runtime.block_on(checks(flags))?;
-    let healthy = checks.iter().all(Check::is_well);
-    output::print(&match flags.output {
-        Format::Table => table(&checks),
-        Format::Json => format!("{:#}\n", json!({"healthy": healthy, "checks": checks})),
+        .map_err(|error| CliError::temporary(format_args!("start the async runtime: {error}")))?;
+    let checks = runtime.block_on(checks(args))?;
+    let healthy = checks.iter().all(Check::is_healthy);
+    terminal::print(&match args.output {
+        ReportFormat::Table => table(&checks),
+        ReportFormat::Json => format!("{:#}\n", json!({"healthy": healthy, "checks": checks})),
     })?;
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn checks(flags: &Flags) -> Result<Vec<Check>, Failure> {
+async fn checks(args: &DoctorArgs) -> Result<Vec<Check>, CliError> {
     let agent = concat!("kconsumer-group-operator-doctor/", env!("CARGO_PKG_VERSION"));
     let client =
-        ClientConfig::new(flags.kubeconfig.as_deref(), agent).client(&RequestMetrics::default()).await?;
-    // One sentence where nobody answers, instead of one for each check.
+        ClientConfig::new(args.kubeconfig.as_deref(), agent).client(&RequestMetrics::default()).await?;
+    // If the API server does not respond, report it once instead of once for each check.
     let version = kcg_runtime::client::with_deadline("reach the cluster", client.apiserver_version()).await;
-    version.map_err(Failure::passing)?;
-    Ok(examine(&look::look(&client, &flags.namespace).await))
+    version.map_err(CliError::temporary)?;
+    Ok(analyze(&collect(&client, &args.namespace).await))
 }
 
 fn table(checks: &[Check]) -> String {
@@ -62,12 +63,12 @@ fn table(checks: &[Check]) -> String {
     let mut text = String::new();
     for check in checks {
         let state = match check.state {
-            State::Ok => "ok",
-            State::Note => "note",
-            State::Wrong => "WRONG",
-            State::Unknown => "?",
+            CheckState::Ok => "ok",
+            CheckState::Note => "note",
+            CheckState::Wrong => "WRONG",
+            CheckState::Unknown => "?",
         };
-        // To a String: it cannot fail.
+        // Writing to a String cannot fail.
         let _ = writeln!(text, "{state:<7}{:<width$}  {}", check.check, check.found);
         if !check.cure.is_empty() {
             let _ = writeln!(text, "{:<7}{:<width$}  -> {}", "", "", check.cure);
@@ -81,14 +82,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cure_stands_below_what_it_cures() {
+    fn a_cure_is_printed_below_its_check() {
         let check = |name: &str, state, cure: &str| Check {
             check: name.into(),
             state,
             found: "found".into(),
             cure: cure.into(),
         };
-        let text = table(&[check("CRD", State::Ok, ""), check("certificate", State::Wrong, "renew it")]);
+        let text =
+            table(&[check("CRD", CheckState::Ok, ""), check("certificate", CheckState::Wrong, "renew it")]);
         assert_eq!(
             text,
             "ok     CRD          found\nWRONG  certificate  found\n                    -> renew it\n"

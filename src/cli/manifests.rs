@@ -1,37 +1,38 @@
-//! Manifests: files of YAML or JSON with any number of objects, of which the KconsumerGroups count.
+//! Manifests: files of YAML or JSON with any number of objects. Only KconsumerGroups are read.
+
+use std::io::{self, Cursor, Read as _};
 
 use kcg_api::names;
 use serde::Serialize;
 use serde_json::Value;
-use std::io::{self, Cursor, Read as _};
 
-use super::Failure;
+use super::CliError;
 
-/// What stands for standard input among the files.
+/// The file name that stands for standard input.
 const STDIN: &str = "-";
 
-/// A manifest that cannot be read.
+/// Why a manifest cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
+pub(super) enum ManifestError {
     #[error("{0}")]
     File(#[from] io::Error),
-    /// A place in the text where it is no YAML or JSON.
-    #[error("line {line}, column {column}: {what}")]
-    Syntax { line: u64, column: u64, what: String },
+    #[error("line {line}, column {column}: {message}")]
+    Syntax { line: u64, column: u64, message: String },
     #[error("{0}")]
     Other(String),
 }
 
-/// The KconsumerGroups of one file, and what of it cannot be read. Objects of other kinds are passed over.
-pub fn groups(file: &str) -> Vec<Result<Value, Unreadable>> {
+/// The KconsumerGroups in one file, and an error for each document that cannot be read. Ignores
+/// objects of other kinds.
+pub(super) fn groups(file: &str) -> Vec<Result<Value, ManifestError>> {
     match text(file) {
-        Ok(text) => documents(&text).into_iter().flat_map(of_our_kind).collect(),
+        Ok(text) => documents(&text).into_iter().flat_map(groups_in).collect(),
         Err(error) => vec![Err(error.into())],
     }
 }
 
-/// How a file is called in what is printed.
-pub fn name(file: &str) -> &str {
+/// The name of a file in messages.
+pub(super) fn display_name(file: &str) -> &str {
     if file == STDIN { "standard input" } else { file }
 }
 
@@ -44,8 +45,8 @@ fn text(file: &str) -> io::Result<String> {
     std::fs::read_to_string(file)
 }
 
-fn documents(text: &str) -> Vec<Result<Value, Unreadable>> {
-    // JSON is tried as such: its tabs are no YAML.
+fn documents(text: &str) -> Vec<Result<Value, ManifestError>> {
+    // JSON may contain tabs, which YAML does not allow.
     if text.trim_start().starts_with('{') {
         let parsed: Result<Vec<Value>, _> = serde_json::Deserializer::from_str(text).into_iter().collect();
         if let Ok(documents) = parsed {
@@ -53,57 +54,59 @@ fn documents(text: &str) -> Vec<Result<Value, Unreadable>> {
         }
     }
     let mut reader = Cursor::new(text.as_bytes());
-    // The picture of the place that the parser could draw is left out: one line names one fault.
+    // Without a snippet of the source: an error is one line.
     let options = serde_saphyr::options! { with_snippet: false };
     serde_saphyr::read_with_options(&mut reader, options)
         .map(|document| document.map_err(|error| located(&error)))
         .collect()
 }
 
-fn located(error: &serde_saphyr::Error) -> Unreadable {
-    let what = error.render_with_options(serde_saphyr::RenderOptions::default());
+fn located(error: &serde_saphyr::Error) -> ManifestError {
+    let message = error.render_with_options(serde_saphyr::RenderOptions::default());
     match error.location() {
-        Some(place) => {
-            Unreadable::Syntax { line: place.line(), column: place.column(), what: without_place(&what) }
-        }
-        None => Unreadable::Other(what),
+        Some(place) => ManifestError::Syntax {
+            line: place.line(),
+            column: place.column(),
+            message: without_location(&message),
+        },
+        None => ManifestError::Other(message),
     }
 }
 
-/// The parser ends its sentence with the place, which is printed in front of it.
-fn without_place(what: &str) -> String {
-    what.rsplit_once(" at line ").map_or(what, |(sentence, _)| sentence).to_owned()
+/// The parser ends its message with the location, which is printed before the message.
+fn without_location(message: &str) -> String {
+    message.rsplit_once(" at line ").map_or(message, |(message, _)| message).to_owned()
 }
 
-/// The groups in one document; a List's items are documents too.
-fn of_our_kind(document: Result<Value, Unreadable>) -> Vec<Result<Value, Unreadable>> {
+/// The groups in one document; the items of a List count as documents.
+fn groups_in(document: Result<Value, ManifestError>) -> Vec<Result<Value, ManifestError>> {
     let mut document = match document {
         Ok(document) => document,
         Err(error) => return vec![Err(error)],
     };
-    if is_ours(&document) {
+    if is_group(&document) {
         return vec![Ok(document)];
     }
     let is_list = document.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
     match document.get_mut("items").map(Value::take) {
-        Some(Value::Array(items)) if is_list => items.into_iter().filter(is_ours).map(Ok).collect(),
+        Some(Value::Array(items)) if is_list => items.into_iter().filter(is_group).map(Ok).collect(),
         _ => Vec::new(),
     }
 }
 
-fn is_ours(document: &Value) -> bool {
+fn is_group(document: &Value) -> bool {
     let text = |field: &str| document.get(field).and_then(Value::as_str).unwrap_or_default();
     let group = text("apiVersion").split_once('/').map_or("", |(group, _)| group);
     group == names::GROUP && text("kind") == names::KIND
 }
 
-/// Several objects as the documents of one YAML stream.
-pub fn yaml<T: Serialize>(objects: &[T]) -> Result<String, Failure> {
+/// Writes objects as the documents of one YAML stream.
+pub(super) fn yaml<T: Serialize>(objects: &[T]) -> Result<String, CliError> {
     let mut stream = String::new();
     for object in objects {
-        // By way of JSON, so that fields without a value are left out and the order is always the same.
-        let document = serde_json::to_value(object).map_err(Failure::passing)?;
-        let text = serde_saphyr::to_string(&document).map_err(Failure::passing)?;
+        // Through JSON, so that fields without a value are omitted and the order is stable.
+        let document = serde_json::to_value(object).map_err(CliError::temporary)?;
+        let text = serde_saphyr::to_string(&document).map_err(CliError::temporary)?;
         stream.extend(["---\n", text.trim_end(), "\n"]);
     }
     Ok(stream)
@@ -116,8 +119,8 @@ mod tests {
 
     const GROUP: &str = "apiVersion: thenextapps.com/v1alpha1\nkind: KconsumerGroup\nmetadata: {name: a}\n";
 
-    fn read(text: &str) -> Vec<Result<Value, Unreadable>> {
-        documents(text).into_iter().flat_map(of_our_kind).collect()
+    fn read(text: &str) -> Vec<Result<Value, ManifestError>> {
+        documents(text).into_iter().flat_map(groups_in).collect()
     }
 
     #[test]

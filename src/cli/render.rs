@@ -1,56 +1,57 @@
-//! `render FILE`: the children that the controller would write, for review and for a pipe.
+//! `render FILE`: the owned resources that the controller would create.
+
+use std::process::ExitCode;
 
 use clap::Args;
 use kcg_api::{ValidGroup, names};
-use serde_json::Value;
-use std::process::ExitCode;
-
-use super::partitions::Given;
-use super::validate::{self, Checked, Reading};
-use super::{Failure, manifests, output};
 use kcg_core::{ceiling, children};
+use serde_json::Value;
+
+use super::partitions::PartitionArgs;
+use super::validate::{self, CheckedGroup, ManifestArgs};
+use super::{CliError, manifests, terminal};
 
 #[derive(Debug, Args)]
-pub struct Flags {
-    /// A file of YAML or JSON; - is standard input. Objects of other kinds are passed over
+pub(super) struct RenderArgs {
+    /// File with YAML or JSON; - is standard input. Objects of other kinds are ignored
     #[arg(value_name = "FILE")]
     file: String,
     #[command(flatten)]
-    given: Given,
+    partitions: PartitionArgs,
     #[command(flatten)]
-    read: Reading,
+    manifest: ManifestArgs,
 }
 
-pub fn run(flags: &Flags) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &RenderArgs) -> Result<ExitCode, CliError> {
     let mut objects = Vec::new();
-    let mut complaints = Vec::new();
-    for group in manifests::groups(&flags.file) {
-        match group.map(|group| validate::check(group, &flags.read, &flags.given)) {
-            Ok(Checked { name, outcome: Ok((group, _)) }) if group.name.is_empty() => complaints.push(format!(
-                "{} {name:?} has a generateName: the names of its children are not known before it is created; give it a metadata.name",
+    let mut errors = Vec::new();
+    for group in manifests::groups(&args.file) {
+        match group.map(|group| validate::check(group, &args.manifest, &args.partitions)) {
+            Ok(CheckedGroup { name, outcome: Ok((group, _)) }) if group.name.is_empty() => errors.push(format!(
+                "{} {name:?} has a generateName: the names of its owned resources are not known until it is created; set metadata.name",
                 names::KIND
             )),
-            Ok(Checked { outcome: Ok((group, _)), .. }) => objects.extend(rendered(&group, &flags.given)),
-            Ok(Checked { name, outcome: Err(violations) }) => {
-                complaints.push(validate::refusal(&name, &violations));
+            Ok(CheckedGroup { outcome: Ok((group, _)), .. }) => objects.extend(rendered(&group, &args.partitions)),
+            Ok(CheckedGroup { name, outcome: Err(violations) }) => {
+                errors.push(validate::refusal(&name, &violations));
             }
-            Err(error) => complaints.push(error.to_string()),
+            Err(error) => errors.push(error.to_string()),
         }
     }
-    // A part of the objects piped into a cluster would be worse than none.
-    if !complaints.is_empty() {
-        for complaint in complaints {
-            output::complain(&format!("{}: {complaint}", manifests::name(&flags.file)));
+    // Print nothing, so that a pipe does not apply only some of the objects.
+    if !errors.is_empty() {
+        for error in errors {
+            terminal::print_error(&format!("{}: {error}", manifests::display_name(&args.file)));
         }
         return Ok(ExitCode::FAILURE);
     }
-    output::print(&manifests::yaml(&objects)?)?;
+    terminal::print(&manifests::yaml(&objects)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The children of a group that no cluster holds: without an owner, since it has no uid.
-fn rendered(group: &ValidGroup, given: &Given) -> Vec<Value> {
-    let ceiling = ceiling::resolve(group, &given.lookups(&group.consumer.topics), None);
+/// The owned resources of a group, without an owner reference: the group has no uid.
+fn rendered(group: &ValidGroup, partitions: &PartitionArgs) -> Vec<Value> {
+    let ceiling = ceiling::resolve(group, &partitions.lookups(&group.consumer.topics), None);
     let objects = children::desired(group, &ceiling).into_iter().map(|child| child.object);
     objects.map(without_owner).collect()
 }

@@ -1,47 +1,48 @@
-//! What both servers share: their flags, their signals, their runtime.
+//! What both servers share: flags, signals and the async runtime.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::Args;
 use kcg_api::valid::TopicGrants;
 use kcg_runtime::client::{ClientConfig, ClientError};
 use kcg_runtime::watch::Scope;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, namespaces, telemetry};
+use super::{CliError, args, telemetry};
 
-// Flattened beside others of that name: clap would take them for one group.
 #[derive(Debug, Args)]
 #[group(skip)]
-pub struct Flags {
-    /// The cluster's kubeconfig; left out: KUBECONFIG, ~/.kube/config, or the pod's own ServiceAccount
+pub(super) struct ServerArgs {
+    /// Path of the kubeconfig [default: KUBECONFIG, ~/.kube/config or the pod's ServiceAccount]
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
-    /// Where /healthz, /readyz and /metrics are served
+    /// Address on which /healthz, /readyz and /metrics are served
     #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
-    pub status_addr: SocketAddr,
-    /// The namespaces whose KconsumerGroups count; left out: all
-    #[arg(long, value_delimiter = ',', value_parser = namespaces::listed, value_name = "NAMESPACE,...")]
+    pub(super) status_addr: SocketAddr,
+    /// Namespaces whose KconsumerGroups the operator manages [default: all]
+    #[arg(long, value_delimiter = ',', value_parser = args::namespace_item, value_name = "NAMESPACE,...")]
     namespaces: Vec<String>,
-    /// Other namespaces whose KafkaTopics a group may name; * is all
-    #[arg(long, value_delimiter = ',', value_parser = namespaces::listed_or_every, value_name = "NAMESPACE,...")]
+    /// Namespaces, besides its own, whose KafkaTopics a group may use; * allows all
+    #[arg(long, value_delimiter = ',', value_parser = args::namespace_item_or_all, value_name = "NAMESPACE,...")]
     topic_namespaces: Vec<String>,
     #[command(flatten)]
-    telemetry: telemetry::Flags,
+    log: telemetry::LogArgs,
 }
 
-impl Flags {
-    /// Where groups and their children are.
-    pub fn scope(&self) -> Scope {
-        let names = namespaces::named(&self.namespaces);
+impl ServerArgs {
+    /// The namespaces of groups and their owned resources.
+    pub(super) fn scope(&self) -> Scope {
+        let names = args::without_empty(&self.namespaces);
         if names.is_empty() { Scope::All } else { Scope::Namespaces(names.into_iter().collect()) }
     }
 
-    /// Where KafkaTopics are: beside the groups, and where a group may look beyond its own namespace.
-    pub fn topic_scope(&self) -> Scope {
+    /// The namespaces of KafkaTopics: those of the groups, and those that groups may use in
+    /// addition.
+    pub(super) fn topic_scope(&self) -> Scope {
         match (self.scope(), self.grants()) {
             (Scope::All, _) | (_, TopicGrants::Every) => Scope::All,
             (Scope::Namespaces(names), TopicGrants::Own) => Scope::Namespaces(names),
@@ -51,67 +52,67 @@ impl Flags {
         }
     }
 
-    pub fn grants(&self) -> TopicGrants {
-        TopicGrants::from_flag(&namespaces::named(&self.topic_namespaces))
+    pub(super) fn grants(&self) -> TopicGrants {
+        TopicGrants::from_flag(&args::without_empty(&self.topic_namespaces))
     }
 
-    pub fn access(&self) -> ClientConfig {
+    pub(super) fn client_config(&self) -> ClientConfig {
         let agent = concat!("kconsumer-group-operator/", env!("CARGO_PKG_VERSION"));
         ClientConfig::new(self.kubeconfig.as_deref(), agent)
     }
 }
 
-/// Runs a server until it ends by itself or is told to stop by SIGTERM or Ctrl-C.
-pub fn run<S, F>(flags: &Flags, serve: S) -> Result<ExitCode, Failure>
+/// Runs a server until it fails, or until SIGTERM or Ctrl-C.
+pub(super) fn run<S, F>(args: &ServerArgs, serve: S) -> Result<ExitCode, CliError>
 where
     S: FnOnce(CancellationToken) -> F,
-    F: Future<Output = Result<(), Failure>>,
+    F: Future<Output = Result<(), CliError>>,
 {
-    flags.telemetry.begin()?;
+    args.log.init()?;
     raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::passing(format_args!("start the runtime's threads: {error}")))?;
+        .map_err(|error| CliError::temporary(format_args!("start the async runtime: {error}")))?;
     let outcome = runtime.block_on(async {
-        // Before anything that takes time: a signal that comes early must not kill the process half-started.
+        // First, so that an early signal does not kill a half-started process.
         serve(stop_signal()?).await
     });
-    // What is still running has no one left to report to.
+    // Does not wait for tasks that are still running.
     runtime.shutdown_background();
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-/// Lets the process have as many open files as it may: some container runtimes start one with 1024, fewer than the
-/// connections that the admission port bounds itself.
+/// Raises the limit of open files to its maximum. Some container runtimes start a process with a
+/// limit of 1024, which is less than the webhook's own limit on connections.
 fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum
         && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
     {
-        tracing::warn!(%error, ?limit, "the number of open files stays as it is");
+        tracing::warn!(%error, ?limit, "could not raise the limit of open files");
     }
 }
 
-fn stop_signal() -> Result<CancellationToken, Failure> {
+fn stop_signal() -> Result<CancellationToken, CliError> {
     let listen =
-        |kind| signal(kind).map_err(|error| Failure::passing(format_args!("listen for signals: {error}")));
+        |kind| signal(kind).map_err(|error| CliError::temporary(format_args!("listen for signals: {error}")));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     let stop = CancellationToken::new();
-    let told = stop.clone();
+    let signalled = stop.clone();
     tokio::spawn(async move {
         tokio::select! {
-            _ = terminate.recv() => tracing::info!("told to stop by SIGTERM"),
-            _ = interrupt.recv() => tracing::info!("told to stop by SIGINT"),
+            _ = terminate.recv() => tracing::info!("received SIGTERM, stopping"),
+            _ = interrupt.recv() => tracing::info!("received SIGINT, stopping"),
         }
-        told.cancel();
+        signalled.cancel();
     });
     Ok(stop)
 }
 
-impl From<ClientError> for Failure {
+impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
-        Self::lasting(error)
+        Self::permanent(error)
     }
 }
 
@@ -121,18 +122,18 @@ mod tests {
     use clap::Parser;
 
     #[derive(Parser)]
-    struct Server {
+    struct TestServer {
         #[command(flatten)]
-        flags: Flags,
+        args: ServerArgs,
     }
 
     fn scopes(arguments: &[&str]) -> (Scope, Scope) {
-        let flags = Server::parse_from(["server"].iter().chain(arguments)).flags;
-        (flags.scope(), flags.topic_scope())
+        let args = TestServer::parse_from(["server"].iter().chain(arguments)).args;
+        (args.scope(), args.topic_scope())
     }
 
     #[test]
-    fn what_a_list_of_namespaces_leaves_empty_is_never_looked_into() {
+    fn empty_items_do_not_change_the_scopes() {
         let of = |names: &[&str]| Scope::Namespaces(names.iter().map(|name| (*name).to_owned()).collect());
         assert_eq!(scopes(&["--namespaces=a,"]), (of(&["a"]), of(&["a"])));
         assert_eq!(scopes(&["--namespaces=a", "--topic-namespaces=,b"]), (of(&["a"]), of(&["a", "b"])));

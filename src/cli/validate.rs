@@ -1,79 +1,83 @@
-//! `validate FILE...`: the rules that the webhook and the controller hold a group to, applied to manifests.
+//! `validate FILE...`: applies the rules of the webhook and the controller to manifests.
+
+use std::process::ExitCode;
 
 use clap::Args;
 use kcg_api::rules::live;
 use kcg_api::valid::{self, TopicGrants};
-use kcg_api::violation::{ErrorType, Rule};
+use kcg_api::violation::Rule;
 use kcg_api::{KconsumerGroup, ValidGroup, Violation, names};
 use serde_json::Value;
-use std::process::ExitCode;
 
-use super::partitions::Given;
-use super::{Failure, manifests, namespaces, output, unknown};
+use super::partitions::PartitionArgs;
+use super::{CliError, args, manifests, terminal, unknown_fields};
 
 #[derive(Debug, Args)]
-pub struct Flags {
-    /// Files of YAML or JSON; - is standard input. Objects of other kinds are passed over
+pub(super) struct ValidateArgs {
+    /// Files with YAML or JSON; - is standard input. Objects of other kinds are ignored
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
     #[command(flatten)]
-    given: Given,
+    partitions: PartitionArgs,
     #[command(flatten)]
-    pub read: Reading,
+    manifest: ManifestArgs,
 }
 
-/// How a manifest is read that does not say everything itself.
+/// What a manifest leaves open.
 #[derive(Debug, Args)]
-pub struct Reading {
-    /// The namespace of groups that state none
-    #[arg(short, long, default_value = "default", value_parser = namespaces::one, value_name = "NAMESPACE")]
+pub(super) struct ManifestArgs {
+    /// Namespace of groups without a metadata.namespace
+    #[arg(short, long, default_value = "default", value_parser = args::namespace, value_name = "NAMESPACE")]
     namespace: String,
-    /// Other namespaces whose KafkaTopics a group may name, as the operator's flag of that name; * is all
-    #[arg(long, value_delimiter = ',', value_parser = namespaces::listed_or_every, value_name = "NAMESPACE,...")]
+    /// Namespaces, besides its own, whose KafkaTopics a group may use, as in the operator's flag; *
+    /// allows all
+    #[arg(long, value_delimiter = ',', value_parser = args::namespace_item_or_all, value_name = "NAMESPACE,...")]
     topic_namespaces: Vec<String>,
 }
 
-/// A group that keeps the rules, with the live rule's warnings; or what it breaks.
-pub struct Checked {
-    pub name: String,
-    pub outcome: Result<(ValidGroup, Vec<String>), Vec<String>>,
+/// The result of validating one group.
+pub(super) struct CheckedGroup {
+    pub(super) name: String,
+    /// The valid group with its warnings, or its violations.
+    pub(super) outcome: Result<(ValidGroup, Vec<String>), Vec<String>>,
 }
 
-pub fn run(flags: &Flags) -> Result<ExitCode, Failure> {
-    let mut sound = true;
-    for file in &flags.files {
-        let shown = manifests::name(file);
+pub(super) fn run(args: &ValidateArgs) -> Result<ExitCode, CliError> {
+    let mut all_valid = true;
+    for file in &args.files {
+        let shown = manifests::display_name(file);
         for group in manifests::groups(file) {
             match group {
-                Ok(group) => sound &= report(shown, check(group, &flags.read, &flags.given))?,
+                Ok(group) => all_valid &= report(shown, check(group, &args.manifest, &args.partitions))?,
                 Err(error) => {
-                    sound = false;
-                    output::complain(&format!("{shown}: {error}"));
+                    all_valid = false;
+                    terminal::print_error(&format!("{shown}: {error}"));
                 }
             }
         }
     }
-    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if all_valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn report(file: &str, checked: Checked) -> Result<bool, Failure> {
+/// Prints the result and returns whether the group is valid.
+fn report(file: &str, checked: CheckedGroup) -> Result<bool, CliError> {
     match checked.outcome {
         Ok((_, warnings)) => {
             for warning in warnings {
-                output::complain(&format!("{file}: Warning: {warning}"));
+                terminal::print_error(&format!("{file}: Warning: {warning}"));
             }
-            output::print(&format!("{file}: {} {:?} is valid\n", names::KIND, checked.name))?;
+            terminal::print(&format!("{file}: {} {:?} is valid\n", names::KIND, checked.name))?;
             Ok(true)
         }
         Err(violations) => {
-            output::complain(&format!("{file}: {}", refusal(&checked.name, &violations)));
+            terminal::print_error(&format!("{file}: {}", refusal(&checked.name, &violations)));
             Ok(false)
         }
     }
 }
 
-/// All violations of one group in the shape in which kubectl prints an API server's refusal.
-pub fn refusal(name: &str, violations: &[String]) -> String {
+/// All violations of one group, in the format in which kubectl prints an error of the API server.
+pub(super) fn refusal(name: &str, violations: &[String]) -> String {
     let head = format!("The {} {name:?} is invalid:", names::KIND);
     match violations {
         [one] => format!("{head} {one}"),
@@ -81,68 +85,66 @@ pub fn refusal(name: &str, violations: &[String]) -> String {
     }
 }
 
-/// Applies every rule to one written group.
-pub fn check(mut group: Value, read: &Reading, given: &Given) -> Checked {
-    if let Some(foreign) = foreign_version(&group) {
+/// Applies every rule to one group.
+pub(super) fn check(mut group: Value, manifest: &ManifestArgs, partitions: &PartitionArgs) -> CheckedGroup {
+    if let Some(unsupported) = unsupported_version(&group) {
         let metadata = |field: &str| group["metadata"][field].as_str().map(str::to_owned);
         let name = metadata("name").or_else(|| metadata("generateName")).unwrap_or_default();
-        return Checked { name, outcome: Err(vec![foreign.to_string()]) };
+        return CheckedGroup { name, outcome: Err(vec![unsupported.to_string()]) };
     }
     if let Some(metadata) = group.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.entry("namespace").or_insert_with(|| Value::from(read.namespace.as_str()));
+        metadata.entry("namespace").or_insert_with(|| Value::from(manifest.namespace.as_str()));
     }
-    let unknown = unknown::fields(&group, &unknown::schema());
-    let unknown = unknown.iter().map(|field| format!("{field}: Unknown field: no {} has it", names::KIND));
-    let written = valid::parse_group(group);
-    let grants = TopicGrants::from_flag(&namespaces::named(&read.topic_namespaces));
-    let statics = ValidGroup::read(&written.group, &grants);
-    let live = live_rule(&written.group, given);
+    let unknown = unknown_fields::find(&group, &unknown_fields::schema());
+    let unknown =
+        unknown.iter().map(|field| format!("{field}: Unknown field: a {} has no such field", names::KIND));
+    let parsed = valid::parse_group(group);
+    let grants = TopicGrants::from_flag(&args::without_empty(&manifest.topic_namespaces));
+    let statics = ValidGroup::read(&parsed.group, &grants);
+    let live = live_rule(&parsed.group, partitions);
 
     let mut violations: Vec<String> = unknown.collect();
-    violations.extend(written.violations.iter().map(ToString::to_string));
-    violations.extend(nameless(&written).map(|violation| violation.to_string()));
-    // What could not be read was left out: that it is missing now is no second fault.
-    let read =
-        |violation: &&Violation| !written.violations.iter().any(|earlier| earlier.field == violation.field);
+    violations.extend(parsed.violations.iter().map(ToString::to_string));
+    violations.extend(missing_name(&parsed).map(|violation| violation.to_string()));
+    // A value of a wrong type was removed. That it is missing now is not a second mistake.
+    let was_parsed =
+        |violation: &&Violation| !parsed.violations.iter().any(|earlier| earlier.field == violation.field);
     violations.extend(statics.iter().flat_map(|_| &live.violation).map(ToString::to_string));
     if let Err(broken) = &statics {
-        violations.extend(broken.iter().chain(&live.violation).filter(read).map(ToString::to_string));
+        violations.extend(broken.iter().chain(&live.violation).filter(was_parsed).map(ToString::to_string));
     }
     let outcome = match statics {
         Ok(valid) if violations.is_empty() => Ok((valid, live.warnings)),
         _ => Err(violations),
     };
-    Checked { name: name(&written.group), outcome }
+    CheckedGroup { name: name(&parsed.group), outcome }
 }
 
-/// A group of a version that is not served: nobody knows what its fields mean, so nothing else is said of it.
-fn foreign_version(group: &Value) -> Option<Violation> {
+/// The violation of a group with a version that is not served. Its fields may mean anything, so
+/// nothing else is checked.
+fn unsupported_version(group: &Value) -> Option<Violation> {
     let served = format!("{}/{}", names::GROUP, names::VERSION);
     let version = group["apiVersion"].as_str().unwrap_or_default();
-    let sentence = format!("supported values: \"{served}\"");
-    (version != served).then(|| Violation {
-        value: Some(version.into()),
-        ..Violation::new(Rule::Type, ErrorType::NotSupported, "apiVersion", sentence)
-    })
+    (version != served).then(|| Violation::not_supported(Rule::Type, "apiVersion", version, &[&served]))
 }
 
-/// A group that has no name and asks for none, in the API server's words. One whose metadata cannot be read has been
-/// told so.
-fn nameless(written: &valid::ParsedGroup) -> Option<Violation> {
-    let metadata = &written.group.metadata;
-    let is_given = |name: &Option<String>| name.as_deref().is_some_and(|name| !name.is_empty());
-    let told = written.violations.iter().any(|violation| violation.field.starts_with("metadata"));
-    let nameless = !is_given(&metadata.name) && !is_given(&metadata.generate_name) && !told;
-    nameless.then(|| Violation::required(Rule::Name, "metadata.name", "name or generateName is required"))
+/// The violation of a group with neither a name nor a generateName, in the API server's words.
+/// Metadata of a wrong type has a violation of its own.
+fn missing_name(parsed: &valid::ParsedGroup) -> Option<Violation> {
+    let metadata = &parsed.group.metadata;
+    let is_set = |name: &Option<String>| name.as_deref().is_some_and(|name| !name.is_empty());
+    let is_reported = parsed.violations.iter().any(|violation| violation.field.starts_with("metadata"));
+    let is_missing = !is_set(&metadata.name) && !is_set(&metadata.generate_name) && !is_reported;
+    is_missing.then(|| Violation::required(Rule::Name, "metadata.name", "name or generateName is required"))
 }
 
-/// The one rule that needs the topics; without a word about them it is left out.
-fn live_rule(group: &KconsumerGroup, given: &Given) -> live::LiveCheck {
-    if !given.any() {
+/// The rule that needs the topics' partitions. It is not checked without `--partitions`.
+fn live_rule(group: &KconsumerGroup, partitions: &PartitionArgs) -> live::LiveCheck {
+    if partitions.is_empty() {
         return live::LiveCheck::default();
     }
     let namespace = group.metadata.namespace.as_deref().unwrap_or_default();
-    let lookups = given.lookups(&valid::topics(&group.spec, namespace));
+    let lookups = partitions.lookups(&valid::topics(&group.spec, namespace));
     live::check(&group.spec, namespace, &lookups)
 }
 

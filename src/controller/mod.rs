@@ -27,10 +27,10 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::cert_rotator::{CertRotator, CertRotatorConfig};
 pub use crate::cluster::Scopes;
 use crate::cluster::{Affected, Cluster, Watches, crd_version};
 use crate::events::EventRecorder;
-use crate::keeper::{self, Keeper};
 use metrics::ControllerMetrics;
 use reconcile::{Outcome, Reconcile, ReconcileResult};
 use retry_state::{RetryState, SharedRetryState};
@@ -57,7 +57,7 @@ pub struct ControllerConfig {
     /// The identity of this process in the leader election.
     pub candidate: Candidate,
     /// Set if the operator issues the webhook's certificate itself.
-    pub certificates: Option<keeper::Settings>,
+    pub certificates: Option<CertRotatorConfig>,
 }
 
 /// Why the controller ends without a signal.
@@ -95,9 +95,9 @@ pub async fn run(
     WatchMetrics::new(watches.healths()).register(&mut registry);
     let crd_version = crd_version::watch(client.clone(), crd_version::gauge(&mut registry));
     let clock = Arc::new(SystemClock::default());
-    let keeper = config
+    let cert_rotator = config
         .certificates
-        .map(|certificates| Keeper::new(client.clone(), &certificates, clock.clone(), &mut registry));
+        .map(|certificates| CertRotator::new(client.clone(), &certificates, clock.clone(), &mut registry));
     let (elector, leading) =
         Elector::new(client, config.candidate, Timings::default(), clock, lease_metrics)?;
 
@@ -111,8 +111,8 @@ pub async fn run(
     let listener = move |affected: Affected| filled.add(affected);
     let watching = tokio::spawn(watches.run(listener, synced.clone(), ended.clone()));
 
-    let keeper = keeper.map(Arc::new);
-    let workers = Workers { cluster, queue, metrics, keeper, retry_states: Mutex::default() };
+    let cert_rotator = cert_rotator.map(Arc::new);
+    let workers = Workers { cluster, queue, metrics, cert_rotator, retry_states: Mutex::default() };
     let working = Arc::new(workers).work(elector, leading, synced, stop);
     let result = tokio::select! {
         worked = working => worked,
@@ -134,7 +134,7 @@ struct Workers {
     cluster: Arc<Cluster>,
     queue: Arc<WorkQueue>,
     metrics: ControllerMetrics,
-    keeper: Option<Arc<Keeper>>,
+    cert_rotator: Option<Arc<CertRotator>>,
     retry_states: Mutex<HashMap<ObjectKey, RetryState>>,
 }
 
@@ -173,9 +173,9 @@ impl Workers {
         // Open the queue before listing the groups, so that a group that is created in between is not missed.
         self.queue.open();
         self.queue.add_backlog(self.cluster.keys());
-        let _keeping = self.keeper.clone().map(|keeper| {
+        let _rotating = self.cert_rotator.clone().map(|cert_rotator| {
             let leadership = leadership.clone();
-            AbortOnDropHandle::new(tokio::spawn(async move { keeper.keep(&leadership).await }))
+            AbortOnDropHandle::new(tokio::spawn(async move { cert_rotator.run(&leadership).await }))
         });
         let mut reconciles = JoinSet::new();
         loop {

@@ -1,4 +1,4 @@
-//! A healthy installation, and what one wrong finding at a time turns into.
+//! A healthy installation, and the check that each wrong finding changes.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -8,6 +8,7 @@ use kcg_api::crd::VersionSkew;
 use kcg_api::names;
 use kcg_certs::Ca;
 
+use super::findings::*;
 use super::*;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -16,12 +17,12 @@ fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_hours(500_000)
 }
 
-fn authority() -> Ca {
+fn ca() -> Ca {
     Ca::create("test", now(), 3650 * DAY).unwrap()
 }
 
-fn secret(authority: &Ca, name: &str, life: Duration) -> BTreeMap<String, Vec<u8>> {
-    let pair = authority.issue(&[name.to_owned()], now(), life).unwrap();
+fn secret(ca: &Ca, name: &str, life: Duration) -> BTreeMap<String, Vec<u8>> {
+    let pair = ca.issue(&[name.to_owned()], now(), life).unwrap();
     let entries = [("tls.crt", pair.chain), ("tls.key", pair.key)];
     entries.map(|(name, text)| (name.to_owned(), text.into_bytes())).into()
 }
@@ -39,38 +40,40 @@ fn selector(label: &str) -> LabelSelector {
 }
 
 fn healthy() -> Findings {
-    let authority = authority();
-    let registration =
-        || Ok(Some(Registration { bundles: vec![authority.certificate_pem().as_bytes().to_vec()] }));
+    let ca = ca();
+    let bundles = || Ok(Some(vec![ca.certificate_pem().as_bytes().to_vec()]));
     let served = |version: &str| Ok(Some(version.to_owned()));
-    let right = |who, what: &str| Right { who, what: what.into(), allowed: Ok(true) };
+    let permission = |process, what: &str| Permission { process, what: what.into(), allowed: Ok(true) };
     Findings {
         namespace: "operator".into(),
         now: now(),
         crd: Ok(Some(VersionSkew::None)),
-        registrations: [registration(), registration()],
-        secret: Ok(Some(secret(&authority, &host(), 90 * DAY))),
-        trial: Trial { good: Ok(true), bad: Err(Answer::Refused("no".into())) },
-        lease: Ok(Some(Lead { holder: "one".into(), seconds_ago: 3, lease_seconds: 15 })),
-        rights: vec![right("controller", "patch services"), right("webhook", "list kafkatopics")],
+        ca_bundles: [bundles(), bundles()],
+        secret: Ok(Some(secret(&ca, &host(), 90 * DAY))),
+        dry_run: DryRun { valid: Ok(true), invalid: Err(DryRunError::Rejected("no".into())) },
+        lease: Ok(Some(LeaseFinding { holder: "one".into(), seconds_ago: 3, lease_seconds: 15 })),
+        permissions: vec![
+            permission("controller", "patch services"),
+            permission("webhook", "list kafkatopics"),
+        ],
         kafka_topics: served("kafka.strimzi.io/v1"),
         service_monitors: served("monitoring.coreos.com/v1"),
         prometheus_rules: served("monitoring.coreos.com/v1"),
-        metrics: Ok(Some(vec!["lag".into()])),
-        groups: Ok(vec![Group { namespace: "a".into(), name: "g".into(), trouble: None }]),
-        autoscalers: Ok(vec![Autoscaler {
+        pod_metrics: Ok(Some(vec!["lag".into()])),
+        groups: Ok(vec![GroupFinding { namespace: "a".into(), name: "g".into(), problem: None }]),
+        autoscalers: Ok(vec![AutoscalerFinding {
             namespace: "a".into(),
             name: "g".into(),
             metric: "lag".into(),
-            trouble: None,
+            problem: None,
         }]),
-        monitors: Ok(vec![Monitor {
+        service_monitor_objects: Ok(vec![ServiceMonitorFinding {
             namespace: "a".into(),
             name: "g".into(),
             labels: labels("one"),
             namespace_labels: BTreeMap::new(),
         }]),
-        prometheuses: Ok(Some(vec![Prometheus {
+        prometheuses: Ok(Some(vec![PrometheusFinding {
             namespace: "monitoring".into(),
             name: "k8s".into(),
             monitors: Some(selector("one")),
@@ -79,142 +82,154 @@ fn healthy() -> Findings {
     }
 }
 
-/// The checks that are not well, with what they found.
-fn unwell(change: impl FnOnce(&mut Findings)) -> Vec<(String, State, String)> {
+/// The failed checks and what they found.
+fn unhealthy(change: impl FnOnce(&mut Findings)) -> Vec<(String, CheckState, String)> {
     let mut findings = healthy();
     change(&mut findings);
-    let checks = examine(&findings).into_iter().filter(|check| !check.is_well());
+    let checks = analyze(&findings).into_iter().filter(|check| !check.is_healthy());
     checks.map(|check| (check.check, check.state, check.found)).collect()
 }
 
 #[test]
-fn a_healthy_installation_is_well_in_every_check() {
-    let checks = examine(&healthy());
-    assert!(checks.iter().all(|check| check.state == State::Ok && check.cure.is_empty()), "{checks:?}");
+fn a_healthy_installation_passes_every_check() {
+    let checks = analyze(&healthy());
+    assert!(checks.iter().all(|check| check.state == CheckState::Ok && check.cure.is_empty()), "{checks:?}");
 }
 
 #[test]
-fn each_wrong_finding_turns_its_own_check_with_a_cure() {
+fn each_wrong_finding_fails_its_own_check_with_a_cure() {
     type Change = fn(&mut Findings);
     let faults: [(&str, &str, Change); 20] = [
         ("CRD", "not served", |f| f.crd = Ok(None)),
-        ("CRD", "does not say", |f| f.crd = Ok(Some(VersionSkew::Unknown))),
-        ("controller", "none has ever led", |f| f.lease = Ok(None)),
-        ("controller", "last heard of 60 s ago", |f| {
-            f.lease = Ok(Some(Lead { holder: "one".into(), seconds_ago: 60, lease_seconds: 15 }));
+        ("CRD", "does not state its version", |f| f.crd = Ok(Some(VersionSkew::Unknown))),
+        ("controller", "there was never a leader", |f| f.lease = Ok(None)),
+        ("controller", "last renewed its Lease 60 s ago", |f| {
+            f.lease = Ok(Some(LeaseFinding { holder: "one".into(), seconds_ago: 60, lease_seconds: 15 }));
         }),
-        ("rights of the controller", "it may not patch services", |f| f.rights[0].allowed = Ok(false)),
-        ("rights of the webhook", "it may not list kafkatopics", |f| f.rights[1].allowed = Ok(false)),
-        ("certificate", "it ends in 3 days", |f| f.now = now() + 87 * DAY),
+        ("permissions of the controller", "it may not patch services", |f| {
+            f.permissions[0].allowed = Ok(false);
+        }),
+        ("permissions of the webhook", "it may not list kafkatopics", |f| {
+            f.permissions[1].allowed = Ok(false);
+        }),
+        ("certificate", "it expires in 3 days", |f| f.now = now() + 87 * DAY),
         ("certificate", "it has no tls.crt", |f| {
             f.secret.as_mut().unwrap().as_mut().unwrap().remove("tls.crt");
         }),
-        ("mutating registration", "there is none", |f| f.registrations[0] = Ok(None)),
-        ("validating registration", "it names no webhook", |f| {
-            f.registrations[1] = Ok(Some(Registration { bundles: Vec::new() }));
+        ("mutating configuration", "it does not exist", |f| f.ca_bundles[0] = Ok(None)),
+        ("validating configuration", "it has no webhooks", |f| {
+            f.ca_bundles[1] = Ok(Some(Vec::new()));
         }),
-        ("validating registration", "its caBundle is empty", |f| {
-            f.registrations[1] = Ok(Some(Registration { bundles: vec![Vec::new()] }));
+        ("validating configuration", "its caBundle is empty", |f| {
+            f.ca_bundles[1] = Ok(Some(vec![Vec::new()]));
         }),
-        ("validating registration", "not trusted", |f| {
-            let stranger = authority().certificate_pem().as_bytes().to_vec();
-            f.registrations[1] = Ok(Some(Registration { bundles: vec![stranger] }));
+        ("validating configuration", "not trusted", |f| {
+            let stranger = ca().certificate_pem().as_bytes().to_vec();
+            f.ca_bundles[1] = Ok(Some(vec![stranger]));
         }),
-        ("webhook /mutate", "passed over", |f| f.trial.good = Ok(false)),
-        ("webhook /validate", "a bad group is let in", |f| f.trial.bad = Ok(())),
-        ("webhook /validate", "no group can be written", |f| {
-            f.trial.bad = Err(Answer::Failed("timed out".into()));
+        ("webhook /mutate", "it was not called", |f| f.dry_run.valid = Ok(false)),
+        ("webhook /validate", "an invalid group is accepted", |f| f.dry_run.invalid = Ok(())),
+        ("webhook /validate", "no group can be created", |f| {
+            f.dry_run.invalid = Err(DryRunError::Failed("timed out".into()));
         }),
         ("KafkaTopics", "not served", |f| f.kafka_topics = Ok(None)),
-        ("lag metrics", "a/g waits for lag", |f| f.metrics = Ok(Some(Vec::new()))),
+        ("lag metrics", "a/g waits for lag", |f| f.pod_metrics = Ok(Some(Vec::new()))),
         ("groups", "a/g: InvalidSpec", |f| {
-            f.groups.as_mut().unwrap()[0].trouble = Some("InvalidSpec: no".into());
+            f.groups.as_mut().unwrap()[0].problem = Some("InvalidSpec: no".into());
         }),
         ("autoscalers", "a/g: FailedGetPodsMetric", |f| {
-            f.autoscalers.as_mut().unwrap()[0].trouble = Some("FailedGetPodsMetric: no".into());
+            f.autoscalers.as_mut().unwrap()[0].problem = Some("FailedGetPodsMetric: no".into());
         }),
         ("scraping", "no Prometheus selects a/g", |f| {
             f.prometheuses.as_mut().unwrap().as_mut().unwrap()[0].monitors = Some(selector("two"));
         }),
     ];
     for (check, found, change) in faults {
-        let unwell = unwell(change);
-        let [(name, State::Wrong, text)] = &unwell[..] else { panic!("{check} {found}: {unwell:?}") };
-        assert!(name == check && text.contains(found), "{check} {found}: {unwell:?}");
+        let unhealthy = unhealthy(change);
+        let [(name, CheckState::Wrong, text)] = &unhealthy[..] else {
+            panic!("{check} {found}: {unhealthy:?}")
+        };
+        assert!(name == check && text.contains(found), "{check} {found}: {unhealthy:?}");
         let mut findings = healthy();
         change(&mut findings);
-        assert!(examine(&findings).iter().all(|check| check.is_well() || !check.cure.is_empty()), "{check}");
+        assert!(
+            analyze(&findings).iter().all(|check| check.is_healthy() || !check.cure.is_empty()),
+            "{check}"
+        );
     }
 }
 
 #[test]
-fn an_expired_certificate_is_told_where_it_is_and_where_it_is_not_trusted() {
-    let unwell = unwell(|findings| findings.now = now() + 91 * DAY);
-    let names: Vec<&str> = unwell.iter().map(|(name, ..)| name.as_str()).collect();
-    assert_eq!(names, ["certificate", "mutating registration", "validating registration"]);
-    assert!(unwell.iter().all(|(_, _, found)| found.contains("expired")), "{unwell:?}");
+fn an_expired_certificate_fails_its_own_check_and_both_webhook_configurations() {
+    let unhealthy = unhealthy(|findings| findings.now = now() + 91 * DAY);
+    let names: Vec<&str> = unhealthy.iter().map(|(name, ..)| name.as_str()).collect();
+    assert_eq!(names, ["certificate", "mutating configuration", "validating configuration"]);
+    assert!(unhealthy.iter().all(|(_, _, found)| found.contains("expired")), "{unhealthy:?}");
 }
 
 #[test]
 fn a_certificate_of_tomorrow_is_not_valid_yet() {
-    let unwell = unwell(|findings| findings.now = now() - DAY);
+    let unhealthy = unhealthy(|findings| findings.now = now() - DAY);
     assert!(
-        unwell.iter().any(|(name, _, found)| name == "certificate" && found.contains("not valid yet")),
-        "{unwell:?}"
+        unhealthy.iter().any(|(name, _, found)| name == "certificate" && found.contains("not valid yet")),
+        "{unhealthy:?}"
     );
 }
 
-/// A life of six hours, backdated by one: its renewal is due when a third is left.
+/// A lifetime of six hours, backdated by one: its renewal is due when a third is left.
 #[test]
-fn a_short_lived_certificate_is_well_until_its_renewal_is_late() {
+fn a_short_lived_certificate_is_healthy_until_its_renewal_is_late() {
     let at = |hours: u64| {
-        unwell(|findings| {
-            let authority = authority();
-            let bundle = authority.certificate_pem().as_bytes().to_vec();
-            let registration = || Ok(Some(Registration { bundles: vec![bundle.clone()] }));
-            findings.registrations = [registration(), registration()];
-            findings.secret = Ok(Some(secret(&authority, &host(), Duration::from_hours(6))));
+        unhealthy(|findings| {
+            let ca = ca();
+            let bundle = ca.certificate_pem().as_bytes().to_vec();
+            let bundles = || Ok(Some(vec![bundle.clone()]));
+            findings.ca_bundles = [bundles(), bundles()];
+            findings.secret = Ok(Some(secret(&ca, &host(), Duration::from_hours(6))));
             findings.now = now() + Duration::from_hours(hours);
         })
     };
     assert_eq!(at(4), []);
-    assert!(at(5)[0].2.contains("is not renewed"));
+    assert!(at(5)[0].2.contains("was not renewed"));
 }
 
 #[test]
-fn a_neighbour_that_nothing_needs_is_only_noted() {
-    let unwell = unwell(|findings| {
-        (findings.groups, findings.autoscalers, findings.monitors) =
+fn a_missing_integration_without_a_group_is_only_a_note() {
+    let unhealthy = unhealthy(|findings| {
+        (findings.groups, findings.autoscalers, findings.service_monitor_objects) =
             (Ok(Vec::new()), Ok(Vec::new()), Ok(Vec::new()));
-        (findings.kafka_topics, findings.metrics, findings.prometheuses) = (Ok(None), Ok(None), Ok(None));
+        (findings.kafka_topics, findings.pod_metrics, findings.prometheuses) = (Ok(None), Ok(None), Ok(None));
     });
-    assert_eq!(unwell, []);
+    assert_eq!(unhealthy, []);
 }
 
 #[test]
-fn what_could_not_be_looked_at_is_not_called_well() {
-    let unwell = unwell(|findings| findings.secret = Err("secrets is forbidden".into()));
-    assert_eq!(unwell, [("certificate".to_owned(), State::Unknown, "secrets is forbidden".to_owned())]);
+fn a_finding_that_could_not_be_read_is_not_healthy() {
+    let unhealthy = unhealthy(|findings| findings.secret = Err("secrets is forbidden".into()));
+    assert_eq!(
+        unhealthy,
+        [("certificate".to_owned(), CheckState::Unknown, "secrets is forbidden".to_owned())]
+    );
 }
 
 #[test]
-fn an_authority_that_ends_before_its_certificate_is_told() {
+fn a_ca_that_expires_before_its_certificate_is_reported() {
     let short = Ca::create("short", now(), 5 * DAY).unwrap();
     let certificate = secret_of_a_long_leaf(&short);
-    let unwell = unwell(|findings| {
+    let unhealthy = unhealthy(|findings| {
         let bundle = short.certificate_pem().as_bytes().to_vec();
-        let trusts = || Ok(Some(Registration { bundles: vec![bundle.clone()] }));
-        (findings.secret, findings.registrations) = (Ok(Some(certificate)), [trusts(), trusts()]);
+        let trusts = || Ok(Some(vec![bundle.clone()]));
+        (findings.secret, findings.ca_bundles) = (Ok(Some(certificate)), [trusts(), trusts()]);
     });
-    let names: Vec<&str> = unwell.iter().map(|(name, ..)| name.as_str()).collect();
-    assert_eq!(names, ["mutating registration", "validating registration"], "{unwell:?}");
-    assert!(unwell[0].2.contains("ends within 7 days"), "{unwell:?}");
+    let names: Vec<&str> = unhealthy.iter().map(|(name, ..)| name.as_str()).collect();
+    assert_eq!(names, ["mutating configuration", "validating configuration"], "{unhealthy:?}");
+    assert!(unhealthy[0].2.contains("expires within 7 days"), "{unhealthy:?}");
 }
 
-/// A leaf that outlasts its authority, as a person may make one: issued by an older authority of the same key.
-fn secret_of_a_long_leaf(authority: &Ca) -> BTreeMap<String, Vec<u8>> {
-    let key = rcgen::KeyPair::from_pem(&authority.key_pem()).unwrap();
-    let issuer = rcgen::Issuer::from_ca_cert_pem(authority.certificate_pem(), key).unwrap();
+/// A certificate that outlives its CA, as a user may issue it: by an older CA with the same key.
+fn secret_of_a_long_leaf(ca: &Ca) -> BTreeMap<String, Vec<u8>> {
+    let key = rcgen::KeyPair::from_pem(&ca.key_pem()).unwrap();
+    let issuer = rcgen::Issuer::from_ca_cert_pem(ca.certificate_pem(), key).unwrap();
     let mut leaf = rcgen::CertificateParams::new([host()]).unwrap();
     (leaf.not_before, leaf.not_after) = (now().into(), (now() + 300 * DAY).into());
     leaf.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
@@ -225,31 +240,34 @@ fn secret_of_a_long_leaf(authority: &Ca) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
-fn who_may_not_create_groups_is_told_that_and_not_that_the_webhook_is_wrong() {
-    let unwell = unwell(|findings| {
-        let forbidden = || Answer::Forbidden("you cannot create kconsumergroups".into());
-        findings.trial = Trial { good: Err(forbidden()), bad: Err(forbidden()) };
+fn a_user_who_may_not_create_groups_learns_nothing_about_the_webhook() {
+    let unhealthy = unhealthy(|findings| {
+        let forbidden = || DryRunError::Forbidden("you cannot create kconsumergroups".into());
+        findings.dry_run = DryRun { valid: Err(forbidden()), invalid: Err(forbidden()) };
     });
-    assert!(unwell.len() == 2 && unwell.iter().all(|(_, state, _)| *state == State::Unknown), "{unwell:?}");
+    assert!(
+        unhealthy.len() == 2 && unhealthy.iter().all(|(_, state, _)| *state == CheckState::Unknown),
+        "{unhealthy:?}"
+    );
 }
 
 #[test]
-fn a_bad_group_that_comes_in_past_a_registration_points_at_the_pods() {
+fn an_invalid_group_that_is_accepted_points_at_the_pods_or_at_the_missing_configuration() {
     let cure = |change: fn(&mut Findings)| {
         let mut findings = healthy();
-        findings.trial.bad = Ok(());
+        findings.dry_run.invalid = Ok(());
         change(&mut findings);
-        let check = examine(&findings).into_iter().find(|check| check.check == "webhook /validate");
+        let check = analyze(&findings).into_iter().find(|check| check.check == "webhook /validate");
         check.expect("it is checked").cure
     };
     assert!(cure(|_| {}).contains("logs of the webhook"));
-    assert!(cure(|findings| findings.registrations[1] = Ok(None)).contains("overlay"));
+    assert!(cure(|findings| findings.ca_bundles[1] = Ok(None)).contains("overlay"));
 }
 
 #[test]
-fn a_prometheus_without_a_namespace_selector_looks_into_its_own_alone() {
-    let unwell = unwell(|findings| {
+fn a_prometheus_without_a_namespace_selector_selects_from_its_own_namespace_only() {
+    let unhealthy = unhealthy(|findings| {
         findings.prometheuses.as_mut().unwrap().as_mut().unwrap()[0].namespaces = None;
     });
-    assert_eq!(unwell.len(), 1, "{unwell:?}");
+    assert_eq!(unhealthy.len(), 1, "{unhealthy:?}");
 }

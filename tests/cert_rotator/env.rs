@@ -11,7 +11,7 @@ use kcg_runtime::lease::{Clock, Moment};
 use kcg_tests::certificate::WebhookCertificate;
 use kcg_tests::env::{api_server, own_crd};
 use kcg_tests::{Outcome, deploy, eventually, kubectl};
-use kconsumer_group_operator::keeper::{Keeper, Settings};
+use kconsumer_group_operator::cert_rotator::{CertRotator, CertRotatorConfig};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use parking_lot::Mutex;
@@ -44,7 +44,7 @@ impl Clock for SetClock {
 }
 
 async fn start() -> kcg_devcluster::Result<Arc<ControlPlane>> {
-    Ok(Arc::new(api_server(own_crd()).await?))
+    Ok(Arc::new(api_server(own_crd()?).await?))
 }
 
 pub struct RotatorEnv {
@@ -102,26 +102,26 @@ impl RotatorEnv {
     }
 
     /// A rotator with the controller's rights.
-    pub async fn rotator(&self, identity: &str) -> Outcome<Keeper> {
+    pub async fn rotator(&self, identity: &str) -> Outcome<CertRotator> {
         let kubeconfig = self.plane.kubeconfig_for(names::NAMESPACE, names::CONTROLLER).await?;
         let config = Kubeconfig::read_from(kubeconfig)?;
         let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
-        let settings = Settings {
+        let rotator_config = CertRotatorConfig {
             namespace: names::NAMESPACE.into(),
             identity: identity.into(),
             lifetimes: Lifetimes::default(),
         };
         let mut registry = kcg_runtime::probes::registry(names::METRIC_PREFIX, env!("CARGO_PKG_VERSION"));
-        Ok(Keeper::new(Client::try_from(config)?, &settings, self.clock.clone(), &mut registry))
+        Ok(CertRotator::new(Client::try_from(config)?, &rotator_config, self.clock.clone(), &mut registry))
     }
 
     /// One reconciliation; its errors.
-    pub async fn reconcile(&self, rotator: &Keeper) -> Vec<String> {
-        rotator.look(|| true).await.iter().map(ToString::to_string).collect()
+    pub async fn reconcile(&self, rotator: &CertRotator) -> Vec<String> {
+        rotator.reconcile(|| true).await.iter().map(ToString::to_string).collect()
     }
 
     /// Reconciles until there are errors: a changed role takes effect after a moment.
-    pub async fn eventual_errors(&self, rotator: &Keeper) -> Outcome<Vec<String>> {
+    pub async fn eventual_errors(&self, rotator: &CertRotator) -> Outcome<Vec<String>> {
         let found = eventually("an error", Duration::from_secs(20), async || {
             let errors = self.reconcile(rotator).await;
             Ok(if errors.is_empty() { Err("there is none") } else { Ok(errors) })

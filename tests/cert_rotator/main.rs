@@ -88,7 +88,7 @@ async fn an_invalid_secret_is_reissued_and_reported() -> Outcome {
         env.certificate_is_trusted().await.map_err(|error| format!("{edit}: {error}"))?;
     }
     let events = env.kubectl(&["get", "events.events.k8s.io", "-A", "-o=jsonpath={.items[*].note}"]).await?;
-    assert!(events.contains("issued anew: the certificate chain contains no CERTIFICATE block"), "{events}");
+    assert!(events.contains("reissued: the certificate chain contains no CERTIFICATE block"), "{events}");
     Ok(())
 }
 
@@ -169,14 +169,19 @@ async fn a_missing_object_of_the_overlay_is_reported() -> Outcome {
     env.reconcile(&rotator).await;
     env.delete("validatingwebhookconfiguration", kcg_api::names::NAMESPACE).await?;
     let errors = env.reconcile(&rotator).await;
-    assert!(errors[0].starts_with("there is no ValidatingWebhookConfiguration"), "{errors:?}");
+    assert!(
+        errors[0].starts_with("ValidatingWebhookConfiguration kconsumer-group-operator does not exist"),
+        "{errors:?}"
+    );
     env.apply().await?;
     env.reconcile(&rotator).await;
     env.certificate_is_trusted().await?;
 
     env.delete("secret", kcg_api::names::CERTIFICATE_SECRET).await?;
     let errors = env.reconcile(&rotator).await;
-    assert!(errors[0].starts_with("there is no Secret"), "{errors:?}");
+    let missing =
+        format!("Secret {}/{} does not exist", kcg_api::names::NAMESPACE, kcg_api::names::CERTIFICATE_SECRET);
+    assert!(errors[0].starts_with(&missing), "{errors:?}");
     env.apply().await?;
     env.reconcile(&rotator).await;
     env.certificate_is_trusted().await

@@ -36,7 +36,7 @@ fn times(short: usize, long: usize) -> usize {
 
 /// Installs an overlay for the whole cluster, and a topic of three partitions.
 async fn install(overlay: &str) -> Outcome<TestEnv> {
-    let plane = api_server(all_crds()).await?;
+    let plane = api_server(all_crds()?).await?;
     let env = TestEnv::install(plane, &deploy("overlays/cluster").join(overlay)).await?;
     env.plane.apply_path(&deploy("samples/kafkatopic.yaml")).await?;
     Ok(env)
@@ -107,7 +107,7 @@ async fn own_rotations_fail_no_admission() -> Outcome {
     let _turn = TURN.lock().await;
     let env = install("self-managed").await?;
     // On top of the shipped flags, so that the replacement of a CA fits into a test.
-    let flags = ["--authority-overlap=15s"];
+    let flags = ["--ca-overlap=15s"];
     let (one, two) = tokio::try_join!(
         env.operator.start_controller("one", &flags),
         env.operator.start_controller("two", &flags)
@@ -273,7 +273,7 @@ async fn a_rollout_fails_no_admission_and_a_kill_fails_only_what_is_in_flight() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_controller_that_was_paused_over_a_renewal_renews_within_a_minute() -> Outcome {
     let env = install("self-managed").await?;
-    let flags = ["--certificate-life=60s", "--authority-overlap=10s"];
+    let flags = ["--certificate-duration=60s", "--ca-overlap=10s"];
     let controller = env.operator.start_controller("one", &flags).await?;
     let first = env.certificate.changed("tls.crt", &[], RENEWED).await?;
     let ends = Pair::from_pem(&first, &env.certificate.entry("tls.key").await?)?.not_after();

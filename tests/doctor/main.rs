@@ -26,7 +26,7 @@ const WEBHOOK: usize = 1;
 
 impl Installation {
     async fn start_all(overlay: &str) -> Outcome<Self> {
-        let plane = ControlPlane::builder().crds(all_crds()).start().await?;
+        let plane = ControlPlane::builder().crds(all_crds()?).start().await?;
         let env = TestEnv::install(plane, &deploy("overlays/cluster").join(overlay)).await?;
         let mut installation = Self { replicas: [None, None], env };
         installation.start(CONTROLLER).await?;
@@ -94,8 +94,8 @@ impl Installation {
             Ok(if !well && says && check["state"] == "wrong" { Ok(check) } else { Err(check.to_string()) })
         })
         .await?;
-        let advice = check["cure"].as_str().unwrap_or_default();
-        assert!(advice.contains(cure), "{name}: the cure of {found:?} is {advice:?}");
+        let said = check["cure"].as_str().unwrap_or_default();
+        assert!(said.contains(cure), "{name}: the cure of {found:?} is {said:?}");
         Ok(())
     }
 
@@ -127,7 +127,7 @@ async fn doctor_finds_no_fault_on_either_overlay() -> Outcome {
         // Nothing recreates a webhook configuration, so doctor has to report that it is missing.
         installation.delete(&VALIDATING).await?;
         installation
-            .finds("validating registration", "there is none", "apply the operator's overlay again")
+            .finds("validating configuration", "it does not exist", "apply the operator's overlay again")
             .await
             .map_err(|error| format!("{overlay}: {error}"))?;
     }
@@ -163,13 +163,17 @@ async fn doctor_finds_each_fault_of_an_installation_with_its_cure() -> Outcome {
     installation.env.plane.apply_path(&deploy("crd")).await?;
     installation.finds_only(&[]).await?;
 
-    // The rights of either process.
-    for (who, index) in [("controller", names::CONTROLLER), ("webhook", names::WEBHOOK)] {
-        let role = ["clusterrole", index];
+    // The permissions of each process.
+    for (process, name) in [("controller", names::CONTROLLER), ("webhook", names::WEBHOOK)] {
+        let role = ["clusterrole", name];
         let saved = installation.saved(&role).await?;
         installation.patch(&role, json!([{"op": "remove", "path": "/rules/0"}])).await?;
         installation
-            .finds(&format!("rights of the {who}"), "it may not list", "apply the operator's overlay again")
+            .finds(
+                &format!("permissions of the {process}"),
+                "it may not list",
+                "apply the operator's overlay again",
+            )
             .await?;
         installation.patch(&role, json!({"rules": saved["rules"]})).await?;
     }
@@ -177,30 +181,34 @@ async fn doctor_finds_each_fault_of_an_installation_with_its_cure() -> Outcome {
 
     // The processes.
     installation.stop(WEBHOOK).await?;
-    installation.finds("webhook /validate", "no group can be written", "get pods").await?;
+    installation.finds("webhook /validate", "no group can be created", "get pods").await?;
     installation.finds("webhook /mutate", "", "get pods").await?;
     installation.start(WEBHOOK).await?;
     installation.stop(CONTROLLER).await?;
-    installation.finds("controller", "none leads", "get pods").await?;
+    installation.finds("controller", "there is no leader", "get pods").await?;
 
     // The webhook configurations, while no controller repairs them.
-    for (registration, check) in
-        [(MUTATING, "mutating registration"), (VALIDATING, "validating registration")]
+    for (configuration, check) in
+        [(MUTATING, "mutating configuration"), (VALIDATING, "validating configuration")]
     {
-        let saved = installation.saved(&registration).await?;
+        let saved = installation.saved(&configuration).await?;
         let bundle = "/webhooks/0/clientConfig/caBundle";
-        installation.patch(&registration, json!([{"op": "remove", "path": bundle}])).await?;
+        installation.patch(&configuration, json!([{"op": "remove", "path": bundle}])).await?;
         installation.finds(check, "its caBundle is empty", "caBundle").await?;
         let stranger = pki::Ca::new("stranger")?;
         let stranger = base64_of(stranger.certificate());
-        installation.patch(&registration, json!([{"op": "add", "path": bundle, "value": stranger}])).await?;
-        installation.finds(check, "a CA that is not trusted", "write the authority").await?;
-        installation.delete(&registration).await?;
-        installation.finds(check, "there is none", "apply the operator's overlay again").await?;
-        if registration == VALIDATING {
+        installation.patch(&configuration, json!([{"op": "add", "path": bundle, "value": stranger}])).await?;
+        installation.finds(check, "a CA that is not trusted", "write the CA").await?;
+        installation.delete(&configuration).await?;
+        installation.finds(check, "it does not exist", "apply the operator's overlay again").await?;
+        if configuration == VALIDATING {
             installation.delete(&MUTATING).await?;
             installation
-                .finds("webhook /validate", "a bad group is let in", "apply the operator's overlay again")
+                .finds(
+                    "webhook /validate",
+                    "an invalid group is accepted",
+                    "apply the operator's overlay again",
+                )
                 .await?;
         }
         installation.create(&saved).await?;
@@ -213,9 +221,9 @@ async fn doctor_finds_each_fault_of_an_installation_with_its_cure() -> Outcome {
     installation.patch(&SECRET, json!({"data": {"tls.key": key}})).await?;
     installation.finds("certificate", "key", "the controller's log").await?;
     installation.patch(&SECRET, json!({"data": {"tls.crt": certificate}})).await?;
-    installation.finds("certificate", "it is not for", "the controller's log").await?;
+    installation.finds("certificate", "it is not valid for", "the controller's log").await?;
     installation.delete(&SECRET).await?;
-    installation.finds("certificate", "there is none", "the controller's log").await?;
+    installation.finds("certificate", "it does not exist", "the controller's log").await?;
     installation.create(&saved).await?;
     Ok(())
 }
@@ -233,8 +241,8 @@ async fn doctor_finds_each_fault_of_groups_with_its_cure() -> Outcome {
         .await?;
     // The status of the group names the part of the metrics pipeline that fails.
     let reason = r#"{.status.conditions[?(@.type=="MetricsAvailable")].reason}"#;
-    let reason_is = format!("--for=jsonpath={reason}=MetricsApiUnavailable");
-    installation.env.kubectl(&["wait", "kcg/kconsumer", &reason_is, "--timeout=30s"]).await?;
+    let said = format!("--for=jsonpath={reason}=MetricsApiUnavailable");
+    installation.env.kubectl(&["wait", "kcg/kconsumer", &said, "--timeout=30s"]).await?;
 
     let known = ["custom metrics API", "autoscalers"];
     installation.finds_only(&known).await?;
@@ -278,9 +286,9 @@ async fn doctor_finds_each_fault_of_groups_with_its_cure() -> Outcome {
 async fn without_a_cluster_doctor_prints_one_sentence() -> Outcome {
     let output =
         Command::new(operator_binary().await?).args(["doctor", "--kubeconfig", "/nowhere"]).output().await?;
-    let stderr = String::from_utf8(output.stderr)?;
+    let said = String::from_utf8(output.stderr)?;
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr.contains("read kubeconfig /nowhere") && stderr.lines().count() == 1, "{stderr}");
+    assert!(said.contains("read kubeconfig /nowhere") && said.lines().count() == 1, "{said}");
     Ok(())
 }
 

@@ -6,6 +6,5 @@ mod gradual;
 mod helm;
 mod lines;
 mod original;
-mod provided;
 mod removal;
 mod upgrade;

@@ -1,5 +1,4 @@
-//! The child objects of a group, one builder each: a valid group and its ceiling in, the object as
-//! it is applied out.
+//! The child objects of a group, one builder each: a valid group and its ceiling in, the object as it is applied out.
 
 mod autoscaler;
 mod deployment;

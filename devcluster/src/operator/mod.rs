@@ -160,7 +160,7 @@ impl Operator {
             format!("--kubeconfig={}", self.controller_kubeconfig.display()),
             format!("--status-addr={}", status.address()),
             format!("--identity={identity}"),
-            format!("--lease-namespace={}", self.namespace()),
+            format!("--leader-elect-resource-namespace={}", self.namespace()),
         ];
         self.spawn(identity, &self.installation.overlay.controller, &own, flags, status)
     }
@@ -191,7 +191,7 @@ impl Operator {
         let status = Port::take()?;
         let own = [
             format!("--kubeconfig={}", self.webhook_kubeconfig.display()),
-            format!("--listen={}", port.address()),
+            format!("--webhook-bind-address={}", port.address()),
             format!("--cert-dir={}", self.certificate.folder().display()),
             format!("--status-addr={}", status.address()),
             // No endpoint depends on readiness here, so there is no traffic to drain.
@@ -240,10 +240,10 @@ mod tests {
         let flags = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(
             merge_flags(
-                &flags("webhook --listen=a --namespaces=a --namespaces=b"),
-                &flags("--listen=c --log=d --log=e")
+                &flags("webhook --webhook-bind-address=a --namespaces=a --namespaces=b"),
+                &flags("--webhook-bind-address=c --log=d --log=e")
             ),
-            flags("webhook --namespaces=a --namespaces=b --listen=c --log=e")
+            flags("webhook --namespaces=a --namespaces=b --webhook-bind-address=c --log=e")
         );
     }
 }

@@ -28,7 +28,7 @@
 {{- with $values.logging.level }}{{ $flags = append $flags (printf "--log-level=%s" .) }}{{ end }}
 {{- with $values.logging.format }}{{ $flags = append $flags (printf "--log-format=%s" .) }}{{ end }}
 {{- $mode := $values.certificates.mode }}
-{{- if and (eq $process "controller") (eq $mode "self-managed") }}{{ $flags = append $flags "--certificates=self-managed" }}{{ end }}
+{{- if and (eq $process "controller") (eq $mode "self-managed") }}{{ $flags = append $flags "--certificate-mode=self-managed" }}{{ end }}
 {{- $_ := set $container "args" $flags }}
 {{- $mounted := get (dict "cert-manager" (list "tls.crt" "tls.key" "ca.crt") "self-managed" (list "tls.crt" "tls.key")) $mode }}
 {{- if and (eq $process "webhook") $mounted }}

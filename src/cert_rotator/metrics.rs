@@ -1,4 +1,4 @@
-//! What the keeper counts and measures.
+//! The metrics of the certificate rotation.
 
 use kcg_certs::rotation::{CertificateSet, IssuedKind};
 use kcg_runtime::timestamp_gauge::TimestampGauge;
@@ -8,25 +8,25 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByThing {
+struct RenewalLabels {
     what: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByResult {
+struct SyncLabels {
     result: &'static str,
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Metrics {
+pub(super) struct CertRotatorMetrics {
     certificate_expiration: TimestampGauge,
     ca_expiration: TimestampGauge,
-    renewals: Family<ByThing, Counter>,
-    looks: Family<ByResult, Counter>,
+    renewals: Family<RenewalLabels, Counter>,
+    syncs: Family<SyncLabels, Counter>,
 }
 
-impl Metrics {
-    pub fn register(registry: &mut Registry) -> Self {
+impl CertRotatorMetrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         metrics.certificate_expiration.register(
             registry,
@@ -38,40 +38,37 @@ impl Metrics {
             "ca_expiration_timestamp_seconds",
             "When the CA that signs expires, as a Unix timestamp; 0 if there is none or this replica does not lead",
         );
+        registry.register("certificate_renewals", "Certificates and CAs issued", metrics.renewals.clone());
         registry.register(
-            "certificate_renewals",
-            "Certificates issued, by what they are",
-            metrics.renewals.clone(),
-        );
-        registry.register(
-            "certificate_looks",
-            "Looks at the Secret and the registrations, by result",
-            metrics.looks.clone(),
+            "certificate_syncs",
+            "Reconciliations of the certificate Secret and the webhook configurations, by result",
+            metrics.syncs.clone(),
         );
         metrics
     }
 
-    pub fn stands(&self, set: &CertificateSet) {
+    pub(super) fn set_expirations(&self, set: &CertificateSet) {
         self.certificate_expiration.set(set.certificate_not_after());
         self.ca_expiration.set(set.ca_not_after());
     }
 
-    /// For as long as nobody looks here: whoever looks elsewhere has newer certificates to tell of.
-    pub fn stands_elsewhere(&self) {
+    /// Clears the timestamps of a replica that no longer leads: the new leader may renew the
+    /// certificates.
+    pub(super) fn clear_expirations(&self) {
         self.certificate_expiration.set(None);
         self.ca_expiration.set(None);
     }
 
-    pub fn renewed(&self, what: IssuedKind) {
-        let what = match what {
+    pub(super) fn count_renewal(&self, kind: IssuedKind) {
+        let what = match kind {
             IssuedKind::ServingCertificate => "certificate",
             IssuedKind::Ca => "ca",
         };
-        self.renewals.get_or_create(&ByThing { what }).inc();
+        self.renewals.get_or_create(&RenewalLabels { what }).inc();
     }
 
-    pub fn looked(&self, in_order: bool) {
-        let result = if in_order { "in_order" } else { "failed" };
-        self.looks.get_or_create(&ByResult { result }).inc();
+    pub(super) fn count_sync(&self, ok: bool) {
+        let result = if ok { "ok" } else { "error" };
+        self.syncs.get_or_create(&SyncLabels { result }).inc();
     }
 }

@@ -1,10 +1,11 @@
-//! Fields that the schema does not know. Reading a manifest passes over them, and a misspelt field that is
-//! passed over is the worst of typing errors: its default takes its place.
+//! Fields that the schema does not know. serde would ignore them, so that a misspelt field would
+//! silently get its default.
 
 use serde_json::Value;
 
-/// The paths of all fields of a group that its CRD's schema does not have, as the API server names them.
-pub fn fields(group: &Value, schema: &Value) -> Vec<String> {
+/// The paths of all fields of a group that are not in the CRD's schema, as the API server reports
+/// them.
+pub(super) fn find(group: &Value, schema: &Value) -> Vec<String> {
     let mut unknown = Vec::new();
     for part in ["spec", "status"] {
         if let Some(value) = group.get(part) {
@@ -17,9 +18,9 @@ pub fn fields(group: &Value, schema: &Value) -> Vec<String> {
     unknown
 }
 
-/// The schema of a KconsumerGroup, from the CRD itself.
-pub fn schema() -> Value {
-    let crd = serde_json::to_value(kcg_api::crd::crd()).unwrap_or_default();
+/// The schema of a KconsumerGroup.
+pub(super) fn schema() -> Value {
+    let crd = serde_json::to_value(kcg_api::crd::crd()).expect("invariant: a CRD serialises");
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
 }
 
@@ -33,7 +34,7 @@ fn walk(path: &str, value: &Value, schema: &Value, unknown: &mut Vec<String>) {
                 let path = format!("{path}.{name}");
                 match (schema["properties"].get(name), schema.get("additionalProperties")) {
                     (Some(schema), _) | (None, Some(schema)) => walk(&path, value, schema, unknown),
-                    // A value of a wrong type is refused as such.
+                    // A value of a wrong type is a violation of its own.
                     (None, None) if schema["type"] == "object" => unknown.push(path),
                     (None, None) => {}
                 }
@@ -54,7 +55,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_misspelt_field_is_named_wherever_it_stands() {
+    fn a_misspelt_field_is_found_at_any_depth() {
         let group = json!({
             "apiVersion": "thenextapps.com/v1alpha1", "kind": "KconsumerGroup", "metadata": {"anything": 1},
             "extra": 1,
@@ -68,7 +69,7 @@ mod tests {
             },
         });
         assert_eq!(
-            fields(&group, &schema()),
+            find(&group, &schema()),
             [
                 "spec.consumerSpec.env[0].valu",
                 "spec.consumerSpec.resources.limit",

@@ -1,0 +1,124 @@
+//! The requests of the rotation: one Secret and two webhook configurations, each by its name.
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kcg_api::names;
+use kcg_certs::rotation::Entries;
+use kcg_runtime::client::{RequestError, with_deadline};
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::runtime::events::EventType;
+use kube::{Api, Client, Resource as _};
+use serde_json::{Value, json};
+
+use super::CertRotatorError;
+use crate::events::EventRecorder;
+use crate::webhook_configurations::{API_VERSION, WebhookConfiguration, WebhookConfigurationKind};
+
+pub(super) struct RotationRequests {
+    client: Client,
+    events: EventRecorder,
+    namespace: String,
+}
+
+impl std::fmt::Debug for RotationRequests {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("RotationRequests").field("namespace", &self.namespace).finish_non_exhaustive()
+    }
+}
+
+/// The Secret as it was read.
+#[derive(Debug)]
+pub(super) struct StoredSecret {
+    pub(super) entries: Entries,
+    secret: Secret,
+}
+
+impl RotationRequests {
+    pub(super) fn new(client: Client, namespace: &str, identity: &str) -> Self {
+        let events = EventRecorder::new(client.clone(), identity);
+        Self { client, events, namespace: namespace.into() }
+    }
+
+    pub(super) async fn secret(&self) -> Result<StoredSecret, CertRotatorError> {
+        let what = format!("get Secret {}/{}", self.namespace, names::CERTIFICATE_SECRET);
+        let found = with_deadline(what, self.secrets().get_opt(names::CERTIFICATE_SECRET)).await?;
+        let secret = found.ok_or_else(|| CertRotatorError::NoSecret { namespace: self.namespace.clone() })?;
+        let data = secret.data.iter().flatten();
+        let entries = data.map(|(name, content)| (name.clone(), content.0.clone())).collect();
+        Ok(StoredSecret { entries, secret })
+    }
+
+    /// Replaces the entries that were read. Returns false if the Secret has changed since then.
+    pub(super) async fn replace(
+        &self,
+        stored: &StoredSecret,
+        entries: &Entries,
+    ) -> Result<bool, CertRotatorError> {
+        let data = entries.iter().map(|(name, content)| (name.clone(), ByteString(content.clone())));
+        let secret = Secret { data: Some(data.collect()), ..stored.secret.clone() };
+        let parameters =
+            PostParams { field_manager: Some(names::CERTIFICATES_MANAGER.into()), ..PostParams::default() };
+        let what = format!("update Secret {}/{}", self.namespace, names::CERTIFICATE_SECRET);
+        match with_deadline(what, self.secrets().replace(names::CERTIFICATE_SECRET, &parameters, &secret))
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_conflict() => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Both webhook configurations, or why one cannot be read.
+    pub(super) async fn webhook_configurations(&self) -> [Result<WebhookConfiguration, CertRotatorError>; 2] {
+        let [mutating, validating] =
+            WebhookConfigurationKind::ALL.map(|kind| self.webhook_configuration(kind));
+        tokio::join!(mutating, validating).into()
+    }
+
+    async fn webhook_configuration(
+        &self,
+        kind: WebhookConfigurationKind,
+    ) -> Result<WebhookConfiguration, CertRotatorError> {
+        let name = &self.namespace;
+        let found = kind.get(&self.client, name).await?;
+        found.ok_or_else(|| CertRotatorError::NoWebhookConfiguration {
+            kind: kind.as_str(),
+            name: name.clone(),
+        })
+    }
+
+    /// Writes the CA bundles of webhooks, by the webhook's name, and no other field.
+    pub(super) async fn apply_ca_bundles(
+        &self,
+        configuration: &WebhookConfiguration,
+        bundles: &[(String, Vec<u8>)],
+    ) -> Result<(), RequestError> {
+        let (kind, name) = (configuration.kind, &self.namespace);
+        let webhooks: Vec<Value> = bundles
+            .iter()
+            .map(|(name, bundle)| json!({"name": name, "clientConfig": {"caBundle": ByteString(bundle.clone())}}))
+            .collect();
+        // The uid keeps server-side apply from creating an incomplete object after a deletion.
+        let object = json!({
+            "apiVersion": API_VERSION,
+            "kind": kind.as_str(),
+            "metadata": {"name": name, "uid": configuration.uid},
+            "webhooks": webhooks,
+        });
+        let parameters = PatchParams::apply(names::CERTIFICATES_MANAGER).force();
+        let (api, patch) = (kind.api(&self.client), Patch::Apply(&object));
+        with_deadline(format!("patch {} {name}", kind.as_str()), api.patch(name, &parameters, &patch))
+            .await?;
+        Ok(())
+    }
+
+    /// Records a Warning about the Secret.
+    pub(super) async fn warn(&self, stored: &StoredSecret, note: &str) {
+        let regarding = stored.secret.object_ref(&());
+        self.events.record(&regarding, EventType::Warning, "Renew", "CertificateReissued", note).await;
+    }
+
+    fn secrets(&self) -> Api<Secret> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+}

@@ -1,0 +1,163 @@
+//! Values of flags: durations and namespaces; and flags that were renamed.
+
+use std::time::Duration;
+
+use kcg_api::names;
+
+/// The longest duration: a hundred years, so that adding it to a clock cannot overflow.
+const MAX_SECONDS: u64 = 100 * 365 * 24 * 60 * 60;
+
+/// Parses a duration: whole numbers with units, such as `500ms`, `5s`, `1h30m` or `90d`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let malformed = || "use whole numbers with units, for example 500ms, 5s, 1h30m or 90d".to_owned();
+    let (mut total, mut rest) = (Duration::ZERO, text);
+    if rest.is_empty() {
+        return Err(malformed());
+    }
+    while !rest.is_empty() {
+        let unit_start = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(malformed)?;
+        let (count, tail) = rest.split_at(unit_start);
+        let unit_end = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit_end);
+        let milliseconds: u64 = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60 * 1000,
+            "h" => 60 * 60 * 1000,
+            "d" => 24 * 60 * 60 * 1000,
+            _ => return Err(malformed()),
+        };
+        let count: u64 = count.parse().map_err(|_| malformed())?;
+        let part = count.checked_mul(milliseconds).map(Duration::from_millis).ok_or_else(malformed)?;
+        total =
+            total.checked_add(part).filter(|total| total.as_secs() <= MAX_SECONDS).ok_or_else(malformed)?;
+        rest = tail;
+    }
+    Ok(total)
+}
+
+/// Stands for every namespace, in flags that allow it.
+const ALL: &str = "*";
+
+/// Parses a namespace. A name that is not a DNS label could change the path of a request.
+pub(super) fn namespace(text: &str) -> Result<String, String> {
+    if names::DNS_LABEL.matches(text) { Ok(text.to_owned()) } else { Err(not_a_namespace("")) }
+}
+
+/// Parses an item of a list of namespaces. It may be empty, so that a manifest can keep a flag
+/// without a value and a list can end with a comma.
+pub(super) fn namespace_item(text: &str) -> Result<String, String> {
+    if text.is_empty() { Ok(String::new()) } else { namespace(text) }
+}
+
+/// Parses an item of a list of namespaces that may contain `*`.
+pub(super) fn namespace_item_or_all(text: &str) -> Result<String, String> {
+    if text == ALL {
+        Ok(text.to_owned())
+    } else {
+        namespace_item(text).map_err(|_| not_a_namespace(", or * for all"))
+    }
+}
+
+/// The items of a list that are not empty.
+pub(super) fn without_empty(list: &[String]) -> Vec<String> {
+    list.iter().filter(|name| !name.is_empty()).cloned().collect()
+}
+
+fn not_a_namespace(alternative: &str) -> String {
+    format!("a namespace is a lowercase DNS label of at most 63 characters{alternative}")
+}
+
+/// Declares hidden flags that fail with the name of the flag that replaced them.
+macro_rules! renamed_flags {
+    ($(#[$doc:meta])* $name:ident { $($old:literal => $new:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub(super) struct $name;
+
+        impl $name {
+            const FLAGS: &'static [(&'static str, &'static str)] = &[$(($old, $new)),+];
+        }
+
+        impl clap::Args for $name {
+            fn augment_args(command: clap::Command) -> clap::Command {
+                Self::FLAGS.iter().fold(command, |command, (old, _)| {
+                    command.arg(clap::Arg::new(*old).long(*old).hide(true).num_args(0..=1))
+                })
+            }
+
+            fn augment_args_for_update(command: clap::Command) -> clap::Command {
+                Self::augment_args(command)
+            }
+        }
+
+        impl clap::FromArgMatches for $name {
+            fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
+                match Self::FLAGS.iter().find(|(old, _)| matches.contains_id(old)) {
+                    None => Ok(Self),
+                    Some((old, new)) => Err(clap::Error::raw(
+                        clap::error::ErrorKind::UnknownArgument,
+                        format!("--{old} was renamed: use --{new}"),
+                    )),
+                }
+            }
+
+            fn update_from_arg_matches(&mut self, matches: &clap::ArgMatches) -> Result<(), clap::Error> {
+                Self::from_arg_matches(matches).map(|_| ())
+            }
+        }
+    };
+}
+
+renamed_flags!(
+    /// Renamed flags of the controller.
+    RenamedControllerFlags {
+        "certificates" => "certificate-mode",
+        "certificate-life" => "certificate-duration",
+        "authority-life" => "ca-duration",
+        "authority-overlap" => "ca-overlap",
+        "lease-namespace" => "leader-elect-resource-namespace",
+        "lease-name" => "leader-elect-resource-name",
+    }
+);
+renamed_flags!(
+    /// Renamed flags of the webhook.
+    RenamedWebhookFlags { "listen" => "webhook-bind-address" }
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_a_sequence_of_numbers_with_units() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("5s"), Ok(Duration::from_secs(5)));
+        assert_eq!(duration("2m"), Ok(Duration::from_mins(2)));
+        assert_eq!(duration("12h"), Ok(Duration::from_hours(12)));
+        assert_eq!(duration("90d"), Ok(Duration::from_hours(90 * 24)));
+        assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
+        for text in ["", "5", "s", "-5s", "5y", "1.5s", "1h30", "99999999999999999999s", "9999999999999d"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_is_a_label_and_only_a_list_may_hold_empty_items_or_a_star() {
+        let accepts = |text: &str| {
+            [namespace(text), namespace_item(text), namespace_item_or_all(text)].map(|parsed| parsed.is_ok())
+        };
+        assert_eq!(accepts("team-a"), [true, true, true]);
+        assert_eq!(accepts(""), [false, true, true]);
+        assert_eq!(accepts("*"), [false, false, true]);
+        for text in ["Team_A", "a/b", "a b", "-a", "a.b", &"a".repeat(64)] {
+            assert_eq!(accepts(text), [false, false, false], "{text}");
+        }
+    }
+
+    #[test]
+    fn empty_items_are_removed_from_a_list() {
+        assert_eq!(without_empty(&["a".to_owned(), String::new()]), ["a"]);
+        assert_eq!(without_empty(&[String::new()]), [""; 0]);
+    }
+}

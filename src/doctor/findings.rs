@@ -1,0 +1,124 @@
+//! The findings: what the checks are made from.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kcg_api::crd::VersionSkew;
+
+/// A finding, or why it could not be read.
+pub(super) type Found<T> = Result<T, String>;
+
+/// Everything that was read from the cluster.
+#[derive(Debug)]
+pub struct Findings {
+    /// The operator's namespace.
+    pub(super) namespace: String,
+    /// The API server's time: the local clock may be wrong.
+    pub(super) now: SystemTime,
+    /// `None`: KconsumerGroups are not served.
+    pub(super) crd: Found<Option<VersionSkew>>,
+    /// The CA bundle of each webhook, in the mutating and the validating webhook configuration;
+    /// `None` if the configuration does not exist.
+    pub(super) ca_bundles: [Found<Option<Vec<Vec<u8>>>>; 2],
+    /// The data of the Secret that the webhook mounts.
+    pub(super) secret: Found<Option<BTreeMap<String, Vec<u8>>>>,
+    /// The result of creating a valid and an invalid group with dry-run.
+    pub(super) dry_run: DryRun,
+    /// `None`: there was never a leader in this namespace.
+    pub(super) lease: Found<Option<LeaseFinding>>,
+    pub(super) permissions: Vec<Permission>,
+    /// The served version of KafkaTopics.
+    pub(super) kafka_topics: Found<Option<String>>,
+    /// The served version of ServiceMonitors.
+    pub(super) service_monitors: Found<Option<String>>,
+    /// The served version of PrometheusRules.
+    pub(super) prometheus_rules: Found<Option<String>>,
+    /// The names of the served Pods metrics; `None`: no custom metrics API is served.
+    pub(super) pod_metrics: Found<Option<Vec<String>>>,
+    pub(super) groups: Found<Vec<GroupFinding>>,
+    pub(super) autoscalers: Found<Vec<AutoscalerFinding>>,
+    pub(super) service_monitor_objects: Found<Vec<ServiceMonitorFinding>>,
+    /// `None`: the cluster serves no Prometheus resources.
+    pub(super) prometheuses: Found<Option<Vec<PrometheusFinding>>>,
+}
+
+/// The API server's response to two groups that were created with dry-run.
+#[derive(Clone, Debug)]
+pub(super) struct DryRun {
+    /// For a valid group: whether the response has its defaults.
+    pub(super) valid: Result<bool, DryRunError>,
+    /// For a group that only the webhook rejects.
+    pub(super) invalid: Result<(), DryRunError>,
+}
+
+/// Why the API server did not accept a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum DryRunError {
+    /// A rule is violated.
+    Rejected(String),
+    /// The user may not create groups, so the webhook was not called.
+    Forbidden(String),
+    /// The webhook could not be called, or the API server did not respond.
+    Failed(String),
+}
+
+/// The leader election Lease.
+#[derive(Clone, Debug)]
+pub(super) struct LeaseFinding {
+    /// Empty if it was released.
+    pub(super) holder: String,
+    /// The time since the last renewal.
+    pub(super) seconds_ago: u64,
+    pub(super) lease_seconds: u64,
+}
+
+/// One permission that a process needs.
+#[derive(Clone, Debug)]
+pub(super) struct Permission {
+    /// `controller` or `webhook`.
+    pub(super) process: &'static str,
+    /// For example `patch deployments.apps in namespace default`.
+    pub(super) what: String,
+    pub(super) allowed: Found<bool>,
+}
+
+/// One group.
+#[derive(Clone, Debug)]
+pub(super) struct GroupFinding {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    /// Reason and message of Ready if it is False, or that the controller has not processed the
+    /// spec.
+    pub(super) problem: Option<String>,
+}
+
+/// The HorizontalPodAutoscaler of one group.
+#[derive(Clone, Debug)]
+pub(super) struct AutoscalerFinding {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    /// The Pods metric that it reads.
+    pub(super) metric: String,
+    /// Why it does not scale, or that it has not reported.
+    pub(super) problem: Option<String>,
+}
+
+/// The ServiceMonitor of one group.
+#[derive(Clone, Debug)]
+pub(super) struct ServiceMonitorFinding {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) namespace_labels: BTreeMap<String, String>,
+}
+
+/// One Prometheus and its selectors. Without a ServiceMonitor selector it selects nothing; without
+/// a namespace selector it selects from its own namespace.
+#[derive(Clone, Debug)]
+pub(super) struct PrometheusFinding {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) monitors: Option<LabelSelector>,
+    pub(super) namespaces: Option<LabelSelector>,
+}

@@ -1,0 +1,100 @@
+//! Checks of the CRD, the leader, the permissions and the integrations.
+
+use kcg_api::crd::{VERSION, VersionSkew};
+
+use super::Check;
+use super::findings::{Findings, Found};
+
+const APPLY_CRD: &str = "kubectl apply -k deploy/crd, of this version";
+const APPLY_OVERLAY: &str = "apply the operator's overlay again, of this version";
+
+pub(super) fn crd(findings: &Findings) -> Check {
+    let check = "CRD";
+    match &findings.crd {
+        Err(why) => Check::unknown(check, why),
+        Ok(None) => Check::wrong(check, "KconsumerGroups are not served", APPLY_CRD),
+        Ok(Some(VersionSkew::None)) => Check::ok(check, format!("version {VERSION}, as this binary")),
+        Ok(Some(VersionSkew::Older(version))) => {
+            let found = format!("version {version}, older than this binary's {VERSION}");
+            Check::wrong(check, found, APPLY_CRD)
+        }
+        Ok(Some(VersionSkew::Newer(version))) => {
+            let found = format!("version {version}, newer than this binary's {VERSION}");
+            Check::wrong(check, found, "upgrade the operator, and this doctor, to the CRD's version")
+        }
+        Ok(Some(VersionSkew::Unknown)) => Check::wrong(check, "it does not state its version", APPLY_CRD),
+    }
+}
+
+pub(super) fn leader(findings: &Findings) -> Check {
+    let check = "controller";
+    let cure = format!("kubectl -n {} get pods, and the logs of the controller", findings.namespace);
+    match &findings.lease {
+        Err(why) => Check::unknown(check, why),
+        Ok(None) => Check::wrong(check, "there was never a leader in this namespace", cure),
+        Ok(Some(lease)) if lease.holder.is_empty() => Check::wrong(check, "there is no leader", cure),
+        Ok(Some(lease)) if lease.seconds_ago > lease.lease_seconds => {
+            let found =
+                format!("the leader {} last renewed its Lease {} s ago", lease.holder, lease.seconds_ago);
+            Check::wrong(check, found, cure)
+        }
+        Ok(Some(lease)) => Check::ok(check, format!("{} is the leader", lease.holder)),
+    }
+}
+
+/// One check for each process, which lists every missing permission.
+pub(super) fn permissions(findings: &Findings) -> Vec<Check> {
+    let of = |process: &str| {
+        let check = format!("permissions of the {process}");
+        let needed: Vec<_> =
+            findings.permissions.iter().filter(|permission| permission.process == process).collect();
+        if let Some(why) = needed.iter().find_map(|permission| permission.allowed.as_ref().err()) {
+            return Check::unknown(check, why);
+        }
+        let missing: Vec<&str> = needed
+            .iter()
+            .filter(|permission| permission.allowed == Ok(false))
+            .map(|permission| permission.what.as_str())
+            .collect();
+        if missing.is_empty() {
+            Check::ok(check, format!("all {} granted", needed.len()))
+        } else {
+            Check::wrong(check, format!("it may not {}", missing.join(", ")), APPLY_OVERLAY)
+        }
+    };
+    vec![of("controller"), of("webhook")]
+}
+
+/// A missing integration is a problem only if there is a group.
+pub(super) fn integrations(findings: &Findings) -> Vec<Check> {
+    let is_needed = findings.groups.as_ref().is_ok_and(|groups| !groups.is_empty());
+    let missing = |check: &str, cure: &str| {
+        if is_needed {
+            Check::wrong(check, "not served", cure)
+        } else {
+            Check::note(check, "not served", cure)
+        }
+    };
+    let served = |check: &str, version: &Found<Option<String>>, cure: &str| match version {
+        Err(why) => Check::unknown(check, why),
+        Ok(Some(version)) => Check::ok(check, format!("served as {version}")),
+        Ok(None) => missing(check, cure),
+    };
+    let strimzi = "install Strimzi: without it the partitions of topics are not known";
+    let operator = "install prometheus-operator: without it no lag is scraped and no alert fires";
+    let adapter =
+        "install prometheus-adapter with deploy/prometheus-adapter/rules.yaml: without it no group scales";
+    let metrics = match &findings.pod_metrics {
+        Err(why) => Check::unknown("custom metrics API", why),
+        Ok(None) => missing("custom metrics API", adapter),
+        Ok(Some(metrics)) => {
+            Check::ok("custom metrics API", format!("serves {} metrics of pods", metrics.len()))
+        }
+    };
+    vec![
+        served("KafkaTopics", &findings.kafka_topics, strimzi),
+        served("ServiceMonitors", &findings.service_monitors, operator),
+        served("PrometheusRules", &findings.prometheus_rules, operator),
+        metrics,
+    ]
+}
