@@ -1,5 +1,5 @@
-//! The operator in a closed loop on this computer: real Kafka, real consumers whose lag a real Prometheus scrapes, and
-//! the real autoscaler, which acts on it.
+//! The operator in a closed loop on this computer: real Kafka, real consumers whose lag a real
+//! Prometheus scrapes, and the real autoscaler, which acts on it.
 //!
 //! The modules, from the bottom up; each uses only those above it in this list:
 //!

@@ -23,15 +23,16 @@ struct Cli {
     /// Leave the cluster running at the end, until Ctrl-C.
     #[arg(long)]
     keep: bool,
-    /// How many records to send before the end marker, 2000 to 1000000 (--compare: half of what each group gets; --scale:
-    /// half of what all topics get).
+    /// How many records to send before the end marker, 2000 to 1000000 (--compare: half of what
+    /// each group gets; --scale: half of what all topics get).
     #[arg(long, default_value_t = 10_000, value_parser = records)]
     records: u64,
-    /// Use Kubernetes' own periods and the operator's own windows instead of shortened ones. Takes about ten minutes.
+    /// Use Kubernetes' own periods and the operator's own windows instead of shortened ones. Takes
+    /// about ten minutes.
     #[arg(long)]
     realistic: bool,
-    /// Put the same load on two groups: one with Kubernetes' defaults for scaling and rolling updates, one with the
-    /// operator's.
+    /// Put the same load on two groups: one with Kubernetes' defaults for scaling and rolling
+    /// updates, one with the operator's.
     #[arg(long)]
     compare: bool,
     /// Run ten groups on twenty topics, with skewed keys.

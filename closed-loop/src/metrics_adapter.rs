@@ -1,5 +1,5 @@
-//! A pod that serves the custom metrics API from Prometheus. It replaces prometheus-adapter, whose module no registry
-//! publishes: it is built on the same library and reads the shipped rules file.
+//! A pod that serves the custom metrics API from Prometheus. It replaces prometheus-adapter, whose
+//! module no registry publishes: it is built on the same library and reads the shipped rules file.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,8 +36,8 @@ impl MetricsAdapter {
         Ok((IMAGE, tools.file(NAME)?.to_owned()))
     }
 
-    /// Installs it with the text of a rules file, and waits until its APIService is available. It looks for new metrics every
-    /// `relist`.
+    /// Installs it with the text of a rules file, and waits until its APIService is available. It
+    /// looks for new metrics every `relist`.
     pub async fn install(
         plane: &ControlPlane,
         monitoring: &Monitoring,
@@ -66,7 +66,8 @@ impl MetricsAdapter {
         }
     }
 
-    /// Replaces the rules. Its pods are replaced as well, since they read the file only at their start.
+    /// Replaces the rules. Its pods are replaced as well, since they read the file only at their
+    /// start.
     pub async fn set_rules(&self, plane: &ControlPlane, rules: &str) -> Result<()> {
         self.apply(plane, rules).await?;
         let namespace = format!("--namespace={NAMESPACE}");
@@ -102,7 +103,8 @@ impl MetricsAdapter {
                                 "--config=/etc/adapter/config.yaml",
                                 format!("--prometheus-url={}", self.prometheus),
                                 format!("--metrics-relist-interval={}s", self.relist.as_secs()),
-                                // At least the scrape interval, or metrics would disappear between scrapes.
+                                // At least the scrape interval, or metrics would disappear between
+                                // scrapes.
                                 "--metrics-max-age=1m",
                             ],
                             "ports": [{"name": "https", "containerPort": PORT}],
@@ -117,7 +119,8 @@ impl MetricsAdapter {
     }
 }
 
-/// The permissions of prometheus-adapter: to read pods, and to delegate authentication to the API server.
+/// The permissions of prometheus-adapter: to read pods, and to delegate authentication to the API
+/// server.
 fn rights() -> Vec<Value> {
     let subjects = json!([{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}]);
     let binding = |kind: &str, role_kind: &str, role: &str, metadata: Value| {
@@ -163,7 +166,8 @@ fn service() -> Value {
     })
 }
 
-/// As in prometheus-adapter's chart. The adapter creates its own certificate, which is not verified.
+/// As in prometheus-adapter's chart. The adapter creates its own certificate, which is not
+/// verified.
 fn api_service() -> Value {
     json!({
         "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",

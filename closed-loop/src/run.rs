@@ -21,7 +21,8 @@ const INTERRUPTED: u8 = 130;
 
 /// Runs a scenario and writes its report to `folder`. With `keep`, the cluster stays until Ctrl-C.
 ///
-/// Outside the pod network, it first fetches and builds what is needed, then starts this program again inside.
+/// Outside the pod network, it first fetches and builds what is needed, then starts this program
+/// again inside.
 pub async fn run(settings: Settings, folder: &Path, keep: bool) -> Result<ExitCode> {
     let mut interrupts = Interrupts::listen()?;
     let Some(finished) = interrupts.unless(Box::pin(execute(settings, folder))).await else {

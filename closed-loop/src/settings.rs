@@ -37,8 +37,8 @@ pub enum Scenario {
 pub struct Settings {
     /// The scenario to run.
     pub scenario: Scenario,
-    /// How many records are sent before an end marker. A comparison sends twice as many to each group, the scale scenario
-    /// twice as many to all topics together.
+    /// How many records are sent before an end marker. A comparison sends twice as many to each
+    /// group, the scale scenario twice as many to all topics together.
     pub records: u64,
     /// Kubernetes' own periods and the operator's own windows, instead of shortened ones.
     pub realistic: bool,
@@ -76,12 +76,14 @@ impl Settings {
         Duration::from_secs(if self.realistic { 15 } else { 2 })
     }
 
-    /// How often the metrics adapter looks for new metrics. The real one's 10 minutes would be most of a run.
+    /// How often the metrics adapter looks for new metrics. The real one's 10 minutes would be most
+    /// of a run.
     pub fn adapter_relist(&self) -> Duration {
         Duration::from_secs(if self.realistic { 60 } else { 2 })
     }
 
-    /// The limit from the first record to one consumer again. The work of the busiest group is 10 ms a record.
+    /// The limit from the first record to one consumer again. The work of the busiest group is 10
+    /// ms a record.
     pub fn load_limit(&self) -> Duration {
         let work = Duration::from_millis(self.records * 2 * 10);
         work + Duration::from_secs(if self.realistic { 1800 } else { 240 })

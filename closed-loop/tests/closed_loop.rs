@@ -1,4 +1,5 @@
-//! The scenarios as a user starts them, with fewer records. Every promise is checked in their metrics.
+//! The scenarios as a user starts them, with fewer records. Every promise is checked in their
+//! metrics.
 
 use std::path::Path;
 use std::process::Command;
@@ -61,7 +62,8 @@ fn one_consumer_becomes_three_and_one_again_without_losing_a_record() -> Outcome
     }
     let outside = ["<script", "<link", " src="].into_iter().find(|tag| page.contains(tag));
     assert!(page.contains("<svg") && outside.is_none(), "the page is not self-contained: {outside:?}");
-    // The rejection names the numbers, each kill is reported, and there are no colours without a terminal.
+    // The rejection names the numbers, each kill is reported, and there are no colours without a
+    // terminal.
     for line in [
         "must not be more than 1: topic fast-data-topic has 1 partition",
         "firing: RecordsLagBreached-kconsumer",
@@ -99,7 +101,8 @@ fn ten_groups_on_twenty_topics_scale_out_and_lose_no_record() -> Outcome {
     Ok(())
 }
 
-/// Which group costs less is measured on a quiet computer (docs/closed-loop.md). This test checks that both are reported.
+/// Which group costs less is measured on a quiet computer (docs/closed-loop.md). This test checks
+/// that both are reported.
 #[test]
 fn a_comparison_reports_both_groups() -> Outcome {
     let folder = tempfile::tempdir()?;
@@ -121,12 +124,12 @@ fn a_comparison_reports_both_groups() -> Outcome {
 #[test]
 fn a_missing_java_is_reported_in_one_sentence_with_the_cure() -> Outcome {
     let output = Command::new(env!("CARGO_BIN_EXE_closed-loop")).env("JAVA_HOME", "/nowhere").output()?;
-    let said = String::from_utf8(output.stderr)?;
-    assert!(!output.status.success(), "{said}");
-    let last = said.lines().last().unwrap_or_default();
+    let stderr = String::from_utf8(output.stderr)?;
+    assert!(!output.status.success(), "{stderr}");
+    let last = stderr.lines().last().unwrap_or_default();
     assert!(
         last.starts_with("closed-loop: ") && last.contains("/nowhere") && last.contains("JAVA_HOME"),
-        "{said}"
+        "{stderr}"
     );
     Ok(())
 }

@@ -46,7 +46,8 @@ impl Fixture {
         self.plane.apply_yaml(&topic).await
     }
 
-    /// Waits until the KafkaTopic's Ready condition has this status and reason for its current generation; returns the status.
+    /// Waits until the KafkaTopic's Ready condition has this status and reason for its current
+    /// generation; returns the status.
     async fn status(&self, name: &str, ready: &str, reason: Option<&str>) -> kcg_devcluster::Result<Value> {
         let what = format!("Ready={ready} {reason:?} of {name}");
         wait::until(&what, LIMIT, async || {

@@ -1,4 +1,5 @@
-//! The stand-in for prometheus-adapter as a local process: the shipped rules, the real Prometheus, the real API server.
+//! The stand-in for prometheus-adapter as a local process: the shipped rules, the real Prometheus,
+//! the real API server.
 
 use std::time::Duration;
 

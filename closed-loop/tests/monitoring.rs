@@ -44,7 +44,8 @@ fn rule(alert: &str, expression: &str) -> Value {
     })
 }
 
-/// Waits until the Accepted condition has this status for the ServiceMonitor's current generation; returns its message.
+/// Waits until the Accepted condition has this status for the ServiceMonitor's current generation;
+/// returns its message.
 async fn accepted(plane: &ControlPlane, status: &str) -> kcg_devcluster::Result<String> {
     wait::until(&format!("Accepted={status}"), LIMIT, async || {
         let seen = plane.kubectl(&["get", "servicemonitor", "payments", "-o", "json"]).await?.ok()?;

@@ -1,8 +1,9 @@
-//! What the Kafka client calls while it is polled: rebalances, statistics, its log.
+//! The callbacks of the Kafka client, called while it is polled: rebalances, statistics, log.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -13,10 +14,11 @@ use crate::inbox::Inbox;
 use crate::membership::Membership;
 use crate::record::Place;
 
-/// How long the last commit is tried: a rebalance of a group that is well takes less.
+/// The limit for retries of the last commit. A rebalance of a healthy group takes less.
 const LAST_COMMIT: Duration = Duration::from_secs(5);
-const BETWEEN: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(50);
 
+/// Passes what the client reports to the membership and the inbox.
 #[derive(Clone, Debug, Default)]
 pub struct Callbacks {
     membership: Arc<Mutex<Membership>>,
@@ -24,59 +26,62 @@ pub struct Callbacks {
 }
 
 impl Callbacks {
+    /// The state of this member in its group.
     pub fn membership(&self) -> MutexGuard<'_, Membership> {
-        // Nothing is left half-done under this lock, so a thread that died holding it spoiled nothing.
-        self.membership.lock().unwrap_or_else(PoisonError::into_inner)
+        self.membership.lock()
     }
 
+    /// The records between the member and the worker.
     pub fn inbox(&self) -> &Arc<Inbox> {
         &self.inbox
     }
 
-    /// Forgets these partitions, and waits until the record in hand is finished if it is one of theirs. The membership is not
-    /// held meanwhile: /readyz and /metrics look at it.
-    fn give_back(&self, places: &[Place], lost: bool) {
+    /// Removes these partitions, and waits until the current record is finished if it is from one
+    /// of them. The membership is not locked during the wait, since /readyz and /metrics read it.
+    fn revoke(&self, places: &[Place], lost: bool) {
         self.membership().revoke(places, lost);
-        self.inbox.give_back(places);
+        self.inbox.revoke(places);
     }
 }
 
 impl ConsumerContext for Callbacks {
-    /// Before partitions are given back: the record in hand is finished and what was processed is committed, so that the
-    /// next owner starts behind it. The others wait for this, which is why it must not take longer than one record.
+    /// Called before partitions are revoked. The current record is finished and all processed
+    /// records are committed, so that the next owner continues after them. The group waits for
+    /// this, so it must not take longer than one record.
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         let Rebalance::Revoke(partitions) = rebalance else { return };
         let lost = consumer.assignment_lost();
         let revoked = places(partitions);
-        self.give_back(&revoked, lost);
+        self.revoke(&revoked, lost);
         if lost {
-            // Others may have these partitions already, and Kafka would refuse the commit.
-            warn!("the group took partitions away without asking: {}", named(partitions));
+            // Other members may own these partitions already, and Kafka would reject the commit.
+            warn!("partitions were lost: {}", named(partitions));
         } else {
-            // Kafka takes it between the rounds of a rebalance, and the client has it call this then; there is no second
-            // try, since a client that waits in here does not follow the rebalance.
-            told(commit(consumer));
-            info!("gave back {}", named(partitions));
+            // The client calls this between the rounds of a rebalance, when Kafka accepts commits.
+            // There is no retry, since a client that waits here does not take part in the
+            // rebalance.
+            warn_if_failed(commit(consumer));
+            info!("revoked: {}", named(partitions));
         }
     }
 
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Assign(partitions) => {
-                // One that was paused when it was given back would come back paused.
+                // A partition that was paused when it was revoked would still be paused.
                 if let Err(failure) = consumer.resume(partitions) {
                     warn!("{} may stay paused: {failure}", named(partitions));
                 }
                 let mut membership = self.membership();
                 membership.assign(places(partitions));
-                info!("was given {}: has {} partitions", named(partitions), membership.assigned().len());
+                info!("assigned: {}; {} partitions in all", named(partitions), membership.assigned().len());
             }
             Rebalance::Revoke(_) => {}
             Rebalance::Error(failure) => {
-                // The client holds no partition any more, whatever it held before.
+                // The client has lost all its partitions.
                 let all: Vec<Place> = self.membership().assigned().iter().cloned().collect();
-                self.give_back(&all, true);
-                warn!("a rebalance failed, and all partitions with it: {failure}");
+                self.revoke(&all, true);
+                warn!("a rebalance failed and all partitions are lost: {failure}");
             }
         }
     }
@@ -84,15 +89,15 @@ impl ConsumerContext for Callbacks {
     fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
         match result {
             Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
-            // Nothing is lost: the next commit, a second later, holds these offsets as well.
-            Err(refused) => warn!("a commit failed: {refused}"),
+            // Nothing is lost: the next commit, a second later, includes these offsets.
+            Err(failure) => warn!("a commit failed: {failure}"),
         }
     }
 }
 
 impl ClientContext for Callbacks {
     fn stats(&self, statistics: Statistics) {
-        self.membership().hear(&statistics, Instant::now());
+        self.membership().update(&statistics, Instant::now());
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -104,8 +109,9 @@ impl ClientContext for Callbacks {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // Said many times a second while Kafka is away; the client's log says it once in a while, with the cause.
-        if error.rdkafka_error_code().is_some_and(is_away) {
+        // Reported many times a second while Kafka is unavailable; the client's log reports it less
+        // often, with the cause.
+        if error.rdkafka_error_code().is_some_and(is_unavailable) {
             debug!("{error}: {reason}");
         } else {
             warn!("{error}: {reason}");
@@ -113,13 +119,13 @@ impl ClientContext for Callbacks {
     }
 }
 
-/// Whether this says that Kafka is away.
-pub const fn is_away(code: RDKafkaErrorCode) -> bool {
+/// Whether this code means that Kafka is unavailable.
+pub const fn is_unavailable(code: RDKafkaErrorCode) -> bool {
     matches!(code, RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure)
 }
 
-/// Commits what was processed before the end. While the group rebalances Kafka refuses it for a moment, in which the member
-/// has to go along.
+/// Commits all processed records before the process ends. During a rebalance Kafka rejects commits
+/// for a moment, and the member has to take part in it.
 pub fn commit_last(consumer: &BaseConsumer<Callbacks>) {
     let until = Instant::now() + LAST_COMMIT;
     loop {
@@ -127,25 +133,25 @@ pub fn commit_last(consumer: &BaseConsumer<Callbacks>) {
             Err(KafkaError::ConsumerCommit(
                 RDKafkaErrorCode::RebalanceInProgress | RDKafkaErrorCode::IllegalGeneration,
             )) if Instant::now() < until => {
-                // A record that it brings is not stored, so it is not committed either.
-                drop(consumer.poll(BETWEEN));
+                // The offset of a record that this returns is not stored, so it is not committed.
+                drop(consumer.poll(PAUSE));
             }
-            answer => return told(answer),
+            result => return warn_if_failed(result),
         }
     }
 }
 
-/// Commits what was processed, and waits for Kafka's answer.
+/// Commits all processed records, and waits for Kafka's answer.
 fn commit(consumer: &BaseConsumer<Callbacks>) -> KafkaResult<()> {
     match consumer.commit_consumer_state(CommitMode::Sync) {
         Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => Ok(()),
-        answer => answer,
+        result => result,
     }
 }
 
-fn told(commit: KafkaResult<()>) {
-    if let Err(refused) = commit {
-        warn!("the last records may be processed again, for a commit failed: {refused}");
+fn warn_if_failed(commit: KafkaResult<()>) {
+    if let Err(failure) = commit {
+        warn!("the last records may be processed again, since a commit failed: {failure}");
     }
 }
 

@@ -1,15 +1,19 @@
-//! The few records between the member, which polls, and the worker: those that wait, and the one in hand.
+//! The few records between the member, which polls, and the worker: those that wait, and the
+//! current one.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::record::{Place, Record};
 
-/// Records that wait until the member stops fetching. Enough to work on while fetching starts again, which takes the
-/// Kafka client up to a second; few, since another member has to fetch them again when their partition moves.
-const ROOM: usize = 10;
+/// How many records may wait before the member stops fetching. Enough to work on while fetching
+/// resumes, which takes the Kafka client up to a second. Not more, since another member has to
+/// fetch them again when their partition moves.
+const CAPACITY: usize = 10;
 
+/// A bounded queue whose records can be revoked.
 #[derive(Debug, Default)]
 pub struct Inbox {
     state: Mutex<State>,
@@ -19,72 +23,73 @@ pub struct Inbox {
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Record>,
-    /// The record that is worked on, by its place, and since when.
-    in_hand: Option<(Place, Instant)>,
-    /// Nothing is taken out any more: the process ends, or the worker is gone.
+    /// The partition of the record that is being processed, and since when.
+    current: Option<(Place, Instant)>,
+    /// No more records are taken: the process ends, or the worker has ended.
     closed: bool,
 }
 
 impl Inbox {
+    /// Adds a record.
     pub fn put(&self, record: Record) {
-        self.state().waiting.push_back(record);
+        self.state.lock().waiting.push_back(record);
         self.changed.notify_all();
     }
 
-    /// Takes the next record in hand; waits for it. None when the inbox is closed.
+    /// Takes the next record, and waits for one. None if the inbox is closed.
     pub fn take(&self) -> Option<Record> {
         let idle = |state: &mut State| state.waiting.is_empty() && !state.closed;
-        let mut state = self.changed.wait_while(self.state(), idle).unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
+        self.changed.wait_while(&mut state, idle);
         if state.closed {
             return None;
         }
         let record = state.waiting.pop_front()?;
-        state.in_hand = Some((record.place.clone(), Instant::now()));
+        state.current = Some((record.place.clone(), Instant::now()));
         self.changed.notify_all();
         Some(record)
     }
 
+    /// The current record is finished.
     pub fn finish(&self) {
-        self.state().in_hand = None;
+        self.state.lock().current = None;
         self.changed.notify_all();
     }
 
-    /// Whether there is room for another record, now or within this time.
+    /// Whether there is room for another record within this time.
     pub fn has_room_within(&self, time: Duration) -> bool {
-        let full = |state: &mut State| state.waiting.len() >= ROOM && !state.closed;
-        let waited = self.changed.wait_timeout_while(self.state(), time, full);
-        waited.unwrap_or_else(PoisonError::into_inner).0.waiting.len() < ROOM
+        let full = |state: &mut State| state.waiting.len() >= CAPACITY && !state.closed;
+        let mut state = self.state.lock();
+        self.changed.wait_while_for(&mut state, full, time);
+        state.waiting.len() < CAPACITY
     }
 
-    /// Drops what waits of these partitions, which nobody has begun, and waits until none of them is in hand.
-    pub fn give_back(&self, places: &[Place]) {
-        let mut state = self.state();
+    /// Drops the waiting records of these partitions, and waits until the current record is not
+    /// from one of them.
+    pub fn revoke(&self, places: &[Place]) {
+        let mut state = self.state.lock();
         state.waiting.retain(|record| !places.contains(&record.place));
         let theirs =
-            |state: &mut State| state.in_hand.as_ref().is_some_and(|(place, _)| places.contains(place));
-        drop(self.changed.wait_while(state, theirs));
+            |state: &mut State| state.current.as_ref().is_some_and(|(place, _)| places.contains(place));
+        self.changed.wait_while(&mut state, theirs);
     }
 
-    /// Lets the record in hand be the last one.
+    /// Ends the queue: the current record is the last one.
     pub fn close(&self) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.closed = true;
         state.waiting.clear();
         self.changed.notify_all();
     }
 
+    /// Whether the inbox is closed.
     pub fn is_closed(&self) -> bool {
-        self.state().closed
+        self.state.lock().closed
     }
 
-    /// For how long the record in hand has been worked on.
+    /// How long the current record has been processed.
     pub fn busy_for(&self) -> Option<Duration> {
-        self.state().in_hand.as_ref().map(|(_, since)| since.elapsed())
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing is left half-done under this lock, so a thread that died holding it spoiled nothing.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().current.as_ref().map(|(_, since)| since.elapsed())
     }
 }
 
@@ -99,32 +104,32 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_is_given_back_when_its_record_in_hand_is_finished() {
+    fn a_partition_is_revoked_when_its_current_record_is_finished() {
         let inbox = Inbox::default();
         for offset in 0..3 {
             inbox.put(record(0, offset));
             inbox.put(record(1, offset));
         }
-        let in_hand = inbox.take().unwrap();
+        let current = inbox.take().unwrap();
         thread::scope(|scope| {
-            let giving = scope.spawn(|| inbox.give_back(slice::from_ref(&in_hand.place)));
+            let giving = scope.spawn(|| inbox.revoke(slice::from_ref(&current.place)));
             // What waits is dropped first, so that the wait is for the one record in hand.
-            while inbox.state().waiting.len() > 3 {
+            while inbox.state.lock().waiting.len() > 3 {
                 thread::yield_now();
             }
             assert!(!giving.is_finished());
             inbox.finish();
         });
-        let left: Vec<i32> = inbox.state().waiting.iter().map(|record| record.place.partition).collect();
+        let left: Vec<i32> = inbox.state.lock().waiting.iter().map(|record| record.place.partition).collect();
         assert_eq!(left, [1, 1, 1], "the other partition's records still wait");
     }
 
     #[test]
-    fn a_partition_without_a_record_in_hand_is_given_back_at_once() {
+    fn a_partition_without_a_current_record_is_revoked_at_once() {
         let inbox = Inbox::default();
         inbox.put(record(0, 0));
         inbox.take().unwrap();
-        inbox.give_back(&[record(1, 0).place]);
+        inbox.revoke(&[record(1, 0).place]);
         assert!(inbox.busy_for().is_some());
     }
 

@@ -1,7 +1,8 @@
-//! A Kafka consumer to copy from: a member of a consumer group that loses nothing and shows its lag.
+//! A Kafka consumer to copy from: a member of a consumer group that loses no record and exports its
+//! lag.
 //!
-//! `member` polls and `worker` works; `callbacks` hears of rebalances and statistics, which `membership` judges;
-//! `server` shows them.
+//! `member` polls and `worker` processes. `callbacks` receives rebalances and statistics,
+//! `membership` evaluates them, and `server` serves metrics and health.
 
 mod callbacks;
 mod flags;
@@ -37,7 +38,7 @@ use crate::metrics::Counters;
 async fn main() -> ExitCode {
     let flags = Flags::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    // stdout is for records.
+    // stdout is only for records.
     let ansi = io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(ansi).init();
     match run(flags).await {
@@ -53,8 +54,8 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
     let grace = flags.grace;
     let callbacks = Callbacks::default();
     let counters = Counters::new(&flags.client_id);
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be listened for")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be listened for")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let listener = TcpListener::bind(flags.metrics_addr).await.with_context(|| {
         format!("cannot listen on {}; choose another address with --metrics-addr", flags.metrics_addr)
     })?;
@@ -63,12 +64,12 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
 
     let stop = Arc::new(AtomicBool::new(false));
     let (ended, mut end) = oneshot::channel();
-    // A thread of its own: the Kafka client is polled, and its callbacks may block.
+    // On its own thread, since polling and callbacks block.
     let member = {
         let (callbacks, counters, stop) = (callbacks.clone(), counters.clone(), Arc::clone(&stop));
         move || ended.send(member::run(&flags, &callbacks, &counters, &stop))
     };
-    thread::Builder::new().name("member".to_owned()).spawn(member).context("no thread can be started")?;
+    thread::Builder::new().name("member".to_owned()).spawn(member).context("cannot start a thread")?;
 
     let outcome = tokio::select! {
         outcome = &mut end => outcome,
@@ -81,17 +82,17 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
 
 type End = oneshot::Receiver<anyhow::Result<()>>;
 
-/// Asks the member to end and waits for it, but no longer than the grace allows: without Kafka nothing can be
-/// committed, and what was not committed is read again by another member.
+/// Asks the member to end, and waits no longer than the grace period. Without Kafka nothing can be
+/// committed, and another member processes the uncommitted records again.
 async fn finish(
     stop: &AtomicBool,
     end: &mut End,
     grace: std::time::Duration,
 ) -> anyhow::Result<Result<anyhow::Result<()>, oneshot::error::RecvError>> {
-    info!("finishes its record, commits and leaves the group");
+    info!("finishing the current record, committing and leaving the group");
     stop.store(true, Ordering::Relaxed);
     match timeout(grace, end).await {
         Ok(outcome) => Ok(outcome),
-        Err(_) => bail!("not done within {grace:?}; what was not committed is processed again"),
+        Err(_) => bail!("not done within {grace:?}; uncommitted records will be processed again"),
     }
 }

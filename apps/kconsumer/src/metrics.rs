@@ -1,5 +1,5 @@
-//! The metrics, under the names that Micrometer gives the Java client's, so that whatever is written for a Spring
-//! consumer (the operator's `Spring` preset, dashboards, alerts) fits this one.
+//! The metrics, with Micrometer's names for the Java client's metrics, so that everything for a
+//! Spring consumer (the operator's `Spring` preset, dashboards, alerts) works for this one.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,7 +24,8 @@ struct Labels {
     client_id: String,
 }
 
-/// Counted by this process, by partition. They stay when the partition goes: they are facts about the past.
+/// The counters of this process, by partition. They stay when the partition moves, since they count
+/// the past.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
     client_id: Arc<str>,
@@ -35,11 +36,12 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Counters labelled with this client id.
     pub fn new(client_id: &str) -> Self {
         Self { client_id: client_id.into(), ..Self::default() }
     }
 
-    /// Counts a record with which the worker is done, successfully or by skipping it.
+    /// Counts a finished record, which was processed or skipped.
     pub fn count(&self, record: &Record, done: bool) {
         let labels = labels(&record.place, &self.client_id);
         self.consumed.get_or_create(&labels).inc();
@@ -51,6 +53,7 @@ impl Counters {
         }
     }
 
+    /// The number of processed records.
     pub fn processed(&self) -> u64 {
         self.processed.get()
     }
@@ -75,7 +78,7 @@ pub fn registry(counters: &Counters, callbacks: &Callbacks) -> Registry {
     );
     registry.register(
         "kconsumer_poisoned_records",
-        "Records skipped because the work on them failed each time",
+        "Records skipped after all attempts failed",
         counters.poisoned.clone(),
     );
     let client_id = Arc::clone(&counters.client_id);
@@ -83,7 +86,7 @@ pub fn registry(counters: &Counters, callbacks: &Callbacks) -> Registry {
     registry
 }
 
-/// What is read from the membership when Prometheus asks, and not kept.
+/// The metrics that are read from the membership at each scrape.
 #[derive(Debug)]
 struct GroupMetrics {
     callbacks: Callbacks,
@@ -97,7 +100,7 @@ impl Collector for GroupMetrics {
         let assigned = ConstGauge::new(membership.assigned().len() as u64);
         let name = "kafka_consumer_coordinator_assigned_partitions";
         let mut family =
-            encoder.encode_descriptor(name, "Partitions that this member has", None, MetricType::Gauge)?;
+            encoder.encode_descriptor(name, "Partitions assigned to this member", None, MetricType::Gauge)?;
         assigned.encode(family.encode_family(&member)?)?;
         let name = "kafka_consumer_coordinator_rebalance";
         let mut family =
@@ -105,21 +108,22 @@ impl Collector for GroupMetrics {
         ConstCounter::new(membership.rebalances()).encode(family.encode_family(&member)?)?;
 
         let lag = membership.lag(Instant::now());
-        let help = "Records between the position and the partition's end";
-        // Both names carry the same figure: what Micrometer calls max is one over the client's last seconds, and of a partition
-        // that is read steadily it is this one.
+        let help = "Records between the position and the end of the partition";
+        // Both names have the same value. Micrometer's max covers the client's last seconds, and
+        // for a partition that is read steadily it equals the current lag.
         for name in
             ["kafka_consumer_fetch_manager_records_lag", "kafka_consumer_fetch_manager_records_lag_max"]
         {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             match &lag {
-                // A member without partitions is behind by nothing, and says so. Saying nothing, it would count for the
-                // autoscaler as a pod whose metric is missing: at its full target whenever the group is to shrink, so that
-                // idle pods would keep each other alive. There is no topic and no partition to name.
+                // A member without partitions reports a lag of 0, without topic and partition. If
+                // it reported nothing, the autoscaler would count it as a pod with a missing
+                // metric, at its full target whenever it scales in, and idle pods would never be
+                // removed.
                 Lag::Idle if name.ends_with("_max") => {
                     ConstGauge::new(0_u64).encode(family.encode_family(&member)?)?;
                 }
-                // An absent figure is honest; an old one, or NaN, which Java reports here, is not.
+                // No value is better than a stale one, or than NaN, which Java reports here.
                 Lag::Unknown | Lag::Idle => {}
                 Lag::Of(partitions) => {
                     for (place, records) in *partitions {

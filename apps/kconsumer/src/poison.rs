@@ -1,11 +1,11 @@
-//! Which records the work fails on. The choice hangs on the record's place alone, so that every attempt, in this
-//! process and in the next, fails on the same records: that is what makes a record poisoned rather than unlucky.
+//! Which records are poisoned. Partition and offset decide, so that every attempt in every process
+//! fails for the same records.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use crate::record::Record;
 
-/// Whether this record is one of the fraction `rate` (0 to 1) of all.
+/// Whether this record belongs to the poisoned fraction `rate` (0 to 1).
 pub fn is_poisoned(record: &Record, rate: f64) -> bool {
     // DefaultHasher::new() has no random seed, unlike a HashMap's.
     let mut hasher = DefaultHasher::new();
@@ -23,7 +23,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_is_kept_and_each_attempt_agrees() {
+    fn the_rate_is_kept_and_every_attempt_agrees() {
         for (rate, least, most) in [(0.0, 0, 0), (0.01, 70, 130), (0.5, 4_800, 5_200), (1.0, 10_000, 10_000)]
         {
             let chosen = poisoned("orders", rate);
@@ -33,7 +33,7 @@ mod tests {
     }
 
     #[test]
-    fn topics_are_poisoned_in_different_places() {
+    fn topics_have_different_poisoned_records() {
         assert_ne!(poisoned("orders", 0.01), poisoned("payments", 0.01));
     }
 }

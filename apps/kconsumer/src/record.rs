@@ -1,4 +1,4 @@
-//! One record as the worker needs it, and its place.
+//! A record, and its partition.
 
 use std::fmt;
 
@@ -8,7 +8,9 @@ use serde_json::json;
 /// A partition of a topic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
+    /// The topic's name.
     pub topic: String,
+    /// The partition's number.
     pub partition: i32,
 }
 
@@ -18,23 +20,27 @@ impl fmt::Display for Place {
     }
 }
 
+/// A consumed record.
 #[derive(Clone, Debug)]
 pub struct Record {
+    /// Its partition.
     pub place: Place,
+    /// Its offset.
     pub offset: i64,
-    /// The value as text. Blanks at its end are padding: kproducer fills records up to a size with them.
+    /// The value as text, without trailing blanks, which kproducer uses as padding.
     pub value: String,
     /// Bytes of key and value.
     pub bytes: u64,
 }
 
 impl Record {
+    /// A record of `bytes` bytes.
     pub fn new(topic: &str, partition: i32, offset: i64, value: &str, bytes: usize) -> Self {
         let place = Place { topic: topic.to_owned(), partition };
         Self { place, offset, value: value.trim_end().to_owned(), bytes: bytes as u64 }
     }
 
-    /// A message without a value, or with one that is no text, is a record all the same.
+    /// Converts a message. A missing value becomes empty, and invalid UTF-8 is replaced.
     pub fn read(message: &impl Message) -> Self {
         let (key, payload) = (message.key().unwrap_or_default(), message.payload().unwrap_or_default());
         let value = String::from_utf8_lossy(payload);
@@ -42,7 +48,7 @@ impl Record {
         Self::new(message.topic(), message.partition(), message.offset(), &value, bytes)
     }
 
-    /// The line of --log-records; `time` in ms since the epoch.
+    /// The line of --log-records. `time` is in milliseconds since 1970.
     pub fn line(&self, time: u128, skipped: bool) -> String {
         let Place { topic, partition } = &self.place;
         let mut line = json!({
@@ -70,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_tells_the_place_and_the_value_without_its_padding() {
+    fn a_line_has_the_partition_and_the_value_without_padding() {
         let record = Record::new("orders", 2, 41, "bar-7    ", 9);
         assert_eq!(
             record.line(1_700_000_000_123, false),

@@ -1,4 +1,4 @@
-//! What is served over HTTP: metrics for Prometheus, health for the kubelet.
+//! The HTTP server: metrics for Prometheus, health for the kubelet.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,7 +14,7 @@ use crate::member::LONGEST_RECORD;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Without a registry (--metrics off) there is health alone.
+/// The routes. Without a registry (--metrics off) only health is served.
 pub fn routes(callbacks: &Callbacks, registry: Option<Registry>) -> Router {
     let (alive, ready) = (callbacks.clone(), callbacks.clone());
     let router = Router::new()
@@ -24,16 +24,16 @@ pub fn routes(callbacks: &Callbacks, registry: Option<Registry>) -> Router {
     let actuator = Arc::clone(&registry);
     router
         .route("/metrics", get(async move || metrics(&registry)))
-        // Where the original's Spring application had them, and where the operator's Spring preset looks.
+        // The path of the original's Spring application and of the operator's Spring preset.
         .route("/actuator/prometheus", get(async move || metrics(&actuator)))
 }
 
-/// A record that never ends holds its partition for ever: a restart gives it to somebody else.
+/// A record that never ends blocks its partition. A restart moves the partition to another member.
 fn healthz(callbacks: &Callbacks) -> impl IntoResponse + use<> {
     match callbacks.inbox().busy_for().filter(|time| *time > LONGEST_RECORD) {
         None => (StatusCode::OK, "ok\n".to_owned()),
         Some(time) => {
-            (StatusCode::SERVICE_UNAVAILABLE, format!("one record takes {} s already\n", time.as_secs()))
+            (StatusCode::SERVICE_UNAVAILABLE, format!("the current record has taken {} s\n", time.as_secs()))
         }
     }
 }
@@ -52,7 +52,7 @@ fn metrics(registry: &Registry) -> impl IntoResponse + use<> {
         Err(_) => (
             StatusCode::INTERNAL_SERVER_ERROR,
             [(header::CONTENT_TYPE, "text/plain")],
-            "the metrics cannot be written\n".to_owned(),
+            "cannot encode the metrics\n".to_owned(),
         ),
     }
 }

@@ -1,5 +1,5 @@
-//! The work: one record after the other, each of them tried, told and counted before its offset may be committed.
-//! This is where a copy of this program puts its own work.
+//! The work: one record after the other. Each is processed, logged and counted before its offset
+//! may be committed. Put your own work here.
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
@@ -16,14 +16,14 @@ use crate::metrics::Counters;
 use crate::poison::is_poisoned;
 use crate::record::Record;
 
-/// What kproducer sends last.
+/// The last record of kproducer.
 const END_MARKER: &str = "baz";
-/// A record on which the work failed so often is skipped: it would otherwise stop its partition for good, and no further
-/// attempt would do better. It is named in the log and counted, never dropped in silence. Where a record must not be
-/// skipped, this is the place to send it to a topic of its own (a dead-letter topic), and to wait for its confirmation.
+/// A record is skipped after this many failed attempts, since it would block its partition forever.
+/// It is logged and counted, never dropped silently. If a record must not be skipped, send it to a
+/// dead-letter topic here and wait for the confirmation.
 const ATTEMPTS: u32 = 3;
 
-/// Closes the inbox however the worker's thread ends, by a panic too: nobody then waits for it.
+/// Closes the inbox when the worker's thread ends, also by a panic, so that nothing waits for it.
 struct Closing(Arc<Inbox>);
 
 impl Drop for Closing {
@@ -41,13 +41,14 @@ pub fn start(
     counters: Counters,
 ) -> io::Result<JoinHandle<()>> {
     let Flags { work, jitter, poison_rate, log_records, .. } = *flags;
-    let bench = Bench { consumer, counters, work, jitter, poison_rate, log_records };
+    let processor = Processor { consumer, counters, work, jitter, poison_rate, log_records };
     let inbox = Closing(inbox);
     thread::Builder::new().name("worker".to_owned()).spawn(move || {
         while let Some(record) = inbox.0.take() {
-            if let Err(failure) = bench.process(&record) {
-                // The offset is not stored, so the record is read again by whoever gets its partition.
-                error!("cannot write to stdout what was done with {record}: {failure}");
+            if let Err(failure) = processor.process(&record) {
+                // The offset is not stored, so the next owner of the partition processes the record
+                // again.
+                error!("cannot write the line of {record} to stdout: {failure}");
                 return;
             }
             inbox.0.finish();
@@ -55,7 +56,7 @@ pub fn start(
     })
 }
 
-struct Bench {
+struct Processor {
     consumer: Arc<BaseConsumer<Callbacks>>,
     counters: Counters,
     work: Duration,
@@ -64,7 +65,7 @@ struct Bench {
     log_records: bool,
 }
 
-impl Bench {
+impl Processor {
     fn process(&self, record: &Record) -> io::Result<()> {
         let done = self.work(record);
         if !done {
@@ -80,11 +81,11 @@ impl Bench {
             info!("COMPLETED: {END_MARKER}");
         }
         self.counters.count(record, done);
-        // Last of all: whatever ends the process before this line, the record is read again.
+        // Last, so that the record is processed again if the process ends before this line.
         let place = &record.place;
-        if let Err(refused) = self.consumer.store_offset(&place.topic, place.partition, record.offset) {
-            // The partition was taken away without asking: another member reads the record again.
-            warn!("{record} was processed, but may be processed again by another member: {refused}");
+        if let Err(failure) = self.consumer.store_offset(&place.topic, place.partition, record.offset) {
+            // The partition was lost, so its new owner processes the record again.
+            warn!("another member may process {record} again: {failure}");
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! What a person says to this producer. KAFKA_BOOTSTRAP_SERVERS and KAFKA_TOPICS are the names that kconsumer reads, too.
+//! The command line and environment. kconsumer reads KAFKA_BOOTSTRAP_SERVERS and KAFKA_TOPICS as
+//! well.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,7 +8,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::keys::Distribution;
 
-/// A Kafka producer to copy from: idempotent, acknowledged by all, it says what the broker confirmed.
+/// A Kafka producer to copy from: idempotent, acknowledged by all replicas, it reports what the
+/// broker confirmed.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Flags {
@@ -15,32 +17,34 @@ pub struct Flags {
     pub command: Command,
 }
 
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve GET /send/N, which sends "bar-1" to "bar-n" and then "baz"
     Serve {
         #[command(flatten)]
         kafka: KafkaFlags,
-        /// Where to serve; a Service's targetPort has to name this port
+        /// The address to serve on; a Service's targetPort must be its port
         #[arg(long, env = "KPRODUCER_ADDR", default_value = "0.0.0.0:8083")]
         addr: SocketAddr,
-        /// The most records that one request may ask for
+        /// The most records of one request
         #[arg(long, default_value_t = 1_000_000)]
         most: u64,
     },
-    /// Send records and say what the broker confirmed; exits with 1 unless it was all of them
+    /// Send records and report what the broker confirmed; exits with 1 unless it confirmed all
     Send {
         #[command(flatten)]
         kafka: KafkaFlags,
-        /// How many records to send to each topic, the end marker "baz" not counted
+        /// How many records to send to each topic, without the end marker "baz"
         count: u64,
-        /// Records a second, all topics together, for instance 500/s; as fast as Kafka takes them if left out
+        /// Records a second for all topics together, for example 500/s; by default as fast as
+        /// possible
         #[arg(long, value_parser = rate)]
         rate: Option<u64>,
-        /// Fill each value up to this size, in bytes, with blanks; 999000 at most
+        /// Pad each value with blanks to this size in bytes; 999000 at most
         #[arg(long, default_value_t = 0, value_parser = size)]
         size: usize,
-        /// Which keys the records get, and with the key their partition: uniform, single, or zipf:S such as zipf:1.2
+        /// The keys, which decide the partitions: uniform, single, or zipf:S such as zipf:1.2
         #[arg(long, default_value = "uniform", value_parser = Distribution::read)]
         keys: Distribution,
         /// Report as one line of JSON
@@ -49,6 +53,7 @@ pub enum Command {
     },
 }
 
+/// The flags of the connection to Kafka.
 #[derive(Clone, Debug, Args)]
 pub struct KafkaFlags {
     /// Kafka's bootstrap servers, comma-separated
@@ -64,10 +69,10 @@ pub struct KafkaFlags {
         value_parser = name
     )]
     pub topics: Vec<String>,
-    /// For how long a record is tried again before it counts as not confirmed
+    /// How long to retry a record before it counts as not confirmed
     #[arg(long, env = "KPRODUCER_DELIVERY_TIMEOUT", default_value = "5m", value_parser = duration)]
     pub delivery_timeout: Duration,
-    /// The name that Kafka and the metrics know this process by
+    /// The name of this process in Kafka and in the metrics
     #[arg(long, env = "HOSTNAME", default_value = "kproducer")]
     pub client_id: String,
 }
@@ -79,10 +84,10 @@ fn name(text: &str) -> Result<String, String> {
 
 fn rate(text: &str) -> Result<u64, String> {
     let count = text.strip_suffix("/s").unwrap_or(text).parse().ok();
-    count.filter(|count| *count > 0).ok_or_else(|| "write records a second, for instance 500/s".to_owned())
+    count.filter(|count| *count > 0).ok_or_else(|| "write records a second, for example 500/s".to_owned())
 }
 
-/// The client's message.max.bytes, less than what a record has beside its value.
+/// The client's message.max.bytes, minus room for the rest of a record.
 const LARGEST: usize = 999_000;
 
 fn size(text: &str) -> Result<usize, String> {
@@ -92,7 +97,7 @@ fn size(text: &str) -> Result<usize, String> {
 
 fn duration(text: &str) -> Result<Duration, String> {
     let read = text.parse::<jiff::SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok());
-    read.ok_or_else(|| "write a number and its unit, for instance 30s or 5m".to_owned())
+    read.ok_or_else(|| "write a number and its unit, for example 30s or 5m".to_owned())
 }
 
 #[cfg(test)]
@@ -104,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn topics_may_be_named_one_by_one_or_in_a_list() {
+    fn topics_may_be_given_one_by_one_or_in_a_list() {
         let flags = read("send 10 --topic a --topic b,c --rate 500/s --keys zipf:1.2").unwrap();
         let Command::Send { kafka, count, rate, keys, .. } = flags.command else { panic!("not send") };
         assert_eq!(kafka.topics, ["a", "b", "c"]);
@@ -112,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn invalid_flags_are_rejected() {
         for wrong in [
             "",
             "send",

@@ -1,5 +1,4 @@
-//! The producer and its configuration. Every line of the configuration is there for a reason, and the reason stands
-//! beside it.
+//! The producer and its configuration, with a reason for each line.
 
 use std::sync::Arc;
 use std::thread;
@@ -16,15 +15,16 @@ use crate::flags::KafkaFlags;
 use crate::metrics::Counters;
 use crate::tally::Tally;
 
-/// How long to wait while the client's own queue is full.
-const ROOM: Duration = Duration::from_millis(10);
+/// The pause before a retry while the client's queue is full.
+const QUEUE_PAUSE: Duration = Duration::from_millis(10);
 
+/// The producer.
 #[derive(Clone)]
 pub struct Kafka {
     producer: ThreadedProducer<Deliveries>,
 }
 
-/// Hears of each record's fate, and counts it in the tally that the record carries along.
+/// Receives the result of each record, and counts it in the tally that belongs to the record.
 struct Deliveries {
     counters: Counters,
 }
@@ -34,35 +34,39 @@ fn config(flags: &KafkaFlags) -> ClientConfig {
     config
         .set("bootstrap.servers", &flags.bootstrap_servers)
         .set("client.id", &flags.client_id)
-        // Retries neither duplicate a record nor change the order within a partition. Implies acks=all; it is said all the
-        // same, for that is what "confirmed" means here: every replica that is in sync has the record.
+        // Retries neither duplicate a record nor change the order within a partition. This implies
+        // acks=all, which is set anyway, since it is the meaning of "confirmed": every in-sync
+        // replica has the record.
         .set("enable.idempotence", "true")
         .set("acks", "all")
-        // Until then a record is tried again, through a broker's restart, too.
+        // How long a record is retried, for example while a broker restarts.
         .set("delivery.timeout.ms", flags.delivery_timeout.as_millis().to_string())
-        // The hash of Java's default partitioner: a key lies in the same partition whoever wrote it.
+        // The hash of Java's default partitioner, so that all clients put a key into the same
+        // partition.
         .set("partitioner", "murmur2_random")
-        // A topic's new partitions get records within this time; the default is 5 minutes.
+        // New partitions are used within this time; the default is 5 minutes.
         .set("topic.metadata.refresh.interval.ms", "5000")
-        // A misspelt topic is an error and does not come into being.
+        // A misspelt topic is an error and is not created.
         .set("allow.auto.create.topics", "false")
-        // A Kafka that comes back is found soon.
+        // Reconnect soon after an outage.
         .set("reconnect.backoff.max.ms", "2000")
-        // Java's default. A consumer gets a batch whole, so big ones make its other partitions wait; librdkafka's is 1 MB.
+        // Java's default; librdkafka's is 1 MB. Consumers fetch whole batches, so large ones make
+        // other partitions wait.
         .set("batch.size", "16384")
-        // Records that wait for Kafka, in memory; the default is 1 GiB.
+        // The memory for waiting records; the default is 1 GiB.
         .set("queue.buffering.max.kbytes", "65536");
     config
 }
 
 impl Kafka {
+    /// Creates the producer; it connects in the background.
     pub fn new(flags: &KafkaFlags, counters: Counters) -> anyhow::Result<Self> {
         let producer = config(flags).create_with_context(Deliveries { counters });
-        Ok(Self { producer: producer.context("the producer's configuration is refused")? })
+        Ok(Self { producer: producer.context("the producer's configuration is invalid")? })
     }
 
-    /// Whether the topic exists. Asking also tells the client of partitions that the topic got. An error is what hinders
-    /// the answer: a Kafka that is away, a right that is missing, a topic without a leader yet.
+    /// Whether the topic exists. The request also updates the client's list of partitions. It fails
+    /// if Kafka is unreachable, a permission is missing, or the topic has no leader yet.
     pub fn has_topic(&self, topic: &str, time: Duration) -> Result<bool, KafkaError> {
         let metadata = self.producer.client().fetch_metadata(Some(topic), time)?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
@@ -73,8 +77,9 @@ impl Kafka {
         }
     }
 
-    /// Hands a record to the client, which sends it in its own time, and waits while its queue is full. The tally learns
-    /// what becomes of it. False when the client does not take it, or `stop` says to wait no longer.
+    /// Passes a record to the client, which sends it in the background. Waits while the client's
+    /// queue is full. The tally counts the result. Returns false if the client rejects the record,
+    /// or if `stop` returns true during the wait.
     pub fn send(
         &self,
         (topic, key, value): (&str, &str, &str),
@@ -86,9 +91,9 @@ impl Kafka {
         loop {
             match self.producer.send(record) {
                 Ok(()) => return true,
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused)) if !stop() => {
-                    record = refused;
-                    thread::sleep(ROOM);
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), rejected)) if !stop() => {
+                    record = rejected;
+                    thread::sleep(QUEUE_PAUSE);
                 }
                 Err((failure, _)) => {
                     tally.fail(&failure.to_string());
@@ -126,9 +131,10 @@ impl ClientContext for Deliveries {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // Said many times a second while Kafka is away; the client's log says it once in a while, with the cause.
-        let away = [RDKafkaErrorCode::AllBrokersDown, RDKafkaErrorCode::BrokerTransportFailure];
-        if error.rdkafka_error_code().is_some_and(|code| away.contains(&code)) {
+        // Reported many times a second while Kafka is unavailable; the client's log reports it less
+        // often, with the cause.
+        let unavailable = [RDKafkaErrorCode::AllBrokersDown, RDKafkaErrorCode::BrokerTransportFailure];
+        if error.rdkafka_error_code().is_some_and(|code| unavailable.contains(&code)) {
             debug!("{error}: {reason}");
         } else {
             warn!("{error}: {reason}");

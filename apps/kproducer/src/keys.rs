@@ -1,20 +1,23 @@
-//! Which key each record gets. The key decides the partition, so this is how a topic gets skewed or stays even.
+//! The keys of the records. The key decides the partition, so the distribution of keys decides how
+//! skewed a topic is.
 
-/// How many different keys the skewed distribution has.
+/// The number of keys in the skewed distribution.
 const ZIPF_KEYS: u16 = 1000;
 
+/// A distribution of keys.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Distribution {
-    /// Each record has a key of its own, so all partitions get about as many.
+    /// Each record has its own key, so all partitions get about the same number.
     Uniform,
-    /// All records have the same key, so one partition gets them all.
+    /// All records have the same key, so one partition gets all of them.
     Single,
-    /// A thousand keys of which the k-th is 1/k^S as frequent as the first: a few partitions get more than the others.
+    /// A thousand keys. The k-th is 1/k^S times as frequent as the first, so a few partitions get
+    /// more than the others.
     Zipf(f64),
 }
 
 impl Distribution {
-    /// Reads `uniform`, `single` or `zipf:S`.
+    /// Parses `uniform`, `single` or `zipf:S`.
     pub fn read(text: &str) -> Result<Self, String> {
         match text {
             "uniform" => return Ok(Self::Uniform),
@@ -22,23 +25,23 @@ impl Distribution {
             _ => {}
         }
         let exponent = text.strip_prefix("zipf:").and_then(|exponent| exponent.parse().ok());
-        let sensible = exponent.filter(|exponent: &f64| (0.0..=10.0).contains(exponent));
-        sensible
-            .map(Self::Zipf)
-            .ok_or_else(|| "write uniform, single, or zipf:S with S from 0 to 10".to_owned())
+        let valid = exponent.filter(|exponent: &f64| (0.0..=10.0).contains(exponent));
+        valid.map(Self::Zipf).ok_or_else(|| "write uniform, single, or zipf:S with S from 0 to 10".to_owned())
     }
 }
 
-/// Draws one key after the other.
+/// Generates one key after the other.
 #[derive(Debug)]
 pub struct Keys {
     distribution: Distribution,
-    /// Of the skewed distribution: the share of the first key, of the first two, and so on, up to all of them.
+    /// The cumulative shares of the skewed distribution: of the first key, of the first two, and so
+    /// on.
     shares: Vec<f64>,
     random: fastrand::Rng,
 }
 
 impl Keys {
+    /// The generator of a distribution.
     pub fn new(distribution: Distribution) -> Self {
         let mut shares = Vec::new();
         if let Distribution::Zipf(exponent) = distribution {
@@ -51,7 +54,7 @@ impl Keys {
                 *share /= sum;
             }
         }
-        // The same seed each time: two runs have the same skew and can be compared.
+        // A fixed seed, so that runs have the same skew and can be compared.
         Self { distribution, shares, random: fastrand::Rng::with_seed(1) }
     }
 
@@ -84,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_distribution_is_read_or_its_forms_are_named() {
+    fn a_distribution_is_parsed_or_the_error_names_the_forms() {
         for (text, distribution) in [
             ("uniform", Distribution::Uniform),
             ("single", Distribution::Single),
@@ -99,13 +102,13 @@ mod tests {
     }
 
     #[test]
-    fn uniform_keys_are_all_different_and_single_ones_all_the_same() {
+    fn uniform_keys_are_all_different_and_single_keys_all_equal() {
         assert_eq!(drawn(Distribution::Uniform).len(), 10_000);
         assert_eq!(drawn(Distribution::Single).len(), 1);
     }
 
     #[test]
-    fn zipf_keys_are_as_frequent_as_their_rank_says() {
+    fn the_rank_of_a_zipf_key_decides_its_frequency() {
         // The first key's share is 1 / (the sum of k^-S over 1000 keys).
         for (exponent, first, keys) in [(0.0, 10, 990), (1.0, 1336, 700), (1.2, 2306, 500), (2.0, 6083, 90)] {
             let drawn = drawn(Distribution::Zipf(exponent));

@@ -1,7 +1,8 @@
-//! A Kafka producer to copy from: idempotent, acknowledged by all, it says what the broker confirmed.
+//! A Kafka producer to copy from: idempotent, acknowledged by all replicas, it reports what the
+//! broker confirmed.
 //!
-//! An `order` is carried out on `kafka` and counted in its `tally`; it comes from the command line or, by `server`, over
-//! HTTP.
+//! An `order` comes from the command line, or over HTTP by `server`. `kafka` sends its records, and
+//! its `tally` counts the results.
 
 mod flags;
 mod kafka;
@@ -32,9 +33,9 @@ use crate::metrics::Counters;
 use crate::order::Order;
 use crate::server::{Serving, routes};
 
-/// How often a long sending tells how far it is.
+/// How often progress is printed.
 const PROGRESS: Duration = Duration::from_secs(2);
-/// How long Kafka may take to tell of a topic before records are sent to it regardless.
+/// The limit for Kafka's answer about a topic. Without an answer records are sent anyway.
 const TOPIC: Duration = Duration::from_secs(5);
 
 #[tokio::main]
@@ -53,8 +54,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be listened for")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be listened for")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let stop = Arc::new(AtomicBool::new(false));
     let asked = {
         let stop = Arc::clone(&stop);
@@ -77,7 +78,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
                 most,
                 stop,
             };
-            info!("serves GET /send/{{n}} on {addr}, for {}", serving.topics.join(", "));
+            info!("serving GET /send/{{n}} on {addr}, for {}", serving.topics.join(", "));
             axum::serve(listener, routes(serving)).with_graceful_shutdown(asked).await?;
             Ok(ExitCode::SUCCESS)
         }
@@ -101,7 +102,7 @@ async fn send(
         let (tally, topics) = (Arc::clone(&tally), order.topics.clone());
         spawn_blocking(move || {
             for topic in topics {
-                // A Kafka that does not answer may come back: the records wait for it.
+                // If Kafka does not answer, the records wait until it does.
                 if let Ok(false) = kafka.has_topic(&topic, TOPIC) {
                     bail!("the topic {topic} does not exist: create it first");
                 }

@@ -1,4 +1,4 @@
-//! The metrics, under the names that Micrometer gives the Java client's.
+//! The metrics, with Micrometer's names for the Java client's metrics.
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ struct Labels {
     client_id: String,
 }
 
+/// The counters of this process, by topic.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
     client_id: Arc<str>,
@@ -21,18 +22,22 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Counters labelled with this client id.
     pub fn new(client_id: &str) -> Self {
         Self { client_id: client_id.into(), ..Self::default() }
     }
 
+    /// Counts a confirmed record.
     pub fn confirmed(&self, topic: &str) {
         self.confirmed.get_or_create(&self.labels(topic)).inc();
     }
 
+    /// Counts a record that was not confirmed.
     pub fn failed(&self, topic: &str) {
         self.failed.get_or_create(&self.labels(topic)).inc();
     }
 
+    /// The registry behind /metrics.
     pub fn registry(&self) -> Registry {
         let mut registry = Registry::default();
         let name = "kafka_producer_topic_record_send";

@@ -18,23 +18,30 @@ use crate::keys::Distribution;
 use crate::order::Order;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// How long Kafka may take to tell of a topic.
+/// The limit for Kafka's answer about a topic.
 const TOPIC: Duration = Duration::from_secs(3);
 
+/// What the handlers need.
 #[derive(Clone)]
 pub struct Serving {
+    /// The producer.
     pub kafka: Kafka,
+    /// Kafka's bootstrap servers, for messages.
     pub bootstrap_servers: String,
+    /// The topics that each request sends to.
     pub topics: Vec<String>,
-    /// The most records that one request may ask for.
+    /// The most records of one request.
     pub most: u64,
+    /// The metrics.
     pub registry: Arc<Registry>,
+    /// Set when the process has to end.
     pub stop: Arc<AtomicBool>,
 }
 
+/// The routes.
 pub fn routes(serving: Serving) -> Router {
     Router::new()
-        // A GET that sends is no good manners; it is how the original did it, and how its README calls it.
+        // A GET should not change anything, but the original and its README use it.
         .route("/send/{n}", get(send))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
@@ -42,11 +49,11 @@ pub fn routes(serving: Serving) -> Router {
         .with_state(serving)
 }
 
-/// Answers when the broker has confirmed every record, or with what it did confirm. A client that goes ends the sending:
-/// nobody would hear what came of it.
+/// Answers when the broker has confirmed every record, or reports what it confirmed. Sending stops
+/// if the client disconnects.
 async fn send(State(serving): State<Serving>, Path(count): Path<String>) -> (StatusCode, String) {
     let Ok(count) = count.parse() else {
-        return (StatusCode::BAD_REQUEST, format!("{count:?} is no number of records: GET /send/10000\n"));
+        return (StatusCode::BAD_REQUEST, format!("{count:?} is not a number of records: GET /send/10000\n"));
     };
     if count > serving.most {
         let most = serving.most;
@@ -55,8 +62,8 @@ async fn send(State(serving): State<Serving>, Path(count): Path<String>) -> (Sta
             format!("{count} records are more than {most}: start with --most {count}\n"),
         );
     }
-    // Also so that partitions which a topic got since the last time get their share.
-    if let Err(reason) = look(&serving).await {
+    // This also updates the client's list of partitions.
+    if let Err(reason) = check_topics(&serving).await {
         return (StatusCode::SERVICE_UNAVAILABLE, format!("confirmed nothing: {reason}\n"));
     }
     let topics = serving.topics.clone();
@@ -78,7 +85,7 @@ async fn send(State(serving): State<Serving>, Path(count): Path<String>) -> (Sta
     }
 }
 
-/// Who waits for an answer. Its handler, and this with it, is dropped when the connection ends before.
+/// The client of a request. It is dropped with its handler when the connection ends.
 #[derive(Debug, Default)]
 struct Client {
     gone: Arc<AtomicBool>,
@@ -91,25 +98,25 @@ impl Drop for Client {
 }
 
 async fn readyz(State(serving): State<Serving>) -> (StatusCode, String) {
-    match look(&serving).await {
+    match check_topics(&serving).await {
         Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")),
     }
 }
 
-/// Whether Kafka can be reached and has the topics.
-async fn look(serving: &Serving) -> Result<(), String> {
+/// Fails if Kafka is unreachable or a topic is missing.
+async fn check_topics(serving: &Serving) -> Result<(), String> {
     let Serving { kafka, bootstrap_servers, topics, .. } = serving.clone();
-    let looked = spawn_blocking(move || {
+    let checked = spawn_blocking(move || {
         topics.iter().try_for_each(|topic| match kafka.has_topic(topic, TOPIC) {
             Ok(true) => Ok(()),
             Ok(false) => Err(format!("the topic {topic} does not exist")),
             Err(failure) => {
-                Err(format!("Kafka at {bootstrap_servers} does not tell of the topic {topic}: {failure}"))
+                Err(format!("cannot read topic {topic} from Kafka at {bootstrap_servers}: {failure}"))
             }
         })
     });
-    looked.await.unwrap_or_else(|failure| Err(failure.to_string()))
+    checked.await.unwrap_or_else(|failure| Err(failure.to_string()))
 }
 
 async fn metrics(State(serving): State<Serving>) -> impl IntoResponse {
@@ -119,7 +126,7 @@ async fn metrics(State(serving): State<Serving>) -> impl IntoResponse {
         Err(_) => (
             StatusCode::INTERNAL_SERVER_ERROR,
             [(header::CONTENT_TYPE, "text/plain")],
-            "the metrics cannot be written\n".to_owned(),
+            "cannot encode the metrics\n".to_owned(),
         ),
     }
 }

@@ -1,42 +1,46 @@
-//! What became of the records of one order: confirmed by the broker, by topic and partition, or not.
+//! The results of one order's records: confirmed by the broker, by topic and partition, or not.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex};
 use serde_json::json;
 
+/// Counts results, which arrive on the client's thread.
 #[derive(Debug, Default)]
 pub struct Tally {
     counts: Mutex<Counts>,
     changed: Condvar,
 }
 
+/// The results so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// What was to be sent.
+    /// The number of records to send.
     pub ordered: u64,
-    /// What the client was given and has not answered for yet.
-    underway: u64,
+    /// The number of records without a result.
+    outstanding: u64,
     confirmed: BTreeMap<String, BTreeMap<i32, u64>>,
-    /// Why the first record that was not confirmed was not.
+    /// The first failure.
     pub failure: Option<String>,
 }
 
 impl Tally {
+    /// A tally of this many records.
     pub fn new(ordered: u64) -> Self {
         Self { counts: Mutex::new(Counts { ordered, ..Counts::default() }), ..Self::default() }
     }
 
-    /// A record is given to the client: exactly one of `confirm` and `fail` follows.
+    /// A record is passed to the client. Exactly one call of `confirm` or `fail` follows.
     pub fn take(&self) {
-        self.counts().underway += 1;
+        self.counts.lock().outstanding += 1;
     }
 
+    /// A record was confirmed.
     pub fn confirm(&self, topic: &str, partition: i32) {
-        let mut counts = self.counts();
-        counts.underway -= 1;
+        let mut counts = self.counts.lock();
+        counts.outstanding -= 1;
         if !counts.confirmed.contains_key(topic) {
             counts.confirmed.insert(topic.to_owned(), BTreeMap::new());
         }
@@ -46,43 +50,44 @@ impl Tally {
         self.changed.notify_all();
     }
 
+    /// A record was not confirmed.
     pub fn fail(&self, reason: &str) {
-        let mut counts = self.counts();
-        counts.underway -= 1;
+        let mut counts = self.counts.lock();
+        counts.outstanding -= 1;
         counts.failure.get_or_insert_with(|| reason.to_owned());
         self.changed.notify_all();
     }
 
-    /// Waits, no longer than `time`, until there is an answer for all that was taken.
-    pub fn is_answered_within(&self, time: Duration) -> bool {
-        let waited = self.changed.wait_timeout_while(self.counts(), time, |counts| counts.underway > 0);
-        waited.unwrap_or_else(PoisonError::into_inner).0.underway == 0
+    /// Whether all records have a result within `time`.
+    pub fn is_complete_within(&self, time: Duration) -> bool {
+        let mut counts = self.counts.lock();
+        self.changed.wait_while_for(&mut counts, |counts| counts.outstanding > 0, time);
+        counts.outstanding == 0
     }
 
+    /// Whether a record failed.
     pub fn has_failure(&self) -> bool {
-        self.counts().failure.is_some()
+        self.counts.lock().failure.is_some()
     }
 
+    /// The results so far.
     pub fn read(&self) -> Counts {
-        self.counts().clone()
-    }
-
-    fn counts(&self) -> MutexGuard<'_, Counts> {
-        // Nothing is left half-done under this lock, so a thread that died holding it spoiled nothing.
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().clone()
     }
 }
 
 impl Counts {
+    /// The number of confirmed records.
     pub fn confirmed(&self) -> u64 {
         self.confirmed.values().flat_map(BTreeMap::values).sum()
     }
 
+    /// The number of records that are not confirmed.
     pub fn unconfirmed(&self) -> u64 {
         self.ordered - self.confirmed()
     }
 
-    /// The same as one line of JSON.
+    /// The results as one line of JSON.
     pub fn json(&self) -> String {
         json!({
             "ordered": self.ordered,
@@ -125,12 +130,12 @@ mod tests {
             tally.take();
             tally.fail(reason);
         }
-        assert!(tally.is_answered_within(Duration::ZERO));
+        assert!(tally.is_complete_within(Duration::ZERO));
         tally.read()
     }
 
     #[test]
-    fn what_was_confirmed_is_told_by_partition_and_in_all() {
+    fn confirmed_records_are_reported_by_partition_and_in_total() {
         let expected =
             "orders: 3 confirmed (by partition 0: 1, 1: 2)\nconfirmed 3 of 5; the first failure: timed out";
         assert_eq!(counts().to_string(), expected);
@@ -140,10 +145,10 @@ mod tests {
     }
 
     #[test]
-    fn a_record_without_an_answer_is_waited_for() {
+    fn a_tally_waits_for_outstanding_records() {
         let tally = Tally::new(1);
         tally.take();
-        assert!(!tally.is_answered_within(Duration::from_millis(1)));
+        assert!(!tally.is_complete_within(Duration::from_millis(1)));
         assert_eq!(tally.read().unconfirmed(), 1);
     }
 }

@@ -47,9 +47,9 @@ pub struct Kafka {
 }
 
 impl Kafka {
-    /// Starts a broker with its settings, data and log (`kafka.log`) in `folder`, on a free port of `address`, and waits until
-    /// it answers. Clients are given the same address. Missing jars are fetched from Maven Central first, with progress on
-    /// standard error.
+    /// Starts a broker with its settings, data and log (`kafka.log`) in `folder`, on a free port of
+    /// `address`, and waits until it answers. Clients are given the same address. Missing jars are
+    /// fetched from Maven Central first, with progress on standard error.
     pub async fn start(folder: &Path, address: IpAddr) -> Result<Self> {
         let port = Port::take()?;
         let started = Self::start_at(folder, SocketAddr::new(address, port.number())).await?;
@@ -93,7 +93,8 @@ impl Kafka {
         drop(self.running().take());
     }
 
-    /// Starts it again after `stop` or `kill`, with the same data and address, and waits until it answers.
+    /// Starts it again after `stop` or `kill`, with the same data and address, and waits until it
+    /// answers.
     pub async fn start_again(&self) -> Result<()> {
         let mut command = self.java_command();
         command.arg("kafka.Kafka").arg(self.settings_path());
@@ -196,8 +197,8 @@ log.cleaner.dedupe.buffer.size=8388608
     }
 }
 
-/// Kafka's ids of topics; a new id means that a topic was deleted and created again. librdkafka can request them, but its
-/// Rust interface cannot, so they are read from the broker's data folder.
+/// Kafka's ids of topics; a new id means that a topic was deleted and created again. librdkafka can
+/// request them, but its Rust interface cannot, so they are read from the broker's data folder.
 #[derive(Debug, Clone)]
 struct TopicIds(PathBuf);
 

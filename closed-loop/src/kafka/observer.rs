@@ -42,7 +42,8 @@ pub struct Group {
     pub members: Vec<String>,
 }
 
-/// Sends requests to one broker, without joining a group. The client's requests block, so each runs on its own thread.
+/// Sends requests to one broker, without joining a group. The client's requests block, so each runs
+/// on its own thread.
 #[derive(Clone)]
 pub struct KafkaObserver {
     bootstrap_servers: String,

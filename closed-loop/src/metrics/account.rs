@@ -1,4 +1,5 @@
-//! Evaluates the processed records of a group: duplicates, losses, stalls, and partitions that moved.
+//! Evaluates the processed records of a group: duplicates, losses, stalls, and partitions that
+//! moved.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -81,8 +82,8 @@ impl<'a> Account<'a> {
         }
     }
 
-    /// The records a second of each pod, from its first record to its last: the mean of each `window` (in seconds), as a
-    /// point in its middle.
+    /// The records a second of each pod, from its first record to its last: the mean of each
+    /// `window` (in seconds), as a point in its middle.
     pub fn throughput(&self, window: f64) -> Vec<Line> {
         let mut pods: BTreeMap<&str, BTreeMap<i64, u32>> = BTreeMap::new();
         for (at, record) in &self.0 {
@@ -98,8 +99,8 @@ impl<'a> Account<'a> {
             .collect()
     }
 
-    /// Times longer than `threshold` (in seconds) in which records waited and none was processed. Records wait if more were
-    /// `sent` than processed.
+    /// Times longer than `threshold` (in seconds) in which records waited and none was processed.
+    /// Records wait if more were `sent` than processed.
     pub fn stalls(&self, sent: &[(f64, f64)], threshold: f64) -> Vec<(f64, f64)> {
         let (mut places, mut before, mut stalls) = (BTreeSet::new(), f64::NEG_INFINITY, Vec::new());
         for (at, record) in &self.0 {

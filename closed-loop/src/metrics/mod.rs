@@ -1,5 +1,5 @@
-//! The metrics of a run: what was sent and processed, how long things took, what rebalances and the operator cost.
-//! Computed from the processed records and the timeline, without I/O.
+//! The metrics of a run: what was sent and processed, how long things took, what rebalances and the
+//! operator cost. Computed from the processed records and the timeline, without I/O.
 
 mod account;
 mod rows;
@@ -16,7 +16,8 @@ use crate::observe::cost::Cost;
 use crate::observe::requests::Requests;
 use crate::timeline::{GroupTimeline, first_when, last, peak, seconds_above_zero, value_at};
 
-/// A group makes no progress if records wait and none is processed for longer than this, in seconds.
+/// A group makes no progress if records wait and none is processed for longer than this, in
+/// seconds.
 pub const STALL_SECONDS: f64 = 0.5;
 
 /// The metrics of all groups and of the operator, as figures.json holds them.
@@ -29,7 +30,8 @@ pub struct RunMetrics {
     pub operator: Option<OperatorMetrics>,
 }
 
-/// The metrics of one group. Times are in seconds; a value is none if it never happened or was not measured.
+/// The metrics of one group. Times are in seconds; a value is none if it never happened or was not
+/// measured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupMetrics {
@@ -56,7 +58,8 @@ pub struct GroupMetrics {
     pub rebalances: u32,
     /// Seconds in which records waited and the group processed none.
     pub stalled: f64,
-    /// Seconds in which a partition with waiting records had no consumer, summed over the partitions.
+    /// Seconds in which a partition with waiting records had no consumer, summed over the
+    /// partitions.
     pub partitions_waited: f64,
     /// From the first record sent to the first alert that fired.
     pub alert_fired_after: Option<f64>,
@@ -79,7 +82,8 @@ pub struct OperatorMetrics {
 }
 
 impl OperatorMetrics {
-    /// The operator's CPU time and memory in percent of the control plane's, and its requests in percent of all requests.
+    /// The operator's CPU time and memory in percent of the control plane's, and its requests in
+    /// percent of all requests.
     pub fn shares(&self) -> [f64; 3] {
         #[allow(clippy::cast_precision_loss)] // Counts of requests are far below 2^52.
         let requests = (self.requests.all() as f64, self.all_requests.all() as f64);
@@ -142,8 +146,8 @@ fn drained(lag: &[(f64, f64)], load: f64) -> Option<f64> {
     lag.get(busy + 1).map(|(at, _)| *at)
 }
 
-/// When the first alert since the load fired, and when the last one ended; no end while one fires. Alerts before the load
-/// are ignored: they belong to a group that was still being created.
+/// When the first alert since the load fired, and when the last one ended; no end while one fires.
+/// Alerts before the load are ignored: they belong to a group that was still being created.
 fn fired(group: &GroupTimeline, load: f64) -> Option<(f64, Option<f64>)> {
     let firing = || group.alerts.iter().filter(|span| span.firing && span.from >= load);
     let from = firing().map(|span| span.from).reduce(f64::min)?;
@@ -151,7 +155,8 @@ fn fired(group: &GroupTimeline, load: f64) -> Option<(f64, Option<f64>)> {
     Some((from, ends.and_then(|ends| ends.into_iter().reduce(f64::max))))
 }
 
-/// For each partition that moved, the time with waiting records between the old pod's last record and the new pod's first.
+/// For each partition that moved, the time with waiting records between the old pod's last record
+/// and the new pod's first.
 fn partitions_waited(group: &GroupTimeline, handovers: &[Handover]) -> f64 {
     let lags: BTreeMap<&str, _> = group.lag.iter().map(|line| (line.label.as_str(), &line.points)).collect();
     let waited = |handover: &Handover| {

@@ -49,8 +49,8 @@ fn lost_records_are_named_and_no_loss_has_no_sentence() {
         ..GroupMetrics::default()
     };
     assert_eq!(of(&["0-0"]).loss(), None);
-    let said = of(&["0-0", "0-1"]).loss().expect("one is lost");
-    assert_eq!(said, "group orders never processed 1 of 2 records: t: 0-1");
+    let loss = of(&["0-0", "0-1"]).loss().expect("one is lost");
+    assert_eq!(loss, "group orders never processed 1 of 2 records: t: 0-1");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Copies the configuration and rules that prometheus-operator writes to a folder, as the pod's volumes would.
+//! Copies the configuration and rules that prometheus-operator writes to a folder, as the pod's
+//! volumes would.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -118,8 +119,9 @@ fn decompress(packed: &[u8]) -> Result<String> {
     Ok(text)
 }
 
-/// The rules of a configuration; none while one of its ConfigMaps is missing. The operator deletes ConfigMaps before it
-/// rewrites them. If Prometheus were reloaded in between, it would forget its pending and firing alerts.
+/// The rules of a configuration; none while one of its ConfigMaps is missing. The operator deletes
+/// ConfigMaps before it rewrites them. If Prometheus were reloaded in between, it would forget its
+/// pending and firing alerts.
 fn with_rules(configuration: &str, maps: Vec<ConfigMap>) -> Option<Files> {
     if referenced_maps(configuration).any(|wanted| maps.iter().all(|map| map.name_any() != wanted)) {
         return None;

@@ -1,8 +1,9 @@
 //! The real prometheus-operator and Prometheus.
 //!
-//! The operator writes Prometheus' configuration (a Secret) and its rules (ConfigMaps) from ServiceMonitors, PodMonitors and
-//! PrometheusRules. Its StatefulSet for Prometheus has no pods here. Prometheus runs as a local process on what the operator
-//! has written, and is reloaded after each change.
+//! The operator writes Prometheus' configuration (a Secret) and its rules (ConfigMaps) from
+//! ServiceMonitors, PodMonitors and PrometheusRules. Its StatefulSet for Prometheus has no pods
+//! here. Prometheus runs as a local process on what the operator has written, and is reloaded after
+//! each change.
 
 mod answers;
 mod configuration;
@@ -22,7 +23,8 @@ pub use answers::{Alert, AlertState, Sample, Series};
 use crate::tools::{self, FURTHER_MONITORING_CRDS};
 use crate::{Error, Result};
 
-/// The namespace and name of the Prometheus object, as in kube-prometheus, so that labels made for it match.
+/// The namespace and name of the Prometheus object, as in kube-prometheus, so that labels made for
+/// it match.
 const NAMESPACE: &str = "monitoring";
 const NAME: &str = "k8s";
 /// The operator's program.
@@ -45,7 +47,8 @@ struct Running {
 }
 
 impl Monitoring {
-    /// Starts both, and waits until Prometheus runs on the operator's configuration. The first start builds them.
+    /// Starts both, and waits until Prometheus runs on the operator's configuration. The first
+    /// start builds them.
     pub async fn start(plane: &ControlPlane) -> Result<Self> {
         let tools = tools::monitoring(&to_stderr).await?;
         plane.install_prometheus_crd().await?;
@@ -110,7 +113,8 @@ impl Monitoring {
         answers::samples(&self.api("query", &[("query", expression)]).await?)
     }
 
-    /// The values of an expression from `start` to `end`, both in seconds since 1970, with a point for each `step`.
+    /// The values of an expression from `start` to `end`, both in seconds since 1970, with a point
+    /// for each `step`.
     pub async fn query_range(
         &self,
         expression: &str,
@@ -145,8 +149,8 @@ impl Monitoring {
     }
 }
 
-/// Selects what kube-prometheus' Prometheus selects, in all namespaces. Rules are evaluated every second, as often as some
-/// pods are scraped.
+/// Selects what kube-prometheus' Prometheus selects, in all namespaces. Rules are evaluated every
+/// second, as often as some pods are scraped.
 fn prometheus_object(plane: &ControlPlane, folder: &Path) -> Result<String> {
     let (token, authority) = plane.monitoring_access();
     let token_file = folder.join("token");

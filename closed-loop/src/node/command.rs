@@ -1,5 +1,5 @@
-//! A container's program, its arguments, and the variables that every container has. No I/O, except for the check whether a
-//! command is a program of this computer.
+//! A container's program, its arguments, and the variables that every container has. No I/O, except
+//! for the check whether a command is a program of this computer.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,7 +14,8 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// The program to execute.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Command {
-    /// A program of this computer that is mounted into the root as `entry`, as if it were part of the image.
+    /// A program of this computer that is mounted into the root as `entry`, as if it were part of
+    /// the image.
     pub mounted: Option<PathBuf>,
     /// The program's path in the root.
     pub entry: String,
@@ -22,8 +23,9 @@ pub(super) struct Command {
     pub args: Vec<String>,
 }
 
-/// The image's program takes the place of its ENTRYPOINT. A `command` replaces it only if it names a program that is in
-/// every root, such as a shell; otherwise it is taken as the name of the image's program.
+/// The image's program takes the place of its ENTRYPOINT. A `command` replaces it only if it names
+/// a program that is in every root, such as a shell; otherwise it is taken as the name of the
+/// image's program.
 pub(super) fn command(
     container: &Container,
     program: &Path,
@@ -46,7 +48,8 @@ pub(super) fn command(
     Command { mounted: Some(program.to_owned()), entry, args }
 }
 
-/// The variables of every container. There is no kube-proxy, so the API server's own address is used.
+/// The variables of every container. There is no kube-proxy, so the API server's own address is
+/// used.
 pub(super) fn base(pod: &str, api_server: SocketAddr) -> BTreeMap<String, String> {
     [
         ("HOSTNAME", pod.to_owned()),

@@ -1,5 +1,5 @@
-//! A container's environment and arguments, computed as a kubelet does. No I/O: the caller passes the data of ConfigMaps
-//! and Secrets.
+//! A container's environment and arguments, computed as a kubelet does. No I/O: the caller passes
+//! the data of ConfigMaps and Secrets.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,8 @@ pub(super) struct Sources {
     pub secrets: BTreeMap<String, Option<Keys>>,
 }
 
-/// Adds the container's variables to `base`. The error is the message that `kubectl describe` shows.
+/// Adds the container's variables to `base`. The error is the message that `kubectl describe`
+/// shows.
 pub(super) fn variables(
     base: BTreeMap<String, String>,
     container: &Container,

@@ -1,9 +1,10 @@
 //! A node that runs pods as local processes, in place of a kubelet and a container runtime.
 //!
-//! Each pod that is bound to it gets its own network, address, and root with its volumes. Its image is mapped to a program
-//! of this computer ([`Images`]), which is started with the container's arguments and environment, probed, restarted, and
-//! ended with its grace period. The pod's status names what is not supported: several containers, init containers, exec
-//! probes, and preStop hooks other than sleep. Users, limits and security contexts are not enforced. A cluster can have one
+//! Each pod that is bound to it gets its own network, address, and root with its volumes. Its image
+//! is mapped to a program of this computer ([`Images`]), which is started with the container's
+//! arguments and environment, probed, restarted, and ended with its grace period. The pod's status
+//! names what is not supported: several containers, init containers, exec probes, and preStop hooks
+//! other than sleep. Users, limits and security contexts are not enforced. A cluster can have one
 //! such node: a second one would assign the same addresses.
 
 mod command;
@@ -61,7 +62,8 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// The log file of a run. The first run has the plain name; later runs, also of a later pod with that name, are numbered.
+    /// The log file of a run. The first run has the plain name; later runs, also of a later pod
+    /// with that name, are numbered.
     fn log_path(&self, name: &str) -> PathBuf {
         let numbered = (1_u32..).map(|number| self.folder.join(format!("{name}_{number}.log")));
         let plain = self.folder.join(format!("{name}.log"));
@@ -79,7 +81,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// Registers a node and begins to run the pods that are bound to it. Works only inside the pod network.
+    /// Registers a node and begins to run the pods that are bound to it. Works only inside the pod
+    /// network.
     pub async fn start(plane: &ControlPlane, name: &str, images: Images) -> Result<Self> {
         if !pod_network::is_inside() {
             return Err(Error::Missing("a node with real pods starts only inside the pod network".into()));
@@ -199,7 +202,8 @@ where
     reader
 }
 
-/// Runs a task for each pod that is bound to this node, and passes each change to it. The task ends when the pod is deleted.
+/// Runs a task for each pod that is bound to this node, and passes each change to it. The task ends
+/// when the pod is deleted.
 async fn watch_pods(context: Arc<Context>, node: &str) {
     let bound = watcher::Config::default().fields(&format!("spec.nodeName={node}"));
     let pods: Api<Pod> = Api::all(context.client.clone());
@@ -211,7 +215,8 @@ async fn watch_pods(context: Arc<Context>, node: &str) {
     while let Some(event) = events.next().await {
         match event {
             Ok(watcher::Event::Init) => seen.clear(),
-            // The pods that are not listed were deleted while the watch was down: closing the channel ends their tasks.
+            // The pods that are not listed were deleted while the watch was down: closing the
+            // channel ends their tasks.
             Ok(watcher::Event::InitDone) => tasks.retain(|uid, _| seen.contains(uid)),
             Ok(watcher::Event::Delete(pod)) => {
                 if let Some(task) = pod.uid().and_then(|uid| tasks.remove(&uid)) {

@@ -111,7 +111,8 @@ impl Worker {
         self.remove().await;
     }
 
-    /// Prepares volumes and environment, and starts the program. The error is the state that names what is missing.
+    /// Prepares volumes and environment, and starts the program. The error is the state that names
+    /// what is missing.
     async fn start(&mut self) -> Result<Running, State> {
         if let Some(reason) = &self.unsupported {
             return Err(waiting("NotSupported", reason.clone()));
@@ -146,7 +147,8 @@ impl Worker {
         Ok(running)
     }
 
-    /// Waits until the program ends, is ended because of a failed liveness probe, or the pod is deleted.
+    /// Waits until the program ends, is ended because of a failed liveness probe, or the pod is
+    /// deleted.
     async fn supervise(&mut self, mut running: Running) -> Ended {
         let mut volumes_due = Instant::now() + VOLUMES_EVERY;
         let mut ended = running.run.process.ended();
@@ -166,7 +168,8 @@ impl Worker {
                 self.report(running.state()).await;
                 if Instant::now() > volumes_due {
                     let pod = self.latest.borrow().clone();
-                    // If a source is missing now, the container keeps the files it has, as on any node.
+                    // If a source is missing now, the container keeps the files it has, as on any
+                    // node.
                     let _ = self.refresh(&pod).await;
                     volumes_due = Instant::now() + VOLUMES_EVERY;
                 }
@@ -181,7 +184,8 @@ impl Worker {
         ended
     }
 
-    /// Ends the program: preStop's sleep, SIGTERM, the grace period, SIGKILL. The grace period may shrink meanwhile.
+    /// Ends the program: preStop's sleep, SIGTERM, the grace period, SIGKILL. The grace period may
+    /// shrink meanwhile.
     async fn end(&self, process: &Process) {
         let (since, mut is_asked) = (Instant::now(), false);
         while process.ended().is_none() {

@@ -65,7 +65,8 @@ fn status(name: &str, port: u16) -> Value {
         })
     };
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    // More than this computer has. Consumers sleep most of the time, and their requests must not keep pods from starting.
+    // More than this computer has. Consumers sleep most of the time, and their requests must not
+    // keep pods from starting.
     let room = json!({"cpu": (cpus * 16).to_string(), "memory": "64Gi", "pods": PODS.to_string()});
     json!({
         "capacity": room, "allocatable": room,

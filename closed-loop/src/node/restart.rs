@@ -1,4 +1,5 @@
-//! What to do when a container's program has ended or has to end. No I/O and no clock: the caller passes the times.
+//! What to do when a container's program has ended or has to end. No I/O and no clock: the caller
+//! passes the times.
 
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ pub(super) enum Next {
     Done,
 }
 
-/// What to do after a run ended with this code. `ran` is its length; `before` is the backoff before it, none for the first
-/// run.
+/// What to do after a run ended with this code. `ran` is its length; `before` is the backoff before
+/// it, none for the first run.
 pub(super) fn after_end(policy: Option<&str>, code: i32, ran: Duration, before: Option<Duration>) -> Next {
     match policy {
         Some("Never") => return Next::Done,
@@ -45,8 +46,8 @@ pub(super) enum Step {
     Kill,
 }
 
-/// The step to take. `since` is the time since the end was requested; `gone` means that the pod is no longer in the API.
-/// The hook's sleep is part of the grace period, as in Kubernetes.
+/// The step to take. `since` is the time since the end was requested; `gone` means that the pod is
+/// no longer in the API. The hook's sleep is part of the grace period, as in Kubernetes.
 pub(super) fn step(since: Duration, pre_stop: Duration, grace: Duration, gone: bool) -> Step {
     let (pre_stop, grace) = if gone { (Duration::ZERO, FORCED) } else { (pre_stop.min(grace), grace) };
     if since < pre_stop {

@@ -45,8 +45,8 @@ impl Running {
         State::Running { since: self.since, started, ready: started && passes(&self.readiness) }
     }
 
-    /// Sends the probes that are due. Liveness and readiness are probed only after the startup probe has passed. If the
-    /// caller drops this future, the probe is sent again.
+    /// Sends the probes that are due. Liveness and readiness are probed only after the startup
+    /// probe has passed. If the caller drops this future, the probe is sent again.
     pub(super) async fn probe(&mut self, container: &Container, address: Ipv4Addr) {
         if let Some(startup) = &mut self.startup
             && startup.result() != ProbeResult::Passing

@@ -1,7 +1,8 @@
 //! A container's own network and root, and its program in them.
 //!
-//! A shell in new namespaces waits for its network interface, prepares the root and becomes the program. So the shell's
-//! process id is the program's, and everything is removed when the program ends.
+//! A shell in new namespaces waits for its network interface, prepares the root and becomes the
+//! program. So the shell's process id is the program's, and everything is removed when the program
+//! ends.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -17,8 +18,8 @@ use crate::{Error, Result};
 
 /// The folders that this computer's programs need. Every root has them, read-only.
 const SHARED: [&str; 5] = ["/usr", "/bin", "/lib", "/lib64", "/sbin"];
-/// Programs need this folder too. Each root gets a copy at each start, so that volumes can be mounted at paths that this
-/// computer does not have.
+/// Programs need this folder too. Each root gets a copy at each start, so that volumes can be
+/// mounted at paths that this computer does not have.
 const COPIED: &str = "/etc";
 /// The PATH of the shell that prepares the root.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -146,15 +147,16 @@ impl Sandbox<'_> {
         lines.join("\n")
     }
 
-    /// Copies /etc and mounts the volumes. Then /etc is read-only, except for writable volumes in it.
+    /// Copies /etc and mounts the volumes. Then /etc is read-only, except for writable volumes in
+    /// it.
     fn mount_lines(&self, root: &str) -> Vec<String> {
         // Files that may not be read are left out.
         let mut lines = vec![
             format!("mkdir {root}{COPIED}"),
             format!("cp -a {COPIED}/. {root}{COPIED} 2>/dev/null || :"),
         ];
-        // Remove links on the way to a volume: it would be mounted at the link's target. Nothing is mounted yet, so the links
-        // belong to the copy.
+        // Remove links on the way to a volume: it would be mounted at the link's target. Nothing is
+        // mounted yet, so the links belong to the copy.
         lines.extend(self.mounts.iter().flat_map(|mount| mount.inside(COPIED)).map(|place| {
             let place = format!("{root}{}", quoted(&place));
             format!("if [ -L {place} ]; then rm {place}; fi")
@@ -169,7 +171,8 @@ impl Sandbox<'_> {
 }
 
 impl Mount {
-    /// Each path from below `folder` to this place, outermost first, so that links are removed before paths through them.
+    /// Each path from below `folder` to this place, outermost first, so that links are removed
+    /// before paths through them.
     fn inside(&self, folder: &str) -> Vec<String> {
         let ancestors = Path::new(&self.place).ancestors();
         let below = ancestors.take_while(|place| place.starts_with(folder) && *place != Path::new(folder));

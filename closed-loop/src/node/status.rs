@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 /// The state of the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// Not running, with a reason such as `ContainerCreating`, `ErrImagePull` or `CrashLoopBackOff`.
+    /// Not running, with a reason such as `ContainerCreating`, `ErrImagePull` or
+    /// `CrashLoopBackOff`.
     Waiting {
         reason: &'static str,
         message: String,

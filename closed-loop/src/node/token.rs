@@ -1,4 +1,5 @@
-//! Pods' ServiceAccount tokens from the TokenRequest API, renewed after four fifths of their lifetime as a kubelet does.
+//! Pods' ServiceAccount tokens from the TokenRequest API, renewed after four fifths of their
+//! lifetime as a kubelet does.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -56,7 +56,8 @@ impl AlertLog {
             let spans = Arc::clone(&spans);
             async move {
                 loop {
-                    // An error while Prometheus starts or is busy does no harm: the next answer follows soon.
+                    // An error while Prometheus starts or is busy does no harm: the next answer
+                    // follows soon.
                     if let Ok(alerts) = monitoring.alerts().await {
                         let seen: Vec<_> =
                             alerts.into_iter().map(|alert| (alert.name, alert.state)).collect();

@@ -1,4 +1,5 @@
-//! The groups' lag over the time of a run, polled from the broker. The broker knows it even while no consumer runs.
+//! The groups' lag over the time of a run, polled from the broker. The broker knows it even while
+//! no consumer runs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,7 +49,8 @@ impl Broker {
             async move {
                 loop {
                     for Subscription { group, topics } in &subscriptions {
-                        // Errors are expected: a scenario may stop the broker, and its topics do not exist at first.
+                        // Errors are expected: a scenario may stop the broker, and its topics do
+                        // not exist at first.
                         if let Some(found) = lag_of(&observer, group, topics).await {
                             record(groups.lock().entry(group.clone()).or_default(), &found, clock.now());
                         }

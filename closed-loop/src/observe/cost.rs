@@ -34,8 +34,8 @@ struct Reading {
     runs: bool,
 }
 
-/// Sums up readings of processes. A process that ends counts with its last reading; one that starts after the first
-/// reading counts with all that it used.
+/// Sums up readings of processes. A process that ends counts with its last reading; one that starts
+/// after the first reading counts with all that it used.
 #[derive(Debug, Default)]
 pub struct Meter {
     readings: BTreeMap<u32, Reading>,
@@ -72,8 +72,8 @@ impl Meter {
     }
 }
 
-/// User and system time of /proc/PID/stat, in ticks. The name before them may contain anything, so its end is searched from
-/// the right.
+/// User and system time of /proc/PID/stat, in ticks. The name before them may contain anything, so
+/// its end is searched from the right.
 fn cpu_ticks(stat: &str) -> Option<u64> {
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
     Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)

@@ -1,7 +1,8 @@
 //! Rebalances as the broker counts them: the generations of each consumer group, from its log.
 //!
-//! A client counts only the rebalances it took part in, and its count ends with it. The coordinator's log has every
-//! generation. With a cooperative assignor a change of members takes two: partitions are revoked, then assigned.
+//! A client counts only the rebalances it took part in, and its count ends with it. The
+//! coordinator's log has every generation. With a cooperative assignor a change of members takes
+//! two: partitions are revoked, then assigned.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -11,7 +11,8 @@ use anyhow::{Context, Result};
 pub struct LogTail(u64);
 
 impl LogTail {
-    /// The complete lines that were added to `log`. A line that is still being written is left for the next call.
+    /// The complete lines that were added to `log`. A line that is still being written is left for
+    /// the next call.
     pub fn read(&mut self, log: &Path) -> Result<String> {
         let mut text = Vec::new();
         File::open(log)

@@ -1,4 +1,5 @@
-//! Collects facts while a scenario runs: from the broker, the API server, Prometheus, the pods' logs and the kernel.
+//! Collects facts while a scenario runs: from the broker, the API server, Prometheus, the pods'
+//! logs and the kernel.
 
 pub mod alerts;
 pub mod broker;

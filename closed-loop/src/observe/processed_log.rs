@@ -1,5 +1,6 @@
-//! The records that the consumers have processed. Each consumer writes a line for each record to its standard output, before
-//! it commits the record's offset; the lines are read from the pods' logs as they grow.
+//! The records that the consumers have processed. Each consumer writes a line for each record to
+//! its standard output, before it commits the record's offset; the lines are read from the pods'
+//! logs as they grow.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! The groups' replicas over the time of a run, watched at the API server. Polling would be a good part of the API
-//! server's work, which is one of the things measured.
+//! The groups' replicas over the time of a run, watched at the API server. Polling would be a good
+//! part of the API server's work, which is one of the things measured.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

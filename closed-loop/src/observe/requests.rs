@@ -1,4 +1,5 @@
-//! Requests to the API server, from its audit log: how many the operator sends, and how fast it follows a topic's change.
+//! Requests to the API server, from its audit log: how many the operator sends, and how fast it
+//! follows a topic's change.
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::jiff::Timestamp;
@@ -51,8 +52,9 @@ pub fn count(events: &[AuditEvent]) -> (Requests, Requests) {
     (operator, all)
 }
 
-/// The milliseconds from a user's last change of a KafkaTopic to the operator's last change of the autoscaler, both as the
-/// API server received them. Fails if the autoscaler's change is not the later one.
+/// The milliseconds from a user's last change of a KafkaTopic to the operator's last change of the
+/// autoscaler, both as the API server received them. Fails if the autoscaler's change is not the
+/// later one.
 pub fn topic_to_ceiling(events: &[AuditEvent], topic: &str, group: &str) -> Result<f64> {
     let is = |event: &&AuditEvent, verb: &str, resource: &str, name: &str| {
         event.verb == verb

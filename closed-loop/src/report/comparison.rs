@@ -1,4 +1,5 @@
-//! Two runs of the same load side by side: plots on equal axes, and a table with both and their ratio.
+//! Two runs of the same load side by side: plots on equal axes, and a table with both and their
+//! ratio.
 
 use anyhow::Result;
 use maud::{Markup, PreEscaped, html};

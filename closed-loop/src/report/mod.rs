@@ -47,8 +47,8 @@ pub fn write(folder: &Path, results: &Results) -> Result<PathBuf> {
     write_page(folder, page::of_results(results)?)
 }
 
-/// Writes the report of two runs of the same load to `folder`, side by side, and returns the page's path. The second run is
-/// compared with the first; their titles are the columns' headings.
+/// Writes the report of two runs of the same load to `folder`, side by side, and returns the page's
+/// path. The second run is compared with the first; their titles are the columns' headings.
 pub fn write_comparison(folder: &Path, title: &str, runs: [&Results; 2]) -> Result<PathBuf> {
     create(folder)?;
     for (run, results) in ["first", "second"].into_iter().zip(runs) {
@@ -62,7 +62,8 @@ pub fn write_comparison(folder: &Path, title: &str, runs: [&Results; 2]) -> Resu
     write_page(folder, comparison::page(title, runs)?)
 }
 
-/// Fails if no report can be written to `folder`. Called before the run, so that a long run does not end without a report.
+/// Fails if no report can be written to `folder`. Called before the run, so that a long run does
+/// not end without a report.
 pub fn check_folder(folder: &Path) -> Result<()> {
     let probe = folder.join(".writable");
     let tried =
@@ -80,7 +81,8 @@ fn write_page(folder: &Path, page: Markup) -> Result<PathBuf> {
     write_file(folder, "report.html", &page.into_string())
 }
 
-/// `name` may contain a group's name. Kubernetes allows no slash in it, but names from outside are not trusted as paths.
+/// `name` may contain a group's name. Kubernetes allows no slash in it, but names from outside are
+/// not trusted as paths.
 fn write_file(folder: &Path, name: &str, text: &str) -> Result<PathBuf> {
     let path = folder.join(name.replace(['/', '\\'], "_"));
     fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;

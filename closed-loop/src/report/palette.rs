@@ -1,5 +1,5 @@
-//! Colours that are distinct with every kind of colour vision (by Okabe and Ito), and those of background and text.
-//! plot.css has their counterparts for a dark background.
+//! Colours that are distinct with every kind of colour vision (by Okabe and Ito), and those of
+//! background and text. plot.css has their counterparts for a dark background.
 
 use plotters::style::RGBColor;
 

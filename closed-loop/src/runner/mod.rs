@@ -1,4 +1,5 @@
-//! Runs a scenario: shows commands and what they print, waits for what has to happen, and collects what is observed.
+//! Runs a scenario: shows commands and what they print, waits for what has to happen, and collects
+//! what is observed.
 
 mod collect;
 mod progress;
@@ -171,7 +172,8 @@ impl Runner {
         .await
     }
 
-    /// Waits until another controller, or another process of the same pod, holds the Lease, and prints which.
+    /// Waits until another controller, or another process of the same pod, holds the Lease, and
+    /// prints which.
     pub(crate) async fn wait_for_new_leader(&mut self, old: &str) -> Result<()> {
         let leader = self
             .wait("another controller with the Lease", TAKEOVER_LIMIT, async |runner| {
@@ -220,8 +222,8 @@ impl Runner {
         self.alerts.spans().iter().any(fired)
     }
 
-    /// Sends SIGKILL to one of a group's consumers and to the controller that holds the Lease; returns the holder's
-    /// identity.
+    /// Sends SIGKILL to one of a group's consumers and to the controller that holds the Lease;
+    /// returns the holder's identity.
     pub(crate) async fn kill_consumer_and_leader(&mut self, group: &str) -> Result<String> {
         let consumer = self.kill(NAMESPACE, &format!("{group}-"))?;
         self.mark("consumer killed");

@@ -1,4 +1,5 @@
-//! Progress as plain lines: one at once for each event, and one now and then while only numbers move.
+//! Progress as plain lines: one at once for each event, and one now and then while only numbers
+//! move.
 
 use super::GroupState;
 use crate::observe::alerts::OpenAlert;

@@ -1,4 +1,5 @@
-//! The same load on two groups: one scales and rolls with Kubernetes' defaults, the other with the operator's.
+//! The same load on two groups: one scales and rolls with Kubernetes' defaults, the other with the
+//! operator's.
 
 use anyhow::Result;
 use kcg_demo::terminal::Expect;
@@ -39,7 +40,8 @@ fn scaling(group: &str, settings: &Settings) -> Value {
     scaling
 }
 
-/// What Kubernetes does for a HorizontalPodAutoscaler without a behavior and a Deployment without a strategy.
+/// What Kubernetes does for a HorizontalPodAutoscaler without a behavior and a Deployment without a
+/// strategy.
 fn kubernetes_defaults() -> Value {
     json!({
         "behavior": {
@@ -55,7 +57,8 @@ fn kubernetes_defaults() -> Value {
     })
 }
 
-/// What the operator sets for a group without a behavior. A test compares it with the operator's code.
+/// What the operator sets for a group without a behavior. A test compares it with the operator's
+/// code.
 fn operator_behavior() -> Value {
     json!({
         "scaleUp": {"stabilizationWindowSeconds": 0, "selectPolicy": "Max", "policies": [

@@ -1,5 +1,5 @@
-//! The topics, groups and producers of the scenarios with several groups. All groups have one shape, so that only what is
-//! compared differs.
+//! The topics, groups and producers of the scenarios with several groups. All groups have one
+//! shape, so that only what is compared differs.
 
 use serde_json::{Value, json};
 
@@ -14,8 +14,9 @@ pub(super) fn topic(name: &str, partitions: u32) -> Value {
     })
 }
 
-/// A group that consumes these topics. `scaling` is spec.scaling; an empty one means the operator's defaults. A consumer
-/// takes some seconds until it is ready, as most do. The broker notices a killed one after six.
+/// A group that consumes these topics. `scaling` is spec.scaling; an empty one means the operator's
+/// defaults. A consumer takes some seconds until it is ready, as most do. The broker notices a
+/// killed one after six.
 pub(super) fn group(
     name: &str,
     topics: &[String],

@@ -109,7 +109,8 @@ async fn grow(runner: &mut Runner) -> Result<()> {
     runner.wait_for_metric(assigned, all, SHORT_LIMIT).await
 }
 
-/// The time from the growth of each group's last topic to the change of its ceiling, in milliseconds.
+/// The time from the growth of each group's last topic to the change of its ceiling, in
+/// milliseconds.
 fn ceilings(runner: &Runner) -> Result<Vec<Option<f64>>> {
     let events = runner.environment.plane.audit_log()?.all()?;
     let of = |Subscription { group, topics }: &Subscription| {

@@ -134,7 +134,8 @@ async fn kill(runner: &mut Runner) -> Result<()> {
     runner.run_all(&["kubectl get pods", "kubectl get kcg"]).await
 }
 
-/// With the realistic windows the alert fires only after a minute above the limit, for which a small load is not enough.
+/// With the realistic windows the alert fires only after a minute above the limit, for which a
+/// small load is not enough.
 fn check_alert(runner: &Runner, load: f64) -> Result<()> {
     let alert = format!("RecordsLagBreached-{GROUP}");
     if runner.has_fired(&alert, load) {

@@ -36,7 +36,8 @@ fn check(java: PathBuf) -> Result<PathBuf> {
     }
 }
 
-/// 17 of `openjdk version "17.0.15" 2025-04-15`, 8 of the old `java version "1.8.0_432"`. Other lines may precede it.
+/// 17 of `openjdk version "17.0.15" 2025-04-15`, 8 of the old `java version "1.8.0_432"`. Other
+/// lines may precede it.
 fn major(text: &str) -> Option<u32> {
     let (_, version) = text.split_once("version \"")?;
     let version = version.strip_prefix("1.").unwrap_or(version);
@@ -53,8 +54,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let java = folder.path().join("java");
         if let Some(version) = version {
-            // Written by another process: a process that a parallel test starts at that moment would inherit the open file,
-            // and a script that is open for writing cannot be run.
+            // Written by another process: a process that a parallel test starts at that moment
+            // would inherit the open file, and a script that is open for writing cannot be run.
             let write = r#"printf '#!/bin/sh\necho '\''%s'\'' >&2\n' "$1" > "$0" && chmod 755 "$0""#;
             let written = Command::new("/bin/sh").arg("-c").arg(write).arg(&java).arg(version).status();
             assert!(written.is_ok_and(|status| status.success()), "a script");

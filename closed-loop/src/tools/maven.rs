@@ -32,8 +32,8 @@ pub(super) async fn kafka_jar(progress: Progress<'_>) -> Result<PathBuf> {
     Ok(folder.await?.join(KAFKA_JAR))
 }
 
-/// Copies the pinned jars to a scratch folder, then moves that to its place as a whole. Maven reads its usual settings and
-/// variables, which may name a mirror or a proxy.
+/// Copies the pinned jars to a scratch folder, then moves that to its place as a whole. Maven reads
+/// its usual settings and variables, which may name a mirror or a proxy.
 async fn build(pom: &Path, folder: &Path, progress: Progress<'_>) -> Result<()> {
     progress("kafka: fetching its jars from Maven Central, once");
     let scratch = tempfile::tempdir_in(folder).map_err(Error::file("make a folder in", folder))?;

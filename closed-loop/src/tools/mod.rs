@@ -1,6 +1,6 @@
-//! The tools that a control plane does not need: Kafka, Prometheus, prometheus-operator and the metrics adapter.
-//! `kcg_devcluster::tools` finds or builds them. Their pins are in closed-loop/tools, or in devcluster if it uses the same
-//! module.
+//! The tools that a control plane does not need: Kafka, Prometheus, prometheus-operator and the
+//! metrics adapter. `kcg_devcluster::tools` finds or builds them. Their pins are in
+//! closed-loop/tools, or in devcluster if it uses the same module.
 
 pub(crate) mod java;
 mod maven;
@@ -12,8 +12,8 @@ use kcg_devcluster::tools::{Progress, Tools};
 
 use crate::Result;
 
-/// prometheus-operator's CRDs of PodMonitor, which the operator's own metrics need, and of Probe, without which
-/// prometheus-operator fails after ten minutes.
+/// prometheus-operator's CRDs of PodMonitor, which the operator's own metrics need, and of Probe,
+/// without which prometheus-operator fails after ten minutes.
 pub(crate) const FURTHER_MONITORING_CRDS: &str = "further-monitoring-crds.yaml";
 
 /// prometheus-operator's program and further CRDs. Every control plane has the other CRDs.
@@ -48,7 +48,8 @@ pub(crate) async fn kafka_jar(progress: Progress<'_>) -> Result<PathBuf> {
     maven::kafka_jar(progress).await
 }
 
-/// Fetches and builds everything that the closed loop needs. Call it before entering the pod network, which has no way out.
+/// Fetches and builds everything that the closed loop needs. Call it before entering the pod
+/// network, which has no way out.
 pub async fn ensure(progress: Progress<'_>) -> Result<()> {
     // A missing Java is reported before anything is built for minutes.
     java::find()?;

@@ -26,7 +26,8 @@ pub async fn every_panel_of_both_dashboards_has_data(harness: &Harness) -> Resul
     harness.create(&UNREADY, &[]).await?;
     harness.condition(GROUP.name, "MetricsAvailable", ["True", "MetricsRead"], SHORT_LIMIT).await?;
     harness.send(GROUP.name, 200, &[]).await?;
-    // Grafana's value: four times the scrape interval, which is 30 s for the operator and 1 s for the consumers.
+    // Grafana's value: four times the scrape interval, which is 30 s for the operator and 1 s for
+    // the consumers.
     let interval = ("__rate_interval", "2m");
     let of_group = [("namespace", "default"), ("group", GROUP.name), interval];
     let of_operator = [("namespace", OPERATOR_NAMESPACE), interval];

@@ -76,7 +76,8 @@ impl Group {
     }
 }
 
-/// A pod that sends this many records and the end marker to a topic; `flags` are further flags of kproducer.
+/// A pod that sends this many records and the end marker to a topic; `flags` are further flags of
+/// kproducer.
 pub fn producer(topic: &str, records: u64, flags: &[&str]) -> Value {
     let count = records.to_string();
     let args = [&["send", &count, "--topic", topic], flags].concat();

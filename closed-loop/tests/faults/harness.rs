@@ -17,7 +17,8 @@ use crate::group::{Group, producer, sender};
 pub const REPORT_LIMIT: Duration = Duration::from_secs(30);
 /// The limit for something that usually takes seconds, on a busy computer.
 pub const SHORT_LIMIT: Duration = Duration::from_mins(2);
-/// How often a condition is checked. All tests poll the same control plane at the same time; more would keep it busy.
+/// How often a condition is checked. All tests poll the same control plane at the same time; more
+/// would keep it busy.
 const POLL: Duration = Duration::from_millis(250);
 
 /// A condition of a group.
@@ -117,7 +118,8 @@ impl Harness {
         Ok(())
     }
 
-    /// Waits until a condition has this status and reason for the group's current generation; returns it.
+    /// Waits until a condition has this status and reason for the group's current generation;
+    /// returns it.
     pub async fn condition(
         &self,
         name: &str,
@@ -196,7 +198,8 @@ impl Harness {
         .await
     }
 
-    /// Starts a pod that sends this many records and the end marker; `flags` are further flags of kproducer.
+    /// Starts a pod that sends this many records and the end marker; `flags` are further flags of
+    /// kproducer.
     pub async fn send(&self, topic: &str, records: u64, flags: &[&str]) -> Result<()> {
         self.apply(&producer(topic, records, flags)).await
     }

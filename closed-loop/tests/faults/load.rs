@@ -13,7 +13,8 @@ pub async fn a_hot_partition_fires_an_alert_while_the_average_lag_is_within_the_
 ) -> Result<()> {
     let group = Group { partitions: 3, min: 3, limit: 100, env: SLOW, ..Group::idle("hot") };
     harness.create(&group, &[]).await?;
-    // Wait until each consumer has one partition: the lag of one with all of them would be the average.
+    // Wait until each consumer has one partition: the lag of one with all of them would be the
+    // average.
     let assigned =
         format!("count(kafka_consumer_coordinator_assigned_partitions{{service=\"{}\"}} == 1)", group.name);
     harness.measures(&assigned, 3.0).await?;
@@ -47,7 +48,8 @@ pub async fn consumers_without_a_partition_are_reported_and_fire_an_alert(harnes
     let name = group.name;
     harness.create(&group, &[]).await?;
     harness.condition(name, "Ready", ["True", "Reconciled"], SHORT_LIMIT).await?;
-    // The autoscaler would remove the consumers, and the operator would recreate the autoscaler unless it is paused.
+    // The autoscaler would remove the consumers, and the operator would recreate the autoscaler
+    // unless it is paused.
     let paused = |paused: bool| format!(r#"{{"spec":{{"paused":{paused}}}}}"#);
     harness.kubectl(&["patch", "kcg", name, "--type=merge", "-p", &paused(true)]).await?;
     harness.condition(name, "Paused", ["True", "PausedBySpec"], SHORT_LIMIT).await?;

@@ -10,8 +10,8 @@ use crate::group::Group;
 use crate::harness::{Harness, SHORT_LIMIT};
 
 const RECORDS: u64 = 4500;
-/// Three times the rate of one consumer, so that the group needs three, and for half a minute, so that Kafka is stopped
-/// before everything is sent.
+/// Three times the rate of one consumer, so that the group needs three, and for half a minute, so
+/// that Kafka is stopped before everything is sent.
 const RATE: &str = "--rate=150/s";
 const GROUP: Group = Group {
     partitions: 3,

@@ -120,8 +120,8 @@ impl Harness {
     }
 }
 
-/// The spec of a pod of this program. It ends `linger` milliseconds after SIGTERM; `ready_at` is the path of its readiness
-/// probe.
+/// The spec of a pod of this program. It ends `linger` milliseconds after SIGTERM; `ready_at` is
+/// the path of its readiness probe.
 pub fn spec(linger: u32, ready_at: &str) -> Value {
     json!({
         "terminationGracePeriodSeconds": 30,

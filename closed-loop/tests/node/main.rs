@@ -1,6 +1,8 @@
-//! Pods as local processes on a real control plane: the operator as it is shipped, and what other pods expect of a node.
+//! Pods as local processes on a real control plane: the operator as it is shipped, and what other
+//! pods expect of a node.
 //!
-//! `cargo test -p kcg-closed-loop --test node [FILTER]`. The image of most pods is this test program itself; see `program`.
+//! `cargo test -p kcg-closed-loop --test node [FILTER]`. The image of most pods is this test
+//! program itself; see `program`.
 
 mod harness;
 mod lifecycle;

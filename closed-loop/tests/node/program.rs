@@ -1,4 +1,5 @@
-//! The program in most pods: this test program itself, which then answers requests about its environment.
+//! The program in most pods: this test program itself, which then answers requests about its
+//! environment.
 
 use std::path::Path as File;
 use std::process::ExitCode;

@@ -109,7 +109,8 @@ impl Run {
         }
     }
 
-    /// Simulates the load: each pod processes a record every 10 ms from its partitions in turn, unless the group rebalances.
+    /// Simulates the load: each pod processes a record every 10 ms from its partitions in turn,
+    /// unless the group rebalances.
     fn group(&self, name: &str) -> (GroupTimeline, GroupMetrics) {
         let topic = format!("{name}-data");
         let pods = ["x2x9p", "k8w4q", "m7c2d", "t5z8r"].map(|end| format!("{name}-6d5f8c7b9-{end}"));

@@ -2,19 +2,20 @@ use prometheus_client::encoding::text::encode;
 
 use super::*;
 
-/// A document as librdkafka told it of a member with three partitions of which it had read one, without its histograms.
+/// librdkafka's statistics of a member with three partitions, one of them read, without the
+/// histograms.
 const STATISTICS: &str = include_str!("statistics.json");
 
 fn place(partition: i32) -> Place {
     Place { topic: "fast-data-topic".to_owned(), partition }
 }
 
-/// A member with these partitions that has just heard the statistics.
+/// A member with these partitions and the statistics.
 fn member(partitions: impl IntoIterator<Item = i32>) -> Callbacks {
     let callbacks = Callbacks::default();
     let mut membership = callbacks.membership();
     membership.assign(partitions.into_iter().map(place));
-    membership.hear(&serde_json::from_str(STATISTICS).unwrap(), Instant::now());
+    membership.update(&serde_json::from_str(STATISTICS).unwrap(), Instant::now());
     drop(membership);
     callbacks
 }
@@ -25,7 +26,7 @@ fn text(counters: &Counters, callbacks: &Callbacks) -> String {
     text
 }
 
-/// The series whose names begin like this, without the common part of their names.
+/// The series whose names have this prefix, without the prefix.
 fn series(text: &str, name: &str) -> Vec<String> {
     text.lines().filter_map(|line| line.strip_prefix(name)).map(str::to_owned).collect()
 }
@@ -35,7 +36,7 @@ fn lag(callbacks: &Callbacks) -> Vec<String> {
 }
 
 #[test]
-fn lag_is_shown_by_partition_under_both_of_micrometers_names() {
+fn lag_is_exported_by_partition_with_both_of_micrometers_names() {
     let labels = |partition| format!(r#"topic="fast-data-topic",partition="{partition}",client_id="pod-1""#);
     let (read, unread) = (labels(2), labels(0));
     assert_eq!(
@@ -50,12 +51,12 @@ fn lag_is_shown_by_partition_under_both_of_micrometers_names() {
 }
 
 #[test]
-fn a_member_without_partitions_is_behind_by_nothing() {
+fn a_member_without_partitions_exports_a_lag_of_zero() {
     assert_eq!(lag(&member([])), [r#"lag_max{client_id="pod-1"} 0"#]);
 }
 
 #[test]
-fn who_has_heard_nothing_or_leaves_says_nothing_about_lag() {
+fn a_member_without_statistics_or_on_its_way_out_exports_no_lag() {
     assert!(lag(&Callbacks::default()).is_empty());
     let leaving = member([0]);
     leaving.membership().leave();
@@ -63,7 +64,7 @@ fn who_has_heard_nothing_or_leaves_says_nothing_about_lag() {
 }
 
 #[test]
-fn what_was_consumed_stays_counted_when_its_partition_goes() {
+fn counters_stay_when_their_partition_is_revoked() {
     let (counters, callbacks) = (Counters::new("pod-1"), member([0]));
     for (offset, done) in [(0, true), (1, true), (2, false)] {
         counters.count(&Record::new("fast-data-topic", 0, offset, "bar-1", 10), done);

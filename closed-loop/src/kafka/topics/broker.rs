@@ -81,7 +81,8 @@ impl Broker {
             topic = topic.set(key, value);
         }
         check(self.client.create_topics([&topic], &options()).await?)?;
-        // Once the broker serves the new topic, the folder of an old topic with this name, and so its id, is gone.
+        // Once the broker serves the new topic, the folder of an old topic with this name, and so
+        // its id, is gone.
         let served = async {
             while !self.topics(vec![desired.name.clone()]).await?.contains_key(&desired.name) {
                 tokio::time::sleep(PAUSE).await;
@@ -132,7 +133,8 @@ impl Broker {
     }
 }
 
-/// The numbers of partitions and replicas. All topics are requested, since a request for one name may create it.
+/// The numbers of partitions and replicas. All topics are requested, since a request for one name
+/// may create it.
 fn counts(
     client: &AdminClient<DefaultClientContext>,
     names: &[String],

@@ -1,5 +1,6 @@
-//! Creates Kafka's topics from KafkaTopics: a stand-in for Strimzi's topic operator, which no registry publishes as a
-//! program. It keeps that operator's contract for KafkaTopics. It has no users, no Cruise Control and no moves of replicas.
+//! Creates Kafka's topics from KafkaTopics: a stand-in for Strimzi's topic operator, which no
+//! registry publishes as a program. It keeps that operator's contract for KafkaTopics. It has no
+//! users, no Cruise Control and no moves of replicas.
 
 mod broker;
 mod contract;
@@ -31,8 +32,8 @@ impl TopicSynchroniser {
     pub const STAND_IN: &str = "a stand-in for Strimzi's topic operator, which no registry publishes as a program; it keeps that \
                                 operator's contract";
 
-    /// Synchronises the KafkaTopics of all namespaces, in the served version. With `cluster`, only those with that value of
-    /// the label strimzi.io/cluster.
+    /// Synchronises the KafkaTopics of all namespaces, in the served version. With `cluster`, only
+    /// those with that value of the label strimzi.io/cluster.
     pub fn start(plane: &ControlPlane, kafka: &Kafka, cluster: Option<&str>) -> Result<Self> {
         let background = Background::start()?;
         let kubeconfig = plane.kubeconfig_path().to_owned();
@@ -45,7 +46,8 @@ impl TopicSynchroniser {
             let Ok(client) = client_for(&kubeconfig).await else { return };
             let mut last_error = String::new();
             loop {
-                // It returns if the API server is unavailable or serves another version than before.
+                // It returns if the API server is unavailable or serves another version than
+                // before.
                 if let Err(error) = Session::run(&client, &broker, &selection).await {
                     let error = error.to_string();
                     if error != last_error {

@@ -1,5 +1,5 @@
-//! One watch of the KafkaTopics, from its list to its first error. Changes are applied to Kafka, and the outcome is written
-//! to the KafkaTopic's status.
+//! One watch of the KafkaTopics, from its list to its first error. Changes are applied to Kafka,
+//! and the outcome is written to the KafkaTopic's status.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -125,7 +125,8 @@ impl<'a> Session<'a> {
             TopicStatus::Paused => Outcome::Paused,
             TopicStatus::Managed(desired) => {
                 if let Some(names) = contract::finalizers_with(topic) {
-                    // The finalizer comes before the topic, so that no topic is left behind. Its write causes another event.
+                    // The finalizer comes before the topic, so that no topic is left behind. Its
+                    // write causes another event.
                     return self.set_finalizers(topic, names).await;
                 }
                 match self.update_kafka(&desired, actual).await {

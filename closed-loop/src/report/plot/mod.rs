@@ -1,6 +1,8 @@
-//! One plot as SVG: a title, a legend, steps as bands, marks as vertical lines, and layers over the seconds of the run.
+//! One plot as SVG: a title, a legend, steps as bands, marks as vertical lines, and layers over the
+//! seconds of the run.
 //!
-//! The library draws each shape in its light colour. plot.css replaces these colours for readers who prefer a dark page.
+//! The library draws each shape in its light colour. plot.css replaces these colours for readers
+//! who prefer a dark page.
 
 mod legend;
 
@@ -17,7 +19,8 @@ use crate::text::number;
 use crate::timeline::{Moment, Points};
 
 const CSS: &str = include_str!("plot.css");
-/// The space to the left and right of the data. It is equal in all plots, so that the times of stacked plots line up.
+/// The space to the left and right of the data. It is equal in all plots, so that the times of
+/// stacked plots line up.
 const MARGIN: u32 = 26;
 const VALUES: u32 = 70;
 /// The left edge of titles and legends.
@@ -28,7 +31,8 @@ const LEGEND: u32 = 22;
 const MARK: u32 = 17;
 const STEPS: u32 = 17;
 const TIMES: u32 = 26;
-/// The width of a letter as a part of its size. An estimate, since the page's fonts are not known here.
+/// The width of a letter as a part of its size. An estimate, since the page's fonts are not known
+/// here.
 const LETTER: f64 = 0.56;
 
 const FONT: &str = "system-ui, sans-serif";

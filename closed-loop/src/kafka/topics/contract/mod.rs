@@ -64,7 +64,8 @@ impl Rejection {
 /// How a KafkaTopic is to be handled, decided without its topic in Kafka.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum TopicStatus {
-    /// It is being deleted, and so is the topic of this name; none if another KafkaTopic manages it, or if it is unmanaged.
+    /// It is being deleted, and so is the topic of this name; none if another KafkaTopic manages
+    /// it, or if it is unmanaged.
     Deleting(Option<String>),
     /// It cannot be applied.
     Rejected(Rejection),
@@ -184,7 +185,8 @@ pub(super) fn status(topic: &DynamicObject, outcome: &Outcome, now: Timestamp) -
     (!is_current).then(|| json!({"status": status}))
 }
 
-/// The finalizers with ours, which a KafkaTopic needs while its topic may exist; none if it has ours already.
+/// The finalizers with ours, which a KafkaTopic needs while its topic may exist; none if it has
+/// ours already.
 pub(super) fn finalizers_with(topic: &DynamicObject) -> Option<Vec<String>> {
     let mut finalizers = topic.metadata.finalizers.clone().unwrap_or_default();
     if finalizers.iter().any(|name| name == FINALIZER) {
@@ -232,7 +234,8 @@ fn annotated(topic: &DynamicObject, annotation: &str, value: &str) -> bool {
     topic.metadata.annotations.as_ref().and_then(|all| all.get(annotation)).is_some_and(|is| is == value)
 }
 
-/// The order of KafkaTopics by age; the oldest one manages a topic. The name decides within the same second.
+/// The order of KafkaTopics by age; the oldest one manages a topic. The name decides within the
+/// same second.
 fn age(topic: &DynamicObject) -> (Option<Timestamp>, String) {
     (topic.metadata.creation_timestamp.as_ref().map(|time| time.0), full_name(topic))
 }

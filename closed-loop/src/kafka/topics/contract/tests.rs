@@ -133,29 +133,29 @@ fn status_is_told_once_and_turns_at_the_time_of_the_flip() {
     let now: Timestamp = NOW.parse().expect("a time");
     let ready = Outcome::Ready { topic_id: "id-1".into() };
     let fresh = kafka_topic("orders", 0, json!({}));
-    let told = status(&fresh, &ready, now).expect("something to tell");
+    let patch = status(&fresh, &ready, now).expect("a changed status");
     let condition = json!({"type": "Ready", "status": "True", "lastTransitionTime": NOW});
     let expected = json!({
         "conditions": [condition], "observedGeneration": 3, "topicName": "orders", "topicId": "id-1",
     });
-    assert_eq!(told["status"], expected);
+    assert_eq!(patch["status"], expected);
 
-    let object = kafka_topic("orders", 0, told);
+    let object = kafka_topic("orders", 0, patch);
     let later: Timestamp = "2026-11-24T13:00:00Z".parse().expect("a time");
     assert_eq!(status(&object, &ready, later), None);
     let mut grown = object.clone();
     grown.metadata.generation = Some(4);
-    let told = status(&grown, &ready, later).expect("a generation to tell");
+    let patch = status(&grown, &ready, later).expect("a changed generation");
     assert_eq!(
-        (&told["status"]["observedGeneration"], &told["status"]["conditions"][0]),
+        (&patch["status"]["observedGeneration"], &patch["status"]["conditions"][0]),
         (&json!(4), &condition)
     );
 
     let refused = Outcome::Rejected(Rejection::kafka("no"));
-    let told = status(&object, &refused, later).expect("a refusal to tell");
-    let condition = &told["status"]["conditions"][0];
+    let patch = status(&object, &refused, later).expect("a changed status");
+    let condition = &patch["status"]["conditions"][0];
     assert_eq!(condition["lastTransitionTime"], later.to_string());
-    assert_eq!((&condition["reason"], &told["status"]["topicId"]), (&json!("KafkaError"), &Value::Null));
+    assert_eq!((&condition["reason"], &patch["status"]["topicId"]), (&json!("KafkaError"), &Value::Null));
 }
 
 #[test]
@@ -163,12 +163,12 @@ fn a_paused_topic_keeps_its_observed_generation_and_an_unmanaged_one_has_no_name
     let now: Timestamp = NOW.parse().expect("a time");
     let before = json!({"observedGeneration": 2, "topicName": "orders", "topicId": "id-1"});
     let object = kafka_topic("orders", 0, json!({"status": before}));
-    let told = status(&object, &Outcome::Paused, now).expect("a pause to tell");
-    assert_eq!(told["status"]["observedGeneration"], 2);
-    assert_eq!(told["status"]["conditions"][0]["type"], "ReconciliationPaused");
-    let told = status(&object, &Outcome::Unmanaged, now).expect("an end to tell");
-    assert_eq!(told["status"]["conditions"][0]["type"], "Unmanaged");
-    assert_eq!(told["status"].get("topicName"), Some(&Value::Null));
+    let patch = status(&object, &Outcome::Paused, now).expect("a changed status");
+    assert_eq!(patch["status"]["observedGeneration"], 2);
+    assert_eq!(patch["status"]["conditions"][0]["type"], "ReconciliationPaused");
+    let patch = status(&object, &Outcome::Unmanaged, now).expect("a changed status");
+    assert_eq!(patch["status"]["conditions"][0]["type"], "Unmanaged");
+    assert_eq!(patch["status"].get("topicName"), Some(&Value::Null));
     assert_eq!(
         status(&kafka_topic("new", 0, json!({})), &Outcome::Paused, now).expect("a pause")["status"]["observedGeneration"],
         0
