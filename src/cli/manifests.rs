@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn other_kinds_are_passed_over_and_lists_are_opened() {
+    fn other_kinds_are_ignored_and_lists_are_expanded() {
         let list = json!({"apiVersion": "v1", "kind": "List", "items": [
             {"apiVersion": "thenextapps.com/v1alpha1", "kind": "KconsumerGroup", "metadata": {"name": "b"}},
             {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "b"}},
@@ -136,21 +136,21 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_is_told_by_line_and_column() {
+    fn a_syntax_error_has_a_line_and_a_column() {
         let read = read(&format!("{GROUP}spec:\n  a: [1, 2\n  b: }}\n"));
-        let said = read.into_iter().find_map(Result::err).unwrap().to_string();
-        assert!(said.starts_with("line "), "{said}");
-        assert!(!said.contains('\n'), "{said}");
+        let message = read.into_iter().find_map(Result::err).unwrap().to_string();
+        assert!(message.starts_with("line "), "{message}");
+        assert!(!message.contains('\n'), "{message}");
     }
 
     #[test]
-    fn json_with_tabs_is_json() {
+    fn json_may_contain_tabs() {
         let text = "{\n\t\"apiVersion\": \"thenextapps.com/v1alpha1\",\n\t\"kind\": \"KconsumerGroup\"}\n";
         assert_eq!(read(text).len(), 1);
     }
 
     #[test]
-    fn printed_objects_read_back_as_they_were() {
+    fn printed_objects_parse_to_the_same_objects() {
         let objects = [
             json!({"a": "yes", "b": "1", "c": "5s", "d": "on", "e": [], "f": {}, "g": "x: y # z", "h": "line\nline\n"}),
             json!({"expr": format!("avg(max by (pod) (metric{{{}}})) > 1000", "label=\"value\",".repeat(20))}),

@@ -1,4 +1,4 @@
-//! `doctor`: checks an installation and names the cure of each problem. [`collect`] reads the
+//! `doctor`: checks an installation and names the cure of each problem. [`collect()`] reads the
 //! cluster, and
 //! [`analyze`] turns the findings into checks.
 //!

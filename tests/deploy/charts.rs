@@ -165,7 +165,7 @@ async fn values_reach_the_pods_and_the_webhook_configurations() -> Outcome {
         "replicas": {"webhook": 3},
         "resources": {"webhook": {"limits": {"memory": "1Gi"}}},
         "topicNamespaces": ["*"],
-        "certificates": {"mode": "provided", "authority": "-----BEGIN CERTIFICATE-----\n"},
+        "certificates": {"mode": "provided", "ca": "-----BEGIN CERTIFICATE-----\n"},
         "failurePolicy": "Ignore",
         "logging": {"level": "debug", "format": "json"},
         "nodeSelector": {"disk": "ssd"},

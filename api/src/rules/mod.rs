@@ -11,9 +11,9 @@ use crate::rule_input::RuleInput;
 use crate::violation::Violation;
 
 /// A rule: pushes every violation that it finds in the input.
-type Check = fn(&RuleInput<'_>, &mut Vec<Violation>);
+type RuleFn = fn(&RuleInput<'_>, &mut Vec<Violation>);
 
-const RULES: &[Check] = &[
+const RULES: &[RuleFn] = &[
     replicas::name_names_a_service,
     replicas::min_replicas_is_positive,
     replicas::max_replicas_is_positive,

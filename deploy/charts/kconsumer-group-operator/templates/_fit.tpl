@@ -49,8 +49,8 @@
 {{- $webhook := first .object.webhooks }}
 {{- $client := $webhook.clientConfig }}
 {{- $_ := set $client.service "namespace" .own }}
-{{- if and (eq $certificates.mode "provided") $certificates.authority }}
-{{- $_ := set $client "caBundle" (b64enc $certificates.authority) }}
+{{- if and (eq $certificates.mode "provided") $certificates.ca }}
+{{- $_ := set $client "caBundle" (b64enc $certificates.ca) }}
 {{- end }}
 {{- if eq .object.kind "ValidatingWebhookConfiguration" }}{{ $_ := set $webhook "failurePolicy" $values.failurePolicy }}{{ end }}
 {{- $selected := default (list "kube-system" .own) $values.namespaces }}
