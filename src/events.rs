@@ -27,7 +27,8 @@ impl EventRecorder {
         Self(Recorder::new(client, reporter))
     }
 
-    /// Records one Event. A failure is only logged: every Event repeats what a condition or a log line reports.
+    /// Records one Event. A failure is only logged: every Event repeats what a condition or a log
+    /// line reports.
     pub async fn record(
         &self,
         regarding: &ObjectReference,

@@ -1,7 +1,8 @@
 //! The ceiling of a group: the most consumers that it may run, from the partitions of its topics.
 //!
-//! A count rises at once. It falls only if Strimzi reports another topicId, which means a new topic, or if the user
-//! lowers it (cap, topics, partitionsPerConsumer). A count that cannot be read is held at its last known value.
+//! A count rises at once. It falls only if Strimzi reports another topicId, which means a new
+//! topic, or if the user lowers it (cap, topics, partitionsPerConsumer). A count that cannot be
+//! read is held at its last known value.
 
 use std::collections::BTreeMap;
 
@@ -25,8 +26,8 @@ pub struct HeldTopic {
     pub topic_id: Option<String>,
 }
 
-/// The held partitions: the last good count of each topic, by `namespace/name`. An annotation of the
-/// HorizontalPodAutoscaler stores them.
+/// The held partitions: the last good count of each topic, by `namespace/name`. An annotation of
+/// the HorizontalPodAutoscaler stores them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Held(pub BTreeMap<String, HeldTopic>);
@@ -51,7 +52,7 @@ impl Held {
 
 /// One topic's share of the ceiling.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Count {
+pub struct TopicCount {
     /// The KafkaTopic.
     pub topic: TopicRef,
     /// The values in use; `None` if the KafkaTopic was never seen.
@@ -60,7 +61,7 @@ pub struct Count {
     pub problem: Option<(Reason, String)>,
 }
 
-impl Count {
+impl TopicCount {
     /// The partitions in use; `None` if no good count was ever known.
     pub fn partitions(&self) -> Option<i32> {
         self.known.as_ref().and_then(|known| known.partitions)
@@ -76,7 +77,7 @@ impl Count {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ceiling {
     /// In the order of the spec.
-    pub counts: Vec<Count>,
+    pub counts: Vec<TopicCount>,
     /// The partitions of the topics that were ever known; `None` if none was.
     pub partitions: Option<i32>,
     /// The HorizontalPodAutoscaler's minReplicas: 1 <= min <= max.
@@ -103,13 +104,13 @@ impl Ceiling {
 
 /// Resolves the ceiling from what is known of the topics and what is held of them.
 pub fn resolve(group: &ValidGroup, lookups: &TopicLookups, held: Option<&Held>) -> Ceiling {
-    let counts: Vec<Count> = group
+    let counts: Vec<TopicCount> = group
         .consumer
         .topics
         .iter()
         .map(|topic| count(topic, lookups.get(topic), held.and_then(|held| held.of(topic))))
         .collect();
-    let known = || counts.iter().filter_map(Count::partitions);
+    let known = || counts.iter().filter_map(TopicCount::partitions);
     let all_known = known().count() == counts.len();
     let partitions = known().next().map(|_| ceiling::partitions(known(), group.scaling.policy));
     let busy = partitions
@@ -117,8 +118,8 @@ pub fn resolve(group: &ValidGroup, lookups: &TopicLookups, held: Option<&Held>) 
     let asked = group.cap.map_or(group.min_replicas, |cap| cap.min(group.min_replicas));
     let max = match busy {
         Some(busy) if all_known => busy,
-        // A topic that was never known can only add to the others. It is no reason to run fewer than the user wants, and
-        // no reason to run more than the known partitions allow.
+        // A topic that was never known can only add to the others. It is no reason to run fewer
+        // than the user wants, and no reason to run more than the known partitions allow.
         Some(busy) => busy.max(asked),
         None => asked,
     }
@@ -132,12 +133,12 @@ pub fn resolve(group: &ValidGroup, lookups: &TopicLookups, held: Option<&Held>) 
     }
 }
 
-fn count(topic: &TopicRef, lookup: Option<&TopicLookup>, held: Option<&HeldTopic>) -> Count {
+fn count(topic: &TopicRef, lookup: Option<&TopicLookup>, held: Option<&HeldTopic>) -> TopicCount {
     let instead = held.and_then(|held| held.partitions).map_or_else(
         || "; its partitions were never known".to_owned(),
         |partitions| format!("; the last known count of {partitions} partitions is kept"),
     );
-    let keep = |reason: Reason, sentence: String| Count {
+    let keep = |reason: Reason, sentence: String| TopicCount {
         topic: topic.clone(),
         known: last_known(lookup.and_then(TopicLookup::facts), held),
         problem: Some((reason, format!("{sentence}{instead}"))),
@@ -161,7 +162,8 @@ fn count(topic: &TopicRef, lookup: Option<&TopicLookup>, held: Option<&HeldTopic
     }
 }
 
-/// What is held of a topic whose own count is not used. An existing KafkaTopic has a name, whatever its partitions.
+/// What is held of a topic whose own count is not used. An existing KafkaTopic has a name, whatever
+/// its partitions.
 fn last_known(facts: Option<&TopicFacts>, held: Option<&HeldTopic>) -> Option<HeldTopic> {
     let Some(facts) = facts else { return held.cloned() };
     let (partitions, topic_id) = match held {
@@ -175,8 +177,8 @@ fn seen(
     topic: &TopicRef,
     facts: &TopicFacts,
     held: Option<&HeldTopic>,
-    keep: &dyn Fn(Reason, String) -> Count,
-) -> Count {
+    keep: &dyn Fn(Reason, String) -> TopicCount,
+) -> TopicCount {
     match &facts.partitions {
         Partitions::Known(stated) => known(topic, facts, *stated, held, keep),
         Partitions::Unset => keep(
@@ -199,8 +201,8 @@ fn known(
     facts: &TopicFacts,
     stated: i32,
     held: Option<&HeldTopic>,
-    keep: &dyn Fn(Reason, String) -> Count,
-) -> Count {
+    keep: &dyn Fn(Reason, String) -> TopicCount,
+) -> TopicCount {
     let now = HeldTopic {
         partitions: Some(stated),
         topic_name: facts.topic_name.clone(),
@@ -208,11 +210,14 @@ fn known(
     };
     match held.filter(|held| held.partitions > Some(stated)) {
         None => {
-            // Keep a known id while Strimzi reports none: without it, a new topic could not be recognized later.
+            // Keep a known id while Strimzi reports none: without it, a new topic could not be
+            // recognized later.
             let topic_id = now.topic_id.clone().or_else(|| held.and_then(|held| held.topic_id.clone()));
-            Count { topic: topic.clone(), known: Some(HeldTopic { topic_id, ..now }), problem: None }
+            TopicCount { topic: topic.clone(), known: Some(HeldTopic { topic_id, ..now }), problem: None }
         }
-        Some(held) if is_new(held, facts) => Count { topic: topic.clone(), known: Some(now), problem: None },
+        Some(held) if is_new(held, facts) => {
+            TopicCount { topic: topic.clone(), known: Some(now), problem: None }
+        }
         Some(held) => keep(Reason::DecreaseHeld, decrease(topic, facts, stated, held)),
     }
 }
@@ -266,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_cannot_be_read_is_held() {
+    fn a_count_that_cannot_be_read_is_held() {
         let refused = Partitions::Refused { wanted: 1, reason: "NotSupported".into() };
         for (lookup, reason) in [
             (TopicLookup::NotFound, Reason::TopicNotFound),
@@ -290,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decrease_that_nobody_can_explain_names_its_cure() {
+    fn an_unexplained_decrease_names_its_cure() {
         let ceiling = resolve(
             &test_support::group("{}"),
             &[(topic(), facts(Partitions::Known(1), None))].into(),
@@ -301,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_once_known_is_kept_while_strimzi_reports_none() {
+    fn a_known_topic_id_is_kept_while_strimzi_reports_none() {
         let ceiling = resolve(
             &test_support::group("{}"),
             &[(topic(), facts(Partitions::Known(3), None))].into(),
@@ -311,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn never_known_at_all_runs_the_minimum() {
+    fn a_group_without_known_partitions_runs_its_minimum() {
         let ceiling = resolve(&test_support::group("{minReplicas: 3}"), &TopicLookups::new(), None);
         assert_eq!((ceiling.min, ceiling.max, ceiling.partitions, ceiling.min_above), (3, 3, None, false));
         let capped =
@@ -320,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_that_was_never_known_takes_nothing_from_the_others() {
+    fn an_unknown_topic_does_not_lower_the_ceiling_of_the_others() {
         let group = test_support::group("{minReplicas: 2, consumerSpec: {topics: [not-there-yet]}}");
         let known: TopicLookups = [(topic(), facts(Partitions::Known(6), None))].into();
         let ceiling = resolve(&group, &known, None);
@@ -330,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_in_kafka_is_known_before_the_count_and_outlives_the_topic() {
+    fn the_name_in_kafka_is_known_before_the_count_and_kept_after_the_topic_is_gone() {
         let named = TopicLookup::Found(TopicFacts {
             topic_name: "Fast_Data".into(),
             partitions: Partitions::Unset,
@@ -357,11 +362,11 @@ mod tests {
     }
 
     #[test]
-    fn the_annotation_reads_back_and_a_spoilt_one_holds_nothing() {
+    fn the_annotation_reads_back_and_a_malformed_one_is_ignored() {
         let all = held(3, Some("a"));
         assert_eq!(Held::parse(&all.annotation()), Some(all));
-        for spoilt in ["", "{", "[]", r#"{"default/a":{"partitions":0,"topicName":"a"}}"#] {
-            assert_eq!(Held::parse(spoilt), None, "{spoilt}");
+        for malformed in ["", "{", "[]", r#"{"default/a":{"partitions":0,"topicName":"a"}}"#] {
+            assert_eq!(Held::parse(malformed), None, "{malformed}");
         }
     }
 

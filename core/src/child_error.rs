@@ -29,8 +29,8 @@ pub enum ChildError {
 }
 
 impl ChildError {
-    /// The reason of condition Ready. A missing kind has none: condition MonitoringAccepted reports it, and the group
-    /// can do without.
+    /// The reason of condition Ready. A missing kind has none: condition MonitoringAccepted reports
+    /// it, and the group can do without.
     pub const fn reason(&self) -> Option<Reason> {
         match self {
             Self::NameConflict { .. } => Some(Reason::NameConflict),

@@ -18,8 +18,9 @@ pub struct DesiredState {
     pub ceiling: Ceiling,
 }
 
-/// The state that a stored group should have now, or the rules that its spec breaks. These are the rules of the
-/// webhook: a group that bypassed it is reported as invalid, and its children are not modified.
+/// The state that a stored group should have now, or the rules that its spec breaks. These are the
+/// rules of the webhook: a group that bypassed it is reported as invalid, and its children are not
+/// modified.
 pub fn desired_state(
     stored: &ParsedGroup,
     observed: &Observed,

@@ -1,10 +1,11 @@
 //! Whether a live object has drifted from the desired one in a field that the operator owns.
 //!
-//! The API server records which fields the operator's last apply set, in the managedFields entry of its field manager.
-//! Walking that entry, the desired object and the live one in parallel answers three questions without a schema and
-//! without memory: whether the operator still owns every desired field (another manager that changes one takes it
-//! over), whether each has the desired value, and whether it owns no field that is no longer desired. Fields of other
-//! owners are ignored.
+//! The API server records which fields the operator's last apply set, in the managedFields entry of
+//! its field manager. Walking that entry, the desired object and the live one in parallel answers
+//! three questions without a schema and without memory: whether the operator still owns every
+//! desired field (another manager that changes one takes it over), whether each has the desired
+//! value, and whether it owns no field that is no longer desired. Fields of other owners are
+//! ignored.
 
 use kcg_api::names;
 use serde_json::{Map, Value};
@@ -18,13 +19,15 @@ pub enum Drift {
     /// Not compared: its group was not known when it was seen. Read it before writing it.
     #[default]
     Unknown,
-    /// Every field that the operator owns has the value of this desired object, and it owns no other field.
+    /// Every field that the operator owns has the value of this desired object, and it owns no
+    /// other field.
     InSync(Digest),
     /// A field that the operator owned has another value or another owner.
     Drifted,
 }
 
-/// Compares a live object with the desired one; with `None`, which is a child that should not exist, nothing is known.
+/// Compares a live object with the desired one; with `None`, which is a child that should not
+/// exist, nothing is known.
 pub fn drift(desired: Option<&Desired>, live: &Value) -> Drift {
     match desired {
         Some(desired) if matches(&desired.object, live) => Drift::InSync(desired.digest()),
@@ -95,7 +98,8 @@ impl Level {
                 let live = live.get(key).unwrap_or(&Value::Null);
                 match fields.get(&format!("f:{key}")).and_then(Value::as_object) {
                     Some(fields) => self.below(key).walk(fields, value, live),
-                    // An empty value has no owner. If another manager set it, the live value is not empty.
+                    // An empty value has no owner. If another manager set it, the live value is not
+                    // empty.
                     None => is_empty(value) && is_empty(live),
                 }
             });
@@ -136,7 +140,8 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Equality after the API server has filled in omitted fields, dropped empty values and normalized quantities.
+/// Equality after the API server has filled in omitted fields, dropped empty values and normalized
+/// quantities.
 fn same(desired: &Value, live: &Value) -> bool {
     match (desired, live) {
         (_, Value::Null) => is_empty(desired),

@@ -1,5 +1,6 @@
-//! How the lag gets from a consumer's metrics to its autoscaler. What the HorizontalPodAutoscaler queries, what is read
-//! from its status, and what a metrics adapter has to serve all follow from this one decision.
+//! How the lag gets from a consumer's metrics to its autoscaler. What the HorizontalPodAutoscaler
+//! queries, what is read from its status, and what a metrics adapter has to serve all follow from
+//! this one decision.
 
 use kcg_api::ValidGroup;
 use kcg_api::preset::Preset;
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::quantity;
 
-/// Where an autoscaler reads the lag.
+/// The API that an autoscaler reads the lag from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LagSource {
     /// A Pods metric of the custom metrics API, averaged over the pods.
@@ -85,9 +86,9 @@ pub enum Cause {
     Other,
 }
 
-/// Parts of the message, and their causes; the first match counts. The messages are those of Kubernetes
-/// (pkg/controller/podautoscaler), of its client of the custom metrics API, and of the library that such an API is built
-/// with.
+/// Parts of the message, and their causes; the first match counts. The messages are those of
+/// Kubernetes (pkg/controller/podautoscaler), of its client of the custom metrics API, and of the
+/// library that such an API is built with.
 const WORDS: [(&str, Cause); 13] = [
     ("no custom metrics API", Cause::NotRegistered),
     ("no known available metric versions", Cause::NotRegistered),
@@ -124,8 +125,9 @@ pub fn is_bound(current_replicas: i32, max: i32, lag_milli: i64, lag_limit: i64)
     current_replicas >= max && lag_milli > lag_limit.saturating_mul(1000)
 }
 
-/// prometheus-adapter's configuration: each preset's lag as a Pods metric, the maximum of each pod's series. The
-/// comparison drops NaN, which idle clients report and the adapter would take for zero.
+/// prometheus-adapter's configuration: each preset's lag as a Pods metric, the maximum of each
+/// pod's series. The comparison drops NaN, which idle clients report and the adapter would take for
+/// zero.
 pub fn adapter_rules() -> Value {
     json!({"rules": Preset::ALL.map(|preset| rule(preset.endpoint().lag_metric))})
 }

@@ -1,8 +1,8 @@
-//! The decisions about a KconsumerGroup: how many consumers its partitions keep busy, which child objects it should
-//! have, what has to be written, and what its status reports.
+//! The decisions about a KconsumerGroup: how many consumers its partitions keep busy, which child
+//! objects it should have, what has to be written, and what its status reports.
 //!
-//! Every function takes facts and returns a decision. The controller reads the facts from the API server and carries
-//! out the decision.
+//! Every function takes facts and returns a decision. The controller reads the facts from the API
+//! server and carries out the decision.
 //!
 //! | module | decision |
 //! |---|---|
@@ -16,12 +16,13 @@
 //! | [`lag`] | how the lag gets from a consumer to its autoscaler |
 //! | [`topics`] | the KafkaTopics that a watch reported |
 //!
-//! *Invariant:* this crate does no I/O, reads no clock, writes no log and has no async code. Its Cargo.toml has no
-//! tokio, no API client and no tracing, and its clippy.toml forbids the functions that read the time. The same facts
-//! therefore always lead to the same decision, and every decision can be tested without a cluster.
+//! *Invariant:* this crate does no I/O, reads no clock, writes no log and has no async code. Its
+//! Cargo.toml has no tokio, no API client and no tracing, and its clippy.toml forbids the functions
+//! that read the time. The same facts therefore always lead to the same decision, and every
+//! decision can be tested without a cluster.
 //!
-//! *Invariant:* modules only use those above them in this list: `quantity`, `text`, `lag`, `topics`, `ceiling`,
-//! `children`, `child_error`, `drift`, `facts`, `desired`, `plan`, `status`.
+//! *Invariant:* modules only use those above them in this list: `quantity`, `text`, `lag`,
+//! `topics`, `ceiling`, `children`, `child_error`, `drift`, `facts`, `desired`, `plan`, `status`.
 
 #![warn(missing_docs, unreachable_pub)]
 
@@ -35,7 +36,7 @@ pub mod lag;
 pub mod plan;
 pub mod quantity;
 pub mod status;
-#[cfg(any(test, feature = "test-support"))]
-pub mod test_support;
+#[cfg(test)]
+mod test_support;
 pub mod text;
 pub mod topics;

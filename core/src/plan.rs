@@ -18,7 +18,8 @@ pub enum Write {
         /// Its digest.
         digest: Digest,
     },
-    /// The group's own child: apply it with its uid and with force, for the fields that the operator owns.
+    /// The group's own child: apply it with its uid and with force, for the fields that the
+    /// operator owns.
     Repair {
         /// The child.
         desired: Desired,
@@ -47,7 +48,8 @@ impl Write {
         }
     }
 
-    /// The digest of the object to write; [`DELETED`] for a deletion. Two writes with the same digest do the same.
+    /// The digest of the object to write; [`DELETED`] for a deletion. Two writes with the same
+    /// digest do the same.
     pub const fn digest(&self) -> Digest {
         match self {
             Self::Create { digest, .. } | Self::Repair { digest, .. } => *digest,
@@ -86,7 +88,8 @@ pub struct Plan {
     pub waiting: PerChild<bool>,
 }
 
-/// Decides the writes of one group. A write that failed waits until its retry. A paused group has none.
+/// Decides the writes of one group. A write that failed waits until its retry. A paused group has
+/// none.
 pub fn plan(
     state: &DesiredState,
     observed: &Observed,
@@ -152,11 +155,13 @@ fn repair(desired: Desired, child: &Child) -> Option<Write> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::test_support::{group, new_world, settled_world};
+    use std::time::Duration;
+
     use kcg_api::ValidGroup;
     use kcg_api::topic::{Partitions, TopicLookup};
-    use std::time::Duration;
+
+    use super::*;
+    use crate::test_support::{group, new_world, settled_world};
 
     /// Any moment: only differences count.
     #[allow(clippy::disallowed_methods)]

@@ -11,7 +11,8 @@ pub fn canonical(mut number: i64) -> String {
     format!("{number}{}", SUFFIXES[suffix])
 }
 
-/// A Kubernetes quantity (`100m`, `1.5Gi`, `2e3`) in billionths; `None` if the text does not parse or is too large.
+/// A Kubernetes quantity (`100m`, `1.5Gi`, `2e3`) in billionths; `None` if the text does not parse
+/// or is too large.
 pub fn billionths(text: &str) -> Option<i128> {
     let end = text.find(|c: char| !matches!(c, '0'..='9' | '.' | '+' | '-')).unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);

@@ -1,7 +1,5 @@
 //! Example groups and observations for tests. A broken example panics.
 
-#![allow(clippy::missing_panics_doc)]
-
 use kcg_api::topic::{Partitions, TopicFacts, TopicLookup, TopicRef};
 use kcg_api::valid::{TopicGrants, parse_group};
 use kcg_api::{KconsumerGroup, ValidGroup};
@@ -13,10 +11,10 @@ use crate::drift::Drift;
 use crate::facts::{Acceptance, AutoscalerFacts, Child, DeploymentFacts, Detail, Observed};
 
 /// The uid of the example group.
-pub const UID: &str = "4c9a6c6e-0000-4000-8000-000000000001";
+pub(crate) const UID: &str = "4c9a6c6e-0000-4000-8000-000000000001";
 
 /// The original operator's sample with `spec` (YAML) merged into its spec, as stored.
-pub fn stored(spec: &str) -> KconsumerGroup {
+pub(crate) fn stored(spec: &str) -> KconsumerGroup {
     let mut group = json!({
         "apiVersion": "thenextapps.com/v1alpha1",
         "kind": "KconsumerGroup",
@@ -32,13 +30,13 @@ pub fn stored(spec: &str) -> KconsumerGroup {
 }
 
 /// [`stored`], read as a valid group.
-pub fn group(spec: &str) -> ValidGroup {
+pub(crate) fn group(spec: &str) -> ValidGroup {
     let grants = TopicGrants::Every;
     ValidGroup::read(&stored(spec), &grants).expect("the fixture is valid")
 }
 
 /// The group's topics have three partitions each, and nothing else exists.
-pub fn new_world(group: &ValidGroup) -> Observed {
+pub(crate) fn new_world(group: &ValidGroup) -> Observed {
     let topics = group.consumer.topics.iter().map(|topic| (topic.clone(), three_partitions(topic))).collect();
     Observed { topics, ..Observed::default() }
 }
@@ -52,7 +50,7 @@ fn three_partitions(topic: &TopicRef) -> TopicLookup {
 }
 
 /// All children of the group are as they should be, and its one pod runs.
-pub fn settled_world(group: &ValidGroup) -> Observed {
+pub(crate) fn settled_world(group: &ValidGroup) -> Observed {
     let mut world = new_world(group);
     let ceiling = ceiling_of(group, &world);
     world.children = PerChild::from_fn(|kind| {
@@ -70,7 +68,7 @@ pub fn settled_world(group: &ValidGroup) -> Observed {
 }
 
 /// The ceiling of a group in a world.
-pub fn ceiling_of(group: &ValidGroup, world: &Observed) -> Ceiling {
+pub(crate) fn ceiling_of(group: &ValidGroup, world: &Observed) -> Ceiling {
     ceiling::resolve(group, &world.topics, world.held(&group.uid))
 }
 

@@ -1,7 +1,8 @@
 //! Text from others, made fit for a condition, an Event or a log line.
 
-/// The text in one line of at most `max` bytes and an ellipsis. Line breaks and tabs become spaces. Other control
-/// characters, and those that reorder the text around them on a terminal, are escaped.
+/// The text in one line of at most `max` bytes and an ellipsis. Line breaks and tabs become spaces.
+/// Other control characters, and those that reorder the text around them on a terminal, are
+/// escaped.
 pub fn one_line(text: &str, max: usize) -> String {
     let mut line = String::new();
     for character in text.chars() {

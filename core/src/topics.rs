@@ -1,5 +1,5 @@
-//! The KafkaTopics of the cluster, as a watch reported them: the controller's source for the ceilings and the
-//! webhook's for its rules.
+//! The KafkaTopics of the cluster, as a watch reported them: the controller's source for the
+//! ceilings and the webhook's for its rules.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -61,7 +61,8 @@ impl<K: Borrow<str> + Eq + Hash> TopicStore<K> {
         self.facts.retain(|topic, _| namespace.is_some_and(|name| namespace_of(topic.borrow()) != name));
     }
 
-    /// Sets the availability of a namespace; `None` is the whole cluster. Returns whether it changed.
+    /// Sets the availability of a namespace; `None` is the whole cluster. Returns whether it
+    /// changed.
     pub fn set_availability(&mut self, namespace: Option<&str>, availability: TopicsAvailability) -> bool {
         use TopicsAvailability::{NotServed, Stale};
         let known = self.availability.entry(namespace.unwrap_or_default().into()).or_default();

@@ -27,8 +27,9 @@ pub enum KafkaTopicCrd {
 /// The CRDs to install. `Crds::default()` installs none.
 #[derive(Debug, Clone, Default)]
 pub struct Crds {
-    /// The operator's own: a manifest, or a folder with manifests or a kustomization.
-    pub own: Option<PathBuf>,
+    /// Any CRDs, for example the operator's: a manifest, or a folder with manifests or a
+    /// kustomization.
+    pub manifests: Option<PathBuf>,
     /// Strimzi's KafkaTopic.
     pub kafka_topic: KafkaTopicCrd,
     /// ServiceMonitor and PrometheusRule, from prometheus-operator's release.
@@ -36,14 +37,18 @@ pub struct Crds {
 }
 
 impl Crds {
-    /// All of them, with the operator's own from `own`.
-    pub fn all(own: impl Into<PathBuf>) -> Self {
-        Self { own: Some(own.into()), kafka_topic: KafkaTopicCrd::Both, prometheus_operator: true }
+    /// All of them, with the operator's own from `manifests`.
+    pub fn all(manifests: impl Into<PathBuf>) -> Self {
+        Self {
+            manifests: Some(manifests.into()),
+            kafka_topic: KafkaTopicCrd::Both,
+            prometheus_operator: true,
+        }
     }
 }
 
 /// The KafkaTopic CRD with these versions as a JSON document, or `None` if no version is served.
-pub fn kafka_topics(which: KafkaTopicCrd) -> Result<Option<Value>> {
+pub(crate) fn kafka_topic_crd(which: KafkaTopicCrd) -> Result<Option<Value>> {
     let served: &[&str] = match which {
         KafkaTopicCrd::Both => &["v1", "v1beta2"],
         KafkaTopicCrd::V1 => &["v1"],

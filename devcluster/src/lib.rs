@@ -33,7 +33,7 @@ pub mod wait;
 
 pub use background::Background;
 pub use control_plane::{Builder, ControlPlane, LOG_FOLDER, client_for};
-pub use crds::{Crds, KafkaTopicCrd, kafka_topics};
+pub use crds::{Crds, KafkaTopicCrd};
 pub use error::{Error, Result};
 pub use interrupts::{Interrupt, Interrupts};
 pub use kubectl::{Kubectl, KubectlOutput};

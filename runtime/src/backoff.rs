@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Delays that double from `initial` to `max`. Each is drawn from the upper half of its range, so that clients that
-/// failed together do not retry together.
+/// Delays that double from `initial` to `max`. Each is drawn from the upper half of its range, so
+/// that clients that failed together do not retry together.
 ///
 /// ```
 /// use std::time::Duration;
@@ -32,7 +32,8 @@ impl Backoff {
         self.delay(self.failures, random)
     }
 
-    /// The delay after `failures` failures in a row, for a caller that counts them itself. `random` is in [0, 1).
+    /// The delay after `failures` failures in a row, for a caller that counts them itself. `random`
+    /// is in [0, 1).
     pub fn delay(&self, failures: u32, random: f64) -> Duration {
         let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
         jittered(self.initial.saturating_mul(factor).min(self.max), random)

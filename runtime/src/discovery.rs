@@ -1,7 +1,7 @@
 //! Kinds that a cluster may not serve, or may start or stop serving at any time.
 //!
-//! The answer comes from discovery, which every authenticated user may read. A watch of CustomResourceDefinitions
-//! would need a cluster-wide grant.
+//! The answer comes from discovery, which every authenticated user may read. A watch of
+//! CustomResourceDefinitions would need a cluster-wide grant.
 
 use kube::{
     Client,
@@ -21,7 +21,7 @@ pub struct OptionalKind {
 }
 
 impl OptionalKind {
-    /// For example `OptionalKind::new("gateway.networking.k8s.io", "HTTPRoute", &["v1", "v1beta1"])`.
+    /// For example `("gateway.networking.k8s.io", "HTTPRoute", &["v1", "v1beta1"])`.
     pub fn new(group: &str, kind: &str, versions: &[&str]) -> Self {
         let versions = versions.iter().copied().map(str::to_owned).collect();
         Self { group: group.to_owned(), kind: kind.to_owned(), versions }
@@ -32,8 +32,8 @@ impl OptionalKind {
         &self.kind
     }
 
-    /// The first of the versions that is served now, or `None` if none is. A cluster that does not answer is an error,
-    /// never `None`.
+    /// The first of the versions that is served now, or `None` if none is. A cluster that does not
+    /// answer is an error, never `None`.
     pub async fn find(&self, client: &Client) -> Result<Option<ApiResource>, RequestError> {
         for version in &self.versions {
             let gvk = GroupVersionKind::gvk(&self.group, version, &self.kind);

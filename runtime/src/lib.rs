@@ -1,23 +1,26 @@
-//! The parts of a Kubernetes controller that do not depend on what it controls: watches that keep small facts, a client
-//! with deadlines, leader election, and the port for probes and metrics.
+//! The parts of a Kubernetes controller that do not depend on what it controls: watches that keep
+//! small facts, a client with deadlines, leader election, and the port for probes and metrics.
 //!
-//! - [`watch`]: a [`watch::Watcher`] lists and watches one kind and passes each [`watch::Event`] to a handler;
-//!   [`watch::WatchHealth`] reports whether the facts are complete and how old they may be.
+//! - [`watch`]: a [`watch::Watcher`] lists and watches one kind and passes each [`watch::Event`] to
+//!   a handler; [`watch::WatchHealth`] reports whether the facts are complete and how old they may
+//!   be.
 //! - [`discovery`]: kinds that a cluster may not serve, or may start or stop serving at any time.
 //! - [`client`]: a client without retries; a deadline and a metric for each request.
 //! - [`lease`]: leader election; check [`lease::Leadership::still_held`] right before each write.
-//! - [`probes`]: /healthz, /readyz and /metrics on a port of their own.
+//! - [`probes`]: /healthz, /readyz and /metrics on a separate port.
 //! - [`backoff`]: exponential backoff with jitter.
 //!
-//! *Invariant:* this crate knows no kind, label or metric prefix of the program that uses it; they are arguments. It
-//! depends on no other crate of the workspace.
+//! *Invariant:* this crate knows no kind, label or metric prefix of the program that uses it; they
+//! are arguments. It depends on no other crate of the workspace.
 //!
-//! *Invariant:* each request has a deadline and nothing below the caller retries, so the caller decides when to retry.
+//! *Invariant:* each request has a deadline and nothing below the caller retries, so the caller
+//! decides when to retry.
 //!
-//! *Invariant:* an object that does not parse is one event; it never stops a watch or hides another object.
+//! *Invariant:* an object that does not parse is one event; it never stops a watch or hides another
+//! object.
 //!
-//! *Invariant:* the decisions (`backoff`, `watch::known_keys`, `watch::availability`, `lease::step`, `lease::record`) are pure: time and
-//! randomness are arguments.
+//! *Invariant:* the decisions (`backoff`, `watch::known_keys`, `watch::availability`,
+//! `lease::step`, `lease::record`) are pure: time and randomness are arguments.
 //!
 //! ```no_run
 //! use std::{collections::HashMap, sync::{Arc, Mutex}};

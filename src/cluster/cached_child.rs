@@ -13,7 +13,8 @@ pub(super) struct CachedChild {
     held: Option<Box<str>>,
     /// Of everything that its drift was computed from.
     fingerprint: u64,
-    /// It is known from the response to the controller's own write, which the watch has not reached yet.
+    /// It is known from the response to the controller's own write, which the watch has not reached
+    /// yet.
     from_own_write: bool,
 }
 
@@ -48,15 +49,17 @@ impl CachedChild {
         self.from_own_write
     }
 
-    /// Whether `known` is newer, and the response to the controller's own write is involved: the watch lags behind it.
-    /// An older version from the watch alone is accepted: the cluster may have been restored from a backup.
+    /// Whether `known` is newer, and the response to the controller's own write is involved: the
+    /// watch lags behind it. An older version from the watch alone is accepted: the cluster may
+    /// have been restored from a backup.
     pub(super) fn is_outdated(&self, known: &Self) -> bool {
         self.child.uid == known.child.uid
             && self.child.resource_version < known.child.resource_version
             && (known.from_own_write || self.from_own_write)
     }
 
-    /// If another field manager changed the held partitions, the change is reverted and ignored until then.
+    /// If another field manager changed the held partitions, the change is reverted and ignored
+    /// until then.
     pub(super) fn keep_held_partitions(&mut self, known: &Self) {
         let is_foreign = matches!(&self.child.detail, Detail::Autoscaler(facts) if facts.held_is_foreign);
         if is_foreign && known.child.uid == self.child.uid && known.held.is_some() {

@@ -1,4 +1,5 @@
-//! A stored status in a fraction of the memory of its text: many groups share the texts of their conditions.
+//! A stored status in a fraction of the memory of its text: many groups share the texts of their
+//! conditions.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! The version of the CRD in the cluster, compared with this binary's. A CRD of another version drops fields that this
-//! version writes, or has fields that it does not know.
+//! The version of the CRD in the cluster, compared with this binary's. A CRD of another version
+//! drops fields that this version writes, or has fields that it does not know.
 
 use std::time::Duration;
 
@@ -13,12 +13,14 @@ use prometheus_client::registry::Registry;
 use serde_json::Value;
 use tokio::time::sleep;
 
-/// How often the version is compared: an upgrade applies the CRD first and the Deployments minutes later.
+/// How often the version is compared: an upgrade applies the CRD first and the Deployments minutes
+/// later.
 const INTERVAL: Duration = Duration::from_mins(5);
 /// The interval while the cluster does not respond or does not serve groups.
 const RETRY: Duration = Duration::from_secs(30);
 
-/// How the version of the cluster's CRD differs from this binary's; `None` if the cluster does not serve groups.
+/// How the version of the cluster's CRD differs from this binary's; `None` if the cluster does not
+/// serve groups.
 pub(crate) async fn skew(client: &Client) -> Result<Option<VersionSkew>, RequestError> {
     let path = format!("/openapi/v3/apis/{}/{}", names::GROUP, names::VERSION);
     let response = with_deadline("read the schema of KconsumerGroups", async {

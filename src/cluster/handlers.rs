@@ -1,4 +1,5 @@
-//! What each event of a watch does: it updates the cache and notifies the listener of the affected groups.
+//! What each event of a watch does: it updates the cache and notifies the listener of the affected
+//! groups.
 
 use std::sync::Arc;
 use std::time::Duration;

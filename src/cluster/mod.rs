@@ -1,14 +1,15 @@
-//! The cluster, as the controller sees it: what is known of it without a request ([`Cluster::observe`]), and what can be
-//! done to it ([`Cluster::write`], [`Cluster::write_status`]). I/O.
+//! The cluster, as the controller sees it: what is known of it without a request
+//! ([`Cluster::observe`]), and what can be done to it ([`Cluster::write`],
+//! [`Cluster::write_status`]). I/O.
 //!
-//! *Invariant:* the controller makes no request except through this module. In this crate, only it, the certificate
-//! rotation and doctor use the API client.
+//! *Invariant:* the controller makes no request except through this module. In this crate, only it,
+//! the certificate rotation and doctor use the API client.
 
 mod cache;
 mod cached_child;
+mod cached_group;
 mod cached_status;
 pub(crate) mod crd_version;
-mod group;
 mod handlers;
 mod ports;
 mod report;
@@ -32,7 +33,7 @@ use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 
 pub(crate) use cache::{Affected, Snapshot};
-pub(crate) use group::Group;
+pub(crate) use cached_group::CachedGroup;
 pub(crate) use requests::optional_kind;
 pub use watches::Scopes;
 pub(crate) use watches::Watches;
@@ -77,7 +78,8 @@ impl Cluster {
         &self.grants
     }
 
-    /// The facts that the decisions about one group depend on, without a request; `None` if there is no such group.
+    /// The facts that the decisions about one group depend on, without a request; `None` if there
+    /// is no such group.
     pub(crate) fn observe(&self, key: &ObjectKey) -> Option<Snapshot> {
         self.cache().snapshot(key)
     }
@@ -97,9 +99,9 @@ impl Cluster {
         self.cache().keys()
     }
 
-    /// Calls `visit` for each group with the lag that its autoscaler last read, in thousandths of a record. It holds the
-    /// lock of the cache, so `visit` must not take long.
-    pub(crate) fn for_each_group(&self, mut visit: impl FnMut(&ObjectKey, &Group, Option<i64>)) {
+    /// Calls `visit` for each group with the lag that its autoscaler last read, in thousandths of a
+    /// record. It holds the lock of the cache, so `visit` must not take long.
+    pub(crate) fn for_each_group(&self, mut visit: impl FnMut(&ObjectKey, &CachedGroup, Option<i64>)) {
         let cache = self.cache();
         cache.groups().for_each(|(key, group)| visit(key, group, cache.lag_milli(key)));
     }
@@ -115,7 +117,7 @@ impl Cluster {
 
     /// Takes in a group from its watch, or from the response to the controller's own write.
     fn observe_group(&self, key: &ObjectKey, object: &Value, from_own_write: bool) -> Affected {
-        let group = Group::of(key, object, &self.strings);
+        let group = CachedGroup::of(key, object, &self.strings);
         self.cache().set_group(key, group, from_own_write)
     }
 
@@ -132,12 +134,13 @@ impl Cluster {
         self.cache().set_child(key, kind, CachedChild::new(child, fingerprint, false))
     }
 
-    /// Takes in the response to the controller's own write of a child. It counts as in sync even if the API server stored
-    /// it in a way that a comparison takes for drift: another write of the same object would not change that.
+    /// Takes in the response to the controller's own write of a child. It counts as in sync even if
+    /// the API server stored it in a way that a comparison takes for drift: another write of the
+    /// same object would not change that.
     fn observe_own_write(&self, key: &ObjectKey, kind: ChildKind, live: &Value, digest: Digest) {
         let child = Child { drift: Drift::InSync(digest), ..project::child(kind, live) };
         let fingerprint = project::fingerprint(live);
-        // The reconcile that wrote observes the group again, so nobody else has to be notified.
+        // The reconcile that wrote observes the group again, so no listener has to be notified.
         self.cache().set_child(key, kind, CachedChild::new(child, fingerprint, true));
     }
 
@@ -149,7 +152,8 @@ impl Cluster {
         if child.controller.as_ref() != Some(&group.uid) {
             return child;
         }
-        // An autoscaler is compared with the partitions that it holds itself: the other children will follow them.
+        // An autoscaler is compared with its own held partitions: the other children
+        // will follow them.
         observed.children[kind] = Some(child);
         // One unexpected object must not end the watch of all others.
         let drift = catch_unwind(AssertUnwindSafe(|| {

@@ -1,5 +1,6 @@
-//! A port's number is its key in a list that the API server merges. If another manager changed it, an apply would add a
-//! second port of the same name and be rejected, so the number is reset first. Pure.
+//! A port's number is its key in a list that the API server merges. If another manager changed it,
+//! an apply would add a second port of the same name and be rejected, so the number is reset first.
+//! Pure.
 
 use kcg_runtime::client::RequestError;
 use serde_json::{Value, json};
@@ -13,8 +14,8 @@ pub(super) fn is_duplicate(error: &RequestError) -> bool {
         && causes.iter().any(|cause| cause.reason == "FieldValueDuplicate" && is_port(&cause.field))
 }
 
-/// The patch that resets number and protocol of each of our ports, which are found by name. It applies only if they did not
-/// change in the meantime.
+/// The patch that resets number and protocol of each of our ports, which are found by name. It
+/// applies only if they did not change in the meantime.
 pub(super) fn reset_patch(desired: &Value, live: &Value) -> json_patch::Patch {
     const CONTAINERS: &str = "/spec/template/spec/containers";
     let mut operations = reset_operations(&desired["spec"]["ports"], live, "/spec/ports", "port");

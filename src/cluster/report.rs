@@ -8,17 +8,18 @@ use kcg_runtime::watch::ObjectKey;
 use kube::runtime::events::EventType;
 use serde_json::json;
 
-use super::{Affected, Cluster, Group, WriteError};
+use super::{Affected, CachedGroup, Cluster, WriteError};
 
 /// The action in the Events of a group.
 const ACTION: &str = "Reconcile";
 
 impl Cluster {
-    /// Writes a group's status. Returns the groups that the response affects, or `None` if the group is gone.
+    /// Writes a group's status. Returns the groups that the response affects, or `None` if the
+    /// group is gone.
     pub(crate) async fn write_status(
         &self,
         key: &ObjectKey,
-        group: &Group,
+        group: &CachedGroup,
         status: &KconsumerGroupStatus,
         leadership: &Leadership,
     ) -> Result<Option<Affected>, WriteError> {
@@ -40,7 +41,7 @@ impl Cluster {
     }
 
     /// Records a Warning Event of a group.
-    pub(crate) async fn warn(&self, key: &ObjectKey, group: &Group, warning: &Warning) {
+    pub(crate) async fn warn(&self, key: &ObjectKey, group: &CachedGroup, warning: &Warning) {
         let regarding = ObjectReference {
             api_version: Some(format!("{}/{}", names::GROUP, names::VERSION)),
             kind: Some(names::KIND.to_owned()),

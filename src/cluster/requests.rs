@@ -1,5 +1,5 @@
-//! The requests about groups and their children, each with a deadline and a name for its error message. Objects stay JSON:
-//! their kinds differ, and they are not kept.
+//! The requests about groups and their children, each with a deadline and a name for its error
+//! message. Objects stay JSON: their kinds differ, and they are not kept.
 
 use kcg_api::names;
 use kcg_runtime::client::{RequestError, with_deadline};
@@ -12,9 +12,11 @@ use serde_json::{Value, json};
 
 use kcg_core::children::ChildKind;
 
-/// The field manager that scales a new Deployment once. The manager of the applies never owns spec.replicas.
+/// The field manager that scales a new Deployment once. The manager of the applies never owns
+/// spec.replicas.
 const SCALE_MANAGER: &str = "kconsumer-group-operator-scale";
-/// The field manager that resets the key of a list item that another manager changed, before the apply.
+/// The field manager that resets the key of a list item that another manager changed, before the
+/// apply.
 const RESET_MANAGER: &str = "kconsumer-group-operator-reset";
 
 /// Sends the requests.

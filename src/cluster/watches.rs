@@ -1,5 +1,6 @@
-//! The watches, in the order in which they are started: groups and topics, then the autoscalers with the held partitions,
-//! then the objects that are compared with the desired state that follows from these.
+//! The watches, in the order in which they are started: groups and topics, then the autoscalers
+//! with the held partitions, then the objects that are compared with the desired state that follows
+//! from these.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,8 +80,9 @@ impl Watches {
         first.into_iter().chain(others).chain([self.pods.health()]).collect()
     }
 
-    /// Updates one readiness check for each watch, and never returns. A check passes if the watch is synced and at least
-    /// one namespace may be read. Topics need not be readable: the ceiling of their groups is held.
+    /// Updates one readiness check for each watch, and never returns. A check passes if the watch
+    /// is synced and at least one namespace may be read. Topics need not be readable: the ceiling
+    /// of their groups is held.
     pub(crate) fn update_readiness(
         &self,
         readiness: &Readiness,
@@ -106,8 +108,8 @@ impl Watches {
         }
     }
 
-    /// Watches until `stop`, or until one of the watches ends, which is an error. Cancels `synced` once all watches are
-    /// synced. A namespace that may not be read does not delay that.
+    /// Watches until `stop`, or until one of the watches ends, which is an error. Cancels `synced`
+    /// once all watches are synced. A namespace that may not be read does not delay that.
     pub(crate) async fn run(
         self,
         listener: impl Listener,
@@ -122,7 +124,8 @@ impl Watches {
         let _ = tasks.join_next().await;
     }
 
-    /// Starts all watches, each after those that its objects are compared with. Returns when the last one is synced.
+    /// Starts all watches, each after those that its objects are compared with. Returns when the
+    /// last one is synced.
     async fn start(self, tasks: &mut JoinSet<()>, listener: impl Listener, stop: &CancellationToken) {
         let Self { cluster, groups, topics, autoscalers, others, pods, sync_changed } = self;
         let (groups_health, topics_health) = (groups.health(), topics.health());
@@ -151,8 +154,8 @@ impl Watches {
     }
 }
 
-/// Waits with a timeout, so that one failing kind cannot block the others. An object whose watch is not synced is read
-/// before it is written.
+/// Waits with a timeout, so that one failing kind cannot block the others. An object whose watch is
+/// not synced is read before it is written.
 async fn with_timeout(synced: impl Future<Output = ()>) {
     if timeout(SYNC_TIMEOUT, synced).await.is_err() {
         tracing::warn!("starting without all watches synced: see the errors of the watches above");

@@ -1,5 +1,5 @@
-//! Carries out one planned write. It looks up the object before it creates one, never modifies an object of another
-//! owner, and names the uid of the object in every later apply.
+//! Carries out one planned write. It looks up the object before it creates one, never modifies an
+//! object of another owner, and names the uid of the object in every later apply.
 
 use kcg_api::{ValidGroup, names};
 use kcg_core::ceiling::Held;
@@ -47,8 +47,8 @@ struct ChildWrite<'a> {
 }
 
 impl Cluster {
-    /// Carries out one write. Returns the requests that changed something: none if the object has not drifted.
-    /// `min` is the autoscaler's minReplicas, for a new Deployment.
+    /// Carries out one write. Returns the requests that changed something: none if the object has
+    /// not drifted. `min` is the autoscaler's minReplicas, for a new Deployment.
     pub(crate) async fn write(
         &self,
         group: &ValidGroup,
@@ -155,8 +155,8 @@ impl ChildWrite<'_> {
         }
     }
 
-    /// Whether it is an autoscaler that no watch had reported, with held partitions that the plan did not know. The group
-    /// is planned again.
+    /// Whether it is an autoscaler that no watch had reported, with held partitions that the plan
+    /// did not know. The group is planned again.
     fn holds_unknown_partitions(&self, child: &Child) -> bool {
         let Detail::Autoscaler(facts) = &child.detail else {
             return false;
@@ -168,7 +168,8 @@ impl ChildWrite<'_> {
         !known && facts.held.is_some() && facts.held != planned
     }
 
-    /// No such object existed a moment ago. Without force, the apply does not overwrite one that was created since.
+    /// No such object existed a moment ago. Without force, the apply does not overwrite one that
+    /// was created since.
     async fn create(&mut self) -> Result<Step, WriteError> {
         may_write(self.leadership)?;
         if !self.cluster.wants_children(self.key, self.group_uid) {

@@ -1,4 +1,5 @@
-//! When a failed write is retried: delays by the kind of error. Pure: time and randomness are arguments.
+//! When a failed write is retried: delays by the kind of error. Pure: time and randomness are
+//! arguments.
 
 use std::time::Duration;
 
@@ -24,8 +25,8 @@ const fn backoff(error: &WriteError) -> Backoff {
     Backoff::new(Duration::from_millis(initial), Duration::from_millis(max))
 }
 
-/// The delay after `attempts` failures in a row, this one included. `random` is in [0, 1): groups that failed together do
-/// not retry together.
+/// The delay after `attempts` failures in a row, this one included. `random` is in [0, 1): groups
+/// that failed together do not retry together.
 pub(super) fn delay(error: &WriteError, attempts: u32, random: f64) -> Duration {
     let delay = backoff(error).delay(attempts, random);
     match error {
@@ -34,8 +35,9 @@ pub(super) fn delay(error: &WriteError, attempts: u32, random: f64) -> Duration 
     }
 }
 
-/// How many repairs of one group may follow each other at once, and how many a second after that. If another manager keeps
-/// reverting the operator's fields, each of its changes lasts up to a second, and the API server is not flooded.
+/// How many repairs of one group may follow each other at once, and how many a second after that.
+/// If another manager keeps reverting the operator's fields, each of its changes lasts up to a
+/// second, and the API server is not flooded.
 const BURST: f64 = 10.0;
 const PER_SECOND: f64 = 1.0;
 

@@ -1,4 +1,5 @@
-//! The metrics of the controller. Those of a group are read from the cache at each scrape, so that they end with the group.
+//! The metrics of the controller. Those of a group are read from the cache at each scrape, so that
+//! they end with the group.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,7 +20,7 @@ use prometheus_client::registry::Registry;
 
 use super::reconcile::Outcome;
 use super::workqueue::WorkQueue;
-use crate::cluster::{Cluster, Group};
+use crate::cluster::{CachedGroup, Cluster};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabel {
@@ -87,7 +88,7 @@ const GROUP_METRICS: [(&str, &str); 6] = [
 impl GroupValues {
     // Prometheus stores every value as f64.
     #[allow(clippy::cast_precision_loss)]
-    fn of(key: &ObjectKey, group: &Group, lag_milli: Option<i64>) -> Self {
+    fn of(key: &ObjectKey, group: &CachedGroup, lag_milli: Option<i64>) -> Self {
         let summary = &group.summary;
         let values = [
             summary.partitions.map(f64::from),

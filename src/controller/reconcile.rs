@@ -1,5 +1,5 @@
-//! The reconcile of one group, as the list of its stages: observe, resolve the desired state, plan, write, report. Only the
-//! last two send requests.
+//! The reconcile of one group, as the list of its stages: observe, resolve the desired state, plan,
+//! write, report. Only the last two send requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use kcg_runtime::watch::ObjectKey;
 use tokio::time::Instant;
 
 use super::retry_state::SharedRetryState;
-use crate::cluster::{Affected, AppliedWrite, Cluster, Group, Snapshot, WriteError};
+use crate::cluster::{Affected, AppliedWrite, CachedGroup, Cluster, Snapshot, WriteError};
 
 /// At most one status write a second for each group: the changes of a second are written together.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
@@ -108,7 +108,12 @@ impl Reconcile<'_> {
         }
     }
 
-    async fn settle(&self, group: &Arc<Group>, state: &DesiredState, observed: Observed) -> ReconcileResult {
+    async fn settle(
+        &self,
+        group: &Arc<CachedGroup>,
+        state: &DesiredState,
+        observed: Observed,
+    ) -> ReconcileResult {
         let mut result = ReconcileResult::default();
         let now = Instant::now();
         let mut plan = self
@@ -138,7 +143,8 @@ impl Reconcile<'_> {
         result
     }
 
-    /// Removes writes of kinds that the cluster does not serve, and repairs beyond their rate limit.
+    /// Removes writes of kinds that the cluster does not serve, and repairs beyond their rate
+    /// limit.
     fn hold_back(&self, plan: &mut Plan, observed: &Observed, now: Instant, result: &mut ReconcileResult) {
         plan.writes.retain(|write| {
             let kind = write.kind();
@@ -189,7 +195,7 @@ impl Reconcile<'_> {
     }
 
     /// Writes the status if it has changed, and records the new errors as Events.
-    async fn report(&self, group: &Group, status: &KconsumerGroupStatus, result: &mut ReconcileResult) {
+    async fn report(&self, group: &CachedGroup, status: &KconsumerGroupStatus, result: &mut ReconcileResult) {
         let previous = group.status();
         if *status == previous {
             return;
@@ -225,7 +231,8 @@ impl Reconcile<'_> {
     }
 }
 
-/// Whether a write reverts a change of another manager, rather than following a change of the group.
+/// Whether a write reverts a change of another manager, rather than following a change of the
+/// group.
 fn repairs_drift(write: &Write, observed: &Observed) -> bool {
     matches!(write, Write::Repair { compare_first: false, .. })
         && observed.child(write.kind()).is_some_and(|child| child.drift == Drift::Drifted)

@@ -2,21 +2,8 @@
 
 mod rules;
 
-use std::path::{Path, PathBuf};
-
-use anyhow::{Context, Result, ensure};
-use kcg_devcluster::{Tools, tools};
-use tokio::process::Command;
-
-/// Runs promtool in `folder`; fails with its output.
-async fn promtool(folder: &Path, args: &[&str]) -> Result<()> {
-    let program: PathBuf = Tools::promtool(&tools::to_stderr).await?;
-    let output =
-        Command::new(&program).args(args).current_dir(folder).output().await.context("run promtool")?;
-    let said = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
-    ensure!(output.status.success(), "promtool {}:\n{}", args.join(" "), said.concat());
-    Ok(())
-}
+use anyhow::{Context, Result};
+use kcg_tests::promtool;
 
 #[tokio::test]
 async fn rules_of_every_kind_of_group_load_into_prometheus() -> Result<()> {

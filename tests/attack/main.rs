@@ -125,7 +125,7 @@ fn resident(process: &Process) -> Outcome<u64> {
 async fn slow_and_malformed_clients_delay_no_review_and_cost_neither_memory_nor_log_lines() -> Outcome {
     // The limit of many container runtimes.
     allow_descriptors(1024)?;
-    let env = TestEnv::install(api_server(all_crds()?).await?, &deploy("scopes/cluster")).await?;
+    let env = TestEnv::install(api_server(all_crds()).await?, &deploy("scopes/cluster")).await?;
     env.plane.apply_path(&deploy("samples/kafkatopic.yaml")).await?;
     let webhook = env.operator.start_webhook(&[]).await?;
     // The client resumes no session: every attacker is a new one, which costs the webhook a whole handshake.

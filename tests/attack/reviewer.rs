@@ -91,7 +91,7 @@ impl Connection {
         loop {
             if let Some((head, body)) = crate::answer(&self.read) {
                 let right = head.starts_with("HTTP/1.1 200 ")
-                    && serde_json::from_slice::<Value>(body).is_ok_and(|said| said == self.expected);
+                    && serde_json::from_slice::<Value>(body).is_ok_and(|answer| answer == self.expected);
                 return if right { Ok(()) } else { Err(format!("a review got the response {head}").into()) };
             }
             let mut chunk = [0; 4096];

@@ -44,7 +44,7 @@ impl Clock for SetClock {
 }
 
 async fn start() -> kcg_devcluster::Result<Arc<ControlPlane>> {
-    Ok(Arc::new(api_server(own_crd()?).await?))
+    Ok(Arc::new(api_server(own_crd()).await?))
 }
 
 pub struct RotatorEnv {

@@ -36,7 +36,7 @@ fn times(short: usize, long: usize) -> usize {
 
 /// Installs an overlay for the whole cluster, and a topic of three partitions.
 async fn install(overlay: &str) -> Outcome<TestEnv> {
-    let plane = api_server(all_crds()?).await?;
+    let plane = api_server(all_crds()).await?;
     let env = TestEnv::install(plane, &deploy("overlays/cluster").join(overlay)).await?;
     env.plane.apply_path(&deploy("samples/kafkatopic.yaml")).await?;
     Ok(env)

@@ -75,19 +75,19 @@ spec:
   consumerSpec: {topics: [a, b], image: ' '}
 ";
     let output = run(&["validate", "-"], group)?;
-    let said = String::from_utf8(output.stderr)?;
+    let stderr = String::from_utf8(output.stderr)?;
     let fields: Vec<&str> =
-        said.lines().skip(1).filter_map(|line| line.strip_prefix("* ")?.split(':').next()).collect();
+        stderr.lines().skip(1).filter_map(|line| line.strip_prefix("* ")?.split(':').next()).collect();
     assert_eq!(
         fields,
         ["spec.minReplica", "spec.averageRecordsLagLimit", "spec.consumerSpec.image"],
-        "{said}"
+        "{stderr}"
     );
     assert!(
-        said.starts_with(
+        stderr.starts_with(
             "standard input: The KconsumerGroup \"bad\" is invalid:\n* spec.minReplica: Unknown field"
         ),
-        "{said}"
+        "{stderr}"
     );
     assert_eq!(output.status.code(), Some(1));
     Ok(())
@@ -105,11 +105,11 @@ fn an_unreadable_file_is_reported_with_its_position_and_the_others_are_checked()
     let good = file("good.yaml", GROUP)?;
     let missing = folder.path().join("missing.yaml").display().to_string();
     let output = run(&["validate", &bad, &missing, &good], "")?;
-    let said = String::from_utf8(output.stderr)?;
-    let lines: Vec<&str> = said.lines().collect();
-    assert!(lines[0].starts_with(&format!("{bad}: line 2, column ")), "{said}");
-    assert!(lines[1].starts_with(&format!("{missing}: No such file")), "{said}");
-    assert_eq!(lines.len(), 2, "{said}");
+    let stderr = String::from_utf8(output.stderr)?;
+    let lines: Vec<&str> = stderr.lines().collect();
+    assert!(lines[0].starts_with(&format!("{bad}: line 2, column ")), "{stderr}");
+    assert!(lines[1].starts_with(&format!("{missing}: No such file")), "{stderr}");
+    assert_eq!(lines.len(), 2, "{stderr}");
     assert_eq!(String::from_utf8(output.stdout)?, format!("{good}: KconsumerGroup \"orders\" is valid\n"));
     assert_eq!(output.status.code(), Some(1));
     Ok(())
@@ -195,10 +195,10 @@ fn a_flag_with_an_invalid_namespace_is_refused_before_any_request() -> Outcome {
         &["render", "-", "--namespace="],
     ] {
         let output = run(arguments, GROUP)?;
-        let said = String::from_utf8(output.stderr)?;
+        let stderr = String::from_utf8(output.stderr)?;
         let sentence = "a namespace is a lowercase DNS label of at most 63 characters";
-        assert!(said.lines().next().is_some_and(|line| line.contains(sentence)), "{arguments:?}: {said}");
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(stderr.lines().next().is_some_and(|line| line.contains(sentence)), "{arguments:?}: {stderr}");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
     }
     let folder = tempfile::tempdir()?;
     let group = GROUP.replace("topic: orders", "topic: orders, topicNamespace: kafka");
@@ -248,10 +248,17 @@ fn a_server_that_cannot_start_prints_one_sentence_with_the_cure() -> Outcome {
         (&["controller", "--log-level", "a=b=c"][..], 2, "--log-level a=b=c"),
     ] {
         let output = run(arguments, "")?;
-        let said = String::from_utf8(output.stderr)?;
-        assert!(said.starts_with(&format!("kconsumer-group-operator: {sentence}")), "{arguments:?}: {said}");
-        assert_eq!((said.lines().count(), said.contains("backtrace")), (1, false), "{arguments:?}: {said}");
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        let stderr = String::from_utf8(output.stderr)?;
+        assert!(
+            stderr.starts_with(&format!("kconsumer-group-operator: {sentence}")),
+            "{arguments:?}: {stderr}"
+        );
+        assert_eq!(
+            (stderr.lines().count(), stderr.contains("backtrace")),
+            (1, false),
+            "{arguments:?}: {stderr}"
+        );
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
     }
     Ok(())
 }

@@ -46,7 +46,7 @@ impl Deref for ControllerEnv {
 
 impl ControllerEnv {
     pub async fn start(name: &str) -> Outcome<Self> {
-        let plane = PLANE.get_or_try_init(async || api_server(all_crds()?).await).await?;
+        let plane = PLANE.get_or_try_init(|| api_server(all_crds())).await?;
         let namespace = Namespace::create(plane, &plane.client().await?, name).await?.within(SOON);
         namespace.create_topic("fast-data-topic", 3).await?;
         let faults = Faults::default();

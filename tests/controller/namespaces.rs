@@ -5,9 +5,8 @@ use std::time::Duration;
 use kcg_devcluster::Replica;
 use kcg_tests::env::{TestEnv, all_crds, api_server};
 use kcg_tests::objects::{AUTOSCALER, TOPIC, group};
-use kcg_tests::{Outcome, deploy, eventually, met};
+use kcg_tests::{Outcome, deploy_copy, eventually, met};
 use serde_json::json;
-use tokio::process::Command;
 
 /// The namespace whose rights are never revoked.
 const STAYS: &str = "default";
@@ -29,11 +28,8 @@ struct Installation {
 impl Installation {
     /// Both processes are ready and have never had a right in `CHANGES`.
     async fn start() -> Outcome<Self> {
-        let copy = tempfile::tempdir()?;
-        let script = format!("cp -r {} deploy && {TWO_NAMESPACES}", deploy("").display());
-        let copied = Command::new("sh").args(["-euc", &script]).current_dir(copy.path()).status().await?;
-        assert!(copied.success(), "{script}");
-        let plane = api_server(all_crds()?).await?;
+        let copy = deploy_copy(TWO_NAMESPACES).await?;
+        let plane = api_server(all_crds()).await?;
         plane.kubectl(&["create", "namespace", CHANGES]).await?.ok()?;
         let env = TestEnv::install(plane, &copy.path().join("deploy/scopes/namespaced")).await?;
         revoke_rights(&env).await?;

@@ -1,16 +1,12 @@
 //! The overlays as kustomize builds them.
 
-use std::path::Path;
-
 use clap::Parser;
 use kcg_api::names;
-use kcg_devcluster::{Tools, tools};
-use kcg_tests::{Outcome, deploy};
+use kcg_tests::{Outcome, deploy, deploy_copy, promtool};
 use kconsumer_group_operator::cli::Cli;
 use serde_json::{Value, json};
-use tokio::process::Command;
 
-use crate::kustomize::{OVERLAYS, build, copied, of_kind, title};
+use crate::kustomize::{OVERLAYS, build, of_kind, title};
 
 #[tokio::test]
 async fn no_overlay_contains_the_crd_so_deleting_an_overlay_keeps_the_groups() -> Outcome {
@@ -41,7 +37,7 @@ async fn a_copied_folder_adds_a_namespace() -> Outcome {
         && sed -i 's/default/team-a/' namespaces/team-a/kustomization.yaml namespaces/team-a/roles/kustomization.yaml \
         && printf 'components:\\n- namespaces/default\\n- namespaces/team-a\\n- topic-namespaces/kafka\\n' > components \
         && sed -i -e '/^- namespaces/d' -e '/^components:/{r components' -e 'd}' kustomization.yaml";
-    let copy = copied(script).await?;
+    let copy = deploy_copy(script).await?;
 
     let objects = build(&copy.path().join("deploy/scopes/namespaced")).await?;
     for deployment in of_kind(&objects, "Deployment") {
@@ -68,7 +64,7 @@ async fn a_second_installation_shares_no_object_and_no_service_account_with_the_
         && sed -i 's#scopes/namespaced#scopes/second#' overlays/second/*/kustomization.yaml && cd scopes/second \
         && sed -i 's/^namespace: .*/namespace: second/' operator/kustomization.yaml \
         && sed -i 's/default/team-a/' namespaces/default/kustomization.yaml namespaces/default/roles/kustomization.yaml";
-    let copy = copied(script).await?;
+    let copy = deploy_copy(script).await?;
     for mode in ["cert-manager", "self-managed"] {
         let first = build(&deploy(&format!("overlays/namespaced/{mode}"))).await?;
         let second = build(&copy.path().join("deploy/overlays/second").join(mode)).await?;
@@ -162,7 +158,7 @@ async fn the_binary_accepts_the_flags_in_the_manifests() -> Outcome {
 
 #[tokio::test]
 async fn the_monitoring_component_builds_with_an_overlay_and_its_rules_are_promql() -> Outcome {
-    let folder = copied("true").await?;
+    let folder = deploy_copy("").await?;
     let own = json!({
         "resources": ["deploy/overlays/cluster/self-managed"],
         "components": ["deploy/components/monitoring"],
@@ -171,14 +167,13 @@ async fn the_monitoring_component_builds_with_an_overlay_and_its_rules_are_promq
     let objects = build(folder.path()).await?;
     assert_eq!(of_kind(&objects, "PodMonitor").count(), 1);
     let rules = of_kind(&objects, "PrometheusRule").next().ok_or("no PrometheusRule")?;
-    promtool_accepts(&rules["spec"], folder.path()).await
+    check_rules(&rules["spec"], &[]).await
 }
 
-pub async fn promtool_accepts(groups: &Value, folder: &Path) -> Outcome {
-    let promtool = Tools::promtool(&tools::to_stderr).await?;
-    let file = folder.join("rules.yaml");
-    std::fs::write(&file, groups.to_string())?;
-    let output = Command::new(promtool).args(["check", "rules"]).arg(&file).output().await?;
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+/// Checks a rule file with these groups.
+pub async fn check_rules(groups: &Value, flags: &[&str]) -> Outcome {
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("rules.yaml"), groups.to_string())?;
+    promtool(folder.path(), &[&["check", "rules"], flags, &["rules.yaml"]].concat()).await?;
     Ok(())
 }

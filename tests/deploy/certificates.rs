@@ -3,11 +3,11 @@
 use kcg_api::names;
 use kcg_devcluster::ControlPlane;
 use kcg_manifests::certificates::{ANNOTATION_INJECT, dns_names};
-use kcg_tests::{Outcome, deploy, kubectl};
+use kcg_tests::{Outcome, deploy, deploy_copy, kubectl};
 use serde_json::{Value, json};
 
 use crate::installed::cluster;
-use crate::kustomize::{OVERLAYS, build, copied, of_kind, title};
+use crate::kustomize::{OVERLAYS, build, of_kind, title};
 
 const SCOPES: [&str; 2] = ["cluster", "namespaced"];
 
@@ -146,7 +146,7 @@ fn is_no_namespace(object: &str, way: &str) -> bool {
 async fn every_object_follows_the_name_of_the_installations_namespace() -> Outcome {
     let script =
         "sed -i 's/^namespace: .*/namespace: other/' deploy/scopes/namespaced/operator/kustomization.yaml";
-    let copy = copied(script).await?;
+    let copy = deploy_copy(script).await?;
     for overlay in OVERLAYS.into_iter().filter(|overlay| overlay.contains("namespaced")) {
         for object in build(&copy.path().join("deploy").join(overlay)).await? {
             let mut found = Vec::new();

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use kcg_api::names;
 use kcg_devcluster::{Tools, tools};
-use kcg_tests::{Outcome, deploy};
+use kcg_tests::{Outcome, deploy, deploy_copy};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::kustomize::{build, copied, of_kind, title};
+use crate::kustomize::{build, of_kind, title};
 
 pub const OPERATOR: &str = "charts/kconsumer-group-operator";
 pub const RESOURCE: &str = "charts/kconsumer-group-operator-crds";
@@ -117,7 +117,7 @@ async fn the_chart_has_the_objects_of_the_overlay_in_every_scope_and_mode() -> O
 async fn the_objects_of_the_chart_follow_its_namespace_as_those_of_the_overlays_do() -> Outcome {
     let script = "cd deploy/scopes/namespaced && sed -i 's/^namespace: .*/namespace: other/' operator/kustomization.yaml \
         && sed -i 's|^# - topic-namespaces|- topic-namespaces|' kustomization.yaml";
-    let copy = copied(script).await?;
+    let copy = deploy_copy(script).await?;
     for mode in ["cert-manager", "self-managed"] {
         let values =
             json!({"certificates": {"mode": mode}, "namespaces": ["default"], "topicNamespaces": ["kafka"]});
@@ -137,7 +137,7 @@ async fn the_objects_of_the_chart_follow_its_namespace_as_those_of_the_overlays_
 
 #[tokio::test]
 async fn the_monitoring_values_add_the_objects_of_the_monitoring_component() -> Outcome {
-    let folder = copied("true").await?;
+    let folder = deploy_copy("").await?;
     let own = json!({"resources": ["deploy/scopes/cluster"], "components": ["deploy/components/monitoring"]});
     std::fs::write(folder.path().join("kustomization.yaml"), own.to_string())?;
     let values =

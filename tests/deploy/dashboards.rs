@@ -1,11 +1,10 @@
 //! The dashboards: promtool parses every query, and kustomize puts them into a ConfigMap.
 
-use kcg_devcluster::{Tools, tools};
 use kcg_manifests::grafana::queries;
 use kcg_tests::{Outcome, deploy};
 use serde_json::{Value, json};
-use tokio::process::Command;
 
+use crate::built::check_rules;
 use crate::kustomize::{build, title};
 
 const DASHBOARDS: [&str; 2] = ["grafana/groups.json", "grafana/operator.json"];
@@ -44,14 +43,8 @@ async fn every_query_is_promql_without_an_unknown_variable() -> Outcome {
     }
     let rules: Vec<Value> =
         panels.iter().map(|(_, expression)| json!({"record": "panels", "expr": expression})).collect();
-    let folder = tempfile::tempdir()?;
-    let file = folder.path().join("asked.yaml");
-    std::fs::write(&file, json!({"groups": [{"name": "dashboards", "rules": rules}]}).to_string())?;
-    let promtool = Tools::promtool(&tools::to_stderr).await?;
-    let output = Command::new(promtool).args(["check", "rules", "--lint=none"]).arg(&file).output().await?;
-    let said = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
-    assert!(output.status.success(), "{}\n{panels:#?}", said.concat());
-    Ok(())
+    let groups = json!({"groups": [{"name": "dashboards", "rules": rules}]});
+    check_rules(&groups, &["--lint=none"]).await.map_err(|error| format!("{error}\n{panels:#?}").into())
 }
 
 #[tokio::test]

@@ -3,18 +3,16 @@
 use std::time::Duration;
 
 use kcg_api::names;
-use kcg_devcluster::pki::Ca;
-use kcg_devcluster::{ControlPlane, Crds};
+use kcg_devcluster::ControlPlane;
 use kcg_tests::env::{api_server, own_crd};
 use kcg_tests::{Outcome, deploy, eventually, kubectl, met};
 use serde_json::json;
-use tokio::process::Command;
 
 use crate::kustomize::{build, of_kind, title};
 
 /// An API server with the operator's CRD alone, without Strimzi's and prometheus-operator's.
 pub async fn cluster() -> Outcome<ControlPlane> {
-    Ok(api_server(own_crd()?).await?)
+    Ok(api_server(own_crd()).await?)
 }
 
 /// Applies an overlay twice, as the README says. A warning, for instance of Pod Security, is a failure. The second time
@@ -99,45 +97,6 @@ async fn the_namespaced_overlay_installs_and_only_its_namespaces_are_reviewed() 
     Ok(())
 }
 
-/// The shell blocks of deploy/README.md, in their order.
-fn commands() -> Outcome<Vec<String>> {
-    let readme = std::fs::read_to_string(deploy("README.md"))?;
-    let blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split_once("```"));
-    Ok(blocks.map(|(block, _)| block.to_owned()).collect())
-}
-
-#[tokio::test]
-async fn the_commands_of_the_readme_install_the_operator_with_a_trusted_certificate() -> Outcome {
-    let plane = api_server(Crds::default()).await?;
-    let folder = tempfile::tempdir()?;
-    std::os::unix::fs::symlink(deploy(""), folder.path().join("deploy"))?;
-    let authority = Ca::new("a person's own")?;
-    let pair = authority.server(&[&format!("{}.{}.svc", names::WEBHOOK, names::NAMESPACE)])?;
-    for (file, text) in
-        [("ca.crt", authority.certificate()), ("tls.crt", &pair.certificate), ("tls.key", &pair.key)]
-    {
-        std::fs::write(folder.path().join(file), text)?;
-    }
-    let path = std::env::join_paths(
-        [plane.tools().kubectl_folder()?.to_owned()]
-            .into_iter()
-            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
-    )?;
-    for commands in commands()?.iter().take(2) {
-        let mut shell = Command::new("sh");
-        shell.args(["-euc", commands]).current_dir(folder.path()).env("PATH", &path);
-        let output = shell.envs(plane.kubectl_command().environment()).output().await?;
-        assert!(output.status.success(), "{commands}{}", String::from_utf8_lossy(&output.stderr));
-    }
-    for kind in ["mutating", "validating"] {
-        let registration = format!("{kind}webhookconfiguration/{}", names::OPERATOR);
-        let trusted = "-o=go-template={{range .webhooks}}{{base64decode .clientConfig.caBundle}}{{end}}";
-        let bundle = kubectl::run(&plane, &["get", &registration, trusted]).await?;
-        assert_eq!(bundle, authority.certificate());
-    }
-    Ok(())
-}
-
 /// The CRD alone, without any webhook.
 #[tokio::test]
 async fn samples_pass_strict_validation_and_the_schema_alone_refuses_invalid_ones() -> Outcome {
@@ -161,7 +120,7 @@ async fn samples_pass_strict_validation_and_the_schema_alone_refuses_invalid_one
 
 #[tokio::test]
 async fn the_clusters_default_roles_grant_access_to_groups() -> Outcome {
-    let plane = ControlPlane::builder().scheduler(false).crds(own_crd()?).start().await?;
+    let plane = ControlPlane::builder().scheduler(false).crds(own_crd()).start().await?;
     for role in ["view", "edit", "admin"] {
         let (user, binding) = (format!("--user=a-person-who-may-{role}"), format!("who-may-{role}"));
         let bind = ["create", "rolebinding", &binding, &format!("--clusterrole={role}"), &user];

@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use kcg_devcluster::{Tools, tools};
-use kcg_tests::{Outcome, deploy};
+use kcg_tests::Outcome;
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::process::Command;
 
 /// Everything that a user may apply: each scope alone, for a provided certificate, and each scope with either way to issue
@@ -18,14 +17,6 @@ pub const OVERLAYS: [&str; 6] = [
     "overlays/namespaced/cert-manager",
     "overlays/namespaced/self-managed",
 ];
-
-/// A folder with a copy of deploy/, in which a shell has run a script.
-pub async fn copied(script: &str) -> Outcome<TempDir> {
-    let folder = tempfile::tempdir()?;
-    let copy = Command::new("cp").arg("-r").arg(deploy("")).arg(folder.path()).status().await?;
-    let changed = Command::new("sh").args(["-euc", script]).current_dir(folder.path()).status().await?;
-    if copy.success() && changed.success() { Ok(folder) } else { Err(script.into()) }
-}
 
 /// The objects that `kubectl apply -k` applies.
 pub async fn build(folder: &Path) -> Outcome<Vec<Value>> {

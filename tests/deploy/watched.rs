@@ -38,7 +38,7 @@ fn queried() -> Outcome<BTreeSet<String>> {
 
 #[tokio::test]
 async fn alerts_and_dashboards_query_only_metrics_that_the_processes_serve() -> Outcome {
-    let env = TestEnv::install(api_server(all_crds()?).await?, &deploy("scopes/cluster")).await?;
+    let env = TestEnv::install(api_server(all_crds()).await?, &deploy("scopes/cluster")).await?;
     let operator = &env.operator;
     let (controller, webhook) =
         tokio::try_join!(operator.start_controller("controller", &[]), operator.start_webhook(&[]))?;

@@ -26,7 +26,7 @@ const WEBHOOK: usize = 1;
 
 impl Installation {
     async fn start_all(overlay: &str) -> Outcome<Self> {
-        let plane = ControlPlane::builder().crds(all_crds()?).start().await?;
+        let plane = ControlPlane::builder().crds(all_crds()).start().await?;
         let env = TestEnv::install(plane, &deploy("overlays/cluster").join(overlay)).await?;
         let mut installation = Self { replicas: [None, None], env };
         installation.start(CONTROLLER).await?;
@@ -94,8 +94,8 @@ impl Installation {
             Ok(if !well && says && check["state"] == "wrong" { Ok(check) } else { Err(check.to_string()) })
         })
         .await?;
-        let said = check["cure"].as_str().unwrap_or_default();
-        assert!(said.contains(cure), "{name}: the cure of {found:?} is {said:?}");
+        let advice = check["cure"].as_str().unwrap_or_default();
+        assert!(advice.contains(cure), "{name}: the cure of {found:?} is {advice:?}");
         Ok(())
     }
 
@@ -241,8 +241,8 @@ async fn doctor_finds_each_fault_of_groups_with_its_cure() -> Outcome {
         .await?;
     // The status of the group names the part of the metrics pipeline that fails.
     let reason = r#"{.status.conditions[?(@.type=="MetricsAvailable")].reason}"#;
-    let said = format!("--for=jsonpath={reason}=MetricsApiUnavailable");
-    installation.env.kubectl(&["wait", "kcg/kconsumer", &said, "--timeout=30s"]).await?;
+    let reason_is = format!("--for=jsonpath={reason}=MetricsApiUnavailable");
+    installation.env.kubectl(&["wait", "kcg/kconsumer", &reason_is, "--timeout=30s"]).await?;
 
     let known = ["custom metrics API", "autoscalers"];
     installation.finds_only(&known).await?;
@@ -286,9 +286,9 @@ async fn doctor_finds_each_fault_of_groups_with_its_cure() -> Outcome {
 async fn without_a_cluster_doctor_prints_one_sentence() -> Outcome {
     let output =
         Command::new(operator_binary().await?).args(["doctor", "--kubeconfig", "/nowhere"]).output().await?;
-    let said = String::from_utf8(output.stderr)?;
+    let stderr = String::from_utf8(output.stderr)?;
     assert_eq!(output.status.code(), Some(2));
-    assert!(said.contains("read kubeconfig /nowhere") && said.lines().count() == 1, "{said}");
+    assert!(stderr.contains("read kubeconfig /nowhere") && stderr.lines().count() == 1, "{stderr}");
     Ok(())
 }
 

@@ -38,7 +38,7 @@ async fn a_refusal_of_one_violation_is_one_sentence(env: Arc<SharedEnv>) -> Resu
 
 async fn a_refusal_of_many_violations_lists_them_all(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace_with_a_topic("refused-many").await?;
-    let sample = kcg_devcluster::deploy_folder()?.join("samples/bad-many.yaml");
+    let sample = kcg_tests::deploy("samples/bad-many.yaml");
     let answer = ns.kubectl(&["create", "-f", &sample.display().to_string()]).await?;
     assert_eq!(answer.code, 1);
     assert_eq!(answer.stderr, REFUSAL);
@@ -61,7 +61,7 @@ async fn invalid_samples_are_refused_and_the_others_accepted(env: Arc<SharedEnv>
     for topic in ["orders", "payments.retries"] {
         ns.create_topic(topic, 3).await?;
     }
-    let folder = kcg_devcluster::deploy_folder()?.join("samples");
+    let folder = kcg_tests::deploy("samples");
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();

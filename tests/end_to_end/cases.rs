@@ -58,8 +58,8 @@ pub(crate) use cases;
 pub async fn caught(run: impl Future<Output = Result<()>>) -> Result<()> {
     let outcome = AssertUnwindSafe(run).catch_unwind().await;
     outcome.unwrap_or_else(|panic| {
-        let said = panic.downcast_ref::<String>().cloned();
-        bail!(said.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default())
+        let message = panic.downcast_ref::<String>().cloned();
+        bail!(message.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default())
     })
 }
 

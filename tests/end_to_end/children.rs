@@ -24,10 +24,10 @@ async fn each_deleted_child_is_created_again(env: Arc<SharedEnv>) -> Result<()> 
     for kind in CHILDREN {
         let before = ns.get(kind, "kconsumer").await?["metadata"]["uid"].clone();
         ns.delete(kind, "kconsumer").await?;
-        let anew = ns
+        let recreated = ns
             .eventually(kind, "kconsumer", "it is another one", |child| child["metadata"]["uid"] != before)
             .await?;
-        assert_eq!(anew["metadata"]["ownerReferences"][0]["kind"], "KconsumerGroup");
+        assert_eq!(recreated["metadata"]["ownerReferences"][0]["kind"], "KconsumerGroup");
     }
     ns.group_is_ready("kconsumer").await?;
     for kind in CHILDREN {

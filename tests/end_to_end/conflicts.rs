@@ -22,7 +22,7 @@ cases![
 ];
 
 /// An object of each kind that a third party created.
-fn theirs(kind: Kind, name: &str) -> Value {
+fn foreign(kind: Kind, name: &str) -> Value {
     let spec = match kind {
         SERVICE => json!({"ports": [{"name": "web", "port": 80}], "selector": {"app": "web"}}),
         MONITOR => json!({"selector": {}, "endpoints": []}),
@@ -32,7 +32,7 @@ fn theirs(kind: Kind, name: &str) -> Value {
         }),
         _ => deployment(&json!({"app": name})),
     };
-    json!({"apiVersion": kind.api_version(), "kind": kind.name, "metadata": {"name": name, "labels": {"app": "theirs"}}, "spec": spec})
+    json!({"apiVersion": kind.api_version(), "kind": kind.name, "metadata": {"name": name, "labels": {"app": "foreign"}}, "spec": spec})
 }
 
 fn deployment(selector: &Value) -> Value {
@@ -84,9 +84,9 @@ async fn conflicts(ns: &Namespace, kind: Kind, object: &Value, owner: &str) -> R
             kind.name
         )
     );
-    let said = group["status"]["message"].as_str().unwrap_or_default();
+    let reported = group["status"]["message"].as_str().unwrap_or_default();
     let originals = format!("Message: Error reconciling {}, Error: ", original_name(kind));
-    assert!(said.starts_with(&originals), "{said}");
+    assert!(reported.starts_with(&originals), "{reported}");
     for other in CHILDREN.into_iter().filter(|other| *other != kind) {
         ns.eventually(other, &name, "it goes on", |_| true).await?;
     }
@@ -100,15 +100,15 @@ async fn conflicts(ns: &Namespace, kind: Kind, object: &Value, owner: &str) -> R
 
     ns.delete(kind, &name).await?;
     ns.group_is_ready(&name).await?;
-    let ours = ns.get(kind, &name).await?;
-    assert_eq!(ours["metadata"]["ownerReferences"][0]["uid"], group["metadata"]["uid"], "{}", kind.name);
+    let adopted = ns.get(kind, &name).await?;
+    assert_eq!(adopted["metadata"]["ownerReferences"][0]["uid"], group["metadata"]["uid"], "{}", kind.name);
     Ok(())
 }
 
 async fn an_object_without_an_owner_is_not_modified_until_it_is_deleted(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace_with_a_topic("conflicts").await?;
     for kind in CHILDREN {
-        conflicts(&ns, kind, &theirs(kind, &format!("of-{}", kind.name.to_lowercase())), "nobody").await?;
+        conflicts(&ns, kind, &foreign(kind, &format!("of-{}", kind.name.to_lowercase())), "nobody").await?;
     }
     ns.close().await
 }
@@ -120,7 +120,7 @@ async fn an_object_of_another_controller_is_not_modified_until_it_is_deleted(
     let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "their-owner"}});
     let uid = ns.create_object(CONFIG_MAP, &map).await?["metadata"]["uid"].clone();
     for kind in CHILDREN {
-        let mut object = theirs(kind, &format!("of-{}", kind.name.to_lowercase()));
+        let mut object = foreign(kind, &format!("of-{}", kind.name.to_lowercase()));
         object["metadata"]["ownerReferences"] = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "their-owner", "uid": uid, "controller": true}]);
         let owner = format!("ConfigMap their-owner of uid {}", uid.as_str().unwrap_or_default());
         conflicts(&ns, kind, &object, &owner).await?;

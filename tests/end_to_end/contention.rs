@@ -21,9 +21,9 @@ cases![
 async fn await_warning(ns: &Namespace, group: &str, reason: &str) -> Result<Value> {
     let found = eventually("the Event", LIMIT, async || {
         let events = ns.list(EVENT).await.unwrap_or_default();
-        let ours =
+        let warning =
             events.into_iter().find(|event| event["regarding"]["name"] == group && event["reason"] == reason);
-        Ok(ours.ok_or_else(|| format!("no Event {reason} on {group}")))
+        Ok(warning.ok_or_else(|| format!("no Event {reason} on {group}")))
     });
     found.await
 }

@@ -76,7 +76,7 @@ async fn an_autoscaler_is_repaired_field_by_field(env: Arc<SharedEnv>) -> Result
     let edits = [
         ("/metadata/labels/app.kubernetes.io~1managed-by", Value::Null),
         ("/metadata/labels/app", json!("other")),
-        ("/metadata/annotations/thenextapps.com~1held-partitions", json!("spoilt")),
+        ("/metadata/annotations/thenextapps.com~1held-partitions", json!("changed")),
         ("/metadata/annotations/thenextapps.com~1held-partitions", Value::Null),
         ("/spec/minReplicas", json!(2)),
         ("/spec/maxReplicas", json!(100)),
@@ -124,16 +124,16 @@ async fn repaired(env: &Arc<SharedEnv>, kind: Kind, namespace: &str, edits: &[Ed
     let whole = ns.audit()?;
     for (path, value) in edits {
         let audit = ns.audit()?;
-        spoil_and_await_repair(&ns, kind, path, value).await?;
+        change_and_await_repair(&ns, kind, path, value).await?;
         let written = audit.eventually_of_child(kind, NAME, writes(path)).await?;
-        let spoilt = audit.by_administrator(kind, NAME)?;
-        let took = audit::between(spoilt.first().context("it was spoilt")?, &written[written.len() - 1])?;
+        let changed = audit.by_administrator(kind, NAME)?;
+        let took = audit::between(changed.first().context("it was changed")?, &written[written.len() - 1])?;
         assert!(took <= MOST, "{} {path} took {took:?}", kind.name);
     }
     // A late write would show here: each wait is for a later write, and only of the same child.
     let (other, spoil) =
         if kind == SERVICE { (MONITOR, "/spec/jobLabel") } else { (SERVICE, "/spec/selector/app") };
-    spoil_and_await_repair(&ns, other, spoil, &json!("late")).await?;
+    change_and_await_repair(&ns, other, spoil, &json!("late")).await?;
     whole.eventually_of_child(other, NAME, 1).await?;
     let mut wanted: Vec<&str> = vec![kind.plural; edits.iter().map(|(path, _)| writes(path)).sum()];
     wanted.push(other.plural);
@@ -142,7 +142,7 @@ async fn repaired(env: &Arc<SharedEnv>, kind: Kind, namespace: &str, edits: &[Ed
     ns.close().await
 }
 
-async fn spoil_and_await_repair(ns: &Namespace, kind: Kind, path: &str, value: &Value) -> Result<()> {
+async fn change_and_await_repair(ns: &Namespace, kind: Kind, path: &str, value: &Value) -> Result<()> {
     let before = ns.get(kind, NAME).await?;
     let right = before.pointer(path).with_context(|| format!("{} has {path}", kind.name))?.clone();
     assert_ne!(right, *value, "{path} is changed");
@@ -151,8 +151,8 @@ async fn spoil_and_await_repair(ns: &Namespace, kind: Kind, path: &str, value: &
     } else {
         json!([{"op": "replace", "path": path, "value": value}])
     };
-    let spoilt = ns.json_patch(kind, NAME, &operation).await?;
-    assert_ne!(spoilt.pointer(path), Some(&right), "{path} was changed");
+    let changed = ns.json_patch(kind, NAME, &operation).await?;
+    assert_ne!(changed.pointer(path), Some(&right), "{path} was changed");
     let what = format!("{path} is {right} again");
     ns.eventually(kind, NAME, &what, |seen| seen.pointer(path) == Some(&right)).await.map(drop)
 }

@@ -42,7 +42,7 @@ impl SharedEnv {
         let crds = Crds {
             kafka_topic: if integrations { KafkaTopicCrd::Both } else { KafkaTopicCrd::None },
             prometheus_operator: integrations,
-            ..own_crd()?
+            ..own_crd()
         };
         let plane = ControlPlane::builder()
             .audit(true)

@@ -13,12 +13,9 @@ use crate::env::SharedEnv;
 
 cases![fields_of_other_managers_are_kept, kubectl_scale_and_rollout_restart_are_kept];
 
-/// Changes a field of the operator and waits for its repair: by then all earlier changes have been handled.
+/// Waits for a repair: by then the operator has handled all earlier changes.
 async fn await_a_repair(ns: &Namespace, audit: &NamespaceAudit) -> Result<()> {
-    let spoilt = json!([{"op": "replace", "path": "/spec/ports/0/targetPort", "value": 1}]);
-    ns.json_patch(SERVICE, "kconsumer", &spoilt).await?;
-    let repaired = |seen: &serde_json::Value| seen["spec"]["ports"][0]["targetPort"] == 8085;
-    ns.eventually(SERVICE, "kconsumer", "it is repaired", repaired).await?;
+    ns.drift_is_repaired("kconsumer").await?;
     audit.eventually_of_child(SERVICE, "kconsumer", 1).await.map(drop)
 }
 
@@ -26,7 +23,7 @@ async fn fields_of_other_managers_are_kept(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace_with_a_group("foreign-fields").await?;
     let audit = ns.audit()?;
     let noted =
-        json!({"metadata": {"annotations": {"example.com/note": "theirs"}, "labels": {"team": "theirs"}}});
+        json!({"metadata": {"annotations": {"example.com/note": "other"}, "labels": {"team": "other"}}});
     for kind in CHILDREN {
         ns.patch(kind, "kconsumer", &noted).await?;
     }
@@ -42,7 +39,7 @@ async fn fields_of_other_managers_are_kept(env: Arc<SharedEnv>) -> Result<()> {
     for (kind, addition) in &additions {
         ns.patch(*kind, "kconsumer", addition).await?;
     }
-    let group = json!({"name": "theirs", "rules": [{"alert": "Theirs", "expr": "vector(1)"}]});
+    let group = json!({"name": "other", "rules": [{"alert": "Other", "expr": "vector(1)"}]});
     ns.json_patch(RULE, "kconsumer", &json!([{"op": "add", "path": "/spec/groups/-", "value": group}]))
         .await?;
     let sidecar = json!({"name": "sidecar", "image": "example.com/sidecar:1"});
@@ -62,7 +59,7 @@ async fn fields_of_other_managers_are_kept(env: Arc<SharedEnv>) -> Result<()> {
     for (kind, addition) in &additions {
         assert_contains(&ns.get(*kind, "kconsumer").await?, addition);
     }
-    assert_eq!(ns.get(RULE, "kconsumer").await?["spec"]["groups"][1]["name"], "theirs");
+    assert_eq!(ns.get(RULE, "kconsumer").await?["spec"]["groups"][1]["name"], "other");
     let deployment = ns.get(DEPLOYMENT, "kconsumer").await?;
     assert_eq!(deployment.pointer(&format!("{containers}/1/name")), Some(&json!("sidecar")));
     assert_eq!(deployment.pointer(&format!("{containers}/0/env/2")), Some(&variable));

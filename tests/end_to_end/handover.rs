@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use kcg_tests::audit::{self, received};
-use kcg_tests::namespace::Namespace;
 use kcg_tests::objects::{AUTOSCALER, DEPLOYMENT, GROUP, LEASE, SERVICE, TOPIC, condition, is_observed};
 use serde_json::{Value, json};
 
@@ -34,7 +33,7 @@ async fn leader(env: &Arc<SharedEnv>) -> Result<usize> {
     let lease = home.eventually(LEASE, LEASE_NAME, "it is held", |lease| !holder(lease).is_empty()).await?;
     let controllers = env.controllers.lock().await;
     let leads = controllers.iter().position(|replica| holder(&lease).starts_with(replica.process().name()));
-    leads.with_context(|| format!("{} is none of ours", holder(&lease)))
+    leads.with_context(|| format!("no replica has the identity {}", holder(&lease)))
 }
 
 /// Waits until another holder than `before` has the Lease.
@@ -42,14 +41,6 @@ async fn await_successor(env: &Arc<SharedEnv>, before: &str) -> Result<()> {
     let home = env.existing_namespace(env.operator.namespace());
     let another = |lease: &Value| !holder(lease).is_empty() && !holder(lease).starts_with(before);
     home.eventually(LEASE, LEASE_NAME, "another one holds it", another).await.map(drop)
-}
-
-/// Changes a field of the operator and waits for its repair.
-async fn drift(ns: &Namespace) -> Result<()> {
-    let spoilt = json!([{"op": "replace", "path": "/spec/ports/0/targetPort", "value": 1}]);
-    ns.json_patch(SERVICE, NAME, &spoilt).await?;
-    let repaired = |seen: &Value| seen["spec"]["ports"][0]["targetPort"] == 8085;
-    ns.eventually(SERVICE, NAME, "it is repaired", repaired).await.map(drop)
 }
 
 /// The number of requests with these verbs that a replica counted in its metrics.
@@ -65,7 +56,7 @@ async fn the_standby_watches_and_writes_nothing(env: Arc<SharedEnv>) -> Result<(
     let ns = env.namespace_with_a_group("standby").await?;
     let leads = leader(&env).await?;
     let standby = 1 - leads;
-    drift(&ns).await?;
+    ns.drift_is_repaired(NAME).await?;
     assert!(requests(&env, leads, &["apply"]).await? > 0, "the leader counts its writes");
     assert!(requests(&env, standby, &["list", "watch"]).await? > 0, "the standby watches");
     assert_eq!(requests(&env, standby, &["apply", "patch", "delete"]).await?, 0);
@@ -81,22 +72,22 @@ async fn a_terminating_leader_hands_over_at_once(env: Arc<SharedEnv>) -> Result<
     ns.condition_is(NAME, "MetricsAvailable", "MetricsMissing").await?;
     let leads = leader(&env).await?;
     let home = env.existing_namespace(env.operator.namespace());
-    let (audit, beside, told) = (home.audit()?, ns.audit()?, std::time::Instant::now());
+    let (leases, writes, started) = (home.audit()?, ns.audit()?, std::time::Instant::now());
     let leaving = env.controllers.lock().await.remove(leads);
     let name = leaving.process().name().to_owned();
     let status = leaving.process().terminate(Duration::from_secs(10)).await?;
     assert!(status.success(), "{status}");
     await_successor(&env, &name).await?;
-    let took = told.elapsed();
+    let took = started.elapsed();
     assert!(took < Duration::from_secs(3), "it took {took:?}");
     env.record(format!(
         "handover on SIGTERM: {} ms until the other replica holds the Lease",
         took.as_millis()
     ));
-    assert!(audit.by_operator()?.iter().all(|event| event.object_ref.resource == "leases"));
-    assert!(beside.by_operator()?.is_empty(), "a new leader finds a group that is well and writes nothing");
+    assert!(leases.by_operator()?.iter().all(|event| event.object_ref.resource == "leases"));
+    assert!(writes.by_operator()?.is_empty(), "a new leader writes nothing for a group that is ready");
 
-    drift(&ns).await?;
+    ns.drift_is_repaired(NAME).await?;
     env.start_controller(&name).await?;
     ns.close().await
 }
@@ -109,7 +100,7 @@ async fn a_killed_leader_is_succeeded_when_its_lease_expires(env: Arc<SharedEnv>
     let name = dying.process().name().to_owned();
     dying.process().kill();
     let (audit, lease) = (ns.audit()?, home.audit()?);
-    drift(&ns).await?;
+    ns.drift_is_repaired(NAME).await?;
     await_successor(&env, &name).await?;
 
     // The standby wrote nothing before it held the Lease.
@@ -120,11 +111,11 @@ async fn a_killed_leader_is_succeeded_when_its_lease_expires(env: Arc<SharedEnv>
     let (repair, taken) =
         (repair.first().context("it was repaired")?, taken.first().context("it was taken")?);
     assert!(received(taken)? < received(repair)?);
-    let spoilt = audit.by_administrator(SERVICE, NAME)?;
-    let took = audit::between(&spoilt[0], repair)?;
+    let changes = audit.by_administrator(SERVICE, NAME)?;
+    let took = audit::between(&changes[0], repair)?;
     assert!(took < EXPIRY, "it took {took:?}");
     env.record(format!("takeover after kill -9: {:.1} s until the first repair", took.as_secs_f32()));
-    assert_eq!(audit.children()?, [SERVICE.plural], "and nothing else, however often");
+    assert_eq!(audit.children()?, [SERVICE.plural], "only the repair");
     env.start_controller(&name).await?;
     ns.close().await
 }
@@ -133,7 +124,7 @@ async fn held_partitions_and_pods_survive_a_restart_of_all_replicas(env: Arc<Sha
     let ns = env.namespace_with_a_group("restart").await?;
     ns.kubectl(&["scale", "deployment/kconsumer", "--replicas=2"]).await?.ok()?;
     ns.delete(TOPIC, "fast-data-topic").await?;
-    ns.eventually(GROUP, NAME, "two run, of a topic that is away", |group| {
+    ns.eventually(GROUP, NAME, "two pods are ready, and the topic does not exist", |group| {
         condition(group, "TopicsResolved")[1] == "TopicNotFound" && group["status"]["readyReplicas"] == 2
     })
     .await?;
@@ -154,7 +145,7 @@ async fn held_partitions_and_pods_survive_a_restart_of_all_replicas(env: Arc<Sha
     assert_eq!(
         audit.children()?,
         [AUTOSCALER.plural, "prometheusrules"],
-        "only what the spec's change asks for"
+        "only the children that the change of the spec concerns"
     );
     ns.bounds_are(NAME, 1, 3).await?;
     assert_eq!(ns.get(DEPLOYMENT, NAME).await?["spec"]["replicas"], 2);

@@ -34,7 +34,7 @@ const TOPIC_NAME: &str = "fast-data-topic";
 const OLD_TOPIC: Kind = Kind { version: "v1beta2", ..TOPIC };
 
 async fn install(env: &SharedEnv, kafka_topic: KafkaTopicCrd, prometheus_operator: bool) -> Result<()> {
-    let crds = Crds { own: None, kafka_topic, prometheus_operator };
+    let crds = Crds { manifests: None, kafka_topic, prometheus_operator };
     Ok(env.plane.install_crds(&crds).await?)
 }
 

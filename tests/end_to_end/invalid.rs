@@ -38,7 +38,7 @@ async fn refusal(env: &Arc<SharedEnv>, spec: &Value) -> Result<String> {
 async fn a_group_that_bypassed_the_webhook_is_not_reconciled_and_reports_why(
     env: Arc<SharedEnv>,
 ) -> Result<()> {
-    let said = refusal(&env, &mighty()).await?;
+    let refused = refusal(&env, &mighty()).await?;
     let ns = env.existing_namespace(UNGUARDED);
     ns.create_topic("slipped-topic", 3).await?;
     let audit = ns.audit()?;
@@ -50,12 +50,12 @@ async fn a_group_that_bypassed_the_webhook_is_not_reconciled_and_reports_why(
     let message = condition(&stands, "Ready")[2];
     for sentence in SENTENCES {
         assert!(
-            said.contains(sentence) && message.contains(sentence),
-            "{sentence} in\n{said}\nand in\n{message}"
+            refused.contains(sentence) && message.contains(sentence),
+            "{sentence} in\n{refused}\nand in\n{message}"
         );
     }
     // The condition contains each violation of the refusal word for word.
-    for bullet in said.lines().filter_map(|line| line.strip_prefix("* ")) {
+    for bullet in refused.lines().filter_map(|line| line.strip_prefix("* ")) {
         assert!(message.contains(bullet), "{bullet} in {message}");
     }
     assert!(

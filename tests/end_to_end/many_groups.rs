@@ -152,11 +152,12 @@ async fn two_hundred_new_groups_cost_no_more_each(env: Arc<SharedEnv>) -> Result
 fn written_anywhere(env: &SharedEnv, since: kcg_devcluster::audit::Mark) -> Result<(Vec<String>, usize)> {
     let operator = &env.operator;
     let events = env.audit.since(since)?;
-    let ours = events
+    let by_controller = events
         .iter()
         .filter(|event| event.is_write() && event.is_by(operator.namespace(), operator.controller_account()));
-    let (lease, others): (Vec<_>, Vec<_>) = ours.partition(|event| event.object_ref.resource == "leases");
-    let said = |event: &&AuditEvent| {
+    let (lease, others): (Vec<_>, Vec<_>) =
+        by_controller.partition(|event| event.object_ref.resource == "leases");
+    let describe = |event: &&AuditEvent| {
         format!(
             "{} {} {}/{}",
             event.verb,
@@ -165,7 +166,7 @@ fn written_anywhere(env: &SharedEnv, since: kcg_devcluster::audit::Mark) -> Resu
             event.object_ref.name
         )
     };
-    Ok((others.iter().map(said).collect(), lease.len()))
+    Ok((others.iter().map(describe).collect(), lease.len()))
 }
 
 /// The sum of the samples of a metric of a replica.
@@ -186,13 +187,13 @@ async fn a_restart_with_two_hundred_groups_writes_nothing(env: Arc<SharedEnv>) -
     let (mark, started) = (env.audit.mark()?, Instant::now());
     env.start_controller("one").await?;
     let groups = many_known(&env).await?;
-    eventually("a look at every group", LIMIT, async || {
-        let looks = metric(&env, 0, RECONCILES).await.unwrap_or_default();
+    eventually("every group is reconciled", LIMIT, async || {
+        let reconciled = metric(&env, 0, RECONCILES).await.unwrap_or_default();
         let waiting = metric(&env, 0, QUEUE).await.unwrap_or(1.0);
-        Ok(if looks >= groups && waiting == 0.0 {
+        Ok(if reconciled >= groups && waiting == 0.0 {
             Ok(())
         } else {
-            Err(format!("{looks} of {groups}, {waiting} wait"))
+            Err(format!("{reconciled} of {groups}, {waiting} wait"))
         })
     })
     .await?;

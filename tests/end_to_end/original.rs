@@ -28,7 +28,7 @@ async fn sample(env: &Arc<SharedEnv>, namespace: &str) -> Result<Namespace> {
     let ns = env.namespace(namespace).await?;
     env.metrics.set(namespace, "kconsumer-", LAG, 10);
     ns.create_topic("fast-data-topic", 1).await?;
-    let file = kcg_devcluster::deploy_folder()?.join("samples/kconsumer.yaml");
+    let file = kcg_tests::deploy("samples/kconsumer.yaml");
     let answer = ns.kubectl(&["apply", "-f", &file.display().to_string()]).await?;
     assert_eq!((answer.code, answer.stderr.as_str()), (0, ""), "nothing to say against the sample");
     assert_eq!(answer.stdout, "kconsumergroup.thenextapps.com/kconsumer created\n");
@@ -138,7 +138,7 @@ async fn the_status_has_the_message_of_the_original_and_its_reason(env: Arc<Shar
             }],
         })
     );
-    let told: Vec<String> = conditions
+    let reasons: Vec<String> = conditions
         .as_array()
         .context("a list")?
         .iter()
@@ -149,7 +149,7 @@ async fn the_status_has_the_message_of_the_original_and_its_reason(env: Arc<Shar
         })
         .collect();
     assert_eq!(
-        told,
+        reasons,
         [
             "Ready True Reconciled",
             "TopicsResolved True Resolved",

@@ -42,7 +42,7 @@ async fn the_number_of_replicas_survives_every_change_of_the_image(env: Arc<Shar
     let counts = counts.await??;
     assert!(counts.iter().all(|count| *count == 5), "the count never moved: {counts:?}");
     assert_eq!(scaled(&audit)?, 1);
-    assert!(!owns_the_count(&ns.get(DEPLOYMENT, NAME).await?), "f:replicas is not ours");
+    assert!(!owns_the_count(&ns.get(DEPLOYMENT, NAME).await?), "the operator does not own spec.replicas");
     ns.close().await
 }
 

@@ -136,15 +136,16 @@ async fn granted(env: &Arc<SharedEnv>, accounts: &[&str]) -> Result<BTreeSet<Rig
         let roles = everywhere(env, roles).await?;
         for binding in everywhere(env, bindings).await? {
             let subjects = binding["subjects"].as_array().into_iter().flatten();
-            let ours = subjects.filter(|subject| {
+            let of_the_operator = subjects.filter(|subject| {
                 subject["kind"] == "ServiceAccount" && subject["namespace"] == env.operator.namespace()
             });
             let role = roles.iter().find(|role| {
                 role["metadata"]["name"] == binding["roleRef"]["name"]
                     && role["metadata"]["namespace"] == binding["metadata"]["namespace"]
             });
-            for account in
-                ours.filter_map(|subject| subject["name"].as_str()).filter(|name| accounts.contains(name))
+            for account in of_the_operator
+                .filter_map(|subject| subject["name"].as_str())
+                .filter(|name| accounts.contains(name))
             {
                 let rules = role.and_then(|role| role["rules"].as_array()).into_iter().flatten();
                 rights.extend(rules.flat_map(|rule| spelled_out(account, rule)));

@@ -147,10 +147,10 @@ async fn a_deleted_topic_is_held_even_if_the_autoscaler_is_deleted_too(env: Arc<
 
     let before = ns.get(AUTOSCALER, NAME).await?["metadata"]["uid"].clone();
     ns.delete(AUTOSCALER, NAME).await?;
-    let anew = ns
+    let recreated = ns
         .eventually(AUTOSCALER, NAME, "it is another one", |seen| seen["metadata"]["uid"] != before)
         .await?;
-    assert_eq!(anew["spec"]["maxReplicas"], 5);
+    assert_eq!(recreated["spec"]["maxReplicas"], 5);
     // A forged status has no effect: the held partitions are read from the autoscaler.
     ns.patch_status(GROUP, NAME, &json!({"partitions": 50, "maxReplicas": 50})).await?;
     ns.patch(GROUP, NAME, &json!({"spec": {"averageRecordsLagLimit": 7}})).await?;

@@ -105,10 +105,10 @@ async fn topics_of_a_granted_namespace_are_watched(env: Arc<SharedEnv>) -> Resul
     let refused = ns
         .create_group("other", &json!({"consumerSpec": {"topic": "shared", "topicNamespace": "kube-public"}}))
         .await;
-    let said = refusal(refused);
+    let message = refusal(refused);
     let sentence = "spec.consumerSpec.topicNamespace: Forbidden: KafkaTopics of namespace kube-public may not be used from \
                     namespace topic-elsewhere: to allow it, start the operator with --topic-namespaces=kube-public";
-    assert!(said.contains(sentence), "{said}");
+    assert!(message.contains(sentence), "{message}");
     ns.close().await
 }
 

@@ -69,10 +69,7 @@ async fn without_webhook(env: &SharedEnv, ns: &Namespace, doomed: &Namespace) ->
     patch(r#"{"metadata":{"labels":{"a":"b"},"finalizers":["example.com/hold"]}}"#).await?;
     patch(r#"{"metadata":{"finalizers":null}}"#).await?;
     // The controller continues, and writes statuses.
-    ns.json_patch(SERVICE, NAME, &json!([{"op": "replace", "path": "/spec/ports/0/targetPort", "value": 1}]))
-        .await?;
-    ns.eventually(SERVICE, NAME, "it is repaired", |seen| seen["spec"]["ports"][0]["targetPort"] == 8085)
-        .await?;
+    ns.drift_is_repaired(NAME).await?;
     ns.patch(kcg_tests::objects::TOPIC, "fast-data-topic", &json!({"spec": {"partitions": 4}})).await?;
     ns.eventually(GROUP, NAME, "its status says four", |group| group["status"]["partitions"] == 4).await?;
 
@@ -99,7 +96,7 @@ async fn a_spec_that_does_not_parse_affects_only_its_group(env: Arc<SharedEnv>) 
     let mut spec = consumer.clone();
     spec["minReplicas"] = json!("two");
     let outcome = caught(unparsable(&ns, &spec, &consumer)).await;
-    env.plane.apply_path(&kcg_devcluster::deploy_folder()?.join("crd")).await?;
+    env.plane.apply_path(&kcg_tests::deploy("crd")).await?;
     outcome
 }
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use kcg_devcluster::{ControlPlane, KubectlOutput, Tools, tools};
-use kcg_tests::{Outcome, deploy, kubectl, repository};
+use kcg_tests::{Outcome, deploy, deploy_copy, kubectl, repository};
 use tokio::process::Command;
 
 /// The shell blocks of a section (a heading of level 2), in their order.
@@ -78,9 +78,7 @@ impl Shell {
 
 /// A copy of deploy/ as an older version could have shipped it, with differences that [`installed_version`] finds.
 pub async fn older_version() -> Outcome<tempfile::TempDir> {
-    let folder = tempfile::tempdir()?;
     let script = r#"
-        cp -r "$1" deploy
         change() { sed "$1" "$2" > changed; ! cmp -s changed "$2"; cp changed "$2"; rm changed; }
         for crd in deploy/crd/kconsumergroups.yaml deploy/charts/*/templates/kconsumergroups.yaml; do
             change 's/group-operator 0\.1\.0\./group-operator 0.0.9./' "$crd"
@@ -91,13 +89,7 @@ pub async fn older_version() -> Outcome<tempfile::TempDir> {
         for webhook in deploy/base deploy/charts/kconsumer-group-operator/files; do
             change 's|--drain-quiet-period=20s|--drain-quiet-period=10s|' "$webhook/webhook.yaml"
         done"#;
-    let mut shell = Command::new("sh");
-    shell.args(["-euc", script, "sh"]).arg(deploy("")).current_dir(folder.path());
-    let output = shell.output().await?;
-    if !output.status.success() {
-        return Err(format!("the older version: {}", String::from_utf8_lossy(&output.stderr)).into());
-    }
-    Ok(folder)
+    Ok(deploy_copy(script).await?)
 }
 
 /// Replaces an older version's deploy/ with this version's.

@@ -23,22 +23,22 @@ async fn waits_for(replica: &Replica, what: &str) -> Outcome {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_incomplete_installation_reports_what_it_waits_for_and_continues_without_a_restart() -> Outcome {
-    let plane = api_server(foreign_crds()?).await?;
+    let plane = api_server(foreign_crds()).await?;
     let env = TestEnv::install(plane, &deploy("overlays/cluster/self-managed")).await?;
     let operator = &env.operator;
 
     // The webhook without a certificate, which the controller issues.
     let webhook = operator.spawn_webhook(&[])?;
     waits_for(&webhook, "certificate: cannot read").await?;
-    let said = webhook.process().log();
-    assert!(said.contains("certificate not loaded"), "{said}");
+    let log = webhook.process().log();
+    assert!(log.contains("certificate not loaded"), "{log}");
 
     // The controller without its CRD: it does not lead yet, so the webhook still waits.
     let controller = operator.spawn_controller("one", &[])?;
     waits_for(&controller, "kconsumergroups: the cluster has no such kind").await?;
     waits_for(&webhook, "certificate: cannot read").await?;
-    let said = controller.process().log();
-    assert!(said.contains("kconsumergroups"), "{said}");
+    let log = controller.process().log();
+    assert!(log.contains("kconsumergroups"), "{log}");
 
     env.plane.apply_path(&deploy("crd")).await?;
     controller.wait_ready().await?;

@@ -26,7 +26,7 @@ async fn trust(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn helm_installs_upgrades_and_uninstalls_the_operator_and_the_groups_stay() -> Outcome {
-    let plane = ControlPlane::builder().scheduler(false).crds(foreign_crds()?).start().await?;
+    let plane = ControlPlane::builder().scheduler(false).crds(foreign_crds()).start().await?;
     let certificate = WebhookCertificate::new(&plane.client().await?);
     let folder = older_version().await?;
     let shell = Shell::open_in(folder.path(), &plane, "".as_ref()).await?;

@@ -24,8 +24,8 @@ fn lines(overlay: &str) -> Outcome<String> {
 #[tokio::test]
 async fn two_lines_install_the_operator_with_its_own_certificate() -> Outcome {
     let (_plane, shell) = start().await?;
-    let said = shell.try_run(&lines("cluster/self-managed")?).await?;
-    assert_eq!((said.code, said.stderr.as_str()), (0, ""));
+    let output = shell.try_run(&lines("cluster/self-managed")?).await?;
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""));
     Ok(())
 }
 
@@ -34,16 +34,16 @@ async fn two_lines_install_the_operator_with_cert_manager_and_kubectl_reports_if
 {
     let (plane, shell) = start().await?;
     let lines = lines("cluster/cert-manager")?;
-    let said = shell.try_run(&lines).await?;
-    assert_ne!(said.code, 0);
+    let output = shell.try_run(&lines).await?;
+    assert_ne!(output.code, 0);
     assert!(
-        said.stderr.contains("no matches for kind \"Certificate\" in version \"cert-manager.io/v1\""),
+        output.stderr.contains("no matches for kind \"Certificate\" in version \"cert-manager.io/v1\""),
         "{}",
-        said.stderr
+        output.stderr
     );
-    assert!(said.stderr.contains("ensure CRDs are installed first"), "{}", said.stderr);
+    assert!(output.stderr.contains("ensure CRDs are installed first"), "{}", output.stderr);
     plane.start_cert_manager().await?;
-    let said = shell.try_run(&lines).await?;
-    assert_eq!((said.code, said.stderr.as_str()), (0, ""));
+    let output = shell.try_run(&lines).await?;
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""));
     Ok(())
 }

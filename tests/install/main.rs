@@ -6,5 +6,6 @@ mod gradual;
 mod helm;
 mod lines;
 mod original;
+mod provided;
 mod removal;
 mod upgrade;

@@ -111,7 +111,7 @@ async fn ready(plane: &ControlPlane, status: &str, reason: &str) -> Outcome {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_that_the_original_created_is_taken_over_except_the_deployment() -> Outcome {
-    let plane = ControlPlane::builder().crds(foreign_crds()?).start().await?;
+    let plane = ControlPlane::builder().crds(foreign_crds()).start().await?;
     plane.add_node("node-1").await?;
     kubectl::create(&plane, "default", &original_crd()).await?;
     kubectl::run(&plane, &["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]).await?;

@@ -23,7 +23,7 @@ struct Installation {
 
 impl Installation {
     async fn start(overlay: &str) -> Outcome<Self> {
-        let plane = ControlPlane::builder().crds(all_crds()?).start().await?;
+        let plane = ControlPlane::builder().crds(all_crds()).start().await?;
         plane.add_node("node-1").await?;
         let env = TestEnv::install(plane, &deploy("overlays/cluster").join(overlay)).await?;
         let replicas =
@@ -62,8 +62,8 @@ impl Installation {
 
     /// Removes the operator with the documented commands.
     async fn remove_operator(&mut self) -> Outcome {
-        let said = self.shell.try_run(&block(DOCS, "## Remove", "-k \"$overlay\"")?).await?;
-        assert_eq!((said.code, said.stderr.as_str()), (0, ""));
+        let output = self.shell.try_run(&block(DOCS, "## Remove", "-k \"$overlay\"")?).await?;
+        assert_eq!((output.code, output.stderr.as_str()), (0, ""));
         self.replicas.clear();
         Ok(())
     }
@@ -118,8 +118,8 @@ async fn without_the_operator_the_consumers_run_until_the_groups_are_deleted() -
     installation.env.create_sample("short.yaml").await?;
     assert_eq!(installation.objects("kcg").await?.len(), 2, "groups can still be written");
 
-    let said = installation.shell.try_run(&block(DOCS, "## Remove", "--cascade=foreground")?).await?;
-    assert_eq!((said.code, said.stderr.as_str()), (0, ""));
+    let output = installation.shell.try_run(&block(DOCS, "## Remove", "--cascade=foreground")?).await?;
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""));
     installation.collected().await?;
     assert_eq!(left_of_the_operator(&installation.env.plane).await?, Vec::<String>::new());
     Ok(())
@@ -130,11 +130,11 @@ async fn without_the_operator_and_its_crd_the_consumers_run() -> Outcome {
     let mut installation = Installation::start("cert-manager").await?;
     let running = installation.running().await?;
     installation.remove_operator().await?;
-    let said = installation
+    let output = installation
         .shell
         .try_run(&block(DOCS, "## Remove", "kcg --all --all-namespaces --cascade=orphan")?)
         .await?;
-    assert_eq!((said.code, said.stderr.as_str()), (0, ""));
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""));
     assert_eq!(left_of_the_operator(&installation.env.plane).await?, Vec::<String>::new());
     // The garbage collector checks a Deployment again when it changes: with an owner it would be deleted now.
     installation.env.kubectl(&["scale", "deployment", "kconsumer", "--replicas=2"]).await?;

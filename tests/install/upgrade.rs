@@ -93,8 +93,8 @@ async fn upgrade(overlay: &str) -> Outcome {
     let handshakes = Load::of_handshakes(&env.certificate, env.webhook_address());
     make_this_version(folder.path()).await?;
     let commands = block("docs/operations.md", "## Upgrade", "apply -k")?;
-    let said = shell.try_run(&commands).await?;
-    assert_eq!((said.code, said.stderr.as_str()), (0, ""));
+    let output = shell.try_run(&commands).await?;
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""));
     assert_eq!(installed_version(&env.plane).await?, THIS);
 
     // As the Deployments do: the new replica is ready before the old one terminates.

@@ -81,9 +81,9 @@ async fn an_unparsable_object_does_not_affect_others() -> Outcome {
     let mut events = RecordedEvents::of(counts(&client, Scope::All));
     events.until("synced", |events| events.synced == 1).await;
     assert_eq!(facts(&events), [("default/well", "1")]);
-    let said = &events.unparsable["default/shapeless"];
-    assert_eq!(said.uid, uid);
-    assert!(said.error.starts_with("data: missing field `count`"), "{}", said.error);
+    let unparsable = &events.unparsable["default/shapeless"];
+    assert_eq!(unparsable.uid, uid);
+    assert!(unparsable.error.starts_with("data: missing field `count`"), "{}", unparsable.error);
 
     apply(&api, config_map("shapeless", "2")).await?;
     events
@@ -217,8 +217,8 @@ async fn a_forbidden_watch_is_reported_and_resumes_when_it_is_allowed() -> Outco
     let (client, requests) = counting_client(&plane.kubeconfig_for("default", "reader").await?).await?;
     let mut events = RecordedEvents::of(counts(&client, Scope::All));
     events.until("forbidden", |events| matches!(events.states.last(), Some(WatchState::Forbidden(_)))).await;
-    let Some(WatchState::Forbidden(said)) = events.states.last() else { unreachable!() };
-    assert!(said.contains("cannot list resource \"configmaps\""), "{said}");
+    let Some(WatchState::Forbidden(message)) = events.states.last() else { unreachable!() };
+    assert!(message.contains("cannot list resource \"configmaps\""), "{message}");
     assert!(!events.health.synced());
     sleep(Duration::from_secs(3)).await;
     assert!(count(&requests, "list") <= 8, "{} tries in 3 s", count(&requests, "list"));

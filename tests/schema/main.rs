@@ -19,7 +19,7 @@ fn rendered_crd() -> Outcome<(tempfile::TempDir, Crds)> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("crd.json");
     std::fs::write(&file, serde_json::to_string(&kcg_api::crd::crd())?)?;
-    Ok((folder, Crds { own: Some(file), ..Crds::default() }))
+    Ok((folder, Crds { manifests: Some(file), ..Crds::default() }))
 }
 
 async fn start() -> Outcome<ControlPlane> {

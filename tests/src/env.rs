@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use kcg_devcluster::{ControlPlane, Crds, Operator, deploy_folder};
+use kcg_devcluster::{ControlPlane, Crds, Operator};
 use kube::Client;
 use serde_json::json;
 
@@ -14,18 +14,18 @@ use crate::namespace::Namespace;
 use crate::{deploy, eventually, kubectl, met, operator_binary};
 
 /// The product's CRD, Strimzi's and prometheus-operator's.
-pub fn all_crds() -> kcg_devcluster::Result<Crds> {
-    Ok(Crds::all(deploy_folder()?.join("crd")))
+pub fn all_crds() -> Crds {
+    Crds::all(deploy("crd"))
 }
 
 /// The product's CRD alone.
-pub fn own_crd() -> kcg_devcluster::Result<Crds> {
-    Ok(Crds { own: Some(deploy_folder()?.join("crd")), ..Crds::default() })
+pub fn own_crd() -> Crds {
+    Crds { manifests: Some(deploy("crd")), ..Crds::default() }
 }
 
 /// Strimzi's and prometheus-operator's CRDs, without the product's.
-pub fn foreign_crds() -> kcg_devcluster::Result<Crds> {
-    Ok(Crds { own: None, ..all_crds()? })
+pub fn foreign_crds() -> Crds {
+    Crds { manifests: None, ..all_crds() }
 }
 
 /// etcd and the API server alone, which starts in the shortest time.

@@ -8,6 +8,7 @@
 
 pub mod audit;
 pub mod certificate;
+mod deploy;
 pub mod env;
 mod eventually;
 pub mod faults;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 use kcg_devcluster::{build_operator, tools};
 use tokio::sync::OnceCell;
 
+pub use deploy::{deploy, deploy_copy, promtool, repository};
 pub use eventually::{eventually, met};
 
 /// The result of a test, and of a step in one. `?` takes any error, a text too.
@@ -36,14 +38,4 @@ pub async fn operator_binary() -> kcg_devcluster::Result<&'static Path> {
 pub fn measured(what: &str) {
     let thread = std::thread::current();
     tools::to_stderr(&format!("{}: {what}", thread.name().unwrap_or("tests")));
-}
-
-/// A path in this repository.
-pub fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(path)
-}
-
-/// A path below `deploy/`.
-pub fn deploy(path: &str) -> PathBuf {
-    repository("deploy").join(path)
 }

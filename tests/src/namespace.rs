@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::audit::NamespaceAudit;
 use crate::env::LIMIT;
-use crate::objects::{self, AUTOSCALER, CHILDREN, GROUP, Kind, TOPIC, group, topic};
+use crate::objects::{self, AUTOSCALER, CHILDREN, GROUP, Kind, SERVICE, TOPIC, group, topic};
 
 /// The field manager of what a test does as a third party.
 const THIRD_PARTY: &str = "third-party";
@@ -217,6 +217,14 @@ impl Namespace {
             objects::is_observed(group) && objects::condition(group, condition)[1] == reason
         })
         .await
+    }
+
+    /// Changes a field of the group's Service that the operator owns, and waits for its repair.
+    pub async fn drift_is_repaired(&self, group: &str) -> Result<()> {
+        let change = json!([{"op": "replace", "path": "/spec/ports/0/targetPort", "value": 1}]);
+        self.json_patch(SERVICE, group, &change).await?;
+        let repaired = |service: &Value| service["spec"]["ports"][0]["targetPort"] == 8085;
+        self.eventually(SERVICE, group, "it is repaired", repaired).await.map(drop)
     }
 
     /// Waits until the autoscaler has these bounds.

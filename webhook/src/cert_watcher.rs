@@ -1,4 +1,4 @@
-//! Watches the folder of the certificate files: tls.crt and tls.key, as a Secret is mounted.
+//! Watches the directory of the certificate files: tls.crt and tls.key, as a Secret is mounted.
 //!
 //! The files are polled. A kubelet updates a mounted Secret by swapping a symbolic link, after
 //! which a watch on the file itself gets no events; a timer for the expiry would be wrong after the
@@ -25,7 +25,7 @@ pub const POLL_INTERVAL: Duration = Duration::from_secs(2);
 pub enum CertWatcherError {
     /// A file is missing or cannot be read.
     #[error(
-        "cannot read {}: {source}: put {CHAIN_FILE} and {KEY_FILE} there, or set another folder with --cert-dir",
+        "cannot read {}: {source}: put {CHAIN_FILE} and {KEY_FILE} there, or set another directory with --cert-dir",
         .path.display()
     )]
     Read {
@@ -35,10 +35,10 @@ pub enum CertWatcherError {
         source: io::Error,
     },
     /// The files are not a valid pair, or the current pair is the better one.
-    #[error("{}: {source}", .folder.display())]
+    #[error("{}: {source}", .dir.display())]
     Rejected {
-        /// The folder.
-        folder: PathBuf,
+        /// The directory.
+        dir: PathBuf,
         /// Why the current pair stays in use.
         source: Rejected,
     },
@@ -59,10 +59,10 @@ impl CertWatcherError {
     }
 }
 
-/// Loads the certificate files of one folder into a resolver whenever they change.
+/// Loads the certificate files of one directory into a resolver whenever they change.
 #[derive(Debug)]
 pub struct CertWatcher {
-    folder: PathBuf,
+    dir: PathBuf,
     resolver: Arc<Resolver>,
     metrics: WebhookMetrics,
     readiness: ReadinessCheck,
@@ -83,12 +83,12 @@ impl CertWatcher {
     /// The readiness check passes after the first valid pair and stays so: whatever happens to the
     /// files then, the server keeps using the last valid pair.
     pub fn new(
-        folder: PathBuf,
+        dir: PathBuf,
         resolver: Arc<Resolver>,
         metrics: WebhookMetrics,
         readiness: ReadinessCheck,
     ) -> Self {
-        Self { folder, resolver, metrics, readiness }
+        Self { dir, resolver, metrics, readiness }
     }
 
     /// Reads the files at this interval until the future is dropped.
@@ -117,20 +117,20 @@ impl CertWatcher {
         let pair = self
             .resolver
             .replace(Pair::from_pem(&files.chain, &files.key), now)
-            .map_err(|source| CertWatcherError::Rejected { folder: self.folder.clone(), source })?;
+            .map_err(|source| CertWatcherError::Rejected { dir: self.dir.clone(), source })?;
         let cas = files.ca.as_deref().and_then(|ca| bundle::parse(ca).ok());
         // Of several CAs, the first to expire matters.
         let ca_expires = cas.into_iter().flatten().map(|(_, validity)| validity.not_after).min();
         self.metrics.set_expirations(pair.not_after(), ca_expires);
         self.metrics.count_reload(Reload::Loaded);
         let seconds_left = pair.not_after().duration_since(now).unwrap_or_default().as_secs();
-        tracing::info!(folder = %self.folder.display(), seconds_left, "certificate loaded");
+        tracing::info!(dir = %self.dir.display(), seconds_left, "certificate loaded");
         *loaded = Some(files);
         Ok(())
     }
 
     async fn read(&self, name: &str) -> Result<Vec<u8>, CertWatcherError> {
-        let path = self.folder.join(name);
+        let path = self.dir.join(name);
         tokio::fs::read(&path).await.map_err(|source| CertWatcherError::Read { path, source })
     }
 

@@ -127,7 +127,7 @@ impl WebhookMetrics {
         self.ca_expiration.register(
             registry,
             "ca_expiration_timestamp_seconds",
-            "When the CA in the certificate folder expires, as a Unix timestamp; 0 if there is none",
+            "When the CA in the certificate directory expires, as a Unix timestamp; 0 if there is none",
         );
         registry.register(
             "certificate_reloads",

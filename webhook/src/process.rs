@@ -28,7 +28,7 @@ pub struct WebhookConfig {
     pub bind_address: SocketAddr,
     /// The address that serves /healthz, /readyz and /metrics over plain HTTP.
     pub probes: SocketAddr,
-    /// The folder of tls.crt and tls.key. The files may appear later, and change.
+    /// The directory of tls.crt and tls.key. The files may appear later, and change.
     pub cert_dir: PathBuf,
     /// The DNS name by which the API server calls the webhook. A certificate for other names is
     /// rejected. `None` accepts any certificate.

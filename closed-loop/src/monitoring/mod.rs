@@ -54,7 +54,7 @@ impl Monitoring {
         plane.install_prometheus_crd().await?;
         let further = tools.file(FURTHER_MONITORING_CRDS)?.to_owned();
         plane
-            .install_crds(&Crds { own: Some(further), prometheus_operator: true, ..Crds::default() })
+            .install_crds(&Crds { manifests: Some(further), prometheus_operator: true, ..Crds::default() })
             .await?;
         let folder = plane.folder().join("prometheus");
         std::fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;

@@ -1,4 +1,5 @@
-//! The HorizontalPodAutoscaler: its bounds are the minimum and the ceiling, and it stores the held partitions.
+//! The HorizontalPodAutoscaler: its bounds are the minimum and the ceiling, and it stores the held
+//! partitions.
 
 use kcg_api::{ValidGroup, names};
 use serde_json::{Value, json};
@@ -20,8 +21,8 @@ pub(super) fn build(group: &ValidGroup, ceiling: &Ceiling) -> Value {
     autoscaler
 }
 
-/// Up in one step, because all consumers together work off a backlog fastest. Down by half after five minutes without a
-/// higher recommendation, because each step causes a rebalance.
+/// Up in one step, because all consumers together work off a backlog fastest. Down by half after
+/// five minutes without a higher recommendation, because each step causes a rebalance.
 fn consumer_behavior() -> Value {
     json!({
         "scaleUp": {

@@ -5,7 +5,7 @@ use kcg_api::{ValidGroup, names};
 use serde_json::{Value, json};
 
 use super::{ChildKind, head, selector};
-use crate::ceiling::{Ceiling, Count};
+use crate::ceiling::{Ceiling, TopicCount};
 
 /// Enough time to finish a message, commit and leave the consumer group.
 const TERMINATION_GRACE_SECONDS: i64 = 60;
@@ -21,9 +21,9 @@ pub(super) fn build(group: &ValidGroup, ceiling: &Ceiling) -> Value {
     deployment
 }
 
-/// In two halves, because each batch causes one or two rebalances. The new half starts before the old one stops and waits
-/// idle, so each partition moves once, from a consumer that stops to one that is ready (docs/closed-loop.md has the
-/// numbers), and there are never too few consumers.
+/// In two halves, because each batch causes one or two rebalances. The new half starts before the
+/// old one stops and waits idle, so each partition moves once, from a consumer that stops to one
+/// that is ready (docs/closed-loop.md has the numbers), and there are never too few consumers.
 fn consumer_strategy() -> Value {
     json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 0}})
 }
@@ -62,7 +62,7 @@ fn container(group: &ValidGroup, ceiling: &Ceiling) -> Value {
 /// The environment variables; one that the user sets replaces the operator's.
 fn env(group: &ValidGroup, ceiling: &Ceiling) -> Vec<Value> {
     let consumer = &group.consumer;
-    let topics = ceiling.counts.iter().map(Count::topic_name).collect::<Vec<_>>().join(",");
+    let topics = ceiling.counts.iter().map(TopicCount::topic_name).collect::<Vec<_>>().join(",");
     let defaults = [
         (names::ENV_TOPICS, Some(topics.as_str())),
         (names::ENV_GROUP_ID, Some(consumer.group_id.as_str())),
@@ -86,8 +86,8 @@ fn overlaid(template: Value, group: &ValidGroup) -> Value {
     serde_json::to_value(typed).expect("invariant: a PodTemplateSpec serializes")
 }
 
-/// The API server also stores a ServiceAccount's name in its deprecated field, and restores the new field from there. Only
-/// a manager that owns both fields can remove the name.
+/// The API server also stores a ServiceAccount's name in its deprecated field, and restores the new
+/// field from there. Only a manager that owns both fields can remove the name.
 fn own_both_names_of_the_service_account(template: &mut PodTemplateSpec) {
     if let Some(pod) = &mut template.spec {
         let name = pod.service_account_name.clone().or_else(|| pod.service_account.clone());

@@ -1,4 +1,5 @@
-//! The child objects of a group, one builder each: a valid group and its ceiling in, the object as it is applied out.
+//! The child objects of a group, one builder each: a valid group and its ceiling in, the object as
+//! it is applied out.
 
 mod autoscaler;
 mod deployment;

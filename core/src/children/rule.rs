@@ -1,5 +1,5 @@
-//! The PrometheusRule with the group's alerts. Every text from the spec is quoted for the language that it becomes part
-//! of: PromQL, JSON or a template.
+//! The PrometheusRule with the group's alerts. Every text from the spec is quoted for the language
+//! that it becomes part of: PromQL, JSON or a template.
 
 use kcg_api::{ValidGroup, ceiling, names};
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
-//! What the children hold: the original's sample as a whole, and what each part of a spec does to them.
+//! What the children hold: the original's sample as a whole, and what each part of a spec does to
+//! them.
 
 use kcg_api::valid::TopicGrants;
 use serde_json::{Value, json};
@@ -34,14 +35,14 @@ fn the_original_s_sample_has_these_five_children() {
 }
 
 #[test]
-fn no_child_ever_holds_a_count_of_replicas() {
+fn no_child_ever_has_spec_replicas() {
     for spec in ["{}", "{minReplicas: 3}", "{consumerSpec: {podTemplate: {spec: {}}}}"] {
         assert_eq!(child(ChildKind::Deployment, spec)["spec"].get("replicas"), None);
     }
 }
 
 #[test]
-fn a_variable_that_the_person_sets_replaces_ours() {
+fn a_variable_of_the_user_replaces_the_operator_s() {
     let told = |spec: &str| consumer(spec)["env"].clone();
     assert_eq!(
         told("{consumerSpec: {groupId: g, bootstrapServers: 'b:9092'}}"),
@@ -63,7 +64,7 @@ fn the_overlay_is_merged_into_the_consumer_by_its_container_s_name() {
         template["metadata"]["labels"],
         json!({"app": "kconsumer", "thenextapps.com/kconsumergroup": "kconsumer", "team": "t"})
     );
-    // Both names, or the API server would bring a name back that was taken away.
+    // Both names, or the API server would restore a name that was removed.
     assert_eq!([&template["spec"]["serviceAccountName"], &template["spec"]["serviceAccount"]], ["s", "s"]);
     assert_eq!(template["spec"]["containers"].as_array().map(Vec::len), Some(2));
     let consumer = consumer(spec);
@@ -89,8 +90,8 @@ fn hardening_can_be_overridden_by_the_overlay() {
 }
 
 #[test]
-fn null_in_the_overlay_leaves_the_field_to_the_api_server() {
-    // Set as it is stored: a merge would drop the nulls.
+fn null_in_the_overlay_removes_the_field() {
+    // Set on the stored group: a merge would drop the nulls.
     let mut stored = stored("{}");
     stored.spec.consumer_spec.pod_template = Some(json!({"spec": {
         "securityContext": null, "terminationGracePeriodSeconds": null,
@@ -105,7 +106,7 @@ fn null_in_the_overlay_leaves_the_field_to_the_api_server() {
 }
 
 #[test]
-fn a_template_with_every_field_set_is_a_pod_template_so_the_overlay_never_goes_missing() {
+fn a_template_with_every_field_set_accepts_an_overlay() {
     let spec = "{consumerSpec: {bootstrapServers: b, imagePullSecrets: [{name: s}], envFrom: [{secretRef: {name: s}}],
         resources: {limits: {cpu: 1}}, env: [{name: A, value: b}], podTemplate: {metadata: {annotations: {seen: 'yes'}}}}}";
     assert_eq!(
@@ -115,7 +116,7 @@ fn a_template_with_every_field_set_is_a_pod_template_so_the_overlay_never_goes_m
 }
 
 #[test]
-fn a_rollout_takes_no_consumer_before_another_is_ready() {
+fn a_rollout_stops_no_consumer_before_another_is_ready() {
     let rolling =
         |spec: &str| child(ChildKind::Deployment, spec)["spec"]["strategy"]["rollingUpdate"].clone();
     assert_eq!(rolling("{}"), json!({"maxSurge": "50%", "maxUnavailable": 0}));
@@ -123,7 +124,7 @@ fn a_rollout_takes_no_consumer_before_another_is_ready() {
 }
 
 #[test]
-fn no_alert_speaks_of_a_ceiling_that_nobody_knows() {
+fn no_alert_uses_an_unknown_ceiling() {
     let alerts = |world: &crate::facts::Observed| {
         let group = group("{}");
         let rule = desired(&group, &ceiling_of(&group, world))
@@ -148,7 +149,7 @@ fn no_alert_speaks_of_a_ceiling_that_nobody_knows() {
 }
 
 #[test]
-fn texts_are_quoted_for_promql_and_kept_from_being_templates() {
+fn texts_are_quoted_for_promql_and_escaped_for_templates() {
     let rule =
         child(ChildKind::PrometheusRule, "{alerts: {labels: {note: 'a {{ b }} \"c\"'}, severity: '{{x}}'}}");
     let labels = &rule["spec"]["groups"][0]["rules"][0]["labels"];

@@ -1,5 +1,6 @@
-//! The facts about a group's surroundings. A live object is reduced to these facts when its watch delivers it, and then
-//! dropped: memory grows with the number of groups, not with the size of their objects.
+//! The facts about a group's surroundings. A live object is reduced to these facts when its watch
+//! delivers it, and then dropped: memory grows with the number of groups, not with the size of
+//! their objects.
 
 pub mod predicate;
 pub mod project;
@@ -16,7 +17,8 @@ use crate::lag::Cause;
 pub struct Child {
     /// metadata.uid.
     pub uid: Box<str>,
-    /// metadata.resourceVersion as a number: an event with a lower one than the known one is dropped.
+    /// metadata.resourceVersion as a number: an event with a lower one than the known one is
+    /// dropped.
     pub resource_version: u64,
     /// The uid of the owner that controls it.
     pub controller: Option<Box<str>>,
@@ -115,7 +117,7 @@ pub enum Acceptance {
 /// All facts that the decisions about one group depend on, apart from its spec.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
-    /// The live objects with the children's names, whoever owns them.
+    /// The live objects with the children's names, whichever owner they have.
     pub children: PerChild<Option<Child>>,
     /// Sorted names of the group's running pods that are not terminating.
     pub active_pods: Vec<String>,
@@ -154,7 +156,8 @@ impl Observed {
         }
     }
 
-    /// The held partitions: those of the autoscaler's annotation, or those in memory if the autoscaler is gone.
+    /// The held partitions: those of the autoscaler's annotation, or those in memory if the
+    /// autoscaler is gone.
     pub fn held(&self, group_uid: &str) -> Option<&Held> {
         match self.autoscaler(group_uid) {
             Some(autoscaler) => autoscaler.held.as_ref(),

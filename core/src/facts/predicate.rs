@@ -1,10 +1,11 @@
-//! Which changes of a child are worth a reconcile of its group. An autoscaler's status changes with every sync; its group
-//! is reconciled only if its own status would change.
+//! Which changes of a child are worth a reconcile of its group. An autoscaler's status changes with
+//! every sync; its group is reconciled only if its own status would change.
 
 use super::{AutoscalerFacts, Child, Detail, Signal};
 use crate::lag::{Cause, is_bound};
 
-/// Whether a child has changed in a way that a decision depends on. `lag_limit` is the group's, in records.
+/// Whether a child has changed in a way that a decision depends on. `lag_limit` is the group's, in
+/// records.
 pub fn is_relevant(before: &Child, after: &Child, lag_limit: i64) -> bool {
     let details_differ = match (&before.detail, &after.detail) {
         (Detail::Autoscaler(before), Detail::Autoscaler(after)) => {

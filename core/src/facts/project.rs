@@ -30,7 +30,8 @@ pub fn child(kind: ChildKind, live: &Value) -> Child {
     }
 }
 
-/// metadata.resourceVersion as a number, which orders two versions of one object; 0 if it is not a number.
+/// metadata.resourceVersion as a number, which orders two versions of one object; 0 if it is not a
+/// number.
 pub fn version(live: &Value) -> u64 {
     text(&live["metadata"]["resourceVersion"]).parse().unwrap_or_default()
 }
@@ -41,8 +42,8 @@ pub fn controller(live: &Value) -> Option<&Value> {
     owners.iter().find(|owner| owner["controller"] == true)
 }
 
-/// A hash of everything that [`drift::drift`] depends on. A change of status alone does not change it, so an earlier
-/// comparison stays valid.
+/// A hash of everything that [`drift::drift`] depends on. A change of status alone does not change
+/// it, so an earlier comparison stays valid.
 pub fn fingerprint(live: &Value) -> u64 {
     let mut hasher = DefaultHasher::new();
     let parts = live.as_object().into_iter().flatten();

@@ -39,7 +39,8 @@ pub(super) struct ConditionValue {
     pub(super) status: ConditionStatus,
     pub(super) reason: Reason,
     pub(super) message: String,
-    /// The message quotes another object and differs from time to time: a new message alone is not written.
+    /// The message quotes another object and differs from time to time: a new message alone is not
+    /// written.
     pub(super) quotes: bool,
 }
 

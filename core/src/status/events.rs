@@ -12,8 +12,8 @@ pub struct Warning {
     pub note: String,
 }
 
-/// The errors that are new since the previous status, each reason once. The start of a healthy group causes none: its
-/// pods are not ready at first, and its metric is missing.
+/// The errors that are new since the previous status, each reason once. The start of a healthy
+/// group causes none: its pods are not ready at first, and its metric is missing.
 pub fn warnings(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Vec<Warning> {
     new.conditions
         .iter()

@@ -1,7 +1,7 @@
 //! Condition Ready, if more consumers run than the partitions keep busy.
 //!
-//! A working autoscaler removes them at its next sync, so that moment is not reported. Those that stay are: the
-//! autoscaler of a paused group still allows them, or the autoscaler cannot scale.
+//! A working autoscaler removes them at its next sync, so that moment is not reported. Those that
+//! stay are: the autoscaler of a paused group still allows them, or the autoscaler cannot scale.
 
 use kcg_api::ValidGroup;
 use kcg_api::ceiling::consumers;
@@ -36,7 +36,8 @@ fn why_they_stay(group: &ValidGroup, observed: &Observed, busy: i32) -> Option<S
     let Some(autoscaler) = observed.autoscaler(&group.uid) else {
         return Some(format!("no HorizontalPodAutoscaler exists to remove them: {by_hand}"));
     };
-    // Only a paused group's autoscaler keeps a maximum from earlier partitions, and it keeps it until the end of the pause.
+    // Only a paused group's autoscaler keeps a maximum from earlier partitions, and it keeps it
+    // until the end of the pause.
     if group.paused && autoscaler.max_replicas > busy {
         return Some(format!(
             "the paused group's HorizontalPodAutoscaler still allows {}: set spec.paused to false",

@@ -1,5 +1,5 @@
-//! The condition MetricsAvailable: whether the autoscaler reads the lag and, if not, which part between the consumer and
-//! the autoscaler is broken, as far as the autoscaler's message tells.
+//! The condition MetricsAvailable: whether the autoscaler reads the lag and, if not, which part
+//! between the consumer and the autoscaler is broken, as far as its message shows.
 
 use kcg_api::ValidGroup;
 use kcg_api::condition::Reason;

@@ -21,7 +21,7 @@ use kcg_api::condition::{ConditionType, Reason};
 use kcg_api::group::TopicStatus;
 use kcg_api::{KconsumerGroup, KconsumerGroupStatus, ValidGroup, Violation, violation};
 
-use crate::ceiling::{Ceiling, Count};
+use crate::ceiling::{Ceiling, TopicCount};
 use crate::child_error::ChildError;
 use crate::children::PerChild;
 use crate::facts::Observed;
@@ -72,7 +72,8 @@ pub fn compose(
     }
 }
 
-/// The status of a group whose stored spec breaks a rule. Its children are not modified, and the other conditions stay.
+/// The status of a group whose stored spec breaks a rule. Its children are not modified, and the
+/// other conditions stay.
 pub fn invalid(
     group: &KconsumerGroup,
     violations: &[Violation],
@@ -95,7 +96,7 @@ pub fn invalid(
     }
 }
 
-fn topic_status(count: &Count) -> TopicStatus {
+fn topic_status(count: &TopicCount) -> TopicStatus {
     let known = count.known.as_ref();
     TopicStatus {
         name: count.topic.name.clone(),
@@ -106,8 +107,8 @@ fn topic_status(count: &Count) -> TopicStatus {
     }
 }
 
-/// The conditions with their transition times, which change only if the status changes. A type without a new value keeps
-/// its previous condition.
+/// The conditions with their transition times, which change only if the status changes. A type
+/// without a new value keeps its previous condition.
 fn conditions(
     values: impl Iterator<Item = (ConditionType, ConditionValue)>,
     generation: i64,

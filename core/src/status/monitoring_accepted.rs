@@ -1,5 +1,5 @@
-//! The condition MonitoringAccepted: whether a Prometheus accepted the ServiceMonitor and none rejected the
-//! PrometheusRule.
+//! The condition MonitoringAccepted: whether a Prometheus accepted the ServiceMonitor and none
+//! rejected the PrometheusRule.
 
 use kcg_api::ValidGroup;
 use kcg_api::condition::Reason;
@@ -28,7 +28,8 @@ pub(super) fn monitoring_accepted(
             return no(Reason::Rejected, format!("a Prometheus rejected the {}: {why}", kind.kind()));
         }
     }
-    // Older prometheus-operators report nothing for a PrometheusRule: it counts unless it is rejected.
+    // Older prometheus-operators report nothing for a PrometheusRule: it counts unless it is
+    // rejected.
     match monitors.each_ref().map(|(_, acceptance)| *acceptance == Acceptance::Accepted) {
         [true, true] => {
             return yes(Reason::Accepted, "a Prometheus accepted the ServiceMonitor and the PrometheusRule");

@@ -47,7 +47,8 @@ pub(super) fn partition_bound(group: &ValidGroup, observed: &Observed, ceiling: 
     )
 }
 
-/// The HorizontalPodAutoscaler's maxReplicas: the ceiling, or the earlier value if the group is paused.
+/// The HorizontalPodAutoscaler's maxReplicas: the ceiling, or the earlier value if the group is
+/// paused.
 pub(super) fn in_force(group: &ValidGroup, observed: &Observed, ceiling: &Ceiling) -> i32 {
     let left = observed.autoscaler(&group.uid).filter(|_| group.paused);
     left.map_or(ceiling.max, |facts| facts.max_replicas)

@@ -55,7 +55,7 @@ impl ControlPlane {
     pub async fn start_cert_manager(&self) -> Result<()> {
         let tools = Tools::cert_manager(&tools::to_stderr).await?;
         let crds = tools.file(CERT_MANAGER_CRDS)?.to_owned();
-        self.install_crds(&Crds { own: Some(crds), ..Crds::default() }).await?;
+        self.install_crds(&Crds { manifests: Some(crds), ..Crds::default() }).await?;
         let launcher = ComponentLauncher { tools: &tools, ..self.launcher() };
         *self.running.cert_manager.lock() = Some(launcher.cert_manager()?);
         Ok(())
@@ -64,7 +64,7 @@ impl ControlPlane {
     /// Installs the CRD Prometheus, which no cluster has by default.
     pub async fn install_prometheus_crd(&self) -> Result<()> {
         let crd = self.tools.file(PROMETHEUS_CRD)?.to_owned();
-        self.install_crds(&Crds { own: Some(crd), ..Crds::default() }).await
+        self.install_crds(&Crds { manifests: Some(crd), ..Crds::default() }).await
     }
 
     /// Returns an error with the last lines of the log if cert-manager was started and has exited.

@@ -32,10 +32,10 @@ impl ControlPlane {
 
     /// Installs CRDs and waits until they are established.
     pub async fn install_crds(&self, crds: &Crds) -> Result<()> {
-        let Crds { own, kafka_topic, prometheus_operator } = crds;
+        let Crds { manifests, kafka_topic, prometheus_operator } = crds;
         let mut text = String::new();
-        if let Some(kafka_topics) = crds::kafka_topics(*kafka_topic)? {
-            text = format!("{kafka_topics}\n---\n");
+        if let Some(crd) = crds::kafka_topic_crd(*kafka_topic)? {
+            text = format!("{crd}\n---\n");
         }
         if *prometheus_operator {
             let path = self.tools.file(MONITORING_CRDS)?;
@@ -44,10 +44,10 @@ impl ControlPlane {
         if !text.is_empty() {
             self.apply_yaml(&text).await?;
         }
-        if let Some(own) = own {
-            self.apply_path(own).await?;
+        if let Some(manifests) = manifests {
+            self.apply_path(manifests).await?;
         }
-        if own.is_none() && text.is_empty() {
+        if manifests.is_none() && text.is_empty() {
             return Ok(());
         }
         let established = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=5s"];

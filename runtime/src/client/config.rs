@@ -51,7 +51,8 @@ pub struct ClientConfig {
 }
 
 impl ClientConfig {
-    /// Without a path, the configuration is `KUBECONFIG`, then `~/.kube/config`, then the pod's ServiceAccount.
+    /// Without a path, the configuration is `KUBECONFIG`, then `~/.kube/config`, then the pod's
+    /// ServiceAccount.
     pub fn new(kubeconfig: Option<&Path>, user_agent: &str) -> Self {
         Self { kubeconfig: kubeconfig.map(Path::to_path_buf), user_agent: user_agent.to_owned() }
     }
@@ -73,8 +74,8 @@ impl ClientConfig {
     }
 }
 
-/// Disables kube's retry layer: it can hold any request for minutes, while the caller's work queue knows better when to
-/// retry.
+/// Disables kube's retry layer: it can hold any request for minutes, while the caller's work queue
+/// knows better when to retry.
 fn build(mut config: Config, user_agent: &str, metrics: &RequestMetrics) -> Result<Client, ClientError> {
     let agent =
         HeaderValue::from_str(user_agent).map_err(|_| ClientError::UserAgent(user_agent.to_owned()))?;

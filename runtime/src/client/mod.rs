@@ -10,7 +10,8 @@ use kube::core::Status;
 pub use request_metrics::{MeteredService, RequestMetrics};
 use thiserror::Error;
 
-/// The deadline of one request, from its first byte to the last byte of its response. kube's client has none.
+/// The deadline of one request, from its first byte to the last byte of its response. kube's client
+/// has none.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Why a request failed. `what` names the request, for example `get Secret default/a`.
@@ -85,7 +86,8 @@ impl RequestError {
     }
 }
 
-/// Runs one request under [`DEADLINE`]. `what` names the request in the error: `<what>: no answer within 10 s`.
+/// Runs one request under [`DEADLINE`]. `what` names the request in the error: `<what>: no answer
+/// within 10 s`.
 pub async fn with_deadline<T>(
     what: impl fmt::Display,
     request: impl Future<Output = kube::Result<T>>,
@@ -106,7 +108,8 @@ pub async fn with_timeout<T>(
     }
 }
 
-/// An error and its causes in one line: hyper and rustls name the reason only in the innermost cause.
+/// An error and its causes in one line: hyper and rustls name the reason only in the innermost
+/// cause.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,5 @@
-//! Counts each request to the API server by verb and outcome. Both labels have small fixed sets of values.
+//! Counts each request to the API server by verb and outcome. Both labels have small fixed sets of
+//! values.
 
 use std::{
     fmt,
@@ -26,8 +27,8 @@ impl RequestMetrics {
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "api_requests",
-            "RequestMetrics to the API server by verb and HTTP status; code is error where no answer came and \
-             canceled where nobody waited for it any more",
+            "Requests to the API server by verb and HTTP status code; the code is error if no \
+             response arrived, and canceled if the caller stopped waiting for it",
             self.total.clone(),
         );
     }
@@ -61,8 +62,8 @@ impl EncodeLabelValue for ResponseCode {
     }
 }
 
-/// The verb as in RBAC and the audit log, except that a server-side apply is `apply` and not `patch`. kube puts the
-/// name of the method that built a request into its extensions.
+/// The verb as in RBAC and the audit log, except that a server-side apply is `apply` and not
+/// `patch`. kube puts the name of the method that built a request into its extensions.
 fn verb<B>(request: &Request<B>) -> &'static str {
     let applied =
         request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/apply-patch+yaml");

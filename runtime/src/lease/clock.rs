@@ -1,11 +1,13 @@
-//! The monotonic and the wall clock, since neither alone measures reliably how much time has passed.
+//! The monotonic and the wall clock, since neither alone measures reliably how much time has
+//! passed.
 
 use std::{
     fmt,
     time::{Duration, Instant, SystemTime},
 };
 
-/// A reading of both clocks. The monotonic clock stops while the machine is suspended; the wall clock jumps if it is set.
+/// A reading of both clocks. The monotonic clock stops while the machine is suspended; the wall
+/// clock jumps if it is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
     /// The monotonic time since a fixed point in the life of this process.
@@ -15,8 +17,8 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// Whether less than `limit` has passed since `earlier` by both clocks. If the wall clock was set back, the monotonic
-    /// clock decides alone.
+    /// Whether less than `limit` has passed since `earlier` by both clocks. If the wall clock was
+    /// set back, the monotonic clock decides alone.
     pub(super) fn is_within(self, limit: Duration, earlier: Self) -> bool {
         let by_mono = self.mono.saturating_sub(earlier.mono) < limit;
         let by_wall = self.wall.duration_since(earlier.wall).map_or(true, |passed| passed < limit);

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Candidate, Clock, Leadership, Moment, Timings, UnsafeTimings,
     record::Record,
-    step::{ObservedRecord, Step, next_step, observe},
+    step::{ElectionStep, ObservedRecord, next_step, observe},
 };
 use crate::{
     backoff::jittered,
@@ -67,7 +67,8 @@ impl fmt::Debug for Elector {
 }
 
 impl Elector {
-    /// The receiver has the current leadership, or `None`. `client` must not retry (see [`crate::client::ClientConfig`]).
+    /// The receiver has the current leadership, or `None`. `client` must not retry (see
+    /// [`crate::client::ClientConfig`]).
     pub fn new(
         client: Client,
         candidate: Candidate,
@@ -86,8 +87,8 @@ impl Elector {
         ))
     }
 
-    /// Runs until `stop` is cancelled, then releases the Lease. Cancel it after the last write of this process, since
-    /// another replica takes over at once.
+    /// Runs until `stop` is cancelled, then releases the Lease. Cancel it after the last write of
+    /// this process, since another replica takes over at once.
     pub async fn run(mut self, stop: CancellationToken) {
         while let Some(leadership) = stop.run_until_cancelled(self.acquire()).await {
             tracing::info!(identity = self.candidate.identity, "leading");
@@ -120,13 +121,14 @@ impl Elector {
         }
     }
 
-    /// Reads the Lease and tries to acquire it if it is available. Returns the moment before the write was sent.
+    /// Reads the Lease and tries to acquire it if it is available. Returns the moment before the
+    /// write was sent.
     async fn try_acquire(&mut self) -> Result<Option<Moment>, RequestError> {
         self.refresh().await?;
         let now = self.clock.now();
         match next_step(self.observed.as_ref(), now, &self.candidate.identity, &self.timings) {
-            Step::Wait(_) => Ok(None),
-            Step::Create | Step::Replace => {
+            ElectionStep::Wait(_) => Ok(None),
+            ElectionStep::Create | ElectionStep::Replace => {
                 let held = self.stored_record().held_by(&self.candidate.identity, now.wall, &self.timings);
                 self.write(&held).await?;
                 Ok(Some(now))
@@ -158,8 +160,9 @@ impl Elector {
         }
     }
 
-    /// Returns false if another process holds the Lease. A conflict may also be caused by our own write whose response was
-    /// lost, or by a user who labelled or deleted the Lease, so read it and try once more before giving up.
+    /// Returns false if another process holds the Lease. A conflict may also be caused by our own
+    /// write whose response was lost, or by a user who labelled or deleted the Lease, so read it
+    /// and try once more before giving up.
     async fn renew(&mut self, leadership: &Leadership) -> Result<bool, RequestError> {
         if let Err(error) = self.renew_once(leadership).await {
             if error.code().is_none_or(|code| code >= 429) {
@@ -185,8 +188,8 @@ impl Elector {
         Ok(())
     }
 
-    /// Best effort: if it fails, others wait until the Lease expires. Reads first, since the response to the last write may
-    /// have been dropped.
+    /// Best effort: if it fails, others wait until the Lease expires. Reads first, since the
+    /// response to the last write may have been dropped.
     async fn release(&mut self) {
         let outcome = async {
             self.refresh().await?;
@@ -255,7 +258,8 @@ impl Elector {
     }
 }
 
-/// Returns once the leadership has expired. Checks every second, since a timer counts by the monotonic clock only.
+/// Returns once the leadership has expired. Checks every second, since a timer counts by the
+/// monotonic clock only.
 async fn expiry(leadership: &Leadership) {
     while leadership.still_held() {
         sleep(leadership.left().min(Duration::from_secs(1))).await;

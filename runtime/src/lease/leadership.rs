@@ -7,7 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Clock, Moment};
 
-/// One uninterrupted period of holding the Lease. A leadership that is lost stays lost; the next one is another value.
+/// One uninterrupted period of holding the Lease. A leadership that is lost stays lost; the next
+/// one is another value.
 #[derive(Debug, Clone)]
 pub struct Leadership {
     inner: Arc<Inner>,
@@ -28,8 +29,9 @@ impl Leadership {
         Self { inner: Arc::new(Inner { clock, deadline, renewed, lost }) }
     }
 
-    /// Whether this process still holds the Lease; check it right before each write. False from the renew deadline on by
-    /// either clock, even if the process was paused and the election has not run since.
+    /// Whether this process still holds the Lease; check it right before each write. False from the
+    /// renew deadline on by either clock, even if the process was paused and the election has not
+    /// run since.
     pub fn still_held(&self) -> bool {
         if self.inner.lost.is_cancelled() {
             return false;

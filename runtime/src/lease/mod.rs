@@ -1,13 +1,15 @@
-//! Leader election on a Lease, so that of several replicas only one writes. The decisions in `step` and `record` are pure.
+//! Leader election on a Lease, so that of several replicas only one writes. The decisions in `step`
+//! and `record` are pure.
 //!
-//! *Invariant:* the Lease is only replaced as a whole, with the resourceVersion that was read, so one of two candidates
-//! gets a conflict.
+//! *Invariant:* the Lease is only replaced as a whole, with the resourceVersion that was read, so
+//! one of two candidates gets a conflict.
 //!
-//! *Invariant:* a Lease expires if it did not change for its duration by our own clock. Clocks of two machines are never
-//! compared.
+//! *Invariant:* a Lease expires if it did not change for its duration by our own clock. Clocks of
+//! two machines are never compared.
 //!
-//! *Invariant:* the holder stops at the renew deadline, before others may take over. The time between the two is the
-//! difference in clock rates, plus the pause of the process, that the election tolerates.
+//! *Invariant:* the holder stops at the renew deadline, before others may take over. The time
+//! between the two is the difference in clock rates, plus the pause of the process, that the
+//! election tolerates.
 
 mod clock;
 mod elector;
@@ -22,16 +24,16 @@ pub use elector::{Elector, LeaseMetrics};
 pub use leadership::Leadership;
 use thiserror::Error;
 
-/// The durations of the election, with client-go's meaning. Failover takes at most `lease` plus `retry` after a crash, and
-/// `retry` after a release.
+/// The durations of the election, with client-go's meaning. Failover takes at most `lease` plus
+/// `retry` after a crash, and `retry` after a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timings {
     /// How long others wait before they take over from a holder that no longer renews.
     pub lease: Duration,
     /// How long after the last successful renewal the holder stops.
     pub renew_deadline: Duration,
-    /// The delay between attempts to acquire, and between attempts to renew if one failed. A healthy holder renews after
-    /// twice this delay.
+    /// The delay between attempts to acquire, and between attempts to renew if one failed. A
+    /// healthy holder renews after twice this delay.
     pub retry: Duration,
 }
 

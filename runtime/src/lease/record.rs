@@ -1,4 +1,5 @@
-//! The spec of a Lease, read leniently: a field with a bad value must not lock out all candidates. Pure.
+//! The spec of a Lease, read leniently: a field with a bad value must not lock out all candidates.
+//! Pure.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::Timings;
 
-/// The spec of a Lease. Times stay text: they come from the clock of another machine, so they are compared for equality
-/// but never computed with.
+/// The spec of a Lease. Times stay text: they come from the clock of another machine, so they are
+/// compared for equality but never computed with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Record {
     /// Empty if the Lease is free.
@@ -32,8 +33,8 @@ impl Record {
         }
     }
 
-    /// How long after its last change the record expires. The holder's duration counts, so that versions with different
-    /// timings can run together; if it makes no sense, ours does.
+    /// How long after its last change the record expires. The holder's duration counts, so that
+    /// versions with different timings can run together; if it makes no sense, ours does.
     pub(super) fn duration(&self, timings: &Timings) -> Duration {
         match u64::try_from(self.seconds) {
             Ok(seconds @ 1..=300) => Duration::from_secs(seconds),
@@ -66,7 +67,8 @@ impl Record {
         }
     }
 
-    /// `now` in the format of a Lease. Never equal to the last renewal, since others rely on the change.
+    /// `now` in the format of a Lease. Never equal to the last renewal, since others rely on the
+    /// change.
     fn later(&self, now: SystemTime) -> String {
         let now = Timestamp::try_from(now).unwrap_or(Timestamp::UNIX_EPOCH);
         let text = micros(now);

@@ -1,5 +1,5 @@
-//! /healthz, /readyz and /metrics over plain HTTP on a port of their own, so that they never wait behind the work that
-//! they report on.
+//! /healthz, /readyz and /metrics over plain HTTP on a separate port, so that they never wait
+//! behind the work that they report on.
 
 mod readiness;
 
@@ -27,8 +27,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// The lifetime of a connection, from its acceptance to the last byte of its one response. Connections are not kept
-/// alive, so no client holds a connection slot for longer.
+/// The lifetime of a connection, from its acceptance to the last byte of its one response.
+/// Connections are not kept alive, so no client holds a connection slot for longer.
 const CONNECTION_LIFETIME: Duration = Duration::from_secs(10);
 /// How long a client may take to send its request head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,7 +41,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// A registry whose metrics all start with `prefix`. It holds `<prefix>_build_info{version}` so far.
+/// A registry whose metrics all start with `prefix`. It holds `<prefix>_build_info{version}` so
+/// far.
 pub fn registry(prefix: &str, version: &str) -> Registry {
     let mut registry = Registry::with_prefix(prefix);
     let info = Info::new([("version", version.to_owned())]);
@@ -85,7 +86,8 @@ impl Probes {
         self.address
     }
 
-    /// Serves until `stop` is cancelled. Cancel it last: /readyz should fail while the process drains.
+    /// Serves until `stop` is cancelled. Cancel it last: /readyz should fail while the process
+    /// drains.
     pub async fn serve(self, registry: Registry, readiness: Readiness, stop: CancellationToken) {
         let router = router(Arc::new(registry), readiness);
         let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));

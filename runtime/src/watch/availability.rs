@@ -20,8 +20,9 @@ pub enum Availability {
 }
 
 impl NamespaceHealth {
-    /// Facts are relied on until the watch has been silent for longer than `max_age`, whatever its state, and again
-    /// from its next sign of life. A kind that is newly served counts as absent until its objects are listed.
+    /// Facts are relied on until the watch has been silent for longer than `max_age`, whatever its
+    /// state, and again from its next sign of life. A kind that is newly served counts as absent
+    /// until its objects are listed.
     pub fn availability(&self, max_age: Duration) -> Availability {
         match (&self.state, self.sync) {
             (WatchState::NotServed, _) => Availability::NotServed,

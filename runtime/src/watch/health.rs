@@ -1,5 +1,6 @@
-//! The health of a watch: what hinders it, whether its facts are complete, and when it last showed a sign of life. Shared
-//! with the readiness checks, the metrics and everyone who needs to know how old a fact may be.
+//! The health of a watch: what hinders it, whether its facts are complete, and when it last showed
+//! a sign of life. Shared with the readiness checks, the metrics and everyone who needs to know how
+//! old a fact may be.
 
 use std::{
     fmt,
@@ -49,7 +50,8 @@ pub enum SyncState {
     Pending,
     /// Not yet, and the API server denied access, so waiting may not help.
     Forbidden,
-    /// There are none, since the cluster did not serve the kind. If it serves the kind now, it was not listed yet.
+    /// There are none, since the cluster did not serve the kind. If it serves the kind now, it was
+    /// not listed yet.
     NotServed,
     /// The handler has everything that the last list contained and every change since.
     Synced,
@@ -137,21 +139,23 @@ impl WatchHealth {
         self.lock().iter().map(|entry| (entry.namespace.clone(), entry.health())).collect()
     }
 
-    /// The time since the last sign of life: an event, a bookmark, a page of a list, a newly opened watch or an answer of
-    /// discovery. With several namespaces, that of the one that is silent for longest. Counts from the start if there was
-    /// no sign of life yet. An idle but healthy watch stays below [`super::WATCH_TIMEOUT`] plus a few seconds.
+    /// The time since the last sign of life: an event, a bookmark, a page of a list, a newly opened
+    /// watch or an answer of discovery. With several namespaces, that of the one that is silent for
+    /// longest. Counts from the start if there was no sign of life yet. An idle but healthy watch
+    /// stays below [`super::WATCH_TIMEOUT`] plus a few seconds.
     pub fn age(&self) -> Duration {
         self.lock().iter().map(|entry| entry.alive.elapsed()).max().unwrap_or_default()
     }
 
-    /// Whether the handler has received everything that exists at least once. An optional kind that the cluster does not
-    /// serve counts as synced.
+    /// Whether the handler has received everything that exists at least once. An optional kind that
+    /// the cluster does not serve counts as synced.
     pub fn synced(&self) -> bool {
         self.lock().iter().all(Entry::synced)
     }
 
-    /// What the first list waits for, as the reason of a readiness check. `None` once each namespace is synced or
-    /// forbidden: one that is forbidden or deleted must not hold up the others.
+    /// What the first list waits for, as the reason of a readiness check. `None` once each
+    /// namespace is synced or forbidden: one that is forbidden or deleted must not hold up the
+    /// others.
     pub fn waiting_for(&self) -> Option<String> {
         let entries = self.lock();
         let waiting = entries.iter().find(|entry| entry.sync == SyncState::Pending)?;
@@ -187,7 +191,8 @@ impl WatchHealth {
         changed.then_some(state)
     }
 
-    /// The kind is served: if it was not, its first list is under way. Returns the new state if one changed.
+    /// The kind is served: if it was not, its first list is under way. Returns the new state if one
+    /// changed.
     pub(super) fn set_served(&self) -> Option<WatchState> {
         let mut entries = self.lock();
         let not_served = entries.iter_mut().filter(|entry| entry.state == WatchState::NotServed);

@@ -1,4 +1,5 @@
-//! The keys of the objects that exist, so that objects which vanished unseen can be reported as deleted. Pure.
+//! The keys of the objects that exist, so that objects which vanished unseen can be reported as
+//! deleted. Pure.
 
 use std::collections::HashSet;
 

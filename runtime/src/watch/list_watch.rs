@@ -1,4 +1,5 @@
-//! The list and the watch request. Objects are left as text: one that does not parse must not affect the others.
+//! The list and the watch request. Objects are left as text: one that does not parse must not
+//! affect the others.
 
 use std::time::Duration;
 
@@ -94,7 +95,8 @@ impl ListWatch {
         }
     }
 
-    /// One page of a list; `continue_token` is empty for the first. Reads the latest state, not a possibly stale cache.
+    /// One page of a list; `continue_token` is empty for the first. Reads the latest state, not a
+    /// possibly stale cache.
     pub(super) async fn list(&self, continue_token: &str) -> Result<Page, RequestError> {
         let parameters = ListParams {
             label_selector: self.labels.clone(),
@@ -115,7 +117,8 @@ impl ListWatch {
         Duration::from_secs(jittered(self.timeout, random.mul_add(0.2, 0.8)).as_secs().max(1))
     }
 
-    /// Opens a watch that the server closes after `lifetime`. Returns once the server has accepted it.
+    /// Opens a watch that the server closes after `lifetime`. Returns once the server has accepted
+    /// it.
     pub(super) async fn watch(
         &self,
         version: &str,
@@ -154,7 +157,8 @@ impl ListWatch {
     }
 }
 
-/// Adds the verb to the request as kube's own methods do, for tracing and [`crate::client::RequestMetrics`].
+/// Adds the verb to the request as kube's own methods do, for tracing and
+/// [`crate::client::RequestMetrics`].
 fn named(verb: &'static str, mut request: http::Request<Vec<u8>>) -> http::Request<Vec<u8>> {
     request.extensions_mut().insert(verb);
     request

@@ -1,4 +1,5 @@
-//! The watch of one namespace: list, then watch, and list again if needed, for as long as the kind is served.
+//! The watch of one namespace: list, then watch, and list again if needed, for as long as the kind
+//! is served.
 
 use std::time::Duration;
 
@@ -30,9 +31,13 @@ const RELIST_RESET: Duration = Duration::from_secs(30);
 /// How much longer than requested the server may keep a watch open.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// After so many error responses in a row to watches from a resource version, list again: the server may have been
-/// restored to an earlier state that does not have this version yet.
+/// After so many error responses in a row to watches from a resource version, list again: the
+/// server may have been restored to an earlier state that does not have this version yet. An
+/// overloaded server does not count, since a list would only add load.
 const MAX_WATCH_ERRORS: u32 = 3;
+
+/// The longest delay that the server can ask for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// The state of a watch after a failed request.
 pub(super) fn state_after(error: &RequestError) -> WatchState {
@@ -101,18 +106,19 @@ impl<'a, F> NamespaceWatch<'a, F> {
             if began.elapsed() >= RELIST_RESET {
                 self.relist.reset();
             }
-            let backoff = match result {
-                Ok(()) => &mut self.relist,
+            let delay = match result {
+                Ok(()) => self.relist.next_delay(fastrand::f64()),
                 // The history expired while the pages were fetched.
-                Err(error) if error.code() == Some(410) => &mut self.relist,
+                Err(error) if error.code() == Some(410) => self.relist.next_delay(fastrand::f64()),
                 Err(error) if self.report(&error) == WatchState::NotServed && self.shared.optional => return,
-                Err(_) => &mut self.retry,
+                Err(error) => self.retry_delay(&error),
             };
-            sleep(backoff.next_delay(fastrand::f64())).await;
+            sleep(delay).await;
         }
     }
 
-    /// Passes on everything that exists, and what no longer does. Returns the resource version to watch from.
+    /// Passes on everything that exists, and what no longer does. Returns the resource version to
+    /// watch from.
     async fn list(&mut self) -> Result<String, RequestError> {
         self.known_keys.begin_list();
         let mut continue_token = String::new();
@@ -136,8 +142,8 @@ impl<'a, F> NamespaceWatch<'a, F> {
         Ok(version)
     }
 
-    /// Watches until a new list is needed. An error means that the kind may not be served, or that the server does not
-    /// know the resource version.
+    /// Watches until a new list is needed. An error means that the kind may not be served, or that
+    /// the server does not know the resource version.
     async fn watch_from(&mut self, mut version: String) -> Result<(), RequestError> {
         let mut errors = 0;
         loop {
@@ -153,15 +159,21 @@ impl<'a, F> NamespaceWatch<'a, F> {
                 End::Closed => sleep(self.reopen.next_delay(fastrand::f64())).await,
                 End::Expired => return Ok(()),
                 End::Failed(error) => {
-                    errors += u32::from(error.code().is_some());
+                    errors += u32::from(error.code().is_some_and(|code| !matches!(code, 429 | 503)));
                     if error.code() == Some(404) || errors >= MAX_WATCH_ERRORS {
                         return Err(error);
                     }
                     self.report(&error);
-                    sleep(self.retry.next_delay(fastrand::f64())).await;
+                    sleep(self.retry_delay(&error)).await;
                 }
             }
         }
+    }
+
+    /// The backoff, or the delay that the server asked for if that is longer.
+    fn retry_delay(&mut self, error: &RequestError) -> Duration {
+        let asked = error.retry_after().unwrap_or_default().min(MAX_RETRY_AFTER);
+        self.retry.next_delay(fastrand::f64()).max(asked)
     }
 
     /// One watch request, until it ends. Each event advances `version`.
@@ -237,5 +249,66 @@ impl<'a, F> NamespaceWatch<'a, F> {
         }
         handler.state_changed(changed);
         state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashMap, sync::Arc};
+
+    use http::{Request, Response};
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::{Client, client::Body};
+    use parking_lot::Mutex;
+    use serde_json::{Value, json};
+    use tokio_util::sync::CancellationToken;
+    use tower::service_fn;
+
+    use super::*;
+    use crate::watch::{Scope, WatchSpec, Watcher};
+
+    /// Watches a server whose lists succeed and whose watches fail with this response. Returns when
+    /// each list and each watch arrived, within a minute.
+    async fn requests(code: u16, status: &Value) -> HashMap<&'static str, Vec<Duration>> {
+        let (start, status) = (Instant::now(), status.to_string());
+        let arrived: Arc<Mutex<HashMap<&'static str, Vec<Duration>>>> = Arc::default();
+        let log = arrived.clone();
+        let server = service_fn(move |request: Request<Body>| {
+            let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+            let verb = if is_watch { "watch" } else { "list" };
+            log.lock().entry(verb).or_default().push(start.elapsed());
+            let list = json!({"metadata": {"resourceVersion": "5"}, "items": []}).to_string();
+            let (code, body) = if is_watch { (code, status.clone()) } else { (200, list) };
+            async move { Response::builder().status(code).body(Body::from(body.into_bytes())) }
+        });
+        let spec = WatchSpec::typed::<ConfigMap>(Scope::All);
+        let client = Client::new(server, "default");
+        let watcher = Watcher::new("configmaps", client, spec, Transform::new(|_: Value| ()));
+        let _ =
+            tokio::time::timeout(Duration::from_mins(1), watcher.run(CancellationToken::new(), drop)).await;
+        arrived.lock().clone()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_overloaded_server_is_not_listed_again_and_gets_the_delay_that_it_asks_for() {
+        let asks = json!({"code": 429, "message": "busy", "details": {"retryAfterSeconds": 7}});
+        let arrived = requests(429, &asks).await;
+        assert_eq!(arrived["list"].len(), 1);
+        let watches = &arrived["watch"];
+        assert!(watches.len() > 3, "{watches:?}");
+        assert!(watches.windows(2).all(|pair| pair[1] >= pair[0] + Duration::from_secs(7)), "{watches:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_keeps_failing_at_a_resource_version_is_listed_again() {
+        let arrived = requests(500, &json!({"code": 500, "message": "no such version"})).await;
+        assert!(arrived["list"].len() > 1, "{arrived:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_expired_resource_version_is_listed_again_with_growing_delays() {
+        let arrived = requests(410, &json!({"code": 410, "reason": "Expired", "message": "too old"})).await;
+        let lists = &arrived["list"];
+        assert!((8..20).contains(&lists.len()), "{lists:?}");
     }
 }

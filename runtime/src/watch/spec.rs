@@ -12,7 +12,7 @@ use crate::discovery::OptionalKind;
 pub enum Scope {
     /// All namespaces, in one watch. Needs a ClusterRole.
     All,
-    /// These namespaces, each in a watch of its own, so that one cannot hold up another.
+    /// These namespaces, each in a separate watch, so that one cannot hold up another.
     Namespaces(BTreeSet<String>),
 }
 
@@ -46,8 +46,8 @@ pub struct WatchSpec {
     pub(super) timeout: Duration,
 }
 
-/// The default page size of a list. A page is held as text until its objects are transformed, so the page size limits
-/// the memory that a list needs.
+/// The default page size of a list. A page is held as text until its objects are transformed, so
+/// the page size limits the memory that a list needs.
 const PAGE_SIZE: u32 = 50;
 
 impl WatchSpec {
@@ -91,7 +91,8 @@ impl WatchSpec {
         self
     }
 
-    /// Sets how long the server keeps a watch open, in whole seconds; the default is [`WATCH_TIMEOUT`].
+    /// Sets how long the server keeps a watch open, in whole seconds; the default is
+    /// [`WATCH_TIMEOUT`].
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

@@ -10,8 +10,8 @@ pub struct Transform<F>(Box<TransformFn<F>>);
 type TransformFn<F> = dyn Fn(&str) -> Result<F, String> + Send + Sync;
 
 impl<F> Transform<F> {
-    /// Parses the object as a `T` and keeps what `keep` returns. The error of an object that does not parse names the
-    /// field: `spec.replicas: invalid type: string "3", expected i32`.
+    /// Parses the object as a `T` and keeps what `keep` returns. The error of an object that does
+    /// not parse names the field: `spec.replicas: invalid type: string "3", expected i32`.
     pub fn new<T: DeserializeOwned>(keep: impl Fn(T) -> F + Send + Sync + 'static) -> Self {
         Self(Box::new(move |text| parse::<T>(text).map(&keep)))
     }
@@ -34,7 +34,8 @@ impl<F> fmt::Debug for Transform<F> {
     }
 }
 
-/// Tracking the path of each field costs time, so only an object that failed to parse is parsed again with it.
+/// Tracking the path of each field costs time, so only an object that failed to parse is parsed
+/// again with it.
 fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_str(text).map_err(|plain| {
         let mut deserializer = serde_json::Deserializer::from_str(text);

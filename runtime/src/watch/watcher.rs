@@ -37,7 +37,8 @@ impl<F> fmt::Debug for Watcher<F> {
 }
 
 impl<F: Send> Watcher<F> {
-    /// `name` is the watch in metrics, logs and readiness checks, usually the plural of the kind: `pods`.
+    /// `name` is the watch in metrics, logs and readiness checks, usually the plural of the kind:
+    /// `pods`.
     pub fn new(name: &str, client: Client, spec: WatchSpec, transform: Transform<F>) -> Self {
         let health = WatchHealth::new(name, spec.scope.namespaces());
         Self { client, spec, transform, health }
@@ -48,8 +49,8 @@ impl<F: Send> Watcher<F> {
         self.health.clone()
     }
 
-    /// Watches until `stop` is cancelled. `handle` is called with one event at a time and holds up the watch, so it must
-    /// not block.
+    /// Watches until `stop` is cancelled. `handle` is called with one event at a time and holds up
+    /// the watch, so it must not block.
     pub async fn run(self, stop: CancellationToken, handle: impl FnMut(Event<F>) + Send + 'static) {
         let handler = Handler::new(handle);
         let namespaces = self.spec.scope.namespaces();
@@ -88,7 +89,8 @@ impl<F: Send> Watcher<F> {
         select_all(watches).await;
     }
 
-    /// Waits until the kind is served, watches it in that version, and starts over if another version is served.
+    /// Waits until the kind is served, watches it in that version, and starts over if another
+    /// version is served.
     async fn watch_optional(&self, kind: &OptionalKind, known_keys: &mut [KnownKeys], handler: &Handler<F>) {
         let mut retry = RETRY;
         let mut served = None;

@@ -6,7 +6,7 @@ use kcg_core::drift::Drift;
 use kcg_core::facts::{Child, predicate};
 use kcg_runtime::watch::ObjectKey;
 
-use super::{Affected, ClusterCache, Entry};
+use super::{Affected, ClusterCache, GroupEntry};
 use crate::cluster::cached_child::CachedChild;
 
 impl ClusterCache {
@@ -37,8 +37,8 @@ impl ClusterCache {
         if is_relevant { vec![key.clone()] } else { Vec::new() }
     }
 
-    /// The child was read from the API server. The watch reports a child as deleted, too, if it loses the label that the
-    /// watch selects.
+    /// The child was read from the API server. The watch reports a child as deleted, too, if it
+    /// loses the label that the watch selects.
     pub(in crate::cluster) fn remove_tombstone(&mut self, key: &ObjectKey, uid: &str) {
         if let Some(entry) = self.entries.get_mut(key) {
             entry.tombstones.retain(|tombstone| **tombstone != *uid);
@@ -106,6 +106,6 @@ impl ClusterCache {
 
     /// The average lag in thousandths of a record, as the group's autoscaler last read it.
     pub(in crate::cluster) fn lag_milli(&self, key: &ObjectKey) -> Option<i64> {
-        self.entries.get(key).and_then(Entry::own_autoscaler)?.autoscaler()?.lag_milli
+        self.entries.get(key).and_then(GroupEntry::own_autoscaler)?.autoscaler()?.lag_milli
     }
 }

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use kcg_runtime::watch::ObjectKey;
 
-use super::{Affected, ClusterCache, Entry};
-use crate::cluster::group::Group;
+use super::{Affected, ClusterCache, GroupEntry};
+use crate::cluster::cached_group::CachedGroup;
 
 impl ClusterCache {
-    /// Stores a group. `from_own_write`: it is the response to the controller's own write, which the watch may not have
-    /// reached.
+    /// Stores a group. `from_own_write`: it is the response to the controller's own write, which
+    /// the watch may not have reached.
     pub(in crate::cluster) fn set_group(
         &mut self,
         key: &ObjectKey,
-        group: Group,
+        group: CachedGroup,
         from_own_write: bool,
     ) -> Affected {
         // The watch has already reported the deletion of this group, or a new group of its name.
@@ -32,8 +32,8 @@ impl ClusterCache {
         entry.from_own_write = from_own_write;
         match before {
             Some(before) if group.is_equivalent_to(&before) => Vec::new(),
-            // Only the status differs, and we have just written it. If the user changed the spec in the meantime, this
-            // response may be the first to report it.
+            // Only the status differs, and we have just written it. If the user changed the spec in
+            // the meantime, this response may be the first to report it.
             Some(before) if from_own_write && group.has_same_spec_as(&before) => Vec::new(),
             Some(before)
                 if before.topics == group.topics && before.consumer_group == group.consumer_group =>
@@ -69,7 +69,7 @@ impl ClusterCache {
         self.keys().iter().flat_map(|key| self.remove_group(key)).collect()
     }
 
-    fn index(&mut self, key: &ObjectKey, group: &Group) -> Affected {
+    fn index(&mut self, key: &ObjectKey, group: &CachedGroup) -> Affected {
         for topic in &group.topics {
             self.by_topic.insert(topic, key);
         }
@@ -78,7 +78,7 @@ impl ClusterCache {
     }
 
     /// Returns the groups that may have conflicted with this one.
-    fn unindex(&mut self, key: &ObjectKey, group: &Group) -> Affected {
+    fn unindex(&mut self, key: &ObjectKey, group: &CachedGroup) -> Affected {
         for topic in &group.topics {
             self.by_topic.remove(topic, key);
         }
@@ -88,13 +88,13 @@ impl ClusterCache {
     }
 
     /// The other groups with the same Kafka consumer group.
-    fn other_members(&self, key: &ObjectKey, group: &Group) -> Affected {
+    fn other_members(&self, key: &ObjectKey, group: &CachedGroup) -> Affected {
         let members = self.by_consumer_group.groups(&group.consumer_group).iter();
         members.filter(|member| *member != key).cloned().collect()
     }
 
     /// One group.
-    pub(in crate::cluster) fn group(&self, key: &ObjectKey) -> Option<&Group> {
+    pub(in crate::cluster) fn group(&self, key: &ObjectKey) -> Option<&CachedGroup> {
         self.entries.get(key)?.group.as_deref()
     }
 
@@ -104,15 +104,16 @@ impl ClusterCache {
     }
 
     /// All groups.
-    pub(in crate::cluster) fn groups(&self) -> impl Iterator<Item = (&ObjectKey, &Group)> {
+    pub(in crate::cluster) fn groups(&self) -> impl Iterator<Item = (&ObjectKey, &CachedGroup)> {
         self.entries.iter().filter_map(|(key, entry)| Some((key, entry.group.as_deref()?)))
     }
 }
 
-impl Entry {
-    /// Whether the known version of the same group is newer, and the response to the controller's own write is involved.
-    /// An older version from the watch alone is accepted: the cluster may have been restored from a backup.
-    fn has_newer_group(&self, group: &Group, from_own_write: bool) -> bool {
+impl GroupEntry {
+    /// Whether the known version of the same group is newer, and the response to the controller's
+    /// own write is involved. An older version from the watch alone is accepted: the cluster may
+    /// have been restored from a backup.
+    fn has_newer_group(&self, group: &CachedGroup, from_own_write: bool) -> bool {
         self.group.as_ref().is_some_and(|known| {
             let is_older = group.resource_version < known.resource_version && group.uid == known.uid;
             is_older && (self.from_own_write || from_own_write)

@@ -1,5 +1,5 @@
-//! Everything that the watches reported, as small facts with their indices. Plain data, no I/O: it is told about changes
-//! and answers which groups each change affects.
+//! Everything that the watches reported, as small facts with their indices. Plain data, no I/O: it
+//! is told about changes and answers which groups each change affects.
 
 mod children;
 mod groups;
@@ -18,7 +18,7 @@ use kcg_core::topics::{TopicStore, TopicsAvailability};
 use kcg_runtime::watch::ObjectKey;
 
 use super::cached_child::CachedChild;
-use super::group::Group;
+use super::cached_group::CachedGroup;
 use index::Index;
 
 /// The groups that a change affects.
@@ -27,7 +27,7 @@ pub(crate) type Affected = Vec<ObjectKey>;
 /// The facts of all groups, children, topics and pods.
 #[derive(Debug, Default)]
 pub(super) struct ClusterCache {
-    entries: HashMap<ObjectKey, Entry>,
+    entries: HashMap<ObjectKey, GroupEntry>,
     topics: TopicStore<ObjectKey>,
     by_topic: Index,
     by_consumer_group: Index,
@@ -39,19 +39,21 @@ pub(super) struct ClusterCache {
 
 /// The facts under one namespace and name.
 #[derive(Debug, Default)]
-struct Entry {
-    group: Option<Arc<Group>>,
-    /// The group is known from the response to the controller's own status write, which the watch has not reached yet.
+struct GroupEntry {
+    group: Option<Arc<CachedGroup>>,
+    /// The group is known from the response to the controller's own status write, which the watch
+    /// has not reached yet.
     from_own_write: bool,
     children: PerChild<Option<Box<CachedChild>>>,
     active_pods: BTreeSet<Box<str>>,
     /// The held partitions of the group's autoscaler when it last existed.
     remembered: Option<Held>,
-    /// The uids of the last deleted children: a late response to our own write must not resurrect a deleted child.
+    /// The uids of the last deleted children: a late response to our own write must not resurrect a
+    /// deleted child.
     tombstones: VecDeque<Box<str>>,
 }
 
-impl Entry {
+impl GroupEntry {
     fn group_uid(&self) -> Option<&str> {
         self.group.as_ref().map(|group| &*group.uid)
     }
@@ -72,7 +74,7 @@ impl Entry {
 /// The facts that the decisions about one group depend on.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    pub(crate) group: Arc<Group>,
+    pub(crate) group: Arc<CachedGroup>,
     pub(crate) observed: Observed,
 }
 
@@ -98,7 +100,7 @@ impl ClusterCache {
             return Vec::new();
         }
         let is_there = |topic: &ObjectKey| namespace.is_none_or(|namespace| topic.namespace() == namespace);
-        let consumes = |group: &Group| group.topics.iter().any(is_there);
+        let consumes = |group: &CachedGroup| group.topics.iter().any(is_there);
         self.groups().filter(|(_, group)| consumes(group)).map(|(key, _)| key.clone()).collect()
     }
 
@@ -143,7 +145,7 @@ impl ClusterCache {
         Some(Snapshot { group, observed })
     }
 
-    fn lookups(&self, group: &Group) -> TopicLookups {
+    fn lookups(&self, group: &CachedGroup) -> TopicLookups {
         let lookups = group.topics.iter().map(|topic| {
             let of = TopicRef { namespace: topic.namespace().to_owned(), name: topic.name().to_owned() };
             (of, self.topics.lookup(topic.as_str()))
@@ -151,7 +153,7 @@ impl ClusterCache {
         lookups.collect()
     }
 
-    fn conflicting_groups(&self, key: &ObjectKey, group: &Group) -> Vec<String> {
+    fn conflicting_groups(&self, key: &ObjectKey, group: &CachedGroup) -> Vec<String> {
         let topics: HashSet<&ObjectKey> = group.topics.iter().collect();
         let shares_a_topic = |other: &&ObjectKey| {
             let other = self.entries.get(*other).and_then(|entry| entry.group.as_ref());
@@ -167,7 +169,7 @@ impl ClusterCache {
     }
 
     fn drop_if_empty(&mut self, key: &ObjectKey) {
-        if self.entries.get(key).is_some_and(Entry::is_empty) {
+        if self.entries.get(key).is_some_and(GroupEntry::is_empty) {
             self.entries.remove(key);
         }
     }

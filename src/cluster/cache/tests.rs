@@ -11,12 +11,12 @@ fn key(name: &str) -> ObjectKey {
     ObjectKey::new("ns", name)
 }
 
-fn group(name: &str, version: u64, consumer: &Value) -> Group {
+fn group(name: &str, version: u64, consumer: &Value) -> CachedGroup {
     let object = json!({
         "metadata": {"uid": format!("uid-of-{name}"), "resourceVersion": version.to_string(), "generation": 1},
         "spec": {"consumerSpec": consumer},
     });
-    Group::of(&key(name), &object, &StringInterner::default())
+    CachedGroup::of(&key(name), &object, &StringInterner::default())
 }
 
 fn facts(partitions: i32) -> TopicFacts {
@@ -57,7 +57,7 @@ fn a_topic_affects_exactly_its_consumers() {
     assert!(cache.by_topic.is_empty() && cache.by_consumer_group.is_empty() && cache.entries.is_empty());
 }
 
-/// What group `a` sees of its topics, in their order.
+/// The topics of group `a`, in order.
 fn lookups(cache: &ClusterCache) -> Vec<TopicLookup> {
     cache.snapshot(&key("a")).unwrap().observed.topics.into_values().collect()
 }
@@ -150,7 +150,7 @@ fn an_equivalent_group_affects_nobody() {
     let consumer = json!({"topic": "t"});
     assert_eq!(cache.set_group(&key("a"), group("a", 1, &consumer), false), [key("a")]);
     assert_eq!(cache.set_group(&key("a"), group("a", 2, &consumer), false), []);
-    let status = Group::of(
+    let status = CachedGroup::of(
         &key("a"),
         &json!({"metadata": {"uid": "uid-of-a", "resourceVersion": "9", "generation": 1},
         "spec": {"consumerSpec": consumer}, "status": {"replicas": 1}}),
@@ -227,7 +227,7 @@ fn a_late_response_resurrects_neither_a_deleted_child_nor_a_deleted_group() {
     assert_eq!(cache.set_child(&key("a"), HPA, autoscaler(2, None, true)), [key("a")]);
     assert!(cache.child(&key("a"), HPA).is_none());
 
-    // It had only lost the label by which it is watched: whoever finds it alive says so.
+    // It had only lost the label that the watch selects, and was then read from the API server.
     let uid = autoscaler(2, None, true).uid().to_owned();
     cache.remove_tombstone(&key("a"), &uid);
     cache.set_child(&key("a"), HPA, autoscaler(2, None, true));

@@ -1,5 +1,5 @@
-//! The workqueue: the groups that wait for a reconcile. Each is queued at most once and reconciled by one worker at a time.
-//! Changes have priority over the backlog at start-up and over retries.
+//! The workqueue: the groups that wait for a reconcile. Each is queued at most once and reconciled
+//! by one worker at a time. Changes have priority over the backlog at start-up and over retries.
 
 mod queues;
 
@@ -13,8 +13,8 @@ use queues::{Priority, Queues};
 /// A change that affects more groups than this has low priority.
 const MANY: usize = 100;
 
-/// Shared between the watches that fill it and the workers that empty it. While this process does not lead it is closed and
-/// drops what is added: a new leader reconciles every group.
+/// Shared between the watches that fill it and the workers that empty it. While this process does
+/// not lead it is closed and drops what is added: a new leader reconciles every group.
 #[derive(Debug, Default)]
 pub(super) struct WorkQueue {
     queues: Mutex<Option<Queues>>,
@@ -75,7 +75,8 @@ impl WorkQueue {
         }
     }
 
-    /// Ends the reconcile of a group, which is queued again at `requeue_at` unless something changes before.
+    /// Ends the reconcile of a group, which is queued again at `requeue_at` unless something
+    /// changes before.
     pub(super) fn done(&self, key: ObjectKey, requeue_at: Option<Instant>) {
         if let Some(queues) = self.queues.lock().as_mut() {
             queues.done(key, requeue_at);

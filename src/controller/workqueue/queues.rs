@@ -31,8 +31,8 @@ impl ItemState {
     }
 }
 
-/// Groups in their order: one of each namespace in turn, so that a namespace with thousands of groups does not delay the
-/// others.
+/// Groups in their order: one of each namespace in turn, so that a namespace with thousands of
+/// groups does not delay the others.
 #[derive(Debug, Default)]
 struct FairQueue {
     /// Namespaces that have groups in the queue.

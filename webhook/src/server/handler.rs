@@ -8,13 +8,14 @@ use http::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
+use kcg_core::text::one_line;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::limits::Limits;
 use crate::admit::{Admission, Stage};
-use crate::log_limit::{LogLimit, one_line};
+use crate::log_limit::LogLimit;
 use crate::metrics::WebhookMetrics;
 use crate::review::{self, Denial, ReviewError, ReviewOutcome};
 

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kcg_certs::Resolver;
+use kcg_core::text::one_line;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
@@ -28,7 +29,7 @@ use self::conn_limiter::ConnLimiter;
 use self::connection::{ConnContext, ConnectionError};
 use self::handler::RequestHandler;
 use crate::admit::Admission;
-use crate::log_limit::{LogLimit, one_line};
+use crate::log_limit::LogLimit;
 use crate::metrics::WebhookMetrics;
 
 /// How the server shuts down. The caller makes the process unready before it cancels `stop`.

@@ -1,5 +1,6 @@
-//! What the cache keeps of a stored group: the text of its spec, its status, and what the indices need. Text takes a
-//! fraction of the memory of the parsed types, and parsing it takes microseconds.
+//! What the cache keeps of a stored group: the text of its spec, its status, and what the indices
+//! need. Text takes a fraction of the memory of the parsed types, and parsing it takes
+//! microseconds.
 
 use kcg_api::condition::{ConditionType, Reason};
 use kcg_api::valid::{self, ParsedGroup};
@@ -17,7 +18,7 @@ use super::string_interner::StringInterner;
 #[derive(Clone, Debug, PartialEq)]
 // consumer_group is Kafka's word.
 #[allow(clippy::struct_field_names)]
-pub(crate) struct Group {
+pub(crate) struct CachedGroup {
     pub(crate) uid: Box<str>,
     pub(crate) resource_version: u64,
     pub(crate) generation: i64,
@@ -44,7 +45,7 @@ pub(crate) struct Summary {
     pub(crate) conditions: Box<[(ConditionType, ConditionStatus, Reason)]>,
 }
 
-impl Group {
+impl CachedGroup {
     /// Never fails: [`Self::parse`] returns the errors of a malformed spec.
     pub(super) fn of(key: &ObjectKey, object: &Value, strings: &StringInterner) -> Self {
         let metadata = &object["metadata"];
@@ -148,7 +149,7 @@ mod tests {
     #[test]
     fn a_cached_group_reads_back_unchanged() {
         let key = ObjectKey::new("ns", "g");
-        let group = Group::of(
+        let group = CachedGroup::of(
             &key,
             &object(
                 &json!({"averageRecordsLagLimit": 5, "consumerSpec": {"image": "i", "topics": ["a", "b"]}}),
@@ -171,7 +172,7 @@ mod tests {
     #[test]
     fn a_malformed_spec_keeps_its_errors_and_its_readable_fields() {
         let key = ObjectKey::new("ns", "g");
-        let group = Group::of(
+        let group = CachedGroup::of(
             &key,
             &object(
                 &json!({"minReplicas": "three", "consumerSpec": {"image": "i", "topic": "a", "groupId": "x"}}),
