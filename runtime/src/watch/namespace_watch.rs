@@ -31,9 +31,8 @@ const RELIST_RESET: Duration = Duration::from_secs(30);
 /// How much longer than requested the server may keep a watch open.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// After so many error responses in a row to watches from a resource version, list again: the
-/// server may have been restored to an earlier state that does not have this version yet. An
-/// overloaded server does not count, since a list would only add load.
+/// After so many error responses in a row to watches from a resource version, list again, since the
+/// version may be the cause. An overloaded server does not count: a list would only add load.
 const MAX_WATCH_ERRORS: u32 = 3;
 
 /// The longest delay that the server can ask for.
@@ -143,7 +142,7 @@ impl<'a, F> NamespaceWatch<'a, F> {
     }
 
     /// Watches until a new list is needed. An error means that the kind may not be served, or that
-    /// the server does not know the resource version.
+    /// the server cannot serve a watch from this resource version.
     async fn watch_from(&mut self, mut version: String) -> Result<(), RequestError> {
         let mut errors = 0;
         loop {
