@@ -1,7 +1,8 @@
 //! The operator: everything that the one binary does.
 //!
-//! *Invariant:* modules only use those below them: [`cli`] - [`controller`] - `cluster`, [`cert_rotator`], [`doctor`] (I/O) -
-//! the crate `kcg_core` (decisions) - the crate `kcg_api` (the API types).
+//! *Invariant:* modules only use those below them: [`cli`] - [`controller`] - `cluster`,
+//! [`cert_rotator`], [`doctor`] (I/O) - the crate `kcg_core` (decisions) - the crate `kcg_api` (the
+//! API types).
 
 pub mod cert_rotator;
 pub mod cli;

@@ -3,7 +3,7 @@
 //! [`Cluster::write_status`]). I/O.
 //!
 //! *Invariant:* the controller makes no request except through this module. In this crate, only it,
-//! the certificate rotation and doctor use the API client.
+//! the Events, the certificate rotation and doctor use the API client.
 
 mod cache;
 mod cached_child;

@@ -74,7 +74,8 @@ pub enum ControllerError {
     Ended(&'static str),
 }
 
-/// Runs the controller until `stop` is cancelled (SIGTERM) and the reconciles in progress have ended.
+/// Runs the controller until `stop` is cancelled (SIGTERM) and the reconciles in progress have
+/// ended.
 pub async fn run(
     config: ControllerConfig,
     client: Client,
@@ -139,8 +140,8 @@ struct Workers {
 }
 
 impl Workers {
-    /// Takes part in the election once all watches are synced, so that a new leader starts with complete facts. Releases the
-    /// Lease after the last write.
+    /// Takes part in the election once all watches are synced, so that a new leader starts with
+    /// complete facts. Releases the Lease after the last write.
     async fn work(
         self: Arc<Self>,
         elector: Elector,
@@ -167,10 +168,12 @@ impl Workers {
         election.await.map_err(|_| ControllerError::Ended("the election"))
     }
 
-    /// Reconciles every group, and then those that change, until the leadership is lost or `stop` is cancelled.
+    /// Reconciles every group, and then those that change, until the leadership is lost or `stop`
+    /// is cancelled.
     async fn lead(self: Arc<Self>, leadership: Leadership, stop: &CancellationToken) {
         self.retry_states.lock().clear();
-        // Open the queue before listing the groups, so that a group that is created in between is not missed.
+        // Open the queue before listing the groups, so that a group that is created in between is
+        // not missed.
         self.queue.open();
         self.queue.add_backlog(self.cluster.keys());
         let _rotating = self.cert_rotator.clone().map(|cert_rotator| {

@@ -72,7 +72,7 @@ impl Installation {
     /// How often the controller has logged that it may not read topics.
     fn refusals(&self) -> usize {
         let log = self.controller.process().log();
-        log.lines().filter(|line| line.contains("hindered") && line.contains("kafkatopics")).count()
+        log.lines().filter(|line| line.contains("watch failed") && line.contains("kafkatopics")).count()
     }
 
     /// Waits until both processes have noticed that they may not read the topics any longer.
