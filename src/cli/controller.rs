@@ -35,7 +35,6 @@ pub(super) struct ControllerArgs {
 }
 
 #[derive(Debug, Args)]
-#[group(skip)]
 struct CertificateArgs {
     /// Who issues the webhook certificate
     #[arg(long, value_enum, default_value_t = CertificateMode::Provided, value_name = "MODE")]

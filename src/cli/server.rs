@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 use super::{CliError, args, telemetry};
 
 #[derive(Debug, Args)]
-#[group(skip)]
 pub(super) struct ServerArgs {
     /// Path of the kubeconfig [default: KUBECONFIG, ~/.kube/config or the pod's ServiceAccount]
     #[arg(long, value_name = "FILE")]

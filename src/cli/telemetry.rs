@@ -6,7 +6,6 @@ use tracing_subscriber::EnvFilter;
 use super::CliError;
 
 #[derive(Debug, Args)]
-#[group(skip)]
 pub(super) struct LogArgs {
     /// Format of the logs
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
