@@ -12,7 +12,7 @@ const MAX_NOTE: usize = 1000;
 
 /// Records Events. Clones share one recorder, which merges repeated Events into a series.
 #[derive(Clone)]
-pub struct EventRecorder(Recorder);
+pub(crate) struct EventRecorder(Recorder);
 
 impl std::fmt::Debug for EventRecorder {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -22,14 +22,14 @@ impl std::fmt::Debug for EventRecorder {
 
 impl EventRecorder {
     /// `instance` is this process's name in the Events.
-    pub fn new(client: Client, instance: &str) -> Self {
+    pub(crate) fn new(client: Client, instance: &str) -> Self {
         let reporter = Reporter { controller: names::OPERATOR.into(), instance: Some(instance.into()) };
         Self(Recorder::new(client, reporter))
     }
 
     /// Records one Event. A failure is only logged: every Event repeats what a condition or a log
     /// line reports.
-    pub async fn record(
+    pub(crate) async fn record(
         &self,
         regarding: &ObjectReference,
         type_: EventType,

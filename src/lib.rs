@@ -3,6 +3,7 @@
 //! *Invariant:* modules only use those below them: [`cli`] - [`controller`] - `cluster`,
 //! [`cert_rotator`], [`doctor`] (I/O) - the crate `kcg_core` (decisions) - the crate `kcg_api` (the
 //! API types).
+#![warn(missing_docs, unreachable_pub)]
 
 pub mod cert_rotator;
 pub mod cli;
