@@ -106,7 +106,7 @@ async fn impossible_partition_numbers_are_ignored(env: Arc<SharedEnv>) -> Result
         [json!(0), json!(-1), json!(2.5), json!(2_147_483_648_i64), json!("many"), json!({}), json!(true)]
     {
         state(&value).await?;
-        let what = format!("it says that {value} is no count");
+        let what = format!("TopicsResolved to report {value} as invalid");
         let group = ns
             .eventually(GROUP, NAME, &what, |group| {
                 let [_, reason, message] = condition(group, "TopicsResolved");

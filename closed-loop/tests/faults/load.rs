@@ -56,7 +56,7 @@ pub async fn consumers_without_a_partition_are_reported_and_fire_an_alert(harnes
     harness.kubectl(&["delete", "hpa", name]).await?;
     harness.kubectl(&["scale", "deployment", name, "--replicas=3"]).await?;
     let condition = harness.condition(name, "Ready", ["True", "IdleConsumers"], SHORT_LIMIT).await?;
-    ensure!(condition.message.contains("2 do nothing"), "{condition:?}");
+    ensure!(condition.message.contains("(2 idle)"), "{condition:?}");
     ensure!(condition.message.contains("kubectl scale deployment spare --replicas=1"), "{condition:?}");
     harness.fires(name, "ConsumersIdle").await?;
     harness.kubectl(&["patch", "kcg", name, "--type=merge", "-p", &paused(false)]).await?;

@@ -83,7 +83,11 @@ impl ControllerFlags {
         Self {
             namespaces: values("--namespaces").collect(),
             topic_namespaces: values("--topic-namespaces").collect(),
-            issues_certificates: values("--certificate-mode").any(|mode| mode == "self-managed"),
+            // The second name is that of an installation which is not upgraded yet.
+            issues_certificates: ["--certificate-mode", "--certificates"]
+                .into_iter()
+                .flat_map(values)
+                .any(|mode| mode == "self-managed"),
         }
     }
 }
