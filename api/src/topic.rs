@@ -4,10 +4,12 @@
 //! spec.topicName or metadata.name; status.topicId changes only if the topic is deleted and created
 //! again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use serde_json::Value;
+
+use crate::group::KconsumerGroupSpec;
 
 /// The API group of Strimzi's KafkaTopics. Discovery finds the served version.
 pub const GROUP: &str = "kafka.strimzi.io";
@@ -31,6 +33,15 @@ impl fmt::Display for TopicRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
     }
+}
+
+/// The KafkaTopics that a spec names, each once, `topic` first. `namespace` is the group's.
+pub fn named_by(spec: &KconsumerGroupSpec, namespace: &str) -> Vec<TopicRef> {
+    let consumer = &spec.consumer_spec;
+    let namespace = consumer.topic_namespace.as_deref().unwrap_or(namespace);
+    let mut seen = HashSet::new();
+    let names = consumer.topic.iter().chain(&consumer.topics).filter(|name| seen.insert(name.as_str()));
+    names.map(|name| TopicRef { namespace: namespace.to_owned(), name: name.clone() }).collect()
 }
 
 /// The partition count in a KafkaTopic's spec.
@@ -203,5 +214,15 @@ mod tests {
     fn the_name_in_kafka_is_the_spec_s_if_set() {
         assert_eq!(decoded(&json!({"topicName": "Fast_Data"}), &json!({})).topic_name, "Fast_Data");
         assert_eq!(decoded(&json!({}), &json!({})).topic_name, "fast-data-topic");
+    }
+
+    #[test]
+    fn a_topic_that_is_named_twice_counts_once() {
+        let spec: KconsumerGroupSpec = serde_json::from_value(
+            json!({"consumerSpec": {"topic": "b", "topics": ["a", "b", "c"], "topicNamespace": "kafka"}}),
+        )
+        .unwrap();
+        let names: Vec<String> = named_by(&spec, "default").iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["kafka/b", "kafka/a", "kafka/c"]);
     }
 }

@@ -1,8 +1,6 @@
 //! Parsing and validation of a group. A [`ValidGroup`] has passed every static rule and has every
 //! default filled in; the webhook, the controller and `validate` all use [`ValidGroup::read`].
 
-use std::collections::HashSet;
-
 use k8s_openapi::api::apps::v1::DeploymentStrategy;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerBehavior;
 use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, LocalObjectReference, ResourceRequirements};
@@ -14,7 +12,7 @@ use crate::overlay::{self, Overlay};
 use crate::rule_input::RuleInput;
 pub use crate::rule_input::TopicGrants;
 use crate::rules;
-use crate::topic::TopicRef;
+use crate::topic::{self, TopicRef};
 use crate::violation::{ErrorType, Rule, Violation};
 
 /// A group that keeps every static rule.
@@ -147,7 +145,7 @@ impl Consumer {
         Self {
             image: consumer.image.clone(),
             container_name: consumer.container_name.clone().unwrap_or_else(|| name.to_owned()),
-            topics: topics(spec, namespace),
+            topics: topic::named_by(spec, namespace),
             group_id: consumer.group_id.clone().unwrap_or_else(|| name.to_owned()),
             bootstrap_servers: consumer.bootstrap_servers.clone(),
             partitions_per_consumer: consumer.partitions_per_consumer,
@@ -161,15 +159,6 @@ impl Consumer {
             }),
         }
     }
-}
-
-/// The KafkaTopics that a spec names, each once, `topic` first. `namespace` is the group's.
-pub fn topics(spec: &KconsumerGroupSpec, namespace: &str) -> Vec<TopicRef> {
-    let consumer = &spec.consumer_spec;
-    let namespace = consumer.topic_namespace.as_deref().unwrap_or(namespace);
-    let mut seen = HashSet::new();
-    let names = consumer.topic.iter().chain(&consumer.topics).filter(|name| seen.insert(name.as_str()));
-    names.map(|name| TopicRef { namespace: namespace.to_owned(), name: name.clone() }).collect()
 }
 
 /// A group parsed from JSON that may have values of wrong types.
@@ -308,16 +297,6 @@ mod tests {
         assert_eq!(valid.metrics.lag_metric, "kafka_consumer_fetch_manager_records_lag_max");
         assert_eq!(valid.alerts, AlertsSpec::default());
         assert_eq!(valid.consumer.topics[0].to_string(), "default/fast-data-topic");
-    }
-
-    #[test]
-    fn a_topic_that_is_named_twice_counts_once() {
-        let spec: KconsumerGroupSpec = serde_json::from_value(
-            json!({"consumerSpec": {"topic": "b", "topics": ["a", "b", "c"], "topicNamespace": "kafka"}}),
-        )
-        .unwrap();
-        let names: Vec<String> = topics(&spec, "default").iter().map(ToString::to_string).collect();
-        assert_eq!(names, ["kafka/b", "kafka/a", "kafka/c"]);
     }
 
     #[test]

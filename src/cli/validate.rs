@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use kcg_api::rules::live;
+use kcg_api::topic;
 use kcg_api::valid::{self, TopicGrants};
 use kcg_api::violation::Rule;
 use kcg_api::{KconsumerGroup, ValidGroup, Violation, names};
@@ -144,7 +145,7 @@ fn live_rule(group: &KconsumerGroup, partitions: &PartitionArgs) -> live::LiveCh
         return live::LiveCheck::default();
     }
     let namespace = group.metadata.namespace.as_deref().unwrap_or_default();
-    let lookups = partitions.lookups(&valid::topics(&group.spec, namespace));
+    let lookups = partitions.lookups(&topic::named_by(&group.spec, namespace));
     live::check(&group.spec, namespace, &lookups)
 }
 

@@ -3,6 +3,7 @@
 //! microseconds.
 
 use kcg_api::condition::{ConditionType, Reason};
+use kcg_api::topic;
 use kcg_api::valid::{self, ParsedGroup};
 use kcg_api::{KconsumerGroup, KconsumerGroupSpec, KconsumerGroupStatus};
 use kcg_core::facts::project;
@@ -66,7 +67,7 @@ impl CachedGroup {
         };
         let spec = group.parse(key).group.spec;
         group.lag_limit = spec.average_records_lag_limit;
-        group.topics = valid::topics(&spec, key.namespace())
+        group.topics = topic::named_by(&spec, key.namespace())
             .iter()
             .map(|topic| ObjectKey::new(&topic.namespace, &topic.name))
             .collect();
@@ -81,7 +82,7 @@ impl CachedGroup {
             let group = KconsumerGroup { metadata: self.metadata(key), spec, status: None };
             return ParsedGroup { group, violations: Vec::new() };
         }
-        let spec: Value = serde_json::from_str(&self.spec).unwrap_or_default();
+        let spec: Value = serde_json::from_str(&self.spec).expect("invariant: a cached spec is JSON");
         valid::parse_group(json!({
             "apiVersion": format!("{}/{}", kcg_api::names::GROUP, kcg_api::names::VERSION),
             "kind": kcg_api::names::KIND,

@@ -3,8 +3,7 @@
 
 use crate::ceiling;
 use crate::group::{KconsumerGroupSpec, PartitionPolicy};
-use crate::topic::{Partitions, TopicLookup, TopicLookups, TopicRef};
-use crate::valid;
+use crate::topic::{self, Partitions, TopicLookup, TopicLookups, TopicRef};
 use crate::violation::{Rule, Violation};
 
 /// The result of the live rule.
@@ -21,7 +20,7 @@ pub struct LiveCheck {
 /// topic's partitions are not known, the group is allowed with a warning, because the topic may be
 /// created later, as with GitOps.
 pub fn check(spec: &KconsumerGroupSpec, namespace: &str, lookups: &TopicLookups) -> LiveCheck {
-    let topics = valid::topics(spec, namespace);
+    let topics = topic::named_by(spec, namespace);
     let mut known = Vec::new();
     let mut warnings = Vec::new();
     for topic in &topics {

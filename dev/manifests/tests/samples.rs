@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use kcg_api::crd;
 use kcg_api::rules::live;
-use kcg_api::topic::{TopicFacts, TopicLookup, TopicLookups};
+use kcg_api::topic::{self, TopicFacts, TopicLookup, TopicLookups};
 use kcg_api::valid::{self, TopicGrants, ValidGroup};
 use serde_json::Value;
 
@@ -26,7 +26,7 @@ fn violations(name: &str) -> Outcome<Vec<String>> {
     let written = valid::parse_group(sample(name)?);
     let topic = TopicFacts::decode(&sample("kafkatopic.yaml")?);
     let spec = &written.group.spec;
-    let lookups: TopicLookups = valid::topics(spec, NAMESPACE)
+    let lookups: TopicLookups = topic::named_by(spec, NAMESPACE)
         .into_iter()
         .filter(|reference| reference.name == topic.topic_name)
         .map(|reference| (reference, TopicLookup::Found(topic.clone())))

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use json_patch::Patch;
 use kcg_api::rule_input::RuleInput;
 use kcg_api::rules::{self, live};
-use kcg_api::topic::{TopicLookup, TopicRef};
-use kcg_api::valid::{self, TopicGrants};
+use kcg_api::topic::{self, TopicLookup, TopicRef};
+use kcg_api::valid::TopicGrants;
 use kcg_api::violation::{self, Ratcheted, Violation};
 use kcg_api::{defaults, names};
 use prometheus_client::encoding::EncodeLabelValue;
@@ -164,7 +164,7 @@ fn validate(
     let (name, namespace) = (group.name, group.namespace);
     let mut violations = group.type_errors.clone();
     violations.extend(rules::check(&RuleInput { name, namespace, spec, grants }));
-    let topics = valid::topics(spec, namespace);
+    let topics = topic::named_by(spec, namespace);
     let granted = topics.iter().all(|topic| grants.allow(namespace, &topic.namespace));
     let mut warnings = Vec::new();
     // The number of a topic's partitions is not disclosed to groups that may not name the topic.
