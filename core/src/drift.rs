@@ -115,8 +115,7 @@ fn walk_list(fields: &Map<String, Value>, items: &[Value], live: &Value) -> bool
     owned.len() == items.len()
         && owned.into_iter().all(|(key, fields)| {
             if let Some(value) = key.strip_prefix("v:") {
-                let value: Value = serde_json::from_str(value).unwrap_or_default();
-                return items.contains(&value);
+                return serde_json::from_str(value).is_ok_and(|value: Value| items.contains(&value));
             }
             let Some(keys) = key.strip_prefix("k:").and_then(|keys| serde_json::from_str::<Map<String, Value>>(keys).ok()) else {
                 return false;

@@ -25,7 +25,7 @@ pub fn crd() -> CustomResourceDefinition {
 
 fn constrained(mut crd: Value) -> Value {
     let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
-    let description = schema["description"].as_str().unwrap_or_default();
+    let description = schema["description"].as_str().expect("invariant: the type has a doc comment");
     schema["description"] = json!(format!("{description} {}", version_skew::version_sentence()).trim_start());
     shrink_kubernetes_types(schema);
     join_lines(schema);
@@ -35,31 +35,38 @@ fn constrained(mut crd: Value) -> Value {
     for (path, required) in [("spec", "consumerSpec"), ("spec.consumerSpec", "image")] {
         let object = at(schema, path);
         object["required"] = json!([required]);
-        remove(&mut object["properties"][required], "default");
+        remove(at(object, required), "default");
     }
     crd
 }
 
 /// The schema of the field at `path`: `[]` is a list's item, `{}` a map's value, and the empty path
 /// is the root.
+///
+/// # Panics
+///
+/// Panics if the schema has no such field.
 fn at<'a>(schema: &'a mut Value, path: &str) -> &'a mut Value {
-    path.split('.').filter(|part| !part.is_empty()).fold(schema, |schema, part| match part {
-        "[]" => &mut schema["items"],
-        "{}" => &mut schema["additionalProperties"],
-        name => &mut schema["properties"][name],
-    })
+    let child = |schema: &'a mut Value, part| match part {
+        "[]" => schema.get_mut("items"),
+        "{}" => schema.get_mut("additionalProperties"),
+        name => schema.get_mut("properties")?.get_mut(name),
+    };
+    path.split('.')
+        .filter(|part| !part.is_empty())
+        .try_fold(schema, child)
+        .unwrap_or_else(|| panic!("invariant: the path {path} exists in the schema"))
 }
 
 fn merge(schema: &mut Value, constraint: Value) {
-    if let (Value::Object(schema), Value::Object(constraint)) = (schema, constraint) {
-        schema.extend(constraint);
-    }
+    let (Value::Object(schema), Value::Object(constraint)) = (schema, constraint) else {
+        panic!("invariant: a schema and its constraint are objects");
+    };
+    schema.extend(constraint);
 }
 
 fn remove(schema: &mut Value, key: &str) {
-    if let Some(schema) = schema.as_object_mut() {
-        schema.remove(key);
-    }
+    schema.as_object_mut().and_then(|schema| schema.remove(key)).expect("invariant: the schema has the key");
 }
 
 /// The constraints that types cannot express, by field. The API server ratchets them: an update may
