@@ -9,8 +9,8 @@ use crate::children::ChildKind;
 pub enum ChildError {
     /// Another owner, or none, controls the object of that name.
     NameConflict {
-        /// The owner, in words.
-        owner: String,
+        /// The object's controller in words, if it has one.
+        owner: Option<String>,
     },
     /// The group owns the Deployment of that name, but its selector differs and is immutable.
     SelectorImmutable,
@@ -46,7 +46,11 @@ impl ChildError {
         let child = format!("{} {name}", kind.kind());
         match self {
             Self::NameConflict { owner } => format!(
-                "{child} is controlled by {owner} and is not modified: delete it, or give the group another name"
+                "{child} {} and is not modified: delete it, or give the group another name",
+                owner.as_ref().map_or_else(
+                    || "has no controller".to_owned(),
+                    |owner| format!("is controlled by {owner}")
+                )
             ),
             Self::SelectorImmutable => format!(
                 "{child} has a different selector, which is immutable: delete it (kubectl delete deployment {name}; its consumers stop until the new ones run) and the operator creates it again"

@@ -135,8 +135,8 @@ fn write(
     }
 }
 
-fn owner(child: &Child) -> String {
-    child.controller.as_ref().map_or_else(|| "nobody".to_owned(), |uid| format!("the owner of uid {uid}"))
+fn owner(child: &Child) -> Option<String> {
+    child.controller.as_ref().map(|uid| format!("the owner of uid {uid}"))
 }
 
 fn has_foreign_selector(child: &Child) -> bool {

@@ -257,12 +257,9 @@ fn may_write(leadership: &Leadership) -> Result<(), WriteError> {
 }
 
 /// The controller of an object, in words.
-fn owner(live: &Value) -> String {
+fn owner(live: &Value) -> Option<String> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    match project::controller(live) {
-        Some(owner) => {
-            format!("{} {} of uid {}", text(&owner["kind"]), text(&owner["name"]), text(&owner["uid"]))
-        }
-        None => "nobody".to_owned(),
-    }
+    project::controller(live).map(|owner| {
+        format!("{} {} of uid {}", text(&owner["kind"]), text(&owner["name"]), text(&owner["uid"]))
+    })
 }

@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn delays_double_up_to_their_maximum() {
-        let conflict = ChildError::NameConflict { owner: String::new() }.into();
+        let conflict = ChildError::NameConflict { owner: None }.into();
         let refused = ChildError::Refused { message: String::new() }.into();
         for (error, attempts, longest) in [
             (&failed(None), 1, 250),

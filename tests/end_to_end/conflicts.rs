@@ -70,7 +70,7 @@ fn original_name(kind: Kind) -> &'static str {
     }
 }
 
-async fn conflicts(ns: &Namespace, kind: Kind, object: &Value, owner: &str) -> Result<()> {
+async fn conflicts(ns: &Namespace, kind: Kind, object: &Value, conflict: &str) -> Result<()> {
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let before = ns.create_object(kind, object).await?;
     let audit = ns.audit()?;
@@ -80,7 +80,7 @@ async fn conflicts(ns: &Namespace, kind: Kind, object: &Value, owner: &str) -> R
     assert_eq!(
         message,
         format!(
-            "{} {name} is controlled by {owner} and is not modified: delete it, or give the group another name",
+            "{} {name} {conflict} and is not modified: delete it, or give the group another name",
             kind.name
         )
     );
@@ -108,7 +108,8 @@ async fn conflicts(ns: &Namespace, kind: Kind, object: &Value, owner: &str) -> R
 async fn an_object_without_an_owner_is_not_modified_until_it_is_deleted(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace_with_a_topic("conflicts").await?;
     for kind in CHILDREN {
-        conflicts(&ns, kind, &foreign(kind, &format!("of-{}", kind.name.to_lowercase())), "nobody").await?;
+        let object = foreign(kind, &format!("of-{}", kind.name.to_lowercase()));
+        conflicts(&ns, kind, &object, "has no controller").await?;
     }
     ns.close().await
 }
@@ -122,8 +123,9 @@ async fn an_object_of_another_controller_is_not_modified_until_it_is_deleted(
     for kind in CHILDREN {
         let mut object = foreign(kind, &format!("of-{}", kind.name.to_lowercase()));
         object["metadata"]["ownerReferences"] = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "their-owner", "uid": uid, "controller": true}]);
-        let owner = format!("ConfigMap their-owner of uid {}", uid.as_str().unwrap_or_default());
-        conflicts(&ns, kind, &object, &owner).await?;
+        let conflict =
+            format!("is controlled by ConfigMap their-owner of uid {}", uid.as_str().unwrap_or_default());
+        conflicts(&ns, kind, &object, &conflict).await?;
     }
     ns.close().await
 }
@@ -139,7 +141,7 @@ async fn a_child_whose_owner_reference_was_removed_is_not_adopted_again(env: Arc
     let group = ns
         .eventually(GROUP, "kconsumer", "all five are named", |group| {
             let [_, reason, message] = condition(group, "Ready");
-            reason == "NameConflict" && message.matches("is controlled by nobody").count() == 5
+            reason == "NameConflict" && message.matches("has no controller").count() == 5
         })
         .await?;
     assert_eq!(audit.children()?, [] as [String; 0]);

@@ -19,8 +19,11 @@ pub(super) fn message(errors: &PerChild<Option<ChildError>>, ceiling: &Ceiling) 
         }
         if let Some(error) = error.as_ref().filter(|error| error.reason().is_some()) {
             let error = match error {
-                ChildError::NameConflict { owner } => {
+                ChildError::NameConflict { owner: Some(owner) } => {
                     format!("the {} of that name belongs to {owner}", kind.kind())
+                }
+                ChildError::NameConflict { owner: None } => {
+                    format!("the {} of that name has no controller", kind.kind())
                 }
                 ChildError::SelectorImmutable => "the selector is another and cannot be changed".to_owned(),
                 ChildError::NotServed => "the kind is not served".to_owned(),

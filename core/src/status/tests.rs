@@ -111,9 +111,9 @@ fn a_child_error_is_the_reason_of_ready_and_the_original_message() {
     for (kind, error, reason, message) in [
         (
             ChildKind::Service,
-            ChildError::NameConflict { owner: "nobody".into() },
+            ChildError::NameConflict { owner: None },
             Reason::NameConflict,
-            "Message: Error reconciling Service, Error: the Service of that name belongs to nobody",
+            "Message: Error reconciling Service, Error: the Service of that name has no controller",
         ),
         (
             ChildKind::ServiceMonitor,
