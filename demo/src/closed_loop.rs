@@ -32,6 +32,7 @@ fn cargo_args(program: &Path, args: Vec<OsString>) -> Vec<OsString> {
         "run",
         "--profile",
         profile,
+        "--locked",
         "--package",
         "kcg-closed-loop",
         "--bin",

@@ -55,7 +55,7 @@ pub async fn cargo_build(packages: &[&'static str]) -> Result<BTreeMap<&'static 
     let failed = |source| Error::Start { program: "cargo".into(), source };
     // Not output(), which would capture standard error as well.
     let output = tokio::process::Command::from(cargo())
-        .args(["build", "--workspace"])
+        .args(["build", "--locked", "--workspace"])
         .args(choice)
         .arg("--message-format=json-render-diagnostics")
         .current_dir(workspace)
