@@ -1,8 +1,9 @@
 //! The binary: flags in, exit code out.
 
+use std::process::ExitCode;
+
 use clap::Parser as _;
 use kconsumer_group_operator::cli::Cli;
-use std::process::ExitCode;
 
 fn main() -> ExitCode {
     Cli::parse().run().unwrap_or_else(|error| {

@@ -1,5 +1,5 @@
-//! The RBAC rules of the controller and the webhook. `doctor` checks that they are granted, and the manifests in
-//! deploy/ are rendered from them.
+//! The RBAC rules of the controller and the webhook. `doctor` checks that they are granted, and the
+//! manifests in deploy/ are rendered from them.
 
 use kcg_api::{names, topic};
 use serde_json::{Value, json};
@@ -11,8 +11,8 @@ pub type PolicyRule = Value;
 
 /// The verbs of a watch.
 const WATCH: [&str; 2] = ["list", "watch"];
-/// The verbs of an owned kind: it is watched, read once more before its creation, and written by server-side apply,
-/// which needs `patch`, and `create` if the object does not exist.
+/// The verbs of an owned kind: it is watched, read once more before its creation, and written by
+/// server-side apply, which needs `patch`, and `create` if the object does not exist.
 const OWNED: [&str; 5] = ["get", "list", "watch", "create", "patch"];
 
 /// A rule for all objects of the resources.
@@ -33,7 +33,8 @@ pub fn controller() -> Vec<PolicyRule> {
     let mut rules = vec![
         rule(names::GROUP, &[groups], &WATCH),
         rule(names::GROUP, &[&format!("{groups}/status")], &["patch"]),
-        // The owner references block the owner's deletion; setting that needs `update` on the owner's finalizers.
+        // The owner references block the owner's deletion; setting that needs `update` on the
+        // owner's finalizers.
         rule(names::GROUP, &[&format!("{groups}/finalizers")], &["update"]),
     ];
     rules.extend(ChildKind::ALL.map(|kind| rule(kind.group(), &[kind.plural()], &OWNED)));
@@ -54,15 +55,15 @@ pub fn topics() -> Vec<PolicyRule> {
     vec![rule(topic::GROUP, &[topic::PLURAL], &WATCH)]
 }
 
-/// The controller's rules for the leader election Lease, in the operator's namespace. RBAC cannot limit `create` to a
-/// name; the other verbs are limited.
+/// The controller's rules for the leader election Lease, in the operator's namespace. RBAC cannot
+/// limit `create` to a name; the other verbs are limited.
 pub fn lease() -> Vec<PolicyRule> {
     let (group, leases) = ("coordination.k8s.io", ["leases"]);
     vec![rule(group, &leases, &["create"]), named_rule(group, &leases, names::LEASE, &["get", "update"])]
 }
 
-/// The controller's further rules in the operator's namespace if it issues the webhook's certificate: the one Secret,
-/// which the manifests create, and events.
+/// The controller's further rules in the operator's namespace if it issues the webhook's
+/// certificate: the one Secret, which the manifests create, and events.
 pub fn certificate_secret() -> Vec<PolicyRule> {
     vec![
         named_rule("", &["secrets"], names::CERTIFICATE_SECRET, &["get", "update"]),
@@ -70,8 +71,9 @@ pub fn certificate_secret() -> Vec<PolicyRule> {
     ]
 }
 
-/// The controller's cluster-scoped rules if it issues the webhook's certificate: it writes caBundle into both webhook
-/// configurations of the installation, which are named like the installation's namespace. `patch` creates nothing.
+/// The controller's cluster-scoped rules if it issues the webhook's certificate: it writes caBundle
+/// into both webhook configurations of the installation, which are named like the installation's
+/// namespace. `patch` creates nothing.
 pub fn webhook_configurations(name: &str) -> Vec<PolicyRule> {
     let kinds = ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"];
     vec![named_rule("admissionregistration.k8s.io", &kinds, name, &["get", "patch"])]
