@@ -119,7 +119,7 @@ pub struct Violation {
     pub field: String,
     /// The rejected value; `None` if Kubernetes prints no value for this error type.
     pub value: Option<Value>,
-    /// What is wrong and how to fix it. Empty if the error type alone says it.
+    /// What is wrong and how to fix it. Empty if the error type explains it.
     pub detail: String,
     /// By how much a numeric limit is exceeded; 0 for rules without one.
     pub excess: i64,

@@ -67,7 +67,7 @@ pub enum Error {
         /// Its output.
         output: String,
     },
-    /// A requirement is not met. The text names it and says how to provide it.
+    /// A requirement is not met. The text names it and explains how to provide it.
     #[error("{0}")]
     Missing(String),
     /// A request to the API server failed.

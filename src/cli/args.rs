@@ -36,7 +36,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Ok(total)
 }
 
-/// Stands for every namespace, in flags that allow it.
+/// Means every namespace, in flags that allow it.
 const ALL: &str = "*";
 
 /// Parses a namespace. A name that is not a DNS label could change the path of a request.

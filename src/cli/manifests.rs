@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::CliError;
 
-/// The file name that stands for standard input.
+/// The file name that means standard input.
 const STDIN: &str = "-";
 
 /// Why a manifest cannot be read.

@@ -15,7 +15,8 @@ use tokio_rustls::TlsConnector;
 
 use crate::post;
 
-/// More than the ten seconds that the server's deadlines give a client: five for the handshake and five for the head.
+/// More than the ten seconds that the server's deadlines give a client: five for the handshake and
+/// five for the head.
 const MAX_HELD: Duration = Duration::from_secs(15);
 
 /// The webhook under attack, and the TLS client to reach it.
@@ -32,10 +33,12 @@ impl Target {
         TlsConnector::from(Arc::clone(&self.tls)).connect(self.host.clone(), stream).await
     }
 
-    /// Begins a TLS hello, a head or a body, in turn, does not complete it, and stays until the server closes.
+    /// Begins a TLS hello, a head or a body, in turn, does not complete it, and stays until the
+    /// server closes.
     pub async fn linger(self, turn: usize) -> Outcome {
         let lingered = async {
-            // The server may close at any moment, also during the handshake, to accept newer connections.
+            // The server may close at any moment, also during the handshake, to accept newer
+            // connections.
             if turn.is_multiple_of(3) {
                 let mut stream = TcpStream::connect(self.address).await?;
                 // The first 11 bytes of a ClientHello that announces 512.
@@ -114,8 +117,8 @@ async fn until_closed(stream: &mut (impl AsyncRead + Unpin)) {
     while stream.read(&mut chunk).await.is_ok_and(|read| read > 0) {}
 }
 
-/// The results of a flood of bad requests: when the server closed each connection, and how many malformed reviews it
-/// refused.
+/// The results of a flood of bad requests: when the server closed each connection, and how many
+/// malformed reviews it refused.
 #[derive(Debug, Default)]
 pub struct Flood {
     pub plain_http: Vec<Duration>,
@@ -124,7 +127,8 @@ pub struct Flood {
 }
 
 impl Flood {
-    /// Sends plain HTTP, TLS 1.0 and 1.1, and malformed JSON, together about 500 requests per second.
+    /// Sends plain HTTP, TLS 1.0 and 1.1, and malformed JSON, together about 500 requests per
+    /// second.
     pub async fn send(target: &Target, duration: Duration) -> Outcome<Self> {
         let mut flood = Self::default();
         let malformed = tokio::spawn(target.clone().malformed(duration));

@@ -1,8 +1,9 @@
-//! The webhook's port as an attack surface. Every pod of the cluster can reach it, so slow, numerous or malformed clients
-//! must not delay reviews, and must cost neither memory nor log lines.
+//! The webhook's port as an attack surface. Every pod of the cluster can reach it, so slow,
+//! numerous or malformed clients must not delay reviews, and must cost neither memory nor log
+//! lines.
 //!
-//! A second webhook that is not attacked gets the same reviews at the same time: it shows how much of a delay comes from
-//! the busy machine.
+//! A second webhook that is not attacked gets the same reviews at the same time: it shows how much
+//! of a delay comes from the busy machine.
 //!
 //! `cargo test -p kcg-tests --test attack -- --nocapture` prints the figures.
 #![allow(clippy::unwrap_used, reason = "test code")]
@@ -27,22 +28,23 @@ use reviewer::{Reviewer, Sample};
 
 /// Slow connections in all.
 const SLOW: usize = 5000;
-/// 250 per second. Each is held for up to five seconds, so there are more than the 1,024 that the webhook keeps, and the
-/// attack meets both its deadlines and its limit of connections.
+/// 250 per second. Each is held for up to five seconds, so there are more than the 1,024 that the
+/// webhook keeps, and the attack meets both its deadlines and its limit of connections.
 const SLOW_EVERY: Duration = Duration::from_millis(4);
 /// From this connection on, as many connections end as begin, so memory should not grow.
 const SETTLED: usize = 1500;
 /// How long reviews run alone, for the baseline.
 const BASELINE: Duration = Duration::from_secs(12);
 const FLOOD: Duration = Duration::from_secs(5);
-/// How much memory may grow from the `SETTLED`th connection to the last, in KiB: less than 2.5 for each connection.
+/// How much memory may grow from the `SETTLED`th connection to the last, in KiB: less than 2.5 for
+/// each connection.
 const GROWTH: u64 = 8 << 10;
 /// The limit of log lines during the flood of thousands of malformed requests.
 const LINES: usize = 60;
 /// A window holds 200 reviews, so its p99 is the second or third slowest.
 const WINDOW: Duration = Duration::from_secs(1);
-/// A p99 below this is noise: on two cores that the attackers share, it depends on a single review that waits some
-/// milliseconds for a core.
+/// A p99 below this is noise: on two cores that the attackers share, it depends on a single review
+/// that waits some milliseconds for a core.
 const NOISE: Duration = Duration::from_millis(10);
 /// File descriptors: every slow connection at its worst, and the rest of this process.
 const DESCRIPTORS: u64 = SLOW as u64 + 1000;
@@ -128,10 +130,12 @@ async fn slow_and_malformed_clients_delay_no_review_and_cost_neither_memory_nor_
     let env = TestEnv::install(api_server(all_crds()).await?, &deploy("scopes/cluster")).await?;
     env.plane.apply_path(&deploy("samples/kafkatopic.yaml")).await?;
     let webhook = env.operator.start_webhook(&[]).await?;
-    // The client resumes no session: every attacker is a new one, which costs the webhook a whole handshake.
+    // The client resumes no session: every attacker is a new one, which costs the webhook a whole
+    // handshake.
     let tls = env.certificate.tls_client().await?;
     let target = Target { address: env.webhook_address(), tls, host: server_name()? };
-    // The same reviews to a second webhook that is not attacked show how busy the machine is at each moment.
+    // The same reviews to a second webhook that is not attacked show how busy the machine is at
+    // each moment.
     let spared_port = Port::take()?;
     let _spared = env.operator.start_webhook_at("spared", &spared_port, &[]).await?;
     let review = |address| Reviewer::start(address, Arc::clone(&target.tls), target.host.clone());

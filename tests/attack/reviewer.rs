@@ -1,4 +1,5 @@
-//! The API server's part: one connection that sends a review every few milliseconds and checks each response.
+//! The API server's part: one connection that sends a review every few milliseconds and checks each
+//! response.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -38,7 +39,8 @@ impl Reviewer {
         let thread = std::thread::spawn(move || {
             let (mut samples, mut due) = (Vec::new(), Instant::now());
             while !stopped.load(Ordering::Relaxed) {
-                // A review that is due before the previous one is answered waits from its due time on.
+                // A review that is due before the previous one is answered waits from its due time
+                // on.
                 let late = Instant::now() > due;
                 if !late {
                     std::thread::sleep(due - Instant::now());

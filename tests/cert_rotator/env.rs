@@ -1,4 +1,5 @@
-//! The overlay self-managed on an API server, and a rotator with the controller's rights and a clock that the test sets.
+//! The overlay self-managed on an API server, and a rotator with the controller's rights and a
+//! clock that the test sets.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -1,4 +1,5 @@
-//! The certificate rotation on a real API server, with the rights that the overlay self-managed grants.
+//! The certificate rotation on a real API server, with the rights that the overlay self-managed
+//! grants.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 mod env;

@@ -1,8 +1,9 @@
-//! No rotation, rollout or restart fails an admission: through a real API server under load, with a real cert-manager and
-//! with the operator's own certificate rotation, on the overlays as they ship.
+//! No rotation, rollout or restart fails an admission: through a real API server under load, with a
+//! real cert-manager and with the operator's own certificate rotation, on the overlays as they
+//! ship.
 //!
-//! `KCG_LONG=1 cargo test -p kcg-tests --test certificates -- --nocapture` runs the full number of rotations, which takes
-//! about an hour.
+//! `KCG_LONG=1 cargo test -p kcg-tests --test certificates -- --nocapture` runs the full number of
+//! rotations, which takes about an hour.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 mod cert_manager;
@@ -70,7 +71,8 @@ async fn reloads(webhook: &Replica, result: &str) -> anyhow::Result<u64> {
     Ok(counted.unwrap_or_default())
 }
 
-/// Swaps the webhook's files a hundred times between two valid pairs, with a half-written pair after each.
+/// Swaps the webhook's files a hundred times between two valid pairs, with a half-written pair
+/// after each.
 async fn swap_files(env: &TestEnv, webhook: &Replica, first: &Files) -> Outcome {
     let volume = env.operator.certificate_volume();
     let second = files(env)?;
@@ -196,7 +198,8 @@ async fn rotations_by_cert_manager_fail_no_admission() -> Outcome {
         cert_manager::renew(&env, cert_manager::CA).await?;
         cert_manager::renewed(&env, cert_manager::CA).await?;
         assert_eq!(cert_manager::ca_key(&env).await?, key, "a renewed CA keeps its key");
-        // The webhook configurations still trust the old CA; cainjector publishes the new one with the next certificate.
+        // The webhook configurations still trust the old CA; cainjector publishes the new one with
+        // the next certificate.
         env.reviews_work().await?;
         let leaf = env.certificate.entry("tls.crt").await?;
         cert_manager::renew(&env, names::WEBHOOK).await?;
@@ -222,7 +225,8 @@ async fn a_rollout_fails_no_admission_and_a_kill_fails_only_what_is_in_flight() 
     let env = install("self-managed").await?;
     let _controller = env.operator.start_controller("one", &[]).await?;
     let balancer = env.operator.start_balancer()?;
-    // One replica after the other is replaced, as in the rollout of a Deployment with a surge of one.
+    // One replica after the other is replaced, as in the rollout of a Deployment with a surge of
+    // one.
     let flags = ["--drain-quiet-period=2s"];
     let mut ports = vec![Port::take()?, Port::take()?];
     let mut webhooks = Vec::new();
@@ -241,7 +245,8 @@ async fn a_rollout_fails_no_admission_and_a_kill_fails_only_what_is_in_flight() 
         ports.push(port);
         balancer.route_to(&ports.iter().collect::<Vec<_>>());
         let leaving = webhooks.remove(0);
-        // The endpoints change only after the pod began to terminate, so it gets reviews for a moment.
+        // The endpoints change only after the pod began to terminate, so it gets reviews for a
+        // moment.
         let unrouted = async {
             tokio::time::sleep(Duration::from_millis(500)).await;
             balancer.route_to(&ports[1..].iter().collect::<Vec<_>>());
@@ -293,8 +298,9 @@ async fn a_controller_that_was_paused_over_a_renewal_renews_within_a_minute() ->
     Ok(())
 }
 
-/// The API server's client closes an idle connection after 90 s, the webhook after 180 s. Pauses around these times run only
-/// at full length; the webhook's own tests cover the same relation in a hundredth of the time.
+/// The API server's client closes an idle connection after 90 s, the webhook after 180 s. Pauses
+/// around these times run only at full length; the webhook's own tests cover the same relation in a
+/// hundredth of the time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_review_after_any_pause_is_answered() -> Outcome {
     let _turn = TURN.lock().await;

@@ -1,4 +1,5 @@
-//! A namespace with a controller of its own in this process, on an API server that all tests of this target share.
+//! A namespace with a controller of its own in this process, on an API server that all tests of
+//! this target share.
 
 use std::net::{SocketAddr, TcpListener};
 use std::ops::Deref;
@@ -26,8 +27,8 @@ const SOON: Duration = Duration::from_secs(20);
 
 static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
 
-/// A namespace, the controller that reconciles it, and the faults of that controller's client. What the test itself does
-/// goes through a client without faults.
+/// A namespace, the controller that reconciles it, and the faults of that controller's client. What
+/// the test itself does goes through a client without faults.
 pub struct ControllerEnv {
     namespace: Namespace,
     pub faults: Faults,

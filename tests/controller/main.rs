@@ -1,5 +1,5 @@
-//! The controller against a real API server whose answers fail: every request of the controller passes a layer that can
-//! refuse it, lose its answer or let it hang.
+//! The controller against a real API server whose answers fail: every request of the controller
+//! passes a layer that can refuse it, lose its answer or let it hang.
 
 mod env;
 mod namespaces;

@@ -1,4 +1,5 @@
-//! An installation for two namespaces, with Roles in those alone: losing the rights in one does not affect the other.
+//! An installation for two namespaces, with Roles in those alone: losing the rights in one does not
+//! affect the other.
 
 use std::time::Duration;
 
@@ -47,7 +48,8 @@ impl Installation {
         Ok(())
     }
 
-    /// Changes the topic's partitions: they become the ceiling, and a minimum above them is refused.
+    /// Changes the topic's partitions: they become the ceiling, and a minimum above them is
+    /// refused.
     async fn partitions_take_effect(&self, name: &str, partitions: i32) -> Outcome {
         let namespace = self.env.existing_namespace(name).within(LIMIT);
         namespace.patch(TOPIC, "fast-data-topic", &json!({"spec": {"partitions": partitions}})).await?;

@@ -59,7 +59,7 @@ async fn the_webhook_mounts_its_certificate_and_never_the_ca_key() -> Outcome {
         let webhook = deployment(&objects, names::WEBHOOK)?;
         let secret = &webhook["spec"]["template"]["spec"]["volumes"][0]["secret"];
         assert_eq!(secret["secretName"], names::CERTIFICATE_SECRET, "{overlay}");
-        assert_eq!(secret["optional"], true, "{overlay}: a pod without a certificate starts, and says so");
+        assert_eq!(secret["optional"], true, "{overlay}: a pod without a certificate starts and reports it");
         let items = secret["items"].as_array().into_iter().flatten();
         let mounted: Vec<&str> = items.filter_map(|item| item["path"].as_str()).collect();
         let expected: &[&str] = match overlay.rsplit_once('/') {
@@ -212,7 +212,8 @@ async fn applying_the_overlay_again_keeps_the_secret_and_the_ca_bundles_of_the_c
     let trust = ["--type=json", "--patch", bundle];
     let answer = plane.kubectl(&[&["patch"], &registration[..], &trust].concat()).await?;
     assert_eq!(answer.code, 0, "{}", answer.stderr);
-    // The first server-side apply has to be forced, because the client-side apply owns the defaults.
+    // The first server-side apply has to be forced, because the client-side apply owns the
+    // defaults.
     for flags in [&[][..], &["--server-side", "--force-conflicts"], &["--server-side"]] {
         kubectl::run(&plane, &[&["apply", "-k", &overlay], flags].concat()).await?;
         let data = kubectl::run(&plane, &[&["get"], &secret[..], &["-o=jsonpath={.data}"]].concat()).await?;

@@ -48,8 +48,8 @@ const HELMS_LABELS: [&str; 2] = ["app.kubernetes.io/managed-by", "helm.sh/chart"
 /// An annotation that only the charts have.
 const HELMS_ANNOTATION: &str = "helm.sh/resource-policy";
 
-/// Objects by title, without the labels and annotations of helm, and without the namespace of the release, which helm does
-/// not create.
+/// Objects by title, without the labels and annotations of helm, and without the namespace of the
+/// release, which helm does not create.
 fn compared(objects: Vec<Value>) -> BTreeMap<String, Value> {
     let all = objects.into_iter().filter(|object| object["kind"] != "Namespace");
     all.map(|mut object| {
@@ -123,7 +123,8 @@ async fn the_objects_of_the_chart_follow_its_namespace_as_those_of_the_overlays_
             json!({"certificates": {"mode": mode}, "namespaces": ["default"], "topicNamespaces": ["kafka"]});
         let chart = template(&deploy(OPERATOR), "other", &values).await?;
         let mut overlay = build(&copy.path().join("deploy/overlays/namespaced").join(mode)).await?;
-        // The chart names them after the namespace of its release; with the overlay, the user sets a nameSuffix.
+        // The chart names them after the namespace of its release; with the overlay, the user sets
+        // a nameSuffix.
         for object in overlay.iter_mut().filter(|object| object["metadata"]["namespace"] == "kafka") {
             object["metadata"]["name"] = json!("other-topics");
             if object.get("roleRef").is_some() {

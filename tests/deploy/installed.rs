@@ -15,8 +15,8 @@ pub async fn cluster() -> Outcome<ControlPlane> {
     Ok(api_server(own_crd()).await?)
 }
 
-/// Applies an overlay twice, as the README says. A warning, for instance of Pod Security, is a failure. The second time
-/// starts no rollout.
+/// Applies an overlay twice, as the README describes. A warning, for instance of Pod Security, is a
+/// failure. The second time starts no rollout.
 async fn applied(plane: &ControlPlane, overlay: &str) -> Outcome {
     let folder = deploy(overlay).display().to_string();
     for _ in 0..2 {
@@ -29,7 +29,8 @@ async fn applied(plane: &ControlPlane, overlay: &str) -> Outcome {
     Ok(())
 }
 
-/// Creates the pods of the Deployments as a dry run: Pod Security refuses pods, but only warns about Deployments.
+/// Creates the pods of the Deployments as a dry run: Pod Security refuses pods, but only warns
+/// about Deployments.
 async fn pods_pass_pod_security(plane: &ControlPlane, overlay: &str) -> Outcome {
     let objects = build(&deploy(overlay)).await?;
     for deployment in of_kind(&objects, "Deployment") {
@@ -63,7 +64,8 @@ async fn the_cluster_overlay_installs_and_its_removal_keeps_the_groups() -> Outc
     pods_pass_pod_security(&plane, overlay).await?;
     other_pods_do_not(&plane).await?;
 
-    // No webhook runs, and its failurePolicy is Fail: groups are refused until its configuration is deleted.
+    // No webhook runs, and its failurePolicy is Fail: groups are refused until its configuration is
+    // deleted.
     let sample = deploy("samples/kconsumer.yaml").display().to_string();
     let refused = plane.kubectl(&["create", "-f", &sample]).await?;
     assert!(

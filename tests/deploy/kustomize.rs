@@ -7,8 +7,8 @@ use kcg_tests::Outcome;
 use serde_json::Value;
 use tokio::process::Command;
 
-/// Everything that a user may apply: each scope alone, for a provided certificate, and each scope with either way to issue
-/// one.
+/// Everything that a user may apply: each scope alone, for a provided certificate, and each scope
+/// with either way to issue one.
 pub const OVERLAYS: [&str; 6] = [
     "scopes/cluster",
     "scopes/namespaced",

@@ -1,5 +1,5 @@
-//! deploy/ as users apply it: kustomize and helm build it, and a real API server accepts it. That deploy/ is what the
-//! code renders is tested in dev/manifests.
+//! deploy/ as users apply it: kustomize and helm build it, and a real API server accepts it. That
+//! deploy/ is what the code renders is tested in dev/manifests.
 
 mod adapter;
 mod built;

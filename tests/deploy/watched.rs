@@ -17,8 +17,8 @@ const PREFIX: &str = "kconsumer_group_operator_";
 /// Enough for the controller to acquire its Lease on a busy computer.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// The metrics in the queries of the component's alerts and of the dashboards, as /metrics declares them: a counter without
-/// its `_total`.
+/// The metrics in the queries of the component's alerts and of the dashboards, as /metrics declares
+/// them: a counter without its `_total`.
 fn queried() -> Outcome<BTreeSet<String>> {
     let text = std::fs::read_to_string(deploy("components/monitoring/alerts.yaml"))?;
     let rule: Value = serde_saphyr::from_str(&text)?;
@@ -42,7 +42,8 @@ async fn alerts_and_dashboards_query_only_metrics_that_the_processes_serve() -> 
     let operator = &env.operator;
     let (controller, webhook) =
         tokio::try_join!(operator.start_controller("controller", &[]), operator.start_webhook(&[]))?;
-    // A counter is served after its first count: one group is accepted and reconciled, another refused.
+    // A counter is served after its first count: one group is accepted and reconciled, another
+    // refused.
     for (sample, taken) in [("kconsumer.yaml", true), ("bad-many.yaml", false)] {
         let path = deploy("samples").join(sample).display().to_string();
         let answer = env.plane.kubectl(&["create", "-f", &path]).await?;

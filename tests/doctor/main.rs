@@ -1,5 +1,5 @@
-//! `doctor` on real installations: it finds no fault on either overlay, and each fault that a test causes fails its check
-//! with a cure.
+//! `doctor` on real installations: it finds no fault on either overlay, and each fault that a test
+//! causes fails its check with a cure.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 use std::time::Duration;
@@ -12,7 +12,8 @@ use kcg_tests::{Outcome, deploy, eventually, kubectl, operator_binary};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-/// How long a fault may take to be found: discovery, schemas and autoscalers are read every few seconds.
+/// How long a fault may take to be found: discovery, schemas and autoscalers are read every few
+/// seconds.
 const FOUND_WITHIN: Duration = Duration::from_secs(45);
 
 /// An installation, and its two processes as long as they run.
@@ -90,8 +91,8 @@ impl Installation {
         let check = eventually(&what, FOUND_WITHIN, async || {
             let (well, checks) = self.doctor().await?;
             let check = checks.into_iter().find(|check| check["check"] == name).unwrap_or_default();
-            let says = check["found"].as_str().is_some_and(|text| text.contains(found));
-            Ok(if !well && says && check["state"] == "wrong" { Ok(check) } else { Err(check.to_string()) })
+            let matches = check["found"].as_str().is_some_and(|text| text.contains(found));
+            Ok(if !well && matches && check["state"] == "wrong" { Ok(check) } else { Err(check.to_string()) })
         })
         .await?;
         let advice = check["cure"].as_str().unwrap_or_default();

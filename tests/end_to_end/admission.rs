@@ -1,5 +1,5 @@
-//! The webhook as seen through kubectl: refusals word for word, warnings, defaults, and updates of groups that were
-//! already invalid.
+//! The webhook as seen through kubectl: refusals word for word, warnings, defaults, and updates of
+//! groups that were already invalid.
 
 use std::sync::Arc;
 

@@ -37,7 +37,8 @@ async fn each_deleted_child_is_created_again(env: Arc<SharedEnv>) -> Result<()> 
         );
         assert_eq!(written.len(), 1, "{} is written once", kind.name);
         let took = audit::between(&deleted[0], &written[0])?;
-        // A creation takes longer than the repair of a field, most of all for a Service, which gets an address.
+        // A creation takes longer than the repair of a field, most of all for a Service, which gets
+        // an address.
         assert!(took < Duration::from_secs(5), "{} took {took:?}", kind.name);
     }
     ns.close().await

@@ -111,7 +111,8 @@ async fn a_deployment_is_repaired_field_by_field(env: Arc<SharedEnv>) -> Result<
     repaired(&env, DEPLOYMENT, "drift-deployment", &edits).await
 }
 
-/// The number of writes of a repair: one, or two if a list has to be removed before its key can be owned again.
+/// The number of writes of a repair: one, or two if a list has to be removed before its key can be
+/// owned again.
 fn writes(path: &str) -> usize {
     let key = ["/port", "/protocol", "/containerPort"].iter().any(|key| path.ends_with(key));
     if key && path.contains("/ports/") { 2 } else { 1 }

@@ -1,5 +1,5 @@
-//! The one cluster of all these tests: a control plane with the operator installed as it ships, two replicas of its
-//! controller and one webhook, each with the token of its own ServiceAccount.
+//! The one cluster of all these tests: a control plane with the operator installed as it ships, two
+//! replicas of its controller and one webhook, each with the token of its own ServiceAccount.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -37,7 +37,8 @@ impl Deref for SharedEnv {
 }
 
 impl SharedEnv {
-    /// Starts all of it. Without integrations the cluster serves neither KafkaTopics nor prometheus-operator's kinds.
+    /// Starts all of it. Without integrations the cluster serves neither KafkaTopics nor
+    /// prometheus-operator's kinds.
     pub async fn start(integrations: bool) -> Result<Arc<Self>> {
         let crds = Crds {
             kafka_topic: if integrations { KafkaTopicCrd::Both } else { KafkaTopicCrd::None },

@@ -1,4 +1,5 @@
-//! Two replicas and one Lease: the holder writes, the other takes over when the Lease is released or expires.
+//! Two replicas and one Lease: the holder writes, the other takes over when the Lease is released
+//! or expires.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -19,18 +19,17 @@ const NAME: &str = "kconsumer";
 
 async fn a_missing_metric_is_reported_with_its_cure(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace_with_a_topic("metric-missing").await?;
-    ns.create_group(NAME, &json!({"metrics": {"lagMetric": "lag_of_nobody"}})).await?;
+    ns.create_group(NAME, &json!({"metrics": {"lagMetric": "missing_lag"}})).await?;
     let group = ns.condition_is(NAME, "MetricsAvailable", "MetricsMissing").await?;
     let [status, _, message] = condition(&group, "MetricsAvailable");
     assert_eq!(status, "False");
-    for part in
-        ["lag_of_nobody", "port 8085", "/actuator/prometheus", "custom metrics API", "up to 10 minutes"]
+    for part in ["missing_lag", "port 8085", "/actuator/prometheus", "custom metrics API", "up to 10 minutes"]
     {
         assert!(message.contains(part), "{part} in {message}");
     }
     // The consumers run nevertheless.
     ns.group_is_ready(NAME).await?;
-    env.metrics.set(&ns.name, "kconsumer-", "lag_of_nobody", 7);
+    env.metrics.set(&ns.name, "kconsumer-", "missing_lag", 7);
     let group = ns.condition_is(NAME, "MetricsAvailable", "MetricsRead").await?;
     assert_eq!(condition(&group, "MetricsAvailable")[0], "True");
     ns.close().await

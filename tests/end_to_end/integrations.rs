@@ -1,6 +1,6 @@
-//! Integrations that are installed late: Strimzi's KafkaTopics, prometheus-operator's kinds. The controller starts without
-//! them, reports that, and uses them as soon as they are installed, without a restart. Each test continues the previous
-//! one.
+//! Integrations that are installed late: Strimzi's KafkaTopics, prometheus-operator's kinds. The
+//! controller starts without them, reports that, and uses them as soon as they are installed,
+//! without a restart. Each test continues the previous one.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ cases![
     monitoring_that_is_installed_later_is_used,
 ];
 
-const NAMESPACE: &str = "neighbours";
+const NAMESPACE: &str = "integrations";
 const NAME: &str = "kconsumer";
 const TOPIC_NAME: &str = "fast-data-topic";
 const OLD_TOPIC: Kind = Kind { version: "v1beta2", ..TOPIC };
@@ -43,7 +43,7 @@ async fn a_group_without_integrations_gets_the_other_children(env: Arc<SharedEnv
     let answer = ns.kubectl_create(&kcg_tests::objects::group(NAME, &json!({"minReplicas": 2}))).await?;
     assert_eq!(
         answer.stderr,
-        "Warning: minReplicas was not checked: the cluster serves no KafkaTopics, so neighbours/fast-data-topic cannot exist yet\n"
+        "Warning: minReplicas was not checked: the cluster serves no KafkaTopics, so integrations/fast-data-topic cannot exist yet\n"
     );
     ns.eventually(DEPLOYMENT, NAME, "two are ready", |seen| seen["status"]["readyReplicas"] == 2).await?;
     let group = ns.group_is_ready(NAME).await?;

@@ -1,4 +1,5 @@
-//! A stored group that violates a rule: it alone is not reconciled, and its status has the webhook's message.
+//! A stored group that violates a rule: it alone is not reconciled, and its status has the
+//! webhook's message.
 
 use std::sync::Arc;
 
@@ -46,8 +47,8 @@ async fn a_group_that_bypassed_the_webhook_is_not_reconciled_and_reports_why(
     spec["consumerSpec"]["topic"] = json!("slipped-topic");
     ns.create_group("slipped-in", &spec).await?;
     ns.create_group("next-to-it", &json!({"consumerSpec": {"topic": "slipped-topic"}})).await?;
-    let stands = ns.group_is("slipped-in", "False", "InvalidSpec").await?;
-    let message = condition(&stands, "Ready")[2];
+    let group = ns.group_is("slipped-in", "False", "InvalidSpec").await?;
+    let message = condition(&group, "Ready")[2];
     for sentence in SENTENCES {
         assert!(
             refused.contains(sentence) && message.contains(sentence),
@@ -59,11 +60,11 @@ async fn a_group_that_bypassed_the_webhook_is_not_reconciled_and_reports_why(
         assert!(message.contains(bullet), "{bullet} in {message}");
     }
     assert!(
-        stands["status"]["message"]
+        group["status"]["message"]
             .as_str()
             .is_some_and(|message| message.starts_with("Message: Error reconciling"))
     );
-    assert_eq!(stands["status"]["activePods"], json!([]));
+    assert_eq!(group["status"]["activePods"], json!([]));
     ns.group_is_ready("next-to-it").await?;
     for kind in CHILDREN {
         assert_eq!(audit.of_child(kind, "slipped-in")?.len(), 0);
@@ -86,8 +87,8 @@ async fn a_group_that_becomes_invalid_keeps_its_children(env: Arc<SharedEnv>) ->
     let mut spec = mighty();
     spec["minReplicas"] = json!(2);
     ns.patch(GROUP, "later", &json!({"spec": spec})).await?;
-    let stands = ns.group_is("later", "False", "InvalidSpec").await?;
-    assert_eq!(stands["status"]["replicas"], 1, "what runs is still counted");
+    let group = ns.group_is("later", "False", "InvalidSpec").await?;
+    assert_eq!(group["status"]["replicas"], 1, "running pods are still counted");
     // Even manual changes of the children stay, because there is no desired state.
     ns.patch(DEPLOYMENT, "later", &json!({"metadata": {"labels": {"app": "other"}}})).await?;
     ns.patch(GROUP, "later", &json!({"spec": {"averageRecordsLagLimit": 5}})).await?;

@@ -1,10 +1,13 @@
-//! The operator end to end, on a real control plane, as it ships: its roles, its webhook configurations, its two processes.
+//! The operator end to end, on a real control plane, as it ships: its roles, its webhook
+//! configurations, its two processes.
 //!
-//! All tests share one cluster. Each has its own namespace, and most run in parallel. Tests that affect the whole cluster
-//! run alone: before the others (integrations that are installed late) and after them (replicas that end, no webhook,
-//! hundreds of groups). Last, the audit log is compared with the shipped roles.
+//! All tests share one cluster. Each has its own namespace, and most run in parallel. Tests that
+//! affect the whole cluster run alone: before the others (integrations that are installed late) and
+//! after them (replicas that end, no webhook, hundreds of groups). Last, the audit log is compared
+//! with the shipped roles.
 //!
-//! `cargo test -p kcg-tests --test end_to_end [FILTER]`; `KCG_DEVCLUSTER_LOGS=FOLDER` keeps the logs.
+//! `cargo test -p kcg-tests --test end_to_end [FILTER]`; `KCG_DEVCLUSTER_LOGS=FOLDER` keeps the
+//! logs.
 
 mod cases;
 mod env;

@@ -47,7 +47,8 @@ async fn a_new_group_costs_five_creations_and_a_few_status_writes(env: Arc<Share
     assert_eq!(creations(&audit)?, 5);
     assert_eq!(audit.children()?.len(), 5, "{:?}", audit.children()?);
     gathered(&statuses)?;
-    // One with the children, then one each for its pod, its metric and the status of the autoscaler.
+    // One with the children, then one each for its pod, its metric and the status of the
+    // autoscaler.
     assert!(statuses.len() <= 4, "{} status writes", statuses.len());
     env.record(format!("fresh group: 5 creations, {} status writes until its pod was ready", statuses.len()));
     ns.close().await
@@ -226,7 +227,8 @@ async fn two_hundred_groups_at_rest_cause_no_writes_while_their_autoscalers_writ
     let mut ticks = tokio::time::interval(REST / CHATTER);
     for number in 0..CHATTER {
         ticks.tick().await;
-        // What an autoscaler writes at each sync: another average, another message; its conditions stay.
+        // What an autoscaler writes at each sync: another average, another message; its conditions
+        // stay.
         let lag = (100 + number * 7 % 800).to_string();
         let current =
             json!([{"type": "Pods", "pods": {"metric": {"name": LAG}, "current": {"averageValue": lag}}}]);

@@ -1,5 +1,5 @@
-//! The flows that the original operator documents and that need no Kafka: the sample, its children, added partitions, a
-//! load that rises and falls, and deletion.
+//! The flows that the original operator documents and that need no Kafka: the sample, its children,
+//! added partitions, a load that rises and falls, and deletion.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! The autoscaler owns the number of consumers: the operator sets it once in a new Deployment, and never again.
+//! The autoscaler owns the number of consumers: the operator sets it once in a new Deployment, and
+//! never again.
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The shipped roles grant exactly what is needed: no request of the two processes is denied, and these tests use every
-//! right that is granted.
+//! The shipped roles grant exactly what is needed: no request of the two processes is denied, and
+//! these tests use every right that is granted.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,7 +31,8 @@ fn roles(env: &SharedEnv) -> Api<DynamicObject> {
     Api::all_with(env.client.clone(), &CLUSTER_ROLE.resource())
 }
 
-/// The right that the audit log does not show: `blockOwnerDeletion` requires the right to update finalizers of the owner.
+/// The right that the audit log does not show: `blockOwnerDeletion` requires the right to update
+/// finalizers of the owner.
 async fn without_the_right_to_update_finalizers_no_child_is_created(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace_with_a_topic("finalizers").await?;
     let name = env.operator.controller_account();
@@ -119,7 +120,8 @@ async fn no_request_is_denied_and_every_right_is_used(env: Arc<SharedEnv>) -> Re
         used.insert(right(&event.verb));
     }
     let granted = granted(&env, &accounts).await?;
-    // The one right without a trace was proven by revoking it; it must be the only one that is unused here.
+    // The one right without a trace was proven by revoking it; it must be the only one that is
+    // unused here.
     let (untraced, unused): (Vec<&Right>, Vec<&Right>) =
         granted.difference(&used).partition(|(_, _, resource, _)| resource == FINALIZERS);
     assert_eq!(untraced.len(), 1);

@@ -27,25 +27,25 @@ fn change(spec: Value, children: Vec<(Kind, Value)>) -> Change {
 }
 
 /// The Deployment with these fields of the consumer's container.
-fn container(says: &Value) -> (Kind, Value) {
-    pod(&json!({"containers": [says]}))
+fn container(fields: &Value) -> (Kind, Value) {
+    pod(&json!({"containers": [fields]}))
 }
 
-fn pod(says: &Value) -> (Kind, Value) {
-    (DEPLOYMENT, json!({"spec": {"template": {"spec": says}}}))
+fn pod(fields: &Value) -> (Kind, Value) {
+    (DEPLOYMENT, json!({"spec": {"template": {"spec": fields}}}))
 }
 
-fn endpoint(says: &Value) -> (Kind, Value) {
-    (MONITOR, json!({"spec": {"endpoints": [says]}}))
+fn endpoint(fields: &Value) -> (Kind, Value) {
+    (MONITOR, json!({"spec": {"endpoints": [fields]}}))
 }
 
 /// The PrometheusRule with these fields in every alert.
-fn alerts(says: &Value) -> (Kind, Value) {
-    (RULE, json!({"spec": {"groups": [{"rules": vec![says; 6]}]}}))
+fn alerts(fields: &Value) -> (Kind, Value) {
+    (RULE, json!({"spec": {"groups": [{"rules": vec![fields; 6]}]}}))
 }
 
-fn autoscaler(says: &Value) -> (Kind, Value) {
-    (AUTOSCALER, json!({"spec": says}))
+fn autoscaler(fields: &Value) -> (Kind, Value) {
+    (AUTOSCALER, json!({"spec": fields}))
 }
 
 /// A child that is written; other tests read what changes in it.
@@ -53,12 +53,12 @@ fn somehow(kind: Kind) -> (Kind, Value) {
     (kind, json!({}))
 }
 
-fn metric(says: &Value) -> (Kind, Value) {
-    autoscaler(&json!({"metrics": [{"pods": says}]}))
+fn metric(fields: &Value) -> (Kind, Value) {
+    autoscaler(&json!({"metrics": [{"pods": fields}]}))
 }
 
 fn of_the_consumer() -> Vec<Change> {
-    let consumer = |says: Value| json!({"consumerSpec": says});
+    let consumer = |fields: Value| json!({"consumerSpec": fields});
     vec![
         change(
             consumer(json!({"image": "example.com/consumer:2"})),
@@ -229,21 +229,22 @@ async fn every_change_reaches_every_child_that_it_concerns(env: Arc<SharedEnv>) 
         let audit = ns.audit()?;
         ns.patch(GROUP, NAME, &json!({"spec": spec})).await?;
         // The status is written after the children.
-        let what = format!("{spec} is dealt with");
+        let what = format!("{spec} to be reconciled");
         ns.eventually(GROUP, NAME, &what, is_observed).await?;
         let mut concerned: Vec<&str> = children.iter().map(|(kind, _)| kind.plural).collect();
         concerned.sort_unstable();
         let written = audit.children()?;
         assert_eq!(written, concerned, "{spec}");
-        for (kind, says) in &children {
-            assert_contains(&ns.get(*kind, NAME).await?, says);
+        for (kind, fields) in &children {
+            assert_contains(&ns.get(*kind, NAME).await?, fields);
         }
     }
     nothing_is_left_of_what_was_taken_back(&ns).await?;
     ns.close().await
 }
 
-/// A field that is added and removed again leaves no trace: the children equal those of a new group with that spec.
+/// A field that is added and removed again leaves no trace: the children equal those of a new group
+/// with that spec.
 async fn nothing_is_left_of_what_was_taken_back(ns: &Namespace) -> Result<()> {
     let mut spec = json!({});
     // Its groupId differs, but no child has it, because a variable in the spec overrides it.

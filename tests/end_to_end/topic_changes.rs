@@ -106,7 +106,8 @@ async fn a_new_topic_with_the_same_name_lowers_the_ceiling(env: Arc<SharedEnv>) 
     ns.close().await
 }
 
-/// The autoscaler of a paused group is not modified, so consumers without a partition of the smaller topic keep running.
+/// The autoscaler of a paused group is not modified, so consumers without a partition of the
+/// smaller topic keep running.
 async fn idle_consumers_of_a_new_topic_are_reported_until_they_are_gone(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace("topic-idle").await?;
     ns.create_topic(TOPIC_NAME, 3).await?;

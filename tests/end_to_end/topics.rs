@@ -1,5 +1,5 @@
-//! The sources of the ceiling: topics that are created late, several topics, topics of another namespace, and topics with
-//! another name in Kafka.
+//! The sources of the ceiling: topics that are created late, several topics, topics of another
+//! namespace, and topics with another name in Kafka.
 
 use std::sync::Arc;
 
@@ -153,7 +153,10 @@ async fn a_change_of_a_topic_reaches_all_its_groups(env: Arc<SharedEnv>) -> Resu
     ns.patch(TOPIC, "fast-data-topic", &json!({"spec": {"partitions": 5}})).await?;
     for name in groups {
         ns.bounds_are(name, 1, 5).await?;
-        ns.eventually(GROUP, name, "it says so", |group| group["status"]["partitions"] == 5).await?;
+        ns.eventually(GROUP, name, "its status to report 5 partitions", |group| {
+            group["status"]["partitions"] == 5
+        })
+        .await?;
         assert_eq!(audit.of_child(AUTOSCALER, name)?.len(), 1);
     }
     assert_eq!((audit.of_child(AUTOSCALER, "apart")?.len(), audit.statuses("apart")?.len()), (0, 0));

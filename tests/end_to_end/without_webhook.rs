@@ -1,5 +1,5 @@
-//! Without the webhook the CRD's rules still apply, changes that do not touch a spec still work, and everything can be
-//! deleted.
+//! Without the webhook the CRD's rules still apply, changes that do not touch a spec still work,
+//! and everything can be deleted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,7 +71,10 @@ async fn without_webhook(env: &SharedEnv, ns: &Namespace, doomed: &Namespace) ->
     // The controller continues, and writes statuses.
     ns.drift_is_repaired(NAME).await?;
     ns.patch(kcg_tests::objects::TOPIC, "fast-data-topic", &json!({"spec": {"partitions": 4}})).await?;
-    ns.eventually(GROUP, NAME, "its status says four", |group| group["status"]["partitions"] == 4).await?;
+    ns.eventually(GROUP, NAME, "its status to report 4 partitions", |group| {
+        group["status"]["partitions"] == 4
+    })
+    .await?;
 
     ns.kubectl(&["delete", "kcg", NAME, "--timeout=30s"]).await?.ok()?;
     env.kubectl(&["delete", "namespace", &doomed.name, "--timeout=60s"]).await?;
@@ -105,8 +108,8 @@ async fn unparsable(ns: &Namespace, spec: &Value, consumer: &Value) -> Result<()
         Ok(ns.create_group("unparsable", spec).await.map_err(|error| format!("{error:#}")))
     })
     .await?;
-    let stands = ns.group_is("unparsable", "False", "InvalidSpec").await?;
-    let message = condition(&stands, "Ready")[2];
+    let group = ns.group_is("unparsable", "False", "InvalidSpec").await?;
+    let message = condition(&group, "Ready")[2];
     assert!(message.contains("spec.minReplicas: Invalid value: \"two\""), "{message}");
     ns.create_group("parsable", consumer).await?;
     ns.group_is_ready("parsable").await?;

@@ -76,7 +76,8 @@ impl Shell {
     }
 }
 
-/// A copy of deploy/ as an older version could have shipped it, with differences that [`installed_version`] finds.
+/// A copy of deploy/ as an older version could have shipped it, with differences that
+/// [`installed_version`] finds.
 pub async fn older_version() -> Outcome<tempfile::TempDir> {
     let script = r#"
         change() { sed "$1" "$2" > changed; ! cmp -s changed "$2"; cp changed "$2"; rm changed; }

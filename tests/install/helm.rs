@@ -1,5 +1,5 @@
-//! The charts, installed, upgraded and uninstalled on a real API server. Pods do not run there; one controller runs with
-//! the chart's ServiceAccount.
+//! The charts, installed, upgraded and uninstalled on a real API server. Pods do not run there; one
+//! controller runs with the chart's ServiceAccount.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

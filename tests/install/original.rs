@@ -139,7 +139,7 @@ async fn everything_that_the_original_created_is_taken_over_except_the_deploymen
         kubectl::run(&plane, &create.concat()).await?;
     }
 
-    // As the guide says: remove the original, install this operator.
+    // As the guide describes: remove the original, install this operator.
     let shell = Shell::open(&plane, "".as_ref()).await?;
     let away = block(GUIDE, "## The way", "serviceaccount")?.replace("NAMESPACE", "default");
     shell.run(&away).await?;

@@ -136,7 +136,8 @@ async fn without_the_operator_and_its_crd_the_consumers_run() -> Outcome {
         .await?;
     assert_eq!((output.code, output.stderr.as_str()), (0, ""));
     assert_eq!(left_of_the_operator(&installation.env.plane).await?, Vec::<String>::new());
-    // The garbage collector checks a Deployment again when it changes: with an owner it would be deleted now.
+    // The garbage collector checks a Deployment again when it changes: with an owner it would be
+    // deleted now.
     installation.env.kubectl(&["scale", "deployment", "kconsumer", "--replicas=2"]).await?;
     installation.env.kubectl(&["rollout", "status", "deployment/kconsumer", "--timeout=60s"]).await?;
     for kind in KINDS {

@@ -45,7 +45,8 @@ impl<F: Debug + Send + 'static> RecordedEvents<F> {
         }
     }
 
-    /// Records events until `condition` holds; panics with all that was recorded if it does not within the limit.
+    /// Records events until `condition` holds; panics with all that was recorded if it does not
+    /// within the limit.
     pub async fn until(&mut self, what: &str, condition: impl Fn(&Self) -> bool) {
         let waited = async {
             while !condition(self) {

@@ -1,4 +1,5 @@
-//! At most one of several candidates leads, whatever happens to it, its clock, its connection or the Lease.
+//! At most one of several candidates leads, whatever happens to it, its clock, its connection or
+//! the Lease.
 
 use std::future::Future;
 use std::path::Path;
@@ -212,7 +213,8 @@ async fn a_paused_holder_does_not_write_after_it_resumes() -> Outcome {
     let mut second = Replica::start(plane.kubeconfig_path(), "second").await?;
     first.pause(true);
     let next = second.wait_until_leading().await;
-    // It is asked for the first time since it was paused, like a worker that resumes in the middle of its work.
+    // It is asked for the first time since it was paused, like a worker that resumes in the middle
+    // of its work.
     assert!(!led.still_held());
     exclusion.watch(&led);
     exclusion.watch(&next);

@@ -1,4 +1,5 @@
-//! A TCP proxy to the API server that can close or stall its connections, while other clients are not affected.
+//! A TCP proxy to the API server that can close or stall its connections, while other clients are
+//! not affected.
 
 use std::path::{Path, PathBuf};
 

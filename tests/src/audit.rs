@@ -43,7 +43,8 @@ impl NamespaceAudit {
             .collect())
     }
 
-    /// The same as soon as there are that many: a change can be visible before the log has its line.
+    /// The same as soon as there are that many: a change can be visible before the log has its
+    /// line.
     pub async fn eventually_of_child(&self, kind: Kind, name: &str, count: usize) -> Result<Vec<AuditEvent>> {
         let what = format!("{count} writes of {} {name}", kind.name);
         let written = eventually(&what, LIMIT, async || {

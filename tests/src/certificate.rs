@@ -1,5 +1,5 @@
-//! The webhook's certificate on the cluster: its Secret, the CA bundles in the webhook configurations, and what the
-//! webhook serves.
+//! The webhook's certificate on the cluster: its Secret, the CA bundles in the webhook
+//! configurations, and what the webhook serves.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -73,7 +73,8 @@ impl WebhookCertificate {
         .await
     }
 
-    /// The CA bundles of all webhooks, first those of the mutating configuration. Empty if one has no bundle.
+    /// The CA bundles of all webhooks, first those of the mutating configuration. Empty if one has
+    /// no bundle.
     pub async fn ca_bundles(&self) -> Result<Vec<Vec<u8>>> {
         let mutating = self.mutating.get(names::NAMESPACE).await?.webhooks.into_iter().flatten();
         let validating = self.validating.get(names::NAMESPACE).await?.webhooks.into_iter().flatten();
@@ -114,7 +115,8 @@ impl WebhookCertificate {
         Ok(Arc::new(config))
     }
 
-    /// A handshake with a webhook, as of an API server without a connection; the certificate that the webhook serves.
+    /// A handshake with a webhook, as of an API server without a connection; the certificate that
+    /// the webhook serves.
     pub async fn handshake(&self, webhook: SocketAddr) -> Result<CertificateDer<'static>> {
         let stream = TcpStream::connect(webhook).await?;
         let client = tokio_rustls::TlsConnector::from(self.tls_client().await?);

@@ -33,8 +33,8 @@ pub async fn api_server(crds: Crds) -> kcg_devcluster::Result<ControlPlane> {
     ControlPlane::builder().controller_manager(false).scheduler(false).crds(crds).start().await
 }
 
-/// A control plane with the operator installed from an overlay. No process of the operator runs yet. Fields are dropped
-/// in their order.
+/// A control plane with the operator installed from an overlay. No process of the operator runs
+/// yet. Fields are dropped in their order.
 pub struct TestEnv {
     /// Starts the processes of the operator.
     pub operator: Operator,
@@ -69,7 +69,8 @@ impl TestEnv {
         self.kubectl(&["create", "-f", &deploy("samples").join(name).display().to_string()]).await
     }
 
-    /// Waits until the webhook refuses a sample that only a webhook that knows the samples' topic can refuse.
+    /// Waits until the webhook refuses a sample that only a webhook that knows the samples' topic
+    /// can refuse.
     pub async fn reviews_work(&self) -> Result<()> {
         let sample = deploy("samples/bad-min-above-partitions.yaml").display().to_string();
         let create = ["create", "--dry-run=server", "-f", &sample];

@@ -7,8 +7,8 @@ use anyhow::{Result, bail};
 
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Checks again and again until the check gives `Ok(Ok(value))`. `Ok(Err(seen))` means "not yet"; `Err` fails at once.
-/// After `limit` it fails with `what` and with what was last seen.
+/// Checks again and again until the check gives `Ok(Ok(value))`. `Ok(Err(seen))` means "not yet";
+/// `Err` fails at once. After `limit` it fails with `what` and with what was last seen.
 pub async fn eventually<T, S: Display>(
     what: &str,
     limit: Duration,
@@ -24,7 +24,8 @@ pub async fn eventually<T, S: Display>(
     }
 }
 
-/// The answer of a check that has nothing to return: whether the condition is met, and what was seen instead.
+/// The answer of a check that has nothing to return: whether the condition is met, and what was
+/// seen instead.
 pub fn met<S>(condition: bool, seen: impl FnOnce() -> S) -> Result<(), S> {
     if condition { Ok(()) } else { Err(seen()) }
 }

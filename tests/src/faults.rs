@@ -74,8 +74,8 @@ impl Rule {
         self
     }
 
-    /// The first request for each object, the third and so on. Counted over all objects, the same object could fail each
-    /// time.
+    /// The first request for each object, the third and so on. Counted over all objects, the same
+    /// object could fail each time.
     #[must_use]
     pub fn every_second(mut self) -> Self {
         self.every_second = true;

@@ -1,4 +1,5 @@
-//! The administrator's kubectl, as tests call it most: success is expected, the answer is text or one object.
+//! The administrator's kubectl, as tests call it most: success is expected, the answer is text or
+//! one object.
 
 use anyhow::{Context, Result};
 use kcg_devcluster::ControlPlane;

@@ -1,7 +1,8 @@
 //! The harness of the tests that need a control plane or the operator's binary.
 //!
-//! A test starts a control plane ([`env`](mod@env)), works in a [`namespace`] or with [`kubectl`], and waits with
-//! [`eventually`](fn@eventually). Every wait ends at a limit and then fails with what it last saw.
+//! A test starts a control plane ([`env`](mod@env)), works in a [`namespace`] or with [`kubectl`],
+//! and waits with [`eventually`](fn@eventually). Every wait ends at a limit and then fails with
+//! what it last saw.
 #![warn(missing_docs, unreachable_pub)]
 #![allow(clippy::missing_panics_doc, reason = "a test panics if it fails")]
 #![allow(missing_debug_implementations, reason = "kube's client has none")]
@@ -28,13 +29,15 @@ pub use eventually::{eventually, met};
 /// The result of a test, and of a step in one. `?` takes any error, a text too.
 pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// The operator's binary: `KCG_OPERATOR_BIN` if it is set, else built from this workspace, once per process.
+/// The operator's binary: `KCG_OPERATOR_BIN` if it is set, else built from this workspace, once per
+/// process.
 pub async fn operator_binary() -> kcg_devcluster::Result<&'static Path> {
     static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
     BINARY.get_or_try_init(build_operator).await.map(PathBuf::as_path)
 }
 
-/// Prints a measurement after the name of the running test, even if the output of tests is captured.
+/// Prints a measurement after the name of the running test, even if the output of tests is
+/// captured.
 pub fn measured(what: &str) {
     let thread = std::thread::current();
     tools::to_stderr(&format!("{}: {what}", thread.name().unwrap_or("tests")));

@@ -1,5 +1,5 @@
-//! A steady load of admission reviews through the API server, and of TLS handshakes with the webhook. Every answer is
-//! checked.
+//! A steady load of admission reviews through the API server, and of TLS handshakes with the
+//! webhook. Every answer is checked.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -17,7 +17,8 @@ use crate::certificate::WebhookCertificate;
 use crate::measured;
 use crate::objects::group;
 
-/// Groups per second. A valid one costs two reviews, an invalid one is refused by the first webhook.
+/// Groups per second. A valid one costs two reviews, an invalid one is refused by the first
+/// webhook.
 const GROUPS_PER_SECOND: u32 = 60;
 /// The longest that a review may take: the timeout of the webhook configurations.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -68,7 +69,8 @@ impl Load {
         })
     }
 
-    /// Connects to the webhook ten times a second and checks its certificate, as an API server without a connection.
+    /// Connects to the webhook ten times a second and checks its certificate, as an API server
+    /// without a connection.
     pub fn of_handshakes(certificate: &WebhookCertificate, webhook: SocketAddr) -> Self {
         let certificate = certificate.clone();
         Self::start(Duration::from_millis(100), move |_| {

@@ -102,7 +102,8 @@ pub fn is_observed(group: &Value) -> bool {
     group["status"]["observedGeneration"] == group["metadata"]["generation"]
 }
 
-/// Asserts that `object` has all fields of `wanted`, with equal values. Lists have to be as long as wanted.
+/// Asserts that `object` has all fields of `wanted`, with equal values. Lists have to be as long as
+/// wanted.
 #[track_caller]
 pub fn assert_contains(object: &Value, wanted: &Value) {
     if let Some(path) = first_difference(object, wanted) {

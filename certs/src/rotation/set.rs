@@ -167,7 +167,7 @@ fn is_valid(validity: Validity, now: SystemTime) -> bool {
     validity.status(now) == ValidityStatus::Valid
 }
 
-/// Reads a CA that can sign at `now`, or says why there is none.
+/// Reads a CA that can sign at `now`, or returns why there is none.
 fn read_ca(certificate: &[u8], key: &[u8], now: SystemTime) -> Result<Ca, String> {
     if certificate.is_empty() && key.is_empty() {
         return Err("there was none".into());
@@ -180,7 +180,7 @@ fn read_ca(certificate: &[u8], key: &[u8], now: SystemTime) -> Result<Ca, String
 }
 
 impl Leaf {
-    /// Reads the serving certificate, or says why there is none.
+    /// Reads the serving certificate, or returns why there is none.
     fn read(chain: &[u8], key: &[u8]) -> Result<Self, String> {
         if chain.is_empty() && key.is_empty() {
             return Err("there was none".into());

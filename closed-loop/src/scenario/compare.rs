@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_operators_behavior_is_what_the_operator_sets_for_a_group_without_one() -> Result<()> {
+    fn the_operators_behavior_equals_the_default_of_the_operator() -> Result<()> {
         let settings = settings(true);
         let group = objects::group("a", &["b".into()], 10, &scaling(GROUPS[1].0, &settings), &settings);
         let written = parse_group(group).group;

@@ -35,10 +35,10 @@ pub async fn a_consumer_without_metrics_is_reported_as_missing_metrics(harness: 
 
 pub async fn consumers_that_show_another_metric_fire_an_alert(harness: &Harness) -> Result<()> {
     let group = Group::idle("misnamed");
-    harness.create(&group, &[("lagMetric", json!("records_lag_of_nobody"))]).await?;
+    harness.create(&group, &[("lagMetric", json!("records_lag_missing"))]).await?;
     harness.ready(group.name, 1).await?;
     let condition = harness.condition(group.name, "MetricsAvailable", MISSING, REPORT_LIMIT).await?;
-    ensure!(condition.message.contains("export records_lag_of_nobody on port 8085"), "{condition:?}");
+    ensure!(condition.message.contains("export records_lag_missing on port 8085"), "{condition:?}");
     let alerts = harness.fires(group.name, "RecordsLagAbsent").await?;
     ensure!(!alerts.contains(&"NoConsumers".to_owned()), "they are scraped: {alerts:?}");
     let cure = r#"{"spec":{"metrics":{"lagMetric":null}}}"#;

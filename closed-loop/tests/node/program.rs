@@ -64,7 +64,7 @@ async fn content(Path(path): Path<String>) -> Answer {
         .map_err(|error| (StatusCode::NOT_FOUND, error.to_string()))
 }
 
-/// Whether a file can be written there: "yes", or what the system says.
+/// Whether a file can be written there: "yes", or the error of the system.
 async fn write(Path(path): Path<String>) -> String {
     std::fs::write(File::new("/").join(path), "x")
         .map_or_else(|error| error.to_string(), |()| "yes".to_owned())

@@ -11,7 +11,7 @@ pub async fn an_unsupported_pod_is_reported_and_can_be_deleted(harness: &Harness
     let namespace = "trouble";
     harness.namespace(namespace).await?;
     let mut unknown = spec(0, "/healthz");
-    unknown["containers"][0]["image"] = json!("example.com/nobody/knows:1");
+    unknown["containers"][0]["image"] = json!("example.com/unknown/image:1");
     let mut two = spec(0, "/healthz");
     let mut second = two["containers"][0].clone();
     second["name"] = json!("second");

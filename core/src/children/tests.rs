@@ -43,13 +43,13 @@ fn no_child_ever_has_spec_replicas() {
 
 #[test]
 fn a_variable_of_the_user_replaces_the_operator_s() {
-    let told = |spec: &str| consumer(spec)["env"].clone();
+    let env = |spec: &str| consumer(spec)["env"].clone();
     assert_eq!(
-        told("{consumerSpec: {groupId: g, bootstrapServers: 'b:9092'}}"),
+        env("{consumerSpec: {groupId: g, bootstrapServers: 'b:9092'}}"),
         json!([{"name": "KAFKA_TOPICS", "value": "fast-data-topic"}, {"name": "KAFKA_GROUP_ID", "value": "g"}, {"name": "KAFKA_BOOTSTRAP_SERVERS", "value": "b:9092"}])
     );
     assert_eq!(
-        told("{consumerSpec: {env: [{name: KAFKA_GROUP_ID, value: mine}]}}"),
+        env("{consumerSpec: {env: [{name: KAFKA_GROUP_ID, value: mine}]}}"),
         json!([{"name": "KAFKA_TOPICS", "value": "fast-data-topic"}, {"name": "KAFKA_GROUP_ID", "value": "mine"}])
     );
 }

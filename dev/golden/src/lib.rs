@@ -1,7 +1,7 @@
 //! Golden files: the expected text of a test, kept in a file of the repository.
 //!
-//! `UPDATE=1 cargo test` rewrites every golden file that differs. Every test that has one uses [`compare`] or
-//! [`check`], so that this one variable renews them all.
+//! `UPDATE=1 cargo test` rewrites every golden file that differs. Every test that has one uses
+//! [`compare`] or [`check`], so that this one variable renews them all.
 #![warn(missing_docs, unreachable_pub)]
 
 use std::fs;
@@ -21,7 +21,8 @@ pub fn is_updating() -> bool {
 /// Compares a text with the file that holds it; with `UPDATE=1`, writes the file instead.
 ///
 /// # Errors
-/// The file's path and the lines that differ, or why the file could not be written. A missing file counts as empty.
+/// The file's path and the lines that differ, or why the file could not be written. A missing file
+/// counts as empty.
 pub fn compare(file: &Path, rendered: &str) -> Result<(), String> {
     compare_or_write(file, rendered, is_updating())
 }

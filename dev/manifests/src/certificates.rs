@@ -1,12 +1,13 @@
-//! The webhook's certificate: issued by cert-manager, or by the controller. Either way it ends in one Secret, which the
-//! webhook's Deployment mounts.
+//! The webhook's certificate: issued by cert-manager, or by the controller. Either way it ends in
+//! one Secret, which the webhook's Deployment mounts.
 
 use kcg_api::names;
 use serde_json::{Value, json};
 
 /// The API group of cert-manager's Issuers and Certificates.
 pub const GROUP: &str = "cert-manager.io";
-/// On a webhook configuration: the Certificate, as `namespace/name`, whose CA cert-manager writes into caBundle.
+/// On a webhook configuration: the Certificate, as `namespace/name`, whose CA cert-manager writes
+/// into caBundle.
 pub const ANNOTATION_INJECT: &str = "cert-manager.io/inject-ca-from";
 
 /// How long the CA is valid.
@@ -33,8 +34,9 @@ pub fn dns_names(service: &str, namespace: &str) -> [String; 2] {
 
 /// For the component `cert-manager`: a long-lived CA and a short-lived serving certificate.
 ///
-/// The CA keeps its key when it is renewed. cert-manager's cainjector publishes one CA at a time; with the same key and
-/// subject, the old and the new CA verify the same certificates, so trust is never interrupted.
+/// The CA keeps its key when it is renewed. cert-manager's cainjector publishes one CA at a time;
+/// with the same key and subject, the old and the new CA verify the same certificates, so trust is
+/// never interrupted.
 pub fn cert_manager() -> Vec<Value> {
     let ecdsa = |rotation: &str| json!({"algorithm": "ECDSA", "size": 256, "rotationPolicy": rotation});
     let issuer_ref = |name: String| json!({"group": GROUP, "kind": "Issuer", "name": name});
@@ -83,8 +85,9 @@ fn object(kind: &str, name: &str, spec: &Value) -> Value {
     })
 }
 
-/// For the component `self-managed`: the Secret that the controller fills. It has no `data`, so that applying it again
-/// does not change its content, and the controller does not need the right to create Secrets.
+/// For the component `self-managed`: the Secret that the controller fills. It has no `data`, so
+/// that applying it again does not change its content, and the controller does not need the right
+/// to create Secrets.
 pub fn self_managed() -> Vec<Value> {
     vec![json!({
         "apiVersion": "v1",

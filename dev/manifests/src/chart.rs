@@ -3,8 +3,8 @@
 use kcg_api::names;
 use serde_json::{Value, json};
 
-/// A file of deploy/ that the operator's chart copies into its folder `files`. The chart's templates adapt it to the
-/// release and its values.
+/// A file of deploy/ that the operator's chart copies into its folder `files`. The chart's
+/// templates adapt it to the release and its values.
 #[derive(Clone, Copy, Debug)]
 pub struct CopiedFile {
     /// The original, relative to deploy/.
@@ -46,7 +46,8 @@ impl CopiedFile {
     }
 }
 
-/// An object as the CRD chart holds it. The CRD, and so every group, survives the chart's uninstallation.
+/// An object as the CRD chart holds it. The CRD, and so every group, survives the chart's
+/// uninstallation.
 pub fn in_crd_chart(mut object: Value) -> Value {
     let metadata = &mut object["metadata"];
     metadata["labels"]["app.kubernetes.io/name"] = json!(names::OPERATOR);

@@ -1,7 +1,9 @@
-//! Renders the files of deploy/ and docs/ that follow from the code: the CRD, RBAC, the webhook configurations and their
-//! certificates, the rules for prometheus-adapter, the Grafana dashboards, and the resource's reference.
+//! Renders the files of deploy/ and docs/ that follow from the code: the CRD, RBAC, the webhook
+//! configurations and their certificates, the rules for prometheus-adapter, the Grafana dashboards,
+//! and the resource's reference.
 //!
-//! Values in, values out; the crate's tests compare them with the files. Nothing here is shipped in the binary.
+//! Values in, values out; the crate's tests compare them with the files. Nothing here is shipped in
+//! the binary.
 #![warn(missing_docs, unreachable_pub)]
 
 pub mod certificates;
@@ -57,7 +59,8 @@ pub fn files() -> Vec<File> {
     ]
 }
 
-/// Values for prometheus-adapter's chart: the rules, without the chart's default rules, which sum a pod's series.
+/// Values for prometheus-adapter's chart: the rules, without the chart's default rules, which sum a
+/// pod's series.
 fn adapter_values() -> Value {
     json!({"rules": {"default": false, "custom": lag::adapter_rules()["rules"]}})
 }

@@ -21,7 +21,8 @@ fn controller_and_webhook(kind: &str) -> Vec<Value> {
         .collect()
 }
 
-/// For a namespace with KafkaTopics that groups of other namespaces consume; kustomize sets the namespace.
+/// For a namespace with KafkaTopics that groups of other namespaces consume; kustomize sets the
+/// namespace.
 pub fn topic_namespace() -> Vec<Value> {
     let name = format!("{}-topics", names::OPERATOR);
     let mut both = binding("Role", &name, names::CONTROLLER);
@@ -34,10 +35,11 @@ pub fn lease() -> Vec<Value> {
     in_own_namespace("lease", &rbac::lease())
 }
 
-/// For the component `self-managed`: the certificate's Secret and both webhook configurations, each by its name.
+/// For the component `self-managed`: the certificate's Secret and both webhook configurations, each
+/// by its name.
 ///
-/// The cluster-scoped names begin with the installation's name and a colon, so that two installations do not share
-/// them.
+/// The cluster-scoped names begin with the installation's name and a colon, so that two
+/// installations do not share them.
 pub fn self_managed_certificates() -> Vec<Value> {
     let cluster_scoped = format!("{}:certificates", names::NAMESPACE);
     let mut objects = in_own_namespace("certificates", &rbac::certificate_secret());
@@ -59,8 +61,8 @@ fn in_own_namespace(purpose: &str, rules: &[PolicyRule]) -> Vec<Value> {
         .into()
 }
 
-/// What the cluster's default roles view, edit and admin allow on groups. To create a group is to create a
-/// Deployment, which edit and admin allow already.
+/// What the cluster's default roles view, edit and admin allow on groups. To create a group is to
+/// create a Deployment, which edit and admin allow already.
 pub fn user_roles() -> Vec<Value> {
     let groups = [names::PLURAL];
     let read = rule(names::GROUP, &groups, &["get", "list", "watch"]);

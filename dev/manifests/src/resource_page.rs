@@ -1,5 +1,5 @@
-//! docs/resource.md: the reference of the resource, rendered from the CRD's schema and the doc comments of the
-//! conditions, so that it always matches what the API server serves.
+//! docs/resource.md: the reference of the resource, rendered from the CRD's schema and the doc
+//! comments of the conditions, so that it always matches what the API server serves.
 
 use std::fmt::Write as _;
 
@@ -57,7 +57,8 @@ fn rows(text: &mut String, path: &str, schema: &Value) {
     }
 }
 
-/// Whether a field's own fields are listed. Types of Kubernetes are not: `kubectl explain` describes them.
+/// Whether a field's own fields are listed. Types of Kubernetes are not: `kubectl explain`
+/// describes them.
 fn is_ours(path: &str) -> bool {
     const FOREIGN: [&str; 8] = [
         "env",

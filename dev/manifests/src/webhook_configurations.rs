@@ -1,8 +1,8 @@
 //! The MutatingWebhookConfiguration and the ValidatingWebhookConfiguration.
 //!
-//! The mutating webhook fails open, because the controller applies the same defaults. The validating webhook fails
-//! closed, but the API server calls it only if a spec changes, so that labels, finalizers and owners can be edited
-//! during an outage of the webhook.
+//! The mutating webhook fails open, because the controller applies the same defaults. The
+//! validating webhook fails closed, but the API server calls it only if a spec changes, so that
+//! labels, finalizers and owners can be edited during an outage of the webhook.
 
 use kcg_api::names;
 use serde_json::{Value, json};
@@ -18,7 +18,8 @@ const SPEC_IS_NEW: &str = "request.operation == 'CREATE' || object.spec != oldOb
 /// The label that holds a namespace's own name.
 const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
 
-/// For all namespaces except kube-system and the operator's: their recovery must not depend on a webhook.
+/// For all namespaces except kube-system and the operator's: their recovery must not depend on a
+/// webhook.
 pub fn cluster() -> Vec<Value> {
     mutating_and_validating(
         &json!({"key": NAMESPACE_LABEL, "operator": "NotIn", "values": ["kube-system", names::NAMESPACE]}),

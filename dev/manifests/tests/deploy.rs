@@ -15,7 +15,7 @@ fn deploy(path: &str) -> PathBuf {
 }
 
 #[test]
-fn deploy_is_what_the_code_renders() -> Outcome {
+fn deploy_matches_what_the_code_renders() -> Outcome {
     let mut rendered = Vec::new();
     for file in files() {
         rendered.push((deploy(file.path), file.text()?));

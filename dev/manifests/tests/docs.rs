@@ -10,7 +10,7 @@ fn file(path: &str) -> PathBuf {
 }
 
 #[test]
-fn the_resource_page_is_what_the_schema_says() {
+fn the_resource_page_matches_the_schema() {
     kcg_golden::check([(file("docs/resource.md"), resource_page::render(&custom_resource_definition()))]);
 }
 

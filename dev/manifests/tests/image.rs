@@ -1,4 +1,5 @@
-//! The image: its build context, which .dockerignore limits to what cargo builds from, and its version.
+//! The image: its build context, which .dockerignore limits to what cargo builds from, and its
+//! version.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! The links of every Markdown file: a relative link names a file of the repository, and its anchor a heading; a path
-//! in backticks exists.
+//! The links of every Markdown file: a relative link names a file of the repository, and its anchor
+//! a heading; a path in backticks exists.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -125,7 +125,8 @@ fn every_relative_link_and_anchor_exists() -> Outcome {
     Ok(())
 }
 
-/// Whether a piece of code is a path of the repository: it begins with a folder of its top level, or is a file there.
+/// Whether a piece of code is a path of the repository: it begins with a folder of its top level,
+/// or is a file there.
 fn is_path(code: &str) -> bool {
     let allowed = |letter: char| letter.is_ascii_alphanumeric() || "/._-".contains(letter);
     let folders = [
@@ -156,8 +157,8 @@ fn every_path_in_backticks_exists() -> Outcome {
             continue;
         }
         for code in prose(&text).flat_map(|line| parts(line, true)).filter(|code| is_path(code)) {
-            let beside = page.parent().unwrap_or(Path::new("")).join(code);
-            if !root().join(code).exists() && !root().join(beside).exists() {
+            let relative = page.parent().unwrap_or(Path::new("")).join(code);
+            if !root().join(code).exists() && !root().join(relative).exists() {
                 wrong.push(format!("{}: `{code}`: no such file", page.display()));
             }
         }

@@ -1,4 +1,5 @@
-//! deploy/samples: valid samples pass every rule; those named `bad-` break the rules that they name.
+//! deploy/samples: valid samples pass every rule; those named `bad-` break the rules that they
+//! name.
 
 use std::path::{Path, PathBuf};
 

@@ -49,8 +49,8 @@ pub fn cargo() -> Command {
 /// standard error.
 pub async fn cargo_build(packages: &[&'static str]) -> Result<BTreeMap<&'static str, PathBuf>> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    // Build in the whole workspace: with --package, the shared dependencies get other features than in
-    // the tests, and cargo builds all of them twice.
+    // Build in the whole workspace: with --package, the shared dependencies get other features than
+    // in the tests, and cargo builds all of them twice.
     let choice = packages.iter().flat_map(|name| ["--bin", name]);
     let failed = |source| Error::Start { program: "cargo".into(), source };
     // Not output(), which would capture standard error as well.

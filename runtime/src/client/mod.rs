@@ -128,7 +128,9 @@ mod tests {
     use super::*;
 
     fn failure(code: u16, reason: &str) -> kube::Error {
-        kube::Error::Api(Status::failure("deployments.apps \"a\" says no", reason).with_code(code).boxed())
+        kube::Error::Api(
+            Status::failure("deployments.apps \"a\" was modified", reason).with_code(code).boxed(),
+        )
     }
 
     #[tokio::test(start_paused = true)]
@@ -143,7 +145,7 @@ mod tests {
     async fn an_error_keeps_the_servers_message_and_code() {
         let refused = async { Err::<(), _>(failure(409, "Conflict")) };
         let error = with_deadline("apply Deployment a", refused).await.unwrap_err();
-        assert_eq!(error.to_string(), "apply Deployment a: deployments.apps \"a\" says no (HTTP 409)");
+        assert_eq!(error.to_string(), "apply Deployment a: deployments.apps \"a\" was modified (HTTP 409)");
         assert!(error.is_conflict() && !error.is_not_found() && !error.is_forbidden());
     }
 

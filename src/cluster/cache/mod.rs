@@ -1,5 +1,5 @@
-//! Everything that the watches reported, as small facts with their indices. Plain data, no I/O: it
-//! is told about changes and answers which groups each change affects.
+//! Everything that the watches reported, as small facts with their indices. Plain data, no I/O: each
+//! change returns the groups that it affects.
 
 mod children;
 mod groups;

@@ -108,10 +108,10 @@ fn topics_are_removed_with_their_kind_and_kept_while_they_are_unreadable() {
 }
 
 #[test]
-fn a_retry_of_an_interrupted_watch_affects_nobody() {
+fn a_retry_of_an_interrupted_watch_affects_no_group() {
     let mut cache = ClusterCache::default();
     cache.set_group(&key("a"), group("a", 1, &json!({"topic": "t"})), false);
-    let cut_off = |said: &str| TopicsAvailability::Stale(said.into());
+    let cut_off = |error: &str| TopicsAvailability::Stale(error.into());
     assert_eq!(cache.set_topics_availability(None, cut_off("connection refused")), [key("a")]);
     assert_eq!(cache.set_topics_availability(None, cut_off("no answer within 10 s")), []);
     let first = "connection refused";
@@ -145,7 +145,7 @@ fn a_watch_behind_our_own_write_is_ignored_and_a_restored_cluster_is_not() {
 }
 
 #[test]
-fn an_equivalent_group_affects_nobody() {
+fn an_equivalent_group_affects_no_group() {
     let mut cache = ClusterCache::default();
     let consumer = json!({"topic": "t"});
     assert_eq!(cache.set_group(&key("a"), group("a", 1, &consumer), false), [key("a")]);
@@ -169,7 +169,7 @@ fn the_response_to_a_status_write_may_be_the_first_to_report_a_change() {
     assert_eq!(cache.set_group(&key("a"), group("a", 3, &json!({"topic": "t"})), true), []);
     let changed = group("a", 5, &json!({"topic": "t", "groupId": "other"}));
     assert_eq!(cache.set_group(&key("a"), changed.clone(), true), [key("b"), key("a")]);
-    assert_eq!(cache.set_group(&key("a"), changed, false), [], "the watch tells it later");
+    assert_eq!(cache.set_group(&key("a"), changed, false), [], "the watch reports it later");
 }
 
 #[test]

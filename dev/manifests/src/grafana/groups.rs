@@ -1,7 +1,7 @@
 //! The dashboard of one group: its lag, its consumers, and what limits them.
 //!
-//! The consumers' own metrics carry the name of the group's Service, which the ServiceMonitor scrapes. The operator's
-//! metrics about a group are the same in every controller.
+//! The consumers' own metrics carry the name of the group's Service, which the ServiceMonitor
+//! scrapes. The operator's metrics about a group are the same in every controller.
 
 use kcg_api::preset::Preset;
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! The Grafana dashboards: the queries, units and descriptions of their panels.
 //!
-//! A dashboard is a list of panels, laid out from left to right in their order; their kind determines the rest of
-//! Grafana's JSON. [`queries`] lists the PromQL of a dashboard.
+//! A dashboard is a list of panels, laid out from left to right in their order; their kind
+//! determines the rest of Grafana's JSON. [`queries`] lists the PromQL of a dashboard.
 
 pub mod groups;
 pub mod operator;
@@ -134,7 +134,8 @@ impl Panel {
     }
 }
 
-/// The scrape interval of the operator. A shorter step would leave rates without the two samples that they need.
+/// The scrape interval of the operator. A shorter step would leave rates without the two samples
+/// that they need.
 const MIN_STEP: &str = "30s";
 
 fn datasource() -> Value {
@@ -185,8 +186,8 @@ fn laid_out(panels: &[Panel]) -> Vec<Value> {
     panels.iter().enumerate().map(add).collect()
 }
 
-/// The queries of a dashboard: each panel's title and PromQL. `variables` are pairs of a name without the dollar sign and
-/// a value, which replaces it; `$__rate_interval` is one of them.
+/// The queries of a dashboard: each panel's title and PromQL. `variables` are pairs of a name
+/// without the dollar sign and a value, which replaces it; `$__rate_interval` is one of them.
 pub fn queries(dashboard: &Value, variables: &[(&str, &str)]) -> Vec<(String, String)> {
     let mut variables = variables.to_vec();
     // If a name begins with another name, it is replaced first.

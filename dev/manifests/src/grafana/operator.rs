@@ -1,4 +1,5 @@
-//! The dashboard of one installation: leader election, reconciliations, watches, requests, reviews and certificates.
+//! The dashboard of one installation: leader election, reconciliations, watches, requests, reviews
+//! and certificates.
 
 use serde_json::Value;
 

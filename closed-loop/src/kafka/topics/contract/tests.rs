@@ -129,7 +129,7 @@ fn only_differences_are_requested_and_partitions_never_decrease() {
 }
 
 #[test]
-fn status_is_told_once_and_turns_at_the_time_of_the_flip() {
+fn a_status_is_written_once_and_a_transition_sets_its_time() {
     let now: Timestamp = NOW.parse().expect("a time");
     let ready = Outcome::Ready { topic_id: "id-1".into() };
     let fresh = kafka_topic("orders", 0, json!({}));
