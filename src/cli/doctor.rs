@@ -10,7 +10,7 @@ use kcg_runtime::client::{ClientConfig, RequestMetrics};
 use serde_json::json;
 
 use super::{CliError, terminal};
-use crate::doctor::{Check, CheckState, analyze, collect};
+use crate::doctor::{Check, CheckState, analyze, collect, reach};
 
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
@@ -53,8 +53,7 @@ async fn checks(args: &DoctorArgs) -> Result<Vec<Check>, CliError> {
     let client =
         ClientConfig::new(args.kubeconfig.as_deref(), agent).client(&RequestMetrics::default()).await?;
     // If the API server does not respond, report it once instead of once for each check.
-    let version = kcg_runtime::client::with_deadline("reach the cluster", client.apiserver_version()).await;
-    version.map_err(CliError::temporary)?;
+    reach(&client).await.map_err(CliError::temporary)?;
     Ok(analyze(&collect(&client, &args.namespace).await))
 }
 

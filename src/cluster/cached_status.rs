@@ -37,8 +37,11 @@ impl CachedStatus {
     }
 
     pub(super) fn status(&self) -> KconsumerGroupStatus {
-        // A default status has no text.
-        let rest = serde_json::from_str(&self.rest).unwrap_or_default();
+        let rest = match &*self.rest {
+            // `CachedStatus::default` has no text.
+            "" => KconsumerGroupStatus::default(),
+            text => serde_json::from_str(text).expect("invariant: a cached status is a status"),
+        };
         KconsumerGroupStatus {
             conditions: self.conditions.iter().map(CachedCondition::condition).collect(),
             ..rest

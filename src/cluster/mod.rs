@@ -2,8 +2,7 @@
 //! ([`Cluster::observe`]), and what can be done to it ([`Cluster::write`],
 //! [`Cluster::write_status`]). I/O.
 //!
-//! *Invariant:* the controller makes no request except through this module. In this crate, only it,
-//! the Events, the certificate rotation and doctor use the API client.
+//! *Invariant:* the controller reads and writes groups and their children only through this module.
 
 mod cache;
 mod cached_child;

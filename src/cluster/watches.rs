@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
-use kcg_api::topic::{self, TopicFacts};
+use kcg_api::topic::TopicFacts;
 use kcg_api::{KconsumerGroup, names};
 use kcg_core::children::ChildKind;
-use kcg_runtime::discovery::OptionalKind;
 use kcg_runtime::probes::{Readiness, ReadinessCheck};
 use kcg_runtime::watch::{Event, Scope, Transform, WatchHealth, WatchSpec, Watcher};
+use kcg_webhook::topics;
 use kube::Client;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -64,7 +64,7 @@ impl Watches {
         let others = ChildKind::ALL.into_iter().filter(|kind| *kind != AUTOSCALERS);
         Self {
             groups: Watcher::new(names::PLURAL, client.clone(), groups, whole_object()),
-            topics: topic_watcher(client.clone(), scopes.topics.clone()),
+            topics: topics::watcher(client.clone(), scopes.topics.clone()),
             autoscalers: child(AUTOSCALERS),
             others: others.map(|kind| (kind, child(kind))).collect(),
             pods: Watcher::new("pods", client.clone(), pods, pod_facts),
@@ -164,13 +164,6 @@ async fn with_timeout(synced: impl Future<Output = ()>) {
 
 fn whole_object() -> Transform<Value> {
     Transform::new(|object: Value| object)
-}
-
-/// The KafkaTopics, in the best version that the cluster serves.
-fn topic_watcher(client: Client, scope: Scope) -> Watcher<TopicFacts> {
-    let kind = OptionalKind::new(topic::GROUP, topic::KIND, &topic::VERSIONS);
-    let decode = Transform::new(|topic: Value| TopicFacts::decode(&topic));
-    Watcher::new(topic::PLURAL, client, WatchSpec::optional(kind, scope), decode)
 }
 
 fn child_watcher(client: &Client, kind: ChildKind, scope: Scope) -> Watcher<Value> {

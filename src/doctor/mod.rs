@@ -1,6 +1,5 @@
 //! `doctor`: checks an installation and names the cure of each problem. [`collect()`] reads the
-//! cluster, and
-//! [`analyze`] turns the findings into checks.
+//! cluster, and [`analyze`] turns the findings into checks.
 //!
 //! *Invariant:* the analysis is pure; only `collect` sends requests, and it writes nothing.
 
@@ -15,6 +14,7 @@ mod tests;
 use serde::Serialize;
 
 pub use collect::collect;
+pub(crate) use collect::reach;
 pub use findings::Findings;
 
 /// The result of a check.

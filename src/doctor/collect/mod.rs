@@ -27,6 +27,11 @@ use crate::webhook_configurations::WebhookConfigurationKind;
 /// How long a new object may lack a report of its controller.
 const REPORT_GRACE: Duration = Duration::from_mins(5);
 
+/// Checks that the API server responds.
+pub(crate) async fn reach(client: &Client) -> Result<(), RequestError> {
+    with_deadline("reach the cluster", client.apiserver_version()).await.map(drop)
+}
+
 /// Reads all findings. `namespace` is the operator's.
 pub async fn collect(client: &Client, namespace: &str) -> Findings {
     let now = server_time(client).await;
