@@ -31,7 +31,7 @@ async fn fresh_group_costs_five_creations_and_one_status_write() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn creation_whose_answer_is_lost_is_not_made_twice() -> Outcome {
+async fn a_creation_whose_response_is_lost_is_not_repeated() -> Outcome {
     let env = ControllerEnv::start("lost-answer").await?;
     for kind in CHILDREN {
         env.faults.add(Rule::new("PATCH", &format!("/{}/g", kind.plural)).times(1).act(Action::LoseAnswer));
@@ -46,7 +46,7 @@ async fn creation_whose_answer_is_lost_is_not_made_twice() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn writes_that_fail_now_and_then_are_made_in_the_end() -> Outcome {
+async fn writes_that_fail_occasionally_succeed_in_the_end() -> Outcome {
     let env = ControllerEnv::start("failing").await?;
     env.faults.add(Rule::new("PATCH", "/g").every_second().act(Action::Answer(500)));
     env.faults.add(Rule::new("GET", "/g").every_second().act(Action::Answer(429)));
@@ -57,7 +57,7 @@ async fn writes_that_fail_now_and_then_are_made_in_the_end() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kind_that_never_answers_holds_up_none_of_the_others() -> Outcome {
+async fn a_kind_whose_requests_hang_does_not_delay_other_kinds() -> Outcome {
     let env = ControllerEnv::start("stalled").await?;
     let stalled = env.faults.add(Rule::new("PATCH", "/services/g").act(Action::Hang));
     let began = Instant::now();
@@ -74,7 +74,7 @@ async fn kind_that_never_answers_holds_up_none_of_the_others() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn right_that_is_taken_away_costs_one_child_and_comes_back() -> Outcome {
+async fn a_revoked_right_affects_one_child_until_it_is_granted_again() -> Outcome {
     let env = ControllerEnv::start("forbidden").await?;
     let forbidden =
         env.faults.add(Rule::new("PATCH", "/horizontalpodautoscalers/g").act(Action::Answer(403)));
@@ -91,7 +91,7 @@ async fn right_that_is_taken_away_costs_one_child_and_comes_back() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fight_over_a_field_is_slowed_down() -> Outcome {
+async fn a_conflict_over_a_field_is_slowed_down() -> Outcome {
     let env = ControllerEnv::start("fight").await?;
     env.create_group("g", &json!({})).await?;
     env.children_exist("g").await?;
@@ -128,7 +128,7 @@ async fn holder_that_cannot_renew_its_lease_stops_writing_until_it_can() -> Outc
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn group_of_a_namespace_on_its_way_out_is_left_in_peace() -> Outcome {
+async fn a_terminating_namespace_limits_writes_and_reports_no_refusal() -> Outcome {
     let env = ControllerEnv::start("terminating").await?;
     let held = env.faults.add(Rule::new("PATCH", "/g").act(Action::Answer(500)));
     env.create_group("g", &json!({})).await?;

@@ -126,8 +126,7 @@ async fn grant_rights(env: &TestEnv) -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn namespace_that_may_not_be_read_leaves_the_other_one_alone_and_is_taken_up_when_it_may_be() -> Outcome
-{
+async fn a_forbidden_namespace_does_not_affect_the_other_and_is_reconciled_once_allowed() -> Outcome {
     let installation = Installation::start().await?;
     installation.create_a_group(STAYS).await?;
     installation.partitions_take_effect(STAYS, 6).await?;

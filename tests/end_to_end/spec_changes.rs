@@ -239,13 +239,13 @@ async fn every_change_reaches_every_child_that_it_concerns(env: Arc<SharedEnv>) 
             assert_contains(&ns.get(*kind, NAME).await?, fields);
         }
     }
-    nothing_is_left_of_what_was_taken_back(&ns).await?;
+    removed_fields_leave_no_trace(&ns).await?;
     ns.close().await
 }
 
 /// A field that is added and removed again leaves no trace: the children equal those of a new group
 /// with that spec.
-async fn nothing_is_left_of_what_was_taken_back(ns: &Namespace) -> Result<()> {
+async fn removed_fields_leave_no_trace(ns: &Namespace) -> Result<()> {
     let mut spec = json!({});
     // Its groupId differs, but no child has it, because a variable in the spec overrides it.
     for Change { spec: change, .. } in of_the_consumer().into_iter().chain(of_the_rest()) {

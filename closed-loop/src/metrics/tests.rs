@@ -127,7 +127,7 @@ fn the_times_of_a_group_come_from_its_timeline() {
 }
 
 #[test]
-fn what_never_happened_has_no_value() {
+fn an_event_that_never_happened_has_no_value() {
     let lag = vec![Line { label: "t/0".into(), points: vec![(1.0, 7.0)] }];
     let alerts = vec![AlertSpan { name: "Lag".into(), firing: true, from: 2.0, to: None }];
     let group = GroupTimeline { lag, alerts, ..GroupTimeline::default() };

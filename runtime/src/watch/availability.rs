@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_that_were_not_listed_are_not_taken_for_missing() {
+    fn objects_that_were_not_listed_are_not_reported_as_missing() {
         for state in not_refused() {
             for sync in [SyncState::Pending, SyncState::Forbidden] {
                 assert_eq!(availability(&state, sync, Duration::ZERO), Availability::Pending, "{state}");

@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn each_namespace_has_a_state_of_its_own() {
+    fn each_namespace_has_its_own_state() {
         let health = of_two();
         assert_eq!(health.set_listed(0), Some(WatchState::Live));
         assert_eq!(health.set(1, forbidden()), Some(forbidden()));
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sign_of_life_in_one_namespace_does_not_hide_the_silence_of_another() {
+    fn an_event_in_one_namespace_does_not_hide_the_silence_of_another() {
         let health = of_two();
         let long = Duration::from_secs(50);
         health.lock()[1].alive -= long;

@@ -56,7 +56,7 @@ fn a_member_without_partitions_exports_a_lag_of_zero() {
 }
 
 #[test]
-fn a_member_without_statistics_or_on_its_way_out_exports_no_lag() {
+fn a_member_without_statistics_or_leaving_its_group_exports_no_lag() {
     assert!(lag(&Callbacks::default()).is_empty());
     let leaving = member([0]);
     leaving.membership().leave();
