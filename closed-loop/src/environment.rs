@@ -1,5 +1,5 @@
 //! Everything a scenario runs on: the control plane, a node with real pods, Kafka, Prometheus, and
-//! the operator as it is shipped.
+//! the operator as shipped.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What a run leaves behind: its timeline and its metrics, from which the report is drawn.
+//! The results of a run: its timeline and its metrics, from which the report is drawn.
 
 use serde::Serialize;
 
@@ -11,13 +11,13 @@ use crate::timeline::{GroupTimeline, Timeline};
 pub struct Results {
     /// The report's heading.
     pub title: String,
-    /// What was observed, second by second.
+    /// The observations, second by second.
     #[serde(skip)]
     pub timeline: Timeline,
-    /// What is computed from it.
+    /// The metrics computed from the timeline.
     #[serde(rename = "figures")]
     pub metrics: RunMetrics,
-    /// What the user chose: names and values.
+    /// The settings of the user: names and values.
     pub settings: Vec<(String, String)>,
 }
 

@@ -31,7 +31,7 @@ pub enum Scenario {
     Scale,
 }
 
-/// What the user chose.
+/// The settings of the user.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Settings {

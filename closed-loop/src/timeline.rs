@@ -1,4 +1,4 @@
-//! What was observed over the time of a run. Values only, from which the report is drawn.
+//! The observations over the time of a run. Values only, from which the report is drawn.
 
 use serde::Serialize;
 
@@ -13,9 +13,9 @@ pub struct Timeline {
     pub end: f64,
     /// When each step began.
     pub steps: Vec<Moment>,
-    /// What was done or happened in between: a topic grew, a consumer was killed.
+    /// The actions and events in between: a topic grew, a consumer was killed.
     pub marks: Vec<Moment>,
-    /// What was observed of each group.
+    /// The observations of each group.
     pub groups: Vec<GroupTimeline>,
 }
 
@@ -29,7 +29,7 @@ pub struct Moment {
     pub text: String,
 }
 
-/// What was observed of one consumer group.
+/// The observations of one consumer group.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupTimeline {

@@ -12,7 +12,7 @@ use kcg_api::condition::Reason;
 use kcg_api::topic::{Partitions, TopicFacts, TopicLookup, TopicLookups, TopicRef};
 use serde::{Deserialize, Serialize};
 
-/// What was last known of one topic.
+/// The last known facts of one topic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HeldTopic {

@@ -78,14 +78,14 @@ impl<K: Borrow<str> + Eq + Hash> TopicStore<K> {
         true
     }
 
-    /// What is known of a topic.
+    /// The result of a lookup of a topic.
     pub fn lookup(&self, topic: &str) -> TopicLookup {
         let of_namespace = || self.availability.get(namespace_of(topic));
         let availability = self.availability.get("").or_else(of_namespace);
         self.lookup_in(topic, availability.unwrap_or(&TopicsAvailability::Pending))
     }
 
-    /// What is known of a topic if its namespace has this availability.
+    /// The result of a lookup of a topic if its namespace has this availability.
     pub fn lookup_in(&self, topic: &str, availability: &TopicsAvailability) -> TopicLookup {
         match availability {
             TopicsAvailability::Available => {

@@ -1,4 +1,4 @@
-//! What both servers share: flags, signals and the async runtime.
+//! The parts that both servers share: flags, signals and the async runtime.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What the cache keeps of a child: its facts, and what it takes to judge the next event of it.
+//! The cached facts of a child, and the fields needed to judge its next event.
 
 use kcg_core::ceiling::Held;
 use kcg_core::drift::Drift;

@@ -1,4 +1,4 @@
-//! What users see of a reconcile: the group's status, and Events.
+//! Reports a reconcile to users: the group's status, and Events.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kcg_api::{KconsumerGroupStatus, names};

@@ -83,7 +83,7 @@ pub(super) struct Reconcile<'a> {
     pub(super) cluster: &'a Cluster,
     pub(super) leadership: &'a Leadership,
     pub(super) key: &'a ObjectKey,
-    /// What earlier reconciles of this group left.
+    /// The state left by earlier reconciles of this group.
     pub(super) retry_state: &'a SharedRetryState,
 }
 

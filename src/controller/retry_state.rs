@@ -1,6 +1,6 @@
-//! What one reconcile of a group leaves for the next: failed writes, and how often something was
-//! written lately. Nothing is kept of a group that is in sync. Pure: time and randomness are
-//! arguments.
+//! The state that one reconcile of a group leaves for the next: failed writes, and how often
+//! something was written lately. Nothing is kept of a group that is in sync. Pure: time and
+//! randomness are arguments.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};

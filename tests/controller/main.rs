@@ -136,7 +136,7 @@ async fn a_terminating_namespace_limits_writes_and_reports_no_refusal() -> Outco
     env.kubectl(&["delete", "namespace", &env.name, "--wait=false"]).await?.ok()?;
     held.lift();
     env.faults.log.clear();
-    // Here, too.
+    // The absence of writes can only be observed for a while.
     tokio::time::sleep(Duration::from_secs(5)).await;
     let writes = env.faults.log.writes().into_iter().filter(|write| !write.contains("/status")).count();
     assert!(writes <= 5 * 5, "{writes} attempts in 5 s");

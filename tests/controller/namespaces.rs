@@ -98,7 +98,7 @@ impl Installation {
     }
 }
 
-/// What the deletion of a namespace does first.
+/// Revokes the rights, as the deletion of a namespace does first.
 async fn revoke_rights(env: &TestEnv) -> Outcome {
     let operator = &env.operator;
     env.kubectl(&["delete", "rolebindings", "--all", "--namespace", CHANGES]).await?;

@@ -25,7 +25,7 @@ async fn each_deleted_child_is_created_again(env: Arc<SharedEnv>) -> Result<()> 
         let before = ns.get(kind, "kconsumer").await?["metadata"]["uid"].clone();
         ns.delete(kind, "kconsumer").await?;
         let recreated = ns
-            .eventually(kind, "kconsumer", "it is another one", |child| child["metadata"]["uid"] != before)
+            .eventually(kind, "kconsumer", "it is a new object", |child| child["metadata"]["uid"] != before)
             .await?;
         assert_eq!(recreated["metadata"]["ownerReferences"][0]["kind"], "KconsumerGroup");
     }
@@ -56,15 +56,16 @@ async fn a_terminating_deployment_is_created_again_after_its_pods_are_gone(
     ns.patch(POD, pod, &hold(&["example.com/hold"])).await?;
     let audit = ns.audit()?;
     ns.api(DEPLOYMENT).delete("kconsumer", &DeleteParams::foreground()).await?;
-    ns.eventually(DEPLOYMENT, "kconsumer", "it is going", |seen| {
+    ns.eventually(DEPLOYMENT, "kconsumer", "it is being deleted", |seen| {
         !seen["metadata"]["deletionTimestamp"].is_null()
     })
     .await?;
-    ns.eventually(POD, pod, "it is going", |seen| !seen["metadata"]["deletionTimestamp"].is_null()).await?;
+    ns.eventually(POD, pod, "it is being deleted", |seen| !seen["metadata"]["deletionTimestamp"].is_null())
+        .await?;
     assert_eq!(audit.of_child(DEPLOYMENT, "kconsumer")?.len(), 0);
 
     ns.patch(POD, pod, &hold(&[])).await?;
-    ns.eventually(DEPLOYMENT, "kconsumer", "it is another one", |seen| seen["metadata"]["uid"] != before)
+    ns.eventually(DEPLOYMENT, "kconsumer", "it is a new object", |seen| seen["metadata"]["uid"] != before)
         .await?;
     ns.group_is_ready("kconsumer").await?;
     assert_eq!(audit.eventually_of_child(DEPLOYMENT, "kconsumer", 1).await?.len(), 1);

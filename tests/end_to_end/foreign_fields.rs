@@ -73,7 +73,7 @@ async fn kubectl_scale_and_rollout_restart_are_kept(env: Arc<SharedEnv>) -> Resu
     ns.eventually(DEPLOYMENT, "kconsumer", "two are ready", |seen| seen["status"]["readyReplicas"] == 2)
         .await?;
     ns.kubectl(&["rollout", "restart", "deployment/kconsumer"]).await?.ok()?;
-    ns.eventually(DEPLOYMENT, "kconsumer", "the restart is through", |seen| {
+    ns.eventually(DEPLOYMENT, "kconsumer", "the restart is complete", |seen| {
         let status = &seen["status"];
         status["observedGeneration"] == seen["metadata"]["generation"]
             && status["updatedReplicas"] == 2

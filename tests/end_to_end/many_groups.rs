@@ -118,7 +118,7 @@ async fn await_all(ns: &Namespace) -> Result<()> {
     };
     match tokio::time::timeout(LIMIT, watching).await {
         Ok(outcome) => outcome,
-        Err(_) => bail!("{} of {MANY} groups are not well after {LIMIT:?}: {waiting:?}", waiting.len()),
+        Err(_) => bail!("{} of {MANY} groups are not ready after {LIMIT:?}: {waiting:?}", waiting.len()),
     }
 }
 
@@ -238,7 +238,7 @@ async fn two_hundred_groups_at_rest_cause_no_writes_while_their_autoscalers_writ
     let (writes, renewals) = written_anywhere(&env, mark)?;
     assert_eq!(writes, [] as [String; 0]);
     let by_cluster = audit.all_writes(AUTOSCALER)?;
-    assert!(by_cluster > CHATTER as usize, "the autoscalers' own controller had its say, too");
+    assert!(by_cluster > CHATTER as usize, "the autoscalers' controller wrote as well");
     env.record(format!(
         "{MANY} groups at rest for {} s, {by_cluster} autoscaler statuses written by others: 0 writes but {renewals} of the Lease",
         REST.as_secs()

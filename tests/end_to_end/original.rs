@@ -30,7 +30,7 @@ async fn sample(env: &Arc<SharedEnv>, namespace: &str) -> Result<Namespace> {
     ns.create_topic("fast-data-topic", 1).await?;
     let file = kcg_tests::deploy("samples/kconsumer.yaml");
     let answer = ns.kubectl(&["apply", "-f", &file.display().to_string()]).await?;
-    assert_eq!((answer.code, answer.stderr.as_str()), (0, ""), "nothing to say against the sample");
+    assert_eq!((answer.code, answer.stderr.as_str()), (0, ""), "the sample causes no warning");
     assert_eq!(answer.stdout, "kconsumergroup.thenextapps.com/kconsumer created\n");
     Ok(ns)
 }
@@ -239,6 +239,6 @@ async fn deleting_a_group_deletes_all_its_children(env: Arc<SharedEnv>) -> Resul
     for pod in pods {
         ns.eventually_gone(POD, &name(&pod)).await?;
     }
-    assert_eq!(audit.children()?, [] as [String; 0], "nothing is made for a group that is gone");
+    assert_eq!(audit.children()?, [] as [String; 0], "nothing is created for a deleted group");
     Ok(())
 }

@@ -34,7 +34,7 @@ async fn a_paused_group_is_not_repaired(env: Arc<SharedEnv>) -> Result<()> {
     )
     .await?;
     let group = ns
-        .eventually(GROUP, NAME, "its status goes on", |group| {
+        .eventually(GROUP, NAME, "its status is updated", |group| {
             kcg_tests::objects::is_observed(group)
                 && group["status"]["partitions"] == 6
                 && group["status"]["replicas"] == 0

@@ -149,13 +149,13 @@ async fn a_deleted_topic_is_held_even_if_the_autoscaler_is_deleted_too(env: Arc<
     let before = ns.get(AUTOSCALER, NAME).await?["metadata"]["uid"].clone();
     ns.delete(AUTOSCALER, NAME).await?;
     let recreated = ns
-        .eventually(AUTOSCALER, NAME, "it is another one", |seen| seen["metadata"]["uid"] != before)
+        .eventually(AUTOSCALER, NAME, "it is a new object", |seen| seen["metadata"]["uid"] != before)
         .await?;
     assert_eq!(recreated["spec"]["maxReplicas"], 5);
     // A forged status has no effect: the held partitions are read from the autoscaler.
     ns.patch_status(GROUP, NAME, &json!({"partitions": 50, "maxReplicas": 50})).await?;
     ns.patch(GROUP, NAME, &json!({"spec": {"averageRecordsLagLimit": 7}})).await?;
-    ns.eventually(GROUP, NAME, "its status is put right", |group| {
+    ns.eventually(GROUP, NAME, "its status is corrected", |group| {
         is_observed(group) && group["status"]["maxReplicas"] == 5
     })
     .await?;

@@ -23,7 +23,7 @@ use crate::{eventually, met};
 /// The limit of a wait for a request.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// What happens to a request.
+/// A fault that a test injects into a request.
 #[derive(Clone, Copy, Debug)]
 pub enum Action {
     /// It is not sent, and is answered with this status.

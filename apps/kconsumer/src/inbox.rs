@@ -113,7 +113,8 @@ mod tests {
         let current = inbox.take().unwrap();
         thread::scope(|scope| {
             let giving = scope.spawn(|| inbox.revoke(slice::from_ref(&current.place)));
-            // What waits is dropped first, so that the wait is for the one record in hand.
+            // The waiting records are dropped first. Then `revoke` waits only for the current
+            // record.
             while inbox.state.lock().waiting.len() > 3 {
                 thread::yield_now();
             }

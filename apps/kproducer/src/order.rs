@@ -16,7 +16,7 @@ const POLL: Duration = Duration::from_millis(100);
 /// How long a stopped order waits for outstanding results.
 const LAST_RESULTS: Duration = Duration::from_secs(10);
 
-/// What to send.
+/// An order: the records to send.
 #[derive(Clone, Debug)]
 pub struct Order {
     /// The topics, each of which gets all records.

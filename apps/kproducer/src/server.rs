@@ -21,7 +21,7 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 /// The limit for Kafka's answer about a topic.
 const TOPIC: Duration = Duration::from_secs(3);
 
-/// What the handlers need.
+/// The state that the handlers share.
 #[derive(Clone)]
 pub struct Serving {
     /// The producer.

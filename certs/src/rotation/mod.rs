@@ -76,7 +76,7 @@ pub struct CertificateRequest {
     pub lifetimes: Lifetimes,
 }
 
-/// What the rotation issues.
+/// The kind of an issued certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IssuedKind {
     /// A serving certificate with its key.
@@ -88,7 +88,7 @@ pub enum IssuedKind {
 /// One certificate that a step issued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issuance {
-    /// What was issued.
+    /// The kind of the issued certificate.
     pub kind: IssuedKind,
     /// Why, as half a sentence about the certificate that it replaces: "it has expired".
     pub reason: String,
@@ -101,7 +101,7 @@ pub struct Issuance {
 pub struct RotationStep {
     /// All entries to store, the foreign ones included.
     pub entries: Entries,
-    /// What was issued in this step; empty if the step only moves or removes a CA.
+    /// The certificates issued in this step; empty if the step only moves or removes a CA.
     pub issued: Vec<Issuance>,
 }
 

@@ -32,7 +32,7 @@ pub(super) struct Leaf {
     key: Vec<u8>,
 }
 
-/// What is wrong with the serving certificate.
+/// A defect of the serving certificate.
 pub(super) struct LeafFault {
     pub(super) reason: String,
     /// Whether it is only due for its scheduled renewal.
@@ -107,7 +107,7 @@ impl CertificateSet {
         leaf.is_some_and(|leaf| now >= issued_at(leaf.pair.validity()) + lifetimes.overlap)
     }
 
-    /// What is wrong with the serving certificate if clients trust the CAs in `bundle` (PEM).
+    /// The defect of the serving certificate if clients trust the CAs in `bundle` (PEM).
     pub(super) fn leaf_fault(
         &self,
         bundle: &str,

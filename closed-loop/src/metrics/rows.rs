@@ -14,7 +14,7 @@ pub struct Row {
     pub value: Option<f64>,
     /// The unit; empty for a plain number.
     pub unit: &'static str,
-    /// What it means, and how it was measured.
+    /// Its meaning, and how it was measured.
     pub meaning: String,
 }
 

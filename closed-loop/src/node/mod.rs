@@ -51,7 +51,7 @@ use volumes::Objects;
 
 const READY_LIMIT: Duration = Duration::from_mins(1);
 
-/// What the tasks of all pods share.
+/// The state that the tasks of all pods share.
 pub(crate) struct Context {
     client: Client,
     images: Images,
@@ -146,7 +146,7 @@ async fn wait_ready(plane: &ControlPlane, name: &str) -> Result<()> {
     .await
 }
 
-/// What the node's thread needs to start.
+/// The arguments of the node's thread.
 struct Start {
     name: String,
     kubeconfig: PathBuf,

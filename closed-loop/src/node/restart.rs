@@ -1,5 +1,5 @@
-//! What to do when a container's program has ended or has to end. No I/O and no clock: the caller
-//! passes the times.
+//! Decides what follows when a container's program has ended or must end. No I/O and no clock: the
+//! caller passes the times.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ const FORGIVEN_AFTER: Duration = Duration::from_mins(10);
 /// The grace period of a pod that is no longer in the API.
 const FORCED: Duration = Duration::from_secs(1);
 
-/// What to do after an end.
+/// The decision after a program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// Restart it after this backoff.
@@ -19,8 +19,8 @@ pub(super) enum Next {
     Done,
 }
 
-/// What to do after a run ended with this code. `ran` is its length; `before` is the backoff before
-/// it, none for the first run.
+/// Decides what follows a run that ended with this code. `ran` is its length; `before` is the
+/// backoff before it, none for the first run.
 pub(super) fn after_end(policy: Option<&str>, code: i32, ran: Duration, before: Option<Duration>) -> Next {
     match policy {
         Some("Never") => return Next::Done,

@@ -62,7 +62,7 @@ impl Broker {
         Self { groups, _tasks: tasks }
     }
 
-    /// What was observed of a group so far.
+    /// The observations of a group so far.
     pub fn group(&self, name: &str) -> GroupLag {
         self.groups.lock().get(name).cloned().unwrap_or_default()
     }

@@ -54,7 +54,7 @@ impl ReplicaWatch {
         Self { groups, _tasks: tasks }
     }
 
-    /// What was observed of a group so far.
+    /// The observations of a group so far.
     pub fn group(&self, name: &str) -> ReplicaHistory {
         self.groups.lock().get(name).cloned().unwrap_or_default()
     }

@@ -12,7 +12,7 @@ use crate::observe::requests;
 use crate::results::Results;
 use crate::timeline::{AlertSpan, GroupTimeline, Line, Timeline};
 
-/// What was sent to one group, and when that began.
+/// The records sent to one group, and when sending began.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
     pub group: String,

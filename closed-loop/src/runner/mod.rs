@@ -199,7 +199,7 @@ impl Runner {
                 Break(value) => return Ok(value),
                 Continue(seen) => seen,
             };
-            ensure!(started.elapsed() <= limit, "{what} did not come within {} s: {seen}", limit.as_secs());
+            ensure!(started.elapsed() <= limit, "{what} did not happen within {} s: {seen}", limit.as_secs());
             self.environment.kafka.must_run()?;
             tokio::time::sleep(POLL).await;
         }

@@ -1,4 +1,4 @@
-//! What is known of one group at one moment.
+//! The state of one group at one moment.
 
 use crate::observe::alerts::OpenAlert;
 use crate::observe::broker::GroupLag;

@@ -8,7 +8,7 @@ const PORT: u16 = 8085;
 /// The broker's address.
 const KAFKA: &str = "10.244.0.1:9092";
 
-/// What differs from test to test.
+/// The settings that differ between tests.
 #[derive(Clone, Copy, Debug)]
 pub struct Group {
     /// The name of the group and of its topic.

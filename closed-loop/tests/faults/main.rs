@@ -1,4 +1,4 @@
-//! What a user sees of bad input and of faults, in the environment of the scenarios.
+//! How the operator reports bad input and faults to a user, in the environment of the scenarios.
 //!
 //! `cargo test -p kcg-closed-loop --test faults [FILTER]`. Each test has its own group and topics,
 //! so most tests run in parallel. The tests that affect every group run after them, one by one.

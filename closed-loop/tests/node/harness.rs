@@ -34,7 +34,7 @@ impl Harness {
         Ok(Self { node, plane })
     }
 
-    /// What kubectl prints; fails if kubectl fails.
+    /// The output of kubectl; fails if kubectl fails.
     pub async fn kubectl(&self, args: &[&str]) -> Outcome<String> {
         Ok(self.plane.kubectl(args).await?.ok()?)
     }

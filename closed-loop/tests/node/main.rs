@@ -1,4 +1,4 @@
-//! Pods as local processes on a real control plane: the operator as it is shipped, and what other
+//! Pods as local processes on a real control plane: the operator as shipped, and what other
 //! pods expect of a node.
 //!
 //! `cargo test -p kcg-closed-loop --test node [FILTER]`. The image of most pods is this test

@@ -1,4 +1,4 @@
-//! What a pod finds around it: its address, its environment, its files.
+//! The environment of a pod: its address, its environment, its files.
 
 use serde_json::{Value, json};
 

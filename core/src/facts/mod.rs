@@ -26,11 +26,11 @@ pub struct Child {
     pub deleting: bool,
     /// How it compares with the desired object.
     pub drift: Drift,
-    /// What the status needs.
+    /// The facts that the status needs.
     pub detail: Detail,
 }
 
-/// What the status needs of one child.
+/// The facts of one child that the status needs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Detail {
     /// Nothing.
@@ -43,7 +43,7 @@ pub enum Detail {
     Monitor(Acceptance),
 }
 
-/// What is kept of a Deployment.
+/// The facts of a Deployment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeploymentFacts {
     /// spec.replicas, which the autoscaler sets.
@@ -60,7 +60,7 @@ pub struct DeploymentFacts {
     pub selector_is_ours: bool,
 }
 
-/// What is kept of a HorizontalPodAutoscaler.
+/// The facts of a HorizontalPodAutoscaler.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AutoscalerFacts {
     /// The held partitions of its annotation; `None` if it is missing or does not parse.
@@ -121,7 +121,7 @@ pub struct Observed {
     pub children: PerChild<Option<Child>>,
     /// Sorted names of the group's running pods that are not terminating.
     pub active_pods: Vec<String>,
-    /// What is known of the group's topics.
+    /// The known facts of the group's topics.
     pub topics: TopicLookups,
     /// Sorted names of other groups of the namespace with the same groupId and a topic in common.
     pub conflicting_groups: Vec<String>,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{NamespaceHealth, SyncState, WatchState};
 
-/// What the facts of one namespace are worth now.
+/// Whether the facts of one namespace can be relied on now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Availability {
     /// The first list is not complete.

@@ -16,7 +16,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// What a watch is doing now.
+/// The current activity of a watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WatchState {
     /// The first list is under way.
@@ -60,7 +60,7 @@ pub enum SyncState {
 /// The health of the watch of one namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamespaceHealth {
-    /// What the watch is doing now.
+    /// The current activity of the watch.
     pub state: WatchState,
     /// Whether the handler has all facts.
     pub sync: SyncState,

@@ -63,7 +63,7 @@ impl From<RequestError> for End {
     }
 }
 
-/// What the watches of all namespaces share.
+/// The state that the watches of all namespaces share.
 pub(super) struct Shared<'a, F> {
     pub(super) health: &'a WatchHealth,
     pub(super) transform: &'a Transform<F>,

@@ -1,4 +1,4 @@
-//! What to keep of an object.
+//! Selects the facts of an object to keep.
 
 use std::fmt;
 

@@ -28,7 +28,7 @@ pub enum Stage {
     Validate,
 }
 
-/// What the API server is asked to do.
+/// The operation of an admission request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, EncodeLabelValue)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Operation {
@@ -47,7 +47,7 @@ pub enum Operation {
 pub struct AdmissionRequest<'a> {
     /// The webhook that the API server called.
     pub stage: Stage,
-    /// What the API server is asked to do.
+    /// The requested operation.
     pub operation: Operation,
     /// The API group of `kind`.
     pub group: Cow<'a, str>,

@@ -20,16 +20,16 @@ pub use self::request::ReviewError;
 pub struct ReviewResponse {
     /// The AdmissionReview to send back, as JSON.
     pub bytes: Vec<u8>,
-    /// What the metrics count.
+    /// The labels for the metrics.
     pub outcome: ReviewOutcome,
-    /// What was denied, for the log.
+    /// The denied request, for the log.
     pub denial: Option<Denial>,
 }
 
 /// A review and its result as metric labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ReviewOutcome {
-    /// What the API server was asked to do.
+    /// The requested operation.
     pub operation: Operation,
     /// Whether the webhook allowed it.
     pub decision: Decision,
@@ -46,7 +46,7 @@ pub enum Decision {
     Refused,
 }
 
-/// What the log records of a denial. It names no user: the API server's audit log does.
+/// The log record of a denial. It names no user: the API server's audit log does.
 #[derive(Debug)]
 pub struct Denial {
     /// The object's namespace.

@@ -29,7 +29,7 @@ use super::handler::RequestHandler;
 use super::limits::Limits;
 use crate::admit::Admission;
 
-/// What all connections share.
+/// The state that all connections share.
 pub(super) struct ConnContext<A> {
     pub(super) tls: TlsAcceptor,
     pub(super) handler: Arc<RequestHandler<A>>,
@@ -168,7 +168,7 @@ async fn shut_down(mut stream: TlsStream<TcpStream>, still_sending: bool, limits
     let _ = timeout(limits.linger, shut_down).await;
 }
 
-/// What the stream and the request service of one connection share.
+/// The state that the stream and the request service of one connection share.
 struct Connection<A> {
     handler: Arc<RequestHandler<A>>,
     draining: CancellationToken,
