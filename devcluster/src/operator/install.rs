@@ -3,29 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::kustomization::{self, ProvidedCertificate};
+use super::kustomization::{self, PodRunner, ProvidedCertificate};
 use super::overlay::{CertificateMode, Overlay};
 use crate::control_plane::ControlPlane;
 use crate::pki::Ca;
-use crate::port::Port;
 use crate::{Result, wait};
 
 /// The timeout for a new cluster to issue the certificate and to set the caBundle of every webhook.
 const TRUST_LIMIT: Duration = Duration::from_mins(2);
 const AVAILABLE_LIMIT: Duration = Duration::from_mins(2);
-
-/// Who runs the pods of the operator's Deployments.
-#[derive(Clone, Copy, Debug)]
-pub enum PodRunner<'a> {
-    /// A node that runs pods: the overlay is applied unchanged.
-    Node,
-    /// The replicas that [`super::Operator`] starts. The Deployments are scaled to zero, and the
-    /// API server connects to the webhook at this port of localhost.
-    LocalProcesses {
-        /// The port of the webhook.
-        webhook_port: &'a Port,
-    },
-}
 
 /// An applied overlay.
 #[derive(Debug)]

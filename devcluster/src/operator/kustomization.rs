@@ -6,10 +6,23 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
-use super::install::PodRunner;
 use super::overlay::Overlay;
 use crate::pki::{Ca, CertifiedKey};
+use crate::port::Port;
 use crate::{Error, Result};
+
+/// Who runs the pods of the operator's Deployments.
+#[derive(Clone, Copy, Debug)]
+pub enum PodRunner<'a> {
+    /// A node that runs pods: the overlay is applied unchanged.
+    Node,
+    /// The replicas that [`super::Operator`] starts. The Deployments are scaled to zero, and the
+    /// API server connects to the webhook at this port of localhost.
+    LocalProcesses {
+        /// The port of the webhook.
+        webhook_port: &'a Port,
+    },
+}
 
 /// The certificate that takes the place of the one that a user provides.
 pub(super) struct ProvidedCertificate {

@@ -17,7 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use balancer::Balancer;
-pub use install::{Installation, PodRunner};
+pub use install::Installation;
+pub use kustomization::PodRunner;
 pub use overlay::CertificateMode;
 pub use program::{OPERATOR, OPERATOR_BINARY, build_operator, cargo, cargo_build};
 pub use replica::Replica;
