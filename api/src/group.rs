@@ -151,7 +151,7 @@ pub struct ConsumerSpec {
     /// Compute resources of the container, as in a Pod.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "resources")]
     pub resources: Option<ResourceRequirements>,
-    /// When the image is pulled, as in a Pod: Always, IfNotPresent or Never.
+    /// When the image is pulled, as in a Pod: Always, IfNotPresent or Never. Defaults to Always.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<String>,
     /// Secrets for pulling the image, as in a Pod.
@@ -206,7 +206,8 @@ pub struct AlertsSpec {
     /// Further labels of each alert.
     #[serde(skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
-    /// Labels of the PrometheusRule, by which a Prometheus selects it.
+    /// Labels of the PrometheusRule, by which a Prometheus selects it. The default is what
+    /// kube-prometheus selects.
     pub rule_labels: Labels,
 }
 
@@ -214,8 +215,9 @@ pub struct AlertsSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ScalingSpec {
-    /// Behavior of the HorizontalPodAutoscaler. By default it scales up in one step, and down
-    /// slowly and in few steps, because each step causes a rebalance.
+    /// Behavior of the HorizontalPodAutoscaler. By default it scales up in one step, and down by at
+    /// most half in 300 seconds with a stabilization window of 300 seconds, because each step
+    /// causes a rebalance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub behavior: Option<HorizontalPodAutoscalerBehavior>,
     /// Strategy of the Deployment. The default is a rolling update with maxSurge 50%, because each

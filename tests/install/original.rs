@@ -141,7 +141,7 @@ async fn everything_that_the_original_created_is_taken_over_except_the_deploymen
 
     // As the guide describes: remove the original, install this operator.
     let shell = Shell::open(&plane, "".as_ref()).await?;
-    let away = block(GUIDE, "## The way", "serviceaccount")?.replace("NAMESPACE", "default");
+    let away = block(GUIDE, "## Steps", "serviceaccount")?.replace("NAMESPACE", "default");
     shell.run(&away).await?;
     shell.run("kubectl apply -k deploy/crd").await?;
     let env = TestEnv::install(plane, &deploy("overlays/cluster/self-managed")).await?;
@@ -183,8 +183,8 @@ async fn everything_that_the_original_created_is_taken_over_except_the_deploymen
     }
     assert_eq!(get(plane, "deployment").await?["metadata"]["uid"], before[4]["metadata"]["uid"]);
 
-    let last = blocks(GUIDE, "## The way")?.pop().ok_or("no last command")?;
-    shell.run(&last).await?;
+    let last = blocks(GUIDE, "## Steps")?.pop().ok_or("no last command")?;
+    shell.run(&last.replace("GROUP_NAMESPACE", "default")).await?;
     eventually("a Deployment with a ready pod", LIMIT, async || {
         let group = get(plane, "kcg").await?;
         let pods = group["status"]["activePods"].as_array().map_or(0, Vec::len);

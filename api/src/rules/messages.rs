@@ -39,7 +39,7 @@ pub const LABEL_VALUE: &str =
 /// Names of Prometheus labels.
 pub const PROMETHEUS_LABEL: &str = "must be a Prometheus label: letters, digits and underscores, not starting with a digit or two underscores";
 /// A label that the operator sets.
-pub const OWN_LABEL: &str = "the operator sets this label";
+pub const OWN_LABEL: &str = "must not be a label that the operator sets";
 
 /// The message with `value` in its placeholder.
 pub fn fill(message: &str, value: impl std::fmt::Display) -> String {
