@@ -3,7 +3,7 @@
 //!
 //! All tests share one cluster. Each has its own namespace, and most run in parallel. Tests that
 //! affect the whole cluster run alone: before the others (integrations that are installed late) and
-//! after them (replicas that end, no webhook, hundreds of groups). Last, the audit log is compared
+//! after them (replicas that end, no webhook, an upgrade, hundreds of groups). Last, the audit log is compared
 //! with the shipped roles.
 //!
 //! `cargo test -p kcg-tests --test end_to_end [FILTER]`; `KCG_DEVCLUSTER_LOGS=FOLDER` keeps the
@@ -31,6 +31,7 @@ mod rights;
 mod spec_changes;
 mod topic_changes;
 mod topics;
+mod upgrade;
 mod without_webhook;
 
 use std::process::ExitCode;
@@ -63,7 +64,13 @@ fn phases() -> Vec<(usize, Vec<Case>)> {
         invalid::cases(),
         admission::cases(),
     ];
-    let alone = [handover::cases(), without_webhook::cases(), many_groups::cases(), rights::cases()];
+    let alone = [
+        handover::cases(),
+        without_webhook::cases(),
+        upgrade::cases(),
+        many_groups::cases(),
+        rights::cases(),
+    ];
     vec![
         (1, integrations::cases()),
         (IN_PARALLEL, in_parallel.into_iter().flatten().collect()),

@@ -187,17 +187,7 @@ async fn a_restart_with_two_hundred_groups_writes_nothing(env: Arc<SharedEnv>) -
     drop(all);
     let (mark, started) = (env.audit.mark()?, Instant::now());
     env.start_controller("one").await?;
-    let groups = many_known(&env).await?;
-    eventually("every group is reconciled", LIMIT, async || {
-        let reconciled = metric(&env, 0, RECONCILES).await.unwrap_or_default();
-        let waiting = metric(&env, 0, QUEUE).await.unwrap_or(1.0);
-        Ok(if reconciled >= groups && waiting == 0.0 {
-            Ok(())
-        } else {
-            Err(format!("{reconciled} of {groups}, {waiting} wait"))
-        })
-    })
-    .await?;
+    let groups = every_group_is_reconciled(&env).await?;
     let took = started.elapsed();
     env.start_controller("two").await?;
     let (writes, renewals) = written_anywhere(&env, mark)?;
@@ -211,6 +201,22 @@ async fn a_restart_with_two_hundred_groups_writes_nothing(env: Arc<SharedEnv>) -
 
 const RECONCILES: &str = "kconsumer_group_operator_reconciles_total";
 const QUEUE: &str = "kconsumer_group_operator_workqueue_depth";
+
+/// Waits until the one replica that runs has reconciled every group; returns how many there are.
+pub async fn every_group_is_reconciled(env: &Arc<SharedEnv>) -> Result<f64> {
+    let groups = many_known(env).await?;
+    eventually("every group is reconciled", LIMIT, async || {
+        let reconciled = metric(env, 0, RECONCILES).await.unwrap_or_default();
+        let waiting = metric(env, 0, QUEUE).await.unwrap_or(1.0);
+        Ok(if reconciled >= groups && waiting == 0.0 {
+            Ok(())
+        } else {
+            Err(format!("{reconciled} of {groups}, {waiting} wait"))
+        })
+    })
+    .await?;
+    Ok(groups)
+}
 
 /// The number of groups in all namespaces.
 async fn many_known(env: &Arc<SharedEnv>) -> Result<f64> {
