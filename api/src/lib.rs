@@ -14,6 +14,7 @@ pub mod group;
 pub mod names;
 pub mod overlay;
 pub mod preset;
+mod ratchet;
 pub mod rule_input;
 pub mod rules;
 pub mod strict_object;

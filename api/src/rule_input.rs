@@ -2,6 +2,7 @@
 //! may use.
 
 use crate::group::KconsumerGroupSpec;
+use crate::overlay::{self, Overlay, OverlayError};
 
 /// The namespaces, besides a group's own, whose KafkaTopics the group may use. Set with
 /// `--topic-namespaces`.
@@ -38,7 +39,7 @@ impl TopicGrants {
 }
 
 /// The input of the static rules.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct RuleInput<'a> {
     /// The group's name; `None` if the API server has not generated one yet (generateName).
     pub name: Option<&'a str>,
@@ -48,4 +49,24 @@ pub struct RuleInput<'a> {
     pub spec: &'a KconsumerGroupSpec,
     /// The namespaces whose KafkaTopics the group may use.
     pub grants: &'a TopicGrants,
+    /// The parsed spec.consumerSpec.podTemplate. It is parsed once: its types need much memory.
+    pub overlay: Option<Result<Overlay, Vec<OverlayError>>>,
+}
+
+impl<'a> RuleInput<'a> {
+    /// The input for a spec. Parses its podTemplate.
+    pub fn new(
+        name: Option<&'a str>,
+        namespace: &'a str,
+        spec: &'a KconsumerGroupSpec,
+        grants: &'a TopicGrants,
+    ) -> Self {
+        let overlay = spec.consumer_spec.pod_template.as_ref().map(overlay::parse);
+        Self { name, namespace, spec, grants, overlay }
+    }
+
+    /// The name of the consumer's container; `None` if it is not known yet.
+    pub fn container_name(&self) -> Option<&'a str> {
+        self.spec.consumer_spec.container_name.as_deref().or(self.name)
+    }
 }

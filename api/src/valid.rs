@@ -1,5 +1,6 @@
 //! Parsing and validation of a group. A [`ValidGroup`] has passed every static rule and has every
-//! default filled in; the webhook, the controller and `validate` all use [`ValidGroup::read`].
+//! default filled in. The webhook and `validate` apply all rules; the controller applies those that
+//! a stored group must keep, too.
 
 use k8s_openapi::api::apps::v1::DeploymentStrategy;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerBehavior;
@@ -8,7 +9,7 @@ use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 
 use crate::group::{AlertsSpec, KconsumerGroup, KconsumerGroupSpec, Labels, PartitionPolicy};
-use crate::overlay::{self, Overlay};
+use crate::overlay::Overlay;
 use crate::rule_input::RuleInput;
 pub use crate::rule_input::TopicGrants;
 use crate::rules;
@@ -100,17 +101,33 @@ pub struct Scaling {
 }
 
 impl ValidGroup {
-    /// Validates a parsed group and fills in every default, or returns every violation of a static
-    /// rule.
+    /// Validates a parsed group that is new or changed and fills in every default, or returns every
+    /// violation of a static rule.
     pub fn read(group: &KconsumerGroup, grants: &TopicGrants) -> Result<Self, Vec<Violation>> {
+        Self::read_with(group, grants, |_| true)
+    }
+
+    /// Like [`Self::read`] for a stored group: leaves out the rules that apply only at admission.
+    pub fn read_stored(group: &KconsumerGroup, grants: &TopicGrants) -> Result<Self, Vec<Violation>> {
+        Self::read_with(group, grants, |rule| !rule.is_admission_only())
+    }
+
+    fn read_with(
+        group: &KconsumerGroup,
+        grants: &TopicGrants,
+        applies: impl Fn(Rule) -> bool,
+    ) -> Result<Self, Vec<Violation>> {
         let metadata = &group.metadata;
         let name = metadata.name.as_deref().filter(|name| !name.is_empty());
         let namespace = metadata.namespace.as_deref().unwrap_or("default");
         let spec = &group.spec;
-        let violations = rules::check(&RuleInput { name, namespace, spec, grants });
+        let input = RuleInput::new(name, namespace, spec, grants);
+        let mut violations = rules::check(&input);
+        violations.retain(|violation| applies(violation.rule));
         if !violations.is_empty() {
             return Err(violations);
         }
+        let overlay = input.overlay.map(|overlay| overlay.expect("invariant: a rule checks the overlay"));
         let endpoint = spec.metrics.preset.endpoint();
         Ok(Self {
             name: name.unwrap_or_default().to_owned(),
@@ -121,7 +138,7 @@ impl ValidGroup {
             cap: spec.max_replicas,
             lag_limit: spec.average_records_lag_limit,
             paused: spec.paused,
-            consumer: Consumer::derive(spec, name.unwrap_or_default(), namespace),
+            consumer: Consumer::derive(spec, name.unwrap_or_default(), namespace, overlay),
             metrics: MetricsEndpoint {
                 port: spec.metrics.port.unwrap_or(endpoint.port),
                 path: spec.metrics.path.clone().unwrap_or_else(|| endpoint.path.to_owned()),
@@ -140,7 +157,7 @@ impl ValidGroup {
 }
 
 impl Consumer {
-    fn derive(spec: &KconsumerGroupSpec, name: &str, namespace: &str) -> Self {
+    fn derive(spec: &KconsumerGroupSpec, name: &str, namespace: &str, overlay: Option<Overlay>) -> Self {
         let consumer = &spec.consumer_spec;
         Self {
             image: consumer.image.clone(),
@@ -154,9 +171,7 @@ impl Consumer {
             resources: consumer.resources.clone(),
             image_pull_policy: consumer.image_pull_policy.clone(),
             image_pull_secrets: consumer.image_pull_secrets.clone(),
-            overlay: consumer.pod_template.as_ref().map(|template| {
-                overlay::parse(template).expect("invariant: the rules have parsed the overlay")
-            }),
+            overlay,
         }
     }
 }

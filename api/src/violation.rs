@@ -1,12 +1,10 @@
-//! Violations of the rules, worded as Kubernetes' own field errors, and the ratchet: an update may
-//! keep what was already wrong, as the API server's CRD ratcheting does.
+//! Violations of the rules, worded as Kubernetes' own field errors.
 
-use std::collections::HashMap;
 use std::fmt;
 
 use serde_json::Value;
 
-use crate::field_path;
+pub use crate::ratchet::{Ratcheted, ratchet};
 
 /// The type of a field error, as `field.ErrorType` in k8s.io/apimachinery. It decides the wording
 /// and the machine-readable reason.
@@ -20,6 +18,8 @@ pub enum ErrorType {
     NotSupported,
     /// The value must be unique in its list and is not.
     Duplicate,
+    /// The value refers to something that does not exist.
+    NotFound,
     /// The field may not be set.
     Forbidden,
     /// The list has too many items.
@@ -38,6 +38,7 @@ impl ErrorType {
             Self::Invalid => "FieldValueInvalid",
             Self::NotSupported => "FieldValueNotSupported",
             Self::Duplicate => "FieldValueDuplicate",
+            Self::NotFound => "FieldValueNotFound",
             Self::Forbidden => "FieldValueForbidden",
             Self::TooMany => "FieldValueTooMany",
             Self::TooLong => "FieldValueTooLong",
@@ -100,13 +101,32 @@ rules!(
     PodTemplate,
     /// spec.consumerSpec.podTemplate asks for no access to the node.
     Privilege,
+    /// The pods keep the level `baseline` of the Pod Security Standards.
+    PodSecurity,
+    /// The Deployment passes the API server's validation.
+    Deployment,
     /// spec.metrics can be scraped.
     Metrics,
     /// spec.alerts makes a valid PrometheusRule.
     Alerts,
     /// spec.scaling makes a valid HorizontalPodAutoscaler and Deployment.
     Scaling,
+    /// The spec has no more JSON values than the operator reads.
+    SpecNodes,
+    /// The spec keeps the other bounds on its size: bytes, items of a list, depth.
+    SpecSize,
 );
+
+impl Rule {
+    /// Whether the rule applies only to a spec that is new or changed. A stored group that breaks
+    /// it is reconciled: the API server judges its pods.
+    ///
+    /// A rule that is added in a later version belongs here, so that an upgrade stops no group. A
+    /// bound that protects the operator's own processes does not.
+    pub const fn is_admission_only(self) -> bool {
+        matches!(self, Self::PodSecurity | Self::Deployment | Self::SpecSize)
+    }
+}
 
 /// One violation of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,6 +176,11 @@ impl Violation {
         Self { value: Some(value.into()), ..Self::new(rule, ErrorType::Duplicate, field, "") }
     }
 
+    /// A reference to something that does not exist.
+    pub fn not_found(rule: Rule, field: impl Into<String>, value: impl Into<Value>) -> Self {
+        Self { value: Some(value.into()), ..Self::new(rule, ErrorType::NotFound, field, "") }
+    }
+
     /// A value that is not one of the supported values.
     pub fn not_supported(
         rule: Rule,
@@ -187,6 +212,7 @@ impl Violation {
             ErrorType::Invalid | ErrorType::TypeInvalid => format!("Invalid value: {value}"),
             ErrorType::NotSupported => format!("Unsupported value: {value}"),
             ErrorType::Duplicate => format!("Duplicate value: {value}"),
+            ErrorType::NotFound => format!("Not found: {value}"),
             ErrorType::Forbidden => "Forbidden".to_owned(),
             ErrorType::TooMany => format!("Too many: {value}"),
             ErrorType::TooLong => "Too long".to_owned(),
@@ -220,65 +246,9 @@ pub fn summary(violations: &[Violation]) -> String {
     messages.join("; ")
 }
 
-/// The violations of an update, split by the ratchet.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ratcheted {
-    /// New, or worse than before: the update is refused.
-    pub refused: Vec<Violation>,
-    /// Present before and no worse: the update is allowed with a warning.
-    pub tolerated: Vec<Violation>,
-}
-
-/// Splits the violations of an updated group into those that the update introduced or made worse,
-/// and those that the old group already had.
-///
-/// Each old violation excuses one new violation of the same rule at the same field. If the rule
-/// has an excess, it may not have grown; otherwise value and detail must be unchanged.
-///
-/// Runs in linear time: a long spec can have tens of thousands of violations.
-pub fn ratchet(old: &[Violation], new: Vec<Violation>) -> Ratcheted {
-    let mut before: HashMap<RatchetKey<'_>, Vec<i64>> = HashMap::new();
-    for violation in old {
-        before.entry(RatchetKey::of(violation)).or_default().push(violation.excess);
-    }
-    let mut is_excused = |violation| {
-        let candidates = before.get_mut(&RatchetKey::of(violation))?;
-        // Without an excess any candidate matches; with one there is at most one candidate for a
-        // field.
-        let excuse = candidates.iter().position(|before| violation.excess <= *before)?;
-        Some(candidates.swap_remove(excuse))
-    };
-    let excused: Vec<bool> = new.iter().map(|violation| is_excused(violation).is_some()).collect();
-    let mut split = Ratcheted::default();
-    for (violation, excused) in new.into_iter().zip(excused) {
-        if excused { split.tolerated.push(violation) } else { split.refused.push(violation) }
-    }
-    split
-}
-
-/// What an old and a new violation must have in common for one to excuse the other.
-#[derive(PartialEq, Eq, Hash)]
-struct RatchetKey<'a> {
-    rule: Rule,
-    error_type: ErrorType,
-    /// Without list indices, which shift when an earlier item is removed.
-    field: String,
-    /// Value and detail; `None` if the excess is compared instead.
-    content: Option<(Option<&'a Value>, &'a str)>,
-}
-
-impl<'a> RatchetKey<'a> {
-    fn of(violation: &'a Violation) -> Self {
-        let Violation { rule, error_type, field, value, detail, excess } = violation;
-        let content = (*excess <= 0).then_some((value.as_ref(), detail.as_str()));
-        Self { rule: *rule, error_type: *error_type, field: field_path::without_indices(field), content }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     fn above(excess: i64) -> Violation {
         Violation::invalid(Rule::MinWithinCeiling, "spec.minReplicas", 3 + excess, "must not be more than 3")
@@ -298,49 +268,10 @@ mod tests {
     }
 
     #[test]
-    fn a_different_wrong_value_is_a_new_violation() {
-        let wrong = |value: &str| {
-            Violation::invalid(Rule::Image, "spec.consumerSpec.image", value, "must be an image reference")
-        };
-        assert_eq!(ratchet(&[wrong("a b")], vec![wrong("a b")]).refused, []);
-        assert_eq!(ratchet(&[wrong("a b")], vec![wrong("a c")]).refused.len(), 1);
-    }
-
-    #[test]
-    fn an_item_that_moves_is_tolerated_and_a_second_one_is_refused() {
-        let privileged = |index: usize| {
-            Violation::forbidden(Rule::Privilege, format!("containers[{index}].privileged"), "may not be")
-        };
-        assert_eq!(ratchet(&[privileged(1)], vec![privileged(0)]).refused, []);
-        assert_eq!(ratchet(&[privileged(0)], vec![privileged(0), privileged(1)]).refused, [privileged(1)]);
-    }
-
-    #[test]
-    fn one_old_violation_excuses_one_new_violation() {
-        let duplicate = |index: usize| Violation::duplicate(Rule::Topics, format!("topics[{index}]"), "a");
-        let split = ratchet(&[duplicate(1), duplicate(2)], vec![duplicate(3), duplicate(4), duplicate(5)]);
-        assert_eq!((split.tolerated, split.refused), (vec![duplicate(3), duplicate(4)], vec![duplicate(5)]));
-    }
-
-    #[test]
     fn a_long_list_is_cut_and_the_rest_is_counted() {
         let many = vec![above(1); MAX_LISTED + 3];
         assert!(summary(&many[..MAX_LISTED]).ends_with("than 3"));
         assert!(summary(&many).ends_with("than 3; and 3 more"));
         assert_eq!(summary(&many).matches("spec.minReplicas").count(), MAX_LISTED);
-    }
-
-    proptest! {
-        #[test]
-        fn an_update_is_refused_exactly_when_the_excess_has_grown(before in 1..1000_i64, after in 1..1000_i64) {
-            let split = ratchet(&[above(before)], vec![above(after)]);
-            prop_assert_eq!(split.refused.is_empty(), after <= before);
-            prop_assert_eq!(split.tolerated.len() + split.refused.len(), 1);
-        }
-
-        #[test]
-        fn a_violation_without_an_old_one_is_refused(excess in 1..1000_i64) {
-            prop_assert_eq!(ratchet(&[], vec![above(excess)]).refused.len(), 1);
-        }
     }
 }

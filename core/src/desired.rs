@@ -19,8 +19,8 @@ pub struct DesiredState {
 }
 
 /// The state that a stored group should have now, or the rules that its spec breaks. These are the
-/// rules of the webhook: a group that bypassed it is reported as invalid, and its children are not
-/// modified.
+/// rules of the webhook, but for those that apply only at admission: a group that bypassed it is
+/// reported as invalid, and its children are not modified.
 pub fn desired_state(
     stored: &ParsedGroup,
     observed: &Observed,
@@ -29,7 +29,7 @@ pub fn desired_state(
     if !stored.violations.is_empty() {
         return Err(stored.violations.clone());
     }
-    ValidGroup::read(&stored.group, grants).map(|group| DesiredState::new(group, observed))
+    ValidGroup::read_stored(&stored.group, grants).map(|group| DesiredState::new(group, observed))
 }
 
 impl DesiredState {

@@ -5,30 +5,32 @@ use k8s_openapi::api::core::v1::{Container, PodSpec};
 use serde_json::Value;
 
 use crate::names;
-use crate::overlay::{self, OverlayError};
+use crate::overlay::OverlayError;
 use crate::rule_input::RuleInput;
 use crate::violation::{Rule, Violation};
 
-const OVERLAY: &str = "spec.consumerSpec.podTemplate";
+/// The path of the overlay.
+pub(crate) const OVERLAY: &str = "spec.consumerSpec.podTemplate";
 
 /// The overlay is a PodTemplateSpec, grants no access to the node and keeps the selector's labels.
 pub(crate) fn overlay_is_a_pod_template(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     let Some(template) = &input.spec.consumer_spec.pod_template else {
         return;
     };
-    match overlay::parse(template) {
-        Ok(overlay) => {
+    match &input.overlay {
+        Some(Ok(overlay)) => {
             selector_labels_are_kept(input, template, violations);
             if let Some(pod) = &overlay.template().spec {
                 pod_has_no_node_access(pod, violations);
                 each_container(pod, violations);
             }
         }
-        Err(errors) => violations.extend(errors.into_iter().map(overlay_violation)),
+        Some(Err(errors)) => violations.extend(errors.iter().map(overlay_violation)),
+        None => {}
     }
 }
 
-fn overlay_violation(error: OverlayError) -> Violation {
+fn overlay_violation(error: &OverlayError) -> Violation {
     match error {
         OverlayError::UnknownField(path) => Violation::forbidden(
             Rule::PodTemplate,
@@ -37,7 +39,7 @@ fn overlay_violation(error: OverlayError) -> Violation {
         ),
         OverlayError::WrongType { path, expected } => {
             let field = if path == "." { OVERLAY.to_owned() } else { format!("{OVERLAY}.{path}") };
-            Violation::forbidden(Rule::PodTemplate, field, expected)
+            Violation::forbidden(Rule::PodTemplate, field, expected.as_str())
         }
         OverlayError::Required(path) => Violation::required(
             Rule::PodTemplate,
@@ -62,6 +64,27 @@ fn selector_labels_are_kept(input: &RuleInput<'_>, template: &Value, violations:
             ));
         }
     }
+}
+
+/// The capabilities that the level `baseline` of the Pod Security Standards allows to add.
+const BASELINE_CAPABILITIES: [&str; 13] = [
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+];
+
+fn may_add() -> String {
+    format!("a consumer may only add {}", BASELINE_CAPABILITIES.join(", "))
 }
 
 fn pod_has_no_node_access(pod: &PodSpec, violations: &mut Vec<Violation>) {
@@ -117,9 +140,12 @@ fn container_has_no_node_access(container: &Container, path: &str, violations: &
             "securityContext.privileged".into(),
             "a consumer may not be privileged",
         );
-        let added = context.capabilities.as_ref().and_then(|capabilities| capabilities.add.as_ref());
-        let adds = added.is_some_and(|added| !added.is_empty());
-        refuse_if(adds, "securityContext.capabilities.add".into(), "a consumer may not add capabilities");
+        let added = context.capabilities.iter().flat_map(|capabilities| capabilities.add.iter().flatten());
+        for (index, capability) in added.enumerate() {
+            let allowed = BASELINE_CAPABILITIES.contains(&capability.as_str());
+            let field = format!("securityContext.capabilities.add[{index}]");
+            refuse_if(!allowed, field, &may_add());
+        }
     }
     for (index, port) in container.ports.iter().flatten().enumerate() {
         let requested = port.host_port.is_some_and(|port| port != 0);
@@ -138,8 +164,7 @@ mod tests {
         let spec: KconsumerGroupSpec =
             serde_json::from_value(json!({"consumerSpec": {"podTemplate": overlay}})).unwrap();
         let mut violations = Vec::new();
-        let input =
-            RuleInput { name: Some("k"), namespace: "default", spec: &spec, grants: &TopicGrants::Own };
+        let input = RuleInput::new(Some("k"), "default", &spec, &TopicGrants::Own);
         overlay_is_a_pod_template(&input, &mut violations);
         violations
             .into_iter()
@@ -166,10 +191,10 @@ mod tests {
                 "spec.ephemeralContainers",
                 "spec.volumes[0].hostPath",
                 "spec.containers[0].securityContext.privileged",
-                "spec.containers[0].securityContext.capabilities.add",
+                "spec.containers[0].securityContext.capabilities.add[0]",
                 "spec.containers[0].ports[0].hostPort",
                 "spec.initContainers[0].securityContext.privileged",
-                "spec.initContainers[0].securityContext.capabilities.add",
+                "spec.initContainers[0].securityContext.capabilities.add[0]",
                 "spec.initContainers[0].ports[0].hostPort",
             ]
         );
@@ -179,7 +204,7 @@ mod tests {
     fn fields_without_node_access_are_allowed() {
         let overlay = json!({"metadata": {"labels": {"team": "data", "app": "k"}}, "spec": {
             "serviceAccountName": "s", "hostNetwork": false,
-            "containers": [{"name": "a", "securityContext": {"privileged": false, "capabilities": {"drop": ["ALL"]}}}],
+            "containers": [{"name": "a", "securityContext": {"privileged": false, "capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}}}],
             "volumes": [{"name": "v", "emptyDir": {}}]}});
         assert_eq!(fields(&overlay), [] as [&str; 0]);
     }

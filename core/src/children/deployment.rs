@@ -1,6 +1,7 @@
 //! The Deployment that runs the consumers. It never has spec.replicas, which the autoscaler owns.
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
+use kcg_api::overlay::ContainerMerge;
 use kcg_api::{ValidGroup, names};
 use serde_json::{Value, json};
 
@@ -80,8 +81,9 @@ fn overlaid(template: Value, group: &ValidGroup) -> Value {
     let Some(overlay) = &group.consumer.overlay else {
         return template;
     };
-    let mut typed =
-        overlay.apply_to(template).expect("invariant: the operator's template is a PodTemplateSpec");
+    let mut typed = overlay
+        .apply_to(template, ContainerMerge::Append)
+        .expect("invariant: the operator's template is a PodTemplateSpec");
     own_both_names_of_the_service_account(&mut typed);
     serde_json::to_value(typed).expect("invariant: a PodTemplateSpec serializes")
 }

@@ -163,7 +163,7 @@ fn validate(
     };
     let (name, namespace) = (group.name, group.namespace);
     let mut violations = group.type_errors.clone();
-    violations.extend(rules::check(&RuleInput { name, namespace, spec, grants }));
+    violations.extend(rules::check(&RuleInput::new(name, namespace, spec, grants)));
     let topics = topic::named_by(spec, namespace);
     let granted = topics.iter().all(|topic| grants.allow(namespace, &topic.namespace));
     let mut warnings = Vec::new();

@@ -2,9 +2,11 @@
 //! supported Kubernetes API and merged into the operator's own template as kubectl's strategic
 //! merge does. The restrictions on it are rules ([`crate::rules`]).
 
+mod container;
+
 use k8s_openapi::DeepMerge;
-use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
-use serde_json::Value;
+use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
+use serde_json::{Map, Value};
 
 use crate::field_path;
 
@@ -31,8 +33,21 @@ pub enum OverlayError {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Overlay {
     template: PodTemplateSpec,
-    /// The overlay as the user wrote it, with its nulls.
-    source: Value,
+    /// The nulls of the overlay, each in the objects around it; no other values but the merge keys
+    /// of list items.
+    nulls: Value,
+}
+
+/// How the environment variables and ports of the consumer's container are merged. A change of this
+/// changes the pods, so a Deployment keeps the merge with which it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContainerMerge {
+    /// A replaced variable moves behind the other variables, and a port replaces another of its
+    /// number, whatever their protocols.
+    Append,
+    /// As kubectl merges: a replaced variable keeps its place, and a port replaces another of its
+    /// number and protocol.
+    InPlace,
 }
 
 /// The fields that a pod needs, so that null may not remove them. `[]` is any item of a list.
@@ -63,36 +78,70 @@ fn is_required(path: &str) -> bool {
 /// Parses an overlay. The errors name every unknown field and every null that would remove a
 /// required field, or the first value with a wrong type.
 pub fn parse(overlay: &Value) -> Result<Overlay, Vec<OverlayError>> {
-    let mut source = overlay.clone();
-    quantities_as_text(&mut source);
     let mut errors = Vec::new();
-    let mut set = source.clone();
-    strip_nulls("", &mut set, &mut errors);
+    let mut set = without_nulls("", overlay, &mut errors).unwrap_or_default();
+    quantities_as_text(&mut set);
     let template: PodTemplateSpec = serde_path_to_error::deserialize(&set).map_err(|error| {
         vec![OverlayError::WrongType { path: error.path().to_string(), expected: error.inner().to_string() }]
     })?;
     let parsed = serde_json::to_value(&template).expect("invariant: a PodTemplateSpec serialises");
     find_unknown("", &set, &parsed, &mut errors);
-    if errors.is_empty() { Ok(Overlay { template, source }) } else { Err(errors) }
+    let nulls = only_nulls(overlay).unwrap_or_default();
+    if errors.is_empty() { Ok(Overlay { template, nulls }) } else { Err(errors) }
 }
 
-/// Removes every null, and reports those at required fields.
-fn strip_nulls(path: &str, value: &mut Value, errors: &mut Vec<OverlayError>) {
+/// The value without its nulls. Reports those at required fields.
+fn without_nulls(path: &str, value: &Value, errors: &mut Vec<OverlayError>) -> Option<Value> {
     match value {
-        Value::Object(fields) => fields.retain(|name, value| {
-            let path = below(path, name);
-            strip_nulls(&path, value, errors);
-            if value.is_null() && is_required(&path) {
-                errors.push(OverlayError::Required(path));
+        Value::Null => {
+            if is_required(path) {
+                errors.push(OverlayError::Required(path.to_owned()));
             }
-            !value.is_null()
-        }),
-        Value::Array(items) => {
-            for (index, item) in items.iter_mut().enumerate() {
-                strip_nulls(&format!("{path}[{index}]"), item, errors);
-            }
+            None
         }
-        _ => {}
+        Value::Object(fields) => {
+            let set = fields
+                .iter()
+                .filter_map(|(name, value)| {
+                    Some((name.clone(), without_nulls(&below(path, name), value, errors)?))
+                })
+                .collect::<Map<_, _>>();
+            Some(Value::Object(set))
+        }
+        Value::Array(items) => {
+            // An item of a list cannot be removed: a null there has the wrong type.
+            let set = items.iter().enumerate().map(|(index, item)| {
+                without_nulls(&format!("{path}[{index}]"), item, errors).unwrap_or_default()
+            });
+            Some(Value::Array(set.collect()))
+        }
+        set => Some(set.clone()),
+    }
+}
+
+/// The nulls of a value, each in the objects around it; `None` if it has none.
+fn only_nulls(value: &Value) -> Option<Value> {
+    match value {
+        Value::Null => Some(Value::Null),
+        Value::Object(fields) => {
+            let mut nulls: Map<String, Value> =
+                fields.iter().filter_map(|(name, value)| Some((name.clone(), only_nulls(value)?))).collect();
+            if nulls.is_empty() {
+                return None;
+            }
+            for key in MERGE_KEYS {
+                if let Some(value) = fields.get(key).filter(|value| !value.is_null()) {
+                    nulls.insert(key.to_owned(), value.clone());
+                }
+            }
+            Some(Value::Object(nulls))
+        }
+        Value::Array(items) => {
+            let nulls: Vec<Value> =
+                items.iter().filter(|item| item.is_object()).filter_map(only_nulls).collect();
+            (!nulls.is_empty()).then_some(Value::Array(nulls))
+        }
+        _ => None,
     }
 }
 
@@ -156,13 +205,19 @@ impl Overlay {
     /// and fields that are null here are removed. An environment variable or a volume is replaced
     /// as a whole, because a merge of two (a value and a valueFrom, or two volume sources) would
     /// not be valid. Fails if `base` is not a PodTemplateSpec.
-    pub fn apply_to(&self, mut base: Value) -> Result<PodTemplateSpec, serde_json::Error> {
-        remove_nulls("", &mut base, &self.source);
+    pub fn apply_to(
+        &self,
+        mut base: Value,
+        merge: ContainerMerge,
+    ) -> Result<PodTemplateSpec, serde_json::Error> {
+        remove_nulls("", &mut base, &self.nulls);
         let mut base: PodTemplateSpec = serde_json::from_value(base)?;
-        if let (Some(base), Some(overlay)) = (&mut base.spec, &self.template.spec) {
-            drop_replaced(base, overlay);
+        let mut overlay = self.template.clone();
+        if let (Some(base), Some(overlay)) = (&mut base.spec, &mut overlay.spec) {
+            drop_replaced_volumes(base, overlay);
+            container::merge(base, overlay, merge);
         }
-        base.merge_from(self.template.clone());
+        base.merge_from(overlay);
         Ok(base)
     }
 }
@@ -191,6 +246,9 @@ fn remove_nulls(field: &str, base: &mut Value, overlay: &Value) {
     }
 }
 
+/// The merge keys of the lists below.
+const MERGE_KEYS: [&str; 2] = ["name", "containerPort"];
+
 /// The merge key of a list, for the lists in which the operator sets items of its own.
 fn merge_key(list: &str) -> Option<&'static str> {
     match list {
@@ -200,22 +258,12 @@ fn merge_key(list: &str) -> Option<&'static str> {
     }
 }
 
-fn drop_replaced(base: &mut PodSpec, overlay: &PodSpec) {
+fn drop_replaced_volumes(base: &mut PodSpec, overlay: &PodSpec) {
     let volumes = overlay.volumes.iter().flatten();
     let replaced: Vec<&str> = volumes.map(|volume| volume.name.as_str()).collect();
     base.volumes
         .iter_mut()
         .for_each(|volumes| volumes.retain(|volume| !replaced.contains(&volume.name.as_str())));
-    for container in &overlay.containers {
-        if let Some(base) = base.containers.iter_mut().find(|base| base.name == container.name) {
-            drop_replaced_env(base, container);
-        }
-    }
-}
-
-fn drop_replaced_env(base: &mut Container, overlay: &Container) {
-    let replaced: Vec<&str> = overlay.env.iter().flatten().map(|var| var.name.as_str()).collect();
-    base.env.iter_mut().for_each(|env| env.retain(|var| !replaced.contains(&var.name.as_str())));
 }
 
 #[cfg(test)]
@@ -225,7 +273,7 @@ mod tests {
 
     fn merged(base: Value, overlay: &Value) -> Value {
         let overlay = parse(overlay).expect("the overlay is a template");
-        serde_json::to_value(overlay.apply_to(base).expect("the base is a template"))
+        serde_json::to_value(overlay.apply_to(base, ContainerMerge::Append).expect("the base is a template"))
             .expect("a template serialises")
     }
 
