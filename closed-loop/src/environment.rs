@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use kcg_devcluster::pod_network::NODE_ADDRESS;
+use kcg_devcluster::tools::to_stderr;
 use kcg_devcluster::{ControlPlane, Crds, Installation, PodRunner, deploy_folder};
 
 use crate::kafka::{Kafka, TopicSynchroniser};
 use crate::metrics_adapter::MetricsAdapter;
 use crate::monitoring::Monitoring;
-use crate::node::{Images, Node};
+use crate::node::{Image, Images, Node};
 use crate::programs::Programs;
 use crate::settings::Settings;
 
@@ -54,7 +55,7 @@ impl Environment {
         progress(
             "a node that runs pods as local processes, each with its own network address, as a kubelet would",
         )?;
-        let node = Node::start(&plane, NODE, images(programs).await?).await?;
+        let node = Node::start(&plane, NODE, images(programs, settings).await?).await?;
         progress("Kafka, one broker in KRaft mode: real")?;
         let kafka = Kafka::start_at(plane.folder(), KAFKA).await?;
         progress(TopicSynchroniser::STAND_IN)?;
@@ -71,11 +72,19 @@ impl Environment {
     }
 }
 
-async fn images(programs: &Programs) -> Result<Images> {
+async fn images(programs: &Programs, settings: &Settings) -> Result<Images> {
     let (adapter, program) = MetricsAdapter::image().await?;
-    Ok(programs.iter().fold(Images::default().with(adapter, program), |images, (name, program)| {
-        images.with(&format!("thenextapps/{name}"), program)
-    }))
+    let mut images = programs
+        .iter()
+        .fold(Images::default().with(adapter, Image::program(program)), |images, (name, program)| {
+            images.with(&format!("thenextapps/{name}"), Image::program(program))
+        });
+    for consumer in settings.consumers() {
+        if let Some(java) = consumer.java() {
+            images = images.with(&consumer.image(), java.image(&to_stderr).await?);
+        }
+    }
+    Ok(images)
 }
 
 async fn install_operator(plane: &ControlPlane) -> Result<()> {

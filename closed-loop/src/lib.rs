@@ -4,7 +4,7 @@
 //! The modules, from the bottom up; each uses only those above it in this list:
 //!
 //! 1. [`text`], [`timeline`], [`settings`]: values.
-//! 2. [`tools`], [`Programs`]; [`Node`], [`Kafka`], [`Monitoring`], [`MetricsAdapter`]: what a devcluster does not have.
+//! 2. [`tools`], [`Programs`], [`Consumer`]; [`Node`], [`Kafka`], [`Monitoring`], [`MetricsAdapter`]: what a devcluster does not have.
 //! 3. [`environment`]: all of these and the operator, running.
 //! 4. [`observe`]: collects facts while a scenario runs.
 //! 5. [`metrics`], [`results`]: computed from these facts, without I/O.
@@ -13,6 +13,7 @@
 
 #![warn(missing_docs, unreachable_pub)]
 
+mod consumer;
 pub mod environment;
 mod kafka;
 pub mod metrics;
@@ -33,10 +34,11 @@ pub mod tools;
 
 pub use kcg_devcluster::{Error, Result};
 
+pub use consumer::Consumer;
 pub use kafka::{Group, Kafka, KafkaObserver, PartitionLag, TopicSynchroniser};
 pub use metrics_adapter::MetricsAdapter;
 pub use monitoring::{Alert, AlertState, Monitoring, Sample, Series};
-pub use node::{Images, Node, Run};
+pub use node::{Image, Images, Node, Run};
 pub use programs::Programs;
 pub use run::run;
 pub use settings::{Scenario, Settings};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use kcg_closed_loop::{Scenario, Settings};
+use kcg_closed_loop::{Consumer, Scenario, Settings};
 
 fn records(text: &str) -> Result<u64, String> {
     let records = text.parse().ok().filter(|records| (2000..=1_000_000).contains(records));
@@ -38,6 +38,14 @@ struct Cli {
     /// Run ten groups on twenty topics, with skewed keys.
     #[arg(long, conflicts_with = "compare")]
     scale: bool,
+    /// The consumer: rust (librdkafka), spring (Spring Boot with Micrometer) or jmx (plain Java with
+    /// the Prometheus JMX exporter).
+    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["compare", "scale"])]
+    client: Consumer,
+    /// Afterwards, let a group of each of the other consumers scale from one to two and back, on the
+    /// same cluster and the same Kafka.
+    #[arg(long, conflicts_with_all = ["compare", "scale"])]
+    rounds: bool,
     /// The folder for report.html, its plots and figures.json.
     #[arg(long, value_name = "FOLDER", default_value = "target/demo-report")]
     report: PathBuf,
@@ -51,7 +59,13 @@ async fn main() -> ExitCode {
         (_, true) => Scenario::Scale,
         _ => Scenario::Single,
     };
-    let settings = Settings { scenario, records: cli.records, realistic: cli.realistic };
+    let settings = Settings {
+        scenario,
+        consumer: cli.client,
+        rounds: cli.rounds,
+        records: cli.records,
+        realistic: cli.realistic,
+    };
     match Box::pin(kcg_closed_loop::run(settings, &cli.report, cli.keep)).await {
         Ok(code) => code,
         Err(error) => {

@@ -8,6 +8,7 @@ use kcg_demo::terminal::Terminal;
 use kcg_devcluster::tools::to_stderr;
 use kcg_devcluster::{Interrupts, pod_network};
 
+use crate::consumer::Consumer;
 use crate::environment::Environment;
 use crate::metrics::{GroupMetrics, group_rows, operator_rows};
 use crate::programs::Programs;
@@ -46,7 +47,8 @@ pub async fn run(settings: Settings, folder: &Path, keep: bool) -> Result<ExitCo
 async fn execute(settings: Settings, folder: &Path) -> Result<Runner> {
     if !pod_network::is_inside() {
         report::check_folder(folder)?;
-        tools::ensure(&to_stderr).await?;
+        let java: Vec<_> = settings.consumers().into_iter().filter_map(Consumer::java).collect();
+        tools::ensure(&java, &to_stderr).await?;
         return Err(pod_network::enter(&Programs::build().await?.variables()).into());
     }
     let programs = Programs::build().await?;
@@ -67,6 +69,12 @@ async fn execute(settings: Settings, folder: &Path) -> Result<Runner> {
         }
     };
     summarize(&mut runner, &results, &page)?;
+    for consumer in runner.settings.other_consumers() {
+        runner = runner.observe_others(scenario::round::subscriptions(consumer)).await?;
+        let results = Box::pin(scenario::round::run(&mut runner, consumer)).await?;
+        let (results, page) = report_one(results, &folder.join(scenario::round::group(consumer)))?;
+        summarize(&mut runner, &results, &page)?;
+    }
     Ok(runner)
 }
 

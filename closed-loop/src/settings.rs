@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use clap::ValueEnum as _;
 use serde::Serialize;
 
+use crate::consumer::Consumer;
 use crate::text::count;
 
 /// The operator's namespace, as it is shipped; its Lease has the same name.
@@ -37,6 +39,10 @@ pub enum Scenario {
 pub struct Settings {
     /// The scenario to run.
     pub scenario: Scenario,
+    /// The consumer of [`Scenario::Single`].
+    pub consumer: Consumer,
+    /// Afterwards, let a group of each of the other consumers scale out and in.
+    pub rounds: bool,
     /// How many records are sent before an end marker. A comparison sends twice as many to each
     /// group, the scale scenario twice as many to all topics together.
     pub records: u64,
@@ -59,12 +65,24 @@ impl Settings {
         }
     }
 
+    /// The consumers that have a round after the scenario.
+    pub fn other_consumers(&self) -> Vec<Consumer> {
+        let all = if self.rounds { Consumer::value_variants() } else { &[] };
+        all.iter().copied().filter(|consumer| *consumer != self.consumer).collect()
+    }
+
+    /// The consumers whose groups run.
+    pub fn consumers(&self) -> Vec<Consumer> {
+        [self.consumer].into_iter().chain(self.other_consumers()).collect()
+    }
+
     /// The report's table of settings: names and values.
     pub fn rows(&self) -> Vec<(String, String)> {
         let windows = if self.realistic { "Kubernetes' and the operator's own" } else { "shortened" };
         let period = format!("{} s", self.autoscaler_period().as_secs());
         let rows = [
             ("records to each topic", count(self.records_by_topic())),
+            ("consumer", self.consumer.description().to_owned()),
             ("windows", windows.to_owned()),
             ("autoscaler's sync period", period),
         ];

@@ -25,14 +25,18 @@ fn run(folder: &Path, records: u64, flags: &[&str]) -> Outcome<(String, Value)> 
         .output()?;
     let (stdout, stderr) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
     assert!(output.status.success(), "{stdout}\n{stderr}");
-    let figures = std::fs::read_to_string(folder.join("figures.json"))?;
-    Ok((stdout, serde_json::from_str(&figures)?))
+    Ok((stdout, figures(folder)?))
+}
+
+/// The metrics of a report.
+fn figures(folder: &Path) -> Outcome<Value> {
+    Ok(serde_json::from_str(&std::fs::read_to_string(folder.join("figures.json"))?)?)
 }
 
 #[test]
 fn one_consumer_becomes_three_and_one_again_without_losing_a_record() -> Outcome {
     let folder = tempfile::tempdir()?;
-    let (stdout, figures) = run(folder.path(), RECORDS, &[])?;
+    let (stdout, figures) = run(folder.path(), RECORDS, &["--rounds"])?;
     let group = &figures["figures"]["groups"][0];
     assert_eq!(group["sent"], RECORDS + 1, "{stdout}");
     assert_eq!(group["processed"], RECORDS + 1, "{stdout}");
@@ -73,6 +77,21 @@ fn one_consumer_becomes_three_and_one_again_without_losing_a_record() -> Outcome
         assert!(stdout.contains(line), "{line:?} in\n{stdout}");
     }
     assert!(!stdout.contains('\x1b'));
+    scales_out_and_in(&folder.path().join("spring-round"), &stdout)?;
+    scales_out_and_in(&folder.path().join("jmx-round"), &stdout)
+}
+
+/// The round of a consumer in Java, on the same cluster: 2,000 records, and a window of 90 s before
+/// it scales in.
+fn scales_out_and_in(folder: &Path, stdout: &str) -> Outcome {
+    let group = &figures(folder)?["figures"]["groups"][0];
+    let counts = ["sent", "processed", "lost"].map(|count| group[count].as_u64());
+    assert_eq!(counts, [Some(2001), Some(2001), Some(0)], "{group}\n{stdout}");
+    assert_eq!(group["replicas"], serde_json::json!([1, 2, 1]), "{group}\n{stdout}");
+    // A lag that ends with the traffic, or one that is reported for a minute after it, would keep the
+    // second consumer for longer.
+    let shrunk = group["drainedToShrunk"].as_f64();
+    assert!(shrunk.is_some_and(|seconds| seconds < 150.0), "{group}\n{stdout}");
     Ok(())
 }
 

@@ -25,6 +25,8 @@ struct State {
     waiting: VecDeque<Record>,
     /// The partition of the record that is being processed, and since when.
     current: Option<(Place, Instant)>,
+    /// The worker has asked for a record.
+    asked: bool,
     /// No more records are taken: the process ends, or the worker has ended.
     closed: bool,
 }
@@ -40,6 +42,7 @@ impl Inbox {
     pub fn take(&self) -> Option<Record> {
         let idle = |state: &mut State| state.waiting.is_empty() && !state.closed;
         let mut state = self.state.lock();
+        state.asked = true;
         self.changed.wait_while(&mut state, idle);
         if state.closed {
             return None;
@@ -85,6 +88,14 @@ impl Inbox {
     /// Whether the inbox is closed.
     pub fn is_closed(&self) -> bool {
         self.state.lock().closed
+    }
+
+    /// How long ago the worker asked for a record: not at all while it waits for one. None before it
+    /// has asked.
+    pub fn asked_ago(&self) -> Option<Duration> {
+        let state = self.state.lock();
+        let busy = state.current.as_ref().map_or(Duration::ZERO, |(_, since)| since.elapsed());
+        state.asked.then_some(busy)
     }
 
     /// How long the current record has been processed.
@@ -141,6 +152,18 @@ mod tests {
         assert!(!inbox.has_room_within(Duration::ZERO));
         inbox.take().unwrap();
         assert!(inbox.has_room_within(Duration::ZERO));
+    }
+
+    #[test]
+    fn the_worker_asks_again_when_its_record_is_finished() {
+        let inbox = Inbox::default();
+        assert_eq!(inbox.asked_ago(), None);
+        inbox.put(record(0, 0));
+        inbox.take().unwrap();
+        thread::sleep(Duration::from_millis(2));
+        assert!(inbox.asked_ago() >= Some(Duration::from_millis(2)));
+        inbox.finish();
+        assert_eq!(inbox.asked_ago(), Some(Duration::ZERO));
     }
 
     #[test]

@@ -3,32 +3,30 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use k8s_openapi::api::core::v1::Container;
 
 use super::env;
+use super::images::Image;
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The program to execute.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Command {
-    /// A program of this computer that is mounted into the root as `entry`, as if it were part of
-    /// the image.
-    pub mounted: Option<PathBuf>,
     /// The program's path in the root.
     pub entry: String,
     /// Its arguments.
     pub args: Vec<String>,
 }
 
-/// The image's program takes the place of its ENTRYPOINT. A `command` replaces it only if it names
-/// a program that is in every root, such as a shell; otherwise it is taken as the name of the
-/// image's program.
+/// The container's arguments follow those of the image's ENTRYPOINT. A `command` replaces the
+/// ENTRYPOINT only if it names a program that is in every root, such as a shell; otherwise it is
+/// taken as the name of the image's program.
 pub(super) fn command(
     container: &Container,
-    program: &Path,
+    image: &Image,
     variables: &BTreeMap<String, String>,
     is_in_every_root: impl Fn(&Path) -> bool,
 ) -> Command {
@@ -41,11 +39,11 @@ pub(super) fn command(
         command.append(&mut args);
         args = command;
         if is_in_every_root(Path::new(&named)) {
-            return Command { mounted: None, entry: named, args };
+            return Command { entry: named, args };
         }
     }
-    let entry = format!("/{}", program.file_name().unwrap_or_default().to_string_lossy());
-    Command { mounted: Some(program.to_owned()), entry, args }
+    let args = image.args().iter().cloned().chain(args).collect();
+    Command { entry: image.entry().to_owned(), args }
 }
 
 /// The variables of every container. There is no kube-proxy, so the API server's own address is
@@ -73,22 +71,30 @@ mod tests {
         let words = |words: &[&str]| -> Option<Vec<String>> {
             (!words.is_empty()).then(|| words.iter().map(|word| (*word).to_owned()).collect())
         };
-        let table: [(Words, Words, Option<&str>, &str, Words); 4] = [
-            (&[], &["--a=$(A)", "$$(A)", "$(B)"], Some("/opt/app"), "/app", &["--a=1", "$(A)", "$(B)"]),
-            (&["/bin/sh", "-c"], &["echo $(A)"], None, "/bin/sh", &["-c", "echo 1"]),
-            (&["/app", "serve"], &["--fast"], Some("/opt/app"), "/app", &["serve", "--fast"]),
-            (&["/usr/share/missing"], &[], Some("/opt/app"), "/app", &[]),
+        let table: [(Words, Words, &str, Words); 4] = [
+            (&[], &["--a=$(A)", "$$(A)", "$(B)"], "/app", &["--a=1", "$(A)", "$(B)"]),
+            (&["/bin/sh", "-c"], &["echo $(A)"], "/bin/sh", &["-c", "echo 1"]),
+            (&["/app", "serve"], &["--fast"], "/app", &["serve", "--fast"]),
+            (&["/usr/share/missing"], &[], "/app", &[]),
         ];
-        for (command_words, args, mounted, entry, want) in table {
+        for (command_words, args, entry, want) in table {
             let container =
                 Container { command: words(command_words), args: words(args), ..Container::default() };
-            let got = command(&container, Path::new("/opt/app"), &env, |path| path == Path::new("/bin/sh"));
-            let want = Command {
-                mounted: mounted.map(PathBuf::from),
-                entry: entry.to_owned(),
-                args: words(want).unwrap_or_default(),
-            };
+            let image = Image::program("/opt/app");
+            let got = command(&container, &image, &env, |path| path == Path::new("/bin/sh"));
+            let want = Command { entry: entry.to_owned(), args: words(want).unwrap_or_default() };
             assert_eq!(got, want, "{command_words:?} {args:?}");
         }
+    }
+
+    #[test]
+    fn a_containers_arguments_follow_the_images() {
+        let image = Image::java(Path::new("/opt/jdk/bin/java"), &["-jar", "/app.jar"], Vec::new());
+        let container = Container { args: Some(vec!["--fast".to_owned()]), ..Container::default() };
+        let got = command(&container, &image, &BTreeMap::new(), |_| false);
+        assert_eq!(
+            (&*got.entry, got.args),
+            ("/opt/jdk/bin/java", vec!["-jar".into(), "/app.jar".into(), "--fast".into()])
+        );
     }
 }

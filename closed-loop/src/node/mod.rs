@@ -41,7 +41,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-pub use images::Images;
+pub use images::{Image, Images};
 pub use runs::Run;
 
 use crate::{Error, Result};

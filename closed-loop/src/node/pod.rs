@@ -118,8 +118,8 @@ impl Worker {
             return Err(waiting("NotSupported", reason.clone()));
         }
         let images = &self.context.images;
-        let program = images.program(&self.facts.image).map(PathBuf::from);
-        let program = program.ok_or_else(|| waiting("ErrImagePull", images.missing(&self.facts.image)))?;
+        let image = images.find(&self.facts.image).cloned();
+        let image = image.ok_or_else(|| waiting("ErrImagePull", images.missing(&self.facts.image)))?;
         let pod = self.latest.borrow().clone();
         self.refresh(&pod).await.map_err(|missing| waiting("ContainerCreating", missing))?;
         let namespace = pod.namespace().unwrap_or_default();
@@ -127,7 +127,8 @@ impl Worker {
         let base = base(&pod.name_any(), self.context.api_server);
         let env = variables(base, &self.container, &pod, &self.facts.address, &sources)
             .map_err(|missing| waiting("CreateContainerConfigError", missing))?;
-        let mounts = volumes::mounts(&self.container, self.mounted.as_deref().unwrap_or_default());
+        let mut mounts = image.mounts();
+        mounts.extend(volumes::mounts(&self.container, self.mounted.as_deref().unwrap_or_default()));
         let name = format!("{namespace}_{}_{}", pod.name_any(), self.container.name);
         let sandbox = Sandbox {
             name: &name,
@@ -135,7 +136,7 @@ impl Worker {
             address: self.address,
             root: &self.folder.join("root"),
             mounts: &mounts,
-            command: &command(&self.container, &program, &env, sandbox::is_in_every_root),
+            command: &command(&self.container, &image, &env, sandbox::is_in_every_root),
             working_dir: self.container.working_dir.as_deref(),
             env: &env,
         };

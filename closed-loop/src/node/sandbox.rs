@@ -60,7 +60,7 @@ pub(super) struct Sandbox<'a> {
     pub address: Ipv4Addr,
     /// An empty folder, which becomes the root.
     pub root: &'a Path,
-    /// The volumes.
+    /// The image's files, then the volumes.
     pub mounts: &'a [Mount],
     pub command: &'a Command,
     pub working_dir: Option<&'a str>,
@@ -134,11 +134,7 @@ impl Sandbox<'_> {
             ));
         }
         lines.extend(self.mount_lines(&root));
-        let Command { mounted, entry, args } = self.command;
-        if let Some(program) = mounted {
-            let mount = Mount { source: program.clone(), place: entry.clone(), read_only: true };
-            lines.push(mount.script(&root));
-        }
+        let Command { entry, args } = self.command;
         let folder = self.working_dir.map(|folder| format!("--chdir={}", quoted(folder)));
         let path = self.env.get("PATH").map(|path| format!("PATH={}", quoted(path)));
         let words = folder.into_iter().chain(path).chain([quoted(entry)]);

@@ -94,6 +94,11 @@ impl Runner {
         Ok(runner)
     }
 
+    /// Observes other groups in the same environment, from now on.
+    pub(crate) async fn observe_others(self, groups: Vec<Subscription>) -> Result<Self> {
+        Self::start(self.settings, self.environment, self.terminal, groups).await
+    }
+
     /// Begins a step, under this heading.
     pub(crate) fn step(&mut self, heading: &str) -> Result<()> {
         self.steps.push(Moment { at: self.clock.now(), text: heading.to_owned() });

@@ -191,7 +191,13 @@ mod tests {
     use super::*;
 
     fn settings(realistic: bool) -> Settings {
-        Settings { scenario: crate::Scenario::Comparison, records: 1000, realistic }
+        Settings {
+            scenario: crate::Scenario::Comparison,
+            consumer: crate::Consumer::Rust,
+            rounds: false,
+            records: 1000,
+            realistic,
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub(crate) mod compare;
 mod objects;
+pub(crate) mod round;
 pub(crate) mod scale;
 pub(crate) mod single;
 

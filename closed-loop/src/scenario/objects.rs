@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::consumer::Consumer;
 use crate::settings::Settings;
 
 /// A topic with this many partitions.
@@ -14,9 +15,7 @@ pub(super) fn topic(name: &str, partitions: u32) -> Value {
     })
 }
 
-/// A group that consumes these topics. `scaling` is spec.scaling; an empty one means the operator's
-/// defaults. A consumer takes some seconds until it is ready, as most do. The broker notices a
-/// killed one after six.
+/// A group of consumers in Rust.
 pub(super) fn group(
     name: &str,
     topics: &[String],
@@ -24,7 +23,23 @@ pub(super) fn group(
     scaling: &Value,
     settings: &Settings,
 ) -> Value {
+    group_of(Consumer::Rust, name, topics, limit, scaling, settings)
+}
+
+/// A group that consumes these topics. `scaling` is spec.scaling; an empty one means the operator's
+/// defaults. A consumer takes some seconds until it is ready, as most do. The broker notices a
+/// killed one after six.
+pub(super) fn group_of(
+    consumer: Consumer,
+    name: &str,
+    topics: &[String],
+    limit: u64,
+    scaling: &Value,
+    settings: &Settings,
+) -> Value {
     let (interval, hold) = if settings.realistic { ("5s", "1m") } else { ("1s", "5s") };
+    let env: Vec<Value> =
+        consumer.env().iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
     json!({
         "apiVersion": "thenextapps.com/v1alpha1", "kind": "KconsumerGroup",
         "metadata": {"name": name},
@@ -32,22 +47,19 @@ pub(super) fn group(
             "minReplicas": 1,
             "averageRecordsLagLimit": limit,
             "consumerSpec": {
-                "image": "thenextapps/kconsumer:latest",
+                "image": format!("{}:latest", consumer.image()),
                 "topics": topics,
                 "bootstrapServers": "10.244.0.1:9092",
-                "env": [
-                    {"name": "KCONSUMER_LOG_RECORDS", "value": "true"},
-                    {"name": "KCONSUMER_SESSION_TIMEOUT", "value": "6s"},
-                ],
+                "env": env,
                 "podTemplate": {"spec": {"containers": [{
                     "name": name,
                     "readinessProbe": {
-                        "httpGet": {"path": "/readyz", "port": "metrics"},
+                        "httpGet": {"path": consumer.readiness(), "port": "metrics"},
                         "initialDelaySeconds": 3, "periodSeconds": 1,
                     },
                 }]}},
             },
-            "metrics": {"interval": interval},
+            "metrics": {"preset": consumer.preset(), "interval": interval},
             "alerts": {"for": hold},
             "scaling": scaling,
         },

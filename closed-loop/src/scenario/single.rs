@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use kcg_demo::terminal::Expect;
 
+use crate::consumer::Consumer;
 use crate::observe::broker::Subscription;
 use crate::observe::requests;
 use crate::results::Results;
@@ -49,19 +50,35 @@ async fn reject(runner: &mut Runner) -> Result<()> {
     runner.run("kubectl create -f closed-loop/manifests/bad-group.yaml", Expect::Rejection).await
 }
 
+/// The files of the group and of its shortened windows.
+fn manifests(consumer: Consumer) -> (&'static str, &'static str) {
+    match consumer {
+        Consumer::Rust => ("group.yaml", "short-windows.yaml"),
+        Consumer::Spring => ("group-spring.yaml", "short-windows-java.yaml"),
+        Consumer::Jmx => ("group-jmx.yaml", "short-windows-java.yaml"),
+    }
+}
+
 async fn create(runner: &mut Runner) -> Result<()> {
-    runner.step("A valid group is created, and its consumer joins the group on the broker")?;
+    let consumer = runner.settings.consumer;
+    runner.step(&format!(
+        "A valid group is created, and its consumer joins the group on the broker: {}",
+        consumer.description()
+    ))?;
+    let (group, windows) = manifests(consumer);
     runner
         .run_all(&[
-            "cat closed-loop/manifests/group.yaml",
-            "kubectl create -f closed-loop/manifests/group.yaml",
+            &format!("cat closed-loop/manifests/{group}"),
+            &format!("kubectl create -f closed-loop/manifests/{group}"),
         ])
         .await?;
     if !runner.settings.realistic {
         runner
             .run_all(&[
-                "cat closed-loop/manifests/short-windows.yaml",
-                "kubectl patch kcg kconsumer --type=merge --patch-file=closed-loop/manifests/short-windows.yaml",
+                &format!("cat closed-loop/manifests/{windows}"),
+                &format!(
+                    "kubectl patch kcg kconsumer --type=merge --patch-file=closed-loop/manifests/{windows}"
+                ),
             ])
             .await?;
     }
@@ -98,7 +115,8 @@ async fn grow(runner: &mut Runner) -> Result<f64> {
     let took = requests::topic_to_ceiling(&runner.environment.plane.audit_log()?.all()?, TOPIC, GROUP)?;
     runner.print(&format!("(audit log: {took:.0} ms from the topic's change to the autoscaler's)"))?;
     // A client notices new partitions within a few seconds; then their lag is scraped.
-    let assigned = format!("sum(kafka_consumer_coordinator_assigned_partitions{{service=\"{GROUP}\"}})");
+    let metric = runner.settings.consumer.assigned_partitions();
+    let assigned = format!("sum({metric}{{service=\"{GROUP}\"}})");
     runner.wait_for_metric(&assigned, 3.0, SHORT_LIMIT).await?;
     Ok(took)
 }

@@ -1,7 +1,9 @@
 //! The tools that a control plane does not need: Kafka, Prometheus, prometheus-operator and the
 //! metrics adapter. `kcg_devcluster::tools` finds or builds them. Their pins are in
-//! closed-loop/tools, or in devcluster if it uses the same module.
+//! closed-loop/tools, or in devcluster if it uses the same module. The example consumers in Java
+//! are built in the same way.
 
+pub mod consumers;
 pub(crate) mod java;
 mod maven;
 
@@ -11,6 +13,7 @@ use kcg_devcluster::tools::catalog::{PROMETHEUS, PROMETHEUS_OPERATOR_CRDS, Tool}
 use kcg_devcluster::tools::{Progress, Tools};
 
 use crate::Result;
+use consumers::JavaConsumer;
 
 /// prometheus-operator's CRDs of PodMonitor, which the operator's own metrics need, and of Probe,
 /// without which prometheus-operator fails after ten minutes.
@@ -48,12 +51,15 @@ pub(crate) async fn kafka_jar(progress: Progress<'_>) -> Result<PathBuf> {
     maven::kafka_jar(progress).await
 }
 
-/// Fetches and builds everything that the closed loop needs. Call it before entering the pod
+/// Fetches and builds everything that the closed loop with these consumers needs. Call it before entering the pod
 /// network, which has no way out.
-pub async fn ensure(progress: Progress<'_>) -> Result<()> {
+pub async fn ensure(consumers: &[JavaConsumer], progress: Progress<'_>) -> Result<()> {
     // A missing Java is reported before anything is built for minutes.
     java::find()?;
     kafka_jar(progress).await?;
+    for consumer in consumers {
+        consumer.built(progress).await?;
+    }
     Tools::ensure(progress).await?;
     monitoring(progress).await.map(drop)
 }

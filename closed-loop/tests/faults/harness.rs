@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use kcg_closed_loop::environment::Environment;
-use kcg_closed_loop::{AlertState, Programs, Scenario, Settings};
+use kcg_closed_loop::{AlertState, Consumer, Programs, Scenario, Settings};
 use kcg_devcluster::wait;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject};
@@ -39,7 +39,13 @@ impl Harness {
     pub async fn start(programs: &Programs) -> Result<Self> {
         let started = Instant::now();
         // Only the shortened periods matter here.
-        let settings = Settings { scenario: Scenario::Single, records: 0, realistic: false };
+        let settings = Settings {
+            scenario: Scenario::Single,
+            consumer: Consumer::Rust,
+            rounds: false,
+            records: 0,
+            realistic: false,
+        };
         let environment = Environment::start(&settings, programs, |line| {
             eprintln!("{line}");
             Ok(())

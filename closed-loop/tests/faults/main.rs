@@ -68,7 +68,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let programs = runtime.block_on(Programs::build())?;
     if !pod_network::is_inside() {
         // The pod network has no way out, so everything is fetched before.
-        runtime.block_on(kcg_closed_loop::tools::ensure(&to_stderr))?;
+        runtime.block_on(kcg_closed_loop::tools::ensure(&[], &to_stderr))?;
         return Err(pod_network::enter(&programs.variables()).into());
     }
     let harness = Arc::new(runtime.block_on(Harness::start(&programs))?);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use kcg_closed_loop::{Images, Node, Programs};
+use kcg_closed_loop::{Image, Images, Node, Programs};
 use kcg_devcluster::{ControlPlane, Crds, deploy_folder, wait};
 use serde_json::{Value, json};
 
@@ -24,10 +24,11 @@ pub struct Harness {
 impl Harness {
     pub async fn start() -> Outcome<Self> {
         let programs = Programs::build().await?;
-        let this = Images::default().with("example.com/tests/program", std::env::current_exe()?);
-        let images = programs
-            .iter()
-            .fold(this, |images, (name, program)| images.with(&format!("thenextapps/{name}"), program));
+        let this =
+            Images::default().with("example.com/tests/program", Image::program(std::env::current_exe()?));
+        let images = programs.iter().fold(this, |images, (name, program)| {
+            images.with(&format!("thenextapps/{name}"), Image::program(program))
+        });
         let crds = Crds::all(deploy_folder()?.join("crd"));
         let plane = ControlPlane::builder().pod_network(true).crds(crds).start().await?;
         let node = Node::start(&plane, "node-1", images).await?;

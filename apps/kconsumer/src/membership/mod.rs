@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::Statistics;
+use rdkafka::statistics::Partition;
 
 use crate::record::Place;
 
@@ -20,6 +21,8 @@ pub struct Membership {
     assigned: BTreeSet<Place>,
     /// Of assigned partitions only, in records.
     lag: BTreeMap<Place, u64>,
+    /// Records received from Kafka, for assigned partitions only.
+    received: BTreeMap<Place, u64>,
     rebalances: u64,
     joined: bool,
     /// Partitions were revoked and no new assignment has followed yet.
@@ -61,6 +64,7 @@ impl Membership {
             self.assigned.remove(place);
             // At once, since the new owner reports its lag.
             self.lag.remove(place);
+            self.received.remove(place);
         }
         self.joined &= !lost;
         self.rebalancing = true;
@@ -76,6 +80,11 @@ impl Membership {
         self.report = Some(Report { at: now, unreachable: unreachable(statistics) });
         let known = self.assigned.iter().filter_map(|place| Some((place.clone(), lag(statistics, place)?)));
         self.lag = known.collect();
+        let received = self
+            .assigned
+            .iter()
+            .filter_map(|place| Some((place.clone(), partition(statistics, place)?.rxmsgs)));
+        self.received = received.collect();
     }
 
     /// The lag now.
@@ -110,6 +119,11 @@ impl Membership {
         &self.assigned
     }
 
+    /// The records received from Kafka, by assigned partition.
+    pub fn received(&self) -> &BTreeMap<Place, u64> {
+        &self.received
+    }
+
     /// The number of completed rebalances that this member took part in.
     pub fn rebalances(&self) -> u64 {
         self.rebalances
@@ -126,10 +140,14 @@ fn unreachable(statistics: &Statistics) -> Option<&'static str> {
     (!coordinator).then_some("the consumer group's coordinator is unreachable")
 }
 
+fn partition<'a>(statistics: &'a Statistics, place: &Place) -> Option<&'a Partition> {
+    statistics.topics.get(&place.topic)?.partitions.get(&place.partition)
+}
+
 /// The number of records between the last processed one and the partition's end; none if it is
 /// unknown.
 fn lag(statistics: &Statistics, place: &Place) -> Option<u64> {
-    let partition = statistics.topics.get(&place.topic)?.partitions.get(&place.partition)?;
+    let partition = partition(statistics, place)?;
     // "logical" is the connection to the coordinator, which fetches nothing.
     let mut brokers = statistics.brokers.values().filter(|broker| broker.source != "logical");
     let leader = brokers.find(|broker| broker.nodeid == partition.leader)?;

@@ -1,4 +1,4 @@
-use rdkafka::statistics::{Broker, ConsumerGroup, Partition, Topic};
+use rdkafka::statistics::{Broker, ConsumerGroup, Topic};
 
 use super::*;
 

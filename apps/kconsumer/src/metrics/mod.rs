@@ -1,12 +1,13 @@
 //! The metrics, with Micrometer's names for the Java client's metrics, so that everything for a
-//! Spring consumer (the operator's `Spring` preset, dashboards, alerts) works for this one.
+//! Spring consumer (the operator's `Spring` preset, dashboards, alerts) works for this one. Those
+//! that scaling needs have librdkafka's own names, too, for the preset `Librdkafka`.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
@@ -16,6 +17,13 @@ use prometheus_client::registry::Registry;
 use crate::callbacks::Callbacks;
 use crate::membership::Lag;
 use crate::record::{Place, Record};
+
+/// A member's partitions: Micrometer's name and librdkafka's.
+const ASSIGNED: [&str; 2] =
+    ["kafka_consumer_coordinator_assigned_partitions", "rdkafka_cgrp_assignment_size"];
+/// The lag of a partition: Micrometer's name and librdkafka's.
+const LAG: [&str; 2] = ["kafka_consumer_fetch_manager_records_lag", "rdkafka_topic_partitions_consumer_lag"];
+const LAG_MAX: &str = "kafka_consumer_fetch_manager_records_lag_max";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
@@ -94,44 +102,71 @@ struct GroupMetrics {
 }
 
 impl Collector for GroupMetrics {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let membership = self.callbacks.membership();
-        let member = [("client_id", &*self.client_id)];
-        let assigned = ConstGauge::new(membership.assigned().len() as u64);
-        let name = "kafka_consumer_coordinator_assigned_partitions";
-        let mut family =
-            encoder.encode_descriptor(name, "Partitions assigned to this member", None, MetricType::Gauge)?;
-        assigned.encode(family.encode_family(&member)?)?;
-        let name = "kafka_consumer_coordinator_rebalance";
-        let mut family =
-            encoder.encode_descriptor(name, "Completed rebalances", None, MetricType::Counter)?;
-        ConstCounter::new(membership.rebalances()).encode(family.encode_family(&member)?)?;
+        let assigned = membership.assigned().len() as u64;
+        for name in ASSIGNED {
+            self.of_member(&mut encoder, name, "Partitions assigned to this member", assigned)?;
+        }
+        let asked = self.callbacks.inbox().asked_ago();
+        let seconds = asked.map_or(-1, |ago| i64::try_from(ago.as_secs()).unwrap_or(i64::MAX));
+        let help = "Seconds since the worker asked for a record; -1 before it did";
+        self.of_member(&mut encoder, "kafka_consumer_last_poll_seconds_ago", help, seconds)?;
+        let (name, help) = ("kafka_consumer_coordinator_rebalance", "Completed rebalances");
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        let rebalances = ConstCounter::new(membership.rebalances());
+        rebalances.encode(family.encode_family(&[("client_id", &*self.client_id)])?)?;
 
+        // No value is better than a stale one, or than NaN, which Java reports here.
         let lag = membership.lag(Instant::now());
+        let partitions = if let Lag::Of(partitions) = lag { Some(partitions) } else { None };
         let help = "Records between the position and the end of the partition";
-        // Both names have the same value. Micrometer's max covers the client's last seconds, and
-        // for a partition that is read steadily it equals the current lag.
-        for name in
-            ["kafka_consumer_fetch_manager_records_lag", "kafka_consumer_fetch_manager_records_lag_max"]
-        {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            match &lag {
-                // A member without partitions reports a lag of 0, without topic and partition. If
-                // it reported nothing, the autoscaler would count it as a pod with a missing
-                // metric, at its full target whenever it scales in, and idle pods would never be
-                // removed.
-                Lag::Idle if name.ends_with("_max") => {
-                    ConstGauge::new(0_u64).encode(family.encode_family(&member)?)?;
-                }
-                // No value is better than a stale one, or than NaN, which Java reports here.
-                Lag::Unknown | Lag::Idle => {}
-                Lag::Of(partitions) => {
-                    for (place, records) in *partitions {
-                        let labels = labels(place, &self.client_id);
-                        ConstGauge::new(*records).encode(family.encode_family(&labels)?)?;
-                    }
-                }
-            }
+        // All names have the same value. Micrometer's max covers the client's last seconds, and for a
+        // partition that is read steadily it equals the current lag.
+        for name in LAG {
+            self.by_partition(&mut encoder, name, help, partitions.into_iter().flatten())?;
+        }
+        let by_partition = partitions.into_iter().flatten();
+        if lag == Lag::Idle {
+            // A member without partitions reports a lag of 0, without topic and partition, so that
+            // a rule that reads this metric alone does not take its pod for one without a lag.
+            self.of_member(&mut encoder, LAG_MAX, help, 0_u64)?;
+        } else {
+            self.by_partition(&mut encoder, LAG_MAX, help, by_partition)?;
+        }
+        let help = "Records received from Kafka";
+        self.by_partition(&mut encoder, "rdkafka_topic_partitions_rxmsgs", help, membership.received())
+    }
+}
+
+impl GroupMetrics {
+    /// One series for this member.
+    fn of_member<N>(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        value: N,
+    ) -> fmt::Result
+    where
+        ConstGauge<N>: EncodeMetric,
+    {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        ConstGauge::new(value).encode(family.encode_family(&[("client_id", &*self.client_id)])?)
+    }
+
+    /// One series for each partition.
+    fn by_partition<'a>(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (&'a Place, &'a u64)>,
+    ) -> fmt::Result {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (place, value) in values {
+            let labels = labels(place, &self.client_id);
+            ConstGauge::new(*value).encode(family.encode_family(&labels)?)?;
         }
         Ok(())
     }

@@ -56,6 +56,38 @@ fn a_member_without_partitions_exports_a_lag_of_zero() {
 }
 
 #[test]
+fn the_figures_for_scaling_have_librdkafkas_names_too() {
+    let text = text(&Counters::new("pod-1"), &member([0, 2]));
+    let (read, unread) = (
+        r#"topic="fast-data-topic",partition="2",client_id="pod-1""#,
+        r#"topic="fast-data-topic",partition="0",client_id="pod-1""#,
+    );
+    assert_eq!(
+        series(&text, "rdkafka_"),
+        [
+            r#"cgrp_assignment_size{client_id="pod-1"} 2"#.to_owned(),
+            format!("topic_partitions_consumer_lag{{{unread}}} 7460"),
+            format!("topic_partitions_consumer_lag{{{read}}} 6647"),
+            format!("topic_partitions_rxmsgs{{{unread}}} 7460"),
+            format!("topic_partitions_rxmsgs{{{read}}} 7207"),
+        ]
+    );
+}
+
+#[test]
+fn the_last_poll_is_as_long_ago_as_the_current_record_takes() {
+    let callbacks = member([0]);
+    let shown = || {
+        let text = text(&Counters::new("pod-1"), &callbacks);
+        series(&text, "kafka_consumer_last_poll_seconds_ago{client_id=\"pod-1\"} ")
+    };
+    assert_eq!(shown(), ["-1"], "the worker has not asked for a record");
+    callbacks.inbox().put(Record::new("fast-data-topic", 0, 0, "bar-1", 5));
+    callbacks.inbox().take().unwrap();
+    assert_eq!(shown(), ["0"]);
+}
+
+#[test]
 fn a_member_without_statistics_or_leaving_its_group_exports_no_lag() {
     assert!(lag(&Callbacks::default()).is_empty());
     let leaving = member([0]);
