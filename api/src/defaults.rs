@@ -6,7 +6,9 @@ use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation};
 use serde_json::Value;
 
-use crate::group::{AlertsSpec, ConsumerSpec, KconsumerGroupSpec, Labels, MetricsSpec, ScalingSpec};
+use crate::group::{
+    AlertsSpec, ConsumerSpec, KconsumerGroupSpec, Labels, MetricsSpec, PartitionPolicy, ScalingSpec,
+};
 use crate::preset::Preset;
 
 /// spec.minReplicas.
@@ -15,6 +17,8 @@ pub const MIN_REPLICAS: i32 = 1;
 pub const AVERAGE_RECORDS_LAG_LIMIT: i64 = 1000;
 /// spec.consumerSpec.partitionsPerConsumer.
 pub const PARTITIONS_PER_CONSUMER: i32 = 1;
+/// spec.scaling.minReadySeconds: a container that fails soon after its start is not available.
+pub const MIN_READY_SECONDS: i32 = 15;
 /// spec.metrics.interval.
 pub const SCRAPE_INTERVAL: &str = "5s";
 /// spec.alerts.for.
@@ -73,6 +77,17 @@ impl Default for MetricsSpec {
             interval: SCRAPE_INTERVAL.to_owned(),
             lag_metric: None,
             labels: Labels::new(),
+        }
+    }
+}
+
+impl Default for ScalingSpec {
+    fn default() -> Self {
+        Self {
+            behavior: None,
+            strategy: None,
+            min_ready_seconds: MIN_READY_SECONDS,
+            partitions: PartitionPolicy::default(),
         }
     }
 }

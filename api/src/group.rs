@@ -6,8 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::apps::v1::DeploymentStrategy;
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerBehavior;
 use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, LocalObjectReference, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
@@ -15,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::preset::Preset;
+pub use crate::scaling::{PartitionPolicy, ScalingSpec};
 use crate::{overlay, strict_object};
 
 /// Labels, sorted by key.
@@ -151,7 +150,8 @@ pub struct ConsumerSpec {
     /// Compute resources of the container, as in a Pod.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "resources")]
     pub resources: Option<ResourceRequirements>,
-    /// When the image is pulled, as in a Pod: Always, IfNotPresent or Never. Defaults to Always.
+    /// When the image is pulled, as in a Pod: Always, IfNotPresent or Never. Defaults to Always if
+    /// the image's tag is latest or missing, and to IfNotPresent otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<String>,
     /// Secrets for pulling the image, as in a Pod.
@@ -209,35 +209,6 @@ pub struct AlertsSpec {
     /// Labels of the PrometheusRule, by which a Prometheus selects it. The default is what
     /// kube-prometheus selects.
     pub rule_labels: Labels,
-}
-
-/// How the group scales and rolls out.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ScalingSpec {
-    /// Behavior of the HorizontalPodAutoscaler. By default it scales up in one step, and down by at
-    /// most half in 300 seconds with a stabilization window of 300 seconds, because each step
-    /// causes a rebalance.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub behavior: Option<HorizontalPodAutoscalerBehavior>,
-    /// Strategy of the Deployment. The default is a rolling update with maxSurge 50%, because each
-    /// batch causes a rebalance, and maxUnavailable 0, so that a bad image stops no running
-    /// consumer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub strategy: Option<DeploymentStrategy>,
-    /// How the partitions of several topics count together.
-    pub partitions: PartitionPolicy,
-}
-
-/// How the partitions of several topics count together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum PartitionPolicy {
-    /// The sum over all topics, for the cooperative, sticky and round-robin assignors.
-    #[default]
-    Sum,
-    /// The partitions of the largest topic, for the range assignor, which leaves further consumers
-    /// idle.
-    Max,
 }
 
 /// The state that the operator observed.

@@ -17,6 +17,7 @@ pub mod preset;
 mod ratchet;
 pub mod rule_input;
 pub mod rules;
+mod scaling;
 pub mod strict_object;
 pub mod topic;
 pub mod valid;

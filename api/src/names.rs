@@ -57,6 +57,12 @@ pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// The annotation on the HorizontalPodAutoscaler with the held partitions: the last known partition
 /// count of each topic.
 pub const ANNOTATION_HELD: &str = "thenextapps.com/held-partitions";
+/// The annotation on the Deployment with the version of the defaults that its pod template is built
+/// with. Without it the version is 1.
+pub const ANNOTATION_DEFAULTS_VERSION: &str = "thenextapps.com/defaults-version";
+/// The annotation on the Deployment with a hash of the pod template that the spec describes: if it
+/// changes, the template is built with the newest defaults.
+pub const ANNOTATION_TEMPLATE_HASH: &str = "thenextapps.com/template-hash";
 
 /// The environment variable with the comma-separated topics, as they are named in Kafka.
 pub const ENV_TOPICS: &str = "KAFKA_TOPICS";

@@ -96,6 +96,8 @@ pub struct Scaling {
     pub behavior: Option<HorizontalPodAutoscalerBehavior>,
     /// The Deployment's strategy.
     pub strategy: Option<DeploymentStrategy>,
+    /// For how long a new pod must be ready before it counts as available.
+    pub min_ready_seconds: i32,
     /// How the partitions of several topics count together.
     pub policy: PartitionPolicy,
 }
@@ -150,6 +152,7 @@ impl ValidGroup {
             scaling: Scaling {
                 behavior: spec.scaling.behavior.clone(),
                 strategy: spec.scaling.strategy.clone(),
+                min_ready_seconds: spec.scaling.min_ready_seconds,
                 policy: spec.scaling.partitions,
             },
         })

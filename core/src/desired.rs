@@ -5,17 +5,20 @@ use kcg_api::{ValidGroup, Violation};
 use serde_json::Value;
 
 use crate::ceiling::{self, Ceiling};
-use crate::children::{ChildKind, Desired, desired_one};
+use crate::children::{ChildKind, Desired, Inherited, desired_after};
 use crate::drift::{self, Drift};
 use crate::facts::Observed;
 
-/// A valid group and its ceiling. Its children follow from these two.
+/// A valid group, its ceiling and what its children take over from the live objects. The children
+/// follow from these.
 #[derive(Debug)]
 pub struct DesiredState {
     /// The group, its defaults filled in.
     pub group: ValidGroup,
     /// How many consumers it may run.
     pub ceiling: Ceiling,
+    /// What the children take over from the live objects.
+    pub inherited: Inherited,
 }
 
 /// The state that a stored group should have now, or the rules that its spec breaks. These are the
@@ -36,12 +39,13 @@ impl DesiredState {
     /// The state of a group that is known to be valid.
     pub fn new(group: ValidGroup, observed: &Observed) -> Self {
         let ceiling = ceiling::resolve(&group, &observed.topics, observed.held(&group.uid));
-        Self { group, ceiling }
+        let inherited = Inherited::from(observed, &group.uid);
+        Self { group, ceiling, inherited }
     }
 
     /// One child, built on each call; `None` if the group should not have it.
     pub fn child(&self, kind: ChildKind) -> Option<Desired> {
-        desired_one(kind, &self.group, &self.ceiling)
+        desired_after(kind, &self.group, &self.ceiling, self.inherited)
     }
 
     /// How a live object of the group differs from what it should be.

@@ -238,6 +238,7 @@ mod tests {
             ("{alerts: {ruleLabels: {release: p}}}", vec![Rule]),
             ("{scaling: {behavior: {scaleDown: {stabilizationWindowSeconds: 1}}}}", vec![Autoscaler]),
             ("{scaling: {strategy: {type: Recreate}}}", vec![Deployment]),
+            ("{scaling: {minReadySeconds: 0}}", vec![Deployment]),
         ] {
             let written: Vec<ChildKind> =
                 writes(&group(spec), &world).into_iter().map(|(_, kind)| kind).collect();

@@ -6,7 +6,7 @@ use kcg_api::{KconsumerGroup, ValidGroup};
 use serde_json::{Value, json};
 
 use crate::ceiling::{self, Ceiling};
-use crate::children::{self, ChildKind, PerChild};
+use crate::children::{self, ChildKind, PerChild, TemplateOrigin};
 use crate::drift::Drift;
 use crate::facts::{Acceptance, AutoscalerFacts, Child, DeploymentFacts, Detail, Observed};
 
@@ -60,7 +60,7 @@ pub(crate) fn settled_world(group: &ValidGroup) -> Observed {
             controller: Some(UID.into()),
             deleting: false,
             drift: Drift::InSync(desired.digest()),
-            detail: detail(kind, &ceiling),
+            detail: detail(kind, &desired.object, &ceiling),
         })
     });
     world.active_pods = vec!["kconsumer-1".into()];
@@ -72,9 +72,9 @@ pub(crate) fn ceiling_of(group: &ValidGroup, world: &Observed) -> Ceiling {
     ceiling::resolve(group, &world.topics, world.held(&group.uid))
 }
 
-fn detail(kind: ChildKind, ceiling: &Ceiling) -> Detail {
+fn detail(kind: ChildKind, object: &Value, ceiling: &Ceiling) -> Detail {
     match kind {
-        ChildKind::Service => Detail::Plain,
+        ChildKind::Service => Detail::Service { has_cluster_ip: false },
         ChildKind::ServiceMonitor | ChildKind::PrometheusRule => Detail::Monitor(Acceptance::default()),
         ChildKind::HorizontalPodAutoscaler => Detail::Autoscaler(AutoscalerFacts {
             held: Some(ceiling.held()),
@@ -83,6 +83,7 @@ fn detail(kind: ChildKind, ceiling: &Ceiling) -> Detail {
             ..Default::default()
         }),
         ChildKind::Deployment => Detail::Deployment(DeploymentFacts {
+            template: TemplateOrigin::of(object),
             wanted: 1,
             replicas: 1,
             ready: 1,

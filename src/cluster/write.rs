@@ -4,7 +4,7 @@
 use kcg_api::{ValidGroup, names};
 use kcg_core::ceiling::Held;
 use kcg_core::child_error::ChildError;
-use kcg_core::children::{ChildKind, Desired, Digest};
+use kcg_core::children::{ChildKind, Desired, Digest, TemplateOrigin};
 use kcg_core::drift::{self, Drift};
 use kcg_core::facts::{Child, Detail, project};
 use kcg_core::plan::Write;
@@ -142,7 +142,7 @@ impl ChildWrite<'_> {
             return Err(ChildError::SelectorImmutable.into());
         }
         self.cluster.cache().remove_tombstone(self.key, &child.uid);
-        if self.holds_unknown_partitions(&child) {
+        if self.is_news(&child) {
             self.cluster.observe_child(self.key, self.kind(), live);
             return Err(WriteError::Waiting);
         }
@@ -155,17 +155,22 @@ impl ChildWrite<'_> {
         }
     }
 
-    /// Whether it is an autoscaler that no watch had reported, with held partitions that the plan
-    /// did not know. The group is planned again.
-    fn holds_unknown_partitions(&self, child: &Child) -> bool {
-        let Detail::Autoscaler(facts) = &child.detail else {
-            return false;
+    /// Whether no watch had reported the child, and it has something that the plan would have taken
+    /// over: held partitions, defaults, an address. The group is planned again.
+    fn is_news(&self, child: &Child) -> bool {
+        let annotations = &self.desired.object["metadata"]["annotations"];
+        let differs = match &child.detail {
+            Detail::Autoscaler(facts) => {
+                let planned = annotations[names::ANNOTATION_HELD].as_str().and_then(Held::parse);
+                facts.held.is_some() && facts.held != planned
+            }
+            Detail::Deployment(facts) => facts.template != TemplateOrigin::of(&self.desired.object),
+            Detail::Service { has_cluster_ip } => {
+                *has_cluster_ip && self.desired.object["spec"]["clusterIP"] == "None"
+            }
+            Detail::Monitor(_) => false,
         };
-        let planned = self.desired.object["metadata"]["annotations"][names::ANNOTATION_HELD]
-            .as_str()
-            .and_then(Held::parse);
-        let known = self.cluster.cache().child(self.key, self.kind()).is_some();
-        !known && facts.held.is_some() && facts.held != planned
+        differs && self.cluster.cache().child(self.key, self.kind()).is_none()
     }
 
     /// No such object existed a moment ago. Without force, the apply does not overwrite one that

@@ -62,13 +62,17 @@ impl Kind {
     }
 }
 
-/// The shortest group of the topic `fast-data-topic`, with `spec` merged into its spec.
+/// A short group of the topic `fast-data-topic`, whose pods are available at once, with `spec` merged
+/// into its spec.
 pub fn group(name: &str, spec: &Value) -> Value {
     let mut group = json!({
         "apiVersion": GROUP.api_version(),
         "kind": GROUP.name,
         "metadata": {"name": name},
-        "spec": {"consumerSpec": {"image": "thenextapps/kconsumer:latest", "topic": "fast-data-topic"}},
+        "spec": {
+            "consumerSpec": {"image": "thenextapps/kconsumer:latest", "topic": "fast-data-topic"},
+            "scaling": {"minReadySeconds": 0},
+        },
     });
     json_patch::merge(&mut group["spec"], spec);
     group

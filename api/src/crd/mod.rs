@@ -14,7 +14,8 @@ use crate::names::{self, Grammar};
 use crate::rules::consumer::{GROUP_ID_LENGTH, MAX_ENV, MAX_ENV_FROM, MAX_TOPICS, PULL_POLICIES};
 use crate::rules::messages;
 use crate::rules::metrics::{
-    MAX_PERIOD, MAX_WINDOW, OWN_ALERT_LABELS, OWN_LABELS, POLICY_TYPES, SELECT_POLICIES, STRATEGIES,
+    MAX_PERIOD, MAX_READY_SECONDS, MAX_WINDOW, OWN_ALERT_LABELS, OWN_LABELS, POLICY_TYPES, SELECT_POLICIES,
+    STRATEGIES,
 };
 
 /// The CRD as it is installed.
@@ -120,6 +121,7 @@ fn constraints() -> impl Iterator<Item = (String, Value)> {
         ("spec.alerts.ruleLabels", object_labels()),
         ("spec.alerts.ruleLabels.{}", label_value()),
         ("spec.scaling.strategy.type", json!({"enum": STRATEGIES})),
+        ("spec.scaling.minReadySeconds", json!({"minimum": 0, "maximum": MAX_READY_SECONDS})),
         (
             "status.conditions",
             json!({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),

@@ -146,6 +146,26 @@ fn is_zero(count: &IntOrString) -> bool {
     }
 }
 
+/// The most seconds that a pod must be ready: a Deployment's progressDeadlineSeconds, which is 600,
+/// must be more.
+pub(crate) const MAX_READY_SECONDS: i32 = 599;
+
+/// A rollout can end before its deadline.
+pub(crate) fn min_ready_seconds_is_within_the_deadline(
+    input: &RuleInput<'_>,
+    violations: &mut Vec<Violation>,
+) {
+    let seconds = input.spec.scaling.min_ready_seconds;
+    between("spec.scaling.minReadySeconds".into(), seconds, 0, MAX_READY_SECONDS, violations);
+}
+
+fn between(field: String, value: i32, least: i32, most: i32, violations: &mut Vec<Violation>) {
+    if !(least..=most).contains(&value) {
+        let message = format!("must be between {least} and {most}");
+        violations.push(Violation::invalid(Rule::Scaling, field, value, message));
+    }
+}
+
 /// The behavior passes autoscaling/v2 validation.
 pub(crate) fn behavior_is_well_formed(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     let Some(behavior) = &input.spec.scaling.behavior else {
@@ -165,12 +185,6 @@ fn one_of(field: String, value: &str, known: &[&str], violations: &mut Vec<Viola
 }
 
 fn scaling_rules(path: &str, rules: &HPAScalingRules, violations: &mut Vec<Violation>) {
-    let between = |field: String, value: i32, least: i32, most: i32, violations: &mut Vec<Violation>| {
-        if !(least..=most).contains(&value) {
-            let message = format!("must be between {least} and {most}");
-            violations.push(Violation::invalid(Rule::Scaling, field, value, message));
-        }
-    };
     if let Some(window) = rules.stabilization_window_seconds {
         between(format!("{path}.stabilizationWindowSeconds"), window, 0, MAX_WINDOW, violations);
     }

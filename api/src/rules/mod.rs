@@ -36,6 +36,7 @@ const RULES: &[RuleFn] = &[
     metrics::behavior_is_well_formed,
     metrics::strategy_is_known,
     metrics::roll_can_move,
+    metrics::min_ready_seconds_is_within_the_deadline,
 ];
 
 /// Every violation of the static rules, in the order of the rules.

@@ -5,21 +5,31 @@ use kcg_api::overlay::ContainerMerge;
 use kcg_api::{ValidGroup, names};
 use serde_json::{Value, json};
 
+use super::defaults_version::{self, DefaultsVersion, TemplateOrigin};
 use super::{ChildKind, head, selector};
 use crate::ceiling::{Ceiling, TopicCount};
 
 /// Enough time to finish a message, commit and leave the consumer group.
 const TERMINATION_GRACE_SECONDS: i64 = 60;
 
-pub(super) fn build(group: &ValidGroup, ceiling: &Ceiling) -> Value {
+pub(super) fn build(group: &ValidGroup, ceiling: &Ceiling, live: Option<TemplateOrigin>) -> Value {
+    let origin = TemplateOrigin::next(live, spec_hash(group));
     let mut deployment = head(ChildKind::Deployment, group);
+    deployment["metadata"]["annotations"] = origin.annotations();
     let strategy = group.scaling.strategy.as_ref().map_or_else(consumer_strategy, |strategy| json!(strategy));
     deployment["spec"] = json!({
         "selector": {"matchLabels": selector(&group.name)},
         "strategy": strategy,
-        "template": overlaid(template(group, ceiling), group),
+        "minReadySeconds": group.scaling.min_ready_seconds,
+        "template": template(group, ceiling.counts.iter().map(TopicCount::topic_name), origin.version),
     });
     deployment
+}
+
+/// The hash of the template that the spec alone describes, without the names of the topics in Kafka.
+fn spec_hash(group: &ValidGroup) -> u32 {
+    let topics = group.consumer.topics.iter().map(|topic| topic.name.as_str());
+    defaults_version::hash(&template(group, topics, DefaultsVersion::V1))
 }
 
 /// In two halves, because each batch causes one or two rebalances. The new half starts before the
@@ -29,26 +39,47 @@ fn consumer_strategy() -> Value {
     json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 0}})
 }
 
-fn template(group: &ValidGroup, ceiling: &Ceiling) -> Value {
+/// The pod template with the defaults of a version.
+fn template<'a>(
+    group: &ValidGroup,
+    topics: impl Iterator<Item = &'a str>,
+    version: DefaultsVersion,
+) -> Value {
     let mut pod = json!({
-        "containers": [container(group, ceiling)],
+        "containers": [container(group, topics, version)],
         "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
         "terminationGracePeriodSeconds": TERMINATION_GRACE_SECONDS,
     });
     if !group.consumer.image_pull_secrets.is_empty() {
         pod["imagePullSecrets"] = json!(group.consumer.image_pull_secrets);
     }
-    json!({"metadata": {"labels": selector(&group.name)}, "spec": pod})
+    if version >= DefaultsVersion::V2 {
+        // A variable for each Service of the namespace: none of them is for a consumer.
+        pod["enableServiceLinks"] = json!(false);
+        if !names_a_service_account(group) {
+            pod["automountServiceAccountToken"] = json!(false);
+        }
+    }
+    overlaid(json!({"metadata": {"labels": selector(&group.name)}, "spec": pod}), group)
 }
 
-fn container(group: &ValidGroup, ceiling: &Ceiling) -> Value {
+fn names_a_service_account(group: &ValidGroup) -> bool {
+    let pod = group.consumer.overlay.as_ref().and_then(|overlay| overlay.template().spec.as_ref());
+    pod.is_some_and(|pod| pod.service_account_name.is_some() || pod.service_account.is_some())
+}
+
+fn container<'a>(
+    group: &ValidGroup,
+    topics: impl Iterator<Item = &'a str>,
+    version: DefaultsVersion,
+) -> Value {
     let consumer = &group.consumer;
     let mut container = json!({
         "name": consumer.container_name,
         "image": consumer.image,
-        "imagePullPolicy": consumer.image_pull_policy.as_deref().unwrap_or("Always"),
+        "imagePullPolicy": image_pull_policy(group, version),
         "ports": [{"name": names::METRICS_PORT_NAME, "containerPort": group.metrics.port, "protocol": "TCP"}],
-        "env": env(group, ceiling),
+        "env": env(group, topics),
         "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
     });
     if !consumer.env_from.is_empty() {
@@ -60,10 +91,37 @@ fn container(group: &ValidGroup, ceiling: &Ceiling) -> Value {
     container
 }
 
-/// The environment variables; one that the user sets replaces the operator's.
-fn env(group: &ValidGroup, ceiling: &Ceiling) -> Vec<Value> {
+/// Written out, because the API server fills it in only once: it would not follow the image's tag.
+fn image_pull_policy(group: &ValidGroup, version: DefaultsVersion) -> &str {
+    match &group.consumer.image_pull_policy {
+        Some(policy) => policy,
+        None if version == DefaultsVersion::V1 || has_moving_tag(image(group)) => "Always",
+        None => "IfNotPresent",
+    }
+}
+
+/// The consumer's image, which the overlay may replace.
+fn image(group: &ValidGroup) -> &str {
     let consumer = &group.consumer;
-    let topics = ceiling.counts.iter().map(TopicCount::topic_name).collect::<Vec<_>>().join(",");
+    let pod = consumer.overlay.as_ref().and_then(|overlay| overlay.template().spec.as_ref());
+    let overlaid = pod.and_then(|pod| {
+        pod.containers.iter().find(|container| container.name == consumer.container_name)?.image.as_deref()
+    });
+    overlaid.unwrap_or(&consumer.image)
+}
+
+/// Whether Kubernetes pulls the image each time: its tag is `latest`, or it has neither a tag nor a
+/// digest.
+fn has_moving_tag(image: &str) -> bool {
+    let (name, digest) = image.split_once('@').map_or((image, None), |(name, digest)| (name, Some(digest)));
+    let repository = name.rsplit('/').next().unwrap_or(name);
+    repository.split_once(':').map_or(digest.is_none(), |(_, tag)| tag == "latest")
+}
+
+/// The environment variables; one that the user sets replaces the operator's.
+fn env<'a>(group: &ValidGroup, topics: impl Iterator<Item = &'a str>) -> Vec<Value> {
+    let consumer = &group.consumer;
+    let topics = topics.collect::<Vec<_>>().join(",");
     let defaults = [
         (names::ENV_TOPICS, Some(topics.as_str())),
         (names::ENV_GROUP_ID, Some(consumer.group_id.as_str())),

@@ -2,6 +2,7 @@
 //! it is applied out.
 
 mod autoscaler;
+mod defaults_version;
 mod deployment;
 mod kind;
 mod monitor;
@@ -16,7 +17,9 @@ use kcg_api::{ValidGroup, names};
 use serde_json::{Value, json};
 
 use crate::ceiling::Ceiling;
+use crate::facts::Observed;
 
+pub use defaults_version::{DefaultsVersion, TemplateOrigin};
 pub use kind::{ChildKind, PerChild};
 
 /// One child as it should be.
@@ -35,20 +38,49 @@ impl Desired {
     }
 }
 
-/// The children that a group should have. It has no PrometheusRule if its alerts are off.
+/// What the children take over from the live objects of a group. Without any they are new.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Inherited {
+    /// How the template of the live Deployment was built.
+    pub template: Option<TemplateOrigin>,
+    /// The live Service has an address, which cannot be removed.
+    pub has_cluster_ip: bool,
+}
+
+impl Inherited {
+    /// From the live objects that the group controls.
+    pub fn from(observed: &Observed, group_uid: &str) -> Self {
+        Self {
+            template: observed.deployment(group_uid).map(|facts| facts.template),
+            has_cluster_ip: observed.has_cluster_ip(group_uid),
+        }
+    }
+}
+
+/// The children that a new group should have. It has no PrometheusRule if its alerts are off.
 pub fn desired(group: &ValidGroup, ceiling: &Ceiling) -> Vec<Desired> {
     ChildKind::ALL.into_iter().filter_map(|kind| desired_one(kind, group, ceiling)).collect()
 }
 
 /// One of [`desired`].
 pub fn desired_one(kind: ChildKind, group: &ValidGroup, ceiling: &Ceiling) -> Option<Desired> {
+    desired_after(kind, group, ceiling, Inherited::default())
+}
+
+/// One child of a group that has live objects already.
+pub fn desired_after(
+    kind: ChildKind,
+    group: &ValidGroup,
+    ceiling: &Ceiling,
+    inherited: Inherited,
+) -> Option<Desired> {
     let object = match kind {
-        ChildKind::Service => service::build(group),
+        ChildKind::Service => service::build(group, inherited.has_cluster_ip),
         ChildKind::ServiceMonitor => monitor::build(group),
         ChildKind::PrometheusRule if group.alerts.enabled => rule::build(group, ceiling),
         ChildKind::PrometheusRule => return None,
         ChildKind::HorizontalPodAutoscaler => autoscaler::build(group, ceiling),
-        ChildKind::Deployment => deployment::build(group, ceiling),
+        ChildKind::Deployment => deployment::build(group, ceiling, inherited.template),
     };
     Some(Desired { kind, object })
 }

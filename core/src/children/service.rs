@@ -1,11 +1,12 @@
-//! The Service: Prometheus discovers the consumers by it.
+//! The Service: Prometheus discovers the consumers by it. Nothing connects to its address, so a new
+//! one has none. The API server lets nobody remove an address.
 
 use kcg_api::{ValidGroup, names};
 use serde_json::{Value, json};
 
 use super::{ChildKind, head, selector};
 
-pub(super) fn build(group: &ValidGroup) -> Value {
+pub(super) fn build(group: &ValidGroup, has_cluster_ip: bool) -> Value {
     let mut service = head(ChildKind::Service, group);
     service["spec"] = json!({
         "type": "ClusterIP",
@@ -17,5 +18,8 @@ pub(super) fn build(group: &ValidGroup) -> Value {
             "protocol": "TCP",
         }],
     });
+    if !has_cluster_ip {
+        service["spec"]["clusterIP"] = json!("None");
+    }
     service
 }

@@ -5,7 +5,7 @@ use kcg_api::valid::TopicGrants;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::test_support::{ceiling_of, group, new_world, stored};
+use crate::test_support::{ceiling_of, group, new_world, settled_world, stored};
 
 fn children(spec: &str) -> Vec<Desired> {
     let group = group(spec);
@@ -32,6 +32,120 @@ fn the_original_s_sample_has_these_five_children() {
     let objects: Vec<Value> = children("{}").into_iter().map(|desired| desired.object).collect();
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/children/original_sample.yaml");
     kcg_golden::check([(file, serde_saphyr::to_string(&objects).expect("YAML"))]);
+}
+
+/// A spec that sets all that the pod template depends on.
+const FULL: &str = "{consumerSpec: {topics: [second], groupId: g, bootstrapServers: 'b:9092', env: [{name: A, value: b}],
+    envFrom: [{secretRef: {name: s}}], resources: {limits: {cpu: 1}}, imagePullSecrets: [{name: s}], podTemplate: {metadata: {annotations: {seen: 'yes'}},
+    spec: {priorityClassName: p, containers: [{name: kconsumer, env: [{name: KAFKA_GROUP_ID, value: own}, {name: B, value: $(A)}], volumeMounts: [{name: v, mountPath: /v}]}, {name: side, image: side}],
+    volumes: [{name: v, emptyDir: {}}]}}}}";
+
+/// The Deployment whose live one has these annotations.
+fn deployment_after(annotations: &Value, spec: &str) -> Value {
+    let group = group(spec);
+    let live = json!({"metadata": {"annotations": annotations}});
+    let inherited = Inherited { template: Some(TemplateOrigin::of(&live)), ..Inherited::default() };
+    let ceiling = ceiling_of(&group, &new_world(&group));
+    desired_after(ChildKind::Deployment, &group, &ceiling, inherited).expect("desired").object
+}
+
+#[test]
+fn the_first_defaults_make_the_templates_that_they_always_made() {
+    let templates = ["{}", FULL].map(|spec| deployment_after(&json!({}), spec)["spec"]["template"].clone());
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/children/templates_of_version_1.yaml");
+    kcg_golden::check([(file, serde_saphyr::to_string(&templates).expect("YAML"))]);
+}
+
+#[test]
+fn an_upgrade_changes_no_template_and_the_next_change_of_the_template_takes_the_newest_defaults() {
+    let upgraded = deployment_after(&json!({}), "{}");
+    let annotations = upgraded["metadata"]["annotations"].clone();
+    // The hash is stored: another one would roll out every group.
+    assert_eq!(
+        annotations,
+        json!({"thenextapps.com/defaults-version": "1", "thenextapps.com/template-hash": "725857f6"})
+    );
+    for unrelated in ["{minReplicas: 2}", "{scaling: {minReadySeconds: 0}}", "{metrics: {interval: 10s}}"] {
+        assert_eq!(
+            deployment_after(&annotations, unrelated)["spec"]["template"],
+            upgraded["spec"]["template"]
+        );
+    }
+    let changed = deployment_after(&annotations, "{consumerSpec: {image: other}}");
+    assert_eq!(changed["metadata"]["annotations"]["thenextapps.com/defaults-version"], "2");
+    assert_eq!(changed["spec"]["template"]["spec"]["enableServiceLinks"], false);
+}
+
+#[test]
+fn another_name_of_the_topic_in_kafka_keeps_the_defaults() {
+    let group = group("{}");
+    let mut world = new_world(&group);
+    let origin = |world: &crate::facts::Observed| {
+        let deployment =
+            desired_after(ChildKind::Deployment, &group, &ceiling_of(&group, world), Inherited::default());
+        TemplateOrigin::of(&deployment.expect("desired").object)
+    };
+    let before = origin(&world);
+    for lookup in world.topics.values_mut() {
+        let kcg_api::topic::TopicLookup::Found(facts) = lookup else { panic!("seen") };
+        facts.topic_name = "renamed".into();
+    }
+    assert_eq!(origin(&world), before);
+}
+
+#[test]
+fn a_pod_has_no_service_links_and_no_token_of_an_account_that_it_does_not_name() {
+    let pod = |overlay: &str| {
+        let spec = format!("{{consumerSpec: {{podTemplate: {{spec: {overlay}}}}}}}");
+        let pod = child(ChildKind::Deployment, &spec)["spec"]["template"]["spec"].clone();
+        [pod["enableServiceLinks"].clone(), pod["automountServiceAccountToken"].clone()]
+    };
+    assert_eq!(pod("{}"), [json!(false), json!(false)]);
+    assert_eq!(pod("{serviceAccountName: s}"), [json!(false), Value::Null]);
+    assert_eq!(pod("{automountServiceAccountToken: true}"), [json!(false), json!(true)]);
+}
+
+#[test]
+fn an_image_is_pulled_as_kubernetes_does_it_unless_the_spec_says_otherwise() {
+    let digest = format!("a@sha256:{}", "0".repeat(64));
+    let tagged_digest = format!("a:latest@sha256:{}", "0".repeat(64));
+    for (image, policy) in [
+        ("a", "Always"),
+        ("a:latest", "Always"),
+        ("a:1.4", "IfNotPresent"),
+        ("localhost:5000/a", "Always"),
+        ("localhost:5000/a:1.4", "IfNotPresent"),
+        (&digest, "IfNotPresent"),
+        (&tagged_digest, "Always"),
+    ] {
+        let spec = format!("{{consumerSpec: {{image: '{image}'}}}}");
+        assert_eq!(consumer(&spec)["imagePullPolicy"], policy, "{image}");
+    }
+    assert_eq!(consumer("{consumerSpec: {image: a, imagePullPolicy: Never}}")["imagePullPolicy"], "Never");
+    let overlaid =
+        "{consumerSpec: {image: a, podTemplate: {spec: {containers: [{name: kconsumer, image: 'a:1'}]}}}}";
+    assert_eq!(consumer(overlaid)["imagePullPolicy"], "IfNotPresent");
+}
+
+#[test]
+fn a_service_has_no_address_unless_it_has_one_already() {
+    let group = group("{}");
+    let mut world = settled_world(&group);
+    let address = |world: &crate::facts::Observed| {
+        let state = crate::desired::DesiredState::new(group.clone(), world);
+        state.child(ChildKind::Service).expect("desired").object["spec"].get("clusterIP").cloned()
+    };
+    assert_eq!(address(&new_world(&group)), Some(json!("None")));
+    assert_eq!(address(&world), Some(json!("None")));
+    world.children[ChildKind::Service].as_mut().unwrap().detail =
+        crate::facts::Detail::Service { has_cluster_ip: true };
+    assert_eq!(address(&world), None);
+}
+
+#[test]
+fn a_new_pod_is_available_after_15_seconds_unless_the_spec_says_otherwise() {
+    let seconds = |spec: &str| child(ChildKind::Deployment, spec)["spec"]["minReadySeconds"].clone();
+    assert_eq!([seconds("{}"), seconds("{scaling: {minReadySeconds: 0}}")], [json!(15), json!(0)]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ pub mod project;
 use kcg_api::topic::TopicLookups;
 
 use crate::ceiling::Held;
-use crate::children::{ChildKind, PerChild};
+use crate::children::{ChildKind, PerChild, TemplateOrigin};
 use crate::drift::Drift;
 use crate::lag::Cause;
 
@@ -33,8 +33,11 @@ pub struct Child {
 /// The facts of one child that the status needs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Detail {
-    /// Nothing.
-    Plain,
+    /// Of the Service.
+    Service {
+        /// It has an address of its own, or will get one.
+        has_cluster_ip: bool,
+    },
     /// Of the Deployment.
     Deployment(DeploymentFacts),
     /// Of the HorizontalPodAutoscaler.
@@ -46,6 +49,8 @@ pub enum Detail {
 /// The facts of a Deployment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeploymentFacts {
+    /// How its pod template was built.
+    pub template: TemplateOrigin,
     /// spec.replicas, which the autoscaler sets.
     pub wanted: i32,
     /// status.replicas.
@@ -146,6 +151,12 @@ impl Observed {
             Detail::Deployment(facts) => Some(facts),
             _ => None,
         }
+    }
+
+    /// Whether the group's Service has an address.
+    pub fn has_cluster_ip(&self, group_uid: &str) -> bool {
+        let service = self.own(ChildKind::Service, group_uid);
+        service.is_some_and(|service| matches!(service.detail, Detail::Service { has_cluster_ip: true }))
     }
 
     /// The group's HorizontalPodAutoscaler.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Acceptance, AutoscalerFacts, Child, DeploymentFacts, Detail, Signal};
 use crate::ceiling::Held;
-use crate::children::{self, ChildKind};
+use crate::children::{self, ChildKind, TemplateOrigin};
 use crate::drift::{self, Drift};
 use crate::lag::LagSource;
 use crate::quantity;
@@ -25,7 +25,7 @@ pub fn child(kind: ChildKind, live: &Value) -> Child {
             ChildKind::Deployment => Detail::Deployment(deployment(live)),
             ChildKind::HorizontalPodAutoscaler => Detail::Autoscaler(autoscaler(live)),
             ChildKind::ServiceMonitor | ChildKind::PrometheusRule => Detail::Monitor(acceptance(live)),
-            ChildKind::Service => Detail::Plain,
+            ChildKind::Service => Detail::Service { has_cluster_ip: live["spec"]["clusterIP"] != "None" },
         },
     }
 }
@@ -67,6 +67,7 @@ fn deployment(live: &Value) -> DeploymentFacts {
     let status = &live["status"];
     let progressing = condition(status, "Progressing").filter(|signal| !signal.status);
     DeploymentFacts {
+        template: TemplateOrigin::of(live),
         wanted: number(&live["spec"]["replicas"]),
         replicas: number(&status["replicas"]),
         ready: number(&status["readyReplicas"]),
@@ -209,6 +210,7 @@ mod tests {
         let seen = child(ChildKind::Deployment, &live);
         assert_eq!((&*seen.uid, seen.resource_version, seen.controller.as_deref()), ("u", 7, Some("g")));
         let wanted = DeploymentFacts {
+            template: TemplateOrigin::default(),
             wanted: 5,
             replicas: 3,
             ready: 2,

@@ -1,0 +1,141 @@
+//! The version of the defaults that a Deployment's pod template is built with. A new version of the
+//! operator may have better defaults, but an upgrade must roll out no pod: a live template keeps
+//! its version until the group's spec changes the template anyway.
+
+use kcg_api::names;
+use serde_json::{Value, json};
+
+/// A version of the defaults of the pod template. The annotation
+/// [`names::ANNOTATION_DEFAULTS_VERSION`] of the Deployment stores it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DefaultsVersion {
+    /// The defaults before there were versions. Its template never changes.
+    #[default]
+    V1,
+    /// No service links, no token of a ServiceAccount that the group does not name, Kubernetes' own
+    /// imagePullPolicy.
+    V2,
+    /// Also the readiness probe of a preset that the spec names.
+    V3,
+}
+
+impl DefaultsVersion {
+    /// That of a new Deployment.
+    const NEWEST: Self = Self::V3;
+
+    /// The annotation's value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::V1 => "1",
+            Self::V2 => "2",
+            Self::V3 => "3",
+        }
+    }
+
+    /// The version for the next template. The CRD once filled in spec.metrics.preset: a group of
+    /// that time may not have written it, so it never gets the probe of a written preset.
+    const fn next(self) -> Self {
+        match self {
+            Self::V1 | Self::V2 => Self::V2,
+            Self::V3 => Self::V3,
+        }
+    }
+}
+
+/// What the annotations of a live Deployment say about its pod template.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TemplateOrigin {
+    /// The version of the defaults.
+    pub version: DefaultsVersion,
+    /// [`hash`] of the template that its spec describes; `None` if the annotation is missing.
+    pub spec_hash: Option<u32>,
+}
+
+impl TemplateOrigin {
+    /// Reads the annotations. Without them the template is of the first version; a version that
+    /// this operator does not know is newer.
+    pub fn of(live: &Value) -> Self {
+        let annotation = |name: &str| live["metadata"]["annotations"][name].as_str();
+        let version = match annotation(names::ANNOTATION_DEFAULTS_VERSION) {
+            None | Some("1") => DefaultsVersion::V1,
+            Some("2") => DefaultsVersion::V2,
+            Some(_) => DefaultsVersion::NEWEST,
+        };
+        let spec_hash = annotation(names::ANNOTATION_TEMPLATE_HASH);
+        Self { version, spec_hash: spec_hash.and_then(|hash| u32::from_str_radix(hash, 16).ok()) }
+    }
+
+    /// The origin of the template that the Deployment should have now: that of the live one until
+    /// the spec describes another template.
+    pub fn next(live: Option<Self>, spec_hash: u32) -> Self {
+        let version = match live {
+            None => DefaultsVersion::NEWEST,
+            Some(live) if live.spec_hash.is_none_or(|known| known == spec_hash) => live.version,
+            Some(live) => live.version.next(),
+        };
+        Self { version, spec_hash: Some(spec_hash) }
+    }
+
+    /// The annotations, as they are applied.
+    pub fn annotations(self) -> Value {
+        let mut annotations = json!({names::ANNOTATION_DEFAULTS_VERSION: self.version.as_str()});
+        if let Some(hash) = self.spec_hash {
+            annotations[names::ANNOTATION_TEMPLATE_HASH] = json!(format!("{hash:08x}"));
+        }
+        annotations
+    }
+}
+
+/// The hash of an object: 32-bit FNV-1a of its text. It is stored, so it must never change.
+pub(super) fn hash(object: &Value) -> u32 {
+    // serde_json's maps are sorted, so equal objects print alike.
+    object
+        .to_string()
+        .bytes()
+        .fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(version: DefaultsVersion, spec_hash: Option<u32>) -> TemplateOrigin {
+        TemplateOrigin { version, spec_hash }
+    }
+
+    #[test]
+    fn a_template_keeps_its_defaults_until_the_spec_describes_another_one() {
+        use DefaultsVersion::{V1, V2, V3};
+        for (live, spec_hash, want) in [
+            (None, 7, V3),
+            (Some(origin(V1, None)), 7, V1),
+            (Some(origin(V1, Some(7))), 7, V1),
+            (Some(origin(V1, Some(7))), 8, V2),
+            (Some(origin(V2, Some(7))), 8, V2),
+            (Some(origin(V3, Some(7))), 7, V3),
+            (Some(origin(V3, Some(7))), 8, V3),
+        ] {
+            assert_eq!(
+                TemplateOrigin::next(live, spec_hash),
+                origin(want, Some(spec_hash)),
+                "{live:?} {spec_hash}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_annotations_are_read_as_they_were_written() {
+        for written in [origin(DefaultsVersion::V1, Some(7)), origin(DefaultsVersion::V3, Some(u32::MAX))] {
+            let live = json!({"metadata": {"annotations": written.annotations()}});
+            assert_eq!(TemplateOrigin::of(&live), written);
+        }
+        assert_eq!(TemplateOrigin::of(&json!({})), origin(DefaultsVersion::V1, None));
+        let newer = json!({"metadata": {"annotations": {names::ANNOTATION_DEFAULTS_VERSION: "99", names::ANNOTATION_TEMPLATE_HASH: "?"}}});
+        assert_eq!(TemplateOrigin::of(&newer), origin(DefaultsVersion::V3, None));
+    }
+
+    #[test]
+    fn the_hash_never_changes() {
+        assert_eq!(hash(&json!({})), 0x5465_b825);
+    }
+}
