@@ -75,6 +75,7 @@ impl Default for MetricsSpec {
             port: None,
             path: None,
             interval: SCRAPE_INTERVAL.to_owned(),
+            lag_statistic: None,
             lag_metric: None,
             labels: Labels::new(),
         }

@@ -12,7 +12,8 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::preset::Preset;
+pub use crate::alerts::AlertsSpec;
+use crate::preset::{LagStatistic, Preset};
 pub use crate::scaling::{PartitionPolicy, ScalingSpec};
 use crate::{overlay, strict_object};
 
@@ -90,8 +91,11 @@ pub struct KconsumerGroupSpec {
     /// limits the consumers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_replicas: Option<i32>,
-    /// Maximum lag in records: the lag of each pod's worst partition, averaged over the pods. This
-    /// is the HorizontalPodAutoscaler's target and the threshold of the alerts.
+    /// Lag limit in records: how many records may wait for a consumer, averaged over the pods. The
+    /// HorizontalPodAutoscaler's target: it wants as many consumers as the whole lag divided by
+    /// this, rounded up, and leaves them as they are within 10 % of the limit. The alerts fire
+    /// above those 10 %. spec.metrics.lagStatistic defines the lag of a pod with several
+    /// partitions. A record waits until its consumer has fetched it.
     pub average_records_lag_limit: i64,
     /// If true, the operator stops changing the owned resources and only writes status. An existing
     /// HorizontalPodAutoscaler continues to scale.
@@ -170,9 +174,9 @@ pub struct ConsumerSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct MetricsSpec {
-    /// The kind of client: Spring (port 8085, path /actuator/prometheus, lag metric
-    /// kafka_consumer_fetch_manager_records_lag_max), JmxExporter or Librdkafka. The preset sets
-    /// port, path and lagMetric if they are not set.
+    /// The kind of client: Spring (port 8085, path /actuator/prometheus), JmxExporter or
+    /// Librdkafka. The preset sets port and path if they are not set, and the names of the client's
+    /// metrics.
     pub preset: Preset,
     /// TCP port of the container on which the metrics are served.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -182,33 +186,18 @@ pub struct MetricsSpec {
     pub path: Option<String>,
     /// How often Prometheus scrapes, as a Prometheus duration.
     pub interval: String,
-    /// Name of the Prometheus metric with the lag in records, per partition or per client.
+    /// How the lags of a pod's partitions become the pod's lag: Sum (all records that wait for the
+    /// pod) or Max (its worst partition). Defaults to Sum. Must not be set together with lagMetric.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_statistic: Option<LagStatistic>,
+    /// Name of a Prometheus metric with the lag in records, in place of the preset's. A pod's
+    /// largest value counts, and the metrics adapter must serve it under this name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag_metric: Option<String>,
     /// Labels of the ServiceMonitor, for example the `release` label by which a Prometheus selects
     /// it.
     #[serde(skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
-}
-
-/// The group's alerts.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct AlertsSpec {
-    /// If false, no PrometheusRule is created.
-    pub enabled: bool,
-    /// How long an alert's expression must be true before the alert fires, as a Prometheus
-    /// duration.
-    #[serde(rename = "for")]
-    pub hold: String,
-    /// Value of the alerts' severity label.
-    pub severity: String,
-    /// Further labels of each alert.
-    #[serde(skip_serializing_if = "Labels::is_empty")]
-    pub labels: Labels,
-    /// Labels of the PrometheusRule, by which a Prometheus selects it. The default is what
-    /// kube-prometheus selects.
-    pub rule_labels: Labels,
 }
 
 /// The state that the operator observed.

@@ -5,6 +5,7 @@
 //! Cargo.toml depends on none.
 #![warn(missing_docs, unreachable_pub)]
 
+pub mod alerts;
 pub mod ceiling;
 pub mod condition;
 pub mod crd;

@@ -1,7 +1,9 @@
-//! Presets: where the common Kafka clients expose their metrics, and what they call their lag.
+//! Presets: where the common Kafka clients expose their metrics, and what they call them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::group::MetricsSpec;
 
 /// The kind of client whose metrics are scraped. It sets the port, path and lag metric that
 /// spec.metrics leaves out.
@@ -16,6 +18,21 @@ pub enum Preset {
     Librdkafka,
 }
 
+/// How the lags of a pod's partitions become the lag of the pod.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum LagStatistic {
+    /// All records that wait for the pod.
+    #[default]
+    Sum,
+    /// The lag of the pod's worst partition.
+    Max,
+}
+
+impl LagStatistic {
+    /// Every statistic.
+    pub const ALL: [Self; 2] = [Self::Sum, Self::Max];
+}
+
 /// Where a preset's clients expose their metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -23,9 +40,25 @@ pub struct Endpoint {
     pub port: i32,
     /// HTTP path of the metrics.
     pub path: &'static str,
-    /// The Prometheus metric of the lag in records, per partition or per client. A pod's largest
-    /// value counts.
-    pub lag_metric: &'static str,
+}
+
+/// The Prometheus metrics of a preset's clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientMetrics {
+    /// Records between the position and the end, by topic and partition.
+    pub records_lag: &'static str,
+    /// Partitions assigned to a client. Every live client has it.
+    pub assigned_partitions: &'static str,
+    /// Seconds since a client's last poll, -1 before the first one.
+    pub last_poll_seconds_ago: Option<&'static str>,
+    /// Counts the records that a client consumed.
+    pub records_consumed: &'static str,
+    /// Whether the client also exports a topic with dots under a name with underscores. Kafka's
+    /// Java client does since 4.1; before, it exported only that name.
+    pub writes_dots_as_underscores: bool,
+    /// The lag metric of this preset before there were statistics. The shipped rules for a metrics
+    /// adapter still serve it.
+    pub former_lag: &'static str,
 }
 
 impl Preset {
@@ -35,19 +68,63 @@ impl Preset {
     /// The values that spec.metrics takes from this preset.
     pub const fn endpoint(self) -> Endpoint {
         match self {
-            Self::Spring => Endpoint {
-                port: 8085,
-                path: "/actuator/prometheus",
-                lag_metric: "kafka_consumer_fetch_manager_records_lag_max",
+            Self::Spring => Endpoint { port: 8085, path: "/actuator/prometheus" },
+            Self::JmxExporter => Endpoint { port: 5556, path: "/metrics" },
+            Self::Librdkafka => Endpoint { port: 9090, path: "/metrics" },
+        }
+    }
+
+    /// The metrics of its clients.
+    pub const fn client_metrics(self) -> ClientMetrics {
+        match self {
+            Self::Spring => ClientMetrics {
+                records_lag: "kafka_consumer_fetch_manager_records_lag",
+                assigned_partitions: "kafka_consumer_coordinator_assigned_partitions",
+                last_poll_seconds_ago: Some("kafka_consumer_last_poll_seconds_ago"),
+                records_consumed: "kafka_consumer_fetch_manager_records_consumed_total",
+                writes_dots_as_underscores: true,
+                former_lag: "kafka_consumer_fetch_manager_records_lag_max",
             },
-            Self::JmxExporter => Endpoint {
-                port: 5556,
-                path: "/metrics",
-                lag_metric: "kafka_consumer_consumer_fetch_manager_metrics_records_lag_max",
+            Self::JmxExporter => ClientMetrics {
+                records_lag: "kafka_consumer_consumer_fetch_manager_metrics_records_lag",
+                assigned_partitions: "kafka_consumer_consumer_coordinator_metrics_assigned_partitions",
+                last_poll_seconds_ago: Some("kafka_consumer_consumer_metrics_last_poll_seconds_ago"),
+                records_consumed: "kafka_consumer_consumer_fetch_manager_metrics_records_consumed_total",
+                writes_dots_as_underscores: true,
+                former_lag: "kafka_consumer_consumer_fetch_manager_metrics_records_lag_max",
             },
-            Self::Librdkafka => {
-                Endpoint { port: 9090, path: "/metrics", lag_metric: "rdkafka_topic_partitions_consumer_lag" }
-            }
+            Self::Librdkafka => ClientMetrics {
+                records_lag: "rdkafka_topic_partitions_consumer_lag",
+                assigned_partitions: "rdkafka_cgrp_assignment_size",
+                last_poll_seconds_ago: None,
+                records_consumed: "rdkafka_topic_partitions_rxmsgs",
+                writes_dots_as_underscores: false,
+                former_lag: "rdkafka_topic_partitions_consumer_lag",
+            },
+        }
+    }
+
+    /// The name under which the shipped rules for a metrics adapter serve a pod's lag.
+    pub fn lag_metric(self, statistic: LagStatistic) -> String {
+        let statistic = match statistic {
+            LagStatistic::Sum => "sum",
+            LagStatistic::Max => "max",
+        };
+        format!("{}_pod_{statistic}", self.client_metrics().records_lag)
+    }
+}
+
+impl MetricsSpec {
+    /// How the lags of a pod's partitions become the pod's; `None` if the spec names a lag metric.
+    pub fn statistic(&self) -> Option<LagStatistic> {
+        self.lag_metric.is_none().then(|| self.lag_statistic.unwrap_or_default())
+    }
+
+    /// The name of the metric that the autoscaler reads from the custom metrics API.
+    pub fn custom_metric(&self) -> String {
+        match &self.lag_metric {
+            Some(name) => name.clone(),
+            None => self.preset.lag_metric(self.lag_statistic.unwrap_or_default()),
         }
     }
 }

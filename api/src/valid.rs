@@ -10,6 +10,7 @@ use serde_path_to_error::{Path, Segment};
 
 use crate::group::{AlertsSpec, KconsumerGroup, KconsumerGroupSpec, Labels, PartitionPolicy};
 use crate::overlay::Overlay;
+use crate::preset::{LagStatistic, Preset};
 use crate::rule_input::RuleInput;
 pub use crate::rule_input::TopicGrants;
 use crate::rules;
@@ -31,7 +32,7 @@ pub struct ValidGroup {
     pub min_replicas: i32,
     /// spec.maxReplicas: the user's cap on the number of consumers.
     pub cap: Option<i32>,
-    /// In records: the lag of each pod's worst partition, averaged over the pods.
+    /// In records: the lag of a pod, averaged over the pods.
     pub lag_limit: i64,
     /// Whether the operator must leave the owned resources unchanged.
     pub paused: bool,
@@ -83,7 +84,12 @@ pub struct MetricsEndpoint {
     pub path: String,
     /// How often Prometheus scrapes, as a Prometheus duration.
     pub interval: String,
-    /// The Prometheus metric of the lag.
+    /// What the clients call their metrics.
+    pub preset: Preset,
+    /// How the lags of a pod's partitions become the pod's; `None` if spec.metrics.lagMetric names
+    /// a metric, of which a pod's largest value counts.
+    pub statistic: Option<LagStatistic>,
+    /// The metric that the autoscaler reads from the custom metrics API.
     pub lag_metric: String,
     /// Labels of the ServiceMonitor.
     pub labels: Labels,
@@ -145,7 +151,9 @@ impl ValidGroup {
                 port: spec.metrics.port.unwrap_or(endpoint.port),
                 path: spec.metrics.path.clone().unwrap_or_else(|| endpoint.path.to_owned()),
                 interval: spec.metrics.interval.clone(),
-                lag_metric: spec.metrics.lag_metric.clone().unwrap_or_else(|| endpoint.lag_metric.to_owned()),
+                preset: spec.metrics.preset,
+                statistic: spec.metrics.statistic(),
+                lag_metric: spec.metrics.custom_metric(),
                 labels: spec.metrics.labels.clone(),
             },
             alerts: spec.alerts.clone(),
@@ -156,6 +164,16 @@ impl ValidGroup {
                 policy: spec.scaling.partitions,
             },
         })
+    }
+}
+
+impl MetricsEndpoint {
+    /// The Prometheus metric that the lag is computed from.
+    pub fn scraped_lag_metric(&self) -> &str {
+        match self.statistic {
+            Some(_) => self.preset.client_metrics().records_lag,
+            None => &self.lag_metric,
+        }
     }
 }
 
@@ -312,7 +330,7 @@ mod tests {
         assert_eq!(valid.consumer.group_id, "kconsumer");
         assert_eq!(valid.metrics.port, 8085);
         assert_eq!(valid.metrics.path, "/actuator/prometheus");
-        assert_eq!(valid.metrics.lag_metric, "kafka_consumer_fetch_manager_records_lag_max");
+        assert_eq!(valid.metrics.lag_metric, "kafka_consumer_fetch_manager_records_lag_pod_sum");
         assert_eq!(valid.alerts, AlertsSpec::default());
         assert_eq!(valid.consumer.topics[0].to_string(), "default/fast-data-topic");
     }

@@ -23,7 +23,7 @@ async fn the_queries_of_the_adapter_rules_are_promql() -> Outcome {
     };
     let queries: Vec<String> =
         rules["rules"].as_array().into_iter().flatten().filter_map(filled_in).flatten().collect();
-    assert_eq!(queries.len(), 2 * Preset::ALL.len());
+    assert_eq!(queries.len(), 2 * 3 * Preset::ALL.len());
     let recorded: Vec<Value> = queries
         .iter()
         .enumerate()

@@ -21,7 +21,7 @@ cases![
     deleting_a_group_deletes_all_its_children,
 ];
 
-pub const LAG: &str = "kafka_consumer_fetch_manager_records_lag_max";
+pub const LAG: &str = "kafka_consumer_fetch_manager_records_lag_pod_sum";
 
 /// The original's sample with a topic of one partition.
 async fn sample(env: &Arc<SharedEnv>, namespace: &str) -> Result<Namespace> {

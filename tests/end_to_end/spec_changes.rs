@@ -177,7 +177,9 @@ fn of_the_rest() -> Vec<Change> {
             json!({"metrics": {"preset": "Librdkafka", "port": null, "path": null, "lagMetric": null}}),
             {
                 let mut children = port(9090);
-                children.push(metric(&json!({"metric": {"name": "rdkafka_topic_partitions_consumer_lag"}})));
+                children.push(metric(
+                    &json!({"metric": {"name": "rdkafka_topic_partitions_consumer_lag_pod_sum"}}),
+                ));
                 children.push(somehow(RULE));
                 children
             },

@@ -106,6 +106,7 @@ fn constraints() -> impl Iterator<Item = (String, Value)> {
             "spec.consumerSpec.podTemplate",
             json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}),
         ),
+        ("spec.metrics", json!({"x-kubernetes-validations": [lag_rule()]})),
         ("spec.metrics.port", json!({"minimum": 1, "maximum": 65535})),
         ("spec.metrics.path", grammar(&names::HTTP_PATH, messages::PATH)),
         ("spec.metrics.interval", grammar(&names::DURATION, messages::DURATION)),
@@ -206,6 +207,15 @@ fn topic_rule() -> Value {
         "fieldPath": ".topic",
         "reason": "FieldValueRequired",
         "message": messages::NO_TOPIC,
+    })
+}
+
+fn lag_rule() -> Value {
+    json!({
+        "rule": "!has(self.lagMetric) || !has(self.lagStatistic)",
+        "fieldPath": ".lagStatistic",
+        "reason": "FieldValueForbidden",
+        "message": messages::LAG_STATISTIC,
     })
 }
 

@@ -25,6 +25,9 @@ pub const VALUE_FROM: &str = "may not be specified when `value` is not empty";
 pub const NO_ROOM_TO_ROLL: &str = "may not be 0 when `maxSurge` is 0";
 /// spec.metrics.lagMetric.
 pub const METRIC: &str = "must be the name of a Prometheus metric: letters, digits, underscores and colons, not starting with a digit";
+/// spec.metrics.lagStatistic together with lagMetric.
+pub const LAG_STATISTIC: &str =
+    "must not be set together with lagMetric, which always counts as a pod's largest value";
 /// Prometheus durations.
 pub const DURATION: &str = "must be a Prometheus duration such as 5s or 1m30s";
 /// spec.metrics.path.

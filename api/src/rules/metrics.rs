@@ -36,6 +36,18 @@ pub(crate) fn endpoint_can_be_scraped(input: &RuleInput<'_>, violations: &mut Ve
     check(&names::METRIC_NAME, "spec.metrics.lagMetric", metrics.lag_metric.as_deref(), messages::METRIC);
 }
 
+/// A metric of the user's own has no statistic: a pod's largest value counts.
+pub(crate) fn lag_is_defined_once(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+    let metrics = &input.spec.metrics;
+    if metrics.lag_metric.is_some() && metrics.lag_statistic.is_some() {
+        violations.push(Violation::forbidden(
+            Rule::Metrics,
+            "spec.metrics.lagStatistic",
+            messages::LAG_STATISTIC,
+        ));
+    }
+}
+
 /// The labels by which the operator and Services select objects; users may not set them.
 pub(crate) const OWN_LABELS: [&str; 3] = [names::LABEL_APP, names::LABEL_MANAGED_BY, names::LABEL_GROUP];
 

@@ -31,6 +31,7 @@ const RULES: &[RuleFn] = &[
     consumer::pull_policy_is_known,
     pod::overlay_is_a_pod_template,
     metrics::endpoint_can_be_scraped,
+    metrics::lag_is_defined_once,
     metrics::monitor_labels_are_labels,
     metrics::alerts_are_well_formed,
     metrics::behavior_is_well_formed,

@@ -76,6 +76,8 @@ pub struct AutoscalerFacts {
     pub current_replicas: i32,
     /// spec.maxReplicas.
     pub max_replicas: i32,
+    /// The name of the lag metric in spec.metrics.
+    pub lag_metric: Option<Box<str>>,
     /// The current average of the lag metric, in thousandths of a record.
     pub lag_milli: Option<i64>,
     /// The condition ScalingActive.

@@ -27,6 +27,7 @@ fn autoscaler_differs(before: &AutoscalerFacts, after: &AutoscalerFacts, lag_lim
         facts.lag_milli.map(|lag| is_bound(facts.current_replicas, facts.max_replicas, lag, lag_limit))
     };
     before.held != after.held
+        || before.lag_metric != after.lag_metric
         || before.max_replicas != after.max_replicas
         || scaling(before) != scaling(after)
         || before.unable.is_some() != after.unable.is_some()
@@ -67,7 +68,8 @@ mod tests {
         for (before, after, want) in [
             (facts(1, Some(10)), facts(2, Some(5000)), false),
             (facts(3, Some(10)), facts(3, Some(999)), false),
-            (facts(3, Some(999)), facts(3, Some(1001)), true),
+            (facts(3, Some(1001)), facts(3, Some(1100)), false),
+            (facts(3, Some(1100)), facts(3, Some(1101)), true),
             (facts(2, Some(5000)), facts(3, Some(5000)), true),
             (facts(1, None), facts(1, Some(5)), true),
         ] {

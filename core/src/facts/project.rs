@@ -83,20 +83,17 @@ fn autoscaler(live: &Value) -> AutoscalerFacts {
     let annotation = live["metadata"]["annotations"][names::ANNOTATION_HELD].as_str();
     let held = annotation.and_then(Held::parse);
     let is_ours = held.is_some() && drift::owns_annotation(live, names::ANNOTATION_HELD);
+    let lag_metric = LagSource::OURS.name_in(live);
     AutoscalerFacts {
         held,
         held_is_foreign: annotation.is_some() && !is_ours,
         current_replicas: number(&status["currentReplicas"]),
         max_replicas: number(&live["spec"]["maxReplicas"]),
-        lag_milli: lag(status),
+        lag_milli: lag_metric.and_then(|name| milli(LagSource::OURS.average_in(status, name)?)),
+        lag_metric: lag_metric.map(Into::into),
         scaling_active: condition(status, "ScalingActive"),
         unable: condition(status, "AbleToScale").filter(|signal| !signal.status).map(Signal::words),
     }
-}
-
-/// The current average of the metric that the operator configures.
-fn lag(status: &Value) -> Option<i64> {
-    milli(LagSource::OURS.average_in(status)?)
 }
 
 /// A Kubernetes quantity in thousandths, rounded down; `None` if it does not parse or is too large.
@@ -227,10 +224,10 @@ mod tests {
     fn an_autoscaler_is_reduced_to_lag_conditions_and_held_partitions() {
         let live = json!({
             "metadata": {"annotations": {names::ANNOTATION_HELD: r#"{"ns/t":{"partitions":3,"topicName":"t"}}"#}},
-            "spec": {"maxReplicas": 3},
+            "spec": {"maxReplicas": 3, "metrics": [{"type": "Pods", "pods": {"metric": {"name": "lag"}}}]},
             "status": {
                 "currentReplicas": 2,
-                "currentMetrics": [{"type": "Pods", "pods": {"current": {"averageValue": "1200"}}}],
+                "currentMetrics": [{"type": "Pods", "pods": {"metric": {"name": "lag"}, "current": {"averageValue": "1200"}}}],
                 "conditions": [
                     {"type": "ScalingActive", "status": "False", "reason": "FailedGetPodsMetric", "message": "none"},
                     {"type": "AbleToScale", "status": "False", "reason": "FailedUpdateScale", "message": "no quota"},
@@ -239,6 +236,7 @@ mod tests {
         });
         let seen = autoscaler(&live);
         assert_eq!((seen.current_replicas, seen.max_replicas, seen.lag_milli), (2, 3, Some(1_200_000)));
+        assert_eq!(seen.lag_metric.as_deref(), Some("lag"));
         assert_eq!(seen.unable.as_deref(), Some("no quota"));
         assert_eq!(seen.held.unwrap().0["ns/t"].partitions, Some(3));
         assert!(

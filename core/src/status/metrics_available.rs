@@ -66,10 +66,14 @@ fn value(group: &ValidGroup, signal: &Signal, ready: i32) -> ConditionValue {
 /// What to check on the consumers.
 fn exported(group: &ValidGroup) -> String {
     let metrics = &group.metrics;
-    format!(
-        "check that the consumers export {} on port {} at {}",
-        metrics.lag_metric, metrics.port, metrics.path
-    )
+    let scraped = match metrics.statistic {
+        Some(_) => {
+            let client = metrics.preset.client_metrics();
+            format!("{} and {}", client.assigned_partitions, client.records_lag)
+        }
+        None => metrics.lag_metric.clone(),
+    };
+    format!("check that the consumers export {scraped} on port {} at {}", metrics.port, metrics.path)
 }
 
 #[cfg(test)]
@@ -79,7 +83,7 @@ mod tests {
     use crate::test_support::group;
 
     /// As Kubernetes 1.37 begins the message of the condition.
-    const HEAD: &str = "the HPA was unable to compute the replica count: unable to get metric kafka_consumer_fetch_manager_records_lag_max: ";
+    const HEAD: &str = "the HPA was unable to compute the replica count: unable to get metric kafka_consumer_fetch_manager_records_lag_pod_sum: ";
 
     fn value_of(reason: &str, message: &str, ready: i32) -> ConditionValue {
         let signal =
@@ -88,7 +92,7 @@ mod tests {
     }
 
     const UNKNOWN: &str =
-        "the server could not find the metric kafka_consumer_fetch_manager_records_lag_max for pods";
+        "the server could not find the metric kafka_consumer_fetch_manager_records_lag_pod_sum for pods";
     const FORBIDDEN: &str = "pods.custom.metrics.k8s.io \"*\" is forbidden: User \"system:serviceaccount:kube-system:horizontal-pod-autoscaler\" cannot get";
     const UNHANDLED: &str =
         "the server is currently unable to handle the request (get pods.custom.metrics.k8s.io *)";

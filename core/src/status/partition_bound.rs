@@ -20,13 +20,16 @@ pub(super) fn partition_bound(group: &ValidGroup, observed: &Observed, ceiling: 
     };
     let max = in_force(group, observed, ceiling);
     if !is_bound(facts.current_replicas, max, lag, group.lag_limit) {
-        return no(Reason::RoomToScale, "more consumers can be added, or the lag is within its limit");
+        return no(
+            Reason::RoomToScale,
+            "more consumers can be added, or the lag is at most 10 % above its limit",
+        );
     }
     if max != ceiling.max {
         return yes(
             Reason::AtCeiling,
             format!(
-                "{max} consumers run, the lag is above {} records, and the paused group cannot have more: set spec.paused to false",
+                "{max} consumers run, the lag is more than 10 % above {} records, and the paused group cannot have more: set spec.paused to false",
                 group.lag_limit
             ),
         );
@@ -41,7 +44,7 @@ pub(super) fn partition_bound(group: &ValidGroup, observed: &Observed, ceiling: 
     yes(
         Reason::AtCeiling,
         format!(
-            "{} consumers run, more would be idle, and the lag is above {} records: {cure}",
+            "{} consumers run, more would be idle, and the lag is more than 10 % above {} records: {cure}",
             ceiling.max, group.lag_limit
         ),
     )

@@ -183,10 +183,10 @@ fn the_autoscaler_s_condition_is_mirrored() {
 }
 
 #[test]
-fn partition_bound_means_at_the_ceiling_with_the_lag_above_the_limit() {
+fn partition_bound_means_at_the_ceiling_with_the_lag_above_the_autoscaler_s_tolerance() {
     for (replicas, lag, want) in [
-        (3, Some(1_000_001), as_text("True", Reason::AtCeiling)),
-        (3, Some(1_000_000), as_text("False", Reason::RoomToScale)),
+        (3, Some(1_100_001), as_text("True", Reason::AtCeiling)),
+        (3, Some(1_100_000), as_text("False", Reason::RoomToScale)),
         (2, Some(9_000_000), as_text("False", Reason::RoomToScale)),
         (3, None, as_text("Unknown", Reason::Pending)),
     ] {

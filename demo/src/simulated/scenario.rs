@@ -5,7 +5,7 @@ use kcg_devcluster::MetricsApi;
 
 use crate::terminal::{Expect, Terminal};
 
-const LAG: &str = "kafka_consumer_fetch_manager_records_lag_max";
+const LAG: &str = "kafka_consumer_fetch_manager_records_lag_pod_sum";
 
 /// Scale down without delay. The default windows are minutes.
 const SCALE_DOWN_NOW: &str = r#"kubectl patch kcg kconsumer --type=merge --patch='{"spec":{"scaling":{"behavior":{"scaleDown":

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use kcg_api::condition::{ConditionType, Reason};
-use kcg_api::preset::Preset;
+use kcg_api::preset::{LagStatistic, Preset};
 use serde_json::Value;
 
 const TITLE: &str = "\
@@ -118,16 +118,17 @@ fn rules(field: &Value) -> String {
 
 fn presets(text: &mut String) {
     text.push_str(
-        "### Presets of spec.metrics.preset\n| preset | port | path | lagMetric |\n|---|---|---|---|\n",
+        "### Presets of spec.metrics.preset\n| preset | port | path | lag, by partition | assigned partitions | as a custom metric: Sum, Max |\n|---|---|---|---|---|---|\n",
     );
-    for preset in [Preset::Spring, Preset::JmxExporter, Preset::Librdkafka] {
-        let endpoint = preset.endpoint();
+    for preset in Preset::ALL {
+        let (endpoint, metrics) = (preset.endpoint(), preset.client_metrics());
         let name = serde_json::to_value(preset).expect("invariant: a preset serializes to its name");
         let name = name.as_str().unwrap_or_default();
+        let [sum, max] = LagStatistic::ALL.map(|statistic| preset.lag_metric(statistic));
         let _ = writeln!(
             text,
-            "| `{name}` | {} | `{}` | `{}` |",
-            endpoint.port, endpoint.path, endpoint.lag_metric
+            "| `{name}` | {} | `{}` | `{}` | `{}` | `{sum}`, `{max}` |",
+            endpoint.port, endpoint.path, metrics.records_lag, metrics.assigned_partitions
         );
     }
     text.push('\n');

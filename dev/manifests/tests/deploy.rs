@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use kcg_api::preset::Preset;
+use kcg_api::preset::{LagStatistic, Preset};
 use kcg_manifests::chart::{COPIED, FILES};
 use kcg_manifests::files;
 use serde_json::{Value, json};
@@ -71,18 +71,20 @@ fn every_manifest_is_valid_yaml_and_each_of_its_documents_has_a_kind() -> Outcom
 }
 
 #[test]
-fn every_presets_lag_has_a_rule_and_the_charts_values_hold_the_same_and_no_others() -> Outcome {
+fn every_lag_of_a_preset_has_a_rule_and_the_charts_values_hold_the_same_and_no_others() -> Outcome {
     let read = |name: &str| -> Outcome<Value> {
         Ok(serde_saphyr::from_str(&std::fs::read_to_string(deploy("prometheus-adapter").join(name))?)?)
     };
     let rules = read("rules.yaml")?;
-    let served: Vec<&str> = rules["rules"]
-        .as_array()
-        .ok_or("no rules")?
-        .iter()
-        .filter_map(|rule| rule["seriesQuery"].as_str()?.split('{').next())
-        .collect();
-    assert_eq!(served, Preset::ALL.map(|preset| preset.endpoint().lag_metric));
+    let name = |rule: &Value| {
+        let named = rule["name"]["as"].as_str();
+        named.or_else(|| rule["seriesQuery"].as_str()?.split('{').next()).map(str::to_owned)
+    };
+    let served: Vec<String> = rules["rules"].as_array().ok_or("no rules")?.iter().filter_map(name).collect();
+    let by_statistic = |preset: Preset| LagStatistic::ALL.map(|statistic| preset.lag_metric(statistic));
+    // The names of before, with their meaning, follow the statistics.
+    let former = Preset::ALL.map(|preset| preset.client_metrics().former_lag.to_owned());
+    assert_eq!(served, Preset::ALL.into_iter().flat_map(by_statistic).chain(former).collect::<Vec<_>>());
     assert_eq!(read("values.yaml")?, json!({"rules": {"default": false, "custom": rules["rules"]}}));
     Ok(())
 }

@@ -3,20 +3,29 @@
 //! The consumers' own metrics carry the name of the group's Service, which the ServiceMonitor
 //! scrapes. The operator's metrics about a group are the same in every controller.
 
-use kcg_api::preset::Preset;
+use kcg_api::preset::{ClientMetrics, LagStatistic, Preset};
+use kcg_core::lag::expression::LagSeries;
 use serde_json::Value;
 
 use super::{COLUMNS, HALF, Kind, Panel, Variable};
 
-/// Java clients export the same metric under two names: Micrometer's and the JMX exporter's.
-const CONSUMED: &str = "kafka_consumer_fetch_manager_records_consumed_total|kafka_consumer_consumer_fetch_manager_metrics_records_consumed_total";
+/// Java clients export it under two names: Micrometer's and the JMX exporter's.
 const REBALANCES: &str =
     "kafka_consumer_coordinator_rebalance_total|kafka_consumer_consumer_coordinator_metrics_rebalance_total";
-const ASSIGNED: &str = "kafka_consumer_coordinator_assigned_partitions|kafka_consumer_consumer_coordinator_metrics_assigned_partitions";
 
-/// The lag metrics of all presets.
-fn lags() -> String {
-    Preset::ALL.map(|preset| preset.endpoint().lag_metric).join("|")
+/// The same metric of the clients of every preset.
+fn of_presets(metric: impl Fn(ClientMetrics) -> &'static str) -> String {
+    Preset::ALL.map(|preset| metric(preset.client_metrics())).join("|")
+}
+
+/// The lag of one group's consumers.
+fn lag_series() -> LagSeries {
+    LagSeries {
+        records_lag: consumers(&of_presets(|metrics| metrics.records_lag)),
+        assigned_partitions: consumers(&of_presets(|metrics| metrics.assigned_partitions)),
+        pod: "pod",
+        writes_dots_as_underscores: true,
+    }
 }
 
 /// The series of one group's consumers for one metric, by all of its names.
@@ -82,13 +91,13 @@ fn overview() -> Vec<Panel> {
         ),
         Panel::stat(
             "Idle consumers",
-            "Consumers without an assigned partition, from their own metrics (Java clients export them).",
+            "Pods without an assigned partition, from the consumers' own metrics.",
             "short",
-            format!("count({} == 0) or vector(0)", consumers(ASSIGNED)),
+            format!("count({} == 0) or vector(0)", assigned_by_pod()),
         ),
         Panel::stat(
             "Lag / limit",
-            "The average lag as a share of spec.averageRecordsLagLimit. Above 100 % the autoscaler adds consumers, up to the ceiling.",
+            "The average lag as a share of spec.averageRecordsLagLimit. Above 110 % the autoscaler adds consumers, up to the ceiling.",
             "percentunit",
             format!("{} / {}", of_group("lag_records"), of_group("lag_limit_records")),
         ),
@@ -101,33 +110,38 @@ fn overview() -> Vec<Panel> {
     ]
 }
 
+/// A pod may have several clients.
+fn assigned_by_pod() -> String {
+    format!("sum by (pod) ({})", lag_series().assigned_partitions)
+}
+
 fn alerts(state: &str) -> String {
     format!(r#"ALERTS{{namespace="$namespace",kconsumergroup="$group",alertstate="{state}"}}"#)
 }
 
 fn lag() -> Vec<Panel> {
-    let lag = consumers(&lags());
+    let series = lag_series();
     vec![
         Panel::row("Lag"),
         Panel {
             kind: Kind::Lines,
             title: "Lag by partition",
-            about: "Lag in records of each partition, or of each client if its metric has no partition label. One line far above the others is a hot partition, which more consumers do not help.",
+            about: "Lag in records of each partition; Java clients write the dots of a topic as underscores. One line far above the others is a hot partition, which more consumers do not help.",
             unit: "short",
             width: HALF,
             queries: vec![
-                (format!("max by (topic, partition) ({lag} >= 0)"), "{{topic}}/{{partition}}"),
+                (series.by_partition(), "{{topic}}/{{partition}}"),
                 (of_group("lag_limit_records"), "limit"),
             ],
         },
         Panel {
             kind: Kind::Lines,
             title: "Average lag",
-            about: "The value that the group scales by: the lag of each pod's worst partition, averaged over the pods; from the consumers' metrics, and as the autoscaler last read it. If the second line is missing, the condition MetricsAvailable has the reason.",
+            about: "The sum of each pod's partitions, averaged over the pods, from the consumers' metrics; and the value that the autoscaler last read. They differ if spec.metrics chooses another statistic or metric. If the second line is missing, the condition MetricsAvailable has the reason.",
             unit: "short",
             width: HALF,
             queries: vec![
-                (format!("avg(max by (pod) ({lag} >= 0))"), "consumers"),
+                (format!("avg({})", series.by_pod(LagStatistic::Sum)), "consumers"),
                 (of_group("lag_records"), "autoscaler"),
                 (of_group("lag_limit_records"), "limit"),
             ],
@@ -158,7 +172,13 @@ fn consumers_and_alerts() -> Vec<Panel> {
             "By topic, of all consumers. A gap while consumers run is a rebalance or a stuck consumer.",
             "cps",
             HALF,
-            vec![(format!("sum by (topic) (rate({}[$__rate_interval]))", consumers(CONSUMED)), "{{topic}}")],
+            vec![(
+                format!(
+                    "sum by (topic) (rate({}[$__rate_interval]))",
+                    consumers(&of_presets(|metrics| metrics.records_consumed))
+                ),
+                "{{topic}}",
+            )],
         ),
         panel(
             Kind::Steps,
@@ -166,7 +186,7 @@ fn consumers_and_alerts() -> Vec<Panel> {
             "By pod. A pod at zero is idle; a large spread means that the work is shared unevenly.",
             "short",
             HALF,
-            vec![(format!("max by (pod) ({})", consumers(ASSIGNED)), "{{pod}}")],
+            vec![(assigned_by_pod(), "{{pod}}")],
         ),
         panel(
             Kind::Lines,
@@ -204,7 +224,7 @@ fn all_groups() -> Vec<Panel> {
         Panel::row("All groups of the namespace"),
         panel(
             "Lag / limit, by group",
-            "Each group's average lag as a share of its limit. Groups above 100 % are behind.",
+            "Each group's average lag as a share of its limit. Groups above 110 % are behind.",
             "percentunit",
             vec![(
                 format!("{} / {}", of_all_groups("lag_records"), of_all_groups("lag_limit_records")),

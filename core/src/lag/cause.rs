@@ -1,0 +1,60 @@
+//! Why an autoscaler does or does not scale, from its condition.
+
+use super::LagSource;
+
+/// Why an autoscaler does or does not scale, from its condition ScalingActive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It reads the lag.
+    Read,
+    /// Another autoscaler scales the same pods.
+    Contended,
+    /// The custom metrics API is not registered.
+    NotRegistered,
+    /// The custom metrics API is registered, but does not respond or fails.
+    NotAnswering,
+    /// The autoscaler is not authorized to query it.
+    Forbidden,
+    /// It does not know the metric.
+    NotKnown,
+    /// It knows the metric, but for none of the group's pods.
+    NotShown,
+    /// There is no pod, or the pods that have the metric are starting or terminating.
+    NoPods,
+    /// Another cause.
+    Other,
+}
+
+/// Parts of the message, and their causes; the first match counts. The messages are those of
+/// Kubernetes (pkg/controller/podautoscaler), of its client of the custom metrics API, and of the
+/// library that such an API is built with.
+const WORDS: [(&str, Cause); 13] = [
+    ("no custom metrics API", Cause::NotRegistered),
+    ("no known available metric versions", Cause::NotRegistered),
+    ("could not find the requested resource", Cause::NotRegistered),
+    ("could not find the metric", Cause::NotKnown),
+    ("no metrics returned from custom metrics API", Cause::NotShown),
+    ("did not receive metrics for targeted pods", Cause::NoPods),
+    ("no pods returned by selector", Cause::NoPods),
+    (r#"custom.metrics.k8s.io "*" is forbidden"#, Cause::Forbidden),
+    ("unable to handle the request", Cause::NotAnswering),
+    ("Internal error occurred", Cause::NotAnswering),
+    ("an error on the server", Cause::NotAnswering),
+    ("connection refused", Cause::NotAnswering),
+    ("deadline exceeded", Cause::NotAnswering),
+];
+
+impl Cause {
+    /// Reads the condition.
+    pub fn of(active: bool, reason: &str, message: &str) -> Self {
+        match reason {
+            _ if active => Self::Read,
+            "AmbiguousSelector" => Self::Contended,
+            reason if reason == LagSource::OURS.unread() => {
+                let found = WORDS.iter().find(|(words, _)| message.contains(words));
+                found.map_or(Self::Other, |(_, cause)| *cause)
+            }
+            _ => Self::Other,
+        }
+    }
+}

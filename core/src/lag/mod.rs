@@ -1,0 +1,123 @@
+//! How the lag gets from a consumer's metrics to its autoscaler. What the HorizontalPodAutoscaler
+//! queries, what is read from its status, and what a metrics adapter has to serve all follow from
+//! this one decision.
+
+mod adapter;
+mod cause;
+pub mod expression;
+
+use kcg_api::ValidGroup;
+use serde_json::{Value, json};
+
+use crate::quantity;
+
+pub use adapter::adapter_rules;
+pub use cause::Cause;
+
+/// The API that an autoscaler reads the lag from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LagSource {
+    /// A Pods metric of the custom metrics API, averaged over the pods.
+    PodsMetric,
+}
+
+impl LagSource {
+    /// The source of every group.
+    pub const OURS: Self = Self::PodsMetric;
+
+    /// The metric's type in autoscaling/v2.
+    const fn kind(self) -> &'static str {
+        match self {
+            Self::PodsMetric => "Pods",
+        }
+    }
+
+    /// The first entry of the HorizontalPodAutoscaler's spec.metrics.
+    pub fn metric(self, group: &ValidGroup) -> Value {
+        match self {
+            Self::PodsMetric => json!({
+                "type": self.kind(),
+                "pods": {
+                    "metric": {"name": group.metrics.lag_metric},
+                    "target": {"type": "AverageValue", "averageValue": quantity::canonical(group.lag_limit)},
+                },
+            }),
+        }
+    }
+
+    /// The name of the metric that a group's HorizontalPodAutoscaler queries. The operator applies
+    /// spec.metrics as a whole and states the lag before the user's metrics.
+    pub fn name_in(self, autoscaler: &Value) -> Option<&str> {
+        let metrics = autoscaler.pointer("/spec/metrics")?.as_array()?;
+        metrics.iter().find_map(|metric| self.name(metric))
+    }
+
+    /// The average of the metric of this name in a HorizontalPodAutoscaler's status, as a
+    /// Kubernetes quantity.
+    pub fn average_in<'a>(self, status: &'a Value, name: &str) -> Option<&'a str> {
+        let metrics = status["currentMetrics"].as_array()?;
+        let ours = metrics.iter().find(|metric| self.name(metric) == Some(name))?;
+        match self {
+            Self::PodsMetric => ours["pods"]["current"]["averageValue"].as_str(),
+        }
+    }
+
+    /// The name of an entry of spec.metrics or status.currentMetrics; `None` if it is of another
+    /// type.
+    fn name(self, metric: &Value) -> Option<&str> {
+        if metric["type"] != self.kind() {
+            return None;
+        }
+        match self {
+            Self::PodsMetric => metric["pods"]["metric"]["name"].as_str(),
+        }
+    }
+
+    /// The reason of condition ScalingActive if the metric could not be read.
+    pub const fn unread(self) -> &'static str {
+        match self {
+            Self::PodsMetric => "FailedGetPodsMetric",
+        }
+    }
+}
+
+/// How far above the limit a lag may be before the HorizontalPodAutoscaler adds a consumer: the
+/// limit and the tolerance of kube-controller-manager, in thousandths of the limit.
+const TOLERATED_MILLI: i64 = 1100;
+
+/// The lag above which the HorizontalPodAutoscaler adds consumers, in PromQL.
+pub fn tolerated(lag_limit: i64) -> String {
+    format!("1.1 * {lag_limit}")
+}
+
+/// Whether a group is at its ceiling and still behind. `lag_limit` is in records.
+pub fn is_bound(current_replicas: i32, max: i32, lag_milli: i64, lag_limit: i64) -> bool {
+    current_replicas >= max && lag_milli > lag_limit.saturating_mul(TOLERATED_MILLI)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lag_is_found_by_name_whatever_else_scales_the_group() {
+        let pods = |name: &str, value: &str| json!({"type": "Pods", "pods": {"metric": {"name": name}, "current": {"averageValue": value}}});
+        let cpu =
+            json!({"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": 7}}});
+        let metrics = |metrics: &[Value]| json!({"currentMetrics": metrics, "spec": {"metrics": metrics}});
+        let autoscaler = metrics(&[cpu.clone(), pods("lag", "5"), pods("rate", "3")]);
+        assert_eq!(LagSource::OURS.name_in(&autoscaler), Some("lag"));
+        let status = metrics(&[pods("rate", "3"), cpu.clone(), pods("lag", "5")]);
+        assert_eq!(LagSource::OURS.average_in(&status, "lag"), Some("5"));
+        assert_eq!(LagSource::OURS.average_in(&status, "other"), None);
+        assert_eq!(LagSource::OURS.name_in(&metrics(&[cpu])), None);
+    }
+
+    #[test]
+    fn a_lag_within_the_tolerance_of_the_autoscaler_bounds_no_group() {
+        for (lag_milli, want) in [(1_000_001, false), (1_100_000, false), (1_100_001, true)] {
+            assert_eq!(is_bound(3, 3, lag_milli, 1000), want, "{lag_milli}");
+        }
+        assert!(!is_bound(3, 3, i64::MAX, i64::MAX), "a limit that is never reached");
+    }
+}
