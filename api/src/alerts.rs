@@ -1,6 +1,7 @@
 //! spec.alerts: the group's alerts by name, and what a user may set for each of them.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,8 @@ impl Default for AlertRule {
     }
 }
 
+const SECONDS_PER_DAY: i64 = 24 * 60 * 60;
+
 /// The alerts of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AlertName {
@@ -98,11 +101,12 @@ impl AlertName {
         }
     }
 
-    /// The smallest threshold that makes sense.
-    pub const fn least_threshold(self) -> i64 {
+    /// The thresholds that make sense.
+    pub const fn thresholds(self) -> RangeInclusive<i64> {
         match self {
-            Self::LagHigh | Self::AtCeiling | Self::PartitionLagHigh | Self::ConsumersIdle | Self::LagMissing => 0,
-            Self::NoConsumers | Self::ConsumersHung => 1,
+            Self::ConsumersHung => 1..=SECONDS_PER_DAY,
+            Self::NoConsumers => 1..=i64::MAX,
+            _ => 0..=i64::MAX,
         }
     }
 }

@@ -90,6 +90,9 @@ named!(
         DecreaseHeld,
         /// The lag metric is available.
         MetricsRead,
+        /// The metrics adapter lacks the rule for the group's lag metric; the HorizontalPodAutoscaler
+        /// reads the metric of an earlier version.
+        RuleMissing,
         /// The lag metric is not available yet.
         MetricsMissing,
         /// The custom metrics API is not installed, does not respond, or access to it is forbidden.

@@ -2,6 +2,8 @@
 //! typed group, and schemars writes them into the CRD. The mutating webhook fills in the two
 //! defaults that depend on the group's name.
 
+use std::collections::BTreeMap;
+
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation};
 use serde_json::Value;
@@ -101,6 +103,7 @@ impl Default for AlertsSpec {
             severity: ALERT_SEVERITY.to_owned(),
             labels: Labels::new(),
             rule_labels: rule_labels(),
+            rules: BTreeMap::new(),
         }
     }
 }

@@ -74,19 +74,6 @@ pub const ENV_BOOTSTRAP_SERVERS: &str = "KAFKA_BOOTSTRAP_SERVERS";
 /// The name of the container port and of the Service port that Prometheus scrapes.
 pub const METRICS_PORT_NAME: &str = "metrics";
 
-/// Alert: the lag is above the limit. The original operator had this one.
-pub const ALERT_LAG: &str = "RecordsLagBreached";
-/// Alert: the lag is above the limit and the group runs at its ceiling.
-pub const ALERT_AT_CEILING: &str = "RecordsLagAtCeiling";
-/// Alert: no lag metric is scraped.
-pub const ALERT_NO_METRICS: &str = "RecordsLagAbsent";
-/// Alert: no consumer is available.
-pub const ALERT_NO_CONSUMERS: &str = "NoConsumers";
-/// Alert: consumers have no partition to work on.
-pub const ALERT_IDLE: &str = "ConsumersIdle";
-/// Alert: the lag is spread unevenly over the pods.
-pub const ALERT_SKEWED: &str = "RecordsLagSkewed";
-
 /// The longest label value, and the longest name of a Service, in bytes.
 pub const LABEL_LENGTH: usize = 63;
 /// The longest name of most objects (DNS-1123 subdomain), in bytes.

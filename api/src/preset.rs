@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::group::MetricsSpec;
+use crate::valid::MetricsEndpoint;
 
 /// The kind of client whose metrics are scraped. It sets the port, path and lag metric that
 /// spec.metrics leaves out.
@@ -49,8 +50,9 @@ pub struct ClientMetrics {
     pub records_lag: &'static str,
     /// Partitions assigned to a client. Every live client has it.
     pub assigned_partitions: &'static str,
-    /// Seconds since a client's last poll, -1 before the first one.
-    pub last_poll_seconds_ago: Option<&'static str>,
+    /// Seconds since a client's last poll, -1 before the first one. librdkafka has no such figure;
+    /// apps/kconsumer exports it under Micrometer's name.
+    pub last_poll_seconds_ago: &'static str,
     /// Counts the records that a client consumed.
     pub records_consumed: &'static str,
     /// Whether the client also exports a topic with dots under a name with underscores. Kafka's
@@ -80,7 +82,7 @@ impl Preset {
             Self::Spring => ClientMetrics {
                 records_lag: "kafka_consumer_fetch_manager_records_lag",
                 assigned_partitions: "kafka_consumer_coordinator_assigned_partitions",
-                last_poll_seconds_ago: Some("kafka_consumer_last_poll_seconds_ago"),
+                last_poll_seconds_ago: "kafka_consumer_last_poll_seconds_ago",
                 records_consumed: "kafka_consumer_fetch_manager_records_consumed_total",
                 writes_dots_as_underscores: true,
                 former_lag: "kafka_consumer_fetch_manager_records_lag_max",
@@ -88,15 +90,15 @@ impl Preset {
             Self::JmxExporter => ClientMetrics {
                 records_lag: "kafka_consumer_consumer_fetch_manager_metrics_records_lag",
                 assigned_partitions: "kafka_consumer_consumer_coordinator_metrics_assigned_partitions",
-                last_poll_seconds_ago: Some("kafka_consumer_consumer_metrics_last_poll_seconds_ago"),
-                records_consumed: "kafka_consumer_consumer_fetch_manager_metrics_records_consumed_total",
+                last_poll_seconds_ago: "kafka_consumer_consumer_metrics_last_poll_seconds_ago",
+                records_consumed: "kafka_consumer_consumer_fetch_manager_metrics_records_consumed",
                 writes_dots_as_underscores: true,
                 former_lag: "kafka_consumer_consumer_fetch_manager_metrics_records_lag_max",
             },
             Self::Librdkafka => ClientMetrics {
                 records_lag: "rdkafka_topic_partitions_consumer_lag",
                 assigned_partitions: "rdkafka_cgrp_assignment_size",
-                last_poll_seconds_ago: None,
+                last_poll_seconds_ago: "kafka_consumer_last_poll_seconds_ago",
                 records_consumed: "rdkafka_topic_partitions_rxmsgs",
                 writes_dots_as_underscores: false,
                 former_lag: "rdkafka_topic_partitions_consumer_lag",
@@ -125,6 +127,21 @@ impl MetricsSpec {
         match &self.lag_metric {
             Some(name) => name.clone(),
             None => self.preset.lag_metric(self.lag_statistic.unwrap_or_default()),
+        }
+    }
+}
+
+impl MetricsEndpoint {
+    /// The metric that the group's autoscaler is meant to read.
+    pub fn own_lag_metric(&self) -> String {
+        self.statistic.map_or_else(|| self.lag_metric.clone(), |statistic| self.preset.lag_metric(statistic))
+    }
+
+    /// The Prometheus metric that the lag is computed from.
+    pub fn scraped_lag_metric(&self) -> &str {
+        match self.statistic {
+            Some(_) => self.preset.client_metrics().records_lag,
+            None => &self.lag_metric,
         }
     }
 }

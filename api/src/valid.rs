@@ -86,10 +86,9 @@ pub struct MetricsEndpoint {
     pub interval: String,
     /// What the clients call their metrics.
     pub preset: Preset,
-    /// How the lags of a pod's partitions become the pod's; `None` if spec.metrics.lagMetric names
-    /// a metric, of which a pod's largest value counts.
+    /// How the lags of a pod's partitions become the pod's; `None` for a lagMetric of the user's.
     pub statistic: Option<LagStatistic>,
-    /// The metric that the autoscaler reads from the custom metrics API.
+    /// The metric that the autoscaler reads: the group's own, or the preset's former one.
     pub lag_metric: String,
     /// Labels of the ServiceMonitor.
     pub labels: Labels,
@@ -164,16 +163,6 @@ impl ValidGroup {
                 policy: spec.scaling.partitions,
             },
         })
-    }
-}
-
-impl MetricsEndpoint {
-    /// The Prometheus metric that the lag is computed from.
-    pub fn scraped_lag_metric(&self) -> &str {
-        match self.statistic {
-            Some(_) => self.preset.client_metrics().records_lag,
-            None => &self.lag_metric,
-        }
     }
 }
 

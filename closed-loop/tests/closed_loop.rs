@@ -70,7 +70,7 @@ fn one_consumer_becomes_three_and_one_again_without_losing_a_record() -> Outcome
     // terminal.
     for line in [
         "must not be more than 1: topic fast-data-topic has 1 partition",
-        "firing: RecordsLagBreached-kconsumer",
+        "firing: KafkaConsumerGroupLagHigh-kconsumer",
         "which had no chance to commit or to leave the group",
         "SIGKILL: kconsumer-group-operator-controller",
     ] {
@@ -111,7 +111,7 @@ fn ten_groups_on_twenty_topics_scale_out_and_lose_no_record() -> Outcome {
     }
     for line in [
         "must not be more than 2: topics team-1-topic-1 (1), team-1-topic-2 (1) have 2 partitions",
-        "RecordsLagBreached has fired for",
+        "KafkaConsumerGroupLagHigh has fired for",
         "SIGKILL: team-",
     ] {
         assert!(stdout.contains(line), "{line:?} in\n{stdout}");

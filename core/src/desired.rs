@@ -8,6 +8,7 @@ use crate::ceiling::{self, Ceiling};
 use crate::children::{ChildKind, Desired, Inherited, desired_after};
 use crate::drift::{self, Drift};
 use crate::facts::Observed;
+use crate::lag::metric_in_force;
 
 /// A valid group, its ceiling and what its children take over from the live objects. The children
 /// follow from these.
@@ -37,7 +38,9 @@ pub fn desired_state(
 
 impl DesiredState {
     /// The state of a group that is known to be valid.
-    pub fn new(group: ValidGroup, observed: &Observed) -> Self {
+    pub fn new(mut group: ValidGroup, observed: &Observed) -> Self {
+        let live = observed.autoscaler(&group.uid).and_then(|facts| facts.lag_metric.as_deref());
+        group.metrics.lag_metric = metric_in_force(&group.metrics, live, &observed.served_metrics);
         let ceiling = ceiling::resolve(&group, &observed.topics, observed.held(&group.uid));
         let inherited = Inherited::from(observed, &group.uid);
         Self { group, ceiling, inherited }
@@ -60,7 +63,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::test_support::{new_world, stored};
+    use crate::facts::Detail;
+    use crate::lag::{LagSource, ServedMetrics};
+    use crate::test_support::{new_world, settled_world, stored};
 
     #[test]
     fn a_group_that_breaks_a_rule_has_no_desired_state() {
@@ -83,5 +88,23 @@ mod tests {
         assert_eq!(state.ceiling.max, 3);
         assert_eq!(state.drift(ChildKind::PrometheusRule, &json!({})), Drift::Unknown);
         assert_eq!(state.drift(ChildKind::Service, &json!({})), Drift::Drifted);
+    }
+
+    #[test]
+    fn an_upgrade_keeps_the_metric_that_the_autoscaler_reads_until_the_new_one_is_served() {
+        let written = ParsedGroup { group: stored("{}"), violations: Vec::new() };
+        let mut world = settled_world(&ValidGroup::read(&written.group, &TopicGrants::Own).unwrap());
+        let autoscaler = world.children[ChildKind::HorizontalPodAutoscaler].as_mut().unwrap();
+        let Detail::Autoscaler(facts) = &mut autoscaler.detail else { panic!("an autoscaler") };
+        facts.lag_metric = Some("kafka_consumer_fetch_manager_records_lag_max".into());
+        let metric = |world: &Observed| {
+            let state = desired_state(&written, world, &TopicGrants::Own).unwrap();
+            let autoscaler = state.child(ChildKind::HorizontalPodAutoscaler).unwrap().object;
+            LagSource::OURS.name_in(&autoscaler).map(str::to_owned)
+        };
+        assert_eq!(metric(&world).as_deref(), Some("kafka_consumer_fetch_manager_records_lag_max"));
+        let served = "kafka_consumer_fetch_manager_records_lag_pod_sum";
+        world.served_metrics = ServedMetrics::of([served.to_owned()]);
+        assert_eq!(metric(&world).as_deref(), Some(served));
     }
 }

@@ -13,6 +13,7 @@ mod handlers;
 mod ports;
 mod report;
 mod requests;
+pub(crate) mod served_metrics;
 mod string_interner;
 mod watches;
 mod write;

@@ -29,7 +29,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::cert_rotator::{CertRotator, CertRotatorConfig};
 pub use crate::cluster::Scopes;
-use crate::cluster::{Affected, Cluster, Watches, crd_version};
+use crate::cluster::{Affected, Cluster, Watches, crd_version, served_metrics};
 use crate::events::EventRecorder;
 use metrics::ControllerMetrics;
 use reconcile::{Outcome, Reconcile, ReconcileResult};
@@ -95,6 +95,9 @@ pub async fn run(
     let watches = Watches::new(&client, &config.scopes, cluster.clone());
     WatchMetrics::new(watches.healths()).register(&mut registry);
     let crd_version = crd_version::watch(client.clone(), crd_version::gauge(&mut registry));
+    let filled = queue.clone();
+    let listener = move |affected: Affected| filled.add(affected);
+    let served_metrics = served_metrics::watch(cluster.clone(), client.clone(), listener.clone());
     let clock = Arc::new(SystemClock::default());
     let cert_rotator = config
         .certificates
@@ -106,10 +109,9 @@ pub async fn run(
     let (ended, synced) = (CancellationToken::new(), CancellationToken::new());
     tokio::spawn(ended.clone().run_until_cancelled_owned(watches.update_readiness(&readiness)));
     tokio::spawn(ended.clone().run_until_cancelled_owned(crd_version));
+    tokio::spawn(ended.clone().run_until_cancelled_owned(served_metrics));
     tokio::spawn(unready_when_stopped(readiness.check("shutdown", ""), stop.clone()));
     tokio::spawn(probes.serve(registry, readiness, ended.clone()));
-    let filled = queue.clone();
-    let listener = move |affected: Affected| filled.add(affected);
     let watching = tokio::spawn(watches.run(listener, synced.clone(), ended.clone()));
 
     let cert_rotator = cert_rotator.map(Arc::new);

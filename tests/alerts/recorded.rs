@@ -86,7 +86,8 @@ pub fn adapter_query(preset: Preset, statistic: LagStatistic) -> Result<String> 
     let name = preset.lag_metric(statistic);
     let rules = rules["rules"].as_array().context("a list")?;
     let rule = rules.iter().find(|rule| rule["name"]["as"] == *name).context("the lag has a rule")?;
-    let series = rule["seriesQuery"].as_str().and_then(|query| query.split('{').next()).context("a series")?;
+    let series =
+        rule["seriesQuery"].as_str().and_then(|query| query.split('{').next()).context("a series")?;
     let query = rule["metricsQuery"].as_str().context("a query")?;
     Ok(query
         .replace("<<.Series>>", series)
@@ -143,19 +144,45 @@ async fn the_adapter_serves_no_lag_that_is_no_number_and_none_of_a_pod_that_is_g
     };
     let mut tests = Vec::new();
     for (name, series, sum) in [
-        ("NaN hides no lag", vec![assigned("a", 2), lag("a", 0, "NaN+0x8"), lag("a", 1, "7x8")], vec![("a", 7)]),
+        (
+            "NaN hides no lag",
+            vec![assigned("a", 2), lag("a", 0, "NaN+0x8"), lag("a", 1, "7x8")],
+            vec![("a", 7)],
+        ),
         ("NaN alone is missing", vec![assigned("a", 1), lag("a", 0, "NaN+0x8")], vec![]),
         ("infinity is missing", vec![assigned("a", 1), lag("a", 0, "Inf+0x8")], vec![]),
-        ("infinity adds nothing", vec![assigned("a", 2), lag("a", 0, "+Inf+0x8"), lag("a", 1, "7x8")], vec![("a", 7)]),
+        (
+            "infinity adds nothing",
+            vec![assigned("a", 2), lag("a", 0, "+Inf+0x8"), lag("a", 1, "7x8")],
+            vec![("a", 7)],
+        ),
         ("a negative value is missing", vec![assigned("a", 1), lag("a", 0, "-1x8")], vec![]),
         ("a pod that exports nothing is missing", vec![assigned("a", 1), lag("a", 0, "7x8")], vec![("a", 7)]),
-        ("assigned partitions without a figure are missing", vec![assigned("a", 1), assigned("b", 0)], vec![("b", 0)]),
-        ("a client without partitions counts its ghosts as zero", vec![assigned("a", 0), lag("a", 0, "7x8")], vec![("a", 0)]),
-        ("a pod that is gone is missing", vec![assigned("a", 1), lag("a", 0, "7x2 stale"), assigned("b", 1), lag("b", 1, "5x8")], vec![("b", 5)]),
-        ("a pod of another namespace or group is not asked for", vec![assigned("x", 1), lag("x", 0, "7x8")], vec![]),
+        (
+            "assigned partitions without a figure are missing",
+            vec![assigned("a", 1), assigned("b", 0)],
+            vec![("b", 0)],
+        ),
+        (
+            "a client without partitions counts its ghosts as zero",
+            vec![assigned("a", 0), lag("a", 0, "7x8")],
+            vec![("a", 0)],
+        ),
+        (
+            "a pod that is gone is missing",
+            vec![assigned("a", 1), lag("a", 0, "7x2 stale"), assigned("b", 1), lag("b", 1, "5x8")],
+            vec![("b", 5)],
+        ),
+        (
+            "a pod of another namespace or group is not asked for",
+            vec![assigned("x", 1), lag("x", 0, "7x8")],
+            vec![],
+        ),
     ] {
         let query = expected(&adapter_query(Preset::Spring, LagStatistic::Sum)?, &sum);
-        tests.push(json!({"name": name, "interval": "15s", "input_series": series, "promql_expr_test": [query]}));
+        tests.push(
+            json!({"name": name, "interval": "15s", "input_series": series, "promql_expr_test": [query]}),
+        );
     }
     test(&tests).await
 }

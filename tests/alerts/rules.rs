@@ -14,10 +14,18 @@ use serde_json::json;
 pub const ODD: &str = r#"{"alerts": {"severity": "page \"now\" {{ $value }} \\", "labels": {
     "quotes": "\"a\" 'b' `c`", "braces": "{{ .Labels.pod }} }} {", "lines": "one\ntwo\\n", "umlaut": "größer 漢"}}}"#;
 
+/// Settings for single alerts.
+pub const OWN: &str = r#"{"alerts": {"rules": {
+    "KafkaConsumerGroupLagHigh": {"severity": "critical", "for": "2m", "threshold": 50},
+    "KafkaConsumerGroupPartitionLagHigh": {"enabled": false},
+    "KafkaConsumerGroupNoConsumers": {"enabled": false}}}}"#;
+
 /// Specs that are merged into the shortest one.
-pub const GROUPS: [&str; 6] = [
+pub const GROUPS: [&str; 8] = [
     "{}",
     ODD,
+    OWN,
+    r#"{"metrics": {"preset": "JmxExporter", "lagStatistic": "Max"}}"#,
     r#"{"averageRecordsLagLimit": 9223372036854775807, "maxReplicas": 1}"#,
     r#"{"metrics": {"preset": "Librdkafka"}, "alerts": {"for": "1d2h", "ruleLabels": {}}}"#,
     r#"{"metrics": {"lagMetric": "a:b_0"}, "minReplicas": 3}"#,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use kcg_api::alerts::AlertName;
 use kcg_tests::audit;
 use kcg_tests::namespace::Namespace;
 use kcg_tests::objects::{AUTOSCALER, CHILDREN, GROUP, POD, RULE, TOPIC, assert_contains, condition};
@@ -91,23 +92,15 @@ fn wanted(kind: &str, namespace: &str, selector: &Value) -> Value {
     }
 }
 
+/// The expressions are compared with core/src/children/original_sample.yaml.
 fn rule(namespace: &str) -> Value {
-    let own = format!("{{namespace=\"{namespace}\",service=\"kconsumer\"}}");
     let labels = json!({"severity": "warning", "namespace": namespace, "kconsumergroup": "kconsumer"});
-    let behind = format!("avg(max by (pod) ({LAG}{own} >= 0)) > 1000");
-    let alert = |name: &str, expr: String| json!({"alert": format!("{name}-kconsumer"), "expr": expr, "for": "1m", "labels": labels});
-    let worst = format!("max by (topic, partition) ({LAG}{own} >= 0)");
-    let skewed = alert("RecordsLagSkewed", format!("({worst} > 1000) unless on() ({behind})"));
+    let alert = |name: &AlertName| json!({"alert": name.as_str(), "for": "1m", "labels": labels});
     json!({
         "metadata": {"labels": {"prometheus": "k8s", "role": "alert-rules"}},
-        "spec": {"groups": [{"name": "./kconsumer.rules", "rules": [
-            alert("RecordsLagBreached", behind.clone()),
-            alert("RecordsLagAtCeiling", format!("({behind}) and on() (count(max by (pod) ({LAG}{own} >= 0)) >= 1)")),
-            skewed,
-            alert("ConsumersIdle", format!("count(count by (pod) (up{own} == 1)) > 1")),
-            alert("RecordsLagAbsent", format!("absent({LAG}{own}) and on() (count(up{own} == 1) > 0)")),
-            alert("NoConsumers", format!("absent(up{own} == 1)")),
-        ]}]},
+        "spec": {"groups": [{
+            "name": "./kconsumer.rules", "rules": AlertName::ALL.iter().map(alert).collect::<Vec<_>>(),
+        }]},
     })
 }
 

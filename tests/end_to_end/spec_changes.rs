@@ -41,7 +41,7 @@ fn endpoint(fields: &Value) -> (Kind, Value) {
 
 /// The PrometheusRule with these fields in every alert.
 fn alerts(fields: &Value) -> (Kind, Value) {
-    (RULE, json!({"spec": {"groups": [{"rules": vec![fields; 6]}]}}))
+    (RULE, json!({"spec": {"groups": [{"rules": vec![fields; 7]}]}}))
 }
 
 fn autoscaler(fields: &Value) -> (Kind, Value) {

@@ -9,6 +9,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
+use crate::alerts::AlertName;
 use crate::group::KconsumerGroup;
 use crate::names::{self, Grammar};
 use crate::rules::consumer::{GROUP_ID_LENGTH, MAX_ENV, MAX_ENV_FROM, MAX_TOPICS, PULL_POLICIES};
@@ -121,6 +122,13 @@ fn constraints() -> impl Iterator<Item = (String, Value)> {
         ),
         ("spec.alerts.ruleLabels", object_labels()),
         ("spec.alerts.ruleLabels.{}", label_value()),
+        (
+            "spec.alerts.rules",
+            json!({"maxProperties": AlertName::ALL.len(), "x-kubernetes-validations": [alerts_rule()]}),
+        ),
+        ("spec.alerts.rules.{}.severity", printed(names::PRINTED.length)),
+        ("spec.alerts.rules.{}.for", grammar(&names::DURATION, messages::DURATION)),
+        ("spec.alerts.rules.{}.threshold", json!({"minimum": 0})),
         ("spec.scaling.strategy.type", json!({"enum": STRATEGIES})),
         ("spec.scaling.minReadySeconds", json!({"minimum": 0, "maximum": MAX_READY_SECONDS})),
         (
@@ -207,6 +215,15 @@ fn topic_rule() -> Value {
         "fieldPath": ".topic",
         "reason": "FieldValueRequired",
         "message": messages::NO_TOPIC,
+    })
+}
+
+/// A map's keys have no schema of their own.
+fn alerts_rule() -> Value {
+    let known = AlertName::ALL.map(AlertName::as_str);
+    json!({
+        "rule": format!("self.all(name, name in {known:?})"),
+        "message": format!("must be names of alerts: {}", known.join(", ")),
     })
 }
 

@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::json;
 
 use super::messages;
+use crate::alerts::{AlertName, AlertRule};
 use crate::group::Labels;
 use crate::names::{self, Grammar};
 use crate::rule_input::RuleInput;
@@ -95,6 +96,9 @@ pub(crate) fn alerts_are_well_formed(input: &RuleInput<'_>, violations: &mut Vec
         violations,
     );
     object_labels(Rule::Alerts, "spec.alerts.ruleLabels", &alerts.rule_labels, violations);
+    for (name, rule) in &alerts.rules {
+        alert_is_well_formed(name, rule, violations);
+    }
     for key in alerts.labels.keys() {
         if OWN_ALERT_LABELS.contains(&key.as_str()) {
             violations.push(Violation::forbidden(
@@ -110,6 +114,24 @@ pub(crate) fn alerts_are_well_formed(input: &RuleInput<'_>, violations: &mut Vec
                 messages::PROMETHEUS_LABEL,
             ));
         }
+    }
+}
+
+fn alert_is_well_formed(name: &str, settings: &AlertRule, violations: &mut Vec<Violation>) {
+    let field = |field: &str| format!("spec.alerts.rules[{name}].{field}");
+    let Some(alert) = AlertName::ALL.into_iter().find(|alert| alert.as_str() == name) else {
+        let known = AlertName::ALL.map(AlertName::as_str);
+        violations.push(Violation::not_supported(Rule::Alerts, "spec.alerts.rules", name, &known));
+        return;
+    };
+    let (hold, severity) = (settings.hold.as_deref(), settings.severity.as_deref());
+    matches(&names::DURATION, Rule::Alerts, &field("for"), hold, messages::DURATION, violations);
+    let message = messages::fill(messages::PRINTED, names::PRINTED.length);
+    matches(&names::PRINTED, Rule::Alerts, &field("severity"), severity, &message, violations);
+    let thresholds = alert.thresholds();
+    if let Some(threshold) = settings.threshold.filter(|threshold| !thresholds.contains(threshold)) {
+        let message = format!("must be between {} and {}", thresholds.start(), thresholds.end());
+        violations.push(Violation::invalid(Rule::Alerts, field("threshold"), threshold, message));
     }
 }
 

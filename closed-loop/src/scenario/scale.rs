@@ -154,13 +154,15 @@ async fn scale_in(runner: &mut Runner, load: f64) -> Result<()> {
     let fired = runner
         .groups
         .iter()
-        .filter(|subscription| runner.has_fired(&format!("RecordsLagBreached-{}", subscription.group), load))
+        .filter(|subscription| {
+            runner.has_fired(&format!("KafkaConsumerGroupLagHigh-{}", subscription.group), load)
+        })
         .count();
     ensure!(
         fired > 0 || runner.settings.realistic,
-        "RecordsLagBreached fired for no group: send more records"
+        "KafkaConsumerGroupLagHigh fired for no group: send more records"
     );
-    runner.print(&format!("(RecordsLagBreached has fired for {fired} of {SCALE_GROUPS} groups)"))?;
+    runner.print(&format!("(KafkaConsumerGroupLagHigh has fired for {fired} of {SCALE_GROUPS} groups)"))?;
     runner.step("No lag is left: all groups scale in to one consumer, and the alerts resolve")?;
     let limit = runner.settings.load_limit();
     runner.wait_until("one consumer each", limit, |now| now.ready() == 1 && now.wanted() == 1).await?;

@@ -155,7 +155,7 @@ async fn kill(runner: &mut Runner) -> Result<()> {
 /// With the realistic windows the alert fires only after a minute above the limit, for which a
 /// small load is not enough.
 fn check_alert(runner: &Runner, load: f64) -> Result<()> {
-    let alert = format!("RecordsLagBreached-{GROUP}");
+    let alert = format!("KafkaConsumerGroupLagHigh-{GROUP}");
     if runner.has_fired(&alert, load) {
         return Ok(());
     }

@@ -249,15 +249,16 @@ fn no_alert_uses_an_unknown_ceiling() {
         rules.iter().map(|rule| rule["alert"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let mut world = new_world(&group("{}"));
-    assert_eq!(alerts(&world).len(), 6);
+    assert_eq!(alerts(&world).len(), 7);
     world.topics.values_mut().for_each(|lookup| *lookup = kcg_api::topic::TopicLookup::NotFound);
     assert_eq!(
         alerts(&world),
         [
-            "RecordsLagBreached-kconsumer",
-            "RecordsLagSkewed-kconsumer",
-            "RecordsLagAbsent-kconsumer",
-            "NoConsumers-kconsumer"
+            "KafkaConsumerGroupLagHigh",
+            "KafkaConsumerGroupPartitionLagHigh",
+            "KafkaConsumerGroupLagMissing",
+            "KafkaConsumerGroupNoConsumers",
+            "KafkaConsumerGroupConsumersHung",
         ]
     );
 }
@@ -269,4 +270,36 @@ fn texts_are_quoted_for_promql_and_escaped_for_templates() {
     let labels = &rule["spec"]["groups"][0]["rules"][0]["labels"];
     assert_eq!(labels["note"], r#"a {{"{{"}} b }} "c""#);
     assert_eq!(labels["severity"], r#"{{"{{"}}x}}"#);
+}
+
+#[test]
+fn each_alert_can_be_switched_off_and_has_its_own_severity_wait_and_threshold() {
+    let rule = child(
+        ChildKind::PrometheusRule,
+        "{alerts: {for: 5m, rules: {
+            KafkaConsumerGroupLagHigh: {severity: page, threshold: 70},
+            KafkaConsumerGroupConsumersHung: {for: 30s, threshold: 60},
+            KafkaConsumerGroupConsumersIdle: {enabled: false}}}}",
+    );
+    let rules = rule["spec"]["groups"][0]["rules"].as_array().expect("rules");
+    let named = |name: &str| rules.iter().find(|rule| rule["alert"] == name);
+    let high = named("KafkaConsumerGroupLagHigh").expect("it exists");
+    assert_eq!([&high["for"], &high["labels"]["severity"]], ["5m", "page"]);
+    assert!(high["expr"].as_str().is_some_and(|expr| expr.ends_with(" > 70")), "{high}");
+    let hung = named("KafkaConsumerGroupConsumersHung").expect("it exists");
+    assert_eq!([&hung["for"], &hung["labels"]["severity"]], ["30s", "warning"]);
+    assert!(hung["expr"].as_str().is_some_and(|expr| expr.contains(" > 60 or ")), "{hung}");
+    assert_eq!(named("KafkaConsumerGroupConsumersIdle"), None);
+    let skewed = named("KafkaConsumerGroupPartitionLagHigh").expect("it exists");
+    let expr = skewed["expr"].as_str().expect("an expression");
+    assert!(expr.contains(" > 1.1 * 1000) unless on() (avg(") && expr.ends_with(" > 70)"), "{expr}");
+}
+
+/// Micrometer shows the lag of a new partition up to a minute late, and until then the pod is
+/// missing.
+#[test]
+fn a_group_scales_down_later_than_a_client_needs_to_show_its_lag() {
+    let autoscaler = child(ChildKind::HorizontalPodAutoscaler, "{}");
+    let window = &autoscaler["spec"]["behavior"]["scaleDown"]["stabilizationWindowSeconds"];
+    assert!(window.as_i64() > Some(60), "{window}");
 }

@@ -10,7 +10,7 @@ use kcg_api::topic::TopicLookups;
 use crate::ceiling::Held;
 use crate::children::{ChildKind, PerChild, TemplateOrigin};
 use crate::drift::Drift;
-use crate::lag::Cause;
+use crate::lag::{Cause, ServedMetrics};
 
 /// A live object of a child's kind and name.
 #[derive(Clone, Debug, PartialEq)]
@@ -132,6 +132,8 @@ pub struct Observed {
     pub topics: TopicLookups,
     /// Sorted names of other groups of the namespace with the same groupId and a topic in common.
     pub conflicting_groups: Vec<String>,
+    /// The lag metrics that the custom metrics API serves.
+    pub served_metrics: ServedMetrics,
     /// The last good counts, kept in memory while the autoscaler is gone.
     pub remembered: Option<Held>,
 }

@@ -5,6 +5,7 @@
 mod adapter;
 mod cause;
 pub mod expression;
+mod served;
 
 use kcg_api::ValidGroup;
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use crate::quantity;
 
 pub use adapter::adapter_rules;
 pub use cause::Cause;
+pub use served::{ServedMetrics, metric_in_force};
 
 /// The API that an autoscaler reads the lag from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -53,6 +53,7 @@ const fn is_worth_an_event(reason: Reason) -> bool {
         | Reason::PartitionsImpossible
         | Reason::TopicRefused
         | Reason::DecreaseHeld
+        | Reason::RuleMissing
         | Reason::Rejected
         | Reason::AtCeiling => true,
         Reason::Reconciled

@@ -25,6 +25,13 @@ fn value(group: &ValidGroup, signal: &Signal, ready: i32) -> ConditionValue {
     let missing = |message: String| no(Reason::MetricsMissing, message);
     let unavailable = |message: &str| no(Reason::MetricsApiUnavailable, message);
     match signal.cause() {
+        Cause::Read if *metric != group.metrics.own_lag_metric() => yes(
+            Reason::RuleMissing,
+            format!(
+                "the HorizontalPodAutoscaler reads {metric}, a pod's largest value, because the custom metrics API does not serve {}: add the rules of {RULES} to the adapter; the autoscaler then changes by itself",
+                group.metrics.own_lag_metric()
+            ),
+        ),
         Cause::Read => yes(Reason::MetricsRead, format!("the HorizontalPodAutoscaler reads {metric}")),
         Cause::Contended => no_quoting(Reason::OtherAutoscaler, &*signal.message),
         Cause::NotKnown | Cause::NotShown | Cause::NoPods if ready == 0 => no(
@@ -42,7 +49,7 @@ fn value(group: &ValidGroup, signal: &Signal, ready: i32) -> ConditionValue {
             exported(group)
         )),
         Cause::NotShown => missing(format!(
-            "the custom metrics API knows {metric}, but for none of this group's pods: {}, and that Prometheus scrapes them (up{{namespace=\"{}\",service=\"{}\"}} is 1; condition MonitoringAccepted)",
+            "the custom metrics API knows {metric}, but for none of this group's pods (NaN, infinite and negative values do not count): {}, and that Prometheus scrapes them (up{{namespace=\"{}\",service=\"{}\"}} is 1; condition MonitoringAccepted)",
             exported(group),
             group.namespace,
             group.name
@@ -143,6 +150,17 @@ mod tests {
     fn an_unknown_message_is_passed_on() {
         let cure = "the moon is in the way; see kubectl describe hpa kconsumer";
         expect("the moon is in the way", 1, Reason::ScalingInactive, cure);
+    }
+
+    #[test]
+    fn a_missing_rule_of_the_adapter_is_named_while_the_former_metric_is_read() {
+        let mut group = group("{}");
+        group.metrics.lag_metric = group.metrics.preset.client_metrics().former_lag.to_owned();
+        let signal = Signal { status: true, reason: "ValidMetricFound".into(), message: "".into() };
+        let value = value(&group, &signal, 1);
+        assert_eq!((value.status, value.reason), (ConditionStatus::True, Reason::RuleMissing));
+        let missing = "does not serve kafka_consumer_fetch_manager_records_lag_pod_sum: add the rules of deploy/prometheus-adapter/rules.yaml";
+        assert!(value.message.contains(missing), "{}", value.message);
     }
 
     fn expect(message: &str, ready: i32, reason: Reason, cure: &str) {

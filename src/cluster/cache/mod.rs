@@ -14,6 +14,7 @@ use kcg_api::topic::{TopicFacts, TopicLookups, TopicRef};
 use kcg_core::ceiling::Held;
 use kcg_core::children::{ChildKind, PerChild};
 use kcg_core::facts::Observed;
+use kcg_core::lag::ServedMetrics;
 use kcg_core::topics::{TopicStore, TopicsAvailability};
 use kcg_runtime::watch::ObjectKey;
 
@@ -35,6 +36,8 @@ pub(super) struct ClusterCache {
     active_pods: HashMap<ObjectKey, ObjectKey>,
     /// Whether the cluster does not serve this kind of child.
     not_served: PerChild<bool>,
+    /// The lag metrics that the custom metrics API serves.
+    served_metrics: ServedMetrics,
 }
 
 /// The facts under one namespace and name.
@@ -140,9 +143,16 @@ impl ClusterCache {
             active_pods: entry.active_pods.iter().map(ToString::to_string).collect(),
             topics: self.lookups(&group),
             conflicting_groups: self.conflicting_groups(key, &group),
+            served_metrics: self.served_metrics.clone(),
             remembered: entry.remembered.clone(),
         };
         Some(Snapshot { group, observed })
+    }
+
+    /// Stores which lag metrics the custom metrics API serves.
+    pub(super) fn set_served_metrics(&mut self, served: ServedMetrics) -> Affected {
+        let before = std::mem::replace(&mut self.served_metrics, served);
+        if before == self.served_metrics { Vec::new() } else { self.keys() }
     }
 
     fn lookups(&self, group: &CachedGroup) -> TopicLookups {

@@ -10,7 +10,7 @@ use kcg_api::rules::{self, live};
 use kcg_api::topic::{self, TopicLookup, TopicRef};
 use kcg_api::valid::TopicGrants;
 use kcg_api::violation::{self, Ratcheted, Violation};
-use kcg_api::{defaults, names};
+use kcg_api::{KconsumerGroupSpec, defaults, names};
 use prometheus_client::encoding::EncodeLabelValue;
 use serde::Deserialize;
 
@@ -122,6 +122,8 @@ pub fn admit(
         Err(reason) => return Verdict::Unreadable(reason),
     };
     let Validation { violations, mut warnings } = validate(&group, grants, &lookup);
+    warnings
+        .extend(group.spec.as_ref().filter(|_| request.operation == Operation::Update).and_then(lag_warning));
     let ratcheted = ratchet(request, grants, &lookup, violations);
     warnings.extend(ratcheted.tolerated.iter().map(to_warning));
     if !ratcheted.refused.is_empty() {
@@ -195,6 +197,16 @@ fn ratchet(
         Some(Err(_)) | None => Vec::new(),
     };
     violation::ratchet(&old, violations)
+}
+
+/// Until the group states how a pod's lag is computed: the meaning of its limit has changed.
+fn lag_warning(spec: &KconsumerGroupSpec) -> Option<String> {
+    let metrics = &spec.metrics;
+    let is_stated = metrics.lag_metric.is_some() || metrics.lag_statistic.is_some();
+    (!is_stated).then(|| {
+        "averageRecordsLagLimit limits the sum of a pod's partitions, not its worst: state metrics.lagStatistic"
+            .to_owned()
+    })
 }
 
 /// Omits the invalid value: a warning has 120 characters, and the detail helps more.

@@ -80,9 +80,8 @@ impl<'a> Expressions<'a> {
     pub(super) fn pods_without_lag(&self) -> String {
         let (up, lag) = (self.own("up"), self.own(self.group.metrics.scraped_lag_metric()));
         let known = format!("max_over_time({lag}[{GRACE}]) >= 0 < Inf");
-        let without = format!(
-            "count by (pod) ({up} == 1 and {up} offset {GRACE} == 1) unless on (pod) ({known})"
-        );
+        let without =
+            format!("count by (pod) ({up} == 1 and {up} offset {GRACE} == 1) unless on (pod) ({known})");
         match self.group.metrics.statistic {
             Some(_) => {
                 let assigned = &self.series().assigned_partitions;
@@ -101,11 +100,7 @@ impl<'a> Expressions<'a> {
             "({}) > 0 and on (pod) (sum by (pod) (increase({consumed}[{seconds}s])) == 0) and on (pod) ({up} offset {seconds}s == 1)",
             self.lag_by_pod()
         );
-        match self.client.last_poll_seconds_ago.map(|metric| self.own(metric)) {
-            Some(poll) => {
-                format!("max by (pod) ({poll}) > {seconds} or ({stands_still} unless on (pod) {poll})")
-            }
-            None => stands_still,
-        }
+        let poll = self.own(self.client.last_poll_seconds_ago);
+        format!("max by (pod) ({poll}) > {seconds} or ({stands_still} unless on (pod) {poll})")
     }
 }

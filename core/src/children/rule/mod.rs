@@ -85,7 +85,8 @@ fn threshold(name: AlertName, group: &ValidGroup) -> Option<i64> {
 
 /// The threshold of an alert about the lag: the user's, or where the autoscaler adds consumers.
 fn lag_threshold(name: AlertName, group: &ValidGroup) -> String {
-    threshold(name, group).map_or_else(|| crate::lag::tolerated(group.lag_limit), |records| records.to_string())
+    threshold(name, group)
+        .map_or_else(|| crate::lag::tolerated(group.lag_limit), |records| records.to_string())
 }
 
 fn is_behind(name: AlertName, group: &ValidGroup) -> String {
@@ -166,7 +167,10 @@ fn lag_missing(group: &ValidGroup) -> Alert {
             Expressions::of(group).pods_without_lag(),
             threshold(AlertName::LagMissing, group).unwrap_or(0)
         ),
-        summary: format!("Consumers of {} that are scraped and have shown no lag for two minutes: {VALUE}.", whose(group)),
+        summary: format!(
+            "Consumers of {} that are scraped and have shown no lag for two minutes: {VALUE}.",
+            whose(group)
+        ),
         description: format!(
             "NaN, infinite and negative values are no lag. The autoscaler takes such a consumer for idle if it would add consumers, and for one at the limit if it would remove some. Check spec.metrics (preset, path) against what the consumer exports: {}.",
             group.metrics.scraped_lag_metric()
