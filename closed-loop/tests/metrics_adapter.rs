@@ -11,16 +11,23 @@ type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 const LIMIT: Duration = Duration::from_mins(1);
 const METRIC: &str = "kafka_consumer_fetch_manager_records_lag_max";
+const LAG: &str = "kafka_consumer_fetch_manager_records_lag";
+const ASSIGNED: &str = "kafka_consumer_coordinator_assigned_partitions";
+const SUM: &str = "kafka_consumer_fetch_manager_records_lag_pod_sum";
+const MAX: &str = "kafka_consumer_fetch_manager_records_lag_pod_max";
 const PODS: &str = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/default/pods";
 
 /// The lag as it would be scraped, and the pods that it belongs to.
 fn objects() -> String {
-    let series = |pod: &str, partition: &str, value: &str| {
+    let one = |metric: &str, pod: &str, topic: &str, partition: &str, value: &str| {
         json!({
-            "record": METRIC, "expr": value,
-            "labels": {"namespace": "default", "pod": pod, "partition": partition},
+            "record": metric, "expr": value,
+            "labels": {"namespace": "default", "pod": pod, "topic": topic, "partition": partition},
         })
     };
+    let series = |pod: &str, partition: &str, value: &str| one(METRIC, pod, "t", partition, value);
+    let lag = |pod: &str, topic: &str, partition: &str, value: &str| one(LAG, pod, topic, partition, value);
+    let assigned = |pod: &str, count: &str| one(ASSIGNED, pod, "", "", count);
     let pod = |name: &str, app: &str| {
         json!({
             "apiVersion": "v1", "kind": "Pod",
@@ -39,10 +46,14 @@ fn objects() -> String {
             series("busy", "2", "vector(0) / 0"),
             series("idle", "3", "vector(0) / 0"),
             series("other", "4", "vector(9)"),
+            assigned("busy", "vector(3)"), assigned("idle", "vector(0)"), assigned("silent", "vector(1)"),
+            lag("busy", "a.b", "0", "vector(3)"), lag("busy", "a_b", "0", "vector(3)"),
+            lag("busy", "a_b", "1", "vector(7.5)"), lag("busy", "a_b", "2", "vector(0) / 0"),
         ]}]},
     });
-    let objects = [rule, pod("busy", "payments"), pod("idle", "payments"), pod("other", "else")];
-    objects.map(|object| object.to_string()).join("\n---\n")
+    let payments = ["busy", "idle", "silent"].map(|name| pod(name, "payments"));
+    let objects = [vec![rule, pod("other", "else")], payments.to_vec()].concat();
+    objects.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n")
 }
 
 /// An adapter with these rules at its own port.
@@ -88,9 +99,10 @@ fn registration(port: &Port) -> String {
 async fn values(
     plane: &ControlPlane,
     adapter: &Process,
+    metric: &str,
     expected: &[(&str, &str)],
 ) -> kcg_devcluster::Result<()> {
-    let path = format!("{PODS}/*/{METRIC}?labelSelector=app%3Dpayments");
+    let path = format!("{PODS}/*/{metric}?labelSelector=app%3Dpayments");
     wait::until(&format!("the values {expected:?}"), LIMIT, async || {
         adapter.must_run()?;
         let answer = plane.kubectl(&["get", "--raw", &path]).await?;
@@ -119,7 +131,7 @@ async fn refusal(plane: &ControlPlane, what: &str) -> Outcome<String> {
 }
 
 #[tokio::test]
-async fn the_shipped_rules_serve_the_worst_series_of_each_pod_and_no_nan() -> Outcome {
+async fn the_shipped_rules_serve_both_statistics_and_the_metric_of_earlier_versions_without_nan() -> Outcome {
     let plane = ControlPlane::builder().scheduler(false).controller_manager(false).start().await?;
     let monitoring = Monitoring::start(&plane).await?;
     plane.apply_yaml(&objects()).await?;
@@ -128,7 +140,10 @@ async fn the_shipped_rules_serve_the_worst_series_of_each_pod_and_no_nan() -> Ou
     plane.apply_yaml(&registration(&port)).await?;
 
     let adapter = start(&plane, &monitoring, &shipped, &port).await?;
-    values(&plane, &adapter, &[("busy", "7500m")]).await?;
+    // A partition counts once, a pod without partitions has no lag, and a silent one is missing.
+    values(&plane, &adapter, SUM, &[("busy", "10500m"), ("idle", "0")]).await?;
+    values(&plane, &adapter, MAX, &[("busy", "7500m"), ("idle", "0")]).await?;
+    values(&plane, &adapter, METRIC, &[("busy", "7500m")]).await?;
     let one = plane.kubectl(&["get", "--raw", &format!("{PODS}/other/{METRIC}")]).await?.ok()?;
     let one: Value = serde_json::from_str(&one)?;
     assert_eq!(
@@ -143,7 +158,7 @@ async fn the_shipped_rules_serve_the_worst_series_of_each_pod_and_no_nan() -> Ou
     let naive = shipped.replace(" >= 0", "");
     assert_ne!(naive, shipped);
     let adapter = start(&plane, &monitoring, &naive, &port).await?;
-    values(&plane, &adapter, &[("busy", "7500m"), ("idle", "0")]).await?;
+    values(&plane, &adapter, METRIC, &[("busy", "7500m"), ("idle", "0")]).await?;
     drop(adapter);
 
     let adapter = start(&plane, &monitoring, "rules: []", &port).await?;

@@ -1,6 +1,7 @@
 //! The groups' alerts in promtool: every rule loads, and each alert fires when it should.
 
 mod recorded;
+mod recorded_alerts;
 mod rules;
 
 use anyhow::{Context, Result};

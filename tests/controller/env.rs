@@ -27,6 +27,11 @@ const SOON: Duration = Duration::from_secs(20);
 
 static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
 
+/// The API server of all tests of this target.
+pub async fn plane() -> Outcome<&'static ControlPlane> {
+    Ok(PLANE.get_or_try_init(|| api_server(all_crds())).await?)
+}
+
 /// A namespace, the controller that reconciles it, and the faults of that controller's client. What
 /// the test itself does goes through a client without faults.
 pub struct ControllerEnv {
@@ -47,7 +52,7 @@ impl Deref for ControllerEnv {
 
 impl ControllerEnv {
     pub async fn start(name: &str) -> Outcome<Self> {
-        let plane = PLANE.get_or_try_init(|| api_server(all_crds())).await?;
+        let plane = plane().await?;
         let namespace = Namespace::create(plane, &plane.client().await?, name).await?.within(SOON);
         namespace.create_topic("fast-data-topic", 3).await?;
         let faults = Faults::default();

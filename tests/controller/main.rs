@@ -3,6 +3,7 @@
 
 mod env;
 mod namespaces;
+mod served_metrics;
 
 use std::time::{Duration, Instant};
 

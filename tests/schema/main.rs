@@ -67,6 +67,9 @@ async fn the_rules_of_the_crd_refuse_with_the_messages_of_the_webhook() -> Outco
         ("bootstrap", json!({"consumerSpec": {"bootstrapServers": ""}})),
         ("env-name", json!({"consumerSpec": {"env": [{"name": "A=B"}]}})),
         ("lag-metric", json!({"metrics": {"lagMetric": "lag max"}})),
+        ("lag-twice", json!({"metrics": {"lagMetric": "lag", "lagStatistic": "Max"}})),
+        ("alert-for", json!({"alerts": {"rules": {"KafkaConsumerGroupLagHigh": {"for": "soon"}}}})),
+        ("alert-severity", json!({"alerts": {"rules": {"KafkaConsumerGroupLagHigh": {"severity": " "}}}})),
         ("interval", json!({"metrics": {"interval": "5"}})),
         ("path", json!({"metrics": {"path": "metrics"}})),
         ("for", json!({"alerts": {"for": "soon"}})),
@@ -100,6 +103,7 @@ async fn the_schema_refuses_the_same_fields_as_the_webhook() -> Outcome {
         ("min", json!({"minReplicas": 0}), "spec.minReplicas"),
         ("max", json!({"maxReplicas": 0}), "spec.maxReplicas"),
         ("lag", json!({"averageRecordsLagLimit": 0}), "spec.averageRecordsLagLimit"),
+        ("alert-name", json!({"alerts": {"rules": {"RecordsLagBreached": {}}}}), "spec.alerts.rules"),
         (
             "per",
             json!({"consumerSpec": {"partitionsPerConsumer": 0}}),

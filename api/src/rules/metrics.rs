@@ -236,3 +236,51 @@ fn scaling_rules(path: &str, rules: &HPAScalingRules, violations: &mut Vec<Viola
         between(format!("{path}.periodSeconds"), policy.period_seconds, 1, MAX_PERIOD, violations);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::KconsumerGroupSpec;
+    use crate::rule_input::TopicGrants;
+
+    fn violations(alerts: &serde_json::Value) -> Vec<String> {
+        let spec: KconsumerGroupSpec = serde_json::from_value(json!({"alerts": alerts})).expect("the types");
+        let mut violations = Vec::new();
+        let grants = TopicGrants::Own;
+        alerts_are_well_formed(&RuleInput::new(None, "default", &spec, &grants), &mut violations);
+        violations.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn settings_of_an_alert_are_checked_by_the_alert_s_name() {
+        for (name, settings, want) in [
+            ("KafkaConsumerGroupLagHigh", json!({"threshold": 0, "for": "1h", "severity": "page"}), ""),
+            (
+                "KafkaConsumerGroupLagHigh",
+                json!({"threshold": -1}),
+                "LagHigh].threshold: Invalid value: -1: must be between 0 and",
+            ),
+            (
+                "KafkaConsumerGroupNoConsumers",
+                json!({"threshold": 0}),
+                "NoConsumers].threshold: Invalid value: 0: must be between 1 and",
+            ),
+            ("KafkaConsumerGroupConsumersHung", json!({"threshold": 86_401}), "must be between 1 and 86400"),
+            (
+                "KafkaConsumerGroupLagHigh",
+                json!({"for": "soon"}),
+                "spec.alerts.rules[KafkaConsumerGroupLagHigh].for: Invalid value",
+            ),
+            ("KafkaConsumerGroupLagHigh", json!({"severity": " "}), "].severity: Invalid value"),
+            (
+                "RecordsLagBreached",
+                json!({}),
+                "spec.alerts.rules: Unsupported value: \"RecordsLagBreached\": supported values: \"KafkaConsumerGroupLagHigh\"",
+            ),
+        ] {
+            let violations = violations(&json!({"rules": {name: settings}}));
+            assert_eq!(violations.len(), usize::from(!want.is_empty()), "{violations:?}");
+            assert!(violations.iter().all(|violation| violation.contains(want)), "{violations:?}");
+        }
+    }
+}

@@ -17,6 +17,8 @@ use crate::group::{Group, producer, sender};
 pub const REPORT_LIMIT: Duration = Duration::from_secs(30);
 /// The limit for something that usually takes seconds, on a busy computer.
 pub const SHORT_LIMIT: Duration = Duration::from_mins(2);
+/// A lag counts as missing after two minutes.
+const ALERT_LIMIT: Duration = Duration::from_mins(4);
 /// How often a condition is checked. All tests poll the same control plane at the same time; more
 /// would keep it busy.
 const POLL: Duration = Duration::from_millis(250);
@@ -172,7 +174,7 @@ impl Harness {
     pub async fn fires(&self, name: &str, alert: &str) -> Result<Vec<String>> {
         let since = Instant::now();
         let alerts = self
-            .until(&format!("{alert}-{name} to fire"), SHORT_LIMIT, async || {
+            .until(&format!("{alert}-{name} to fire"), ALERT_LIMIT, async || {
                 let alerts = self.alerts(name).await?;
                 let fires = alerts.contains(&(alert.to_owned(), AlertState::Firing));
                 if fires { Ok(alerts) } else { Err(format!("{alerts:?}")) }

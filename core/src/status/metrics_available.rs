@@ -28,8 +28,9 @@ fn value(group: &ValidGroup, signal: &Signal, ready: i32) -> ConditionValue {
         Cause::Read if *metric != group.metrics.own_lag_metric() => yes(
             Reason::RuleMissing,
             format!(
-                "the HorizontalPodAutoscaler reads {metric}, a pod's largest value, because the custom metrics API does not serve {}: add the rules of {RULES} to the adapter; the autoscaler then changes by itself",
-                group.metrics.own_lag_metric()
+                "the HorizontalPodAutoscaler reads {metric}, a pod's largest value, because the custom metrics API does not serve {}: add the rules of {RULES} to the adapter, which discover it by {}; the autoscaler then changes by itself",
+                group.metrics.own_lag_metric(),
+                group.metrics.preset.client_metrics().assigned_partitions
             ),
         ),
         Cause::Read => yes(Reason::MetricsRead, format!("the HorizontalPodAutoscaler reads {metric}")),

@@ -1,0 +1,74 @@
+//! The alerts on the recorded series of real clients, each from the only pod of a group.
+
+use anyhow::Result;
+use kcg_api::alerts::AlertName;
+use kcg_api::preset::Preset;
+use kcg_tests::promtool;
+use serde_json::{Value, json};
+
+use crate::recorded::{preset, series};
+use crate::rules;
+
+const POD: &str = "kconsumer-7d4b9c-aaaaa";
+
+/// A recorded scrape that stays as it is for four minutes, and the alerts that fire then. A consumer
+/// hangs after two minutes without a poll.
+const SCENES: [(&str, &[AlertName]); 20] = [
+    ("spring4-hung-150s", &[AlertName::ConsumersHung, AlertName::LagHigh]),
+    ("spring3-hung-150s", &[AlertName::ConsumersHung, AlertName::LagHigh]),
+    ("jmx-hung-150s", &[AlertName::ConsumersHung]),
+    ("rust-hung-150s", &[AlertName::ConsumersHung, AlertName::LagHigh]),
+    ("spring4-rebalance-before", &[AlertName::LagHigh]),
+    ("spring3-rebalance-before", &[AlertName::LagHigh]),
+    ("jmx-rebalance-before", &[]),
+    ("rust-rebalance-before", &[AlertName::LagHigh]),
+    // It would show its lag after a minute; a consumer that does not for longer has an alert.
+    ("spring4-backlog", &[AlertName::LagMissing]),
+    ("spring3-backlog", &[AlertName::LagMissing]),
+    ("spring4-drained-120s", &[]),
+    ("spring3-drained-120s", &[]),
+    ("jmx-drained-120s", &[]),
+    ("rust-drained-120s", &[]),
+    ("spring4-no-partitions-75s", &[]),
+    ("spring3-no-partitions-75s", &[]),
+    ("jmx-no-partitions-75s", &[]),
+    ("rust-no-partitions-75s", &[]),
+    ("spring4-before-first-poll", &[]),
+    ("jmx-before-first-poll", &[]),
+];
+
+fn scene(recording: &str, fires: &[AlertName]) -> Result<Value> {
+    let mut series = series(recording, POD, "x20")?;
+    series.push(json!({
+        "series": format!(r#"up{{namespace="default",service="kconsumer",pod="{POD}"}}"#), "values": "1x20",
+    }));
+    let mut fires: Vec<&str> = fires.iter().map(|name| name.as_str()).collect();
+    fires.sort_unstable();
+    let samples: Vec<Value> = fires
+        .iter()
+        .map(|name| json!({"labels": format!(r#"{{alertname="{name}"}}"#), "value": 1}))
+        .collect();
+    Ok(json!({
+        "name": recording, "interval": "15s", "input_series": series,
+        "promql_expr_test": [{
+            "expr": r#"count by (alertname) (ALERTS{alertstate="firing"})"#, "eval_time": "4m",
+            "exp_samples": samples,
+        }],
+    }))
+}
+
+#[tokio::test]
+async fn a_real_client_that_hangs_or_lags_raises_its_alert_and_an_idle_one_none() -> Result<()> {
+    for (of, name) in [(Preset::Spring, "Spring"), (Preset::JmxExporter, "JmxExporter")] {
+        let folder = tempfile::tempdir()?;
+        let hung = json!({AlertName::ConsumersHung.as_str(): {"threshold": 120}});
+        let spec = json!({"metrics": {"preset": name}, "alerts": {"rules": hung}});
+        rules::write(&folder.path().join("group.yaml"), "kconsumer", &spec.to_string())?;
+        let scenes = SCENES.iter().filter(|(recording, _)| preset(recording) == of);
+        let tests = scenes.map(|(recording, fires)| scene(recording, fires)).collect::<Result<Vec<_>>>()?;
+        let file = json!({"rule_files": ["group.yaml"], "evaluation_interval": "15s", "tests": tests});
+        std::fs::write(folder.path().join("scenes.yaml"), file.to_string())?;
+        promtool(folder.path(), &["test", "rules", "scenes.yaml"]).await?;
+    }
+    Ok(())
+}
