@@ -46,10 +46,7 @@ impl Consumer {
 
     /// The metric with the number of a client's partitions, which every live client has.
     pub(crate) fn assigned_partitions(self) -> &'static str {
-        match self.preset() {
-            Preset::JmxExporter => "kafka_consumer_consumer_coordinator_metrics_assigned_partitions",
-            _ => "kafka_consumer_coordinator_assigned_partitions",
-        }
+        self.preset().client_metrics().assigned_partitions
     }
 
     /// How it is built, if it is written in Java.

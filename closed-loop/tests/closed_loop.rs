@@ -70,7 +70,7 @@ fn one_consumer_becomes_three_and_one_again_without_losing_a_record() -> Outcome
     // terminal.
     for line in [
         "must not be more than 1: topic fast-data-topic has 1 partition",
-        "firing: KafkaConsumerGroupLagHigh-kconsumer",
+        "firing: KafkaConsumerGroup",
         "which had no chance to commit or to leave the group",
         "SIGKILL: kconsumer-group-operator-controller",
     ] {

@@ -40,7 +40,7 @@ pub enum AlertState {
 /// A pending or firing alert.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Alert {
-    /// Its name; of an alert about a group, `NAME-GROUP`.
+    /// Its name.
     pub name: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
@@ -105,10 +105,7 @@ pub(super) fn series(body: &str) -> Result<Vec<Series>> {
 pub(super) fn alerts(body: &str) -> Result<Vec<Alert>> {
     let found: Alerts = data(body)?;
     let alert = |Active { labels, state }: Active| {
-        let mut name = labels.get("alertname").cloned().unwrap_or_default();
-        if let Some(group) = labels.get("kconsumergroup") {
-            name = format!("{name}-{group}");
-        }
+        let name = labels.get("alertname").cloned().unwrap_or_default();
         Alert { name, labels, state }
     };
     Ok(found.alerts.into_iter().map(alert).collect())

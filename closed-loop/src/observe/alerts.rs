@@ -16,6 +16,8 @@ const INTERVAL: Duration = Duration::from_millis(500);
 pub struct Span {
     /// The alert's name.
     pub alert: String,
+    /// The group that it is about; empty for alerts about something else.
+    pub group: String,
     /// Its state during this time.
     pub state: AlertState,
     /// When it was first seen, in seconds.
@@ -33,12 +35,11 @@ pub struct OpenAlert {
     pub firing: bool,
 }
 
-impl Span {
-    /// Whether the alert is one of a group's: its name ends with the group's.
-    pub fn is_of(&self, group: &str) -> bool {
-        self.alert.ends_with(&format!("-{group}"))
-    }
-}
+/// The label with the name of the group.
+pub const GROUP_LABEL: &str = "kconsumergroup";
+
+/// An alert's name, its group and its state.
+type Seen = (String, String, AlertState);
 
 /// Polls Prometheus until it is dropped.
 #[derive(Debug)]
@@ -59,8 +60,13 @@ impl AlertLog {
                     // An error while Prometheus starts or is busy does no harm: the next answer
                     // follows soon.
                     if let Ok(alerts) = monitoring.alerts().await {
-                        let seen: Vec<_> =
-                            alerts.into_iter().map(|alert| (alert.name, alert.state)).collect();
+                        let seen: Vec<Seen> = alerts
+                            .into_iter()
+                            .map(|mut alert| {
+                                let group = alert.labels.remove(GROUP_LABEL).unwrap_or_default();
+                                (alert.name, group, alert.state)
+                            })
+                            .collect();
                         record(&mut spans.lock(), &seen, clock.now());
                     }
                     tokio::time::sleep(INTERVAL).await;
@@ -77,21 +83,24 @@ impl AlertLog {
 
     /// The alerts of a group that are pending or firing now.
     pub fn open(&self, group: &str) -> Vec<OpenAlert> {
-        let open = self.spans().into_iter().filter(|span| span.to.is_none() && span.is_of(group));
+        let open = self.spans().into_iter().filter(|span| span.to.is_none() && span.group == group);
         open.map(|span| OpenAlert { name: span.alert, firing: span.state == AlertState::Firing }).collect()
     }
 }
 
-fn record(spans: &mut Vec<Span>, seen: &[(String, AlertState)], at: f64) {
+fn record(spans: &mut Vec<Span>, seen: &[Seen], at: f64) {
+    let is = |span: &Span, (alert, group, state): &Seen| {
+        (&span.alert, &span.group, span.state) == (alert, group, *state)
+    };
     for span in spans.iter_mut().filter(|span| span.to.is_none()) {
-        if !seen.iter().any(|(alert, state)| (alert, *state) == (&span.alert, span.state)) {
+        if !seen.iter().any(|one| is(span, one)) {
             span.to = Some(at);
         }
     }
-    for (alert, state) in seen {
-        let lasts = |span: &Span| span.to.is_none() && (&span.alert, span.state) == (alert, *state);
-        if !spans.iter().any(lasts) {
-            spans.push(Span { alert: alert.clone(), state: *state, from: at, to: None });
+    for one in seen {
+        if !spans.iter().any(|span| span.to.is_none() && is(span, one)) {
+            let (alert, group, state) = one.clone();
+            spans.push(Span { alert, group, state, from: at, to: None });
         }
     }
 }
@@ -102,7 +111,8 @@ mod tests {
 
     #[test]
     fn an_alert_that_fires_ends_its_pending_time_and_lasts_until_it_resolves() {
-        let (mut spans, lag) = (Vec::new(), |state| vec![("Lag".to_owned(), state)]);
+        let lag = |state| vec![("Lag".to_owned(), "orders".to_owned(), state)];
+        let mut spans = Vec::new();
         record(&mut spans, &lag(AlertState::Pending), 1.0);
         record(&mut spans, &lag(AlertState::Pending), 2.0);
         record(&mut spans, &lag(AlertState::Firing), 3.0);

@@ -73,7 +73,7 @@ impl Runner {
     }
 
     fn alert_spans(&self, group: &str) -> Vec<AlertSpan> {
-        let spans = self.alerts.spans().into_iter().filter(|span| span.is_of(group));
+        let spans = self.alerts.spans().into_iter().filter(|span| span.group == group);
         spans
             .map(|span| AlertSpan {
                 name: span.alert,

@@ -10,6 +10,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use kcg_api::alerts::AlertName;
 use kcg_demo::terminal::{Expect, Terminal};
 use kcg_devcluster::audit::Mark;
 
@@ -220,10 +221,10 @@ impl Runner {
         Ok(())
     }
 
-    /// Whether an alert has fired since this time of the run.
-    pub(crate) fn has_fired(&self, alert: &str, since: f64) -> bool {
-        let fired =
-            |span: &Span| span.alert == alert && span.state == AlertState::Firing && span.from >= since;
+    /// Whether an alert of a group has fired since this time of the run.
+    pub(crate) fn has_fired(&self, alert: AlertName, group: &str, since: f64) -> bool {
+        let is_it = |span: &Span| (&*span.alert, &*span.group) == (alert.as_str(), group);
+        let fired = |span: &Span| is_it(span) && span.state == AlertState::Firing && span.from >= since;
         self.alerts.spans().iter().any(fired)
     }
 

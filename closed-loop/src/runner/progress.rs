@@ -1,6 +1,8 @@
 //! Progress as plain lines: one at once for each event, and one now and then while only numbers
 //! move.
 
+use std::collections::BTreeSet;
+
 use super::GroupState;
 use crate::observe::alerts::OpenAlert;
 use crate::text::count;
@@ -80,10 +82,11 @@ impl Totals {
              rebalances {rebalances}"
         );
         for (firing, word) in [(true, "firing"), (false, "pending")] {
-            let names: Vec<&str> =
+            let names: BTreeSet<&str> =
                 alerts.iter().filter(|alert| alert.firing == firing).map(|alert| &*alert.name).collect();
             if !names.is_empty() {
-                line.extend(["  ", word, ": ", &names.join(", ")]);
+                let names = Vec::from_iter(names).join(", ");
+                line.extend(["  ", word, ": ", &names]);
             }
         }
         line

@@ -1,10 +1,12 @@
 //! Ten groups on twenty topics, with skewed keys.
 
 use anyhow::{Result, ensure};
+use kcg_api::alerts::AlertName;
 use kcg_demo::terminal::Expect;
 use serde_json::{Value, json};
 
 use super::objects;
+use crate::consumer::Consumer;
 use crate::observe::broker::Subscription;
 use crate::observe::requests;
 use crate::results::Results;
@@ -103,7 +105,8 @@ async fn grow(runner: &mut Runner) -> Result<()> {
         ])
         .await?;
     // A client notices new partitions within a few seconds; then their lag is scraped.
-    let assigned = r#"sum(kafka_consumer_coordinator_assigned_partitions{service=~"team-.*"})"#;
+    let metric = Consumer::Rust.assigned_partitions();
+    let assigned = &format!(r#"sum({metric}{{service=~"team-.*"}})"#);
     #[allow(clippy::cast_precision_loss)] // Forty.
     let all = (SCALE_ALL_TOPICS * u64::from(PARTITIONS)) as f64;
     runner.wait_for_metric(assigned, all, SHORT_LIMIT).await
@@ -151,18 +154,14 @@ async fn kill(runner: &mut Runner) -> Result<()> {
 }
 
 async fn scale_in(runner: &mut Runner, load: f64) -> Result<()> {
+    let alert = AlertName::LagHigh.as_str();
     let fired = runner
         .groups
         .iter()
-        .filter(|subscription| {
-            runner.has_fired(&format!("KafkaConsumerGroupLagHigh-{}", subscription.group), load)
-        })
+        .filter(|subscription| runner.has_fired(AlertName::LagHigh, &subscription.group, load))
         .count();
-    ensure!(
-        fired > 0 || runner.settings.realistic,
-        "KafkaConsumerGroupLagHigh fired for no group: send more records"
-    );
-    runner.print(&format!("(KafkaConsumerGroupLagHigh has fired for {fired} of {SCALE_GROUPS} groups)"))?;
+    ensure!(fired > 0 || runner.settings.realistic, "{alert} fired for no group: send more records");
+    runner.print(&format!("({alert} has fired for {fired} of {SCALE_GROUPS} groups)"))?;
     runner.step("No lag is left: all groups scale in to one consumer, and the alerts resolve")?;
     let limit = runner.settings.load_limit();
     runner.wait_until("one consumer each", limit, |now| now.ready() == 1 && now.wanted() == 1).await?;

@@ -1,6 +1,7 @@
 //! One group on one topic.
 
 use anyhow::{Result, ensure};
+use kcg_api::alerts::AlertName;
 use kcg_demo::terminal::Expect;
 
 use crate::consumer::Consumer;
@@ -155,10 +156,10 @@ async fn kill(runner: &mut Runner) -> Result<()> {
 /// With the realistic windows the alert fires only after a minute above the limit, for which a
 /// small load is not enough.
 fn check_alert(runner: &Runner, load: f64) -> Result<()> {
-    let alert = format!("KafkaConsumerGroupLagHigh-{GROUP}");
-    if runner.has_fired(&alert, load) {
+    if runner.has_fired(AlertName::LagHigh, GROUP, load) {
         return Ok(());
     }
+    let alert = AlertName::LagHigh.as_str();
     ensure!(
         runner.settings.realistic,
         "{alert} did not fire, although the lag was above the limit: send more records"

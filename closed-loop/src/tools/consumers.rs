@@ -80,17 +80,16 @@ impl JavaConsumer {
         Ok(Image::java(&java::find()?, &args, files))
     }
 
-    /// The command that starts it on this computer, without a node: `java` and its arguments.
-    pub async fn command(self, progress: Progress<'_>) -> Result<Vec<OsString>> {
-        let output = self.built(progress).await?;
-        let here = |arg: &str| {
-            let arg = arg.replace(
-                "/app/jmx-exporter.yaml",
-                &self.folder().join("jmx-exporter.yaml").display().to_string(),
-            );
-            OsString::from(arg.replace("/app", &output.display().to_string()))
+    /// The command that starts it on this computer, without a node: `java` and its arguments. The
+    /// JMX exporter's port is `port`.
+    pub async fn command(self, port: u16, progress: Progress<'_>) -> Result<Vec<OsString>> {
+        let output = self.built(progress).await?.display().to_string();
+        let configuration = self.folder().join("jmx-exporter.yaml").display().to_string();
+        let here = |arg: &&str| -> OsString {
+            let arg = arg.replace("/app", &output).replace("=5556:", &format!("={port}:"));
+            arg.replace(&format!("{output}/jmx-exporter.yaml"), &configuration).into()
         };
-        let args = JVM.iter().chain(self.args).map(|arg| here(arg));
+        let args = JVM.iter().chain(self.args).map(here);
         Ok([java::find()?.into_os_string()].into_iter().chain(args).collect())
     }
 

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use kcg_api::alerts::AlertName;
 use kcg_closed_loop::environment::Environment;
+use kcg_closed_loop::observe::alerts::GROUP_LABEL;
 use kcg_closed_loop::{AlertState, Consumer, Programs, Scenario, Settings};
 use kcg_devcluster::wait;
 use kube::Client;
@@ -17,7 +19,7 @@ use crate::group::{Group, producer, sender};
 pub const REPORT_LIMIT: Duration = Duration::from_secs(30);
 /// The limit for something that usually takes seconds, on a busy computer.
 pub const SHORT_LIMIT: Duration = Duration::from_mins(2);
-/// A lag counts as missing after two minutes.
+/// The limit for an alert, some of which look back two minutes.
 const ALERT_LIMIT: Duration = Duration::from_mins(4);
 /// How often a condition is checked. All tests poll the same control plane at the same time; more
 /// would keep it busy.
@@ -160,38 +162,39 @@ impl Harness {
         Ok(condition)
     }
 
-    /// The firing and pending alerts of a group, by their names without the group's.
+    /// The firing and pending alerts of a group, by their names.
     pub async fn alerts(&self, name: &str) -> Result<Vec<(String, AlertState)>, String> {
         let alerts = self.environment.monitoring.alerts().await.map_err(|error| error.to_string())?;
         let own = |alert: kcg_closed_loop::Alert| {
-            let first = alert.name.strip_suffix(name)?.strip_suffix('-')?.to_owned();
-            Some((first, alert.state))
+            let is_own = alert.labels.get(GROUP_LABEL).is_some_and(|group| group == name);
+            is_own.then_some((alert.name, alert.state))
         };
         Ok(alerts.into_iter().filter_map(own).collect())
     }
 
     /// Waits until an alert of the group fires; returns all alerts of the group at that moment.
-    pub async fn fires(&self, name: &str, alert: &str) -> Result<Vec<String>> {
-        let since = Instant::now();
+    pub async fn fires(&self, name: &str, alert: AlertName) -> Result<Vec<String>> {
+        let (since, alert) = (Instant::now(), alert.as_str());
         let alerts = self
-            .until(&format!("{alert}-{name} to fire"), ALERT_LIMIT, async || {
+            .until(&format!("{alert} of {name} to fire"), ALERT_LIMIT, async || {
                 let alerts = self.alerts(name).await?;
                 let fires = alerts.contains(&(alert.to_owned(), AlertState::Firing));
                 if fires { Ok(alerts) } else { Err(format!("{alerts:?}")) }
             })
             .await?;
-        self.log(name, &format!("{alert}-{name} fires after {:.1} s", since.elapsed().as_secs_f64()));
+        self.log(name, &format!("{alert} fires after {:.1} s", since.elapsed().as_secs_f64()));
         Ok(alerts.into_iter().map(|(name, _)| name).collect())
     }
 
     /// Waits until an alert of the group is neither pending nor firing.
-    pub async fn resolves(&self, name: &str, alert: &str) -> Result<()> {
-        self.until(&format!("{alert}-{name} to resolve"), SHORT_LIMIT, async || {
+    pub async fn resolves(&self, name: &str, alert: AlertName) -> Result<()> {
+        let alert = alert.as_str();
+        self.until(&format!("{alert} of {name} to resolve"), ALERT_LIMIT, async || {
             let alerts = self.alerts(name).await?;
             if alerts.iter().any(|(one, _)| one == alert) { Err(format!("{alerts:?}")) } else { Ok(()) }
         })
         .await?;
-        self.log(name, &format!("{alert}-{name} is resolved"));
+        self.log(name, &format!("{alert} is resolved"));
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Faults on the lag's path to the autoscaler: the consumer, its port, the scrape, the adapter.
 
 use anyhow::{Context, Result, ensure};
+use kcg_api::alerts::AlertName;
 use kcg_devcluster::deploy_folder;
 use serde_json::json;
 
@@ -16,11 +17,11 @@ pub async fn a_wrong_port_is_reported_with_its_cure(harness: &Harness) -> Result
     harness.ready(group.name, 1).await?;
     let condition = harness.condition(group.name, "MetricsAvailable", MISSING, REPORT_LIMIT).await?;
     ensure!(condition.message.contains("on port 9999 at /actuator/prometheus"), "{condition:?}");
-    harness.fires(group.name, "KafkaConsumerGroupNoConsumers").await?;
+    harness.fires(group.name, AlertName::NoConsumers).await?;
     let cure = r#"{"spec":{"metrics":{"port":8085}}}"#;
     harness.kubectl(&["patch", "kcg", group.name, "--type=merge", "-p", cure]).await?;
     harness.condition(group.name, "MetricsAvailable", READ, SHORT_LIMIT).await?;
-    harness.resolves(group.name, "KafkaConsumerGroupNoConsumers").await
+    harness.resolves(group.name, AlertName::NoConsumers).await
 }
 
 pub async fn a_consumer_without_metrics_is_reported_as_missing_metrics(harness: &Harness) -> Result<()> {
@@ -30,7 +31,7 @@ pub async fn a_consumer_without_metrics_is_reported_as_missing_metrics(harness: 
     let condition = harness.condition(group.name, "MetricsAvailable", MISSING, REPORT_LIMIT).await?;
     ensure!(condition.message.contains("check that the consumers export"), "{condition:?}");
     // It serves no metrics, so Prometheus cannot scrape it.
-    harness.fires(group.name, "KafkaConsumerGroupNoConsumers").await.map(drop)
+    harness.fires(group.name, AlertName::NoConsumers).await.map(drop)
 }
 
 pub async fn consumers_that_show_another_metric_fire_an_alert(harness: &Harness) -> Result<()> {
@@ -39,12 +40,12 @@ pub async fn consumers_that_show_another_metric_fire_an_alert(harness: &Harness)
     harness.ready(group.name, 1).await?;
     let condition = harness.condition(group.name, "MetricsAvailable", MISSING, REPORT_LIMIT).await?;
     ensure!(condition.message.contains("export records_lag_missing on port 8085"), "{condition:?}");
-    let alerts = harness.fires(group.name, "KafkaConsumerGroupLagMissing").await?;
-    ensure!(!alerts.contains(&"KafkaConsumerGroupNoConsumers".to_owned()), "they are scraped: {alerts:?}");
+    let alerts = harness.fires(group.name, AlertName::LagMissing).await?;
+    ensure!(!alerts.contains(&AlertName::NoConsumers.as_str().to_owned()), "they are scraped: {alerts:?}");
     let cure = r#"{"spec":{"metrics":{"lagMetric":null}}}"#;
     harness.kubectl(&["patch", "kcg", group.name, "--type=merge", "-p", cure]).await?;
     harness.condition(group.name, "MetricsAvailable", READ, SHORT_LIMIT).await?;
-    harness.resolves(group.name, "KafkaConsumerGroupLagMissing").await
+    harness.resolves(group.name, AlertName::LagMissing).await
 }
 
 pub async fn a_rejected_monitor_is_reported_until_it_is_accepted_again(harness: &Harness) -> Result<()> {

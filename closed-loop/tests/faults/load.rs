@@ -1,6 +1,8 @@
 //! Groups whose consumers or partitions do not fit the load.
 
 use anyhow::{Result, ensure};
+use kcg_api::alerts::AlertName;
+use kcg_api::preset::Preset;
 
 use crate::group::Group;
 use crate::harness::{Harness, SHORT_LIMIT};
@@ -15,19 +17,19 @@ pub async fn a_hot_partition_fires_an_alert_while_the_average_lag_is_within_the_
     harness.create(&group, &[]).await?;
     // Wait until each consumer has one partition: the lag of one with all of them would be the
     // average.
-    let assigned =
-        format!("count(kafka_consumer_coordinator_assigned_partitions{{service=\"{}\"}} == 1)", group.name);
+    let metric = Preset::Spring.client_metrics().assigned_partitions;
+    let assigned = format!("count({metric}{{service=\"{}\"}} == 1)", group.name);
     harness.measures(&assigned, 3.0).await?;
     harness.send(group.name, 250, &["--keys=single"]).await?;
-    let alerts = harness.fires(group.name, "KafkaConsumerGroupPartitionLagHigh").await?;
+    let alerts = harness.fires(group.name, AlertName::PartitionLagHigh).await?;
     ensure!(
-        !alerts.contains(&"KafkaConsumerGroupLagHigh".to_owned()),
+        !alerts.contains(&AlertName::LagHigh.as_str().to_owned()),
         "the average is within the limit: {alerts:?}"
     );
     // More consumers would not help, so none is added.
     let group = harness.group(group.name).await.map_err(anyhow::Error::msg)?;
     ensure!(group["status"]["replicas"] == 3, "{group}");
-    harness.resolves("hot", "KafkaConsumerGroupPartitionLagHigh").await
+    harness.resolves("hot", AlertName::PartitionLagHigh).await
 }
 
 pub async fn a_lagging_group_at_its_ceiling_is_reported(harness: &Harness) -> Result<()> {
@@ -38,9 +40,9 @@ pub async fn a_lagging_group_at_its_ceiling_is_reported(harness: &Harness) -> Re
     let condition =
         harness.condition(group.name, "PartitionBound", ["True", "AtCeiling"], SHORT_LIMIT).await?;
     ensure!(condition.message.contains("add partitions to the topic"), "{condition:?}");
-    harness.fires(group.name, "KafkaConsumerGroupAtCeiling").await?;
+    harness.fires(group.name, AlertName::AtCeiling).await?;
     harness.condition(group.name, "PartitionBound", ["False", "RoomToScale"], SHORT_LIMIT).await?;
-    harness.resolves(group.name, "KafkaConsumerGroupAtCeiling").await
+    harness.resolves(group.name, AlertName::AtCeiling).await
 }
 
 pub async fn consumers_without_a_partition_are_reported_and_fire_an_alert(harness: &Harness) -> Result<()> {
@@ -58,9 +60,9 @@ pub async fn consumers_without_a_partition_are_reported_and_fire_an_alert(harnes
     let condition = harness.condition(name, "Ready", ["True", "IdleConsumers"], SHORT_LIMIT).await?;
     ensure!(condition.message.contains("(2 idle)"), "{condition:?}");
     ensure!(condition.message.contains("kubectl scale deployment spare --replicas=1"), "{condition:?}");
-    harness.fires(name, "KafkaConsumerGroupConsumersIdle").await?;
+    harness.fires(name, AlertName::ConsumersIdle).await?;
     harness.kubectl(&["patch", "kcg", name, "--type=merge", "-p", &paused(false)]).await?;
     harness.ready(name, 1).await?;
     harness.condition(name, "Ready", ["True", "Reconciled"], SHORT_LIMIT).await?;
-    harness.resolves(name, "KafkaConsumerGroupConsumersIdle").await
+    harness.resolves(name, AlertName::ConsumersIdle).await
 }
