@@ -159,6 +159,10 @@ grammar!(
     HTTP_PATH, 1024, r"^/[-A-Za-z0-9._~!$&'()*+,;=:@%/?]*$"
 );
 grammar!(
+    /// Quantity of a resource: `100m`, `1.5Gi`, `2e3`.
+    QUANTITY, 64, r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E|[eE][+-]?[0-9]+)?$"
+);
+grammar!(
     /// Name of an environment variable, as the API server validates it: printable ASCII without
     /// `=`.
     ENV_NAME, 1024, r"^[ -<>-~]+$"

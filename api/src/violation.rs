@@ -227,7 +227,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// The most violations that one response, condition or log line lists; the rest is counted.
+/// The most violations that one response lists; the rest is counted.
 pub const MAX_LISTED: usize = 64;
 
 /// The violations to list, and how many more there are.
@@ -236,12 +236,24 @@ pub fn capped(violations: &[Violation]) -> (&[Violation], usize) {
     (listed, more.len())
 }
 
-/// All violations in one line, for conditions and logs.
+/// The most violations that [`summary`] lists.
+const MAX_SUMMARY: usize = 3;
+/// The most bytes of one violation in a summary: it repeats the invalid value.
+const MAX_SUMMARY_ITEM: usize = 300;
+
+/// The first violations in one line, for conditions. The text is stored with each group, so it is
+/// short.
 pub fn summary(violations: &[Violation]) -> String {
-    let (listed, more) = capped(violations);
-    let mut messages: Vec<String> = listed.iter().map(ToString::to_string).collect();
-    if more > 0 {
-        messages.push(format!("and {more} more"));
+    let listed = violations.iter().take(MAX_SUMMARY).map(|violation| {
+        let sentence = violation.to_string();
+        match sentence.floor_char_boundary(MAX_SUMMARY_ITEM) {
+            end if end < sentence.len() => format!("{}…", &sentence[..end]),
+            _ => sentence,
+        }
+    });
+    let mut messages: Vec<String> = listed.collect();
+    if violations.len() > MAX_SUMMARY {
+        messages.push("and others".to_owned());
     }
     messages.join("; ")
 }
@@ -268,10 +280,12 @@ mod tests {
     }
 
     #[test]
-    fn a_long_list_is_cut_and_the_rest_is_counted() {
-        let many = vec![above(1); MAX_LISTED + 3];
-        assert!(summary(&many[..MAX_LISTED]).ends_with("than 3"));
-        assert!(summary(&many).ends_with("than 3; and 3 more"));
-        assert_eq!(summary(&many).matches("spec.minReplicas").count(), MAX_LISTED);
+    fn a_summary_lists_three_violations_and_cuts_long_ones() {
+        let many = vec![above(1); 4];
+        assert!(summary(&many[..3]).ends_with("than 3"));
+        assert!(summary(&many).ends_with("than 3; and others"));
+        assert_eq!(summary(&many).matches("spec.minReplicas").count(), 3);
+        let long = Violation::invalid(Rule::Image, "spec.consumerSpec.image", "é".repeat(5000), "");
+        assert!(summary(&[long]).len() < 310);
     }
 }

@@ -30,10 +30,14 @@ pub fn desired_state(
     observed: &Observed,
     grants: &TopicGrants,
 ) -> Result<DesiredState, Vec<Violation>> {
-    if !stored.violations.is_empty() {
-        return Err(stored.violations.clone());
+    let (tolerated, broken): (Vec<_>, Vec<_>) =
+        stored.violations.iter().cloned().partition(|violation| violation.rule.is_admission_only());
+    if !broken.is_empty() {
+        return Err(broken);
     }
-    ValidGroup::read_stored(&stored.group, grants).map(|group| DesiredState::new(group, observed))
+    let mut group = ValidGroup::read_stored(&stored.group, grants)?;
+    group.tolerated.splice(0..0, tolerated);
+    Ok(DesiredState::new(group, observed))
 }
 
 impl DesiredState {

@@ -21,7 +21,7 @@
 //! that read the time. The same facts therefore always lead to the same decision, and every
 //! decision can be tested without a cluster.
 //!
-//! *Invariant:* modules only use those above them in this list: `quantity`, `text`, `lag`,
+//! *Invariant:* modules only use those above them in this list: `text`, `lag`,
 //! `topics`, `ceiling`, `children`, `child_error`, `drift`, `facts`, `desired`, `plan`, `status`.
 
 #![warn(missing_docs, unreachable_pub)]
@@ -34,9 +34,10 @@ pub mod drift;
 pub mod facts;
 pub mod lag;
 pub mod plan;
-pub mod quantity;
 pub mod status;
 #[cfg(test)]
 mod test_support;
 pub mod text;
 pub mod topics;
+
+pub use kcg_api::quantity;

@@ -21,6 +21,38 @@ pub fn one_line(text: &str, max: usize) -> String {
     line
 }
 
+/// The most bytes of a message that is stored: a condition, an Event.
+pub const MAX_MESSAGE: usize = 1024;
+
+/// Says that a message goes on.
+const OTHERS: &str = " and others";
+
+/// The message, cut to [`MAX_MESSAGE`] bytes behind a sentence or an item of a list. A message is
+/// kept in memory and in etcd for each group, so its length may not depend on what it lists.
+pub fn bounded(message: String) -> String {
+    if message.len() <= MAX_MESSAGE {
+        return message;
+    }
+    let room = message.floor_char_boundary(MAX_MESSAGE - OTHERS.len() - 1);
+    let end = ["; ", ". ", ", "].iter().filter_map(|end| message[..room].rfind(end)).max();
+    match end {
+        // A message that begins with a very long item is cut in it.
+        Some(end) if end > room / 2 => format!("{}{OTHERS}", &message[..=end]),
+        _ => format!("{}…", &message[..room]),
+    }
+}
+
+/// The most items that [`listed`] names.
+const MAX_LISTED: usize = 3;
+
+/// The first three items, and whether there are others. The number of the others is left out: it
+/// changes each time that one of them comes or goes.
+pub fn listed<T: AsRef<str>>(items: &[T]) -> String {
+    let named: Vec<&str> = items.iter().take(MAX_LISTED).map(AsRef::as_ref).collect();
+    let others = if items.len() > MAX_LISTED { OTHERS } else { "" };
+    format!("{}{others}", named.join(", "))
+}
+
 const fn reorders(character: char) -> bool {
     matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -33,6 +65,24 @@ mod tests {
     fn a_foreign_text_can_neither_begin_a_line_nor_colour_nor_reorder_it() {
         assert_eq!(one_line("a\nb\u{1b}[31mc", 100), "a b\\u{1b}[31mc");
         assert_eq!(one_line("\u{202e}evil", 100), "\\u{202e}evil");
+    }
+
+    #[test]
+    fn a_stored_message_is_cut_behind_an_item() {
+        let short = "a".repeat(MAX_MESSAGE);
+        assert_eq!(bounded(short.clone()), short);
+        let items = vec!["x".repeat(99); 20].join("; ");
+        let cut = bounded(items);
+        assert!(cut.len() <= MAX_MESSAGE && cut.ends_with("x; and others"), "{cut}");
+        let word = bounded("é".repeat(MAX_MESSAGE));
+        assert!(word.len() <= MAX_MESSAGE + 2 && word.ends_with("é…"), "{}", word.len());
+    }
+
+    #[test]
+    fn a_list_names_three() {
+        assert_eq!(listed(&["a", "b", "c"]), "a, b, c");
+        assert_eq!(listed(&["a", "b", "c", "d", "e"]), "a, b, c and others");
+        assert_eq!(listed::<&str>(&[]), "");
     }
 
     #[test]

@@ -91,6 +91,7 @@ async fn serve(args: &ControllerArgs, stop: CancellationToken) -> Result<(), Cli
     let config = ControllerConfig {
         scopes: Scopes { groups: args.server.scope(), topics: args.server.topic_scope() },
         grants: args.server.grants(),
+        max_spec_bytes: args.server.max_spec_bytes,
         probes: args.server.status_addr,
         candidate: Candidate::new(
             &args.leader_elect_resource_namespace,

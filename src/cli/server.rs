@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use kcg_api::spec_bounds;
 use kcg_api::valid::TopicGrants;
 use kcg_runtime::client::{ClientConfig, ClientError};
 use kcg_runtime::watch::Scope;
@@ -28,6 +29,10 @@ pub(super) struct ServerArgs {
     /// Namespaces, besides its own, whose KafkaTopics a group may use; * allows all
     #[arg(long, value_delimiter = ',', value_parser = args::namespace_item_or_all, value_name = "NAMESPACE,...")]
     topic_namespaces: Vec<String>,
+    /// Bytes of a group's spec as compact JSON. A longer spec is refused at admission; a stored group
+    /// that has one still runs, with a warning
+    #[arg(long, default_value_t = spec_bounds::MAX_BYTES, value_name = "BYTES")]
+    pub(super) max_spec_bytes: usize,
     #[command(flatten)]
     log: telemetry::LogArgs,
 }

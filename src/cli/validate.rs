@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use kcg_api::rules::live;
+use kcg_api::spec_bounds;
 use kcg_api::topic;
 use kcg_api::valid::{self, TopicGrants};
 use kcg_api::violation::Rule;
@@ -34,6 +35,9 @@ pub(super) struct ManifestArgs {
     /// allows all
     #[arg(long, value_delimiter = ',', value_parser = args::namespace_item_or_all, value_name = "NAMESPACE,...")]
     topic_namespaces: Vec<String>,
+    /// Bytes of a group's spec as compact JSON, as in the operator's flag
+    #[arg(long, default_value_t = spec_bounds::MAX_BYTES, value_name = "BYTES")]
+    max_spec_bytes: usize,
 }
 
 /// The result of validating one group.
@@ -92,6 +96,11 @@ pub(super) fn check(mut group: Value, manifest: &ManifestArgs, partitions: &Part
         let metadata = |field: &str| group["metadata"][field].as_str().map(str::to_owned);
         let name = metadata("name").or_else(|| metadata("generateName")).unwrap_or_default();
         return CheckedGroup { name, outcome: Err(vec![unsupported.to_string()]) };
+    }
+    let oversized = spec_bounds::check_value(&group["spec"], manifest.max_spec_bytes);
+    if !oversized.is_empty() {
+        let name = group["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        return CheckedGroup { name, outcome: Err(oversized.iter().map(ToString::to_string).collect()) };
     }
     if let Some(metadata) = group.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.entry("namespace").or_insert_with(|| Value::from(manifest.namespace.as_str()));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use kcg_runtime::{client::RequestMetrics, probes};
+use kcg_webhook::admit::AdmissionPolicy;
 use kcg_webhook::server::Limits;
 use kcg_webhook::{Process, StartError, WebhookConfig};
 use tokio_util::sync::CancellationToken;
@@ -52,7 +53,7 @@ async fn serve(args: &WebhookArgs, stop: CancellationToken) -> Result<(), CliErr
         server_name: args.server_name.clone(),
         quiet_period: args.drain_quiet_period,
         scope: args.server.topic_scope(),
-        grants: args.server.grants(),
+        policy: AdmissionPolicy { grants: args.server.grants(), max_spec_bytes: args.server.max_spec_bytes },
         limits: Limits::default(),
     })
     .await?;

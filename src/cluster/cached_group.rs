@@ -5,7 +5,7 @@
 use kcg_api::condition::{ConditionType, Reason};
 use kcg_api::topic;
 use kcg_api::valid::{self, ParsedGroup};
-use kcg_api::{KconsumerGroup, KconsumerGroupSpec, KconsumerGroupStatus};
+use kcg_api::{KconsumerGroup, KconsumerGroupSpec, KconsumerGroupStatus, spec_bounds};
 use kcg_core::facts::project;
 use kcg_core::status::ConditionStatus;
 use kcg_runtime::watch::ObjectKey;
@@ -65,7 +65,7 @@ impl CachedGroup {
             spec: object.get("spec").unwrap_or(&Value::Null).to_string().into(),
             status: CachedStatus::of(status, strings),
         };
-        let spec = group.parse(key).group.spec;
+        let spec = group.parse(key, usize::MAX).group.spec;
         group.lag_limit = spec.average_records_lag_limit;
         group.topics = topic::named_by(&spec, key.namespace())
             .iter()
@@ -76,19 +76,26 @@ impl CachedGroup {
         group
     }
 
-    /// The group as its types, and the errors of every value that does not fit them.
-    pub(crate) fn parse(&self, key: &ObjectKey) -> ParsedGroup {
+    /// The group as its types, the bounds that its spec exceeds, and the errors of every value that
+    /// does not fit its type. A spec of too many values is not read.
+    pub(crate) fn parse(&self, key: &ObjectKey, max_spec_bytes: usize) -> ParsedGroup {
+        let mut violations = spec_bounds::check_text(&self.spec, max_spec_bytes);
+        let untyped = || KconsumerGroup { metadata: self.metadata(key), ..KconsumerGroup::default() };
+        if spec_bounds::forbid_typing(&violations) {
+            return ParsedGroup { group: untyped(), violations };
+        }
         if let Ok(spec) = serde_json::from_str::<KconsumerGroupSpec>(&self.spec) {
-            let group = KconsumerGroup { metadata: self.metadata(key), spec, status: None };
-            return ParsedGroup { group, violations: Vec::new() };
+            return ParsedGroup { group: KconsumerGroup { spec, ..untyped() }, violations };
         }
         let spec: Value = serde_json::from_str(&self.spec).expect("invariant: a cached spec is JSON");
-        valid::parse_group(json!({
+        let mut parsed = valid::parse_group(json!({
             "apiVersion": format!("{}/{}", kcg_api::names::GROUP, kcg_api::names::VERSION),
             "kind": kcg_api::names::KIND,
             "metadata": self.metadata(key),
             "spec": spec,
-        }))
+        }));
+        violations.append(&mut parsed.violations);
+        ParsedGroup { violations, ..parsed }
     }
 
     /// The stored status.
@@ -160,7 +167,7 @@ mod tests {
         assert_eq!((group.resource_version, group.generation, group.lag_limit), (7, 3, 5));
         assert_eq!(&*group.topics, [ObjectKey::new("ns", "a"), ObjectKey::new("ns", "b")]);
         assert_eq!(group.consumer_group, key);
-        let written = group.parse(&key);
+        let written = group.parse(&key, usize::MAX);
         assert_eq!(written.group.metadata.uid.as_deref(), Some("u"));
         assert_eq!(written.group.spec.consumer_spec.topics, ["a", "b"]);
         assert_eq!(group.status().max_replicas, Some(2));
@@ -182,8 +189,21 @@ mod tests {
         );
         assert_eq!(&*group.topics, [ObjectKey::new("ns", "a")]);
         assert_eq!(group.consumer_group, ObjectKey::new("ns", "x"));
-        let violations = group.parse(&key).violations;
+        let violations = group.parse(&key, usize::MAX).violations;
         assert_eq!(violations.len(), 1);
         assert_eq!(violations[0].field, "spec.minReplicas");
+    }
+
+    #[test]
+    fn a_spec_of_too_many_values_is_kept_but_not_read() {
+        let key = ObjectKey::new("ns", "g");
+        let volumes = vec![json!({}); spec_bounds::MAX_NODES];
+        let spec = json!({"consumerSpec": {"topic": "a", "podTemplate": {"spec": {"volumes": volumes}}}});
+        let group = CachedGroup::of(&key, &object(&spec), &StringInterner::default());
+        assert_eq!(&*group.topics, []);
+        let parsed = group.parse(&key, spec_bounds::MAX_BYTES);
+        assert!(spec_bounds::forbid_typing(&parsed.violations), "{:?}", parsed.violations);
+        assert_eq!(parsed.group.spec, KconsumerGroupSpec::default());
+        assert_eq!(parsed.group.metadata.uid.as_deref(), Some("u"));
     }
 }

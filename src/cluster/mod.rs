@@ -21,7 +21,7 @@ mod write_error;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use kcg_api::valid::TopicGrants;
+use kcg_api::valid::{ParsedGroup, TopicGrants};
 use kcg_core::ceiling::Held;
 use kcg_core::children::{ChildKind, Digest};
 use kcg_core::desired::desired_state;
@@ -51,6 +51,7 @@ pub(crate) struct Cluster {
     cache: Mutex<ClusterCache>,
     strings: StringInterner,
     grants: TopicGrants,
+    max_spec_bytes: usize,
     requests: ChildRequests,
     events: EventRecorder,
 }
@@ -63,14 +64,25 @@ impl std::fmt::Debug for Cluster {
 
 impl Cluster {
     /// A cluster of which nothing is known yet.
-    pub(crate) fn new(client: Client, grants: TopicGrants, events: EventRecorder) -> Self {
+    pub(crate) fn new(
+        client: Client,
+        grants: TopicGrants,
+        max_spec_bytes: usize,
+        events: EventRecorder,
+    ) -> Self {
         Self {
             cache: Mutex::default(),
             strings: StringInterner::default(),
             grants,
+            max_spec_bytes,
             requests: ChildRequests::new(client),
             events,
         }
+    }
+
+    /// A group as its types, with the bounds that its spec exceeds.
+    pub(crate) fn parse(&self, key: &ObjectKey, group: &CachedGroup) -> ParsedGroup {
+        group.parse(key, self.max_spec_bytes)
     }
 
     /// The namespaces in which a group may use topics.
@@ -157,7 +169,7 @@ impl Cluster {
         observed.children[kind] = Some(child);
         // One unexpected object must not end the watch of all others.
         let drift = catch_unwind(AssertUnwindSafe(|| {
-            let state = desired_state(&group.parse(key), &observed, &self.grants);
+            let state = desired_state(&self.parse(key, &group), &observed, &self.grants);
             state.map_or(Drift::Unknown, |state| state.drift(kind, live))
         }));
         let child = observed.children[kind].take().expect("invariant: set above");

@@ -52,6 +52,8 @@ pub struct ControllerConfig {
     pub scopes: Scopes,
     /// The namespaces in which a group may use topics.
     pub grants: TopicGrants,
+    /// A stored spec of more bytes as compact JSON gets a warning.
+    pub max_spec_bytes: usize,
     /// The address of /healthz, /readyz and /metrics, over plain HTTP.
     pub probes: SocketAddr,
     /// The identity of this process in the leader election.
@@ -87,7 +89,7 @@ pub async fn run(
         (registry(names::METRIC_PREFIX, env!("CARGO_PKG_VERSION")), Readiness::default());
     requests.register(&mut registry);
     let events = EventRecorder::new(client.clone(), &config.candidate.identity);
-    let cluster = Arc::new(Cluster::new(client.clone(), config.grants, events));
+    let cluster = Arc::new(Cluster::new(client.clone(), config.grants, config.max_spec_bytes, events));
     let queue = Arc::new(WorkQueue::default());
     let metrics = ControllerMetrics::register(&mut registry, cluster.clone(), queue.clone());
     let lease_metrics = LeaseMetrics::default();

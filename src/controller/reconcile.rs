@@ -95,7 +95,7 @@ impl Reconcile<'_> {
         if group.deleting {
             return ReconcileResult::ended(Outcome::Gone);
         }
-        let stored = group.parse(self.key);
+        let stored = self.cluster.parse(self.key, &group);
         match desired_state(&stored, &observed, self.cluster.grants()) {
             Ok(state) => self.settle(&group, &state, observed).await,
             Err(violations) => {

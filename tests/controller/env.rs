@@ -62,6 +62,7 @@ impl ControllerEnv {
         let settings = ControllerConfig {
             scopes: Scopes { groups: scope.clone(), topics: scope },
             grants: TopicGrants::Own,
+            max_spec_bytes: kcg_api::spec_bounds::MAX_BYTES,
             probes,
             candidate: Candidate::new(name, "controller", "test"),
             certificates: None,

@@ -14,6 +14,7 @@ cases![
     a_group_that_bypassed_the_webhook_is_not_reconciled_and_reports_why,
     a_group_that_becomes_invalid_keeps_its_children,
     a_minimum_above_the_ceiling_runs_the_ceiling,
+    a_stored_group_that_breaks_a_rule_for_admission_is_reconciled_and_warned,
 ];
 
 /// The webhook configurations exclude this namespace; the controller watches it.
@@ -122,4 +123,29 @@ async fn a_minimum_above_the_ceiling_runs_the_ceiling(env: Arc<SharedEnv>) -> Re
     ns.patch(GROUP, "kconsumer", &json!({"spec": {"minReplicas": 3}})).await?;
     ns.group_is_ready("kconsumer").await?;
     ns.close().await
+}
+
+async fn a_stored_group_that_breaks_a_rule_for_admission_is_reconciled_and_warned(
+    env: Arc<SharedEnv>,
+) -> Result<()> {
+    let ns = env.existing_namespace(UNGUARDED);
+    ns.create_topic("tolerated-topic", 3).await?;
+    let spec = json!({"consumerSpec": {"topic": "tolerated-topic",
+        "podTemplate": {"spec": {"securityContext": {"seccompProfile": {"type": "Unconfined"}}}}}});
+    let refused = refusal(&env, &spec).await?;
+    let violation = "spec.consumerSpec.podTemplate.spec.securityContext.seccompProfile.type: Forbidden: a consumer may only use RuntimeDefault and Localhost";
+    assert!(refused.contains(violation), "{refused}");
+    ns.create_group("tolerated", &spec).await?;
+    ns.group_is_ready("tolerated").await?;
+    let group = ns.get(GROUP, "tolerated").await?;
+    let message = condition(&group, "Ready")[2];
+    assert!(message.ends_with(&format!("A new group with this spec is refused: {violation}")), "{message}");
+    // It follows its spec.
+    ns.patch(GROUP, "tolerated", &json!({"spec": {"consumerSpec": {"image": "thenextapps/kconsumer:2"}}}))
+        .await?;
+    ns.eventually(DEPLOYMENT, "tolerated", "the new image", |seen| {
+        seen["spec"]["template"]["spec"]["containers"][0]["image"] == "thenextapps/kconsumer:2"
+    })
+    .await?;
+    ns.delete(GROUP, "tolerated").await
 }

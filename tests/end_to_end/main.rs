@@ -26,6 +26,7 @@ mod invalid;
 mod many_groups;
 mod original;
 mod paused;
+mod pod_rules;
 mod replicas;
 mod rights;
 mod spec_changes;
@@ -63,6 +64,7 @@ fn phases() -> Vec<(usize, Vec<Case>)> {
         health::cases(),
         invalid::cases(),
         admission::cases(),
+        pod_rules::cases(),
     ];
     let alone = [
         handover::cases(),

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kcg_api::valid::TopicGrants;
 use kcg_certs::Resolver;
 use kcg_runtime::probes::{Probes, ProbesError, Readiness};
 use kcg_runtime::watch::{Scope, WatchMetrics};
@@ -15,7 +14,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::admit::{Admission, AdmissionRequest, Verdict, admit};
+use crate::admit::{Admission, AdmissionPolicy, AdmissionRequest, Verdict, admit};
 use crate::cert_watcher::{self, CertWatcher};
 use crate::metrics::WebhookMetrics;
 use crate::server::{self, Drain, Limits};
@@ -37,8 +36,8 @@ pub struct WebhookConfig {
     pub quiet_period: Duration,
     /// The namespaces whose KafkaTopics the webhook watches.
     pub scope: Scope,
-    /// The namespaces whose KafkaTopics a group of another namespace may name.
-    pub grants: TopicGrants,
+    /// What the flags set for the rules.
+    pub policy: AdmissionPolicy,
     /// The bounds on what a client may cost.
     pub limits: Limits,
 }
@@ -104,7 +103,7 @@ impl Process {
         stop: CancellationToken,
     ) -> Result<(), StartError> {
         let Self { listener, probes, config } = self;
-        let WebhookConfig { cert_dir, server_name, quiet_period, scope, grants, limits, .. } = config;
+        let WebhookConfig { cert_dir, server_name, quiet_period, scope, policy, limits, .. } = config;
         let readiness = Readiness::default();
         let metrics = WebhookMetrics::register(&mut registry);
         let resolver = Arc::new(server_name.map_or_else(Resolver::new, Resolver::for_name));
@@ -121,7 +120,7 @@ impl Process {
         }));
         tokio::spawn(probes.serve(registry, readiness, served.clone()));
 
-        let admission = GroupAdmission { topics, grants };
+        let admission = GroupAdmission { topics, policy };
         let drain = Drain { stop, quiet_period };
         let cut_off = server::serve(listener, tls, limits, admission, metrics, drain).await;
         served.cancel();
@@ -174,11 +173,11 @@ fn watch_topics(
 #[derive(Debug)]
 struct GroupAdmission {
     topics: TopicCache,
-    grants: TopicGrants,
+    policy: AdmissionPolicy,
 }
 
 impl Admission for GroupAdmission {
     fn admit(&self, request: &AdmissionRequest<'_>) -> Verdict {
-        admit(request, &self.grants, |topic| self.topics.lookup(topic))
+        admit(request, &self.policy, |topic| self.topics.lookup(topic))
     }
 }

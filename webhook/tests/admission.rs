@@ -15,7 +15,7 @@ use base64::prelude::BASE64_STANDARD;
 use harness::{Client, Response, TestServer};
 use kcg_api::topic::{TopicFacts, TopicLookup, TopicLookups, TopicRef};
 use kcg_api::valid::TopicGrants;
-use kcg_webhook::admit::{Admission, AdmissionRequest, Verdict, admit};
+use kcg_webhook::admit::{Admission, AdmissionPolicy, AdmissionRequest, Verdict, admit};
 use kcg_webhook::server::Limits;
 use serde_json::{Map, Value, json};
 
@@ -39,7 +39,7 @@ impl Admission for Cluster {
     fn admit(&self, request: &AdmissionRequest<'_>) -> Verdict {
         let topics = self.0.lock().unwrap();
         let grants = TopicGrants::Named(vec!["kafka".to_owned()]);
-        admit(request, &grants, |topic| match &*topics {
+        admit(request, &AdmissionPolicy { grants, ..AdmissionPolicy::default() }, |topic| match &*topics {
             Topics::Known(lookups) => lookups.get(topic).cloned().unwrap_or(TopicLookup::NotFound),
             Topics::All(lookup) => lookup.clone(),
         })

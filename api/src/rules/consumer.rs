@@ -7,14 +7,15 @@ use k8s_openapi::api::core::v1::EnvVar;
 use super::messages;
 use crate::names;
 use crate::rule_input::RuleInput;
+use crate::spec_bounds;
 use crate::violation::{ErrorType, Rule, Violation};
 
 /// The most items of `topics`.
-pub(crate) const MAX_TOPICS: usize = 100;
+pub(crate) const MAX_TOPICS: usize = spec_bounds::MAX_ITEMS;
 /// The most items of `env`.
-pub(crate) const MAX_ENV: usize = 1000;
+pub(crate) const MAX_ENV: usize = spec_bounds::MAX_ENV_ITEMS;
 /// The most items of `envFrom`.
-pub(crate) const MAX_ENV_FROM: usize = 100;
+pub(crate) const MAX_ENV_FROM: usize = spec_bounds::MAX_ENV_ITEMS;
 
 fn field(name: &str) -> String {
     format!("spec.consumerSpec.{name}")

@@ -23,6 +23,8 @@ pub const ENV_NAME: &str = "must be printable ASCII without an equals sign";
 pub const VALUE_FROM: &str = "may not be specified when `value` is not empty";
 /// A rolling update that can neither add nor remove a pod. The API server's own text.
 pub const NO_ROOM_TO_ROLL: &str = "may not be 0 when `maxSurge` is 0";
+/// A rolling update of a Deployment that does not roll.
+pub const RECREATE_ROLLS: &str = "may not be specified when strategy type is Recreate";
 /// spec.metrics.lagMetric.
 pub const METRIC: &str = "must be the name of a Prometheus metric: letters, digits, underscores and colons, not starting with a digit";
 /// spec.metrics.lagStatistic together with lagMetric.

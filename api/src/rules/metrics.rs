@@ -171,6 +171,19 @@ pub(crate) fn roll_can_move(input: &RuleInput<'_>, violations: &mut Vec<Violatio
     }
 }
 
+/// A Deployment whose pods all stop first has no rolling update.
+pub(crate) fn recreate_does_not_roll(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+    let strategy = input.spec.scaling.strategy.as_ref();
+    let recreates = strategy.filter(|strategy| strategy.type_.as_deref() == Some("Recreate"));
+    if recreates.is_some_and(|strategy| strategy.rolling_update.is_some()) {
+        violations.push(Violation::forbidden(
+            Rule::Deployment,
+            "spec.scaling.strategy.rollingUpdate",
+            messages::RECREATE_ROLLS,
+        ));
+    }
+}
+
 fn is_zero(count: &IntOrString) -> bool {
     match count {
         IntOrString::Int(count) => *count == 0,

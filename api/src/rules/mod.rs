@@ -1,11 +1,14 @@
 //! The validation rules. Each rule is a short function named after what it ensures.
 
 pub(crate) mod consumer;
+mod field_errors;
 pub mod live;
 pub mod messages;
 pub(crate) mod metrics;
 mod pod;
+mod pod_security;
 mod replicas;
+mod template;
 
 use crate::rule_input::RuleInput;
 use crate::violation::Violation;
@@ -29,7 +32,10 @@ const RULES: &[RuleFn] = &[
     consumer::env_is_distinct,
     consumer::env_from_is_bounded,
     consumer::pull_policy_is_known,
+    template::consumer_is_a_container,
     pod::overlay_is_a_pod_template,
+    pod_security::pod_keeps_baseline,
+    template::overlay_makes_a_pod,
     metrics::endpoint_can_be_scraped,
     metrics::lag_is_defined_once,
     metrics::monitor_labels_are_labels,
@@ -38,6 +44,7 @@ const RULES: &[RuleFn] = &[
     metrics::strategy_is_known,
     metrics::roll_can_move,
     metrics::min_ready_seconds_is_within_the_deadline,
+    metrics::recreate_does_not_roll,
 ];
 
 /// Every violation of the static rules, in the order of the rules.

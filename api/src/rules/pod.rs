@@ -120,12 +120,18 @@ fn pod_has_no_node_access(pod: &PodSpec, violations: &mut Vec<Violation>) {
 }
 
 fn each_container(pod: &PodSpec, violations: &mut Vec<Violation>) {
-    let lists = [("containers", Some(&pod.containers)), ("initContainers", pod.init_containers.as_ref())];
-    for (list, containers) in lists {
-        for (index, container) in containers.into_iter().flatten().enumerate() {
-            container_has_no_node_access(container, &format!("{OVERLAY}.spec.{list}[{index}]"), violations);
-        }
+    for (path, container) in containers(pod) {
+        container_has_no_node_access(container, &path, violations);
     }
+}
+
+/// The containers and init containers of the overlay with their paths.
+pub(crate) fn containers(pod: &PodSpec) -> impl Iterator<Item = (String, &Container)> {
+    let lists = [("containers", Some(&pod.containers)), ("initContainers", pod.init_containers.as_ref())];
+    lists.into_iter().flat_map(|(list, containers)| {
+        let containers = containers.into_iter().flatten().enumerate();
+        containers.map(move |(index, container)| (format!("{OVERLAY}.spec.{list}[{index}]"), container))
+    })
 }
 
 fn container_has_no_node_access(container: &Container, path: &str, violations: &mut Vec<Violation>) {

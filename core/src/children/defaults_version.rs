@@ -13,7 +13,7 @@ pub enum DefaultsVersion {
     #[default]
     V1,
     /// No service links, no token of a ServiceAccount that the group does not name, Kubernetes' own
-    /// imagePullPolicy.
+    /// imagePullPolicy. A variable that podTemplate replaces keeps its place.
     V2,
     /// Also the readiness probe of a preset that the spec names.
     V3,

@@ -60,7 +60,7 @@ fn template<'a>(
             pod["automountServiceAccountToken"] = json!(false);
         }
     }
-    overlaid(json!({"metadata": {"labels": selector(&group.name)}, "spec": pod}), group)
+    overlaid(json!({"metadata": {"labels": selector(&group.name)}, "spec": pod}), group, version)
 }
 
 fn names_a_service_account(group: &ValidGroup) -> bool {
@@ -135,13 +135,13 @@ fn env<'a>(group: &ValidGroup, topics: impl Iterator<Item = &'a str>) -> Vec<Val
 }
 
 /// The template with the user's podTemplate merged into it.
-fn overlaid(template: Value, group: &ValidGroup) -> Value {
+fn overlaid(template: Value, group: &ValidGroup, version: DefaultsVersion) -> Value {
     let Some(overlay) = &group.consumer.overlay else {
         return template;
     };
-    let mut typed = overlay
-        .apply_to(template, ContainerMerge::Append)
-        .expect("invariant: the operator's template is a PodTemplateSpec");
+    let merge = if version >= DefaultsVersion::V2 { ContainerMerge::InPlace } else { ContainerMerge::Append };
+    let mut typed =
+        overlay.apply_to(template, merge).expect("invariant: the operator's template is a PodTemplateSpec");
     own_both_names_of_the_service_account(&mut typed);
     serde_json::to_value(typed).expect("invariant: a PodTemplateSpec serializes")
 }

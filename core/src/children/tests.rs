@@ -189,18 +189,29 @@ fn the_overlay_is_merged_into_the_consumer_by_its_container_s_name() {
     );
     assert_eq!(
         consumer["env"],
-        json!([{"name": "KAFKA_GROUP_ID", "value": "kconsumer"}, {"name": "KAFKA_TOPICS", "value": "other"}])
+        json!([{"name": "KAFKA_TOPICS", "value": "other"}, {"name": "KAFKA_GROUP_ID", "value": "kconsumer"}])
     );
 }
 
 #[test]
 fn hardening_can_be_overridden_by_the_overlay() {
-    let spec = "{consumerSpec: {podTemplate: {spec: {securityContext: {seccompProfile: {type: Unconfined}}, terminationGracePeriodSeconds: 5,
+    let spec = "{consumerSpec: {podTemplate: {spec: {securityContext: {seccompProfile: {type: Localhost, localhostProfile: p}}, terminationGracePeriodSeconds: 5,
         containers: [{name: kconsumer, securityContext: {allowPrivilegeEscalation: true}}]}}}}";
     let pod = child(ChildKind::Deployment, spec)["spec"]["template"]["spec"].clone();
-    assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "Unconfined");
+    assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "Localhost");
     assert_eq!(pod["terminationGracePeriodSeconds"], 5);
     assert_eq!(consumer(spec)["securityContext"]["allowPrivilegeEscalation"], true);
+}
+
+#[test]
+fn a_variable_that_the_overlay_replaces_keeps_its_place() {
+    let spec = "{consumerSpec: {env: [{name: CLIENT_ID, value: $(KAFKA_GROUP_ID)-client}], podTemplate: {spec: {containers: [
+        {name: kconsumer, env: [{name: KAFKA_GROUP_ID, value: orders-blue}, {name: LOG_LEVEL, value: info}]}]}}}}";
+    let container = consumer(spec);
+    let env = container["env"].as_array().expect("variables").iter();
+    let names: Vec<&str> = env.filter_map(|variable| variable["name"].as_str()).collect();
+    assert_eq!(names, ["KAFKA_TOPICS", "KAFKA_GROUP_ID", "CLIENT_ID", "LOG_LEVEL"]);
+    assert_eq!(container["env"][1]["value"], "orders-blue");
 }
 
 #[test]

@@ -25,6 +25,7 @@ use crate::ceiling::{Ceiling, TopicCount};
 use crate::child_error::ChildError;
 use crate::children::PerChild;
 use crate::facts::Observed;
+use crate::text;
 
 pub use condition::ConditionStatus;
 pub use events::{Warning, warnings};
@@ -49,7 +50,7 @@ pub fn compose(
 ) -> KconsumerGroupStatus {
     let values = ConditionType::ALL.iter().map(|&type_| {
         let value = match type_ {
-            ConditionType::Ready => ready(group, observed, ceiling, errors),
+            ConditionType::Ready => with_tolerated(ready(group, observed, ceiling, errors), group),
             ConditionType::TopicsResolved => topics_resolved(ceiling),
             ConditionType::MetricsAvailable => metrics_available(group, observed),
             ConditionType::MonitoringAccepted => monitoring_accepted(group, observed, errors),
@@ -64,12 +65,23 @@ pub fn compose(
         replicas: deployment.map_or(0, |facts| facts.replicas),
         ready_replicas: deployment.map_or(0, |facts| facts.ready),
         active_pods: observed.active_pods.clone(),
-        message: message(errors, ceiling),
+        message: text::bounded(message(errors, ceiling)),
         partitions: ceiling.partitions,
         max_replicas: Some(in_force(group, observed, ceiling)),
         topics: ceiling.counts.iter().map(topic_status).collect(),
         conditions: conditions(values, group.generation, previous, now),
     }
+}
+
+/// Adds what the webhook would refuse in a new group: the API server may refuse it, too, and the
+/// next change of it has to correct it.
+fn with_tolerated(value: ConditionValue, group: &ValidGroup) -> ConditionValue {
+    if group.tolerated.is_empty() {
+        return value;
+    }
+    let sentence = violation::summary(&group.tolerated);
+    let message = format!("{}. A new group with this spec is refused: {sentence}", value.message);
+    ConditionValue { message, ..value }
 }
 
 /// The status of a group whose stored spec breaks a rule. Its children are not modified, and the
@@ -90,7 +102,7 @@ pub fn invalid(
         replicas: deployment.map_or(0, |facts| facts.replicas),
         ready_replicas: deployment.map_or(0, |facts| facts.ready),
         active_pods: observed.active_pods.clone(),
-        message: original_message("Error reconciling KconsumerGroup", &sentence),
+        message: text::bounded(original_message("Error reconciling KconsumerGroup", &sentence)),
         conditions: conditions(std::iter::once((ConditionType::Ready, ready)), generation, previous, now),
         ..previous.clone()
     }
@@ -151,7 +163,7 @@ fn condition(
     };
     let message = match before.filter(is_the_same) {
         Some(before) => before.message.clone(),
-        None => value.message,
+        None => text::bounded(value.message),
     };
     Condition {
         type_: type_.as_str().to_owned(),

@@ -12,6 +12,7 @@ use crate::child_error::ChildError;
 use crate::children::PerChild;
 use crate::facts::{Observed, Signal};
 use crate::lag::Cause;
+use crate::text;
 
 pub(super) fn ready(
     group: &ValidGroup,
@@ -48,7 +49,7 @@ fn contended(group: &ValidGroup, observed: &Observed) -> Option<ConditionValue> 
     }
     let sentence = format!(
         "groups {} consume a topic of this one under the same groupId {}, so they take partitions from each other: give each its own spec.consumerSpec.groupId",
-        observed.conflicting_groups.join(", "),
+        text::listed(&observed.conflicting_groups),
         group.consumer.group_id
     );
     Some(no(Reason::GroupIdShared, sentence))

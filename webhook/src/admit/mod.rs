@@ -10,7 +10,7 @@ use kcg_api::rules::{self, live};
 use kcg_api::topic::{self, TopicLookup, TopicRef};
 use kcg_api::valid::TopicGrants;
 use kcg_api::violation::{self, Ratcheted, Violation};
-use kcg_api::{KconsumerGroupSpec, defaults, names};
+use kcg_api::{KconsumerGroupSpec, defaults, names, spec_bounds};
 use prometheus_client::encoding::EncodeLabelValue;
 use serde::Deserialize;
 
@@ -96,6 +96,21 @@ pub trait Admission: Send + Sync + 'static {
     fn admit(&self, request: &AdmissionRequest<'_>) -> Verdict;
 }
 
+/// What the operator's flags set for the rules.
+#[derive(Clone, Debug)]
+pub struct AdmissionPolicy {
+    /// The namespaces whose KafkaTopics a group may use.
+    pub grants: TopicGrants,
+    /// The most bytes of a spec as compact JSON.
+    pub max_spec_bytes: usize,
+}
+
+impl Default for AdmissionPolicy {
+    fn default() -> Self {
+        Self { grants: TopicGrants::default(), max_spec_bytes: spec_bounds::MAX_BYTES }
+    }
+}
+
 /// Decides one request. `lookup` finds a topic in the current state of the cluster; it is called
 /// only for topics that the group is granted.
 ///
@@ -104,7 +119,7 @@ pub trait Admission: Send + Sync + 'static {
 /// updates are not ours to deny.
 pub fn admit(
     request: &AdmissionRequest<'_>,
-    grants: &TopicGrants,
+    policy: &AdmissionPolicy,
     lookup: impl Fn(&TopicRef) -> TopicLookup,
 ) -> Verdict {
     if !is_group_write(request) {
@@ -117,14 +132,28 @@ pub fn admit(
     let Some(object) = &request.object else {
         return Verdict::Unreadable("the review has no object".to_owned());
     };
-    let group = match ReviewedGroup::read(object, request) {
+    let mut group = match ReviewedGroup::read(object, request) {
         Ok(group) => group,
         Err(reason) => return Verdict::Unreadable(reason),
     };
+    // Nothing of a spec that is refused for its size is typed.
+    let Ratcheted { refused, tolerated: sizes } = ratchet_size(&group, request, policy.max_spec_bytes);
+    if !refused.is_empty() {
+        return Verdict::Refused { violations: refused, warnings: sizes.iter().map(to_warning).collect() };
+    }
+    if spec_bounds::forbid_typing(&sizes) {
+        return Verdict::Allowed {
+            patch: Patch::default(),
+            warnings: sizes.iter().map(to_warning).collect(),
+        };
+    }
+    group.read_spec();
+    let grants = &policy.grants;
     let Validation { violations, mut warnings } = validate(&group, grants, &lookup);
     warnings
         .extend(group.spec.as_ref().filter(|_| request.operation == Operation::Update).and_then(lag_warning));
-    let ratcheted = ratchet(request, grants, &lookup, violations);
+    let mut ratcheted = ratchet(request, grants, &lookup, violations);
+    ratcheted.tolerated.extend(sizes);
     warnings.extend(ratcheted.tolerated.iter().map(to_warning));
     if !ratcheted.refused.is_empty() {
         return Verdict::Refused { violations: ratcheted.refused, warnings };
@@ -180,6 +209,17 @@ fn validate(
     Validation { violations, warnings }
 }
 
+/// Compares the size of the spec with the bounds: an update may keep a spec that is too large.
+fn ratchet_size(group: &ReviewedGroup<'_>, request: &AdmissionRequest<'_>, max_bytes: usize) -> Ratcheted {
+    let sizes = group.check_size(max_bytes);
+    if sizes.is_empty() {
+        return Ratcheted::default();
+    }
+    let old_object = request.old_object.map(ReviewObject::read);
+    let old = old_object.as_ref().and_then(|object| ReviewedGroup::read(object, request).ok());
+    violation::ratchet(&old.map(|old| old.check_size(max_bytes)).unwrap_or_default(), sizes)
+}
+
 /// Of an update's violations only the new and the worse ones count; of a creation's, all.
 fn ratchet(
     request: &AdmissionRequest<'_>,
@@ -193,8 +233,11 @@ fn ratchet(
     }
     let old_object = request.old_object.map(ReviewObject::read);
     let old = match old_object.as_ref().map(|object| ReviewedGroup::read(object, request)) {
-        Some(Ok(old)) => validate(&old, grants, lookup).violations,
-        Some(Err(_)) | None => Vec::new(),
+        Some(Ok(mut old)) if !spec_bounds::forbid_typing(&old.check_size(usize::MAX)) => {
+            old.read_spec();
+            validate(&old, grants, lookup).violations
+        }
+        Some(_) | None => Vec::new(),
     };
     violation::ratchet(&old, violations)
 }

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use kcg_api::group::ConsumerSpec;
 use kcg_api::strict_object::StrictObject;
-use kcg_api::violation::{ErrorType, Rule, Violation};
-use kcg_api::{KconsumerGroupSpec, names, valid};
+use kcg_api::violation::{Rule, Violation};
+use kcg_api::{KconsumerGroupSpec, names, spec_bounds, valid};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -17,17 +17,12 @@ use serde_json::{Value, json};
 
 use super::AdmissionRequest;
 
-/// Bytes of the longest spec that the webhook reads. In memory a spec may need a hundred times as
-/// much, and every pod of the cluster can reach the port. A Deployment made of a longer spec would
-/// soon exceed the API server's own limits.
-const MAX_SPEC_BYTES: usize = 256 << 10;
-
 /// A KconsumerGroup as its user wrote it.
 pub(super) struct ReviewedGroup<'a> {
     /// `None` if generateName has not made one yet.
     pub(super) name: Option<&'a str>,
     pub(super) namespace: &'a str,
-    /// `None` if no part of it can be read.
+    /// `None` before it is read, or if no part of it can be read.
     pub(super) spec: Option<KconsumerGroupSpec>,
     /// The values that cannot be read.
     pub(super) type_errors: Vec<Violation>,
@@ -96,7 +91,7 @@ impl ConsumerFields<'_> {
 }
 
 impl<'a> ReviewedGroup<'a> {
-    /// Reads a group; fails with a sentence if the object is not a KconsumerGroup.
+    /// Reads a group, but not yet its spec; fails with a sentence if the object is not a KconsumerGroup.
     pub(super) fn read(
         object: &'a ReviewObject<'a>,
         request: &'a AdmissionRequest<'_>,
@@ -112,7 +107,7 @@ impl<'a> ReviewedGroup<'a> {
             return Err(format!("the object is not a {kind} of {group}/{version}"));
         }
         let in_metadata = manifest.metadata.0.name.as_deref();
-        let mut group = Self {
+        Ok(Self {
             name: Some(&*request.name)
                 .filter(|name| !name.is_empty())
                 .or(in_metadata)
@@ -121,20 +116,17 @@ impl<'a> ReviewedGroup<'a> {
             spec: None,
             type_errors: Vec::new(),
             text: manifest.spec.map(RawValue::get),
-        };
-        group.read_spec();
-        Ok(group)
+        })
     }
 
-    fn read_spec(&mut self) {
+    /// The bounds that the spec exceeds, counted on its text.
+    pub(super) fn check_size(&self, max_bytes: usize) -> Vec<Violation> {
+        spec_bounds::check_text(self.text.unwrap_or("null"), max_bytes)
+    }
+
+    /// Reads the spec into its types.
+    pub(super) fn read_spec(&mut self) {
         let text = self.text.unwrap_or("null");
-        if let Some(excess) = text.len().checked_sub(MAX_SPEC_BYTES + 1) {
-            let sentence = format!("must have at most {MAX_SPEC_BYTES} bytes");
-            let excess = i64::try_from(excess + 1).unwrap_or(i64::MAX);
-            self.type_errors =
-                vec![Violation::new(Rule::Type, ErrorType::TooLong, "spec", sentence).with_excess(excess)];
-            return;
-        }
         match serde_json::from_str(text) {
             Ok(StrictObject(spec)) => self.spec = Some(spec),
             Err(error) => self.read_piecemeal(text, &error),

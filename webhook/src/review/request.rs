@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use kcg_api::names;
 use kcg_api::strict_object::StrictObject;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -17,6 +18,9 @@ pub(super) const KIND: &str = "AdmissionReview";
 /// Objects of an API server are ten or twenty levels deep; a body of ten thousand levels is an
 /// attack on the parser's stack.
 const MAX_DEPTH: usize = 500;
+
+/// The most bytes of a review's uid; the API server sends 36.
+const MAX_UID: usize = 128;
 
 /// A review's request with the uid that the response has to repeat.
 #[derive(Debug)]
@@ -52,6 +56,14 @@ pub enum ReviewError {
     /// Without a uid, the API server cannot match the response to its request.
     #[error("the request has no uid")]
     NoUid,
+    /// The API server sends no such text: names have bounds.
+    #[error("the request's {field} is longer than {most} bytes")]
+    TooLong {
+        /// The field of the request.
+        field: &'static str,
+        /// The most bytes that it may have.
+        most: usize,
+    },
     /// The response cannot be written. Input from outside cannot cause this.
     #[error("the response cannot be written: {0}")]
     Serialize(#[source] serde_json::Error),
@@ -151,6 +163,16 @@ fn check_review<'a, O>(
     let StrictObject(fields) = review.request.ok_or(ReviewError::NoRequest)?;
     if fields.uid.is_empty() {
         return Err(ReviewError::NoUid);
+    }
+    let texts = [
+        ("uid", &fields.uid, MAX_UID),
+        ("name", &fields.name, names::SUBDOMAIN_LENGTH),
+        ("namespace", &fields.namespace, names::LABEL_LENGTH),
+    ];
+    for (field, text, most) in texts {
+        if text.len() > most {
+            return Err(ReviewError::TooLong { field, most });
+        }
     }
     let RequestFields { uid, kind, sub_resource, name, namespace, operation, object, old_object } = fields;
     let object = object.map(to_object);

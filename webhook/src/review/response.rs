@@ -3,6 +3,8 @@
 //! A denial has the form that apimachinery gives to the validation errors of built-in types:
 //! kubectl then prints the resource, its name and one bullet for each cause.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use json_patch::Patch;
@@ -18,6 +20,13 @@ const MAX_WARNING: usize = 120;
 const MAX_WARNINGS: usize = 8;
 /// Characters of one cause: it repeats the invalid value, which may be a whole pod template.
 const MAX_CAUSE: usize = 1000;
+
+/// Bytes of the path of a field: it may have keys of the user's.
+const MAX_FIELD: usize = 500;
+/// Bytes of a response. It waits in memory for its reader.
+const MAX_RESPONSE: usize = 64 << 10;
+/// Of these, what is kept for anything but causes.
+const RESERVED: usize = 16 << 10;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -65,7 +74,27 @@ struct StatusDetails<'a> {
 struct StatusCause<'a> {
     reason: &'static str,
     message: String,
-    field: &'a str,
+    field: Cow<'a, str>,
+}
+
+impl StatusCause<'_> {
+    /// The most bytes of a response for it: the list of causes and the message both contain it.
+    fn bytes(&self) -> usize {
+        let json = |text: &str| {
+            text.bytes()
+                .map(|byte| {
+                    if byte < 0x20 {
+                        6
+                    } else if matches!(byte, b'"' | b'\\') {
+                        2
+                    } else {
+                        1
+                    }
+                })
+                .sum::<usize>()
+        };
+        2 * (json(&self.message) + json(&self.field)) + 100
+    }
 }
 
 /// Writes the response to `review` as JSON; also returns the message of a denial.
@@ -106,11 +135,20 @@ fn encode(patch: &Patch) -> Result<Option<String>, serde_json::Error> {
 }
 
 fn invalid<'a>(request: &'a AdmissionRequest<'_>, violations: &'a [Violation]) -> DenialStatus<'a> {
-    let (shown, more) = violation::capped(violations);
-    let mut causes: Vec<StatusCause<'a>> = shown.iter().map(cause).collect();
+    let (shown, mut more) = violation::capped(violations);
+    let mut room = MAX_RESPONSE - RESERVED;
+    let mut causes: Vec<StatusCause<'a>> = Vec::new();
+    for (index, cause) in shown.iter().map(cause).enumerate() {
+        let Some(left) = room.checked_sub(cause.bytes()) else {
+            more += shown.len() - index;
+            break;
+        };
+        room = left;
+        causes.push(cause);
+    }
     if more > 0 {
         let message = format!("and {more} more");
-        causes.push(StatusCause { reason: "FieldValueInvalid", message, field: "spec" });
+        causes.push(StatusCause { reason: "FieldValueInvalid", message, field: "spec".into() });
     }
     DenialStatus {
         outcome: "Failure",
@@ -136,7 +174,10 @@ fn cause(violation: &Violation) -> StatusCause<'_> {
     StatusCause {
         reason: violation.error_type.reason(),
         message: truncate(&violation.message(), MAX_CAUSE),
-        field: &violation.field,
+        field: match violation.field.floor_char_boundary(MAX_FIELD) {
+            end if end < violation.field.len() => format!("{}…", &violation.field[..end]).into(),
+            _ => violation.field.as_str().into(),
+        },
     }
 }
 

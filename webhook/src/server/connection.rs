@@ -196,7 +196,7 @@ impl<A: Admission> Service<Request<Incoming>> for RequestService<A> {
                 connection.slot.mark_proven();
             }
             connection.unread.store(handled.unread, Ordering::Relaxed);
-            connection.deadlines.response_ready();
+            connection.deadlines.response_ready(handled.permits);
             Ok(handled.response)
         })
     }

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::handler::Permits;
 use super::limits::Limits;
 
 /// The phase of a connection. It determines what the server waits for.
@@ -34,6 +35,8 @@ enum Phase {
 struct Current {
     phase: Phase,
     deadline: Instant,
+    /// Held until the response is written.
+    _permits: Option<Permits>,
 }
 
 /// The phase of a connection and its deadline, shared by the connection's stream and request
@@ -51,22 +54,22 @@ impl Deadlines {
     /// client dials, the client puts the new connection unused into its pool. If the server closed
     /// it there, a later review would be lost.
     pub(super) fn new(limits: Arc<Limits>) -> Arc<Self> {
-        let current = Current { phase: Phase::Idle, deadline: Instant::now() + limits.idle };
+        let current = Current { phase: Phase::Idle, deadline: Instant::now() + limits.idle, _permits: None };
         Arc::new(Self { limits, current: Mutex::new(current) })
     }
 
     /// The head is complete. The handler has a deadline of its own; this one is its backstop.
     pub(super) fn head_complete(&self) {
-        self.enter(Phase::Handler, Instant::now() + self.limits.request + self.limits.write);
+        self.enter(Phase::Handler, Instant::now() + self.limits.request + self.limits.write, None);
     }
 
-    /// The handler has returned a response.
-    pub(super) fn response_ready(&self) {
-        self.enter(Phase::Response, Instant::now() + self.limits.write);
+    /// The handler has returned a response. Its permits are released once the client has read it.
+    pub(super) fn response_ready(&self, permits: Option<Permits>) {
+        self.enter(Phase::Response, Instant::now() + self.limits.write, permits);
     }
 
-    fn enter(&self, phase: Phase, deadline: Instant) {
-        *self.current.lock() = Current { phase, deadline };
+    fn enter(&self, phase: Phase, deadline: Instant, permits: Option<Permits>) {
+        *self.current.lock() = Current { phase, deadline, _permits: permits };
     }
 
     /// Moves from one phase to the next. In any other phase the bytes belong to a body, or the
@@ -75,7 +78,7 @@ impl Deadlines {
         let mut current = self.current.lock();
         if current.phase == from {
             let timeout = if to == Phase::Idle { self.limits.idle } else { self.limits.head };
-            *current = Current { phase: to, deadline: Instant::now() + timeout };
+            *current = Current { phase: to, deadline: Instant::now() + timeout, _permits: None };
         }
     }
 
@@ -215,7 +218,7 @@ mod tests {
         client.write_u8(b'P').await.unwrap();
         stream.read_u8().await.unwrap();
         stream.deadlines.head_complete();
-        stream.deadlines.response_ready();
+        stream.deadlines.response_ready(None);
         stream.write_u8(b'H').await.unwrap();
         stream.flush().await.unwrap();
         client.read_u8().await.unwrap();
@@ -260,11 +263,29 @@ mod tests {
         about(time_until_timeout(&mut stream).await, 5 * SECOND);
     }
 
+    #[tokio::test]
+    async fn a_review_keeps_its_place_until_its_response_is_written() {
+        let places = Arc::new(tokio::sync::Semaphore::new(1));
+        let permits = || Permits::for_review(Arc::clone(&places).try_acquire_owned().unwrap(), None);
+        let (_client, mut stream) = connection();
+        stream.deadlines.head_complete();
+        stream.deadlines.response_ready(Some(permits()));
+        stream.write_all(&[0; 512]).await.unwrap();
+        assert_eq!(places.available_permits(), 0);
+        stream.flush().await.unwrap();
+        assert_eq!(places.available_permits(), 1);
+
+        let (_client, stream) = connection();
+        stream.deadlines.response_ready(Some(permits()));
+        drop(stream);
+        assert_eq!(places.available_permits(), 1, "the connection is gone");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_response_that_the_client_does_not_read_times_out() {
         let (_client, mut stream) = connection();
         stream.deadlines.head_complete();
-        stream.deadlines.response_ready();
+        stream.deadlines.response_ready(None);
         let began = Instant::now();
         let error = stream.write_all(&[0; 4096]).await.expect_err("the client reads nothing");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);

@@ -25,7 +25,7 @@ pub(super) struct RequestHandler<A> {
     pub(super) admission: A,
     pub(super) limits: Arc<Limits>,
     pub(super) metrics: WebhookMetrics,
-    in_flight: Semaphore,
+    in_flight: Arc<Semaphore>,
     large_bodies: Arc<Semaphore>,
     invalid_log: LogLimit,
     denial_log: LogLimit,
@@ -35,6 +35,24 @@ pub(super) struct RequestHandler<A> {
 pub(super) struct Handled {
     pub(super) response: Response<Full<Bytes>>,
     pub(super) unread: bool,
+    /// Of a review: to release once the response is written.
+    pub(super) permits: Option<Permits>,
+}
+
+/// The places that a request occupies until its response is written.
+#[derive(Debug)]
+pub(super) struct Permits {
+    _in_flight: OwnedSemaphorePermit,
+    _large_body: Option<OwnedSemaphorePermit>,
+}
+
+impl Permits {
+    pub(super) const fn for_review(
+        in_flight: OwnedSemaphorePermit,
+        large_body: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        Self { _in_flight: in_flight, _large_body: large_body }
+    }
 }
 
 /// Why a request gets an HTTP error instead of a review. The client causes all of them but the
@@ -79,7 +97,7 @@ impl<A: Admission> RequestHandler<A> {
         Self {
             admission,
             metrics,
-            in_flight: Semaphore::new(limits.in_flight),
+            in_flight: Arc::new(Semaphore::new(limits.in_flight)),
             large_bodies: Arc::new(Semaphore::new(limits.large_bodies)),
             invalid_log: LogLimit::new(5, Duration::from_secs(10)),
             denial_log: LogLimit::new(200, Duration::from_secs(10)),
@@ -100,14 +118,14 @@ impl<A: Admission> RequestHandler<A> {
             Err(error) => Err(error),
         };
         let unread = !body.is_end_stream();
-        let mut response = match result {
-            Ok(bytes) => json(bytes),
-            Err(error) => self.error_response(&error),
+        let (mut response, permits) = match result {
+            Ok((bytes, permits)) => (json(bytes), Some(permits)),
+            Err(error) => (self.error_response(&error), None),
         };
         if unread || draining.is_cancelled() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Handled { response, unread }
+        Handled { response, unread, permits }
     }
 
     /// Decides what the head alone can decide, so that nothing of a hopeless body is read.
@@ -136,17 +154,17 @@ impl<A: Admission> RequestHandler<A> {
         headers: &HeaderMap,
         body: &mut Incoming,
         started: Instant,
-    ) -> Result<Vec<u8>, HandlerError> {
+    ) -> Result<(Vec<u8>, Permits), HandlerError> {
         let deadline = started + self.limits.request;
-        let (bytes, _large) =
+        let (bytes, large_body) =
             timeout_at(deadline, self.collect(headers, body)).await.map_err(|_| HandlerError::TooSlow)??;
-        let _permit = self.in_flight.try_acquire().map_err(|_| HandlerError::Busy)?;
+        let in_flight = Arc::clone(&self.in_flight).try_acquire_owned().map_err(|_| HandlerError::Busy)?;
         let response = review::respond(stage, &bytes, &self.admission)?;
         self.metrics.count_review(&response.outcome);
         if let Some(denial) = &response.denial {
             self.log_denial(response.outcome, denial);
         }
-        Ok(response.bytes)
+        Ok((response.bytes, Permits::for_review(in_flight, large_body)))
     }
 
     /// Reads the whole body. A body in one piece is not copied; a large one waits for its turn

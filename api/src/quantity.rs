@@ -1,5 +1,16 @@
 //! Kubernetes quantities: parsed by value, and formatted as the API server stores them.
 
+use crate::names;
+
+/// What the API server says of a text that is not a quantity.
+pub const GRAMMAR: &str =
+    "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+
+/// Whether the API server reads the text as a quantity.
+pub fn is_quantity(text: &str) -> bool {
+    names::QUANTITY.matches(text)
+}
+
 /// A whole number as the API server prints it: `1000` is stored as `1k`.
 pub fn canonical(mut number: i64) -> String {
     const SUFFIXES: [&str; 7] = ["", "k", "M", "G", "T", "P", "E"];
@@ -51,6 +62,18 @@ pub fn billionths(text: &str) -> Option<i128> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quantity_is_a_number_with_a_suffix_of_kubernetes() {
+        for good in
+            ["1", "0.5", ".5", "1.", "-1", "+2", "100m", "1.5Gi", "2e3", "2E-3", "1E", "0.12345678901"]
+        {
+            assert!(is_quantity(good), "{good}");
+        }
+        for bad in ["", "256MB", "1 Gi", "1gi", "Gi", "1K", "1e", "1e3k", "0x1", "1..2", "1Mib"] {
+            assert!(!is_quantity(bad), "{bad}");
+        }
+    }
 
     #[test]
     fn quantities_are_formatted_as_the_api_server_stores_them() {

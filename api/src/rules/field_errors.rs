@@ -1,0 +1,60 @@
+//! The field errors of one rule.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use crate::violation::{Rule, Violation};
+
+/// Collects the field errors of one rule.
+pub(super) struct FieldErrors<'a> {
+    rule: Rule,
+    violations: &'a mut Vec<Violation>,
+}
+
+impl<'a> FieldErrors<'a> {
+    pub(super) fn new(rule: Rule, violations: &'a mut Vec<Violation>) -> Self {
+        Self { rule, violations }
+    }
+
+    pub(super) fn required(&mut self, field: impl Into<String>, detail: &str) {
+        self.violations.push(Violation::required(self.rule, field, detail));
+    }
+
+    pub(super) fn invalid(&mut self, field: impl Into<String>, value: impl Into<Value>, detail: &str) {
+        self.violations.push(Violation::invalid(self.rule, field, value, detail));
+    }
+
+    pub(super) fn duplicate(&mut self, field: impl Into<String>, value: impl Into<Value>) {
+        self.violations.push(Violation::duplicate(self.rule, field, value));
+    }
+
+    pub(super) fn not_found(&mut self, field: impl Into<String>, value: &str) {
+        self.violations.push(Violation::not_found(self.rule, field, value));
+    }
+
+    pub(super) fn not_supported(&mut self, field: impl Into<String>, value: &str, supported: &[&str]) {
+        self.violations.push(Violation::not_supported(self.rule, field, value, supported));
+    }
+
+    pub(super) fn forbidden(&mut self, field: impl Into<String>, detail: &str) {
+        self.violations.push(Violation::forbidden(self.rule, field, detail));
+    }
+
+    /// A value that is set must be one of the supported ones.
+    pub(super) fn one_of(&mut self, field: impl Into<String>, value: Option<&str>, supported: &[&str]) {
+        if let Some(value) = value.filter(|value| !supported.contains(value)) {
+            self.not_supported(field, value, supported);
+        }
+    }
+
+    /// Each key is listed once. `field` is the list, `key` the field of an item.
+    pub(super) fn distinct<'k>(&mut self, field: &str, key: &str, keys: impl Iterator<Item = &'k str>) {
+        let mut seen = HashSet::new();
+        for (index, value) in keys.enumerate() {
+            if !seen.insert(value) {
+                self.duplicate(format!("{field}[{index}].{key}"), value);
+            }
+        }
+    }
+}

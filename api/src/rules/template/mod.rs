@@ -1,0 +1,129 @@
+//! What the API server would refuse in the Deployment that a group makes, with its own paths and
+//! words. Refusing it at admission tells the person who writes it; in a stored group the condition
+//! Ready repeats the API server's answer.
+//!
+//! Only what is checked here can be refused here: what depends on the cluster (quotas, Pod Security
+//! of the namespace, admission plugins) is left to the API server.
+
+mod container;
+mod env;
+mod probe;
+mod resources;
+mod volume;
+
+use k8s_openapi::api::core::v1::{Container, PodSpec};
+
+use super::field_errors::FieldErrors;
+use super::pod::OVERLAY;
+use crate::names::{self, Grammar};
+use crate::rule_input::RuleInput;
+use crate::spec_bounds::MAX_ENV_ITEMS;
+use crate::violation::{Rule, Violation};
+
+use container::ContainerRole;
+
+const NOT_NEGATIVE: &str = "must be greater than or equal to 0";
+const DNS_LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+
+/// The consumer's own fields are those of a container.
+pub(crate) fn consumer_is_a_container(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+    let consumer = &input.spec.consumer_spec;
+    let path = "spec.consumerSpec";
+    let mut errors = FieldErrors::new(Rule::Deployment, violations);
+    // The items of a list that is too long are not validated.
+    if consumer.env.len() <= MAX_ENV_ITEMS {
+        env::sources(&consumer.env, &format!("{path}.env"), &mut errors);
+    }
+    if consumer.env_from.len() <= MAX_ENV_ITEMS {
+        env::env_from(&consumer.env_from, &format!("{path}.envFrom"), &mut errors);
+    }
+    let secrets = consumer.image_pull_secrets.iter().map(|secret| secret.name.as_str());
+    errors.distinct(&format!("{path}.imagePullSecrets"), "name", secrets);
+    if let Some(resources) = &consumer.resources {
+        resources::check(resources, None, &format!("{path}.resources"), &mut errors);
+    }
+}
+
+/// The overlay makes a pod that the API server accepts in a Deployment.
+pub(crate) fn overlay_makes_a_pod(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+    let Some(Ok(overlay)) = &input.overlay else {
+        return;
+    };
+    let Some(pod) = &overlay.template().spec else {
+        return;
+    };
+    let path = format!("{OVERLAY}.spec");
+    let mut errors = FieldErrors::new(Rule::Deployment, violations);
+    let written =
+        input.spec.consumer_spec.pod_template.as_ref().and_then(|template| template.pointer("/spec/volumes"));
+    let volumes = volume::check(pod.volumes.as_deref().unwrap_or_default(), written, &path, &mut errors);
+    pod_fields(pod, &path, &mut errors);
+    let context = container::Context { input, volumes };
+    container_names(input, pod, &path, &mut errors);
+    for (index, container) in pod.containers.iter().enumerate() {
+        // Before generateName has made a name, any container may be the consumer's.
+        let role = match input.container_name() {
+            Some(name) if name == container.name => ContainerRole::Consumer,
+            Some(_) => ContainerRole::Sidecar,
+            None => ContainerRole::Unknown,
+        };
+        container::check(container, role, &context, &format!("{path}.containers[{index}]"), &mut errors);
+    }
+    for (index, container) in pod.init_containers.iter().flatten().enumerate() {
+        let path = format!("{path}.initContainers[{index}]");
+        container::check(container, ContainerRole::Init, &context, &path, &mut errors);
+    }
+}
+
+/// Names are distinct among all containers, the consumer's included.
+fn container_names(input: &RuleInput<'_>, pod: &PodSpec, path: &str, errors: &mut FieldErrors<'_>) {
+    let name = |container: &'_ Container| container.name.clone();
+    errors.distinct(
+        &format!("{path}.containers"),
+        "name",
+        pod.containers.iter().map(|one| one.name.as_str()),
+    );
+    let mut taken: Vec<String> = pod.containers.iter().map(name).collect();
+    taken.extend(input.container_name().map(str::to_owned));
+    for (index, container) in pod.init_containers.iter().flatten().enumerate() {
+        if !container.name.is_empty() && taken.contains(&container.name) {
+            errors.duplicate(format!("{path}.initContainers[{index}].name"), container.name.as_str());
+        }
+        taken.push(container.name.clone());
+    }
+}
+
+fn pod_fields(pod: &PodSpec, path: &str, errors: &mut FieldErrors<'_>) {
+    errors.one_of(format!("{path}.restartPolicy"), pod.restart_policy.as_deref(), &["Always"]);
+    if pod.active_deadline_seconds.is_some() {
+        let message = "activeDeadlineSeconds in ReplicaSet is not Supported";
+        errors.forbidden(format!("{path}.activeDeadlineSeconds"), message);
+    }
+    let policies = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
+    errors.one_of(format!("{path}.dnsPolicy"), pod.dns_policy.as_deref(), &policies);
+    let secrets = pod.image_pull_secrets.iter().flatten().map(|secret| secret.name.as_str());
+    errors.distinct(&format!("{path}.imagePullSecrets"), "name", secrets);
+    let aliases = pod.host_aliases.iter().flatten().map(|alias| alias.ip.as_str());
+    errors.distinct(&format!("{path}.hostAliases"), "ip", aliases);
+}
+
+/// A name that is a DNS label.
+fn dns_label(name: &str, field: String, errors: &mut FieldErrors<'_>) {
+    if name.is_empty() {
+        errors.required(field, "");
+    } else if name.len() > names::LABEL_LENGTH {
+        errors.invalid(field, name, "must be no more than 63 characters");
+    } else if !names::DNS_LABEL.matches(name) {
+        errors.invalid(field, name, DNS_LABEL);
+    }
+}
+
+/// A text that follows a grammar, with the words of the API server if it does not.
+fn follows(text: &str, grammar: &Grammar, field: String, message: &str, errors: &mut FieldErrors<'_>) {
+    if !grammar.matches(text) {
+        errors.invalid(field, text, message);
+    }
+}
+
+#[cfg(test)]
+mod tests;

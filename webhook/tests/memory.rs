@@ -1,0 +1,173 @@
+//! The memory that one review needs at most. Every pod of the cluster can send one, and types need
+//! much more memory than their JSON: `{}` is a volume of kilobytes.
+//!
+//! Each spec is reviewed by a process of its own, this test's binary, so that its peak is seen.
+#![allow(clippy::unwrap_used, reason = "test code")]
+
+mod harness;
+
+use std::process::Command;
+use std::time::Duration;
+
+use harness::TestServer;
+use kcg_api::spec_bounds::{MAX_BYTES, MAX_NODES};
+use kcg_api::topic::TopicLookup;
+use kcg_webhook::admit::{Admission, AdmissionPolicy, AdmissionRequest, Verdict, admit};
+use kcg_webhook::server::Limits;
+use serde_json::{Map, Value, json};
+
+/// How far the resident memory may grow, in KiB.
+const MOST: u64 = 20 << 10;
+/// The environment variable with the index of the shape for the process that reviews it.
+const SHAPE: &str = "KCG_MEMORY_SHAPE";
+
+#[derive(Debug)]
+struct Rules;
+
+impl Admission for Rules {
+    fn admit(&self, request: &AdmissionRequest<'_>) -> Verdict {
+        admit(request, &AdmissionPolicy::default(), |_| TopicLookup::NotFound)
+    }
+}
+
+fn empty(count: usize) -> Vec<Value> {
+    vec![json!({}); count]
+}
+
+fn pod(spec: &Value) -> Value {
+    json!({"consumerSpec": {"image": "a", "topic": "t", "podTemplate": {"spec": spec}}})
+}
+
+/// Lists of lists: `outer` objects with a list of `inner` empty objects each.
+fn nested(field: &str, outer: usize, inner: usize) -> Vec<Value> {
+    vec![json!({field: empty(inner)}); outer]
+}
+
+/// Specs that need the most memory for their bytes, most of them as large as the bounds allow.
+fn shapes() -> Vec<(&'static str, Value)> {
+    let all = empty(100);
+    let keys = |count: usize| -> Map<String, Value> {
+        (0..count).map(|key| (format!("{key}"), json!(""))).collect()
+    };
+    let long_key = "k".repeat(MAX_BYTES / 2);
+    vec![
+        ("84,000 volumes", pod(&json!({"volumes": empty(84_000)}))),
+        ("84,000 containers", pod(&json!({"containers": empty(84_000)}))),
+        ("84,000 policies", json!({"scaling": {"behavior": {"scaleUp": {"policies": empty(84_000)}}}})),
+        (
+            "every list of a pod",
+            pod(
+                &json!({"volumes": all, "containers": all, "initContainers": all, "ephemeralContainers": all,
+                "tolerations": all, "topologySpreadConstraints": all, "hostAliases": all, "resourceClaims": all}),
+            ),
+        ),
+        ("mounts of containers", pod(&json!({"containers": nested("volumeMounts", 48, 100)}))),
+        ("ports of containers", pod(&json!({"containers": nested("ports", 48, 100)}))),
+        ("variables of containers", pod(&json!({"containers": nested("env", 4, 1000)}))),
+        ("sources of containers", pod(&json!({"initContainers": nested("envFrom", 4, 1000)}))),
+        (
+            "projected volumes",
+            pod(&json!({"volumes": vec![json!({"projected": {"sources": empty(100)}}); 48]})),
+        ),
+        (
+            "claims of volumes",
+            pod(&json!({"volumes": vec![json!({"ephemeral": {"volumeClaimTemplate": {"spec": {"selector":
+                {"matchExpressions": empty(90)}}}}}); 50]})),
+        ),
+        (
+            "affinity",
+            pod(&json!({"affinity": {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution":
+                vec![json!({"podAffinityTerm": {"labelSelector": {"matchExpressions": empty(44)}}}); 100]}}})),
+        ),
+        ("small objects", pod(&json!({"containers": vec![json!({"env": vec![json!({"": 0}); 800]}); 3]}))),
+        (
+            "limits",
+            pod(
+                &json!({"containers": [{"name": "a", "resources": {"limits": keys(2400), "requests": keys(2400)}}]}),
+            ),
+        ),
+        ("labels", json!({"metrics": {"labels": keys(4800)}, "consumerSpec": {"image": "a", "topic": "t"}})),
+        ("a long key", pod(&json!({"nodeSelector": {long_key: empty(100)}}))),
+        (
+            "a wrong type beside much",
+            json!({"minReplicas": "x", "consumerSpec": {"image": 1, "podTemplate": {"spec":
+                {"containers": nested("volumeMounts", 48, 100)}}}}),
+        ),
+        (
+            "a long text",
+            json!({"consumerSpec": {"image": "a", "topic": "t", "groupId": "\u{1}".repeat(10_000)}}),
+        ),
+        (
+            "a text of 2 MB",
+            json!({"consumerSpec": {"image": "a", "topic": "t", "groupId": "g".repeat(2_000_000)}}),
+        ),
+    ]
+}
+
+fn review(spec: &Value) -> String {
+    let group = json!({"apiVersion": "thenextapps.com/v1alpha1", "kind": "KconsumerGroup",
+        "metadata": {"name": "g", "namespace": "default"}, "spec": spec});
+    json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+        "uid": "u", "operation": "UPDATE", "name": "g", "namespace": "default",
+        "kind": {"group": "thenextapps.com", "version": "v1alpha1", "kind": "KconsumerGroup"},
+        // The old object has the same violations and a further one: both are typed and compared.
+        "oldObject": group, "object": group}})
+    .to_string()
+}
+
+#[test]
+fn the_review_of_any_spec_needs_at_most_20_mb() {
+    let (shapes, mut grown) = (shapes(), Vec::new());
+    for (index, (name, _)) in shapes.iter().enumerate() {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--ignored", "--nocapture", "reviews_one_spec"])
+            .env(SHAPE, index.to_string())
+            .output()
+            .unwrap();
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        let figure = stdout.lines().find_map(|line| line.split_once("grown by ")?.1.parse::<u64>().ok());
+        let figure =
+            figure.unwrap_or_else(|| panic!("{name}: {stdout}{}", String::from_utf8_lossy(&output.stderr)));
+        println!("{name}: {figure} KiB");
+        grown.push((name, figure));
+    }
+    let over: Vec<_> = grown.iter().filter(|(_, figure)| *figure > MOST).collect();
+    assert!(over.is_empty(), "{over:?}");
+}
+
+#[test]
+#[ignore = "a process of its own for the_review_of_any_spec_needs_at_most_20_mb"]
+fn reviews_one_spec() {
+    let Some(index) = std::env::var(SHAPE).ok().and_then(|index| index.parse::<usize>().ok()) else {
+        return;
+    };
+    let body = review(&shapes().swap_remove(index).1);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let server = TestServer::start_with(Limits::default(), Rules, Duration::ZERO).await;
+        let mut client = server.client().await;
+        let small = review(&json!({"consumerSpec": {"image": "a", "topic": "t"}}));
+        assert_eq!(client.post("/validate", &small).await.status, 200);
+        // Sets the peak back to the current size.
+        std::fs::write("/proc/self/clear_refs", "5").unwrap();
+        let before = kib("VmRSS:");
+        assert_eq!(client.post("/mutate", &body).await.status, 200);
+        println!("\ngrown by {}", kib("VmHWM:").saturating_sub(before));
+    });
+}
+
+/// A figure of this process's status.
+fn kib(name: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    line.trim().trim_end_matches("kB").trim().parse().unwrap()
+}
+
+#[test]
+fn the_shapes_are_as_large_as_the_bounds_allow() {
+    for (name, spec) in shapes() {
+        let violations = kcg_api::spec_bounds::check_value(&spec, MAX_BYTES);
+        let is_larger = name.starts_with("84,000") || name.contains("2 MB");
+        assert_eq!(violations.is_empty(), !is_larger, "{name} (at most {MAX_NODES} values): {violations:?}");
+    }
+}
