@@ -110,9 +110,16 @@ fn overview() -> Vec<Panel> {
     ]
 }
 
-/// A pod may have several clients.
+/// A pod may have several clients, and a client may export the figure under two presets' names.
 fn assigned_by_pod() -> String {
-    format!("sum by (pod) ({})", lag_series().assigned_partitions)
+    format!("max by (pod) (sum by (pod, __name__) ({}))", lag_series().assigned_partitions)
+}
+
+/// The records consumed, by topic. Java clients count them without a topic as well; apps/kconsumer
+/// counts them under librdkafka's name, too.
+fn consumed() -> String {
+    let names = [Preset::Spring, Preset::JmxExporter].map(|preset| preset.client_metrics().records_consumed);
+    format!(r#"{{__name__=~"{}",namespace="$namespace",service="$group",topic!=""}}"#, names.join("|"))
 }
 
 fn alerts(state: &str) -> String {
@@ -172,13 +179,7 @@ fn consumers_and_alerts() -> Vec<Panel> {
             "By topic, of all consumers. A gap while consumers run is a rebalance or a stuck consumer.",
             "cps",
             HALF,
-            vec![(
-                format!(
-                    "sum by (topic) (rate({}[$__rate_interval]))",
-                    consumers(&of_presets(|metrics| metrics.records_consumed))
-                ),
-                "{{topic}}",
-            )],
+            vec![(format!("sum by (topic) (rate({}[$__rate_interval]))", consumed()), "{{topic}}")],
         ),
         panel(
             Kind::Steps,
