@@ -54,8 +54,8 @@ fn documents(text: &str) -> Vec<Result<Value, ManifestError>> {
         }
     }
     let mut reader = Cursor::new(text.as_bytes());
-    // Without a snippet of the source: an error is one line.
-    let options = serde_saphyr::options! { with_snippet: false };
+    // Without a snippet of the source: an error is one line. `defaultMode: 0755` is octal for kubectl.
+    let options = serde_saphyr::options! { with_snippet: false, legacy_octal_numbers: true };
     serde_saphyr::read_with_options(&mut reader, options)
         .map(|document| document.map_err(|error| located(&error)))
         .collect()
@@ -141,6 +141,16 @@ mod tests {
         let message = read.into_iter().find_map(Result::err).unwrap().to_string();
         assert!(message.starts_with("line "), "{message}");
         assert!(!message.contains('\n'), "{message}");
+    }
+
+    #[test]
+    fn numbers_are_read_as_kubectl_reads_them() {
+        let text = "{a: 0755, b: 0o755, c: 0400, d: 755, e: 0, f: 0.5, g: '0755', h: 0x1F, i: 1e3}";
+        let read: Value = documents(text).remove(0).unwrap();
+        assert_eq!(
+            read,
+            json!({"a": 493, "b": 493, "c": 256, "d": 755, "e": 0, "f": 0.5, "g": "0755", "h": 31, "i": 1000.0})
+        );
     }
 
     #[test]

@@ -100,6 +100,39 @@ impl Admission for LongDenials {
     }
 }
 
+/// A response waits in memory for its reader: it is short, whatever was asked.
+#[tokio::test]
+async fn a_response_has_at_most_64_kib() {
+    for detail in ["x", "\u{1}", "\"", "ä", "\\"] {
+        let server =
+            TestServer::start_with(Limits::default(), Denials(detail.repeat(2000)), Duration::ZERO).await;
+        let mut client = server.client().await;
+        let mut review: serde_json::Value = serde_json::from_str(&review("a", "{}")).unwrap();
+        review["request"]["name"] = "\u{7f}".repeat(253).into();
+        let response = client.post("/validate", &review.to_string()).await;
+        assert_eq!(response.status, 200);
+        let length = response.body.len();
+        assert!((8 << 10..=64 << 10).contains(&length), "{detail:?}: {length} bytes");
+        assert!(response.body.contains("more"), "the rest is counted");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_the_api_server_cannot_have_is_no_review() {
+    let server = TestServer::start(Limits::default()).await;
+    let mut client = server.client().await;
+    let good = review("a", "{}");
+    for (field, most) in [("name", 253), ("namespace", 63), ("uid", 128)] {
+        let mut review: serde_json::Value = serde_json::from_str(&good).unwrap();
+        review["request"][field] = "x".repeat(most).into();
+        assert_eq!(client.post("/validate", &review.to_string()).await.status, 200, "{field}");
+        review["request"][field] = "x".repeat(most + 1).into();
+        let refused = client.post("/validate", &review.to_string()).await;
+        assert_eq!(refused.status, 400, "{field}");
+        assert_eq!(refused.body, format!("the request's {field} is longer than {most} bytes\n"));
+    }
+}
+
 #[tokio::test]
 async fn a_client_that_does_not_read_its_responses_is_disconnected() {
     let server = TestServer::start_with(short_limits(), LongDenials, Duration::ZERO).await;
@@ -113,6 +146,17 @@ async fn a_client_that_does_not_read_its_responses_is_disconnected() {
         "{}",
         server.metrics()
     );
+}
+
+/// Denies with 100 violations of this detail, each in a field with a long path.
+#[derive(Debug)]
+struct Denials(String);
+
+impl Admission for Denials {
+    fn admit(&self, _request: &AdmissionRequest<'_>) -> Verdict {
+        let violation = Violation::invalid(Rule::Type, "k".repeat(5000), self.0.as_str(), self.0.as_str());
+        Verdict::Refused { violations: vec![violation; 100], warnings: vec![self.0.clone(); 100] }
+    }
 }
 
 #[tokio::test]

@@ -19,6 +19,9 @@ use crate::rules::metrics::{
     STRATEGIES,
 };
 
+/// The longest message of a Condition in Kubernetes.
+const MAX_STATUS_MESSAGE: usize = 32768;
+
 /// The CRD as it is installed.
 pub fn crd() -> CustomResourceDefinition {
     let derived = serde_json::to_value(KconsumerGroup::crd()).expect("invariant: a CRD serialises");
@@ -131,6 +134,9 @@ fn constraints() -> impl Iterator<Item = (String, Value)> {
         ("spec.alerts.rules.{}.threshold", json!({"minimum": 0})),
         ("spec.scaling.strategy.type", json!({"enum": STRATEGIES})),
         ("spec.scaling.minReadySeconds", json!({"minimum": 0, "maximum": MAX_READY_SECONDS})),
+        // Far above the operator's own bound: an older version must be able to write its status.
+        ("status.message", json!({"maxLength": MAX_STATUS_MESSAGE})),
+        ("status.conditions.[].message", json!({"maxLength": MAX_STATUS_MESSAGE})),
         (
             "status.conditions",
             json!({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
