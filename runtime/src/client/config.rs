@@ -10,7 +10,7 @@ use kube::{
 };
 use thiserror::Error;
 
-use super::{DEADLINE, RequestMetrics, chain};
+use super::{DEADLINE, RequestMetrics, chain, retry_after::RetryAfter};
 
 /// Why no client could be built.
 #[derive(Debug, Error)]
@@ -85,7 +85,7 @@ fn build(mut config: Config, user_agent: &str, metrics: &RequestMetrics) -> Resu
     config.write_timeout = Some(DEADLINE);
     let builder =
         ClientBuilder::try_from(config).map_err(|source| ClientError::Client { source: Box::new(source) })?;
-    Ok(builder.with_layer(metrics).build())
+    Ok(builder.with_layer(&RetryAfter).with_layer(metrics).build())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod config;
 mod request_metrics;
+mod retry_after;
 
 use std::{fmt, future::Future, time::Duration};
 
@@ -13,6 +14,9 @@ use thiserror::Error;
 /// The deadline of one request, from its first byte to the last byte of its response. kube's client
 /// has none.
 pub const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The longest delay that the API server can ask for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// Why a request failed. `what` names the request, for example `get Secret default/a`.
 #[derive(Debug, Error)]
@@ -79,10 +83,10 @@ impl RequestError {
         self.status().is_some_and(Status::is_forbidden)
     }
 
-    /// How long the API server asked to wait before the next attempt, if it did.
+    /// How long the API server asked to wait before the next attempt, if it did; 30 s at most.
     pub fn retry_after(&self) -> Option<Duration> {
         let seconds = self.status()?.details.as_ref()?.retry_after_seconds;
-        (seconds > 0).then(|| Duration::from_secs(seconds.into()))
+        (seconds > 0).then(|| Duration::from_secs(seconds.into()).min(MAX_RETRY_AFTER))
     }
 }
 

@@ -31,12 +31,10 @@ const RELIST_RESET: Duration = Duration::from_secs(30);
 /// How much longer than requested the server may keep a watch open.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// After so many error responses in a row to watches from a resource version, list again, since the
-/// version may be the cause. An overloaded server does not count: a list would only add load.
-const MAX_WATCH_ERRORS: u32 = 3;
-
-/// The longest delay that the server can ask for.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
+/// How long a watch may fail with error responses before a new list. Only a response that names the
+/// resource version asks for one at once; this is for an API server that cannot continue from a
+/// version and does not say so. An overloaded one does not count: a list would only add load.
+const RELIST_AFTER: Duration = Duration::from_mins(1);
 
 /// The state of a watch after a failed request.
 pub(super) fn state_after(error: &RequestError) -> WatchState {
@@ -52,15 +50,25 @@ pub(super) fn state_after(error: &RequestError) -> WatchState {
 enum End {
     /// The server closed it, as requested with the timeout.
     Closed,
-    /// The server no longer has the history since our resource version (HTTP 410).
+    /// The server cannot continue from our resource version: it no longer has the history since
+    /// then, or its history has not got there.
     Expired,
     Failed(RequestError),
 }
 
 impl From<RequestError> for End {
     fn from(error: RequestError) -> Self {
-        if error.code() == Some(410) { Self::Expired } else { Self::Failed(error) }
+        if is_expired(&error) { Self::Expired } else { Self::Failed(error) }
     }
+}
+
+/// Whether a new list is the answer: HTTP 410, or a resource version that the server does not know
+/// yet, as after a restore from a backup.
+fn is_expired(error: &RequestError) -> bool {
+    let details = error.status().and_then(|status| status.details.as_ref());
+    let mut causes = details.into_iter().flat_map(|details| &details.causes);
+    error.code() == Some(410)
+        || error.code() == Some(504) && causes.any(|cause| cause.reason == "ResourceVersionTooLarge")
 }
 
 /// The state that the watches of all namespaces share.
@@ -108,7 +116,7 @@ impl<'a, F> NamespaceWatch<'a, F> {
             let delay = match result {
                 Ok(()) => self.relist.next_delay(fastrand::f64()),
                 // The history expired while the pages were fetched.
-                Err(error) if error.code() == Some(410) => self.relist.next_delay(fastrand::f64()),
+                Err(error) if is_expired(&error) => self.relist.next_delay(fastrand::f64()),
                 Err(error) if self.report(&error) == WatchState::NotServed && self.shared.optional => return,
                 Err(error) => self.retry_delay(&error),
             };
@@ -144,22 +152,24 @@ impl<'a, F> NamespaceWatch<'a, F> {
     /// Watches until a new list is needed. An error means that the kind may not be served, or that
     /// the server cannot serve a watch from this resource version.
     async fn watch_from(&mut self, mut version: String) -> Result<(), RequestError> {
-        let mut errors = 0;
+        let mut failing_since = None;
         loop {
             let opened = Instant::now();
             let end = self.watch(&mut version).await;
             if opened.elapsed() >= HEALTHY_AFTER {
                 self.retry.reset();
                 self.reopen.reset();
-                errors = 0;
+                failing_since = None;
             }
             match end {
                 End::Closed if opened.elapsed() >= HEALTHY_AFTER => {}
                 End::Closed => sleep(self.reopen.next_delay(fastrand::f64())).await,
                 End::Expired => return Ok(()),
                 End::Failed(error) => {
-                    errors += u32::from(error.code().is_some_and(|code| !matches!(code, 429 | 503)));
-                    if error.code() == Some(404) || errors >= MAX_WATCH_ERRORS {
+                    let is_overload = matches!(error.code(), None | Some(429 | 503));
+                    let since = *failing_since.get_or_insert(opened);
+                    let is_stuck = !is_overload && since.elapsed() >= RELIST_AFTER;
+                    if error.code() == Some(404) || is_stuck {
                         return Err(error);
                     }
                     self.report(&error);
@@ -171,7 +181,7 @@ impl<'a, F> NamespaceWatch<'a, F> {
 
     /// The backoff, or the delay that the server asked for if that is longer.
     fn retry_delay(&mut self, error: &RequestError) -> Duration {
-        let asked = error.retry_after().unwrap_or_default().min(MAX_RETRY_AFTER);
+        let asked = error.retry_after().unwrap_or_default();
         self.retry.next_delay(fastrand::f64()).max(asked)
     }
 
@@ -266,9 +276,11 @@ mod tests {
     use super::*;
     use crate::watch::{Scope, WatchSpec, Watcher};
 
+    const MINUTE: Duration = Duration::from_mins(1);
+
     /// Watches a server whose lists succeed and whose watches fail with this response. Returns when
-    /// each list and each watch arrived, within a minute.
-    async fn requests(code: u16, status: &Value) -> HashMap<&'static str, Vec<Duration>> {
+    /// each list and each watch arrived, within this time.
+    async fn requests(within: Duration, code: u16, status: &Value) -> HashMap<&'static str, Vec<Duration>> {
         let (start, status) = (Instant::now(), status.to_string());
         let arrived: Arc<Mutex<HashMap<&'static str, Vec<Duration>>>> = Arc::default();
         let log = arrived.clone();
@@ -283,15 +295,14 @@ mod tests {
         let spec = WatchSpec::typed::<ConfigMap>(Scope::All);
         let client = Client::new(server, "default");
         let watcher = Watcher::new("configmaps", client, spec, Transform::new(|_: Value| ()));
-        let _ =
-            tokio::time::timeout(Duration::from_mins(1), watcher.run(CancellationToken::new(), drop)).await;
+        let _ = tokio::time::timeout(within, watcher.run(CancellationToken::new(), drop)).await;
         arrived.lock().clone()
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_overloaded_server_is_not_listed_again_and_gets_the_delay_that_it_asks_for() {
         let asks = json!({"code": 429, "message": "busy", "details": {"retryAfterSeconds": 7}});
-        let arrived = requests(429, &asks).await;
+        let arrived = requests(MINUTE, 429, &asks).await;
         assert_eq!(arrived["list"].len(), 1);
         let watches = &arrived["watch"];
         assert!(watches.len() > 3, "{watches:?}");
@@ -299,15 +310,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_keeps_failing_at_a_resource_version_is_listed_again() {
-        let arrived = requests(500, &json!({"code": 500, "message": "no such version"})).await;
-        assert!(arrived["list"].len() > 1, "{arrived:?}");
+    async fn an_error_is_no_reason_for_a_list_unless_it_stays() {
+        let status = json!({"code": 500, "message": "no leader"});
+        let arrived = requests(MINUTE - Duration::from_secs(1), 500, &status).await;
+        assert_eq!(arrived["list"].len(), 1);
+        assert!(arrived["watch"].len() > 10, "{arrived:?}");
+        let arrived = requests(5 * MINUTE, 500, &status).await;
+        assert!((4..=5).contains(&arrived["list"].len()), "{arrived:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_expired_resource_version_is_listed_again_with_growing_delays() {
-        let arrived = requests(410, &json!({"code": 410, "reason": "Expired", "message": "too old"})).await;
-        let lists = &arrived["list"];
-        assert!((8..20).contains(&lists.len()), "{lists:?}");
+    async fn a_resource_version_that_the_server_cannot_continue_from_is_listed_again_with_growing_delays() {
+        let expired = json!({"code": 410, "reason": "Expired", "message": "too old"});
+        let causes = json!([{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]);
+        let too_large = json!({"code": 504, "message": "Timeout", "details": {"causes": causes}});
+        for (code, status) in [(410, expired), (504, too_large)] {
+            let arrived = requests(MINUTE, code, &status).await;
+            let lists = &arrived["list"];
+            assert!((8..20).contains(&lists.len()), "{code}: {lists:?}");
+        }
     }
 }
