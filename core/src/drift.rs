@@ -5,7 +5,8 @@
 //! three questions without a schema and without memory: whether the operator still owns every
 //! desired field (another manager that changes one takes it over), whether each has the desired
 //! value, and whether it owns no field that is no longer desired. Fields of other owners are
-//! ignored.
+//! ignored. A value that managedFields list as a whole, such as a nodeSelector, is compared as a
+//! whole, apart from what the API server fills in.
 
 use kcg_api::names;
 use serde_json::{Map, Value};
@@ -139,13 +140,27 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
+/// Fields that the API server fills in below a value that managedFields list as a whole: of a
+/// fieldRef, a resourceFieldRef, a projected ServiceAccount token, and a relabeling of a
+/// ServiceMonitor.
+fn is_default(key: &str, value: &Value) -> bool {
+    match key {
+        "apiVersion" => value == "v1",
+        "divisor" => value == "0",
+        "expirationSeconds" => value == 3600,
+        "action" => value == "replace",
+        _ => false,
+    }
+}
+
 /// Equality after the API server has filled in omitted fields, dropped empty values and normalized
 /// quantities.
 fn same(desired: &Value, live: &Value) -> bool {
     match (desired, live) {
         (_, Value::Null) => is_empty(desired),
-        (Value::Object(desired), Value::Object(live)) => {
-            desired.iter().all(|(key, value)| same(value, live.get(key).unwrap_or(&Value::Null)))
+        (Value::Object(wanted), Value::Object(live)) => {
+            wanted.iter().all(|(key, value)| same(value, live.get(key).unwrap_or(&Value::Null)))
+                && (no_field_is_left(wanted, live) || may_have_any_field(desired, live))
         }
         (Value::Array(desired), Value::Array(live)) => {
             desired.len() == live.len() && desired.iter().zip(live).all(|(desired, live)| same(desired, live))
@@ -156,6 +171,20 @@ fn same(desired: &Value, live: &Value) -> bool {
         (Value::Number(_), Value::Number(_)) => desired == live || desired.as_f64() == live.as_f64(),
         _ => desired == live,
     }
+}
+
+/// Whether every live field is desired or a default. A field that an earlier apply set below a
+/// value that is owned as a whole has no owner of its own, so this is the only trace of it.
+fn no_field_is_left(wanted: &Map<String, Value>, live: &Map<String, Value>) -> bool {
+    let mut others = live.iter().filter(|(key, _)| !wanted.contains_key(*key));
+    others.all(|(key, value)| is_empty(value) || is_default(key, value))
+}
+
+/// An empty value also stands for one that is owned field by field, such as a securityContext or an
+/// emptyDir: its fields belong to others. A label selector never is such a value.
+fn may_have_any_field(desired: &Value, live: &Map<String, Value>) -> bool {
+    let is_selector = |key: &String| matches!(key.as_str(), "matchLabels" | "matchExpressions");
+    is_empty(desired) && !live.keys().any(is_selector)
 }
 
 #[cfg(test)]
@@ -235,6 +264,66 @@ mod tests {
         assert!(!matches(&wanted(), &wiped));
         wiped["metadata"].as_object_mut().unwrap().remove("managedFields");
         assert!(!matches(&wanted(), &wiped));
+    }
+
+    /// A Deployment's pod spec of which every field is owned as a whole.
+    fn matches_pod(desired: &Value, live: &Value) -> bool {
+        let leaves: Map<String, Value> =
+            desired.as_object().unwrap().keys().map(|key| (format!("f:{key}"), json!({}))).collect();
+        Level::Below.walk(
+            &json!({"f:spec": leaves}).as_object().unwrap().clone(),
+            &json!({"spec": desired}),
+            &json!({"spec": live}),
+        )
+    }
+
+    #[test]
+    fn what_is_left_of_an_earlier_apply_inside_a_value_that_is_owned_as_a_whole_is_drift() {
+        for (desired, live) in [
+            (json!({"nodeSelector": {"a": "1"}}), json!({"nodeSelector": {"a": "1", "disktype": "ssd"}})),
+            (
+                json!({"tolerations": [{"key": "k"}]}),
+                json!({"tolerations": [{"key": "k", "effect": "NoSchedule"}]}),
+            ),
+            (
+                json!({"ref": {"name": "s", "key": "k"}}),
+                json!({"ref": {"name": "s", "key": "k", "optional": true}}),
+            ),
+            (
+                json!({"rules": [{"labels": {"severity": "page"}}]}),
+                json!({"rules": [{"labels": {"severity": "page", "team": "t"}}]}),
+            ),
+            (json!({"labelSelector": {}}), json!({"labelSelector": {"matchLabels": {"a": "b"}}})),
+        ] {
+            assert!(!matches_pod(&desired, &live), "{desired} {live}");
+            assert!(matches_pod(&live, &live), "{live}");
+        }
+    }
+
+    #[test]
+    fn a_default_inside_a_value_that_is_owned_as_a_whole_is_no_drift() {
+        for (desired, live) in [
+            (
+                json!({"fieldRef": {"fieldPath": "p"}}),
+                json!({"fieldRef": {"fieldPath": "p", "apiVersion": "v1"}}),
+            ),
+            (
+                json!({"ref": {"resource": "limits.cpu"}}),
+                json!({"ref": {"resource": "limits.cpu", "divisor": "0"}}),
+            ),
+            (json!({"ref": {"name": "n"}}), json!({"ref": {"name": "n", "optional": false}})),
+            (
+                json!({"sources": [{"serviceAccountToken": {"path": "t"}}]}),
+                json!({"sources": [{"serviceAccountToken": {"path": "t", "expirationSeconds": 3600}}]}),
+            ),
+            (
+                json!({"endpoints": [{"relabelings": [{"targetLabel": "a", "replacement": "b"}]}]}),
+                json!({"endpoints": [{"relabelings": [{"targetLabel": "a", "replacement": "b", "action": "replace"}]}]}),
+            ),
+            (json!({"securityContext": {}}), json!({"securityContext": {"runAsUser": 1}})),
+        ] {
+            assert!(matches_pod(&desired, &live), "{desired} {live}");
+        }
     }
 
     #[test]
