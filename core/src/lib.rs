@@ -10,6 +10,7 @@
 //! | [`children`] | the child objects of a group |
 //! | [`desired`] | from a stored group to its desired state |
 //! | [`drift`] | whether a live object is as it should be |
+//! | [`takeover`] | what blocks an apply that the API server would accept for a new object |
 //! | [`facts`] | what is kept of a live object, and which changes of it matter |
 //! | [`plan`] | which writes are due |
 //! | [`status`] | the status, its conditions and the Events |
@@ -21,8 +22,8 @@
 //! that read the time. The same facts therefore always lead to the same decision, and every
 //! decision can be tested without a cluster.
 //!
-//! *Invariant:* modules only use those above them in this list: `text`, `lag`,
-//! `topics`, `ceiling`, `children`, `child_error`, `drift`, `facts`, `desired`, `plan`, `status`.
+//! *Invariant:* modules only use those above them in this list: `text`, `lag`, `topics`, `ceiling`,
+//! `children`, `child_error`, `drift`, `takeover`, `facts`, `desired`, `plan`, `status`.
 
 #![warn(missing_docs, unreachable_pub)]
 
@@ -35,6 +36,7 @@ pub mod facts;
 pub mod lag;
 pub mod plan;
 pub mod status;
+pub mod takeover;
 #[cfg(test)]
 mod test_support;
 pub mod text;

@@ -10,7 +10,6 @@ mod cached_group;
 mod cached_status;
 pub(crate) mod crd_version;
 mod handlers;
-mod ports;
 mod report;
 mod requests;
 pub(crate) mod served_metrics;

@@ -15,9 +15,8 @@ use kcg_core::children::ChildKind;
 /// The field manager that scales a new Deployment once. The manager of the applies never owns
 /// spec.replicas.
 const SCALE_MANAGER: &str = "kconsumer-group-operator-scale";
-/// The field manager that resets the key of a list item that another manager changed, before the
-/// apply.
-const RESET_MANAGER: &str = "kconsumer-group-operator-reset";
+/// The field manager of changes of managedFields. It owns no field.
+const TAKEOVER_MANAGER: &str = "kconsumer-group-operator-takeover";
 
 /// Sends the requests.
 #[derive(Clone)]
@@ -59,17 +58,24 @@ impl ChildRequests {
         self.send(&format!("apply {} {key}", kind.kind()), request).await
     }
 
-    /// Changes single values of a child that an apply cannot change.
-    pub(super) async fn reset(
+    /// Changes which manager owns which field of a child, and nothing else. A conflict if the child
+    /// has changed since it had this resourceVersion.
+    pub(super) async fn set_managed_fields(
         &self,
         kind: ChildKind,
         key: &ObjectKey,
-        patch: json_patch::Patch,
+        version: &Value,
+        managed_fields: Value,
     ) -> Result<Value, RequestError> {
+        let patch = json!([
+            {"op": "replace", "path": "/metadata/managedFields", "value": managed_fields},
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
+        ]);
+        let patch = serde_json::from_value(patch).expect("invariant: these are JSON patch operations");
         let parameters =
-            PatchParams { field_manager: Some(RESET_MANAGER.to_owned()), ..PatchParams::default() };
+            PatchParams { field_manager: Some(TAKEOVER_MANAGER.to_owned()), ..PatchParams::default() };
         let request = children(kind, key).patch(key.name(), &parameters, &Patch::<Value>::Json(patch));
-        self.send(&format!("reset {} {key}", kind.kind()), request).await
+        self.send(&format!("take over fields of {} {key}", kind.kind()), request).await
     }
 
     /// Deletes the object with this uid only.

@@ -8,11 +8,13 @@ use kcg_core::children::{ChildKind, Desired, Digest, TemplateOrigin};
 use kcg_core::drift::{self, Drift};
 use kcg_core::facts::{Child, Detail, project};
 use kcg_core::plan::Write;
+use kcg_core::takeover::{self, Cause};
+use kcg_runtime::client::RequestError;
 use kcg_runtime::lease::Leadership;
 use kcg_runtime::watch::ObjectKey;
 use serde_json::{Value, json};
 
-use super::{Cluster, WriteError, ports};
+use super::{Cluster, WriteError};
 
 /// A request that changed the cluster, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,12 +26,16 @@ pub(crate) struct AppliedWrite {
 /// The maximum number of steps of one write. It starts over if the object changes in the meantime.
 const MAX_STEPS: usize = 5;
 
+/// What the log calls a change of managedFields.
+const TAKE_OVER: &str = "take over";
+
 /// The next request of a write.
 enum Step {
     Lookup,
     Create,
     Repair(Box<str>),
-    Reset(Box<str>),
+    /// The apply of the object with this uid was rejected for this.
+    TakeOver(Box<str>, RequestError),
     Done,
 }
 
@@ -102,7 +108,7 @@ impl ChildWrite<'_> {
                 Step::Lookup => self.look_up().await?,
                 Step::Create => self.create().await?,
                 Step::Repair(uid) => self.repair(uid).await?,
-                Step::Reset(uid) => self.reset(uid).await?,
+                Step::TakeOver(uid, rejection) => self.take_over(uid, &rejection).await?,
                 Step::Done => return Ok(self.applied),
             };
         }
@@ -202,35 +208,34 @@ impl ChildWrite<'_> {
             }
             // Another object has the name now, or none.
             Err(error) if error.is_conflict() => Ok(Step::Lookup),
-            Err(error)
-                if ports::is_duplicate(&error) && !self.applied.iter().any(|write| write.verb == "reset") =>
-            {
-                Ok(Step::Reset(uid))
-            }
+            Err(error) if error.code() == Some(422) => Ok(Step::TakeOver(uid, error)),
             Err(error) => Err(WriteError::of(self.kind(), &error)),
         }
     }
 
-    /// See [`ports`].
-    async fn reset(&mut self, uid: Box<str>) -> Result<Step, WriteError> {
-        let live = self
-            .cluster
-            .requests
-            .get(self.kind(), self.key)
-            .await
-            .map_err(|error| WriteError::of(self.kind(), &error))?;
+    /// Claims what blocks the apply, so that the next one removes it: see [`takeover`]. Once a
+    /// write: if the next apply is rejected, too, the desired object is at fault.
+    async fn take_over(&mut self, uid: Box<str>, rejection: &RequestError) -> Result<Step, WriteError> {
+        let kind = self.kind();
+        let live = self.cluster.requests.get(kind, self.key).await;
+        let live = live.map_err(|error| WriteError::of(kind, &error))?;
         let Some(live) = live.filter(|live| live["metadata"]["uid"] == *uid) else {
             return Ok(Step::Lookup);
         };
+        let again = self.applied.iter().any(|write| write.verb == TAKE_OVER);
+        let claimed = takeover::take_over(&self.desired.object, &live, &causes(rejection)).filter(|_| !again);
+        let Some(claimed) = claimed else {
+            return Err(WriteError::rejected(rejection, &takeover::other_managers(&live)));
+        };
         may_write(self.leadership)?;
-        let patch = ports::reset_patch(&self.desired.object, &live);
-        match self.cluster.requests.reset(self.kind(), self.key, patch).await {
+        let version = &live["metadata"]["resourceVersion"];
+        match self.cluster.requests.set_managed_fields(kind, self.key, version, claimed).await {
             Ok(_) => {
-                self.applied.push(AppliedWrite { verb: "reset", kind: self.kind() });
+                self.applied.push(AppliedWrite { verb: TAKE_OVER, kind });
                 Ok(Step::Repair(uid))
             }
             Err(error) if error.is_conflict() => Ok(Step::Lookup),
-            Err(error) => Err(WriteError::of(self.kind(), &error)),
+            Err(error) => Err(WriteError::of(kind, &error)),
         }
     }
 
@@ -255,6 +260,15 @@ impl ChildWrite<'_> {
         self.applied.push(AppliedWrite { verb, kind: self.kind() });
         self.cluster.observe_own_write(self.key, self.kind(), live, self.digest);
     }
+}
+
+/// Why the API server rejected a request.
+fn causes(rejection: &RequestError) -> Vec<Cause<'_>> {
+    let details = rejection.status().and_then(|status| status.details.as_ref());
+    let causes = details.map_or(&[][..], |details| &details.causes).iter();
+    causes
+        .map(|cause| Cause { field: &cause.field, is_duplicate: cause.reason == "FieldValueDuplicate" })
+        .collect()
 }
 
 fn may_write(leadership: &Leadership) -> Result<(), WriteError> {

@@ -32,6 +32,10 @@ impl From<ChildError> for WriteError {
 /// The maximum length of the API server's message in bytes.
 const MAX_MESSAGE: usize = 1000;
 
+/// How many field managers a message names, and the maximum length of each name in bytes.
+const MAX_MANAGERS: usize = 3;
+const MAX_MANAGER: usize = 128;
+
 impl WriteError {
     /// What a failed request means for its child.
     pub(super) fn of(kind: ChildKind, error: &RequestError) -> Self {
@@ -44,9 +48,24 @@ impl WriteError {
             403 if causes.iter().any(|cause| cause.reason == "NamespaceTerminating") => Self::Waiting,
             404 if is_namespace => Self::Waiting,
             404 if kind.is_optional() => ChildError::NotServed.into(),
-            400 | 403 | 405 | 413 | 415 | 422 => ChildError::Refused { message: message(error) }.into(),
+            400 | 403 | 405 | 413 | 415 | 422 => Self::rejected(error, &[]),
+            // What the API server answers to an apply with a list that has a key twice.
+            500 if status.message.contains("duplicate entries for key") => Self::rejected(error, &[]),
             _ => Self::failed(error),
         }
+    }
+
+    /// A rejection that somebody has to resolve. Other field managers of the object are named: one
+    /// of their fields can be the cause.
+    pub(super) fn rejected(error: &RequestError, managers: &[&str]) -> Self {
+        let mut message = message(error);
+        if !managers.is_empty() {
+            let shown = managers.iter().take(MAX_MANAGERS).copied().collect::<Vec<_>>().join(", ");
+            let shown = one_line(&shown, MAX_MANAGERS * MAX_MANAGER);
+            message =
+                format!("{message}; other field managers own parts of it, which may be the cause: {shown}");
+        }
+        ChildError::Refused { message }.into()
     }
 
     /// A failure that a retry may solve.
@@ -69,19 +88,34 @@ fn message(error: &RequestError) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use kube::core::Status;
     use serde_json::{Value, json};
 
     use super::*;
 
     /// A request that the API server rejected.
-    pub(in crate::cluster) fn rejection(code: u16, details: &Value) -> RequestError {
+    fn rejection(code: u16, details: &Value) -> RequestError {
+        rejection_with(code, "no", details)
+    }
+
+    fn rejection_with(code: u16, message: &str, details: &Value) -> RequestError {
         let status: Status = serde_json::from_value(
-            json!({"status": "Failure", "code": code, "message": "no", "details": details}),
+            json!({"status": "Failure", "code": code, "message": message, "details": details}),
         )
         .unwrap();
         RequestError::Api { what: "apply Service a/b".into(), status: Box::new(status) }
+    }
+
+    #[test]
+    fn a_rejection_names_some_of_the_other_field_managers() {
+        let named = |managers: &[&str]| match WriteError::rejected(&rejection(422, &json!({})), managers) {
+            WriteError::Child { error: ChildError::Refused { message }, .. } => message,
+            error => panic!("{error:?}"),
+        };
+        assert_eq!(named(&[]), "apply Service a/b: no (HTTP 422)");
+        let message = named(&["a", "b", "c", "d"]);
+        assert!(message.ends_with("which may be the cause: a, b, c"), "{message}");
     }
 
     #[test]
@@ -101,6 +135,9 @@ pub(super) mod tests {
             };
             assert_eq!(retry_after, Some(Duration::from_secs(2)), "{code}");
         }
+        let twice = "errors:\n  .spec.template.spec.containers[name=\"a\"].env: duplicate entries for key [name=\"B\"]";
+        let error = WriteError::of(kind, &rejection_with(500, twice, &json!({})));
+        assert!(matches!(error.child_error(), Some(ChildError::Refused { .. })), "{error:?}");
         for code in [400, 403] {
             let error = of(kind, code, json!({}));
             assert!(matches!(error.child_error(), Some(ChildError::Refused { .. })), "{code}: {error:?}");

@@ -55,10 +55,24 @@ impl ControllerEnv {
         let plane = plane().await?;
         let namespace = Namespace::create(plane, &plane.client().await?, name).await?.within(SOON);
         namespace.create_topic("fast-data-topic", 3).await?;
+        Self::start_in(plane, namespace).await
+    }
+
+    /// Stops the controller, changes something without it, and starts another one.
+    pub async fn restart(self, meanwhile: impl AsyncFnOnce(&Namespace) -> Outcome) -> Outcome<Self> {
+        let namespace = self.namespace.clone();
+        self.stop().await?;
+        meanwhile(&namespace).await?;
+        let plane = PLANE.get_or_try_init(|| api_server(all_crds())).await?;
+        Self::start_in(plane, namespace).await
+    }
+
+    async fn start_in(plane: &ControlPlane, namespace: Namespace) -> Outcome<Self> {
+        let name = &namespace.name;
         let faults = Faults::default();
         let client = faults.client(plane.kubeconfig_path()).await?;
         let probes = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let scope = Scope::Namespaces([name.to_owned()].into());
+        let scope = Scope::Namespaces([name.clone()].into());
         let settings = ControllerConfig {
             scopes: Scopes { groups: scope.clone(), topics: scope },
             grants: TopicGrants::Own,

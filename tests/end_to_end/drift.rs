@@ -35,7 +35,7 @@ async fn a_service_is_repaired_field_by_field(env: Arc<SharedEnv>) -> Result<()>
         ("/spec/type", json!("NodePort")),
         ("/spec/ports/0/targetPort", json!(1)),
         ("/spec/ports/0/name", json!("other")),
-        // This is the key of a list, so the list has to be removed first, with another write.
+        // The key of a list item: the renumbered item is claimed first, with another write.
         ("/spec/ports/0/port", json!(9999)),
         ("/spec/ports/0/protocol", json!("UDP")),
     ];
@@ -111,8 +111,8 @@ async fn a_deployment_is_repaired_field_by_field(env: Arc<SharedEnv>) -> Result<
     repaired(&env, DEPLOYMENT, "drift-deployment", &edits).await
 }
 
-/// The number of writes of a repair: one, or two if a list has to be removed before its key can be
-/// owned again.
+/// The number of writes of a repair: one, or two if an item with another key has to be claimed
+/// first.
 fn writes(path: &str) -> usize {
     let key = ["/port", "/protocol", "/containerPort"].iter().any(|key| path.ends_with(key));
     if key && path.contains("/ports/") { 2 } else { 1 }
