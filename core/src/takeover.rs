@@ -72,7 +72,8 @@ fn normalized(field: &str) -> String {
         let (key, rest) = if index == 0 { ("", part) } else { part.split_once(']').unwrap_or((part, "")) };
         if index > 0 {
             let is_position = key.bytes().all(|byte| byte.is_ascii_digit());
-            path.push_str(&if is_position { "[]".to_owned() } else { format!(".{key}") });
+            path.push_str(if is_position { "[]" } else { "." });
+            path.push_str(if is_position { "" } else { key });
         }
         path.push_str(rest);
     }
@@ -234,7 +235,7 @@ fn release(fields: &mut Value, path: &[String]) {
         return;
     };
     release(entry, rest);
-    if rest.is_empty() || entry.as_object().is_some_and(|entry| entry.is_empty()) {
+    if rest.is_empty() || entry.as_object().is_some_and(Map::is_empty) {
         fields.remove(key);
     }
 }
