@@ -70,10 +70,18 @@ named!(
         ApplyFailed,
         /// Another HorizontalPodAutoscaler scales the same pods.
         OtherAutoscaler,
-        /// Another group in the namespace has the same groupId and a topic in common.
+        /// Another group has the same groupId and a topic in common.
         GroupIdShared,
         /// Every topic was found, and its partition count is used.
         Resolved,
+        /// Strimzi has not confirmed the partition count of the KafkaTopic.
+        Unconfirmed,
+        /// The KafkaTopic is paused: Strimzi does not bring changes of it to Kafka.
+        TopicPaused,
+        /// The KafkaTopic is not managed: Strimzi does not bring changes of it to Kafka.
+        TopicUnmanaged,
+        /// Two KafkaTopics of the group are the same topic in Kafka, which counts once.
+        SameTopic,
         /// There is no KafkaTopic with that name.
         TopicNotFound,
         /// The cluster serves no KafkaTopics: Strimzi is not installed.
@@ -84,8 +92,12 @@ named!(
         PartitionsUnset,
         /// The KafkaTopic's spec.partitions is not a number of at least 1.
         PartitionsImpossible,
+        /// The KafkaTopic states a name that Kafka does not allow.
+        TopicNameInvalid,
         /// Strimzi rejected the KafkaTopic's spec.
         TopicRefused,
+        /// Strimzi could not bring the KafkaTopic to Kafka, and tries again.
+        TopicNotReady,
         /// The KafkaTopic has fewer partitions than before and is not known to be a new topic.
         DecreaseHeld,
         /// The lag metric is available.

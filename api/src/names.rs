@@ -126,6 +126,10 @@ grammar!(
     SUBDOMAIN, SUBDOMAIN_LENGTH, r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 );
 grammar!(
+    /// A topic's name in Kafka, which also excludes `.` and `..`.
+    KAFKA_TOPIC, 249, r"^[a-zA-Z0-9._-]+$"
+);
+grammar!(
     /// Label key: an optional DNS subdomain and a slash, then a name of up to 63 characters.
     LABEL_KEY, 317, r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
 );

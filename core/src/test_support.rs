@@ -1,6 +1,6 @@
 //! Example groups and observations for tests. A broken example panics.
 
-use kcg_api::topic::{Partitions, TopicFacts, TopicLookup, TopicRef};
+use kcg_api::topic::{Confirmation, Partitions, TopicFacts, TopicLookup, TopicName, TopicRef};
 use kcg_api::valid::{TopicGrants, parse_group};
 use kcg_api::{KconsumerGroup, ValidGroup};
 use serde_json::{Value, json};
@@ -43,8 +43,9 @@ pub(crate) fn new_world(group: &ValidGroup) -> Observed {
 
 fn three_partitions(topic: &TopicRef) -> TopicLookup {
     TopicLookup::Found(TopicFacts {
-        topic_name: topic.name.clone(),
+        topic_name: TopicName::Reported(topic.name.clone()),
         partitions: Partitions::Known(3),
+        confirmation: Confirmation::Confirmed { rejected: None },
         topic_id: Some("id".into()),
     })
 }

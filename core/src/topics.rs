@@ -106,14 +106,12 @@ fn namespace_of(topic: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use kcg_api::topic::Partitions;
-
     use super::*;
 
     const TOPIC: &str = "ns/t";
 
     fn facts(partitions: i32) -> TopicFacts {
-        TopicFacts { topic_name: "t".into(), partitions: Partitions::Known(partitions), topic_id: None }
+        TopicFacts::stated("t", partitions)
     }
 
     fn store(availability: TopicsAvailability) -> TopicStore<&'static str> {

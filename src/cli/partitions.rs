@@ -1,7 +1,7 @@
 //! `--partitions TOPIC=N`: the partitions of topics, for checks without a cluster.
 
 use clap::Args;
-use kcg_api::topic::{Partitions, TopicFacts, TopicLookup, TopicLookups, TopicRef};
+use kcg_api::topic::{TopicFacts, TopicLookup, TopicLookups, TopicRef};
 
 #[derive(Debug, Default, Args)]
 pub(super) struct PartitionArgs {
@@ -50,11 +50,7 @@ impl PartitionArgs {
         let anywhere = |count: &&TopicPartitions| count.namespace.is_none();
         let named = || self.topics.iter().filter(|count| count.name == topic.name);
         match named().rfind(exact).or_else(|| named().rfind(anywhere)) {
-            Some(count) => TopicLookup::Found(TopicFacts {
-                topic_name: topic.name.clone(),
-                partitions: Partitions::Known(count.partitions),
-                topic_id: None,
-            }),
+            Some(count) => TopicLookup::Found(TopicFacts::stated(&topic.name, count.partitions)),
             None => TopicLookup::Unknown("no --partitions was given for it".to_owned()),
         }
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use kcg_api::topic::{Partitions, TopicFacts, TopicLookup};
+use kcg_api::topic::{TopicFacts, TopicLookup};
 use kcg_api::valid::{TopicGrants, parse_group};
 use kcg_api::{KconsumerGroup, ValidGroup};
 use kcg_core::ceiling;
@@ -36,11 +36,7 @@ pub const GROUPS: [&str; 8] = [
 pub fn write(file: &Path, name: &str, spec: &str) -> Result<()> {
     let group = valid(name, spec)?;
     let three = |topic: &kcg_api::topic::TopicRef| {
-        TopicLookup::Found(TopicFacts {
-            topic_name: topic.name.clone(),
-            partitions: Partitions::Known(3),
-            topic_id: None,
-        })
+        TopicLookup::Found(TopicFacts::stated(&topic.name, 3))
     };
     let topics = &group.consumer.topics;
     let lookups = topics.iter().map(|topic| (topic.clone(), three(topic))).collect();

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-use kcg_api::topic::{Partitions, TopicFacts, TopicLookup};
+use kcg_api::topic::{TopicFacts, TopicLookup};
 use kcg_webhook::admit::{AdmissionPolicy, AdmissionRequest, Operation, ReviewObject, Stage, Verdict, admit};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -36,7 +36,7 @@ fn decide_text(stage: Stage, old: Option<&str>, new: &str) -> Verdict {
         object: Some(ReviewObject::read(new)),
         old_object: old,
     };
-    let three = TopicFacts { topic_name: "t".into(), partitions: Partitions::Known(3), topic_id: None };
+    let three = TopicFacts::stated("t", 3);
     admit(&request, &AdmissionPolicy::default(), |_| TopicLookup::Found(three.clone()))
 }
 

@@ -1,9 +1,9 @@
 //! The only rule that needs the cluster's state: minReplicas against the current partitions of the
 //! group's topics.
 
-use crate::ceiling;
+use crate::ceiling::{self, TopicPartitions};
 use crate::group::{KconsumerGroupSpec, PartitionPolicy};
-use crate::topic::{self, Partitions, TopicLookup, TopicLookups, TopicRef};
+use crate::topic::{self, Confirmation, Partitions, TopicFacts, TopicLookup, TopicLookups, TopicRef};
 use crate::violation::{Rule, Violation};
 
 /// The result of the live rule.
@@ -25,9 +25,9 @@ pub fn check(spec: &KconsumerGroupSpec, namespace: &str, lookups: &TopicLookups)
     let mut warnings = Vec::new();
     for topic in &topics {
         match lookups.get(topic) {
-            Some(TopicLookup::Found(facts)) => match facts.partitions.known() {
-                Some(count) => known.push((topic.name.as_str(), count)),
-                None => warnings.push(unknown(topic, &facts.partitions)),
+            Some(TopicLookup::Found(facts)) => match counted(topic, facts) {
+                Ok(count) => known.push(count),
+                Err(warning) => warnings.push(warning),
             },
             Some(TopicLookup::NotServed) => warnings.push(format!(
                 "minReplicas was not checked: the cluster serves no KafkaTopics, so {topic} cannot exist yet"
@@ -39,6 +39,7 @@ pub fn check(spec: &KconsumerGroupSpec, namespace: &str, lookups: &TopicLookups)
             }
         }
     }
+    let known = ceiling::once(known);
     let known = KnownPartitions {
         min_replicas: spec.min_replicas,
         partitions_per_consumer: spec.consumer_spec.partitions_per_consumer,
@@ -49,18 +50,36 @@ pub fn check(spec: &KconsumerGroupSpec, namespace: &str, lookups: &TopicLookups)
     LiveCheck { violation, warnings }
 }
 
-fn unknown(topic: &TopicRef, partitions: &Partitions) -> String {
-    match partitions {
-        Partitions::Refused { reason, .. } => {
-            format!("minReplicas was not checked: Strimzi rejected KafkaTopic {topic} ({reason})")
+/// The count that the controller uses for a KafkaTopic with these facts, whatever it holds, or why
+/// there is none. A count that Strimzi has not confirmed is not compared: the controller may hold
+/// another.
+fn counted<'a>(topic: &'a TopicRef, facts: &'a TopicFacts) -> Result<TopicPartitions<'a>, String> {
+    let why = match (&facts.partitions, &facts.confirmation) {
+        (Partitions::Known(count), Confirmation::NoStatus | Confirmation::Confirmed { .. }) => {
+            return Ok(TopicPartitions {
+                name: &topic.name,
+                topic_name: facts.topic_name.valid(),
+                partitions: *count,
+                confirmed: facts.confirmation != Confirmation::NoStatus,
+            });
         }
-        Partitions::Invalid(stated) => format!(
-            "minReplicas was not checked: KafkaTopic {topic} sets spec.partitions to {stated}, which is not a number of at least 1"
+        (Partitions::Known(_), Confirmation::Rejected(words)) => {
+            format!("Strimzi rejected KafkaTopic {topic} ({words})")
+        }
+        (Partitions::Known(_), Confirmation::Failed(words)) => {
+            format!("Strimzi could not bring KafkaTopic {topic} to Kafka yet ({words})")
+        }
+        (Partitions::Known(count), Confirmation::Pending) => {
+            format!("Strimzi has not confirmed the {count} partitions of KafkaTopic {topic} yet")
+        }
+        (Partitions::Known(_), Confirmation::Paused) => format!("KafkaTopic {topic} is paused"),
+        (Partitions::Known(_), Confirmation::Unmanaged) => format!("KafkaTopic {topic} is not managed"),
+        (Partitions::Invalid(stated), _) => format!(
+            "KafkaTopic {topic} sets spec.partitions to {stated}, which is not a number of at least 1"
         ),
-        Partitions::Known(_) | Partitions::Unset => {
-            format!("minReplicas was not checked: KafkaTopic {topic} does not set spec.partitions")
-        }
-    }
+        (Partitions::Unset, _) => format!("KafkaTopic {topic} does not set spec.partitions"),
+    };
+    Err(format!("minReplicas was not checked: {why}"))
 }
 
 /// The rule's input once the partitions of every topic are known: the current counts in the
@@ -151,7 +170,6 @@ fn ordinal(number: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topic::TopicFacts;
     use serde_json::{Value, json};
 
     fn live(spec: &Value, topics: &[(&str, TopicLookup)]) -> LiveCheck {
@@ -166,7 +184,15 @@ mod tests {
     }
 
     fn seen(partitions: Partitions) -> TopicLookup {
-        TopicLookup::Found(TopicFacts { topic_name: "t".into(), partitions, topic_id: None })
+        TopicLookup::Found(TopicFacts { partitions, ..TopicFacts::stated("t", 1) })
+    }
+
+    fn named(topic_name: &str, partitions: i32) -> TopicLookup {
+        TopicLookup::Found(TopicFacts::stated(topic_name, partitions))
+    }
+
+    fn unconfirmed(confirmation: Confirmation) -> TopicLookup {
+        TopicLookup::Found(TopicFacts { confirmation, ..TopicFacts::stated("t", 3) })
     }
 
     #[test]
@@ -181,7 +207,7 @@ mod tests {
 
     #[test]
     fn several_topics_count_according_to_the_policy() {
-        let topics = [("a", seen(Partitions::Known(3))), ("b", seen(Partitions::Known(5)))];
+        let topics = [("a", named("a", 3)), ("b", named("b", 5))];
         let spec = |policy: &str| json!({"minReplicas": 9, "scaling": {"partitions": policy}, "consumerSpec": {"topics": ["a", "b"], "partitionsPerConsumer": 2}});
         let sentence = |policy: &str| live(&spec(policy), &topics).violation.unwrap().detail;
         assert_eq!(
@@ -195,6 +221,13 @@ mod tests {
     }
 
     #[test]
+    fn two_kafkatopics_of_one_topic_count_once() {
+        let spec = json!({"minReplicas": 4, "scaling": {"partitions": "Sum"}, "consumerSpec": {"topics": ["a", "b"]}});
+        let found = live(&spec, &[("a", named("same", 3)), ("b", named("same", 3))]);
+        assert!(found.violation.unwrap().detail.starts_with("must not be more than 3: topic a has 3 partitions"));
+    }
+
+    #[test]
     fn unknown_partitions_cause_a_warning_and_no_violation() {
         let spec = json!({"minReplicas": 9, "consumerSpec": {"topics": ["a", "b"]}});
         let unknown = [
@@ -203,7 +236,11 @@ mod tests {
             TopicLookup::Unknown("interrupted for 61 s".into()),
             seen(Partitions::Unset),
             seen(Partitions::Invalid("0".into())),
-            seen(Partitions::Refused { wanted: 1, reason: "NotSupported".into() }),
+            unconfirmed(Confirmation::Pending),
+            unconfirmed(Confirmation::Rejected("NotSupported".into())),
+            unconfirmed(Confirmation::Failed("KafkaError".into())),
+            unconfirmed(Confirmation::Paused),
+            unconfirmed(Confirmation::Unmanaged),
         ];
         for lookup in unknown {
             let found = live(&spec, &[("a", seen(Partitions::Known(1))), ("b", lookup.clone())]);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::defaults_version::{self, DefaultsVersion, TemplateOrigin};
 use super::{ChildKind, head, selector};
-use crate::ceiling::{Ceiling, TopicCount};
+use crate::ceiling::Ceiling;
 
 /// Enough time to finish a message, commit and leave the consumer group.
 const TERMINATION_GRACE_SECONDS: i64 = 60;
@@ -21,7 +21,7 @@ pub(super) fn build(group: &ValidGroup, ceiling: &Ceiling, live: Option<Template
         "selector": {"matchLabels": selector(&group.name)},
         "strategy": strategy,
         "minReadySeconds": group.scaling.min_ready_seconds,
-        "template": template(group, ceiling.counts.iter().map(TopicCount::topic_name), origin.version),
+        "template": template(group, ceiling.topic_names().into_iter(), origin.version),
     });
     deployment
 }

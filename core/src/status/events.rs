@@ -51,7 +51,9 @@ const fn is_worth_an_event(reason: Reason) -> bool {
         | Reason::TopicsUnreadable
         | Reason::PartitionsUnset
         | Reason::PartitionsImpossible
+        | Reason::TopicNameInvalid
         | Reason::TopicRefused
+        | Reason::TopicNotReady
         | Reason::DecreaseHeld
         | Reason::RuleMissing
         | Reason::Rejected
@@ -59,6 +61,10 @@ const fn is_worth_an_event(reason: Reason) -> bool {
         Reason::Reconciled
         | Reason::PodsNotReady
         | Reason::Resolved
+        | Reason::Unconfirmed
+        | Reason::TopicPaused
+        | Reason::TopicUnmanaged
+        | Reason::SameTopic
         | Reason::MetricsRead
         | Reason::MetricsMissing
         | Reason::MetricsApiUnavailable

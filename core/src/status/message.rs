@@ -12,8 +12,8 @@ pub(super) fn original_message(what: &str, error: &str) -> String {
 pub(super) fn message(errors: &PerChild<Option<ChildError>>, ceiling: &Ceiling) -> String {
     for (kind, error) in errors.iter() {
         if kind == ChildKind::Deployment {
-            let problem = ceiling.counts.iter().find_map(|count| count.problem.as_ref());
-            if let Some((_, sentence)) = problem {
+            if let Some(problem) = ceiling.problem() {
+                let sentence = &problem.sentence;
                 return original_message("Error reconciling Kconsumer group for topic changes", sentence);
             }
         }

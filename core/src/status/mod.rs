@@ -113,7 +113,7 @@ fn topic_status(count: &TopicCount) -> TopicStatus {
     TopicStatus {
         name: count.topic.name.clone(),
         namespace: count.topic.namespace.clone(),
-        topic_name: known.map(|known| known.topic_name.clone()),
+        topic_name: known.and_then(|known| known.topic_name()).map(str::to_owned),
         partitions: count.partitions(),
         topic_id: known.and_then(|known| known.topic_id.clone()),
     }

@@ -79,16 +79,11 @@ fn above(group: &ValidGroup, ceiling: &Ceiling) -> Option<ConditionValue> {
     if !ceiling.min_above {
         return None;
     }
-    let topics: Vec<(&str, i32)> = ceiling
-        .counts
-        .iter()
-        .filter_map(|count| Some((count.topic.name.as_str(), count.partitions()?)))
-        .collect();
     let violation = live::min_within_ceiling(&KnownPartitions {
         min_replicas: group.min_replicas,
         partitions_per_consumer: group.consumer.partitions_per_consumer,
         policy: group.scaling.policy,
-        topics: &topics,
+        topics: &ceiling.topic_partitions(),
     });
     let sentence = violation.map_or_else(
         || format!("spec.minReplicas is above the ceiling {}", ceiling.max),

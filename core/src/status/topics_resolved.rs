@@ -2,20 +2,34 @@
 
 use kcg_api::condition::Reason;
 
-use super::condition::{ConditionValue, no, yes};
-use crate::ceiling::Ceiling;
+use super::condition::{ConditionValue, no, unknown, yes};
+use crate::ceiling::{Ceiling, Severity};
 
+/// The most findings that the message has.
+const MAX_FINDINGS: usize = 5;
+
+/// The gravest finding decides.
 pub(super) fn topics_resolved(ceiling: &Ceiling) -> ConditionValue {
-    let problems: Vec<&(Reason, String)> =
-        ceiling.counts.iter().filter_map(|count| count.problem.as_ref()).collect();
-    if let Some((reason, _)) = problems.first() {
-        let sentences: Vec<&str> = problems.iter().map(|(_, sentence)| sentence.as_str()).collect();
-        return no(*reason, sentences.join("; "));
+    let findings = ceiling.findings();
+    let mut sentences: Vec<&str> =
+        findings.iter().take(MAX_FINDINGS).map(|finding| finding.sentence.as_str()).collect();
+    if findings.len() > MAX_FINDINGS {
+        sentences.push("further topics have findings, too");
     }
+    match findings.first().map(|finding| (finding.severity, finding.reason)) {
+        Some((Severity::Problem, reason)) => no(reason, sentences.join("; ")),
+        Some((Severity::Pending, reason)) => unknown(reason, sentences.join("; ")),
+        Some((Severity::Note, reason)) => {
+            yes(reason, format!("{}; {}", partitions(ceiling), sentences.join("; ")))
+        }
+        None => yes(Reason::Resolved, partitions(ceiling)),
+    }
+}
+
+fn partitions(ceiling: &Ceiling) -> String {
     let partitions = ceiling.partitions.unwrap_or_default();
-    let sentence = match ceiling.counts.len() {
+    match ceiling.topic_partitions().len() {
         1 => format!("the topic has {partitions} partitions"),
         topics => format!("{partitions} partitions of {topics} topics count"),
-    };
-    yes(Reason::Resolved, sentence)
+    }
 }

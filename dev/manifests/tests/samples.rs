@@ -29,7 +29,7 @@ fn violations(name: &str) -> Outcome<Vec<String>> {
     let spec = &written.group.spec;
     let lookups: TopicLookups = topic::named_by(spec, NAMESPACE)
         .into_iter()
-        .filter(|reference| reference.name == topic.topic_name)
+        .filter(|reference| Some(reference.name.as_str()) == topic.topic_name.valid())
         .map(|reference| (reference, TopicLookup::Found(topic.clone())))
         .collect();
     let broken = ValidGroup::read(&written.group, &TopicGrants::Own).err().unwrap_or_default();

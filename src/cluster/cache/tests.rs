@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::cluster::string_interner::StringInterner;
-use kcg_api::topic::{Partitions, TopicLookup};
+use kcg_api::topic::TopicLookup;
 use kcg_core::drift::Drift;
 use kcg_core::facts::{AutoscalerFacts, Child, Detail};
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ fn group(name: &str, version: u64, consumer: &Value) -> CachedGroup {
 }
 
 fn facts(partitions: i32) -> TopicFacts {
-    TopicFacts { topic_name: "t".into(), partitions: Partitions::Known(partitions), topic_id: None }
+    TopicFacts::stated("t", partitions)
 }
 
 fn autoscaler(version: u64, held: Option<&str>, from_own_write: bool) -> CachedChild {

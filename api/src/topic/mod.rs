@@ -1,8 +1,10 @@
 //! KafkaTopics, reduced to the facts that matter here, and the result of looking one up.
 //!
 //! The contract is Strimzi's: spec.partitions is optional and only grows; the name in Kafka is
-//! spec.topicName or metadata.name; status.topicId changes only if the topic is deleted and created
-//! again.
+//! status.topicName, and before Strimzi reports it spec.topicName or metadata.name; status.topicId
+//! changes only if the topic is deleted and created again.
+
+mod confirmation;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -10,6 +12,9 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::group::KconsumerGroupSpec;
+use crate::names;
+
+pub use confirmation::Confirmation;
 
 /// The API group of Strimzi's KafkaTopics. Discovery finds the served version.
 pub const GROUP: &str = "kafka.strimzi.io";
@@ -47,19 +52,12 @@ pub fn named_by(spec: &KconsumerGroupSpec, namespace: &str) -> Vec<TopicRef> {
 /// The partition count in a KafkaTopic's spec.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Partitions {
-    /// A count of at least 1 that Strimzi did not reject.
+    /// A count of at least 1.
     Known(i32),
     /// spec.partitions is not set: the broker's default applies, which is not known here.
     Unset,
     /// Not a count (zero, negative, a fraction, above 2^31-1, not a number): the value as JSON.
     Invalid(String),
-    /// A count that Strimzi rejected for the current generation, for example a decrease.
-    Refused {
-        /// The rejected count.
-        wanted: i32,
-        /// Strimzi's reason and message.
-        reason: String,
-    },
 }
 
 impl Partitions {
@@ -67,38 +65,98 @@ impl Partitions {
     pub const fn known(&self) -> Option<i32> {
         match self {
             Self::Known(count) => Some(*count),
-            Self::Unset | Self::Invalid(_) | Self::Refused { .. } => None,
+            Self::Unset | Self::Invalid(_) => None,
         }
     }
+}
+
+/// A topic's name in Kafka.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TopicName {
+    /// Strimzi's status.topicName.
+    Reported(String),
+    /// spec.topicName, or the KafkaTopic's own name. Strimzi has not reported a name.
+    Stated(String),
+    /// The KafkaTopic states a name that Kafka does not allow, here shortened.
+    Invalid(String),
+}
+
+impl TopicName {
+    fn decode(topic: &Value) -> Self {
+        let text =
+            |pointer: &str| topic.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
+        if let Some(reported) = text("/status/topicName").filter(|name| is_kafka_name(name)) {
+            return Self::Reported(reported.to_owned());
+        }
+        let stated = text("/spec/topicName").or_else(|| text("/metadata/name")).unwrap_or_default();
+        if is_kafka_name(stated) {
+            Self::Stated(stated.to_owned())
+        } else {
+            Self::Invalid(stated.chars().take(40).collect())
+        }
+    }
+
+    /// The name, if Kafka allows it.
+    pub fn valid(&self) -> Option<&str> {
+        match self {
+            Self::Reported(name) | Self::Stated(name) => Some(name),
+            Self::Invalid(_) => None,
+        }
+    }
+}
+
+/// Whether Kafka allows a topic of this name.
+pub fn is_kafka_name(name: &str) -> bool {
+    names::KAFKA_TOPIC.matches(name) && name != "." && name != ".."
 }
 
 /// The facts about a KafkaTopic that the operator keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicFacts {
     /// The name in Kafka.
-    pub topic_name: String,
+    pub topic_name: TopicName,
     /// The partition count in the KafkaTopic's spec.
     pub partitions: Partitions,
+    /// Whether the spec is in force in Kafka.
+    pub confirmation: Confirmation,
     /// The topic's id in Kafka; `None` until Strimzi has reported it.
     pub topic_id: Option<String>,
 }
 
 impl TopicFacts {
     /// Reads a KafkaTopic of any supported version. Never fails: an unusable count becomes a
-    /// variant of [`Partitions`]. Ignores a status that was written for another generation of the
-    /// spec.
+    /// variant of [`Partitions`].
     pub fn decode(topic: &Value) -> Self {
-        let text =
-            |pointer: &str| topic.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
-        let name = text("/metadata/name").unwrap_or_default();
-        let stated = partitions(topic.pointer("/spec/partitions"));
+        let topic_id = topic.pointer("/status/topicId").and_then(Value::as_str);
         Self {
-            topic_name: text("/spec/topicName").unwrap_or(name).to_owned(),
-            partitions: match (stated, refusal(topic)) {
-                (Partitions::Known(wanted), Some(reason)) => Partitions::Refused { wanted, reason },
-                (stated, _) => stated,
-            },
-            topic_id: text("/status/topicId").map(str::to_owned),
+            topic_name: TopicName::decode(topic),
+            partitions: partitions(topic.pointer("/spec/partitions")),
+            confirmation: Confirmation::decode(topic),
+            topic_id: topic_id.filter(|id| !id.is_empty()).map(str::to_owned),
+        }
+    }
+
+    /// A topic whose partitions are known without Strimzi, for example from a flag.
+    pub fn stated(name: &str, partitions: i32) -> Self {
+        Self {
+            topic_name: TopicName::Stated(name.to_owned()),
+            partitions: Partitions::Known(partitions),
+            confirmation: Confirmation::NoStatus,
+            topic_id: None,
+        }
+    }
+
+    /// Whether the stated count may be used if none was ever confirmed. Strimzi reports no topicId
+    /// of a paused or unmanaged topic, so there its absence means nothing.
+    pub const fn counts_unconfirmed(&self) -> bool {
+        match self.confirmation {
+            Confirmation::NoStatus
+            | Confirmation::Confirmed { .. }
+            | Confirmation::Paused
+            | Confirmation::Unmanaged => true,
+            Confirmation::Pending | Confirmation::Rejected(_) | Confirmation::Failed(_) => {
+                self.topic_id.is_some()
+            }
         }
     }
 }
@@ -114,28 +172,6 @@ fn partitions(stated: Option<&Value>) -> Partitions {
         Some(count) if count >= 1 => Partitions::Known(count),
         _ => Partitions::Invalid(stated.map(ToString::to_string).unwrap_or_default()),
     }
-}
-
-/// Reason and message of Strimzi's Ready=False for the current generation. A temporary failure to
-/// reach Kafka counts as well: Strimzi may not have applied the count yet.
-fn refusal(topic: &Value) -> Option<String> {
-    let generation = topic.pointer("/metadata/generation").and_then(Value::as_i64);
-    let observed = topic.pointer("/status/observedGeneration").and_then(Value::as_i64);
-    if observed.is_none() || observed != generation {
-        return None;
-    }
-    let conditions = topic.pointer("/status/conditions").and_then(Value::as_array)?;
-    let field = |condition: &Value, name: &str| {
-        condition.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
-    };
-    conditions
-        .iter()
-        .find(|condition| field(condition, "type") == "Ready" && field(condition, "status") == "False")
-        .map(|condition| match (field(condition, "reason"), field(condition, "message")) {
-            (reason, message) if message.is_empty() => reason,
-            (reason, message) if reason.is_empty() => message,
-            (reason, message) => format!("{reason}: {message}"),
-        })
 }
 
 /// The result of looking up one topic in a watch's cache.
@@ -195,25 +231,38 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_decrease_does_not_count_and_an_older_refusal_is_ignored() {
-        let refused = |generation: i64| {
-            json!({"observedGeneration": generation, "conditions": [
-            {"type": "Ready", "status": "False", "reason": "NotSupported", "message": "Decreasing partitions not supported"}]})
-        };
-        assert_eq!(
-            decoded(&json!({"partitions": 1}), &refused(2)).partitions,
-            Partitions::Refused {
-                wanted: 1,
-                reason: "NotSupported: Decreasing partitions not supported".into()
-            }
-        );
-        assert_eq!(decoded(&json!({"partitions": 1}), &refused(1)).partitions, Partitions::Known(1));
+    fn the_name_in_kafka_is_strimzi_s_then_the_spec_s_then_the_object_s() {
+        let name = |spec: &Value, status: &Value| decoded(spec, status).topic_name;
+        let reported = json!({"topicName": "Fast_Data"});
+        assert_eq!(name(&json!({"topicName": "Other"}), &reported), TopicName::Reported("Fast_Data".into()));
+        assert_eq!(name(&json!({"topicName": "Other"}), &json!({})), TopicName::Stated("Other".into()));
+        assert_eq!(name(&json!({}), &json!(null)), TopicName::Stated("fast-data-topic".into()));
     }
 
     #[test]
-    fn the_name_in_kafka_is_the_spec_s_if_set() {
-        assert_eq!(decoded(&json!({"topicName": "Fast_Data"}), &json!({})).topic_name, "Fast_Data");
-        assert_eq!(decoded(&json!({}), &json!({})).topic_name, "fast-data-topic");
+    fn a_name_that_kafka_does_not_allow_is_never_a_topic() {
+        for bad in ["orders,payroll", ".", "..", "a b", "a\n", "ä", &"a".repeat(250)] {
+            let facts = decoded(&json!({"topicName": bad}), &json!({"topicName": bad}));
+            assert!(matches!(facts.topic_name, TopicName::Invalid(_)), "{bad}");
+            assert_eq!(facts.topic_name.valid(), None);
+        }
+        assert!(is_kafka_name(&"a".repeat(249)) && is_kafka_name("A.b_c-9") && is_kafka_name("..."));
+    }
+
+    #[test]
+    fn without_a_confirmation_a_count_needs_a_topic_in_kafka() {
+        let with = |confirmation: Confirmation, topic_id: Option<&str>| {
+            let facts = TopicFacts { confirmation, ..TopicFacts::stated("t", 3) };
+            TopicFacts { topic_id: topic_id.map(str::to_owned), ..facts }.counts_unconfirmed()
+        };
+        for confirmation in
+            [Confirmation::Pending, Confirmation::Rejected("".into()), Confirmation::Failed("".into())]
+        {
+            assert!(with(confirmation.clone(), Some("id")) && !with(confirmation, None));
+        }
+        for confirmation in [Confirmation::NoStatus, Confirmation::Paused, Confirmation::Unmanaged] {
+            assert!(with(confirmation, None));
+        }
     }
 
     #[test]
