@@ -8,6 +8,7 @@
 pub mod alerts;
 pub mod ceiling;
 pub mod condition;
+pub mod consumer_group;
 pub mod crd;
 pub mod defaults;
 mod field_path;

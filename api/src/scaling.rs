@@ -29,10 +29,10 @@ pub struct ScalingSpec {
 /// How the partitions of several topics count together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum PartitionPolicy {
-    /// The sum over all topics, for the cooperative, sticky and round-robin assignors.
-    #[default]
+    /// The sum over all topics, for the sticky and round-robin assignors.
     Sum,
     /// The partitions of the largest topic, for the range assignor, which leaves further consumers
-    /// idle.
+    /// idle. It is the default assignor of the Java client and of librdkafka.
+    #[default]
     Max,
 }

@@ -5,7 +5,9 @@
 use k8s_openapi::api::apps::v1::DeploymentStrategy;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerBehavior;
 use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, LocalObjectReference, ResourceRequirements};
+use k8s_openapi::jiff::Timestamp;
 
+use crate::consumer_group;
 use crate::group::{AlertsSpec, KconsumerGroup, KconsumerGroupSpec, Labels, PartitionPolicy};
 use crate::overlay::Overlay;
 pub use crate::parse::{ParsedGroup, parse_group};
@@ -27,6 +29,8 @@ pub struct ValidGroup {
     pub uid: String,
     /// metadata.generation; 0 for a group that is not stored.
     pub generation: i64,
+    /// metadata.creationTimestamp; `None` for a group that is not stored.
+    pub created: Option<Timestamp>,
     /// The fewest consumers.
     pub min_replicas: i32,
     /// spec.maxReplicas: the user's cap on the number of consumers.
@@ -58,6 +62,8 @@ pub struct Consumer {
     pub topics: Vec<TopicRef>,
     /// The consumer group's id in Kafka.
     pub group_id: String,
+    /// The consumer group that the pods join, by env or group_id; `None` if only the pods know it.
+    pub joined_group_id: Option<String>,
     /// Kafka's bootstrap servers.
     pub bootstrap_servers: Option<String>,
     /// How many partitions one consumer works on at a time; at least 1.
@@ -143,6 +149,7 @@ impl ValidGroup {
             namespace: namespace.to_owned(),
             uid: metadata.uid.clone().unwrap_or_default(),
             generation: metadata.generation.unwrap_or_default(),
+            created: metadata.creation_timestamp.as_ref().map(|created| created.0),
             min_replicas: spec.min_replicas,
             cap: spec.max_replicas,
             lag_limit: spec.average_records_lag_limit,
@@ -177,6 +184,7 @@ impl Consumer {
             container_name: consumer.container_name.clone().unwrap_or_else(|| name.to_owned()),
             topics: topic::named_by(spec, namespace),
             group_id: consumer.group_id.clone().unwrap_or_else(|| name.to_owned()),
+            joined_group_id: consumer_group::group_id(spec, name).map(str::to_owned),
             bootstrap_servers: consumer.bootstrap_servers.clone(),
             partitions_per_consumer: consumer.partitions_per_consumer,
             env: consumer.env.clone(),

@@ -16,6 +16,13 @@ pub enum ChildError {
     SelectorImmutable,
     /// The cluster does not serve the kind.
     NotServed,
+    /// A new group's Deployment is not created before its KafkaTopics, for a time.
+    WaitsForTopics {
+        /// Why the first of them is not known.
+        reason: Reason,
+        /// The KafkaTopics, separated by commas.
+        topics: String,
+    },
     /// The API server rejected the write (400, 403, 422): a retry does not help.
     Refused {
         /// The API server's message.
@@ -35,6 +42,7 @@ impl ChildError {
         match self {
             Self::NameConflict { .. } => Some(Reason::NameConflict),
             Self::SelectorImmutable => Some(Reason::SelectorImmutable),
+            Self::WaitsForTopics { reason, .. } => Some(*reason),
             Self::Refused { .. } => Some(Reason::ApplyRefused),
             Self::Failed { .. } => Some(Reason::ApplyFailed),
             Self::NotServed => None,
@@ -58,6 +66,9 @@ impl ChildError {
             Self::NotServed => {
                 format!("the cluster does not serve {}s: install prometheus-operator's CRDs", kind.kind())
             }
+            Self::WaitsForTopics { topics, .. } => format!(
+                "{child} is created when these KafkaTopics exist, or 60 s after the group: {topics}"
+            ),
             Self::Refused { message } => format!("the API server rejected {child}: {message}"),
             Self::Failed { message } => format!("{child} could not be written and is retried: {message}"),
         }

@@ -14,6 +14,7 @@
 //! | [`facts`] | what is kept of a live object, and which changes of it matter |
 //! | [`plan`] | which writes are due |
 //! | [`status`] | the status, its conditions and the Events |
+//! | [`topic_wait`] | whether a new Deployment waits for its topics |
 //! | [`lag`] | how the lag gets from a consumer to its autoscaler |
 //! | [`topics`] | the KafkaTopics that a watch reported |
 //!
@@ -23,7 +24,8 @@
 //! decision can be tested without a cluster.
 //!
 //! *Invariant:* modules only use those above them in this list: `text`, `lag`, `topics`, `ceiling`,
-//! `children`, `child_error`, `drift`, `takeover`, `facts`, `desired`, `plan`, `status`.
+//! `children`, `child_error`, `drift`, `takeover`, `facts`, `desired`, `topic_wait`, `plan`,
+//! `status`.
 
 #![warn(missing_docs, unreachable_pub)]
 
@@ -40,6 +42,7 @@ pub mod takeover;
 #[cfg(test)]
 mod test_support;
 pub mod text;
+pub mod topic_wait;
 pub mod topics;
 
 pub use kcg_api::quantity;

@@ -78,6 +78,11 @@ impl<K: Borrow<str> + Eq + Hash> TopicStore<K> {
         true
     }
 
+    /// Whether the topic was reported and not deleted since.
+    pub fn contains(&self, topic: &str) -> bool {
+        self.facts.contains_key(topic)
+    }
+
     /// The result of a lookup of a topic.
     pub fn lookup(&self, topic: &str) -> TopicLookup {
         let of_namespace = || self.availability.get(namespace_of(topic));

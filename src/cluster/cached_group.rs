@@ -2,7 +2,10 @@
 //! need. Text takes a fraction of the memory of the parsed types, and parsing it takes
 //! microseconds.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 use kcg_api::condition::{ConditionType, Reason};
+use kcg_api::consumer_group;
 use kcg_api::topic;
 use kcg_api::valid::{self, ParsedGroup};
 use kcg_api::{KconsumerGroup, KconsumerGroupSpec, KconsumerGroupStatus, spec_bounds};
@@ -17,20 +20,23 @@ use super::string_interner::StringInterner;
 
 /// One stored KconsumerGroup.
 #[derive(Clone, Debug, PartialEq)]
-// consumer_group is Kafka's word.
+// group_id is Kafka's word.
 #[allow(clippy::struct_field_names)]
 pub(crate) struct CachedGroup {
     pub(crate) uid: Box<str>,
     pub(crate) resource_version: u64,
     pub(crate) generation: i64,
+    created: Option<Timestamp>,
     /// It has a deletionTimestamp: nothing is written for it.
     pub(crate) deleting: bool,
     /// In records.
     pub(crate) lag_limit: i64,
     /// By `namespace/name`.
     pub(crate) topics: Box<[ObjectKey]>,
-    /// The Kafka consumer group, by `namespace/groupId` of this object's namespace.
-    pub(crate) consumer_group: ObjectKey,
+    /// The id of the consumer group that the pods join; `None` if only they know it.
+    pub(crate) group_id: Option<Box<str>>,
+    /// The bootstrap servers, if they are the same Kafka in every namespace.
+    pub(crate) bootstrap_servers: Option<Box<str>>,
     pub(crate) summary: Summary,
     spec: Box<str>,
     status: CachedStatus,
@@ -57,10 +63,12 @@ impl CachedGroup {
             uid: metadata["uid"].as_str().unwrap_or_default().into(),
             resource_version: project::version(object),
             generation: metadata["generation"].as_i64().unwrap_or_default(),
+            created: metadata["creationTimestamp"].as_str().and_then(|created| created.parse().ok()),
             deleting: metadata.get("deletionTimestamp").is_some(),
             lag_limit: 0,
             topics: Box::default(),
-            consumer_group: key.clone(),
+            group_id: None,
+            bootstrap_servers: None,
             summary: Summary::of(&status),
             spec: object.get("spec").unwrap_or(&Value::Null).to_string().into(),
             status: CachedStatus::of(status, strings),
@@ -71,8 +79,10 @@ impl CachedGroup {
             .iter()
             .map(|topic| ObjectKey::new(&topic.namespace, &topic.name))
             .collect();
-        let group_id = spec.consumer_spec.group_id.as_deref().unwrap_or(key.name());
-        group.consumer_group = ObjectKey::new(key.namespace(), group_id);
+        group.group_id = consumer_group::group_id(&spec, key.name()).map(Into::into);
+        group.bootstrap_servers = consumer_group::bootstrap_servers(&spec, key.name())
+            .filter(|servers| servers.split(',').all(has_a_global_host))
+            .map(Into::into);
         group
     }
 
@@ -114,15 +124,29 @@ impl CachedGroup {
             == (&other.uid, other.generation, other.deleting, &other.spec)
     }
 
+    /// Whether the indices have the same entries for both.
+    pub(super) fn is_indexed_as(&self, other: &Self) -> bool {
+        (&self.topics, &self.group_id, &self.bootstrap_servers, self.deleting)
+            == (&other.topics, &other.group_id, &other.bootstrap_servers, other.deleting)
+    }
+
     fn metadata(&self, key: &ObjectKey) -> ObjectMeta {
         ObjectMeta {
             name: Some(key.name().to_owned()),
             namespace: Some(key.namespace().to_owned()),
             uid: Some(self.uid.to_string()),
             generation: Some(self.generation),
+            creation_timestamp: self.created.map(Time),
             ..ObjectMeta::default()
         }
     }
+}
+
+/// Whether `host:port` is the same in every namespace. A name without a dot is a Service of the
+/// pod's own namespace.
+fn has_a_global_host(server: &str) -> bool {
+    let host = server.trim().rsplit_once(':').map_or(server, |(host, _)| host);
+    host.contains(['.', ':'])
 }
 
 impl Summary {
@@ -147,7 +171,7 @@ mod tests {
     use super::*;
 
     fn object(spec: &Value) -> Value {
-        json!({"metadata": {"uid": "u", "resourceVersion": "7", "generation": 3}, "spec": spec, "status": {
+        json!({"metadata": {"uid": "u", "resourceVersion": "7", "generation": 3, "creationTimestamp": "2026-01-01T00:00:00Z"}, "spec": spec, "status": {
             "partitions": 3, "maxReplicas": 2,
             "conditions": [{"type": "Ready", "status": "False", "reason": "PodsNotReady", "message": "m",
                 "lastTransitionTime": "2026-01-01T00:00:00Z"}],
@@ -166,9 +190,11 @@ mod tests {
         );
         assert_eq!((group.resource_version, group.generation, group.lag_limit), (7, 3, 5));
         assert_eq!(&*group.topics, [ObjectKey::new("ns", "a"), ObjectKey::new("ns", "b")]);
-        assert_eq!(group.consumer_group, key);
+        assert_eq!(group.group_id.as_deref(), Some("g"));
         let written = group.parse(&key, usize::MAX);
         assert_eq!(written.group.metadata.uid.as_deref(), Some("u"));
+        let created = written.group.metadata.creation_timestamp.map(|created| created.0.to_string());
+        assert_eq!(created.as_deref(), Some("2026-01-01T00:00:00Z"));
         assert_eq!(written.group.spec.consumer_spec.topics, ["a", "b"]);
         assert_eq!(group.status().max_replicas, Some(2));
         assert_eq!(
@@ -188,7 +214,7 @@ mod tests {
             &StringInterner::default(),
         );
         assert_eq!(&*group.topics, [ObjectKey::new("ns", "a")]);
-        assert_eq!(group.consumer_group, ObjectKey::new("ns", "x"));
+        assert_eq!(group.group_id.as_deref(), Some("x"));
         let violations = group.parse(&key, usize::MAX).violations;
         assert_eq!(violations.len(), 1);
         assert_eq!(violations[0].field, "spec.minReplicas");

@@ -13,8 +13,9 @@ const fn backoff(error: &WriteError) -> Backoff {
         WriteError::Child { error, .. } => match error {
             // No watch reports when the object of another owner is deleted.
             ChildError::NameConflict { .. } | ChildError::SelectorImmutable => (5_000, 10_000),
-            // The watch of the kind reports when it is served; this is only a fallback.
-            ChildError::NotServed => (10_000, 30_000),
+            // The watches report when the kind is served or the topic exists; this is only a
+            // fallback.
+            ChildError::NotServed | ChildError::WaitsForTopics { .. } => (10_000, 30_000),
             // A user has to change something.
             ChildError::Refused { .. } => (5_000, 30_000),
             ChildError::Failed { .. } => (250, 15_000),

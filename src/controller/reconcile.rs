@@ -8,11 +8,13 @@ use futures::future::join_all;
 use k8s_openapi::jiff::Timestamp;
 use kcg_api::{KconsumerGroupStatus, ValidGroup};
 use kcg_core::child_error::ChildError;
+use kcg_core::children::ChildKind;
 use kcg_core::desired::{DesiredState, desired_state};
 use kcg_core::drift::Drift;
 use kcg_core::facts::Observed;
 use kcg_core::plan::{self, Plan, Write};
 use kcg_core::status;
+use kcg_core::topic_wait::topic_wait;
 use kcg_runtime::lease::Leadership;
 use kcg_runtime::watch::ObjectKey;
 use tokio::time::Instant;
@@ -121,6 +123,7 @@ impl Reconcile<'_> {
             .with(|retry_state| plan::plan(state, &observed, retry_state.failed_writes(), now.into_std()));
         self.cluster.remember(self.key, state.ceiling.held());
         self.hold_back(&mut plan, &observed, now, &mut result);
+        wait_for_topics(state, &observed, &mut plan, now, &mut result);
         self.retry_state.with(|retry_state| retry_state.retain_planned(&plan));
 
         self.write(&state.group, state.ceiling.min, &mut plan, &mut result).await;
@@ -229,6 +232,22 @@ impl Reconcile<'_> {
             }
         }
     }
+}
+
+/// Holds back the creation of a new group's Deployment while it waits for its KafkaTopics.
+fn wait_for_topics(
+    state: &DesiredState,
+    observed: &Observed,
+    plan: &mut Plan,
+    now: Instant,
+    result: &mut ReconcileResult,
+) {
+    let Some(wait) = topic_wait(state, observed, Timestamp::now()) else {
+        return;
+    };
+    plan.writes.retain(|write| write.kind() != ChildKind::Deployment);
+    plan.errors[ChildKind::Deployment] = Some(wait.error);
+    result.requeue_at(now + wait.remaining);
 }
 
 /// Whether a write reverts a change of another manager, rather than following a change of the

@@ -107,7 +107,7 @@ fn topic_name<'a>(facts: &'a TopicFacts, held: Option<&'a HeldTopic>) -> &'a str
     let known = held.and_then(|held| held.topic_name().filter(|_| held.topic_id.is_some()));
     match (&facts.topic_name, known) {
         // A name that was taken from a spec that Strimzi rejected later is corrected by its report.
-        (TopicName::Reported(name), None) | (TopicName::Stated(name), None) => name,
+        (TopicName::Reported(name) | TopicName::Stated(name), None) => name,
         (TopicName::Reported(name), Some(_)) if is_confirmed => name,
         (_, Some(known)) => known,
         (TopicName::Invalid(_), None) => held.and_then(HeldTopic::topic_name).unwrap_or_default(),

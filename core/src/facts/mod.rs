@@ -2,6 +2,7 @@
 //! delivers it, and then dropped: memory grows with the number of groups, not with the size of
 //! their objects.
 
+mod conflicting_groups;
 pub mod predicate;
 pub mod project;
 
@@ -11,6 +12,8 @@ use crate::ceiling::Held;
 use crate::children::{ChildKind, PerChild, TemplateOrigin};
 use crate::drift::Drift;
 use crate::lag::{Cause, ServedMetrics};
+
+pub use conflicting_groups::{ConflictingGroups, MAX_NAMED};
 
 /// A live object of a child's kind and name.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,8 +133,8 @@ pub struct Observed {
     pub active_pods: Vec<String>,
     /// The known facts of the group's topics.
     pub topics: TopicLookups,
-    /// Sorted names of other groups of the namespace with the same groupId and a topic in common.
-    pub conflicting_groups: Vec<String>,
+    /// Other groups with the same consumer group in Kafka and a topic in common.
+    pub conflicting_groups: ConflictingGroups,
     /// The lag metrics that the custom metrics API serves.
     pub served_metrics: ServedMetrics,
     /// The last good counts, kept in memory while the autoscaler is gone.

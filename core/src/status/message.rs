@@ -11,11 +11,11 @@ pub(super) fn original_message(what: &str, error: &str) -> String {
 /// The first error in the order of the original, or its success.
 pub(super) fn message(errors: &PerChild<Option<ChildError>>, ceiling: &Ceiling) -> String {
     for (kind, error) in errors.iter() {
-        if kind == ChildKind::Deployment {
-            if let Some(problem) = ceiling.problem() {
-                let sentence = &problem.sentence;
-                return original_message("Error reconciling Kconsumer group for topic changes", sentence);
-            }
+        if kind == ChildKind::Deployment
+            && let Some(problem) = ceiling.problem()
+        {
+            let sentence = &problem.sentence;
+            return original_message("Error reconciling Kconsumer group for topic changes", sentence);
         }
         if let Some(error) = error.as_ref().filter(|error| error.reason().is_some()) {
             let error = match error {
@@ -26,6 +26,7 @@ pub(super) fn message(errors: &PerChild<Option<ChildError>>, ceiling: &Ceiling) 
                     format!("the {} of that name has no controller", kind.kind())
                 }
                 ChildError::SelectorImmutable => "the selector is another and cannot be changed".to_owned(),
+                ChildError::WaitsForTopics { topics, .. } => format!("it waits for KafkaTopics {topics}"),
                 ChildError::NotServed => "the kind is not served".to_owned(),
                 ChildError::Refused { message } | ChildError::Failed { message } => message.clone(),
             };

@@ -47,10 +47,11 @@ fn contended(group: &ValidGroup, observed: &Observed) -> Option<ConditionValue> 
     if observed.conflicting_groups.is_empty() {
         return None;
     }
+    let verb = if observed.conflicting_groups.is_one() { "consumes" } else { "consume" };
     let sentence = format!(
-        "groups {} consume a topic of this one under the same groupId {}, so they take partitions from each other: give each its own spec.consumerSpec.groupId",
-        text::listed(&observed.conflicting_groups),
-        group.consumer.group_id
+        "{} {verb} a topic of this one under the same groupId{}, so they take partitions from each other: give each its own spec.consumerSpec.groupId",
+        observed.conflicting_groups,
+        group.consumer.joined_group_id.as_ref().map(|id| format!(" {id}")).unwrap_or_default()
     );
     Some(no(Reason::GroupIdShared, sentence))
 }

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::children::ChildKind;
-use crate::facts::{Acceptance, AutoscalerFacts, Child, DeploymentFacts, Detail, Signal};
+use crate::facts::{
+    Acceptance, AutoscalerFacts, Child, ConflictingGroups, DeploymentFacts, Detail, Signal,
+};
 use crate::test_support::{ceiling_of, group, new_world, settled_world, stored};
 use kcg_api::topic::TopicLookup;
 
@@ -275,7 +277,7 @@ fn pods_that_are_not_ready_and_stuck_rollouts_have_their_own_reasons() {
 
 #[test]
 fn groups_that_share_the_group_id_are_named() {
-    let status = composed("{}", |world| world.conflicting_groups = vec!["other".into()]);
+    let status = composed("{}", |world| world.conflicting_groups = ConflictingGroups::new(["other"], false));
     assert_eq!(condition_of(&status, ConditionType::Ready), as_text("False", Reason::GroupIdShared));
     assert!(status.conditions[0].message.contains("other"));
 }
@@ -288,7 +290,7 @@ fn transition_times_change_only_with_the_status() {
     let first = compose(&group, &world, &ceiling, &NO_ERRORS, &KconsumerGroupStatus::default(), at(EARLIER));
     let second = compose(&group, &world, &ceiling, &NO_ERRORS, &first, at(EARLIER + 60));
     assert_eq!(first, second);
-    world.conflicting_groups = vec!["other".into()];
+    world.conflicting_groups = ConflictingGroups::new(["other"], false);
     let third = compose(&group, &world, &ceiling, &NO_ERRORS, &second, at(EARLIER + 120));
     let moved: Vec<&str> = third
         .conditions
@@ -403,7 +405,7 @@ fn the_start_of_a_healthy_group_causes_no_event_and_an_error_causes_one() {
     let settled = composed("{}", |_| {});
     assert_eq!(warnings(&KconsumerGroupStatus::default(), &fresh), []);
     assert_eq!(warnings(&fresh, &settled), []);
-    let conflicting = composed("{}", |world| world.conflicting_groups = vec!["other".into()]);
+    let conflicting = composed("{}", |world| world.conflicting_groups = ConflictingGroups::new(["other"], false));
     assert_eq!(
         warnings(&settled, &conflicting).iter().map(|warning| warning.reason).collect::<Vec<_>>(),
         [Reason::GroupIdShared]

@@ -35,11 +35,7 @@ impl ClusterCache {
             // Only the status differs, and we have just written it. If the user changed the spec in
             // the meantime, this response may be the first to report it.
             Some(before) if from_own_write && group.has_same_spec_as(&before) => Vec::new(),
-            Some(before)
-                if before.topics == group.topics && before.consumer_group == group.consumer_group =>
-            {
-                vec![key.clone()]
-            }
+            Some(before) if before.is_indexed_as(&group) => vec![key.clone()],
             before => {
                 let mut affected = before.map(|before| self.unindex(key, &before)).unwrap_or_default();
                 affected.extend(self.index(key, &group));
@@ -69,12 +65,12 @@ impl ClusterCache {
         self.keys().iter().flat_map(|key| self.remove_group(key)).collect()
     }
 
+    /// Returns the groups that conflict with this one.
     fn index(&mut self, key: &ObjectKey, group: &CachedGroup) -> Affected {
         for topic in &group.topics {
             self.by_topic.insert(topic, key);
         }
-        self.by_consumer_group.insert(&group.consumer_group, key);
-        self.other_members(key, group)
+        self.index_conflicts(key, group)
     }
 
     /// Returns the groups that may have conflicted with this one.
@@ -82,15 +78,7 @@ impl ClusterCache {
         for topic in &group.topics {
             self.by_topic.remove(topic, key);
         }
-        let others = self.other_members(key, group);
-        self.by_consumer_group.remove(&group.consumer_group, key);
-        others
-    }
-
-    /// The other groups with the same Kafka consumer group.
-    fn other_members(&self, key: &ObjectKey, group: &CachedGroup) -> Affected {
-        let members = self.by_consumer_group.groups(&group.consumer_group).iter();
-        members.filter(|member| *member != key).cloned().collect()
+        self.unindex_conflicts(key, group)
     }
 
     /// One group.

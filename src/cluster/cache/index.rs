@@ -1,4 +1,4 @@
-//! An index of the groups: by topic, or by Kafka consumer group.
+//! An index of the groups by topic.
 
 use std::collections::HashMap;
 

@@ -2,12 +2,13 @@
 //! change returns the groups that it affects.
 
 mod children;
+mod conflicts;
 mod groups;
 mod index;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use kcg_api::topic::{TopicFacts, TopicLookups, TopicRef};
@@ -20,6 +21,7 @@ use kcg_runtime::watch::ObjectKey;
 
 use super::cached_child::CachedChild;
 use super::cached_group::CachedGroup;
+use conflicts::ConflictIndex;
 use index::Index;
 
 /// The groups that a change affects.
@@ -31,7 +33,7 @@ pub(super) struct ClusterCache {
     entries: HashMap<ObjectKey, GroupEntry>,
     topics: TopicStore<ObjectKey>,
     by_topic: Index,
-    by_consumer_group: Index,
+    conflicts: ConflictIndex,
     /// Running pods that are not terminating, each with its group.
     active_pods: HashMap<ObjectKey, ObjectKey>,
     /// Whether the cluster does not serve this kind of child.
@@ -84,13 +86,21 @@ pub(crate) struct Snapshot {
 impl ClusterCache {
     /// Stores a topic.
     pub(super) fn set_topic(&mut self, topic: ObjectKey, facts: TopicFacts) -> Affected {
-        let affected = self.consumers(&topic);
+        let mut affected = self.consumers(&topic);
+        if !self.topics.contains(topic.as_str()) {
+            affected.extend(self.depend_on_existence(&topic));
+        }
         if self.topics.insert(topic, facts) { affected } else { Vec::new() }
     }
 
     /// Removes a deleted topic.
     pub(super) fn remove_topic(&mut self, topic: &ObjectKey) -> Affected {
-        if self.topics.remove(topic.as_str()) { self.consumers(topic) } else { Vec::new() }
+        if !self.topics.remove(topic.as_str()) {
+            return Vec::new();
+        }
+        let mut affected = self.consumers(topic);
+        affected.extend(self.depend_on_existence(topic));
+        affected
     }
 
     /// Sets whether the topics of a namespace are known; `None` is the whole cluster.
@@ -161,21 +171,6 @@ impl ClusterCache {
             (of, self.topics.lookup(topic.as_str()))
         });
         lookups.collect()
-    }
-
-    fn conflicting_groups(&self, key: &ObjectKey, group: &CachedGroup) -> Vec<String> {
-        let topics: HashSet<&ObjectKey> = group.topics.iter().collect();
-        let shares_a_topic = |other: &&ObjectKey| {
-            let other = self.entries.get(*other).and_then(|entry| entry.group.as_ref());
-            other.is_some_and(|other| {
-                !other.deleting && other.topics.iter().any(|topic| topics.contains(topic))
-            })
-        };
-        let members = self.by_consumer_group.groups(&group.consumer_group).iter();
-        let conflicting = members.filter(|member| *member != key).filter(shares_a_topic);
-        let mut names: Vec<String> = conflicting.map(|other| other.name().to_owned()).collect();
-        names.sort_unstable();
-        names
     }
 
     fn drop_if_empty(&mut self, key: &ObjectKey) {

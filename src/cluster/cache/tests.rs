@@ -54,7 +54,7 @@ fn a_topic_affects_exactly_its_consumers() {
     for name in ["a", "c"] {
         cache.remove_group(&key(name));
     }
-    assert!(cache.by_topic.is_empty() && cache.by_consumer_group.is_empty() && cache.entries.is_empty());
+    assert!(cache.by_topic.is_empty() && cache.conflicts.is_empty() && cache.entries.is_empty());
 }
 
 /// The topics of group `a`, in order.
@@ -119,18 +119,110 @@ fn a_retry_of_an_interrupted_watch_affects_no_group() {
     assert_eq!(cache.set_topics_availability(None, TopicsAvailability::Available), [key("a")]);
 }
 
+/// Of a group of namespace `ns`, or of the key `namespace/name`, in words.
+fn conflicts(cache: &ClusterCache, name: &str) -> String {
+    let key = name.split_once('/').map_or_else(|| key(name), |(ns, name)| ObjectKey::new(ns, name));
+    cache.snapshot(&key).unwrap().observed.conflicting_groups.to_string()
+}
+
 #[test]
 fn conflicting_groups_share_the_consumer_group_and_a_topic_and_are_affected_when_that_ends() {
     let mut cache = ClusterCache::default();
     let consumer = |group: &str, topic: &str| json!({"groupId": group, "topic": topic});
     cache.set_group(&key("a"), group("a", 1, &consumer("x", "t")), false);
     assert_eq!(cache.set_group(&key("b"), group("b", 1, &consumer("x", "t")), false), [key("a"), key("b")]);
-    cache.set_group(&key("c"), group("c", 1, &consumer("x", "u")), false);
-    assert_eq!(cache.snapshot(&key("a")).unwrap().observed.conflicting_groups, ["b"]);
-    assert_eq!(cache.snapshot(&key("c")).unwrap().observed.conflicting_groups, [""; 0]);
+    assert_eq!(cache.set_group(&key("c"), group("c", 1, &consumer("x", "u")), false), [key("c")]);
+    assert_eq!((conflicts(&cache, "a"), conflicts(&cache, "c")), ("group b".into(), String::new()));
     let affected = cache.set_group(&key("b"), group("b", 2, &consumer("y", "t")), false);
     assert!(affected.contains(&key("a")), "{affected:?}");
-    assert_eq!(cache.snapshot(&key("a")).unwrap().observed.conflicting_groups, [""; 0]);
+    assert_eq!(conflicts(&cache, "a"), "");
+}
+
+#[test]
+fn a_group_id_in_env_is_compared_and_one_that_only_the_pod_knows_is_not() {
+    let mut cache = ClusterCache::default();
+    let with = |variable: Value| json!({"topic": "t", "env": [variable]});
+    let own = with(json!({"name": "KAFKA_GROUP_ID", "value": "x"}));
+    let secret = json!({"name": "KAFKA_GROUP_ID", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}});
+    for name in ["a", "b"] {
+        cache.set_group(&key(name), group(name, 1, &own), false);
+    }
+    for name in ["c", "d"] {
+        cache.set_group(&key(name), group(name, 1, &with(secret.clone())), false);
+    }
+    assert_eq!((conflicts(&cache, "a"), conflicts(&cache, "b")), ("group b".into(), "group a".into()));
+    assert_eq!((conflicts(&cache, "c"), conflicts(&cache, "d")), (String::new(), String::new()));
+}
+
+#[test]
+fn many_conflicting_groups_are_described_alike_and_affected_only_if_that_changes() {
+    let mut cache = ClusterCache::default();
+    let consumer = json!({"groupId": "x", "topic": "t"});
+    let mut add = |name: &str| cache.set_group(&key(name), group(name, 1, &consumer), false);
+    for name in ["b", "c", "d", "e", "f", "g"] {
+        add(name);
+    }
+    assert_eq!(add("h"), [key("h")], "everybody names others first");
+    assert_eq!(add("a").len(), 8, "everybody names it");
+    assert_eq!(conflicts(&cache, "a"), "groups b, c, d and others");
+    assert_eq!(conflicts(&cache, "h"), "groups a, b, c and others");
+    assert_eq!(cache.remove_group(&key("h")), [key("h")]);
+    for (removed, affected) in [("g", 1), ("f", 1), ("e", 5), ("d", 4)] {
+        assert_eq!(cache.remove_group(&key(removed)).len(), affected, "{removed}");
+    }
+    assert_eq!(conflicts(&cache, "a"), "groups b, c");
+}
+
+#[test]
+fn a_group_of_another_namespace_is_found_by_the_kafkatopic_and_not_named() {
+    let mut cache = ClusterCache::default();
+    let consumer = json!({"topic": "t", "topicNamespace": "kafka", "groupId": "x"});
+    let elsewhere = |name: &str| ObjectKey::new("prod", name);
+    cache.set_group(&key("a"), group("a", 1, &consumer), false);
+    assert_eq!(
+        cache.set_group(&elsewhere("a"), group("a", 1, &consumer), false),
+        [key("a"), elsewhere("a")]
+    );
+    assert_eq!(cache.set_group(&elsewhere("b"), group("b", 1, &consumer), false).len(), 2);
+    let words = "a group in another namespace";
+    assert_eq!((conflicts(&cache, "a"), conflicts(&cache, "prod/a")), (words.into(), format!("group b and {words}")));
+    cache.remove_group(&elsewhere("b"));
+    assert_eq!(cache.remove_group(&elsewhere("a")), [key("a"), elsewhere("a")]);
+    assert_eq!(conflicts(&cache, "a"), "");
+    // The KafkaTopics of two namespaces are two topics.
+    let own = json!({"topic": "t", "groupId": "x"});
+    cache.set_group(&key("b"), group("b", 1, &own), false);
+    cache.set_group(&elsewhere("b"), group("b", 1, &own), false);
+    assert_eq!(conflicts(&cache, "b"), "");
+}
+
+#[test]
+fn without_a_kafkatopic_the_same_kafka_and_topic_are_found_in_two_namespaces() {
+    let mut cache = ClusterCache::default();
+    cache.set_topics_availability(None, TopicsAvailability::Available);
+    let elsewhere = ObjectKey::new("prod", "a");
+    let mut set = |servers: &str| {
+        let consumer = json!({"topic": "t", "groupId": "x", "bootstrapServers": servers});
+        cache.set_group(&key("a"), group("a", 1, &consumer), false);
+        cache.set_group(&elsewhere, group("a", 1, &consumer), false);
+        let words = conflicts(&cache, "a");
+        cache.remove_group(&key("a"));
+        cache.remove_group(&elsewhere);
+        words
+    };
+    assert_eq!(set("broker.example.com:9092"), "a group in another namespace");
+    assert_eq!(set("kafka.infra:9092,10.0.0.1:9092"), "a group in another namespace");
+    assert_eq!(set("kafka:9092"), "", "a Service of each namespace");
+    assert!(cache.conflicts.is_empty());
+
+    let consumer = json!({"topic": "t", "groupId": "x", "bootstrapServers": "broker.example.com:9092"});
+    cache.set_group(&key("a"), group("a", 1, &consumer), false);
+    cache.set_group(&elsewhere, group("a", 1, &consumer), false);
+    let affected = cache.set_topic(key("t"), facts(3));
+    assert!(affected.contains(&key("a")) && affected.contains(&elsewhere), "{affected:?}");
+    assert_eq!((conflicts(&cache, "a"), conflicts(&cache, "prod/a")), (String::new(), String::new()));
+    assert!(cache.remove_topic(&key("t")).contains(&elsewhere));
+    assert_eq!(conflicts(&cache, "prod/a"), "a group in another namespace");
 }
 
 #[test]

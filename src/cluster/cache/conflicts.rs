@@ -1,0 +1,171 @@
+//! Groups that share a consumer group in Kafka and a topic, in any namespace.
+
+use std::collections::{BTreeSet, HashMap};
+
+use kcg_core::facts::{ConflictingGroups, MAX_NAMED};
+use kcg_runtime::watch::ObjectKey;
+
+use super::{Affected, ClusterCache};
+use crate::cluster::cached_group::CachedGroup;
+
+/// The most groups of one list that are compared by their bootstrap servers.
+const MAX_COMPARED: usize = 1000;
+
+/// The groups by topic and groupId, each list sorted: a list begins with the names that a status
+/// would mention.
+#[derive(Debug, Default)]
+pub(super) struct ConflictIndex(HashMap<Box<str>, Vec<ObjectKey>>);
+
+impl ConflictIndex {
+    /// Adds a group. Returns the others whose conflicts are now described differently.
+    fn insert(&mut self, by: &str, group: &ObjectKey) -> Affected {
+        // Most lists have one entry, so the first allocation has room for one only.
+        if !self.0.contains_key(by) {
+            self.0.insert(by.into(), vec![group.clone()]);
+            return Vec::new();
+        }
+        let groups = self.0.entry(by.into()).or_default();
+        let affected = described_differently(groups, group);
+        if let Err(position) = groups.binary_search(group) {
+            groups.insert(position, group.clone());
+        }
+        affected
+    }
+
+    /// Removes a group. Returns the others whose conflicts are now described differently.
+    fn remove(&mut self, by: &str, group: &ObjectKey) -> Affected {
+        let Some(groups) = self.0.get_mut(by) else { return Vec::new() };
+        if let Ok(position) = groups.binary_search(group) {
+            groups.remove(position);
+        }
+        if groups.is_empty() {
+            self.0.remove(by);
+            return Vec::new();
+        }
+        described_differently(groups, group)
+    }
+
+    fn groups(&self, by: &str) -> &[ObjectKey] {
+        self.0.get(by).map_or(&[], Vec::as_slice)
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The groups of a namespace in a sorted list.
+fn in_namespace<'a>(groups: &'a [ObjectKey], namespace: &str) -> &'a [ObjectKey] {
+    // '0' is the character after '/'.
+    let (from, to) = (format!("{namespace}/"), format!("{namespace}0"));
+    let start = groups.partition_point(|group| group.as_str() < from.as_str());
+    let end = groups.partition_point(|group| group.as_str() < to.as_str());
+    &groups[start..end]
+}
+
+/// Of the other groups of a list, those whose description depends on whether `group` is in it.
+fn described_differently(groups: &[ObjectKey], group: &ObjectKey) -> Affected {
+    let neighbors = in_namespace(groups, group.namespace());
+    let rank = neighbors.partition_point(|other| other < group);
+    // Each names the first ones but itself, and whether there are more.
+    let is_named = rank <= MAX_NAMED || neighbors.len() <= MAX_NAMED + 2;
+    let named_by: &[ObjectKey] = if is_named { neighbors } else { &[] };
+    // The groups of another namespace are described as one. It is new to those that had no other.
+    let elsewhere: &[ObjectKey] = match (groups.first(), groups.last()) {
+        (Some(first), Some(last))
+            if first.namespace() == last.namespace() && first.namespace() != group.namespace() =>
+        {
+            groups
+        }
+        _ => &[],
+    };
+    named_by.iter().chain(elsewhere).filter(|other| *other != group).cloned().collect()
+}
+
+/// The list of a KafkaTopic and a groupId. Neither contains a line break.
+fn by_topic(topic: &ObjectKey, group_id: &str) -> String {
+    format!("{topic}\n{group_id}", topic = topic.as_str())
+}
+
+/// The list of a Kafka cluster, a topic and a groupId, for topics without a KafkaTopic.
+fn by_cluster(bootstrap_servers: &str, topic: &ObjectKey, group_id: &str) -> String {
+    format!("\n{bootstrap_servers}\n{}\n{group_id}", topic.name())
+}
+
+/// All lists that a group is in. A group that is deleted consumes nothing soon.
+fn lists(group: &CachedGroup) -> Vec<String> {
+    let Some(group_id) = group.group_id.as_deref().filter(|_| !group.deleting) else {
+        return Vec::new();
+    };
+    let topics = group.topics.iter().map(|topic| by_topic(topic, group_id));
+    let clusters = group
+        .bootstrap_servers
+        .iter()
+        .flat_map(|servers| group.topics.iter().map(move |topic| by_cluster(servers, topic, group_id)));
+    topics.chain(clusters).collect()
+}
+
+impl ClusterCache {
+    pub(super) fn index_conflicts(&mut self, key: &ObjectKey, group: &CachedGroup) -> Affected {
+        lists(group).iter().flat_map(|list| self.conflicts.insert(list, key)).collect()
+    }
+
+    pub(super) fn unindex_conflicts(&mut self, key: &ObjectKey, group: &CachedGroup) -> Affected {
+        lists(group).iter().flat_map(|list| self.conflicts.remove(list, key)).collect()
+    }
+
+    /// The groups whose conflicts depend on whether this KafkaTopic exists.
+    pub(super) fn depend_on_existence(&self, topic: &ObjectKey) -> Affected {
+        let groups = self.by_topic.groups(topic).iter().filter_map(|key| self.group(key));
+        let lists = groups.filter_map(|group| {
+            Some(by_cluster(group.bootstrap_servers.as_deref()?, topic, group.group_id.as_deref()?))
+        });
+        let lists: BTreeSet<String> = lists.collect();
+        lists.iter().flat_map(|list| self.conflicts.groups(list)).cloned().collect()
+    }
+
+    pub(super) fn conflicting_groups(&self, key: &ObjectKey, group: &CachedGroup) -> ConflictingGroups {
+        let Some(group_id) = group.group_id.as_deref() else {
+            return ConflictingGroups::default();
+        };
+        let mut names = BTreeSet::new();
+        let mut elsewhere = false;
+        for topic in &group.topics {
+            let members = self.conflicts.groups(&by_topic(topic, group_id));
+            let neighbors = in_namespace(members, key.namespace());
+            elsewhere |= members.len() > neighbors.len();
+            let others = neighbors.iter().filter(|other| *other != key).take(MAX_NAMED + 1);
+            names.extend(others.map(ObjectKey::name));
+            for other in self.of_the_same_cluster(key, group, topic, group_id) {
+                elsewhere |= other.namespace() != key.namespace();
+                if other.namespace() == key.namespace() {
+                    names.insert(other.name());
+                }
+            }
+        }
+        ConflictingGroups::new(names, elsewhere)
+    }
+
+    /// Groups that consume the same topic by name, if neither has a KafkaTopic that says which topic
+    /// it is.
+    fn of_the_same_cluster<'a>(
+        &'a self,
+        key: &'a ObjectKey,
+        group: &CachedGroup,
+        topic: &'a ObjectKey,
+        group_id: &str,
+    ) -> impl Iterator<Item = &'a ObjectKey> {
+        let servers = group.bootstrap_servers.as_deref().filter(|_| !self.topics.contains(topic.as_str()));
+        let members =
+            servers.map_or(&[][..], |servers| self.conflicts.groups(&by_cluster(servers, topic, group_id)));
+        members.iter().take(MAX_COMPARED).filter(move |other| {
+            *other != key && self.group(other).is_some_and(|other| self.has_no_kafkatopic(other, topic.name()))
+        })
+    }
+
+    fn has_no_kafkatopic(&self, group: &CachedGroup, name: &str) -> bool {
+        let mut named = group.topics.iter().filter(|topic| topic.name() == name);
+        named.any(|topic| !self.topics.contains(topic.as_str()))
+    }
+}
