@@ -80,11 +80,11 @@ mod tests {
 
     #[test]
     fn a_group_id_in_env_is_the_one_that_counts() {
-        let env = |variable: Value| json!({"groupId": "stated", "env": [{"name": "A", "value": "b"}, variable]});
+        let env =
+            |variable: Value| json!({"groupId": "stated", "env": [{"name": "A", "value": "b"}, variable]});
         let own = env(json!({"name": "KAFKA_GROUP_ID", "value": "own"}));
-        let secret = env(
-            json!({"name": "KAFKA_GROUP_ID", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}),
-        );
+        let secret =
+            env(json!({"name": "KAFKA_GROUP_ID", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}));
         let composed = env(json!({"name": "KAFKA_GROUP_ID", "value": "$(A)-x"}));
         let in_template = json!({
             "env": [{"name": "KAFKA_GROUP_ID", "value": "own"}],

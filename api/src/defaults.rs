@@ -170,7 +170,8 @@ mod tests {
         let filled_in = |id: &str| {
             let env = json!([{"name": "KAFKA_GROUP_ID", "value": id}]);
             let spec = json!({"consumerSpec": {"image": "a", "topic": "t", "env": env}});
-            patched(&json!({"metadata": {"name": "k"}, "spec": spec}))["spec"]["consumerSpec"]["groupId"].clone()
+            patched(&json!({"metadata": {"name": "k"}, "spec": spec}))["spec"]["consumerSpec"]["groupId"]
+                .clone()
         };
         assert_eq!(filled_in("shop-orders"), "shop-orders");
         assert_eq!(filled_in(" not valid "), "k");

@@ -66,9 +66,9 @@ impl ChildError {
             Self::NotServed => {
                 format!("the cluster does not serve {}s: install prometheus-operator's CRDs", kind.kind())
             }
-            Self::WaitsForTopics { topics, .. } => format!(
-                "{child} is created when these KafkaTopics exist, or 60 s after the group: {topics}"
-            ),
+            Self::WaitsForTopics { topics, .. } => {
+                format!("{child} is created when these KafkaTopics exist, or 60 s after the group: {topics}")
+            }
             Self::Refused { message } => format!("the API server rejected {child}: {message}"),
             Self::Failed { message } => format!("{child} could not be written and is retried: {message}"),
         }

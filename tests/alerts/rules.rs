@@ -35,9 +35,7 @@ pub const GROUPS: [&str; 8] = [
 /// Writes the rules of a group of three-partition topics in namespace `default`.
 pub fn write(file: &Path, name: &str, spec: &str) -> Result<()> {
     let group = valid(name, spec)?;
-    let three = |topic: &kcg_api::topic::TopicRef| {
-        TopicLookup::Found(TopicFacts::stated(&topic.name, 3))
-    };
+    let three = |topic: &kcg_api::topic::TopicRef| TopicLookup::Found(TopicFacts::stated(&topic.name, 3));
     let topics = &group.consumer.topics;
     let lookups = topics.iter().map(|topic| (topic.clone(), three(topic))).collect();
     let ceiling = ceiling::resolve(&group, &lookups, None);

@@ -63,7 +63,7 @@ async fn topics_that_are_served_only_as_v1beta2_are_used(env: Arc<SharedEnv>) ->
     object["apiVersion"] = json!(OLD_TOPIC.api_version());
     ns.create_object(OLD_TOPIC, &object).await?;
     ns.bounds_are(NAME, 2, 3).await?;
-    ns.condition_is(NAME, "TopicsResolved", "Resolved").await?;
+    ns.condition_is(NAME, "TopicsResolved", "Unconfirmed").await?;
     // The webhook also uses them without a restart.
     eventually("the webhook to see them", LIMIT, async || {
         let dry = ["patch", "kcg", NAME, "--type=merge", "--dry-run=server", "-p", r#"{"spec":{"minReplicas":4}}"#];

@@ -13,6 +13,9 @@ use crate::env::SharedEnv;
 cases![
     a_shrunk_topic_is_held_and_the_cure_works,
     a_decrease_that_strimzi_refuses_has_no_effect,
+    an_increase_counts_when_it_is_confirmed_and_a_slip_is_corrected,
+    a_paused_or_unmanaged_topic_keeps_its_confirmed_count,
+    a_rejected_name_moves_no_consumer,
     a_new_topic_with_the_same_name_lowers_the_ceiling,
     idle_consumers_of_a_new_topic_are_reported_until_they_are_gone,
     a_deleted_topic_is_held_even_if_the_autoscaler_is_deleted_too,
@@ -22,10 +25,11 @@ cases![
 const NAME: &str = "kconsumer";
 const TOPIC_NAME: &str = "fast-data-topic";
 
-/// A group of a topic with five partitions.
+/// A group of a topic with five partitions, which Strimzi has confirmed.
 async fn five(env: &Arc<SharedEnv>, namespace: &str) -> Result<Namespace> {
     let ns = env.namespace(namespace).await?;
     ns.create_topic(TOPIC_NAME, 5).await?;
+    ns.confirm_topic(TOPIC_NAME, "one").await?;
     ns.create_group(NAME, &json!({})).await?;
     ns.bounds_are(NAME, 1, 5).await?;
     ns.group_is_ready(NAME).await?;
@@ -62,34 +66,83 @@ async fn a_shrunk_topic_is_held_and_the_cure_works(env: Arc<SharedEnv>) -> Resul
 
     forget(&ns).await?;
     ns.bounds_are(NAME, 1, 2).await?;
+    ns.confirm_topic(TOPIC_NAME, "one").await?;
     ns.condition_is(NAME, "TopicsResolved", "Resolved").await?;
     ns.close().await
 }
 
 async fn a_decrease_that_strimzi_refuses_has_no_effect(env: Arc<SharedEnv>) -> Result<()> {
     let ns = five(&env, "topic-refused").await?;
-    let refused = |generation: &Value| {
-        json!({"observedGeneration": generation, "topicId": "one", "conditions": [{
-            "type": "Ready", "status": "False", "reason": "NotSupported", "message": "Decreasing partitions not supported",
-            "lastTransitionTime": "2026-01-01T00:00:00Z",
-        }]})
-    };
-    let topic = ns.patch(TOPIC, TOPIC_NAME, &partitions(2)).await?;
-    ns.patch_status(TOPIC, TOPIC_NAME, &refused(&topic["metadata"]["generation"])).await?;
+    ns.patch(TOPIC, TOPIC_NAME, &partitions(2)).await?;
+    ns.fail_topic(TOPIC_NAME, "NotSupported", "Decreasing partitions not supported").await?;
     let group = ns.condition_is(NAME, "TopicsResolved", "TopicRefused").await?;
     assert!(condition(&group, "TopicsResolved")[2].contains("Decreasing partitions not supported"));
     ns.bounds_are(NAME, 1, 5).await?;
     // A refusal of an older generation does not apply to a later change.
     ns.patch(TOPIC, TOPIC_NAME, &partitions(7)).await?;
+    ns.condition_is(NAME, "TopicsResolved", "Unconfirmed").await?;
+    ns.confirm_topic(TOPIC_NAME, "one").await?;
     ns.bounds_are(NAME, 1, 7).await?;
     ns.condition_is(NAME, "TopicsResolved", "Resolved").await?;
     ns.close().await
 }
 
+async fn an_increase_counts_when_it_is_confirmed_and_a_slip_is_corrected(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = five(&env, "topic-slip").await?;
+    let audit = ns.audit()?;
+    ns.patch(TOPIC, TOPIC_NAME, &partitions(500)).await?;
+    let group = ns.condition_is(NAME, "TopicsResolved", "Unconfirmed").await?;
+    assert_eq!(condition(&group, "TopicsResolved")[0], "Unknown");
+    ns.fail_topic(TOPIC_NAME, "KafkaError", "PolicyViolationException: too many partitions").await?;
+    let group = ns.condition_is(NAME, "TopicsResolved", "TopicNotReady").await?;
+    let message = condition(&group, "TopicsResolved")[2];
+    assert!(message.contains("too many partitions") && !message.contains("correct"), "{message}");
+    ns.patch(TOPIC, TOPIC_NAME, &partitions(5)).await?;
+    ns.confirm_topic(TOPIC_NAME, "one").await?;
+    ns.condition_is(NAME, "TopicsResolved", "Resolved").await?;
+    assert_eq!(audit.of_child(AUTOSCALER, NAME)?.len(), 0);
+    ns.patch(TOPIC, TOPIC_NAME, &partitions(6)).await?;
+    ns.confirm_topic(TOPIC_NAME, "one").await?;
+    ns.bounds_are(NAME, 1, 6).await?;
+    ns.close().await
+}
+
+async fn a_paused_or_unmanaged_topic_keeps_its_confirmed_count(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = five(&env, "topic-paused").await?;
+    let annotate = |name: &str, value: Value| json!({"metadata": {"annotations": {name: value}}});
+    for (annotation, value, type_, reason) in [
+        ("strimzi.io/pause-reconciliation", "true", "ReconciliationPaused", "TopicPaused"),
+        ("strimzi.io/managed", "false", "Unmanaged", "TopicUnmanaged"),
+    ] {
+        ns.patch(TOPIC, TOPIC_NAME, &annotate(annotation, json!(value))).await?;
+        ns.patch(TOPIC, TOPIC_NAME, &partitions(12)).await?;
+        let reported = json!({"type": type_, "status": "True"});
+        ns.report_topic(TOPIC_NAME, reported, &json!({"topicId": null})).await?;
+        let group = ns.condition_is(NAME, "TopicsResolved", reason).await?;
+        assert!(condition(&group, "TopicsResolved")[2].contains(annotation));
+        assert_eq!(group["status"]["maxReplicas"], 5);
+        ns.bounds_are(NAME, 1, 5).await?;
+        ns.patch(TOPIC, TOPIC_NAME, &annotate(annotation, Value::Null)).await?;
+        ns.patch(TOPIC, TOPIC_NAME, &partitions(5)).await?;
+        ns.confirm_topic(TOPIC_NAME, "one").await?;
+        ns.condition_is(NAME, "TopicsResolved", "Resolved").await?;
+    }
+    ns.close().await
+}
+
+async fn a_rejected_name_moves_no_consumer(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = five(&env, "topic-moved").await?;
+    let audit = ns.audit()?;
+    ns.patch(TOPIC, TOPIC_NAME, &json!({"spec": {"topicName": "Orders_V2"}})).await?;
+    ns.fail_topic(TOPIC_NAME, "NotSupported", "Changing spec.topicName is not supported").await?;
+    let group = ns.condition_is(NAME, "TopicsResolved", "TopicRefused").await?;
+    assert_eq!(group["status"]["topics"][0]["topicName"], TOPIC_NAME);
+    assert_eq!(audit.of_child(DEPLOYMENT, NAME)?.len(), 0);
+    ns.close().await
+}
+
 async fn a_new_topic_with_the_same_name_lowers_the_ceiling(env: Arc<SharedEnv>) -> Result<()> {
     let ns = five(&env, "topic-recreated").await?;
-    let created = |id: &str| json!({"topicId": id, "topicName": TOPIC_NAME});
-    ns.patch_status(TOPIC, TOPIC_NAME, &created("one")).await?;
     ns.eventually(GROUP, NAME, "its id is known", |group| group["status"]["topics"][0]["topicId"] == "one")
         .await?;
     ns.delete(TOPIC, TOPIC_NAME).await?;
@@ -99,7 +152,7 @@ async fn a_new_topic_with_the_same_name_lowers_the_ceiling(env: Arc<SharedEnv>) 
     ns.create_topic(TOPIC_NAME, 2).await?;
     ns.condition_is(NAME, "TopicsResolved", "DecreaseHeld").await?;
     ns.bounds_are(NAME, 1, 5).await?;
-    ns.patch_status(TOPIC, TOPIC_NAME, &created("two")).await?;
+    ns.confirm_topic(TOPIC_NAME, "two").await?;
     ns.bounds_are(NAME, 1, 2).await?;
     let group = ns.condition_is(NAME, "TopicsResolved", "Resolved").await?;
     assert_eq!(group["status"]["topics"][0]["topicId"], "two");
@@ -111,7 +164,7 @@ async fn a_new_topic_with_the_same_name_lowers_the_ceiling(env: Arc<SharedEnv>) 
 async fn idle_consumers_of_a_new_topic_are_reported_until_they_are_gone(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace("topic-idle").await?;
     ns.create_topic(TOPIC_NAME, 3).await?;
-    ns.patch_status(TOPIC, TOPIC_NAME, &json!({"topicId": "one"})).await?;
+    ns.confirm_topic(TOPIC_NAME, "one").await?;
     ns.create_group(NAME, &json!({"minReplicas": 3})).await?;
     ns.eventually(GROUP, NAME, "its three consumers and its topic's id are known", |group| {
         is_ready(group, "True", "Reconciled")
@@ -124,7 +177,7 @@ async fn idle_consumers_of_a_new_topic_are_reported_until_they_are_gone(env: Arc
 
     ns.delete(TOPIC, TOPIC_NAME).await?;
     ns.create_topic(TOPIC_NAME, 1).await?;
-    ns.patch_status(TOPIC, TOPIC_NAME, &json!({"topicId": "two"})).await?;
+    ns.confirm_topic(TOPIC_NAME, "two").await?;
     let group = ns.group_is(NAME, "True", "IdleConsumers").await?;
     assert_eq!(
         condition(&group, "Ready")[2],

@@ -2,6 +2,7 @@
 //! namespace, and topics with another name in Kafka.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use kcg_tests::namespace::refusal;
@@ -12,7 +13,9 @@ use crate::cases::cases;
 use crate::env::{GRANTED, SharedEnv};
 
 cases![
-    a_group_without_its_topic_runs_its_minimum_until_the_topic_exists,
+    a_new_group_waits_for_its_topic_and_runs_its_minimum_after_a_minute,
+    a_group_whose_topic_is_created_after_it_starts_with_the_topic,
+    two_kafkatopics_of_one_topic_count_once,
     a_topic_without_a_partition_number_sets_no_ceiling,
     several_topics_count_by_their_sum_or_their_maximum,
     topics_of_a_granted_namespace_are_watched,
@@ -22,7 +25,7 @@ cases![
 
 const NAME: &str = "kconsumer";
 
-async fn a_group_without_its_topic_runs_its_minimum_until_the_topic_exists(
+async fn a_new_group_waits_for_its_topic_and_runs_its_minimum_after_a_minute(
     env: Arc<SharedEnv>,
 ) -> Result<()> {
     let ns = env.namespace("topic-late").await?;
@@ -36,12 +39,59 @@ async fn a_group_without_its_topic_runs_its_minimum_until_the_topic_exists(
     assert_contains(&group["status"], &json!({"maxReplicas": 2}));
     assert!(group["status"]["partitions"].is_null());
     ns.bounds_are(NAME, 2, 2).await?;
-    ns.eventually(DEPLOYMENT, NAME, "two run", |seen| seen["status"]["readyReplicas"] == 2).await?;
+    let group = ns.group_is(NAME, "False", "TopicNotFound").await?;
+    assert_eq!(
+        condition(&group, "Ready")[2],
+        "Deployment kconsumer is created when these KafkaTopics exist, or 60 s after the group: \
+         topic-late/fast-data-topic"
+    );
+    let patient = ns.within(Duration::from_secs(90));
+    patient.eventually(DEPLOYMENT, NAME, "two run", |seen| seen["status"]["readyReplicas"] == 2).await?;
 
     ns.create_topic("fast-data-topic", 4).await?;
     ns.bounds_are(NAME, 2, 4).await?;
-    let group = ns.condition_is(NAME, "TopicsResolved", "Resolved").await?;
-    assert_eq!((condition(&group, "TopicsResolved")[0], condition(&group, "Ready")[0]), ("True", "True"));
+    let group = ns.condition_is(NAME, "TopicsResolved", "Unconfirmed").await?;
+    assert_eq!(condition(&group, "TopicsResolved")[0], "True");
+    ns.confirm_topic("fast-data-topic", "one").await?;
+    ns.condition_is(NAME, "TopicsResolved", "Resolved").await?;
+    ns.close().await
+}
+
+async fn a_group_whose_topic_is_created_after_it_starts_with_the_topic(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace("topic-second").await?;
+    ns.create_group(NAME, &json!({"consumerSpec": {"topics": ["later"]}})).await?;
+    ns.create_topic("fast-data-topic", 2).await?;
+    ns.bounds_are(NAME, 1, 2).await?;
+    let waits = |group: &Value| condition(group, "Ready")[2].ends_with(": topic-second/later");
+    ns.eventually(GROUP, NAME, "it waits for the other one", waits).await?;
+    ns.create_object(TOPIC, &topic("later", &json!({"partitions": 2, "topicName": "Later"}))).await?;
+    let deployment = ns.exists(DEPLOYMENT, NAME).await?;
+    let variable = &deployment["spec"]["template"]["spec"]["containers"][0]["env"][0];
+    assert_eq!(*variable, json!({"name": "KAFKA_TOPICS", "value": "fast-data-topic,Later"}));
+    assert_eq!(deployment["metadata"]["generation"], 1);
+    ns.close().await
+}
+
+async fn two_kafkatopics_of_one_topic_count_once(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace("topic-twice").await?;
+    for name in ["one", "two"] {
+        ns.create_object(TOPIC, &topic(name, &json!({"partitions": 6, "topicName": "shop.orders"}))).await?;
+    }
+    ns.confirm_topic("one", "id").await?;
+    let consumer = json!({"topic": "one", "topics": ["two"]});
+    ns.create_group(NAME, &json!({"consumerSpec": consumer, "scaling": {"partitions": "Sum"}})).await?;
+    ns.bounds_are(NAME, 1, 6).await?;
+    ns.fail_topic("two", "ResourceConflict", "Managed by Ref{namespace='topic-twice', name='one'}").await?;
+    let group = ns.condition_is(NAME, "TopicsResolved", "TopicRefused").await?;
+    let message = condition(&group, "TopicsResolved")[2];
+    assert!(
+        message.contains("KafkaTopics topic-twice/one and topic-twice/two are the same topic shop.orders"),
+        "{message}"
+    );
+    ns.bounds_are(NAME, 1, 6).await?;
+    let deployment = ns.exists(DEPLOYMENT, NAME).await?;
+    let variable = &deployment["spec"]["template"]["spec"]["containers"][0]["env"][0];
+    assert_eq!(variable["value"], "shop.orders");
     ns.close().await
 }
 
@@ -53,7 +103,7 @@ async fn a_topic_without_a_partition_number_sets_no_ceiling(env: Arc<SharedEnv>)
     ns.bounds_are(NAME, 1, 1).await?;
     ns.patch(TOPIC, "fast-data-topic", &json!({"spec": {"partitions": 2}})).await?;
     ns.bounds_are(NAME, 1, 2).await?;
-    ns.condition_is(NAME, "TopicsResolved", "Resolved").await?;
+    ns.condition_is(NAME, "TopicsResolved", "Unconfirmed").await?;
     // A known number is held if the KafkaTopic does not specify it any longer.
     ns.patch(TOPIC, "fast-data-topic", &json!({"spec": {"partitions": null}})).await?;
     let group = ns.condition_is(NAME, "TopicsResolved", "PartitionsUnset").await?;
@@ -67,8 +117,9 @@ async fn several_topics_count_by_their_sum_or_their_maximum(env: Arc<SharedEnv>)
     ns.create_topic("a", 3).await?;
     ns.create_topic("b", 5).await?;
     let consumer = json!({"topic": "a", "topics": ["b", "a"]});
-    ns.create_group("sum", &json!({"consumerSpec": consumer})).await?;
-    ns.create_group("max", &json!({"consumerSpec": consumer, "scaling": {"partitions": "Max"}})).await?;
+    ns.create_group("sum", &json!({"consumerSpec": consumer, "scaling": {"partitions": "Sum"}})).await?;
+    // The default.
+    ns.create_group("max", &json!({"consumerSpec": consumer})).await?;
     ns.bounds_are("sum", 1, 8).await?;
     ns.bounds_are("max", 1, 5).await?;
     ns.patch(TOPIC, "a", &json!({"spec": {"partitions": 7}})).await?;

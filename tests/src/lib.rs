@@ -17,6 +17,7 @@ pub mod kubectl;
 pub mod load;
 pub mod namespace;
 pub mod objects;
+pub mod strimzi;
 
 use std::path::{Path, PathBuf};
 

@@ -224,7 +224,9 @@ mod tests {
     fn two_kafkatopics_of_one_topic_count_once() {
         let spec = json!({"minReplicas": 4, "scaling": {"partitions": "Sum"}, "consumerSpec": {"topics": ["a", "b"]}});
         let found = live(&spec, &[("a", named("same", 3)), ("b", named("same", 3))]);
-        assert!(found.violation.unwrap().detail.starts_with("must not be more than 3: topic a has 3 partitions"));
+        assert!(
+            found.violation.unwrap().detail.starts_with("must not be more than 3: topic a has 3 partitions")
+        );
     }
 
     #[test]

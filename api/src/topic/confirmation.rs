@@ -142,7 +142,8 @@ mod tests {
 
     #[test]
     fn without_a_status_nothing_is_confirmed_and_nothing_is_wrong() {
-        for empty in [json!(null), json!({}), json!({"conditions": []}), json!("x"), json!({"conditions": 3})] {
+        for empty in [json!(null), json!({}), json!({"conditions": []}), json!("x"), json!({"conditions": 3})]
+        {
             assert_eq!(decoded(&json!({}), &empty), Confirmation::NoStatus, "{empty}");
         }
     }
@@ -172,8 +173,16 @@ mod tests {
     #[test]
     fn what_strimzi_tries_again_is_not_a_rejection() {
         for (reason, message, words) in [
-            ("KafkaError", "TimeoutException: Call: listTopics", "KafkaError: TimeoutException: Call: listTopics"),
-            ("InternalError", "java.lang.NullPointerException", "InternalError: java.lang.NullPointerException"),
+            (
+                "KafkaError",
+                "TimeoutException: Call: listTopics",
+                "KafkaError: TimeoutException: Call: listTopics",
+            ),
+            (
+                "InternalError",
+                "java.lang.NullPointerException",
+                "InternalError: java.lang.NullPointerException",
+            ),
             ("TimeoutException", "", "TimeoutException"),
             ("", "only a message", "only a message"),
             ("", "", ""),

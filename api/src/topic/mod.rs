@@ -255,9 +255,11 @@ mod tests {
             let facts = TopicFacts { confirmation, ..TopicFacts::stated("t", 3) };
             TopicFacts { topic_id: topic_id.map(str::to_owned), ..facts }.counts_unconfirmed()
         };
-        for confirmation in
-            [Confirmation::Pending, Confirmation::Rejected("".into()), Confirmation::Failed("".into())]
-        {
+        for confirmation in [
+            Confirmation::Pending,
+            Confirmation::Rejected(String::new()),
+            Confirmation::Failed(String::new()),
+        ] {
             assert!(with(confirmation.clone(), Some("id")) && !with(confirmation, None));
         }
         for confirmation in [Confirmation::NoStatus, Confirmation::Paused, Confirmation::Unmanaged] {

@@ -29,10 +29,9 @@ pub(super) fn count(
 
 fn unseen(topic: &TopicRef, lookup: Option<&TopicLookup>) -> Finding {
     match lookup {
-        Some(TopicLookup::Unknown(why)) => Finding::problem(
-            Reason::TopicsUnreadable,
-            format!("KafkaTopic {topic} cannot be read: {why}"),
-        ),
+        Some(TopicLookup::Unknown(why)) => {
+            Finding::problem(Reason::TopicsUnreadable, format!("KafkaTopic {topic} cannot be read: {why}"))
+        }
         Some(TopicLookup::NotServed) => Finding::problem(
             Reason::KafkaTopicsNotServed,
             format!(
@@ -125,12 +124,7 @@ fn invalid_name(topic: &TopicRef, facts: &TopicFacts) -> Option<Finding> {
 }
 
 /// Decides whether the stated count is confirmed, used without being held, or not used.
-fn count_stated(
-    topic: &TopicRef,
-    facts: &TopicFacts,
-    stated: i32,
-    known: &mut HeldTopic,
-) -> Option<Finding> {
+fn count_stated(topic: &TopicRef, facts: &TopicFacts, stated: i32, known: &mut HeldTopic) -> Option<Finding> {
     let confirmed = known.partitions;
     let is_decrease = confirmed.is_some_and(|confirmed| stated < confirmed);
     let is_confirmed = matches!(facts.confirmation, Confirmation::Confirmed { .. });
@@ -142,6 +136,18 @@ fn count_stated(
     {
         known.unconfirmed = Some(stated);
     }
+    describe(topic, facts, stated, confirmed, known)
+}
+
+/// What is to say about a stated count; `confirmed` is the count that was held before.
+fn describe(
+    topic: &TopicRef,
+    facts: &TopicFacts,
+    stated: i32,
+    confirmed: Option<i32>,
+    known: &HeldTopic,
+) -> Option<Finding> {
+    let is_decrease = confirmed.is_some_and(|confirmed| stated < confirmed);
     let is_used = known.in_use() == Some(stated);
     let open = |reason, sentence: String| {
         Some(if is_used { Finding::note(reason, sentence) } else { Finding::pending(reason, sentence) })
@@ -164,9 +170,10 @@ fn count_stated(
             Some(Finding::problem(Reason::DecreaseHeld, decrease(topic, facts, stated, known)))
         }
         Confirmation::Confirmed { rejected: None } => None,
-        Confirmation::Confirmed { rejected: Some(words) } => {
-            Some(Finding::note(Reason::Resolved, format!("Strimzi rejected another change of KafkaTopic {topic} ({words})")))
-        }
+        Confirmation::Confirmed { rejected: Some(words) } => Some(Finding::note(
+            Reason::Resolved,
+            format!("Strimzi rejected another change of KafkaTopic {topic} ({words})"),
+        )),
         Confirmation::Pending if confirmed == Some(stated) => None,
         Confirmation::Pending => open(
             Reason::Unconfirmed,
@@ -174,7 +181,9 @@ fn count_stated(
         ),
         Confirmation::NoStatus => open(
             Reason::Unconfirmed,
-            format!("Strimzi has not confirmed the {stated} partitions of KafkaTopic {topic}, which has no status"),
+            format!(
+                "Strimzi has not confirmed the {stated} partitions of KafkaTopic {topic}, which has no status"
+            ),
         ),
         Confirmation::Paused => blocked(
             Reason::TopicPaused,

@@ -169,9 +169,8 @@ fn note_same_topics(counts: &mut [TopicCount]) {
         let (before, rest) = counts.split_at_mut(index);
         let Some(count) = rest.first_mut().filter(|count| count.known.is_some()) else { continue };
         let name = count.topic_name();
-        let is_same = |other: &&TopicCount| {
-            name.is_some() && other.known.is_some() && other.topic_name() == name
-        };
+        let is_same =
+            |other: &&TopicCount| name.is_some() && other.known.is_some() && other.topic_name() == name;
         let Some(other) = before.iter().find(is_same) else { continue };
         let sentence = format!(
             "KafkaTopics {} and {} are the same topic {} in Kafka, which counts once: remove one of them from spec.consumerSpec",

@@ -255,7 +255,8 @@ fn two_kafkatopics_of_one_topic_count_once_and_are_said() {
         assert_eq!((ceiling.max, ceiling.partitions, ceiling.all_partitions()), (6, Some(6), Some(6)));
         assert_eq!(ceiling.topic_names(), ["same"]);
         let findings = ceiling.findings();
-        let said = findings.iter().find(|finding| finding.sentence.contains("are the same topic same in Kafka"));
+        let said =
+            findings.iter().find(|finding| finding.sentence.contains("are the same topic same in Kafka"));
         assert_eq!(said.map(|finding| finding.severity), Some(severity), "{findings:?}");
     }
 }

@@ -88,7 +88,7 @@ fn another_name_of_the_topic_in_kafka_keeps_the_defaults() {
     let before = origin(&world);
     for lookup in world.topics.values_mut() {
         let kcg_api::topic::TopicLookup::Found(facts) = lookup else { panic!("seen") };
-        facts.topic_name = "renamed".into();
+        facts.topic_name = kcg_api::topic::TopicName::Reported("renamed".into());
     }
     assert_eq!(origin(&world), before);
 }

@@ -12,7 +12,6 @@ use crate::child_error::ChildError;
 use crate::children::PerChild;
 use crate::facts::{Observed, Signal};
 use crate::lag::Cause;
-use crate::text;
 
 pub(super) fn ready(
     group: &ValidGroup,

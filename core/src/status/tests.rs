@@ -2,9 +2,7 @@
 
 use super::*;
 use crate::children::ChildKind;
-use crate::facts::{
-    Acceptance, AutoscalerFacts, Child, ConflictingGroups, DeploymentFacts, Detail, Signal,
-};
+use crate::facts::{Acceptance, AutoscalerFacts, Child, ConflictingGroups, DeploymentFacts, Detail, Signal};
 use crate::test_support::{ceiling_of, group, new_world, settled_world, stored};
 use kcg_api::topic::TopicLookup;
 
@@ -405,7 +403,8 @@ fn the_start_of_a_healthy_group_causes_no_event_and_an_error_causes_one() {
     let settled = composed("{}", |_| {});
     assert_eq!(warnings(&KconsumerGroupStatus::default(), &fresh), []);
     assert_eq!(warnings(&fresh, &settled), []);
-    let conflicting = composed("{}", |world| world.conflicting_groups = ConflictingGroups::new(["other"], false));
+    let conflicting =
+        composed("{}", |world| world.conflicting_groups = ConflictingGroups::new(["other"], false));
     assert_eq!(
         warnings(&settled, &conflicting).iter().map(|warning| warning.reason).collect::<Vec<_>>(),
         [Reason::GroupIdShared]

@@ -160,7 +160,8 @@ impl ClusterCache {
         let members =
             servers.map_or(&[][..], |servers| self.conflicts.groups(&by_cluster(servers, topic, group_id)));
         members.iter().take(MAX_COMPARED).filter(move |other| {
-            *other != key && self.group(other).is_some_and(|other| self.has_no_kafkatopic(other, topic.name()))
+            *other != key
+                && self.group(other).is_some_and(|other| self.has_no_kafkatopic(other, topic.name()))
         })
     }
 

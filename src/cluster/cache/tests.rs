@@ -179,13 +179,13 @@ fn a_group_of_another_namespace_is_found_by_the_kafkatopic_and_not_named() {
     let consumer = json!({"topic": "t", "topicNamespace": "kafka", "groupId": "x"});
     let elsewhere = |name: &str| ObjectKey::new("prod", name);
     cache.set_group(&key("a"), group("a", 1, &consumer), false);
-    assert_eq!(
-        cache.set_group(&elsewhere("a"), group("a", 1, &consumer), false),
-        [key("a"), elsewhere("a")]
-    );
+    assert_eq!(cache.set_group(&elsewhere("a"), group("a", 1, &consumer), false), [key("a"), elsewhere("a")]);
     assert_eq!(cache.set_group(&elsewhere("b"), group("b", 1, &consumer), false).len(), 2);
     let words = "a group in another namespace";
-    assert_eq!((conflicts(&cache, "a"), conflicts(&cache, "prod/a")), (words.into(), format!("group b and {words}")));
+    assert_eq!(
+        (conflicts(&cache, "a"), conflicts(&cache, "prod/a")),
+        (words.into(), format!("group b and {words}"))
+    );
     cache.remove_group(&elsewhere("b"));
     assert_eq!(cache.remove_group(&elsewhere("a")), [key("a"), elsewhere("a")]);
     assert_eq!(conflicts(&cache, "a"), "");

@@ -162,12 +162,7 @@ pub fn admit(
     // rule (a name that is not a container's), and then not even its labels could be edited.
     let fill_in = ratcheted.tolerated.is_empty() && request.stage == Stage::Mutate;
     let patch = if fill_in {
-        defaults::patch(
-            group.name,
-            group.spec.as_ref(),
-            group.has_container_name(),
-            group.has_group_id(),
-        )
+        defaults::patch(group.name, group.spec.as_ref(), group.has_container_name(), group.has_group_id())
     } else {
         Patch::default()
     };
