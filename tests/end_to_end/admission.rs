@@ -144,7 +144,7 @@ async fn a_dry_run_has_no_effect(env: Arc<SharedEnv>) -> Result<()> {
 async fn an_invalid_group_can_be_edited_but_not_made_worse(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace("ratchet").await?;
     // Valid while the topic was unknown, invalid since the topic exists.
-    ns.create_group("kconsumer", &json!({"minReplicas": 5})).await?;
+    ns.create_group("kconsumer", &json!({"minReplicas": 5, "metrics": {"lagStatistic": "Sum"}})).await?;
     ns.create_topic("fast-data-topic", 3).await?;
     ns.group_is("kconsumer", "True", "MinAboveCeiling").await?;
     let patch =
