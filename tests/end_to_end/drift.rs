@@ -32,7 +32,6 @@ async fn a_service_is_repaired_field_by_field(env: Arc<SharedEnv>) -> Result<()>
         ("/metadata/labels/app.kubernetes.io~1managed-by", Value::Null),
         ("/spec/selector/app", json!("other")),
         ("/spec/selector/thenextapps.com~1kconsumergroup", Value::Null),
-        ("/spec/type", json!("NodePort")),
         ("/spec/ports/0/targetPort", json!(1)),
         ("/spec/ports/0/name", json!("other")),
         // The key of a list item: the renumbered item is claimed first, with another write.
@@ -65,7 +64,7 @@ async fn a_prometheus_rule_is_repaired_field_by_field(env: Arc<SharedEnv>) -> Re
         ("/spec/groups/0/rules/0/expr", json!("vector(0)")),
         ("/spec/groups/0/rules/1/for", json!("1d")),
         ("/spec/groups/0/rules/2/labels/severity", json!("none")),
-        ("/spec/groups/0/rules/3/annotations/message", json!("other")),
+        ("/spec/groups/0/rules/3/annotations/description", json!("other")),
         ("/spec/groups/0/rules/3", Value::Null),
         ("/spec/groups", json!([])),
     ];
