@@ -12,7 +12,7 @@ use crate::consumer_group;
 use crate::group::{
     AlertsSpec, ConsumerSpec, KconsumerGroupSpec, Labels, MetricsSpec, PartitionPolicy, ScalingSpec,
 };
-use crate::preset::Preset;
+use crate::inherited_metadata::InheritedMetadata;
 
 /// spec.minReplicas.
 pub const MIN_REPLICAS: i32 = 1;
@@ -46,6 +46,7 @@ impl Default for KconsumerGroupSpec {
             metrics: MetricsSpec::default(),
             alerts: AlertsSpec::default(),
             scaling: ScalingSpec::default(),
+            inherited_metadata: InheritedMetadata::default(),
         }
     }
 }
@@ -65,6 +66,7 @@ impl Default for ConsumerSpec {
             env_from: Vec::new(),
             resources: None,
             image_pull_policy: None,
+            readiness: None,
             image_pull_secrets: Vec::new(),
             pod_template: None,
         }
@@ -74,7 +76,7 @@ impl Default for ConsumerSpec {
 impl Default for MetricsSpec {
     fn default() -> Self {
         Self {
-            preset: Preset::default(),
+            preset: None,
             port: None,
             path: None,
             interval: SCRAPE_INTERVAL.to_owned(),

@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use crate::alerts::AlertsSpec;
+use crate::inherited_metadata::InheritedMetadata;
 use crate::preset::{LagStatistic, Preset};
 pub use crate::scaling::{PartitionPolicy, ScalingSpec};
 use crate::{overlay, strict_object};
@@ -113,6 +114,13 @@ pub struct KconsumerGroupSpec {
     /// How the group scales and rolls out.
     #[serde(deserialize_with = "strict_object::deserialize")]
     pub scaling: ScalingSpec,
+    /// Labels and annotations of all owned resources, for example those that a policy requires. Those
+    /// of the pods are in consumerSpec.podTemplate.
+    #[serde(
+        skip_serializing_if = "InheritedMetadata::is_empty",
+        deserialize_with = "strict_object::deserialize"
+    )]
+    pub inherited_metadata: InheritedMetadata,
 }
 
 /// The consumer and the topics that it consumes.
@@ -158,6 +166,12 @@ pub struct ConsumerSpec {
     /// the image's tag is latest or missing, and to IfNotPresent otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<String>,
+    /// Readiness probe of the container: an HTTP path on the metrics port; Preset for the path of the
+    /// preset (Spring's is taken from metrics.path: .../prometheus becomes .../health/readiness); or
+    /// None. By default a group that sets metrics.preset has the preset's probe, unless podTemplate
+    /// has a probe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub readiness: Option<String>,
     /// Secrets for pulling the image, as in a Pod.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub image_pull_secrets: Vec<LocalObjectReference>,
@@ -174,10 +188,11 @@ pub struct ConsumerSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct MetricsSpec {
-    /// The kind of client: Spring (port 8085, path /actuator/prometheus), JmxExporter or
+    /// The kind of client, by default Spring: Spring (port 8085, path /actuator/prometheus), JmxExporter or
     /// Librdkafka. The preset sets port and path if they are not set, and the names of the client's
     /// metrics.
-    pub preset: Preset,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<Preset>,
     /// TCP port of the container on which the metrics are served.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<i32>,

@@ -13,6 +13,7 @@ pub mod crd;
 pub mod defaults;
 mod field_path;
 pub mod group;
+pub mod inherited_metadata;
 pub mod names;
 pub mod overlay;
 mod parse;

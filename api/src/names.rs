@@ -167,6 +167,10 @@ grammar!(
     QUANTITY, 64, r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E|[eE][+-]?[0-9]+)?$"
 );
 grammar!(
+    /// spec.consumerSpec.readiness: a word or an HTTP path.
+    READINESS, 1024, r"^(Preset|None|/[-A-Za-z0-9._~!$&'()*+,;=:@%/?]*)$"
+);
+grammar!(
     /// Name of an environment variable, as the API server validates it: printable ASCII without
     /// `=`.
     ENV_NAME, 1024, r"^[ -<>-~]+$"

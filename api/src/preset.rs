@@ -64,6 +64,20 @@ pub struct ClientMetrics {
 }
 
 impl Preset {
+    /// The path on the metrics port that tells whether a client is ready; `None` if it cannot be
+    /// derived from the path of the metrics.
+    pub fn readiness_path(self, metrics_path: &str) -> Option<String> {
+        match self {
+            Self::Spring => {
+                let path = metrics_path.split('?').next().unwrap_or_default();
+                path.strip_suffix("/prometheus").map(|actuator| format!("{actuator}/health/readiness"))
+            }
+            // It costs no collection of the metrics, which may take seconds.
+            Self::JmxExporter => Some("/-/healthy".to_owned()),
+            Self::Librdkafka => Some(metrics_path.to_owned()),
+        }
+    }
+
     /// Every preset, in the order in which docs and errors list them.
     pub const ALL: [Self; 3] = [Self::Spring, Self::JmxExporter, Self::Librdkafka];
 
@@ -117,6 +131,16 @@ impl Preset {
 }
 
 impl MetricsSpec {
+    /// The preset in force.
+    pub fn preset(&self) -> Preset {
+        self.preset.unwrap_or_default()
+    }
+
+    /// The path of the metrics.
+    pub fn path(&self) -> &str {
+        self.path.as_deref().unwrap_or(self.preset().endpoint().path)
+    }
+
     /// How the lags of a pod's partitions become the pod's; `None` if the spec names a lag metric.
     pub fn statistic(&self) -> Option<LagStatistic> {
         self.lag_metric.is_none().then(|| self.lag_statistic.unwrap_or_default())
@@ -126,7 +150,7 @@ impl MetricsSpec {
     pub fn custom_metric(&self) -> String {
         match &self.lag_metric {
             Some(name) => name.clone(),
-            None => self.preset.lag_metric(self.lag_statistic.unwrap_or_default()),
+            None => self.preset().lag_metric(self.lag_statistic.unwrap_or_default()),
         }
     }
 }

@@ -9,12 +9,14 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::consumer_group;
 use crate::group::{AlertsSpec, KconsumerGroup, KconsumerGroupSpec, Labels, PartitionPolicy};
+use crate::inherited_metadata::InheritedMetadata;
 use crate::overlay::Overlay;
 pub use crate::parse::{ParsedGroup, parse_group};
 use crate::preset::{LagStatistic, Preset};
 use crate::rule_input::RuleInput;
 pub use crate::rule_input::TopicGrants;
 use crate::rules;
+use crate::rules::consumer::{READINESS_NONE, READINESS_PRESET};
 use crate::topic::{self, TopicRef};
 use crate::violation::{Rule, Violation};
 
@@ -49,6 +51,8 @@ pub struct ValidGroup {
     pub scaling: Scaling,
     /// Of a stored group: the rules for admission that it breaks. It runs all the same.
     pub tolerated: Vec<Violation>,
+    /// Labels and annotations of all owned resources.
+    pub inherited: InheritedMetadata,
 }
 
 /// The consumer and its topics.
@@ -76,10 +80,34 @@ pub struct Consumer {
     pub resources: Option<ResourceRequirements>,
     /// When the image is pulled; `None` is the API server's default.
     pub image_pull_policy: Option<String>,
+    /// The readiness probe.
+    pub readiness: Option<Readiness>,
     /// The Secrets to pull the image with.
     pub image_pull_secrets: Vec<LocalObjectReference>,
     /// The user's overlay of the pod template.
     pub overlay: Option<Overlay>,
+}
+
+/// The readiness probe of the consumer's container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Readiness {
+    /// The path on the metrics port.
+    pub path: String,
+    /// spec.consumerSpec.readiness asks for it; otherwise it follows from the preset.
+    pub is_requested: bool,
+}
+
+impl Readiness {
+    fn derive(spec: &KconsumerGroupSpec) -> Option<Self> {
+        let of_preset = || spec.metrics.preset().readiness_path(spec.metrics.path());
+        let (path, is_requested) = match spec.consumer_spec.readiness.as_deref() {
+            Some(READINESS_NONE) => return None,
+            Some(READINESS_PRESET) => (of_preset()?, true),
+            Some(path) => (path.to_owned(), true),
+            None => (spec.metrics.preset.and_then(|_| of_preset())?, false),
+        };
+        Some(Self { path, is_requested })
+    }
 }
 
 /// Where Prometheus scrapes the lag. The preset fills in what the spec leaves out.
@@ -143,7 +171,7 @@ impl ValidGroup {
             return Err(violations);
         }
         let overlay = input.overlay.map(|overlay| overlay.expect("invariant: a rule checks the overlay"));
-        let endpoint = spec.metrics.preset.endpoint();
+        let endpoint = spec.metrics.preset().endpoint();
         Ok(Self {
             name: name.unwrap_or_default().to_owned(),
             namespace: namespace.to_owned(),
@@ -157,9 +185,9 @@ impl ValidGroup {
             consumer: Consumer::derive(spec, name.unwrap_or_default(), namespace, overlay),
             metrics: MetricsEndpoint {
                 port: spec.metrics.port.unwrap_or(endpoint.port),
-                path: spec.metrics.path.clone().unwrap_or_else(|| endpoint.path.to_owned()),
+                path: spec.metrics.path().to_owned(),
                 interval: spec.metrics.interval.clone(),
-                preset: spec.metrics.preset,
+                preset: spec.metrics.preset(),
                 statistic: spec.metrics.statistic(),
                 lag_metric: spec.metrics.custom_metric(),
                 labels: spec.metrics.labels.clone(),
@@ -172,6 +200,7 @@ impl ValidGroup {
                 policy: spec.scaling.partitions,
             },
             tolerated,
+            inherited: spec.inherited_metadata.clone(),
         })
     }
 }
@@ -191,6 +220,7 @@ impl Consumer {
             env_from: consumer.env_from.clone(),
             resources: consumer.resources.clone(),
             image_pull_policy: consumer.image_pull_policy.clone(),
+            readiness: Readiness::derive(spec),
             image_pull_secrets: consumer.image_pull_secrets.clone(),
             overlay,
         }

@@ -111,6 +111,10 @@ rules!(
     Alerts,
     /// spec.scaling makes a valid HorizontalPodAutoscaler and Deployment.
     Scaling,
+    /// spec.consumerSpec.readiness has a path.
+    Readiness,
+    /// spec.inheritedMetadata has labels and annotations that are not the operator's.
+    InheritedMetadata,
     /// The spec has no more JSON values than the operator reads.
     SpecNodes,
     /// The spec keeps the other bounds on its size: bytes, items of a list, depth.

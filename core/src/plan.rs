@@ -239,6 +239,9 @@ mod tests {
             ("{scaling: {behavior: {scaleDown: {stabilizationWindowSeconds: 1}}}}", vec![Autoscaler]),
             ("{scaling: {strategy: {type: Recreate}}}", vec![Deployment]),
             ("{scaling: {minReadySeconds: 0}}", vec![Deployment]),
+            ("{consumerSpec: {readiness: /ready}}", vec![Deployment]),
+            ("{inheritedMetadata: {labels: {a: b}}}", ChildKind::ALL.to_vec()),
+            ("{inheritedMetadata: {annotations: {a: b}}}", ChildKind::ALL.to_vec()),
         ] {
             let written: Vec<ChildKind> =
                 writes(&group(spec), &world).into_iter().map(|(_, kind)| kind).collect();

@@ -15,8 +15,8 @@ use crate::names::{self, Grammar};
 use crate::rules::consumer::{GROUP_ID_LENGTH, MAX_ENV, MAX_ENV_FROM, MAX_TOPICS, PULL_POLICIES};
 use crate::rules::messages;
 use crate::rules::metrics::{
-    MAX_PERIOD, MAX_READY_SECONDS, MAX_WINDOW, OWN_ALERT_LABELS, OWN_LABELS, POLICY_TYPES, SELECT_POLICIES,
-    STRATEGIES,
+    ANNOTATION_LENGTH, MAX_PERIOD, MAX_READY_SECONDS, MAX_WINDOW, OWN_ALERT_LABELS, OWN_ANNOTATIONS,
+    OWN_LABELS, POLICY_TYPES, SELECT_POLICIES, STRATEGIES,
 };
 
 /// The longest message of a Condition in Kubernetes.
@@ -133,6 +133,11 @@ fn constraints() -> impl Iterator<Item = (String, Value)> {
         ("spec.alerts.rules.{}.for", grammar(&names::DURATION, messages::DURATION)),
         ("spec.alerts.rules.{}.threshold", json!({"minimum": 0})),
         ("spec.scaling.strategy.type", json!({"enum": STRATEGIES})),
+        ("spec.inheritedMetadata.labels", object_labels()),
+        ("spec.inheritedMetadata.labels.{}", label_value()),
+        ("spec.inheritedMetadata.annotations", annotations()),
+        ("spec.inheritedMetadata.annotations.{}", json!({"maxLength": ANNOTATION_LENGTH})),
+        ("spec.consumerSpec.readiness", grammar(&names::READINESS, messages::READINESS)),
         ("spec.scaling.minReadySeconds", json!({"minimum": 0, "maximum": MAX_READY_SECONDS})),
         // Far above the operator's own bound: an older version must be able to write its status.
         ("status.message", json!({"maxLength": MAX_STATUS_MESSAGE})),
@@ -168,6 +173,16 @@ fn labels(keys: &Grammar, message: &str, own: &[&str]) -> Value {
         "x-kubernetes-validations": [
             {"rule": format!("self.all(key, key.matches(r\"{}\"))", keys.pattern), "message": message},
             {"rule": format!("self.all(key, !(key in {own:?}))"), "message": messages::OWN_LABEL},
+        ],
+    })
+}
+
+fn annotations() -> Value {
+    json!({
+        "maxProperties": 32,
+        "x-kubernetes-validations": [
+            {"rule": format!("self.all(key, key.matches(r\"{}\"))", names::LABEL_KEY.pattern), "message": messages::LABEL_KEY},
+            {"rule": format!("self.all(key, !{OWN_ANNOTATIONS:?}.exists(own, key.startsWith(own)))"), "message": messages::OWN_ANNOTATION},
         ],
     })
 }
@@ -317,7 +332,8 @@ mod tests {
         assert_eq!(spec["minReplicas"]["default"], 1);
         assert_eq!(spec["averageRecordsLagLimit"]["default"], 1000);
         assert_eq!(spec["metrics"]["properties"]["interval"]["default"], "5s");
-        assert_eq!(spec["metrics"]["default"]["preset"], "Spring");
+        // It must stay visible whether a group sets its preset.
+        assert_eq!(spec["metrics"]["default"].get("preset"), None);
         assert_eq!(spec["alerts"]["properties"]["for"]["default"], "1m");
         assert_eq!(spec["alerts"]["default"]["enabled"], true);
         assert_eq!(spec["consumerSpec"].get("default"), None);

@@ -184,3 +184,19 @@ pub(crate) fn pull_policy_is_known(input: &RuleInput<'_>, violations: &mut Vec<V
         violations.push(Violation::not_supported(Rule::ImagePullPolicy, path, policy, &PULL_POLICIES));
     }
 }
+/// spec.consumerSpec.readiness: no probe.
+pub(crate) const READINESS_NONE: &str = "None";
+/// spec.consumerSpec.readiness: the preset's probe.
+pub(crate) const READINESS_PRESET: &str = "Preset";
+
+/// The readiness probe has a path.
+pub(crate) fn readiness_has_a_path(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+    const FIELD: &str = "spec.consumerSpec.readiness";
+    let metrics = &input.spec.metrics;
+    let Some(readiness) = input.spec.consumer_spec.readiness.as_deref() else { return };
+    if !names::READINESS.matches(readiness) {
+        violations.push(Violation::invalid(Rule::Readiness, FIELD, readiness, messages::READINESS));
+    } else if readiness == READINESS_PRESET && metrics.preset().readiness_path(metrics.path()).is_none() {
+        violations.push(Violation::invalid(Rule::Readiness, FIELD, readiness, messages::READINESS_PATH));
+    }
+}

@@ -34,6 +34,13 @@ pub const LAG_STATISTIC: &str =
 pub const DURATION: &str = "must be a Prometheus duration such as 5s or 1m30s";
 /// spec.metrics.path.
 pub const PATH: &str = "must be an HTTP path that starts with a slash";
+/// spec.consumerSpec.readiness.
+pub const READINESS: &str = "must be Preset, None or an HTTP path that starts with a slash";
+/// spec.consumerSpec.readiness is Preset, and the preset has no path for it.
+pub const READINESS_PATH: &str = "the path of the probe cannot be derived from spec.metrics.path, which does not end in /prometheus: set the path here";
+/// Annotations that the operator, kubectl or Kubernetes' controllers write.
+pub const OWN_ANNOTATION: &str =
+    "must not be an annotation that the operator, kubectl or the Deployment controller sets";
 /// spec.metrics.port.
 pub const PORT: &str = "must be a port between 1 and 65535";
 /// Keys of Kubernetes labels.

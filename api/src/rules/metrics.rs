@@ -9,7 +9,7 @@ use crate::alerts::{AlertName, AlertRule};
 use crate::group::Labels;
 use crate::names::{self, Grammar};
 use crate::rule_input::RuleInput;
-use crate::violation::{Rule, Violation};
+use crate::violation::{ErrorType, Rule, Violation};
 
 fn matches(
     grammar: &Grammar,
@@ -71,6 +71,32 @@ fn object_labels(rule: Rule, field: &str, labels: &Labels, violations: &mut Vec<
 
 pub(crate) fn monitor_labels_are_labels(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     object_labels(Rule::Metrics, "spec.metrics.labels", &input.spec.metrics.labels, violations);
+}
+
+/// The annotations that the operator, kubectl or the Deployment controller sets, by their prefixes.
+pub(crate) const OWN_ANNOTATIONS: [&str; 3] =
+    ["thenextapps.com/", "kubectl.kubernetes.io/", "deployment.kubernetes.io/"];
+/// The longest annotation.
+pub(crate) const ANNOTATION_LENGTH: usize = 4096;
+
+/// Every owned resource accepts the labels and annotations, and nobody else sets them.
+pub(crate) fn inherited_metadata_is_well_formed(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+    const ANNOTATIONS: &str = "spec.inheritedMetadata.annotations";
+    let inherited = &input.spec.inherited_metadata;
+    object_labels(Rule::InheritedMetadata, "spec.inheritedMetadata.labels", &inherited.labels, violations);
+    for (key, value) in &inherited.annotations {
+        let field = || format!("{ANNOTATIONS}[{key}]");
+        if !names::LABEL_KEY.matches(key) {
+            let violation =
+                Violation::invalid(Rule::InheritedMetadata, ANNOTATIONS, key.as_str(), messages::LABEL_KEY);
+            violations.push(violation);
+        } else if OWN_ANNOTATIONS.iter().any(|prefix| key.starts_with(prefix)) {
+            violations.push(Violation::forbidden(Rule::InheritedMetadata, field(), messages::OWN_ANNOTATION));
+        } else if value.len() > ANNOTATION_LENGTH {
+            let message = format!("must be at most {ANNOTATION_LENGTH} bytes");
+            violations.push(Violation::new(Rule::InheritedMetadata, ErrorType::TooLong, field(), message));
+        }
+    }
 }
 
 /// The labels that identify an alert; users may not set them.

@@ -33,6 +33,7 @@ const RULES: &[RuleFn] = &[
     consumer::env_from_is_bounded,
     consumer::pull_policy_is_known,
     template::consumer_is_a_container,
+    consumer::readiness_has_a_path,
     pod::overlay_is_a_pod_template,
     pod_security::pod_keeps_baseline,
     template::overlay_makes_a_pod,
@@ -45,6 +46,7 @@ const RULES: &[RuleFn] = &[
     metrics::roll_can_move,
     metrics::min_ready_seconds_is_within_the_deadline,
     metrics::recreate_does_not_roll,
+    metrics::inherited_metadata_is_well_formed,
 ];
 
 /// Every violation of the static rules, in the order of the rules.

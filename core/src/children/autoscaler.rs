@@ -10,7 +10,7 @@ use crate::lag::LagSource;
 
 pub(super) fn build(group: &ValidGroup, ceiling: &Ceiling) -> Value {
     let mut autoscaler = head(ChildKind::HorizontalPodAutoscaler, group);
-    autoscaler["metadata"]["annotations"] = json!({names::ANNOTATION_HELD: ceiling.held().annotation()});
+    autoscaler["metadata"]["annotations"][names::ANNOTATION_HELD] = json!(ceiling.held().annotation());
     autoscaler["spec"] = json!({
         "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": group.name},
         "minReplicas": ceiling.min,

@@ -3,7 +3,7 @@
 //! its version until the group's spec changes the template anyway.
 
 use kcg_api::names;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// A version of the defaults of the pod template. The annotation
 /// [`names::ANNOTATION_DEFAULTS_VERSION`] of the Deployment stores it.
@@ -77,12 +77,10 @@ impl TemplateOrigin {
     }
 
     /// The annotations, as they are applied.
-    pub fn annotations(self) -> Value {
-        let mut annotations = json!({names::ANNOTATION_DEFAULTS_VERSION: self.version.as_str()});
-        if let Some(hash) = self.spec_hash {
-            annotations[names::ANNOTATION_TEMPLATE_HASH] = json!(format!("{hash:08x}"));
-        }
-        annotations
+    pub fn annotations(self) -> impl Iterator<Item = (&'static str, String)> {
+        let version = (names::ANNOTATION_DEFAULTS_VERSION, self.version.as_str().to_owned());
+        let hash = self.spec_hash.map(|hash| (names::ANNOTATION_TEMPLATE_HASH, format!("{hash:08x}")));
+        std::iter::once(version).chain(hash)
     }
 }
 
@@ -98,6 +96,7 @@ pub(super) fn hash(object: &Value) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn origin(version: DefaultsVersion, spec_hash: Option<u32>) -> TemplateOrigin {
         TemplateOrigin { version, spec_hash }
@@ -126,7 +125,8 @@ mod tests {
     #[test]
     fn the_annotations_are_read_as_they_were_written() {
         for written in [origin(DefaultsVersion::V1, Some(7)), origin(DefaultsVersion::V3, Some(u32::MAX))] {
-            let live = json!({"metadata": {"annotations": written.annotations()}});
+            let annotations: std::collections::BTreeMap<_, _> = written.annotations().collect();
+            let live = json!({"metadata": {"annotations": annotations}});
             assert_eq!(TemplateOrigin::of(&live), written);
         }
         assert_eq!(TemplateOrigin::of(&json!({})), origin(DefaultsVersion::V1, None));

@@ -1,6 +1,6 @@
 //! The Deployment that runs the consumers. It never has spec.replicas, which the autoscaler owns.
 
-use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
 use kcg_api::overlay::ContainerMerge;
 use kcg_api::{ValidGroup, names};
 use serde_json::{Value, json};
@@ -15,7 +15,9 @@ const TERMINATION_GRACE_SECONDS: i64 = 60;
 pub(super) fn build(group: &ValidGroup, ceiling: &Ceiling, live: Option<TemplateOrigin>) -> Value {
     let origin = TemplateOrigin::next(live, spec_hash(group));
     let mut deployment = head(ChildKind::Deployment, group);
-    deployment["metadata"]["annotations"] = origin.annotations();
+    for (name, value) in origin.annotations() {
+        deployment["metadata"]["annotations"][name] = json!(value);
+    }
     let strategy = group.scaling.strategy.as_ref().map_or_else(consumer_strategy, |strategy| json!(strategy));
     deployment["spec"] = json!({
         "selector": {"matchLabels": selector(&group.name)},
@@ -88,7 +90,28 @@ fn container<'a>(
     if let Some(resources) = &consumer.resources {
         container["resources"] = json!(resources);
     }
+    if let Some(path) = readiness_path(group, version) {
+        let get = json!({"path": path, "port": group.metrics.port, "scheme": "HTTP"});
+        container["readinessProbe"] = json!({"httpGet": get, "periodSeconds": 5, "timeoutSeconds": 5});
+    }
     container
+}
+
+/// The path of the readiness probe, unless the overlay has a probe. A probe that is not requested
+/// needs the newest defaults and stays away if there is any probe of the user's.
+fn readiness_path(group: &ValidGroup, version: DefaultsVersion) -> Option<&str> {
+    let readiness = group.consumer.readiness.as_ref()?;
+    let own = overlaid_container(group);
+    let has_readiness = own.is_some_and(|own| own.readiness_probe.is_some());
+    let has_other = own.is_some_and(|own| own.liveness_probe.is_some() || own.startup_probe.is_some());
+    let applies = readiness.is_requested || (version >= DefaultsVersion::V3 && !has_other);
+    (applies && !has_readiness).then_some(&readiness.path)
+}
+
+/// The overlay of the consumer's container.
+fn overlaid_container(group: &ValidGroup) -> Option<&Container> {
+    let pod = group.consumer.overlay.as_ref()?.template().spec.as_ref()?;
+    pod.containers.iter().find(|container| container.name == group.consumer.container_name)
 }
 
 /// Written out, because the API server fills it in only once: it would not follow the image's tag.
@@ -102,12 +125,8 @@ fn image_pull_policy(group: &ValidGroup, version: DefaultsVersion) -> &str {
 
 /// The consumer's image, which the overlay may replace.
 fn image(group: &ValidGroup) -> &str {
-    let consumer = &group.consumer;
-    let pod = consumer.overlay.as_ref().and_then(|overlay| overlay.template().spec.as_ref());
-    let overlaid = pod.and_then(|pod| {
-        pod.containers.iter().find(|container| container.name == consumer.container_name)?.image.as_deref()
-    });
-    overlaid.unwrap_or(&consumer.image)
+    let overlaid = overlaid_container(group).and_then(|container| container.image.as_deref());
+    overlaid.unwrap_or(&group.consumer.image)
 }
 
 /// Whether Kubernetes pulls the image each time: its tag is `latest`, or it has neither a tag nor a

@@ -108,16 +108,18 @@ pub fn selector(name: &str) -> Value {
     json!({names::LABEL_APP: name, names::LABEL_GROUP: name})
 }
 
-/// The labels on every child.
+/// The labels on every child. No inherited label replaces one of the operator's.
 fn labels(group: &ValidGroup) -> Value {
-    let mut labels = selector(&group.name);
+    let mut labels = json!(group.inherited.labels);
+    labels[names::LABEL_APP] = json!(group.name);
+    labels[names::LABEL_GROUP] = json!(group.name);
     labels[names::LABEL_MANAGED_BY] = json!(names::OPERATOR);
     labels
 }
 
 /// Type and metadata of every child, with the group as its controlling owner.
 fn head(kind: ChildKind, group: &ValidGroup) -> Value {
-    json!({
+    let mut head = json!({
         "apiVersion": kind.api_version(),
         "kind": kind.kind(),
         "metadata": {
@@ -133,5 +135,9 @@ fn head(kind: ChildKind, group: &ValidGroup) -> Value {
                 "blockOwnerDeletion": true,
             }],
         },
-    })
+    });
+    if !group.inherited.annotations.is_empty() {
+        head["metadata"]["annotations"] = json!(group.inherited.annotations);
+    }
+    head
 }

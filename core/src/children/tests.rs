@@ -149,6 +149,74 @@ fn a_new_pod_is_available_after_15_seconds_unless_the_spec_says_otherwise() {
 }
 
 #[test]
+fn every_child_inherits_the_labels_and_annotations_and_no_pod_does() {
+    let spec = "{inheritedMetadata: {labels: {cost-center: '4711'}, annotations: {owner: data}}, metrics: {labels: {cost-center: own}}}";
+    for child in children(spec) {
+        let want = if child.kind == ChildKind::ServiceMonitor { "own" } else { "4711" };
+        let metadata = &child.object["metadata"];
+        assert_eq!([&metadata["labels"]["cost-center"], &metadata["annotations"]["owner"]], [want, "data"]);
+        assert_eq!(metadata["labels"]["app"], "kconsumer");
+    }
+    let deployment = child(ChildKind::Deployment, spec);
+    assert_eq!(deployment["spec"]["template"]["metadata"]["labels"].get("cost-center"), None);
+    assert_eq!(deployment["metadata"]["annotations"]["thenextapps.com/defaults-version"], "3");
+    let autoscaler = child(ChildKind::HorizontalPodAutoscaler, spec);
+    assert!(autoscaler["metadata"]["annotations"]["thenextapps.com/held-partitions"].is_string());
+}
+
+#[test]
+fn a_readiness_probe_follows_from_a_preset_that_is_set_or_is_requested() {
+    let probe = |spec: &str| {
+        let get = consumer(spec)["readinessProbe"]["httpGet"].clone();
+        format!("{}{}", get["port"], get["path"].as_str().unwrap_or_default())
+    };
+    for (spec, want) in [
+        ("{}", "null"),
+        ("{metrics: {preset: Spring}}", "8085/actuator/health/readiness"),
+        ("{metrics: {preset: Spring, port: 1, path: '/m/prometheus?a=b'}}", "1/m/health/readiness"),
+        ("{metrics: {preset: Spring, path: /metrics}}", "null"),
+        ("{metrics: {preset: JmxExporter}}", "5556/-/healthy"),
+        ("{metrics: {preset: Librdkafka}}", "9090/metrics"),
+        ("{metrics: {preset: Librdkafka}, consumerSpec: {readiness: None}}", "null"),
+        ("{consumerSpec: {readiness: Preset}}", "8085/actuator/health/readiness"),
+        ("{consumerSpec: {readiness: /ready}}", "8085/ready"),
+    ] {
+        assert_eq!(probe(spec), want, "{spec}");
+    }
+}
+
+#[test]
+fn a_probe_of_the_users_own_is_the_only_one() {
+    let probes = |readiness: &str, own: &str| {
+        let get = "{httpGet: {path: /own, port: 1}}";
+        let spec = format!(
+            "{{metrics: {{preset: Spring}}, consumerSpec: {{{readiness} podTemplate: {{spec: {{containers: [{{name: kconsumer, {own}: {get}}}]}}}}}}}}"
+        );
+        consumer(&spec)["readinessProbe"]["httpGet"]["path"].clone()
+    };
+    assert_eq!(probes("", "readinessProbe"), "/own");
+    assert_eq!(probes("readiness: /asked,", "readinessProbe"), "/own");
+    assert_eq!(probes("", "livenessProbe"), Value::Null);
+    assert_eq!(probes("readiness: /asked,", "livenessProbe"), "/asked");
+}
+
+#[test]
+fn a_group_of_before_gets_no_probe_for_a_preset_that_the_crd_filled_in() {
+    let annotations =
+        deployment_after(&json!({}), "{metrics: {preset: Spring}}")["metadata"]["annotations"].clone();
+    let probe = |spec: &str| {
+        let deployment = deployment_after(&annotations, spec);
+        deployment["spec"]["template"]["spec"]["containers"][0]["readinessProbe"]["httpGet"]["path"].clone()
+    };
+    assert_eq!(probe("{metrics: {preset: Spring}}"), Value::Null);
+    assert_eq!(probe("{metrics: {preset: Spring}, consumerSpec: {image: other}}"), Value::Null);
+    assert_eq!(
+        probe("{metrics: {preset: Spring}, consumerSpec: {readiness: Preset}}"),
+        "/actuator/health/readiness"
+    );
+}
+
+#[test]
 fn no_child_ever_has_spec_replicas() {
     for spec in ["{}", "{minReplicas: 3}", "{consumerSpec: {podTemplate: {spec: {}}}}"] {
         assert_eq!(child(ChildKind::Deployment, spec)["spec"].get("replicas"), None);
