@@ -225,7 +225,7 @@ async fn every_change_reaches_every_child_that_it_concerns(env: Arc<SharedEnv>) 
     let ns = env.namespace("spec-changes").await?;
     ns.create_topic("fast-data-topic", 6).await?;
     ns.create_topic("orders", 4).await?;
-    ns.create_group(NAME, &json!({})).await?;
+    ns.create_group(NAME, &json!({"scaling": {"partitions": "Sum"}})).await?;
     ns.group_is_ready(NAME).await?;
     for Change { spec, children } in of_the_consumer().into_iter().chain(of_the_rest()) {
         let audit = ns.audit()?;
@@ -255,7 +255,8 @@ async fn removed_fields_leave_no_trace(ns: &Namespace) -> Result<()> {
     }
     spec["consumerSpec"]["groupId"] = json!("fresh");
     ns.create_group("fresh", &spec).await?;
-    ns.group_is_ready("fresh").await?;
+    // The variable is the same, too.
+    ns.group_is("fresh", "False", "GroupIdShared").await?;
     for kind in kcg_tests::objects::CHILDREN {
         let [old, fresh] = [ns.get(kind, NAME).await?, ns.get(kind, "fresh").await?].map(|mut child| {
             for server_s_own in ["clusterIP", "clusterIPs", "replicas"] {

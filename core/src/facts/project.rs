@@ -25,7 +25,7 @@ pub fn child(kind: ChildKind, live: &Value) -> Child {
             ChildKind::Deployment => Detail::Deployment(deployment(live)),
             ChildKind::HorizontalPodAutoscaler => Detail::Autoscaler(autoscaler(live)),
             ChildKind::ServiceMonitor | ChildKind::PrometheusRule => Detail::Monitor(acceptance(live)),
-            ChildKind::Service => Detail::Service { has_cluster_ip: live["spec"]["clusterIP"] != "None" },
+            ChildKind::Service => Detail::Service { has_cluster_ip: has_cluster_ip(live) },
         },
     }
 }
@@ -61,6 +61,11 @@ pub fn fingerprint(live: &Value) -> u64 {
         }
     }
     hasher.finish()
+}
+
+/// A headless Service has `None`, one that somebody made an ExternalName has nothing.
+fn has_cluster_ip(service: &Value) -> bool {
+    !matches!(text(&service["spec"]["clusterIP"]), "" | "None")
 }
 
 fn deployment(live: &Value) -> DeploymentFacts {
@@ -189,6 +194,18 @@ mod tests {
             "/metadata/managedFields/0/operation",
         ] {
             assert_ne!(after(compared, json!("other")), fingerprint(&live), "{compared}");
+        }
+    }
+
+    #[test]
+    fn only_an_address_is_kept_of_a_service() {
+        for (spec, want) in [
+            (json!({"clusterIP": "10.0.0.1"}), true),
+            (json!({"clusterIP": "None"}), false),
+            (json!({"type": "ExternalName"}), false),
+        ] {
+            let seen = child(ChildKind::Service, &json!({"spec": spec})).detail;
+            assert_eq!(seen, Detail::Service { has_cluster_ip: want }, "{spec}");
         }
     }
 
