@@ -1,6 +1,7 @@
 //! The CustomResourceDefinition: the schema derived from the types, plus what types cannot express:
 //! bounds, grammars and rules across fields. `deploy/crd` is this CRD as YAML.
 
+mod cross_field;
 mod version_skew;
 
 pub use version_skew::{VERSION, VersionSkew};
@@ -10,6 +11,8 @@ use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
 use crate::alerts::AlertName;
+use cross_field::{alerts_rule, lag_rule, min_within_max_rule, name_rule, topic_rule};
+
 use crate::group::KconsumerGroup;
 use crate::names::{self, Grammar};
 use crate::rules::consumer::{GROUP_ID_LENGTH, MAX_ENV, MAX_ENV_FROM, MAX_TOPICS, PULL_POLICIES};
@@ -202,59 +205,6 @@ fn grammar_rule(grammar: &Grammar, message: &str) -> Value {
 fn printed(length: usize) -> Value {
     let message = messages::fill(messages::PRINTED, length);
     json!({"maxLength": length, "x-kubernetes-validations": [grammar_rule(&names::PRINTED, &message)]})
-}
-
-/// Checks only new groups, because a name cannot change.
-fn name_rule() -> Value {
-    json!({
-        "rule": format!(
-            "oldSelf.hasValue() || (self.metadata.name.size() <= {} && self.metadata.name.matches(r\"{}\"))",
-            names::SERVICE_NAME.length, names::SERVICE_NAME.pattern
-        ),
-        "optionalOldSelf": true,
-        "message": format!("metadata.name {}", messages::NAME),
-    })
-}
-
-/// The webhook's ratchet in CEL: an excess that has not grown is allowed.
-fn min_within_max_rule() -> Value {
-    let (before, after) =
-        messages::MIN_WITHIN_MAX.split_once("{}").expect("invariant: the message has a placeholder");
-    json!({
-        "rule": "!has(self.maxReplicas) || self.minReplicas <= self.maxReplicas || oldSelf.optMap(old, has(old.maxReplicas) && old.minReplicas > old.maxReplicas && self.minReplicas - self.maxReplicas <= old.minReplicas - old.maxReplicas).orValue(false)",
-        "optionalOldSelf": true,
-        "fieldPath": ".minReplicas",
-        "message": messages::fill(messages::MIN_WITHIN_MAX, "lower"),
-        "messageExpression": format!("'{before}%d{after}'.format([self.maxReplicas])"),
-    })
-}
-
-fn topic_rule() -> Value {
-    json!({
-        "rule": "has(self.topic) || (has(self.topics) && self.topics.size() > 0) || oldSelf.optMap(old, !has(old.topic) && (!has(old.topics) || old.topics.size() == 0)).orValue(false)",
-        "optionalOldSelf": true,
-        "fieldPath": ".topic",
-        "reason": "FieldValueRequired",
-        "message": messages::NO_TOPIC,
-    })
-}
-
-/// A map's keys have no schema of their own.
-fn alerts_rule() -> Value {
-    let known = AlertName::ALL.map(AlertName::as_str);
-    json!({
-        "rule": format!("self.all(name, name in {known:?})"),
-        "message": format!("must be names of alerts: {}", known.join(", ")),
-    })
-}
-
-fn lag_rule() -> Value {
-    json!({
-        "rule": "!has(self.lagMetric) || !has(self.lagStatistic)",
-        "fieldPath": ".lagStatistic",
-        "reason": "FieldValueForbidden",
-        "message": messages::LAG_STATISTIC,
-    })
 }
 
 /// Removes the descriptions below fields with a type of Kubernetes, which `kubectl explain pod`
