@@ -27,8 +27,13 @@ macro_rules! named {
 named!(
     /// The condition types, in the order of status.conditions.
     ConditionType {
-        /// The group is valid, its owned resources match the spec and its pods are available.
+        /// The group is valid, its owned resources match the spec, and at least minReplicas pods
+        /// of the current pod template are available. Unknown while a rollout is in progress.
         Ready,
+        /// The Deployment is rolling out or scaling.
+        Progressing,
+        /// The group needs a person: it does not become ready by itself.
+        Stalled,
         /// The partition count of every topic is known.
         TopicsResolved,
         /// The HorizontalPodAutoscaler reads the lag metric.
@@ -47,6 +52,14 @@ named!(
     Reason {
         /// The owned resources match the spec, and the pods are available.
         Reconciled,
+        /// Pods of the current pod template are replacing the previous ones, or are the first ones.
+        RollingOut,
+        /// Pods of the current pod template are being added, removed or restarted.
+        Scaling,
+        /// All pods are of the current pod template and available.
+        RolloutComplete,
+        /// The Deployment's spec.paused is true: it does not roll out a new pod template.
+        RolloutPaused,
         /// spec.minReplicas is above the ceiling; the ceiling applies.
         MinAboveCeiling,
         /// More consumers run than the partitions keep busy, and the autoscaler does not remove
@@ -56,6 +69,12 @@ named!(
         PodsNotReady,
         /// The Deployment's rollout makes no progress.
         RolloutStuck,
+        /// The API server refuses the Deployment's pods.
+        ReplicaFailure,
+        /// A ResourceQuota has no room for another pod.
+        QuotaExceeded,
+        /// The Deployment was scaled to 0, which turns off autoscaling.
+        ScaledToZero,
         /// The stored spec breaks a validation rule.
         InvalidSpec,
         /// An object with the name of an owned resource exists and is not owned by the group.
@@ -68,7 +87,7 @@ named!(
         ApplyRefused,
         /// The API server could not be reached or failed.
         ApplyFailed,
-        /// Another HorizontalPodAutoscaler scales the same pods.
+        /// Another HorizontalPodAutoscaler selects the same pods.
         OtherAutoscaler,
         /// Another group has the same groupId and a topic in common.
         GroupIdShared,
@@ -123,6 +142,8 @@ named!(
         AtCeiling,
         /// The group is below its ceiling, or its lag is within the limit.
         RoomToScale,
+        /// The group does not need a person.
+        NotStalled,
         /// spec.paused is true.
         PausedBySpec,
         /// spec.paused is not true.

@@ -1,4 +1,4 @@
-//! The resource as users write it: spec and status. The doc comments are the descriptions in the
+//! The resource as users write it. The doc comments are the descriptions in the
 //! CRD.
 //!
 //! A field is an `Option` if its default depends on the group's name, its preset or another field,
@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, LocalObjectReference, ResourceRequirements};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -16,6 +15,7 @@ pub use crate::alerts::AlertsSpec;
 use crate::inherited_metadata::InheritedMetadata;
 use crate::preset::{LagStatistic, Preset};
 pub use crate::scaling::{PartitionPolicy, ScalingSpec};
+use crate::status::KconsumerGroupStatus;
 use crate::{overlay, strict_object};
 
 /// Labels, sorted by key.
@@ -65,8 +65,8 @@ pub type Labels = BTreeMap<String, String>;
     printcolumn(
         name = "Available",
         type_ = "integer",
-        json_path = ".status.readyReplicas",
-        description = "Number of ready consumer pods"
+        json_path = ".status.availableReplicas",
+        description = "Number of available consumer pods"
     ),
     printcolumn(
         name = "Ready",
@@ -213,56 +213,6 @@ pub struct MetricsSpec {
     /// it.
     #[serde(skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
-}
-
-/// The state that the operator observed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct KconsumerGroupStatus {
-    /// The generation of the spec for which this status was written.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// Number of consumer pods.
-    pub replicas: i32,
-    /// Number of ready consumer pods.
-    pub ready_replicas: i32,
-    /// Sorted names of the group's running pods, without terminating pods.
-    pub active_pods: Vec<String>,
-    /// Result of the last reconciliation in one line.
-    pub message: String,
-    /// Number of partitions that counts for the ceiling.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub partitions: Option<i32>,
-    /// Ceiling in force: maxReplicas of the HorizontalPodAutoscaler.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_replicas: Option<i32>,
-    /// The topics and the partition counts in use.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub topics: Vec<TopicStatus>,
-    /// Conditions of the group: Ready, TopicsResolved, MetricsAvailable, MonitoringAccepted,
-    /// PartitionBound and Paused.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub conditions: Vec<Condition>,
-}
-
-/// One topic of the group.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct TopicStatus {
-    /// Name of the KafkaTopic.
-    pub name: String,
-    /// Namespace of the KafkaTopic.
-    pub namespace: String,
-    /// Name of the topic in Kafka.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub topic_name: Option<String>,
-    /// Partition count in use: the current one, or the last known one while the current one is not
-    /// known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub partitions: Option<i32>,
-    /// Kafka's id of the topic, as reported by Strimzi.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub topic_id: Option<String>,
 }
 
 /// Accepts quantities that are written as numbers, such as `cpu: 1`.

@@ -24,11 +24,13 @@ pub mod rule_input;
 pub mod rules;
 mod scaling;
 pub mod spec_bounds;
+pub mod status;
 pub mod strict_object;
 pub mod topic;
 pub mod valid;
 pub mod violation;
 
-pub use group::{KconsumerGroup, KconsumerGroupSpec, KconsumerGroupStatus};
+pub use group::{KconsumerGroup, KconsumerGroupSpec};
+pub use status::KconsumerGroupStatus;
 pub use valid::ValidGroup;
 pub use violation::Violation;

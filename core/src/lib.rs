@@ -12,6 +12,7 @@
 //! | [`drift`] | whether a live object is as it should be |
 //! | [`takeover`] | what blocks an apply that the API server would accept for a new object |
 //! | [`facts`] | what is kept of a live object, and which changes of it matter |
+//! | [`rollout`] | how far a Deployment has rolled out its pod template |
 //! | [`plan`] | which writes are due |
 //! | [`status`] | the status, its conditions and the Events |
 //! | [`topic_wait`] | whether a new Deployment waits for its topics |
@@ -24,8 +25,8 @@
 //! decision can be tested without a cluster.
 //!
 //! *Invariant:* modules only use those above them in this list: `text`, `lag`, `topics`, `ceiling`,
-//! `children`, `child_error`, `drift`, `takeover`, `facts`, `desired`, `topic_wait`, `plan`,
-//! `status`.
+//! `children`, `child_error`, `drift`, `takeover`, `facts`, `rollout`, `desired`, `topic_wait`,
+//! `plan`, `status`.
 
 #![warn(missing_docs, unreachable_pub)]
 
@@ -37,6 +38,7 @@ pub mod drift;
 pub mod facts;
 pub mod lag;
 pub mod plan;
+pub mod rollout;
 pub mod status;
 pub mod takeover;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::ceiling::{self, Ceiling};
 use crate::children::{self, ChildKind, PerChild, TemplateOrigin};
 use crate::drift::Drift;
-use crate::facts::{Acceptance, AutoscalerFacts, Child, DeploymentFacts, Detail, Observed};
+use crate::facts::{Acceptance, AutoscalerFacts, Child, DeploymentFacts, Detail, Observed, Progress};
 
 /// The uid of the example group.
 pub(crate) const UID: &str = "4c9a6c6e-0000-4000-8000-000000000001";
@@ -80,17 +80,21 @@ fn detail(kind: ChildKind, object: &Value, ceiling: &Ceiling) -> Detail {
         ChildKind::HorizontalPodAutoscaler => Detail::Autoscaler(AutoscalerFacts {
             held: Some(ceiling.held()),
             current_replicas: 1,
+            min_replicas: ceiling.min,
             max_replicas: ceiling.max,
             ..Default::default()
         }),
         ChildKind::Deployment => Detail::Deployment(DeploymentFacts {
             template: TemplateOrigin::of(object),
+            is_observed: true,
             wanted: 1,
             replicas: 1,
+            updated: 1,
             ready: 1,
-            available: Some(true),
-            stuck: None,
+            available: 1,
+            progress: Progress::Completed,
             selector_is_ours: true,
+            ..Default::default()
         }),
     }
 }

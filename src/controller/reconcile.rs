@@ -143,6 +143,9 @@ impl Reconcile<'_> {
             Timestamp::now(),
         );
         self.report(&after.group, &status, &mut result).await;
+        if let Some(wait) = status::deadline(&status, Timestamp::now()) {
+            result.requeue_at(Instant::now() + wait);
+        }
         result
     }
 

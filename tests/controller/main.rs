@@ -18,7 +18,7 @@ use env::ControllerEnv;
 /// The limit for what needs several retries, each after a longer backoff.
 const LATER: Duration = Duration::from_mins(1);
 /// The reason of `Ready` if no write has failed: there are no nodes, so pods are never ready.
-const NO_FAILED_WRITE: &str = "PodsNotReady";
+const NO_FAILED_WRITE: &str = "RollingOut";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fresh_group_costs_five_creations_and_one_status_write() -> Outcome {

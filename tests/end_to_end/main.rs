@@ -23,12 +23,14 @@ mod handover;
 mod health;
 mod integrations;
 mod invalid;
+mod kstatus;
 mod many_groups;
 mod original;
 mod paused;
 mod pod_rules;
 mod replicas;
 mod rights;
+mod rollout;
 mod spec_changes;
 mod topic_changes;
 mod topics;
@@ -62,6 +64,8 @@ fn phases() -> Vec<(usize, Vec<Case>)> {
         contention::cases(),
         paused::cases(),
         health::cases(),
+        rollout::cases(),
+        kstatus::cases(),
         invalid::cases(),
         admission::cases(),
         pod_rules::cases(),

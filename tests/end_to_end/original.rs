@@ -123,7 +123,7 @@ async fn the_status_has_the_message_of_the_original_and_its_reason(env: Arc<Shar
         status,
         json!({
             "observedGeneration": group["metadata"]["generation"],
-            "replicas": 1, "readyReplicas": 1, "activePods": pods,
+            "replicas": 1, "readyReplicas": 1, "availableReplicas": 1, "activePods": pods,
             "message": "Message: Reconciliation completed, Error: <nil>",
             "partitions": 1, "maxReplicas": 1,
             "topics": [{
@@ -145,6 +145,8 @@ async fn the_status_has_the_message_of_the_original_and_its_reason(env: Arc<Shar
         reasons,
         [
             "Ready True Reconciled",
+            "Progressing False RolloutComplete",
+            "Stalled False NotStalled",
             "TopicsResolved True Resolved",
             "MetricsAvailable True MetricsRead",
             "MonitoringAccepted Unknown NotReported",

@@ -36,6 +36,7 @@ kinds! {
     DEPLOYMENT: "apps" "v1" "Deployment" "deployments"
     CONFIG_MAP: "" "v1" "ConfigMap" "configmaps"
     NAMESPACE: "" "v1" "Namespace" "namespaces"
+    QUOTA: "" "v1" "ResourceQuota" "resourcequotas"
     POD: "" "v1" "Pod" "pods"
     EVENT: "events.k8s.io" "v1" "Event" "events"
     LEASE: "coordination.k8s.io" "v1" "Lease" "leases"

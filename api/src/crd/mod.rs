@@ -145,6 +145,9 @@ fn constraints() -> impl Iterator<Item = (String, Value)> {
         // Far above the operator's own bound: an older version must be able to write its status.
         ("status.message", json!({"maxLength": MAX_STATUS_MESSAGE})),
         ("status.conditions.[].message", json!({"maxLength": MAX_STATUS_MESSAGE})),
+        // kstatus, by which Flux and others decide health, takes a group without conditions for
+        // current unless its observed generation is another one.
+        ("status", json!({"default": {"observedGeneration": -1}})),
         (
             "status.conditions",
             json!({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),

@@ -54,18 +54,39 @@ pub enum Detail {
 pub struct DeploymentFacts {
     /// How its pod template was built.
     pub template: TemplateOrigin,
+    /// status.observedGeneration is metadata.generation: the rest of the status is of this spec.
+    pub is_observed: bool,
     /// spec.replicas, which the autoscaler sets.
     pub wanted: i32,
+    /// spec.paused: the Deployment controller scales, but rolls out nothing.
+    pub paused: bool,
     /// status.replicas.
     pub replicas: i32,
+    /// status.updatedReplicas: those of the current pod template.
+    pub updated: i32,
     /// status.readyReplicas.
     pub ready: i32,
-    /// Its condition Available; `None` until the Deployment controller has set it.
-    pub available: Option<bool>,
-    /// Why its condition Progressing is False.
-    pub stuck: Option<Box<str>>,
+    /// status.availableReplicas.
+    pub available: i32,
+    /// Its condition Progressing.
+    pub progress: Progress,
+    /// Why its condition ReplicaFailure is True: the API server refuses its pods.
+    pub refused: Option<Box<str>>,
     /// spec.selector.matchLabels is the one that the operator writes.
     pub selector_is_ours: bool,
+}
+
+/// The condition Progressing of a Deployment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Progress {
+    /// True while a rollout proceeds, Unknown while the Deployment is paused, or not reported.
+    #[default]
+    Other,
+    /// True with the reason NewReplicaSetAvailable: the last rollout was completed. It stays so
+    /// while the Deployment is scaled.
+    Completed,
+    /// False, and why.
+    Stuck(Box<str>),
 }
 
 /// The facts of a HorizontalPodAutoscaler.
@@ -77,6 +98,8 @@ pub struct AutoscalerFacts {
     pub held_is_foreign: bool,
     /// status.currentReplicas.
     pub current_replicas: i32,
+    /// spec.minReplicas.
+    pub min_replicas: i32,
     /// spec.maxReplicas.
     pub max_replicas: i32,
     /// The name of the lag metric in spec.metrics.

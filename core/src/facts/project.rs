@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use kcg_api::names;
 use serde_json::{Value, json};
 
-use super::{Acceptance, AutoscalerFacts, Child, DeploymentFacts, Detail, Signal};
+use super::{Acceptance, AutoscalerFacts, Child, DeploymentFacts, Detail, Progress, Signal};
 use crate::ceiling::Held;
 use crate::children::{self, ChildKind, TemplateOrigin};
 use crate::drift::{self, Drift};
@@ -70,14 +70,23 @@ fn has_cluster_ip(service: &Value) -> bool {
 
 fn deployment(live: &Value) -> DeploymentFacts {
     let status = &live["status"];
-    let progressing = condition(status, "Progressing").filter(|signal| !signal.status);
+    let refused = condition(status, "ReplicaFailure").filter(|signal| signal.status);
+    let observed = status["observedGeneration"].as_i64();
     DeploymentFacts {
         template: TemplateOrigin::of(live),
+        is_observed: observed.is_some() && observed >= live["metadata"]["generation"].as_i64(),
         wanted: number(&live["spec"]["replicas"]),
+        paused: live["spec"]["paused"] == true,
         replicas: number(&status["replicas"]),
+        updated: number(&status["updatedReplicas"]),
         ready: number(&status["readyReplicas"]),
-        available: condition(status, "Available").map(|signal| signal.status),
-        stuck: progressing.map(Signal::words),
+        available: number(&status["availableReplicas"]),
+        progress: match condition(status, "Progressing") {
+            Some(signal) if !signal.status => Progress::Stuck(signal.words()),
+            Some(signal) if &*signal.reason == "NewReplicaSetAvailable" => Progress::Completed,
+            Some(_) | None => Progress::Other,
+        },
+        refused: refused.map(Signal::words),
         selector_is_ours: live["spec"]["selector"]
             == json!({"matchLabels": children::selector(text(&live["metadata"]["name"]))}),
     }
@@ -93,6 +102,7 @@ fn autoscaler(live: &Value) -> AutoscalerFacts {
         held,
         held_is_foreign: annotation.is_some() && !is_ours,
         current_replicas: number(&status["currentReplicas"]),
+        min_replicas: number(&live["spec"]["minReplicas"]),
         max_replicas: number(&live["spec"]["maxReplicas"]),
         lag_milli: lag_metric.and_then(|name| milli(LagSource::OURS.average_in(status, name)?)),
         lag_metric: lag_metric.map(Into::into),
@@ -216,20 +226,25 @@ mod tests {
                 {"uid": "other"}, {"uid": "g", "controller": true},
             ]},
             "spec": {"replicas": 5, "selector": {"matchLabels": {"app": "a", "thenextapps.com/kconsumergroup": "a"}}},
-            "status": {"observedGeneration": 1, "replicas": 3, "readyReplicas": 2, "conditions": [
-                {"type": "Available", "status": "True"},
+            "status": {"observedGeneration": 1, "replicas": 3, "updatedReplicas": 1, "readyReplicas": 2,
+                "availableReplicas": 1, "conditions": [
                 {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "it has timed out"},
+                {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "no quota"},
             ]},
         });
         let seen = child(ChildKind::Deployment, &live);
         assert_eq!((&*seen.uid, seen.resource_version, seen.controller.as_deref()), ("u", 7, Some("g")));
         let wanted = DeploymentFacts {
             template: TemplateOrigin::default(),
+            is_observed: false,
             wanted: 5,
+            paused: false,
             replicas: 3,
+            updated: 1,
             ready: 2,
-            available: Some(true),
-            stuck: Some("it has timed out".into()),
+            available: 1,
+            progress: Progress::Stuck("it has timed out".into()),
+            refused: Some("no quota".into()),
             selector_is_ours: true,
         };
         assert_eq!(seen.detail, Detail::Deployment(wanted));
@@ -238,10 +253,41 @@ mod tests {
     }
 
     #[test]
+    fn a_deployment_s_condition_progressing_is_read_in_all_three_states() {
+        let stuck = || Progress::Stuck("why".into());
+        for (status, reason, want) in [
+            ("True", "NewReplicaSetCreated", Progress::Other),
+            ("True", "ReplicaSetUpdated", Progress::Other),
+            ("True", "NewReplicaSetAvailable", Progress::Completed),
+            ("False", "ProgressDeadlineExceeded", stuck()),
+            ("False", "ReplicaSetCreateError", stuck()),
+            ("Unknown", "DeploymentPaused", Progress::Other),
+        ] {
+            let facts = deployment(&json!({"status": {"conditions": [
+                {"type": "Progressing", "status": status, "reason": reason, "message": "why"},
+                {"type": "ReplicaFailure", "status": "False", "message": "gone"},
+            ]}}));
+            assert_eq!(facts.progress, want, "{status} {reason}");
+            assert_eq!(facts.refused, None);
+        }
+    }
+
+    #[test]
+    fn a_status_without_an_observed_generation_or_of_an_older_one_is_not_of_this_spec() {
+        for (observed, generation, want) in
+            [(json!(null), 1, false), (json!(1), 2, false), (json!(2), 2, true), (json!(3), 2, true)]
+        {
+            let live =
+                json!({"metadata": {"generation": generation}, "status": {"observedGeneration": observed}});
+            assert_eq!(deployment(&live).is_observed, want, "{live}");
+        }
+    }
+
+    #[test]
     fn an_autoscaler_is_reduced_to_lag_conditions_and_held_partitions() {
         let live = json!({
             "metadata": {"annotations": {names::ANNOTATION_HELD: r#"{"ns/t":{"partitions":3,"topicName":"t"}}"#}},
-            "spec": {"maxReplicas": 3, "metrics": [{"type": "Pods", "pods": {"metric": {"name": "lag"}}}]},
+            "spec": {"minReplicas": 2, "maxReplicas": 3, "metrics": [{"type": "Pods", "pods": {"metric": {"name": "lag"}}}]},
             "status": {
                 "currentReplicas": 2,
                 "currentMetrics": [{"type": "Pods", "pods": {"metric": {"name": "lag"}, "current": {"averageValue": "1200"}}}],
@@ -254,7 +300,7 @@ mod tests {
         let seen = autoscaler(&live);
         assert_eq!((seen.current_replicas, seen.max_replicas, seen.lag_milli), (2, 3, Some(1_200_000)));
         assert_eq!(seen.lag_metric.as_deref(), Some("lag"));
-        assert_eq!(seen.unable.as_deref(), Some("no quota"));
+        assert_eq!((seen.min_replicas, seen.unable.as_deref()), (2, Some("no quota")));
         assert_eq!(seen.held.unwrap().0["ns/t"].partitions, Some(3));
         assert!(
             seen.scaling_active

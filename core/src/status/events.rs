@@ -1,7 +1,7 @@
 //! Which changes of the status are worth a Warning Event.
 
 use kcg_api::KconsumerGroupStatus;
-use kcg_api::condition::Reason;
+use kcg_api::condition::{ConditionType, Reason};
 
 /// A Warning Event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +15,11 @@ pub struct Warning {
 /// The errors that are new since the previous status, each reason once. The start of a healthy
 /// group causes none: its pods are not ready at first, and its metric is missing.
 pub fn warnings(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Vec<Warning> {
+    // Progressing and Stalled have the reasons of Ready.
+    let follow = [ConditionType::Progressing, ConditionType::Stalled].map(ConditionType::as_str);
     new.conditions
         .iter()
+        .filter(|condition| !follow.contains(&condition.type_.as_str()))
         .filter_map(|condition| {
             let reason = *Reason::ALL.iter().find(|reason| reason.as_str() == condition.reason)?;
             let before = previous.conditions.iter().find(|before| before.type_ == condition.type_);
@@ -38,6 +41,9 @@ const fn is_worth_an_event(reason: Reason) -> bool {
         Reason::MinAboveCeiling
         | Reason::IdleConsumers
         | Reason::RolloutStuck
+        | Reason::ReplicaFailure
+        | Reason::QuotaExceeded
+        | Reason::ScaledToZero
         | Reason::InvalidSpec
         | Reason::NameConflict
         | Reason::SelectorImmutable
@@ -59,6 +65,10 @@ const fn is_worth_an_event(reason: Reason) -> bool {
         | Reason::Rejected
         | Reason::AtCeiling => true,
         Reason::Reconciled
+        | Reason::RollingOut
+        | Reason::Scaling
+        | Reason::RolloutComplete
+        | Reason::RolloutPaused
         | Reason::PodsNotReady
         | Reason::Resolved
         | Reason::Unconfirmed
@@ -73,6 +83,7 @@ const fn is_worth_an_event(reason: Reason) -> bool {
         | Reason::Accepted
         | Reason::NotReported
         | Reason::RoomToScale
+        | Reason::NotStalled
         | Reason::PausedBySpec
         | Reason::Running => false,
     }

@@ -2,6 +2,7 @@
 
 mod child_errors;
 mod condition;
+mod contended;
 mod events;
 mod idle;
 mod message;
@@ -9,7 +10,10 @@ mod metrics_available;
 mod monitoring_accepted;
 mod partition_bound;
 mod paused;
+mod pods_available;
+mod progressing;
 mod ready;
+mod stalled;
 mod topics_resolved;
 
 #[cfg(test)]
@@ -18,17 +22,19 @@ mod tests;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kcg_api::condition::{ConditionType, Reason};
-use kcg_api::group::TopicStatus;
+use kcg_api::status::TopicStatus;
 use kcg_api::{KconsumerGroup, KconsumerGroupStatus, ValidGroup, Violation, violation};
 
 use crate::ceiling::{Ceiling, TopicCount};
 use crate::child_error::ChildError;
 use crate::children::PerChild;
 use crate::facts::Observed;
+use crate::rollout::Rollout;
 use crate::text;
 
 pub use condition::ConditionStatus;
 pub use events::{Warning, warnings};
+pub use pods_available::deadline;
 
 use condition::{ConditionValue, no};
 use message::{message, original_message};
@@ -36,7 +42,10 @@ use metrics_available::metrics_available;
 use monitoring_accepted::monitoring_accepted;
 use partition_bound::{in_force, partition_bound};
 use paused::paused;
+use pods_available::{Before, deployed};
+use progressing::{Deployed, of_deployment, progressing};
 use ready::ready;
+use stalled::stalled;
 use topics_resolved::topics_resolved;
 
 /// The status of a valid group. `errors` are those of the last writes.
@@ -48,9 +57,14 @@ pub fn compose(
     previous: &KconsumerGroupStatus,
     now: Timestamp,
 ) -> KconsumerGroupStatus {
+    let before = Before::of(previous, now);
+    let deployed = deployed(group, observed, ceiling, before);
+    let ready = with_tolerated(ready(group, observed, ceiling, errors, deployed, before), group);
     let values = ConditionType::ALL.iter().map(|&type_| {
         let value = match type_ {
-            ConditionType::Ready => with_tolerated(ready(group, observed, ceiling, errors), group),
+            ConditionType::Ready => ready.clone(),
+            ConditionType::Progressing => progressing(group, deployed, errors),
+            ConditionType::Stalled => stalled(&ready),
             ConditionType::TopicsResolved => topics_resolved(ceiling),
             ConditionType::MetricsAvailable => metrics_available(group, observed),
             ConditionType::MonitoringAccepted => monitoring_accepted(group, observed, errors),
@@ -64,6 +78,7 @@ pub fn compose(
         observed_generation: Some(group.generation),
         replicas: deployment.map_or(0, |facts| facts.replicas),
         ready_replicas: deployment.map_or(0, |facts| facts.ready),
+        available_replicas: deployment.map_or(0, |facts| facts.available),
         active_pods: observed.active_pods.clone(),
         message: text::bounded(message(errors, ceiling)),
         partitions: ceiling.partitions,
@@ -97,13 +112,21 @@ pub fn invalid(
     let deployment = observed.deployment(group.metadata.uid.as_deref().unwrap_or_default());
     let sentence = violation::summary(violations);
     let ready = no(Reason::InvalidSpec, format!("{sentence}. The owned resources are not modified"));
+    let deployed = deployment.map(|facts| Deployed { facts, rollout: Rollout::of(facts, true) });
+    let name = group.metadata.name.as_deref().unwrap_or_default();
+    let values = [
+        (ConditionType::Stalled, stalled(&ready)),
+        (ConditionType::Progressing, of_deployment(name, deployed)),
+        (ConditionType::Ready, ready),
+    ];
     KconsumerGroupStatus {
         observed_generation: Some(generation),
         replicas: deployment.map_or(0, |facts| facts.replicas),
         ready_replicas: deployment.map_or(0, |facts| facts.ready),
+        available_replicas: deployment.map_or(0, |facts| facts.available),
         active_pods: observed.active_pods.clone(),
         message: text::bounded(original_message("Error reconciling KconsumerGroup", &sentence)),
-        conditions: conditions(std::iter::once((ConditionType::Ready, ready)), generation, previous, now),
+        conditions: conditions(values.into_iter(), generation, previous, now),
         ..previous.clone()
     }
 }

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::children::ChildKind;
-use crate::facts::{Acceptance, AutoscalerFacts, Child, ConflictingGroups, DeploymentFacts, Detail, Signal};
+use crate::facts::{
+    Acceptance, AutoscalerFacts, Child, ConflictingGroups, DeploymentFacts, Detail, Progress, Signal,
+};
 use crate::test_support::{ceiling_of, group, new_world, settled_world, stored};
 use kcg_api::topic::TopicLookup;
 
@@ -84,10 +86,10 @@ fn a_settled_group_is_ready_and_has_the_original_message() {
     assert_eq!(condition_of(&status, ConditionType::TopicsResolved), as_text("True", Reason::Resolved));
     assert_eq!(condition_of(&status, ConditionType::Paused), as_text("False", Reason::Running));
     assert_eq!(status.message, "Message: Reconciliation completed, Error: <nil>");
-    assert_eq!(
-        (status.replicas, status.ready_replicas, status.partitions, status.max_replicas),
-        (1, 1, Some(3), Some(3))
-    );
+    assert_eq!(condition_of(&status, ConditionType::Progressing), as_text("False", Reason::RolloutComplete));
+    assert_eq!(condition_of(&status, ConditionType::Stalled), as_text("False", Reason::NotStalled));
+    assert_eq!((status.replicas, status.ready_replicas, status.available_replicas), (1, 1, 1));
+    assert_eq!((status.partitions, status.max_replicas), (Some(3), Some(3)));
     assert_eq!(status.active_pods, ["kconsumer-1"]);
     assert_eq!(status.observed_generation, Some(1));
     assert_eq!(
@@ -102,7 +104,7 @@ fn no_pods_are_an_empty_list_and_never_null() {
     let world = new_world(&group);
     let status = first(&group, &world, &NO_ERRORS);
     assert_eq!(serde_json::to_value(&status).unwrap()["activePods"], serde_json::json!([]));
-    assert_eq!(condition_of(&status, ConditionType::Ready), as_text("False", Reason::PodsNotReady));
+    assert_eq!(condition_of(&status, ConditionType::Ready), as_text("Unknown", Reason::RollingOut));
 }
 
 #[test]
@@ -202,14 +204,14 @@ fn partition_bound_means_at_the_ceiling_with_the_lag_above_the_autoscaler_s_tole
 
 #[test]
 fn a_minimum_above_the_ceiling_has_the_webhook_s_message() {
-    let status = composed("{minReplicas: 4}", |_| {});
+    let status = composed("{minReplicas: 4}", deployment(|facts| counts(facts, [3, 3, 3, 3])));
     assert_eq!(condition_of(&status, ConditionType::Ready), as_text("True", Reason::MinAboveCeiling));
     assert!(status.conditions[0].message.starts_with("spec.minReplicas: Invalid value: 4: must not be more than 3: topic fast-data-topic has 3 partitions, so a fourth consumer would be idle"), "{}", status.conditions[0].message);
 }
 
 fn scaled(wanted: i32, replicas: i32, current: i32, max: i32) -> impl FnOnce(&mut Observed) {
     move |world| {
-        deployment(|facts| (facts.wanted, facts.replicas) = (wanted, replicas))(world);
+        deployment(|facts| counts(facts, [wanted, replicas, replicas, replicas]))(world);
         autoscaler(|facts| (facts.current_replicas, facts.max_replicas) = (current, max))(world);
     }
 }
@@ -262,15 +264,264 @@ fn temporary_idle_consumers_are_not_reported() {
     }
 }
 
+/// Ready and Progressing of a group whose Deployment has these facts, one minute after this status.
+fn pods_after(
+    previous: &KconsumerGroupStatus,
+    spec: &str,
+    generation: i64,
+    change: impl FnOnce(&mut DeploymentFacts),
+) -> KconsumerGroupStatus {
+    let mut group = group(spec);
+    group.generation = generation;
+    let mut world = settled_world(&group);
+    deployment(change)(&mut world);
+    compose(&group, &world, &ceiling_of(&group, &world), &NO_ERRORS, previous, at(EARLIER + 60))
+}
+
+fn message_of(status: &KconsumerGroupStatus, type_: ConditionType) -> &str {
+    let condition = status.conditions.iter().find(|condition| condition.type_ == type_.as_str());
+    &condition.expect("every type is there").message
+}
+
+fn counts(facts: &mut DeploymentFacts, [wanted, replicas, updated, available]: [i32; 4]) {
+    (facts.wanted, facts.replicas, facts.updated) = (wanted, replicas, updated);
+    (facts.ready, facts.available) = (available, available);
+}
+
 #[test]
-fn pods_that_are_not_ready_and_stuck_rollouts_have_their_own_reasons() {
-    let status = composed("{}", deployment(|facts| (facts.available, facts.ready) = (Some(false), 0)));
-    assert_eq!(condition_of(&status, ConditionType::Ready), as_text("False", Reason::PodsNotReady));
-    let status = composed(
-        "{}",
-        deployment(|facts| facts.stuck = Some("ReplicaSet has timed out progressing.".into())),
+fn a_new_spec_is_not_ready_until_its_pods_run() {
+    let old = composed("{}", |_| {});
+    let rolling = as_text("Unknown", Reason::RollingOut);
+    // The answer to the apply has the status of the Deployment's earlier generation.
+    let applied = pods_after(&old, "{}", 2, |facts| facts.is_observed = false);
+    assert_eq!(condition_of(&applied, ConditionType::Ready), rolling);
+    let observed = pods_after(&applied, "{}", 2, |facts| counts(facts, [1, 2, 1, 1]));
+    assert_eq!(condition_of(&observed, ConditionType::Ready), rolling);
+    assert_eq!(condition_of(&observed, ConditionType::Progressing), as_text("True", Reason::RollingOut));
+    assert_eq!(condition_of(&observed, ConditionType::Stalled), as_text("False", Reason::NotStalled));
+    assert_eq!(
+        message_of(&observed, ConditionType::Ready),
+        "1 of 1 pods are of the current pod template, 1 of an earlier one are left, 1 pods are available"
     );
-    assert_eq!(condition_of(&status, ConditionType::Ready), as_text("False", Reason::RolloutStuck));
+    let done = pods_after(&observed, "{}", 2, |_| {});
+    assert_eq!(condition_of(&done, ConditionType::Ready), as_text("True", Reason::Reconciled));
+    // A change that does not concern the pods is ready at once.
+    let lag_limit = pods_after(&old, "{averageRecordsLagLimit: 5}", 2, |_| {});
+    assert_eq!(condition_of(&lag_limit, ConditionType::Ready), as_text("True", Reason::Reconciled));
+}
+
+#[test]
+fn a_spec_that_the_deployment_does_not_have_yet_is_not_ready() {
+    let old = composed("{}", |_| {});
+    let mut group = group("{consumerSpec: {image: \"example.com/other:2\"}}");
+    group.generation = 2;
+    let mut world = settled_world(&group);
+    let child = world.children[ChildKind::Deployment].as_mut().unwrap();
+    child.drift = crate::drift::Drift::InSync(crate::children::DELETED);
+    let status = compose(&group, &world, &ceiling_of(&group, &world), &NO_ERRORS, &old, at(EARLIER));
+    assert_eq!(condition_of(&status, ConditionType::Ready), as_text("Unknown", Reason::RollingOut));
+}
+
+#[test]
+fn a_group_that_grows_stays_ready() {
+    let mut status = composed("{maxReplicas: 12}", |_| {});
+    for (observed, pods) in
+        [(false, [12, 1, 1, 1]), (true, [12, 1, 1, 1]), (true, [12, 12, 12, 1]), (true, [12, 12, 12, 7])]
+    {
+        status = pods_after(&status, "{}", 1, |facts| {
+            counts(facts, pods);
+            facts.is_observed = observed;
+        });
+        assert_eq!(condition_of(&status, ConditionType::Ready), as_text("True", Reason::Reconciled));
+        assert_eq!(condition_of(&status, ConditionType::Progressing), as_text("True", Reason::Scaling));
+    }
+}
+
+#[test]
+fn pods_that_were_lost_make_a_group_unready_below_its_minimum() {
+    let settled = composed("{}", |_| {});
+    for (pods, want) in [
+        ([3, 3, 3, 1], as_text("True", Reason::Reconciled)),
+        ([3, 3, 3, 0], as_text("False", Reason::PodsNotReady)),
+    ] {
+        let status = pods_after(&settled, "{}", 1, |facts| counts(facts, pods));
+        assert_eq!(condition_of(&status, ConditionType::Ready), want, "{pods:?}");
+        assert_eq!(condition_of(&status, ConditionType::Stalled), as_text("False", Reason::NotStalled));
+    }
+}
+
+#[test]
+fn a_raised_minimum_is_waited_for_until_the_deadline() {
+    let settled = composed("{}", |_| {});
+    let waits = as_text("Unknown", Reason::Scaling);
+    // The autoscaler has not raised the Deployment yet, the pods start, and they never run.
+    let raised = pods_after(&settled, "{minReplicas: 3}", 2, |_| {});
+    assert_eq!(condition_of(&raised, ConditionType::Ready), waits);
+    let starting = pods_after(&raised, "{minReplicas: 3}", 2, |facts| counts(facts, [3, 3, 3, 1]));
+    assert_eq!(condition_of(&starting, ConditionType::Ready), waits);
+    let now = at(EARLIER + 60);
+    assert_eq!(deadline(&starting, now), Some(std::time::Duration::from_mins(10)));
+    assert_eq!(deadline(&settled, now), None);
+
+    let mut late = starting.clone();
+    late.conditions[0].last_transition_time = Time(at(EARLIER + 60 - 600));
+    let failed = pods_after(&late, "{minReplicas: 3}", 2, |facts| counts(facts, [3, 3, 3, 1]));
+    assert_eq!(condition_of(&failed, ConditionType::Ready), as_text("False", Reason::PodsNotReady));
+    assert!(message_of(&failed, ConditionType::Ready).starts_with("1 of at least 3 pods are available"));
+}
+
+#[test]
+fn too_few_pods_that_no_autoscaler_raises_are_reported_with_the_command() {
+    let status = composed("{minReplicas: 3}", autoscaler(|facts| facts.unable = Some("no quota".into())));
+    assert_eq!(condition_of(&status, ConditionType::Ready), as_text("False", Reason::PodsNotReady));
+    assert!(
+        message_of(&status, ConditionType::Ready).contains("kubectl scale deployment/kconsumer --replicas=3")
+    );
+}
+
+#[test]
+fn zero_replicas_are_reported_with_the_command_that_ends_them() {
+    let settled = composed("{minReplicas: 2}", deployment(|facts| counts(facts, [2, 2, 2, 2])));
+    let zero = pods_after(&settled, "{minReplicas: 2}", 1, |facts| {
+        (facts.is_observed, facts.wanted) = (false, 0);
+    });
+    let reason = Reason::ScaledToZero;
+    for (type_, status) in [
+        (ConditionType::Ready, "False"),
+        (ConditionType::Progressing, "False"),
+        (ConditionType::Stalled, "True"),
+    ] {
+        assert_eq!(condition_of(&zero, type_), as_text(status, reason));
+    }
+    let message = message_of(&zero, ConditionType::Ready);
+    assert!(message.ends_with("kubectl scale deployment/kconsumer --replicas=2"), "{message}");
+    assert_eq!(warnings(&settled, &zero).iter().map(|warning| warning.reason).collect::<Vec<_>>(), [reason]);
+}
+
+#[test]
+fn a_stuck_rollout_needs_a_person() {
+    let settled = composed("{}", |_| {});
+    let stuck = pods_after(&settled, "{}", 2, |facts| {
+        counts(facts, [1, 2, 1, 1]);
+        facts.progress = Progress::Stuck("ReplicaSet has timed out progressing.".into());
+    });
+    let want = |status| as_text(status, Reason::RolloutStuck);
+    assert_eq!(condition_of(&stuck, ConditionType::Ready), want("False"));
+    assert_eq!(condition_of(&stuck, ConditionType::Progressing), want("False"));
+    assert_eq!(condition_of(&stuck, ConditionType::Stalled), want("True"));
+    assert_eq!(warnings(&settled, &stuck).len(), 1, "one Event");
+}
+
+#[test]
+fn refused_pods_are_reported_in_the_words_of_the_api_server() {
+    for (words, reason, stalled) in [
+        (
+            "pods \"a-1\" is forbidden: violates PodSecurity \"restricted:latest\"",
+            Reason::ReplicaFailure,
+            "True",
+        ),
+        (
+            "pods \"a-1\" is forbidden: failed quota: q: must specify limits.cpu for: orders",
+            Reason::ReplicaFailure,
+            "True",
+        ),
+        ("pods \"a-1\" is forbidden: exceeded quota: q", Reason::QuotaExceeded, "False"),
+    ] {
+        let refused = |pods: [i32; 4], completed: bool| {
+            composed(
+                "{}",
+                deployment(|facts| {
+                    counts(facts, pods);
+                    facts.progress = if completed { Progress::Completed } else { Progress::Other };
+                    facts.refused = Some(words.into());
+                }),
+            )
+        };
+        let none = refused([1, 0, 0, 0], false);
+        assert_eq!(condition_of(&none, ConditionType::Ready), as_text("False", reason));
+        assert!(message_of(&none, ConditionType::Ready).ends_with(words));
+        assert_eq!(condition_of(&none, ConditionType::Stalled).0, stalled, "{words}");
+        // It cannot grow, but it has what must be there.
+        let full = refused([3, 1, 1, 1], true);
+        assert_eq!(condition_of(&full, ConditionType::Ready), as_text("True", reason));
+        assert_eq!(condition_of(&full, ConditionType::Progressing), as_text("False", reason));
+        assert_eq!(condition_of(&full, ConditionType::Stalled), as_text("False", Reason::NotStalled));
+    }
+}
+
+#[test]
+fn a_paused_rollout_is_ready_by_the_pods_that_run_and_names_the_command() {
+    let paused = |pods: [i32; 4]| {
+        composed(
+            "{}",
+            deployment(|facts| {
+                counts(facts, pods);
+                (facts.paused, facts.progress) = (true, Progress::Other);
+            }),
+        )
+    };
+    for (pods, ready) in [
+        ([2, 2, 2, 2], as_text("True", Reason::Reconciled)),
+        ([2, 2, 0, 2], as_text("True", Reason::RolloutPaused)),
+        ([2, 2, 0, 0], as_text("False", Reason::PodsNotReady)),
+    ] {
+        let status = paused(pods);
+        assert_eq!(condition_of(&status, ConditionType::Ready), ready, "{pods:?}");
+        assert_eq!(
+            condition_of(&status, ConditionType::Progressing),
+            as_text("False", Reason::RolloutPaused)
+        );
+        assert_eq!(condition_of(&status, ConditionType::Stalled), as_text("False", Reason::NotStalled));
+        if ready.1 != Reason::Reconciled.as_str() {
+            let message = message_of(&status, ConditionType::Ready);
+            assert!(message.ends_with("kubectl rollout resume deployment/kconsumer"), "{message}");
+        }
+    }
+}
+
+#[test]
+fn a_paused_group_is_ready_by_what_was_last_applied() {
+    let settled = composed("{}", |_| {});
+    let mut group = group("{paused: true, minReplicas: 3, consumerSpec: {image: \"example.com/other:2\"}}");
+    group.generation = 2;
+    let mut world = settled_world(&group);
+    autoscaler(|facts| facts.min_replicas = 1)(&mut world);
+    let child = world.children[ChildKind::Deployment].as_mut().unwrap();
+    child.drift = crate::drift::Drift::Drifted;
+    let status = compose(&group, &world, &ceiling_of(&group, &world), &NO_ERRORS, &settled, at(EARLIER));
+    assert_eq!(condition_of(&status, ConditionType::Ready), as_text("True", Reason::Reconciled));
+    assert_eq!(condition_of(&status, ConditionType::Progressing), as_text("False", Reason::PausedBySpec));
+    assert_eq!(condition_of(&status, ConditionType::Stalled), as_text("False", Reason::NotStalled));
+
+    let nothing = first(&group, &new_world(&group), &NO_ERRORS);
+    assert_eq!(condition_of(&nothing, ConditionType::Ready), as_text("False", Reason::PodsNotReady));
+}
+
+#[test]
+fn an_ambiguous_selector_names_the_labels_and_both_cures() {
+    let ambiguous = || {
+        autoscaler(|facts| {
+            facts.scaling_active = Some(Signal {
+                message: "pods by selector app=kconsumer are controlled by more than one HPA (e.g. [default/kconsumer default/orders-legacy])".into(),
+                ..signal(false, "AmbiguousSelector")
+            });
+        })
+    };
+    let labels = "{consumerSpec: {podTemplate: {metadata: {labels: {team: data, component: consumer}}}}}";
+    let copied = composed(labels, ambiguous());
+    assert_eq!(condition_of(&copied, ConditionType::Ready), as_text("False", Reason::OtherAutoscaler));
+    let message = message_of(&copied, ConditionType::Ready);
+    for part in [
+        "HorizontalPodAutoscaler orders-legacy selects pods of this group",
+        "if it is Deployment kconsumer, delete that HorizontalPodAutoscaler",
+        "component=consumer, team=data",
+        "take the copied ones out",
+    ] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    let plain = composed("{}", ambiguous());
+    let message = message_of(&plain, ConditionType::Ready);
+    assert!(message.contains("selects app=kconsumer") && !message.contains("podTemplate"), "{message}");
 }
 
 #[test]
@@ -296,7 +547,7 @@ fn transition_times_change_only_with_the_status() {
         .filter(|condition| condition.last_transition_time.0 == at(EARLIER + 120))
         .map(|condition| condition.type_.as_str())
         .collect();
-    assert_eq!(moved, ["Ready"]);
+    assert_eq!(moved, ["Ready", "Stalled"]);
 }
 
 #[test]
@@ -385,6 +636,7 @@ fn an_invalid_group_keeps_its_status_and_reports_every_violation() {
     let violations = ValidGroup::read(&group, &kcg_api::valid::TopicGrants::Own).unwrap_err();
     let status = invalid(&group, &violations, &Observed::default(), &before, at(EARLIER + 1));
     assert_eq!(condition_of(&status, ConditionType::Ready), as_text("False", Reason::InvalidSpec));
+    assert_eq!(condition_of(&status, ConditionType::Stalled), as_text("True", Reason::InvalidSpec));
     assert_eq!(status.max_replicas, Some(3));
     for field in [
         "spec.minReplicas: Invalid value: 0: must be at least 1",

@@ -20,6 +20,8 @@ fn troubleshooting_explains_every_condition_and_every_reason_that_needs_a_cure()
     let page = std::fs::read_to_string(file("docs/troubleshooting.md"))?;
     let healthy = [
         Reason::Reconciled,
+        Reason::RolloutComplete,
+        Reason::NotStalled,
         Reason::Resolved,
         Reason::MetricsRead,
         Reason::Accepted,

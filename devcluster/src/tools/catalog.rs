@@ -139,6 +139,16 @@ pub(super) static HELM: Tool = Tool {
     ..Tool::EMPTY
 };
 
+/// The library by which Flux and others decide whether an object is ready, for tests of the status.
+/// Its program is main.go in its folder.
+pub(super) static KSTATUS: Tool = Tool {
+    name: "kstatus",
+    pins: concat!(env!("CARGO_MANIFEST_DIR"), "/tools/kstatus"),
+    module: "sigs.k8s.io/cli-utils",
+    programs: &[("kstatus", "kconsumer-group-operator/devcluster/tools/kstatus")],
+    ..Tool::EMPTY
+};
+
 /// Prometheus, for closed-loop, and promtool, for tests of rules.
 pub static PROMETHEUS: Tool = Tool {
     name: "prometheus",

@@ -64,6 +64,11 @@ impl Tools {
         Ok(Self::of([&catalog::HELM], progress).await?.file("helm")?.to_owned())
     }
 
+    /// The path of kstatus, which judges an object's status. Builds it if it is missing.
+    pub async fn kstatus(progress: Progress<'_>) -> Result<PathBuf> {
+        Ok(Self::of([&catalog::KSTATUS], progress).await?.file("kstatus")?.to_owned())
+    }
+
     /// cert-manager and its CRDs. Builds it if it is missing.
     pub(crate) async fn cert_manager(progress: Progress<'_>) -> Result<Self> {
         Self::of([&catalog::CERT_MANAGER], progress).await
@@ -71,7 +76,7 @@ impl Tools {
 
     /// Builds everything that a control plane and its tests use.
     pub async fn ensure_all(progress: Progress<'_>) -> Result<Self> {
-        let further = [&catalog::CERT_MANAGER, &catalog::HELM, &catalog::PROMETHEUS];
+        let further = [&catalog::CERT_MANAGER, &catalog::HELM, &catalog::KSTATUS, &catalog::PROMETHEUS];
         Self::of(catalog::CONTROL_PLANE.iter().chain(further), progress).await
     }
 

@@ -1,0 +1,59 @@
+//! What the operator reports in a group's status.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The state that the operator observed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct KconsumerGroupStatus {
+    /// The generation of the spec for which this status was written; -1 until the operator has
+    /// seen the group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Number of consumer pods.
+    pub replicas: i32,
+    /// Number of ready consumer pods.
+    pub ready_replicas: i32,
+    /// Number of available consumer pods: those that have been ready for the Deployment's
+    /// minReadySeconds.
+    pub available_replicas: i32,
+    /// Sorted names of the group's running pods, without terminating pods.
+    pub active_pods: Vec<String>,
+    /// Result of the last reconciliation in one line.
+    pub message: String,
+    /// Number of partitions that counts for the ceiling.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<i32>,
+    /// Ceiling in force: maxReplicas of the HorizontalPodAutoscaler.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_replicas: Option<i32>,
+    /// The topics and the partition counts in use.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub topics: Vec<TopicStatus>,
+    /// Conditions of the group: Ready, Progressing, Stalled, TopicsResolved, MetricsAvailable,
+    /// MonitoringAccepted, PartitionBound and Paused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}
+
+/// One topic of the group.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TopicStatus {
+    /// Name of the KafkaTopic.
+    pub name: String,
+    /// Namespace of the KafkaTopic.
+    pub namespace: String,
+    /// Name of the topic in Kafka.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic_name: Option<String>,
+    /// Partition count in use: the current one, or the last known one while the current one is not
+    /// known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<i32>,
+    /// Kafka's id of the topic, as reported by Strimzi.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic_id: Option<String>,
+}
