@@ -24,6 +24,8 @@ macro_rules! named {
     };
 }
 
+pub(crate) use named;
+
 named!(
     /// The condition types, in the order of status.conditions.
     ConditionType {

@@ -69,6 +69,12 @@ pub type Labels = BTreeMap<String, String>;
         description = "Number of available consumer pods"
     ),
     printcolumn(
+        name = "Lag",
+        type_ = "string",
+        json_path = ".status.lag.summary",
+        description = "Lag and its limit in records, averaged over the pods"
+    ),
+    printcolumn(
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Ready')].status"

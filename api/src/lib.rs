@@ -11,6 +11,7 @@ pub mod condition;
 pub mod consumer_group;
 pub mod crd;
 pub mod defaults;
+pub mod event;
 mod field_path;
 pub mod group;
 pub mod inherited_metadata;

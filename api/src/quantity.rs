@@ -22,6 +22,22 @@ pub fn canonical(mut number: i64) -> String {
     format!("{number}{}", SUFFIXES[suffix])
 }
 
+/// A whole number in at most two significant digits, as people read it: `1200` is `1.2k`. Further
+/// digits are cut off.
+pub fn short(number: i64) -> String {
+    const SUFFIXES: [&str; 7] = ["", "k", "M", "G", "T", "P", "E"];
+    let (mut tenths, mut suffix) = (i128::from(number) * 10, 0);
+    while tenths.abs() >= 10_000 && suffix + 1 < SUFFIXES.len() {
+        tenths /= 1000;
+        suffix += 1;
+    }
+    let (whole, tenth) = (tenths / 10, (tenths % 10).abs());
+    if tenth == 0 || whole.abs() >= 10 {
+        return format!("{whole}{}", SUFFIXES[suffix]);
+    }
+    format!("{whole}.{tenth}{}", SUFFIXES[suffix])
+}
+
 /// A Kubernetes quantity (`100m`, `1.5Gi`, `2e3`) in billionths; `None` if the text does not parse
 /// or is too large.
 pub fn billionths(text: &str) -> Option<i128> {

@@ -29,6 +29,11 @@ pub struct KconsumerGroupStatus {
     /// Ceiling in force: maxReplicas of the HorizontalPodAutoscaler.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_replicas: Option<i32>,
+    /// The lag that the HorizontalPodAutoscaler last read. It is written with other changes of the
+    /// status, or if it crosses zero, the limit or 110 % of the limit, doubles or halves; on its
+    /// own at most every 30 seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag: Option<LagStatus>,
     /// The topics and the partition counts in use.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub topics: Vec<TopicStatus>,
@@ -36,6 +41,20 @@ pub struct KconsumerGroupStatus {
     /// MonitoringAccepted, PartitionBound and Paused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+}
+
+/// The lag in records, averaged over the pods.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LagStatus {
+    /// The lag, rounded to two significant digits. Not set while the HorizontalPodAutoscaler does
+    /// not read the lag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current: Option<i64>,
+    /// The limit: spec.averageRecordsLagLimit.
+    pub limit: i64,
+    /// Both in short, as kubectl prints them: 950/1k, or <unknown>/1k.
+    pub summary: String,
 }
 
 /// One topic of the group.

@@ -17,6 +17,7 @@
 //! | [`status`] | the status, its conditions and the Events |
 //! | [`topic_wait`] | whether a new Deployment waits for its topics |
 //! | [`lag`] | how the lag gets from a consumer to its autoscaler |
+//! | [`shown_lag`] | the lag as the status shows it, and when it is written again |
 //! | [`topics`] | the KafkaTopics that a watch reported |
 //!
 //! *Invariant:* this crate does no I/O, reads no clock, writes no log and has no async code. Its
@@ -24,8 +25,9 @@
 //! that read the time. The same facts therefore always lead to the same decision, and every
 //! decision can be tested without a cluster.
 //!
-//! *Invariant:* modules only use those above them in this list: `text`, `lag`, `topics`, `ceiling`,
-//! `children`, `child_error`, `drift`, `takeover`, `facts`, `rollout`, `desired`, `topic_wait`,
+//! *Invariant:* modules only use those above them in this list: `text`, `lag`, `shown_lag`, `topics`,
+//! `ceiling`, `children`, `child_error`, `drift`, `takeover`, `facts`, `rollout`,
+//! `desired`, `topic_wait`,
 //! `plan`, `status`.
 
 #![warn(missing_docs, unreachable_pub)]
@@ -39,6 +41,7 @@ pub mod facts;
 pub mod lag;
 pub mod plan;
 pub mod rollout;
+pub mod shown_lag;
 pub mod status;
 pub mod takeover;
 #[cfg(test)]

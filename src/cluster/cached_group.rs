@@ -9,6 +9,7 @@ use kcg_api::consumer_group;
 use kcg_api::topic;
 use kcg_api::valid::{self, ParsedGroup};
 use kcg_api::{KconsumerGroup, KconsumerGroupSpec, KconsumerGroupStatus, spec_bounds};
+use kcg_core::facts::predicate::ShownLag;
 use kcg_core::facts::project;
 use kcg_core::status::ConditionStatus;
 use kcg_runtime::watch::ObjectKey;
@@ -49,6 +50,7 @@ pub(crate) struct Summary {
     pub(crate) ready_replicas: i32,
     pub(crate) partitions: Option<i32>,
     pub(crate) max_replicas: Option<i32>,
+    pub(crate) lag: Option<i64>,
     pub(crate) conditions: Box<[(ConditionType, ConditionStatus, Reason)]>,
 }
 
@@ -113,6 +115,11 @@ impl CachedGroup {
         self.status.status()
     }
 
+    /// What its stored status shows of its lag.
+    pub(super) fn shown_lag(&self) -> ShownLag {
+        ShownLag { limit: self.lag_limit, current: self.summary.lag }
+    }
+
     /// Whether every decision is the same for both: they may differ in resourceVersion and labels.
     pub(super) fn is_equivalent_to(&self, other: &Self) -> bool {
         self.has_same_spec_as(other) && self.status == other.status
@@ -161,6 +168,7 @@ impl Summary {
             ready_replicas: status.ready_replicas,
             partitions: status.partitions,
             max_replicas: status.max_replicas,
+            lag: status.lag.as_ref().and_then(|lag| lag.current),
             conditions: conditions.collect(),
         }
     }

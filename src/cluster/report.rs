@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kcg_api::{KconsumerGroupStatus, names};
-use kcg_core::status::Warning;
+use kcg_core::status::Event;
 use kcg_runtime::lease::Leadership;
 use kcg_runtime::watch::ObjectKey;
 use kube::runtime::events::EventType;
@@ -40,8 +40,8 @@ impl Cluster {
         }
     }
 
-    /// Records a Warning Event of a group.
-    pub(crate) async fn warn(&self, key: &ObjectKey, group: &CachedGroup, warning: &Warning) {
+    /// Records an Event of a group.
+    pub(crate) async fn record(&self, key: &ObjectKey, group: &CachedGroup, event: &Event) {
         let regarding = ObjectReference {
             api_version: Some(format!("{}/{}", names::GROUP, names::VERSION)),
             kind: Some(names::KIND.to_owned()),
@@ -50,7 +50,7 @@ impl Cluster {
             uid: Some(group.uid.to_string()),
             ..ObjectReference::default()
         };
-        let reason = warning.reason.as_str();
-        self.events.record(&regarding, EventType::Warning, ACTION, reason, &warning.note).await;
+        let type_ = if event.is_warning { EventType::Warning } else { EventType::Normal };
+        self.events.record(&regarding, type_, ACTION, event.reason, &event.note).await;
     }
 }

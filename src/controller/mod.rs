@@ -1,6 +1,7 @@
 //! The controller: watches fill the workqueue, and workers empty it while this process leads.
 
 mod backoff;
+mod lag_writes;
 mod metrics;
 mod reconcile;
 mod retry_state;
@@ -31,6 +32,7 @@ use crate::cert_rotator::{CertRotator, CertRotatorConfig};
 pub use crate::cluster::Scopes;
 use crate::cluster::{Affected, Cluster, Watches, crd_version, served_metrics};
 use crate::events::EventRecorder;
+use lag_writes::LagWrites;
 use metrics::ControllerMetrics;
 use reconcile::{Outcome, Reconcile, ReconcileResult};
 use retry_state::{RetryState, SharedRetryState};
@@ -117,7 +119,14 @@ pub async fn run(
     let watching = tokio::spawn(watches.run(listener, synced.clone(), ended.clone()));
 
     let cert_rotator = cert_rotator.map(Arc::new);
-    let workers = Workers { cluster, queue, metrics, cert_rotator, retry_states: Mutex::default() };
+    let workers = Workers {
+        cluster,
+        queue,
+        metrics,
+        cert_rotator,
+        retry_states: Mutex::default(),
+        lag_writes: Mutex::default(),
+    };
     let working = Arc::new(workers).work(elector, leading, synced, stop);
     let result = tokio::select! {
         worked = working => worked,
@@ -141,6 +150,7 @@ struct Workers {
     metrics: ControllerMetrics,
     cert_rotator: Option<Arc<CertRotator>>,
     retry_states: Mutex<HashMap<ObjectKey, RetryState>>,
+    lag_writes: Mutex<LagWrites>,
 }
 
 impl Workers {
@@ -176,6 +186,7 @@ impl Workers {
     /// is cancelled.
     async fn lead(self: Arc<Self>, leadership: Leadership, stop: &CancellationToken) {
         self.retry_states.lock().clear();
+        *self.lag_writes.lock() = LagWrites::default();
         // Open the queue before listing the groups, so that a group that is created in between is
         // not missed.
         self.queue.open();
@@ -212,8 +223,13 @@ impl Workers {
         let began = Instant::now();
         let retry_state = self.retry_states.lock().remove(&key).unwrap_or_default();
         let retry_state = SharedRetryState::new(retry_state);
-        let reconcile =
-            Reconcile { cluster: &self.cluster, leadership, key: &key, retry_state: &retry_state };
+        let reconcile = Reconcile {
+            cluster: &self.cluster,
+            leadership,
+            key: &key,
+            retry_state: &retry_state,
+            lag_writes: &self.lag_writes,
+        };
         let bounded = AssertUnwindSafe(timeout(DEADLINE, Box::pin(reconcile.run()))).catch_unwind();
         let result = match bounded.await {
             Ok(Ok(result)) => result,

@@ -17,8 +17,10 @@ use kcg_core::status;
 use kcg_core::topic_wait::topic_wait;
 use kcg_runtime::lease::Leadership;
 use kcg_runtime::watch::ObjectKey;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::lag_writes::LagWrites;
 use super::retry_state::SharedRetryState;
 use crate::cluster::{Affected, AppliedWrite, CachedGroup, Cluster, Snapshot, WriteError};
 
@@ -87,6 +89,8 @@ pub(super) struct Reconcile<'a> {
     pub(super) key: &'a ObjectKey,
     /// The state left by earlier reconciles of this group.
     pub(super) retry_state: &'a SharedRetryState,
+    /// Of all groups.
+    pub(super) lag_writes: &'a Mutex<LagWrites>,
 }
 
 impl Reconcile<'_> {
@@ -143,7 +147,11 @@ impl Reconcile<'_> {
             Timestamp::now(),
         );
         self.report(&after.group, &status, &mut result).await;
-        if let Some(wait) = status::deadline(&status, Timestamp::now()) {
+        let waits = [
+            status::deadline(&status, Timestamp::now()),
+            status::until_scaling_is_dead(&status, Timestamp::now()),
+        ];
+        for wait in waits.into_iter().flatten() {
             result.requeue_at(Instant::now() + wait);
         }
         result
@@ -200,14 +208,20 @@ impl Reconcile<'_> {
         }
     }
 
-    /// Writes the status if it has changed, and records the new errors as Events.
+    /// Writes the status if it has changed, and records what happened as Events.
     async fn report(&self, group: &CachedGroup, status: &KconsumerGroupStatus, result: &mut ReconcileResult) {
         let previous = group.status();
-        if *status == previous {
-            return;
-        }
         let now = Instant::now().into_std();
-        let may_write = self.retry_state.with(|state| state.may_write_status(now, STATUS_INTERVAL));
+        let may_write = match status::Change::between(&previous, status) {
+            status::Change::Nothing => return,
+            status::Change::Lag => {
+                let mut lag_writes = self.lag_writes.lock();
+                self.retry_state.with(|state| state.may_write_lag(now, &mut lag_writes))
+            }
+            status::Change::More => {
+                self.retry_state.with(|state| state.may_write_status(now, STATUS_INTERVAL))
+            }
+        };
         if let Err(at) = may_write {
             return result.requeue_at(Instant::from_std(at));
         }
@@ -220,9 +234,9 @@ impl Reconcile<'_> {
                 }
                 let written = Instant::now().into_std();
                 self.retry_state.with(|retry_state| retry_state.status_succeeded(written));
-                let warnings =
-                    if result.status_written { status::warnings(&previous, status) } else { Vec::new() };
-                join_all(warnings.iter().map(|warning| self.cluster.warn(self.key, group, warning))).await;
+                let events =
+                    if result.status_written { status::events(&previous, status) } else { Vec::new() };
+                join_all(events.iter().map(|event| self.cluster.record(self.key, group, event))).await;
             }
             Err(error) => {
                 result.outcome = Outcome::Failed;

@@ -10,7 +10,13 @@ use kcg_core::plan::{FailedWrite, Plan, Write};
 use parking_lot::Mutex;
 
 use super::backoff::{self, RepairLimit};
+use super::lag_writes::LagWrites;
 use crate::cluster::WriteError;
+
+/// A status that brings a new lag alone is written at most this often.
+const LAG_INTERVAL: Duration = Duration::from_secs(30);
+/// How long after its moment a reserved write of the lag may be made.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The retry state of one group.
 #[derive(Debug, Default)]
@@ -21,6 +27,8 @@ pub(super) struct RetryState {
     status_written: Option<Instant>,
     status_failures: u32,
     status_retry_at: Option<Instant>,
+    /// When a status that brings a new lag alone may be written.
+    lag_write_at: Option<Instant>,
     /// The errors that were logged last.
     logged_errors: String,
 }
@@ -91,7 +99,20 @@ impl RetryState {
         }
     }
 
+    /// Whether a status that brings a new lag alone may be written now, or when to ask again.
+    pub(super) fn may_write_lag(&mut self, now: Instant, all: &mut LagWrites) -> Result<(), Instant> {
+        self.may_write_status(now, LAG_INTERVAL)?;
+        // A moment that has passed unused is not a permit for a later write.
+        let reserved = self.lag_write_at.filter(|at| now.saturating_duration_since(*at) < GRACE);
+        let at = match reserved {
+            Some(at) => at,
+            None => *self.lag_write_at.insert(all.reserve(now)?),
+        };
+        if at > now { Err(at) } else { Ok(()) }
+    }
+
     pub(super) fn status_succeeded(&mut self, now: Instant) {
+        self.lag_write_at = None;
         self.status_written = Some(now);
         self.status_failures = 0;
         self.status_retry_at = None;
@@ -114,11 +135,12 @@ impl RetryState {
 
     /// Whether there is nothing to keep.
     pub(super) fn is_empty(&self, now: Instant) -> bool {
-        let recently = |at: &Instant| now.saturating_duration_since(*at) < Duration::from_secs(1);
+        let recently = |at: &Instant| now.saturating_duration_since(*at) < LAG_INTERVAL;
         self.failed.iter().all(|(_, failed)| failed.is_none())
             && self.repairs.is_none_or(|repairs| repairs.is_full(seconds(now)))
             && !self.status_written.as_ref().is_some_and(recently)
             && self.status_retry_at.is_none()
+            && self.lag_write_at.is_none()
     }
 }
 
@@ -181,5 +203,25 @@ mod tests {
         assert_eq!(state.may_write_status(now, second), Err(now + second));
         assert_eq!(state.may_write_status(now + 2 * second, second), Ok(()));
         assert!(!state.is_empty(now) && state.is_empty(now + 2 * second));
+    }
+
+    #[test]
+    fn a_lag_alone_is_written_every_half_minute_and_within_the_rate_of_all_groups() {
+        let (mut state, mut all) = (RetryState::default(), LagWrites::default());
+        let (now, tenth) = (Instant::now(), Duration::from_millis(100));
+        assert_eq!(state.may_write_lag(now, &mut all), Ok(()));
+        state.status_succeeded(now);
+        assert_eq!(state.may_write_lag(now + tenth, &mut all), Err(now + LAG_INTERVAL));
+
+        // Another group writes at the same moment; this one gets the next and keeps it.
+        let (later, mut other) = (now + LAG_INTERVAL, RetryState::default());
+        assert_eq!(other.may_write_lag(later, &mut all), Ok(()));
+        assert_eq!(state.may_write_lag(later, &mut all), Err(later + tenth));
+        assert_eq!(state.may_write_lag(later, &mut all), Err(later + tenth));
+        assert_eq!(state.may_write_lag(later + tenth, &mut all), Ok(()));
+        // A reserved moment that passed unused permits nothing.
+        let much_later = later + 100 * LAG_INTERVAL;
+        assert_eq!(other.may_write_lag(much_later, &mut all), Ok(()));
+        assert_eq!(state.may_write_lag(much_later, &mut all), Err(much_later + tenth));
     }
 }

@@ -42,7 +42,8 @@ async fn groups_that_share_a_group_id_and_a_topic_are_reported(env: Arc<SharedEn
         let group = ns.group_is(name, "False", "GroupIdShared").await?;
         let message = condition(&group, "Ready")[2];
         assert!(
-            message.starts_with(&format!("group {rival} consumes a topic")) && message.contains("groupId shared"),
+            message.starts_with(&format!("group {rival} consumes a topic"))
+                && message.contains("groupId shared"),
             "{message}"
         );
         let event = await_warning(&ns, name, "GroupIdShared").await?;

@@ -12,6 +12,7 @@ use crate::ceiling::Held;
 use crate::children::{ChildKind, PerChild, TemplateOrigin};
 use crate::drift::Drift;
 use crate::lag::{Cause, ServedMetrics};
+use crate::shown_lag;
 
 pub use conflicting_groups::{ConflictingGroups, MAX_NAMED};
 
@@ -110,6 +111,15 @@ pub struct AutoscalerFacts {
     pub scaling_active: Option<Signal>,
     /// Why its condition AbleToScale is False: it can set spec.replicas neither up nor down.
     pub unable: Option<Box<str>>,
+}
+
+impl AutoscalerFacts {
+    /// The lag as the status shows it; `None` if the autoscaler does not read it. It keeps the last
+    /// value in its own status then.
+    pub fn shown_lag(&self) -> Option<i64> {
+        let reads = self.scaling_active.as_ref().is_some_and(|signal| signal.status);
+        self.lag_milli.filter(|_| reads).map(shown_lag::rounded)
+    }
 }
 
 /// A condition of another object, in that object's words.

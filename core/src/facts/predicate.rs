@@ -3,14 +3,21 @@
 
 use super::{AutoscalerFacts, Child, Detail, Signal};
 use crate::lag::{Cause, is_bound};
+use crate::shown_lag;
 
-/// Whether a child has changed in a way that a decision depends on. `lag_limit` is the group's, in
-/// records.
-pub fn is_relevant(before: &Child, after: &Child, lag_limit: i64) -> bool {
+/// What the status of a group shows of its lag, in records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShownLag {
+    /// The limit in the spec.
+    pub limit: i64,
+    /// The lag in the status.
+    pub current: Option<i64>,
+}
+
+/// Whether a child has changed in a way that a decision depends on.
+pub fn is_relevant(before: &Child, after: &Child, shown: ShownLag) -> bool {
     let details_differ = match (&before.detail, &after.detail) {
-        (Detail::Autoscaler(before), Detail::Autoscaler(after)) => {
-            autoscaler_differs(before, after, lag_limit)
-        }
+        (Detail::Autoscaler(before), Detail::Autoscaler(after)) => autoscaler_differs(before, after, shown),
         (before, after) => before != after,
     };
     details_differ
@@ -20,11 +27,11 @@ pub fn is_relevant(before: &Child, after: &Child, lag_limit: i64) -> bool {
         || before.drift != after.drift
 }
 
-fn autoscaler_differs(before: &AutoscalerFacts, after: &AutoscalerFacts, lag_limit: i64) -> bool {
+fn autoscaler_differs(before: &AutoscalerFacts, after: &AutoscalerFacts, shown: ShownLag) -> bool {
     // The wording of a condition differs from sync to sync; its cause does not.
     let scaling = |facts: &AutoscalerFacts| facts.scaling_active.as_ref().map(reason_and_cause);
     let bound = |facts: &AutoscalerFacts| {
-        facts.lag_milli.map(|lag| is_bound(facts.current_replicas, facts.max_replicas, lag, lag_limit))
+        facts.lag_milli.map(|lag| is_bound(facts.current_replicas, facts.max_replicas, lag, shown.limit))
     };
     before.held != after.held
         || before.lag_metric != after.lag_metric
@@ -32,6 +39,7 @@ fn autoscaler_differs(before: &AutoscalerFacts, after: &AutoscalerFacts, lag_lim
         || scaling(before) != scaling(after)
         || before.unable.is_some() != after.unable.is_some()
         || bound(before) != bound(after)
+        || shown_lag::is_worth_a_write(shown.current, after.shown_lag(), shown.limit)
 }
 
 fn reason_and_cause(signal: &Signal) -> (Box<str>, Cause) {
@@ -54,6 +62,8 @@ mod tests {
         }
     }
 
+    const LIMIT: ShownLag = ShownLag { limit: 1000, current: None };
+
     fn facts(current_replicas: i32, lag: Option<i64>) -> AutoscalerFacts {
         AutoscalerFacts {
             current_replicas,
@@ -74,10 +84,23 @@ mod tests {
             (facts(1, None), facts(1, Some(5)), true),
         ] {
             assert_eq!(
-                is_relevant(&child(before.clone()), &child(after.clone()), 1000),
+                is_relevant(&child(before.clone()), &child(after.clone()), LIMIT),
                 want,
                 "{before:?} {after:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_lag_that_the_status_should_show_is_relevant_however_slowly_it_gets_there() {
+        let read = |lag: i64| {
+            let active = Signal { status: true, reason: "r".into(), message: "m".into() };
+            child(AutoscalerFacts { scaling_active: Some(active), ..facts(1, Some(lag)) })
+        };
+        let shown = ShownLag { limit: 1000, current: Some(300) };
+        for (before, after, want) in [(300, 599, true), (590, 600, true), (310, 320, false), (5, 300, false)]
+        {
+            assert_eq!(is_relevant(&read(before), &read(after), shown), want, "{before} {after}");
         }
     }
 
@@ -88,26 +111,26 @@ mod tests {
             ..AutoscalerFacts::default()
         };
         let before = child(signal("FailedGetPodsMetric", "once"));
-        assert!(!is_relevant(&before, &child(signal("FailedGetPodsMetric", "twice")), 1));
-        assert!(is_relevant(&before, &child(signal("AmbiguousSelector", "once")), 1));
+        assert!(!is_relevant(&before, &child(signal("FailedGetPodsMetric", "twice")), LIMIT));
+        assert!(is_relevant(&before, &child(signal("AmbiguousSelector", "once")), LIMIT));
         let another_cause =
             child(signal("FailedGetPodsMetric", "the server is currently unable to handle the request"));
-        assert!(is_relevant(&before, &another_cause, 1));
+        assert!(is_relevant(&before, &another_cause, LIMIT));
     }
 
     #[test]
     fn an_autoscaler_that_can_no_longer_scale_is_relevant() {
         let unable = AutoscalerFacts { unable: Some("no quota".into()), ..facts(1, None) };
-        assert!(is_relevant(&child(facts(1, None)), &child(unable), 1));
+        assert!(is_relevant(&child(facts(1, None)), &child(unable), LIMIT));
     }
 
     #[test]
     fn another_version_alone_is_not_relevant_and_drift_is() {
         let before = child(facts(1, None));
         let newer = Child { resource_version: 2, ..before.clone() };
-        assert!(!is_relevant(&before, &newer, 1));
-        assert!(is_relevant(&before, &Child { drift: Drift::Drifted, ..newer.clone() }, 1));
-        assert!(is_relevant(&before, &Child { deleting: true, ..newer.clone() }, 1));
-        assert!(is_relevant(&before, &Child { controller: None, ..newer }, 1));
+        assert!(!is_relevant(&before, &newer, LIMIT));
+        assert!(is_relevant(&before, &Child { drift: Drift::Drifted, ..newer.clone() }, LIMIT));
+        assert!(is_relevant(&before, &Child { deleting: true, ..newer.clone() }, LIMIT));
+        assert!(is_relevant(&before, &Child { controller: None, ..newer }, LIMIT));
     }
 }

@@ -1,39 +1,104 @@
-//! Which changes of the status are worth a Warning Event.
+//! Which changes of the status are worth an Event.
+
+use std::cmp::Ordering;
 
 use kcg_api::KconsumerGroupStatus;
 use kcg_api::condition::{ConditionType, Reason};
+use kcg_api::event::EventReason;
 
-/// A Warning Event.
+use super::condition::ConditionStatus;
+use super::scaling_dead;
+
+/// An Event of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warning {
-    /// The reason of the condition.
-    pub reason: Reason,
-    /// The message of the condition.
+pub struct Event {
+    /// Whether it is a Warning, or else Normal.
+    pub is_warning: bool,
+    /// The reason of the condition for a Warning, else an [`EventReason`].
+    pub reason: &'static str,
+    /// What happened.
     pub note: String,
 }
 
-/// The errors that are new since the previous status, each reason once. The start of a healthy
-/// group causes none: its pods are not ready at first, and its metric is missing.
-pub fn warnings(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Vec<Warning> {
+/// The Events of what has changed since the previous status: each reason once.
+pub fn events(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Vec<Event> {
+    let normal = [ceiling(previous, new), paused(previous, new)];
+    warnings(previous, new).into_iter().chain(normal.into_iter().flatten()).collect()
+}
+
+/// The errors that are new since the previous status. The start of a healthy group causes none: its
+/// pods are not ready at first, and its metric is missing, which is an error only if it stays so.
+fn warnings(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Vec<Event> {
     // Progressing and Stalled have the reasons of Ready.
     let follow = [ConditionType::Progressing, ConditionType::Stalled].map(ConditionType::as_str);
-    new.conditions
+    let mut warnings: Vec<Event> = Vec::new();
+    let is_new = new
+        .conditions
         .iter()
         .filter(|condition| !follow.contains(&condition.type_.as_str()))
-        .filter_map(|condition| {
-            let reason = *Reason::ALL.iter().find(|reason| reason.as_str() == condition.reason)?;
+        .filter(|condition| {
             let before = previous.conditions.iter().find(|before| before.type_ == condition.type_);
-            let changed = before
-                .is_none_or(|before| before.reason != condition.reason || before.status != condition.status);
-            (changed && is_worth_an_event(reason))
-                .then(|| Warning { reason, note: condition.message.clone() })
-        })
-        .fold(Vec::new(), |mut warnings, warning| {
-            if !warnings.iter().any(|other: &Warning| other.reason == warning.reason) {
-                warnings.push(warning);
-            }
-            warnings
-        })
+            before.is_none_or(|before| before.reason != condition.reason || before.status != condition.status)
+        });
+    let failed = is_new.filter_map(|condition| {
+        let reason = Reason::ALL.iter().find(|reason| reason.as_str() == condition.reason)?;
+        is_worth_an_event(*reason).then_some((reason, condition))
+    });
+    let dead = scaling_dead::newly_marked(previous, new).and_then(|condition| {
+        let reason = Reason::ALL.iter().find(|reason| reason.as_str() == condition.reason)?;
+        Some((reason, condition))
+    });
+    for (reason, condition) in failed.chain(dead) {
+        if warnings.iter().all(|other| other.reason != reason.as_str()) {
+            let note = condition.message.clone();
+            warnings.push(Event { is_warning: true, reason: reason.as_str(), note });
+        }
+    }
+    warnings
+}
+
+fn ceiling(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Option<Event> {
+    let (before, after) = (previous.max_replicas?, new.max_replicas?);
+    let (reason, verb) = match after.cmp(&before) {
+        Ordering::Greater => (EventReason::CeilingRaised, "raised"),
+        Ordering::Less => (EventReason::CeilingLowered, "lowered"),
+        Ordering::Equal => return None,
+    };
+    let known = |partitions: Option<i32>| partitions.map_or_else(|| "unknown".into(), |n| n.to_string());
+    let cause = if previous.partitions != new.partitions {
+        let (from, to) = (known(previous.partitions), known(new.partitions));
+        format!("the partitions that count changed from {from} to {to}")
+    } else if is_true(previous, ConditionType::Paused) && !is_true(new, ConditionType::Paused) {
+        "the group was resumed".to_owned()
+    } else if previous.observed_generation != new.observed_generation {
+        "the group's spec changed".to_owned()
+    } else {
+        "another rule applies to the same partitions".to_owned()
+    };
+    Some(normal(reason, format!("the ceiling was {verb} from {before} to {after} consumers: {cause}")))
+}
+
+fn paused(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Option<Event> {
+    match (is_true(previous, ConditionType::Paused), is_true(new, ConditionType::Paused)) {
+        (false, true) => Some(normal(
+            EventReason::Paused,
+            "spec.paused is true: the owned resources are not changed any more".to_owned(),
+        )),
+        (true, false) => Some(normal(
+            EventReason::Resumed,
+            "spec.paused is not true any more: the owned resources follow the spec".to_owned(),
+        )),
+        _ => None,
+    }
+}
+
+fn is_true(status: &KconsumerGroupStatus, type_: ConditionType) -> bool {
+    let found = status.conditions.iter().find(|condition| condition.type_ == type_.as_str());
+    found.is_some_and(|condition| condition.status == ConditionStatus::True.as_str())
+}
+
+fn normal(reason: EventReason, note: String) -> Event {
+    Event { is_warning: false, reason: reason.as_str(), note }
 }
 
 const fn is_worth_an_event(reason: Reason) -> bool {

@@ -5,6 +5,7 @@ mod condition;
 mod contended;
 mod events;
 mod idle;
+mod lag;
 mod message;
 mod metrics_available;
 mod monitoring_accepted;
@@ -13,6 +14,7 @@ mod paused;
 mod pods_available;
 mod progressing;
 mod ready;
+mod scaling_dead;
 mod stalled;
 mod topics_resolved;
 
@@ -33,10 +35,13 @@ use crate::rollout::Rollout;
 use crate::text;
 
 pub use condition::ConditionStatus;
-pub use events::{Warning, warnings};
+pub use events::{Event, events};
+pub use lag::Change;
 pub use pods_available::deadline;
+pub use scaling_dead::until_scaling_is_dead;
 
 use condition::{ConditionValue, no};
+use lag::lag;
 use message::{message, original_message};
 use metrics_available::metrics_available;
 use monitoring_accepted::monitoring_accepted;
@@ -73,6 +78,8 @@ pub fn compose(
         };
         (type_, value)
     });
+    let mut conditions = conditions(values, group.generation, previous, now);
+    scaling_dead::mark(&mut conditions, now);
     let deployment = observed.deployment(&group.uid);
     KconsumerGroupStatus {
         observed_generation: Some(group.generation),
@@ -83,8 +90,9 @@ pub fn compose(
         message: text::bounded(message(errors, ceiling)),
         partitions: ceiling.partitions,
         max_replicas: Some(in_force(group, observed, ceiling)),
+        lag: Some(lag(group, observed)),
         topics: ceiling.counts.iter().map(topic_status).collect(),
-        conditions: conditions(values, group.generation, previous, now),
+        conditions,
     }
 }
 

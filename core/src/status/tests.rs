@@ -1,5 +1,7 @@
 //! What each condition reports, as tables.
 
+use std::time::Duration;
+
 use super::*;
 use crate::children::ChildKind;
 use crate::facts::{
@@ -653,13 +655,152 @@ fn the_start_of_a_healthy_group_causes_no_event_and_an_error_causes_one() {
     let ceiling = ceiling_of(&group, &world);
     let fresh = compose(&group, &world, &ceiling, &NO_ERRORS, &KconsumerGroupStatus::default(), at(EARLIER));
     let settled = composed("{}", |_| {});
-    assert_eq!(warnings(&KconsumerGroupStatus::default(), &fresh), []);
-    assert_eq!(warnings(&fresh, &settled), []);
+    assert_eq!(events(&KconsumerGroupStatus::default(), &fresh), []);
+    assert_eq!(events(&fresh, &settled), []);
     let conflicting =
         composed("{}", |world| world.conflicting_groups = ConflictingGroups::new(["other"], false));
-    assert_eq!(
-        warnings(&settled, &conflicting).iter().map(|warning| warning.reason).collect::<Vec<_>>(),
-        [Reason::GroupIdShared]
-    );
-    assert_eq!(warnings(&conflicting, &conflicting), []);
+    let [event] = &events(&settled, &conflicting)[..] else { panic!("one Event") };
+    assert_eq!((event.is_warning, event.reason), (true, "GroupIdShared"));
+    assert_eq!(events(&conflicting, &conflicting), []);
+}
+
+/// The reasons and the notes of the Normal Events.
+fn normal(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Vec<(&'static str, String)> {
+    let events = events(previous, new).into_iter().filter(|event| !event.is_warning);
+    events.map(|event| (event.reason, event.note)).collect()
+}
+
+#[test]
+fn a_moved_ceiling_causes_an_event_with_its_cause() {
+    let of = |max, partitions, generation| KconsumerGroupStatus {
+        max_replicas: max,
+        partitions,
+        observed_generation: Some(generation),
+        ..KconsumerGroupStatus::default()
+    };
+    let before = of(Some(3), Some(3), 1);
+    for (new, reason, note) in [
+        (
+            of(Some(6), Some(6), 1),
+            "CeilingRaised",
+            "the ceiling was raised from 3 to 6 consumers: the partitions that count changed from 3 to 6",
+        ),
+        (
+            of(Some(1), None, 1),
+            "CeilingLowered",
+            "the ceiling was lowered from 3 to 1 consumers: the partitions that count changed from 3 to unknown",
+        ),
+        (
+            of(Some(2), Some(3), 2),
+            "CeilingLowered",
+            "the ceiling was lowered from 3 to 2 consumers: the group's spec changed",
+        ),
+    ] {
+        assert_eq!(normal(&before, &new), [(reason, note.to_owned())]);
+    }
+    assert_eq!(normal(&before, &of(Some(3), Some(4), 2)), []);
+    assert_eq!(normal(&KconsumerGroupStatus::default(), &before), [], "a new group");
+    assert_eq!(normal(&before, &of(None, None, 2)), []);
+}
+
+#[test]
+fn pause_and_resume_cause_one_event_each() {
+    fn reasons(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Vec<&'static str> {
+        normal(previous, new).into_iter().map(|(reason, _)| reason).collect()
+    }
+    let (running, paused) = (composed("{}", |_| {}), composed("{paused: true}", |_| {}));
+    assert_eq!(reasons(&running, &paused), ["Paused"]);
+    assert_eq!(reasons(&paused, &running), ["Resumed"]);
+    assert_eq!(reasons(&KconsumerGroupStatus::default(), &running), [] as [&str; 0]);
+    assert_eq!(reasons(&paused, &paused), [] as [&str; 0]);
+}
+
+#[test]
+fn scaling_that_is_dead_for_five_minutes_causes_one_event_a_restart_included() {
+    let group = group("{}");
+    let mut world = settled_world(&group);
+    let unread = |reason: &str, message: &str| {
+        let signal = Signal { status: false, reason: reason.into(), message: message.into() };
+        autoscaler(|facts| facts.scaling_active = Some(signal))
+    };
+    let status = |world: &Observed, previous: &KconsumerGroupStatus, second: i64| {
+        compose(&group, world, &ceiling_of(&group, world), &NO_ERRORS, previous, at(EARLIER + second))
+    };
+    for (reason, message, want) in [
+        ("FailedGetPodsMetric", "no custom metrics API", "MetricsApiUnavailable"),
+        ("FailedGetPodsMetric", "no metrics returned from custom metrics API", "MetricsMissing"),
+        // A quoted message.
+        ("ScalingDisabled", "the moon", "ScalingInactive"),
+    ] {
+        unread(reason, message)(&mut world);
+        let first = status(&world, &KconsumerGroupStatus::default(), 0);
+        assert_eq!(events(&KconsumerGroupStatus::default(), &first), []);
+        let now = at(EARLIER + 10);
+        assert_eq!(until_scaling_is_dead(&first, now), Some(Duration::from_secs(290)));
+        let early = status(&world, &first, 299);
+        assert_eq!(early, first);
+        assert_eq!(until_scaling_is_dead(&first, at(EARLIER + 300)), Some(Duration::ZERO));
+
+        let late = status(&world, &first, 300);
+        let [event] = &events(&first, &late)[..] else { panic!("one Event") };
+        assert_eq!((event.is_warning, event.reason), (true, want));
+        assert!(event.note.ends_with(". The group has not been scaled for 5 minutes"), "{}", event.note);
+        assert_eq!(until_scaling_is_dead(&late, at(EARLIER + 301)), None);
+        // As after a restart, with nothing but the stored status.
+        assert_eq!(status(&world, &late, 900), late);
+        assert_eq!(events(&late, &late), []);
+    }
+    let late = status(&world, &status(&world, &KconsumerGroupStatus::default(), 0), 300);
+    autoscaler(|facts| facts.scaling_active = Some(signal(true, "ValidMetricFound")))(&mut world);
+    let read = status(&world, &late, 301);
+    assert_eq!((events(&late, &read), until_scaling_is_dead(&read, at(EARLIER + 999))), (Vec::new(), None));
+    // The next time it takes five minutes again, whatever the clock of an earlier process showed.
+    unread("FailedGetPodsMetric", "no custom metrics API")(&mut world);
+    let again = status(&world, &read, 400);
+    assert_eq!(until_scaling_is_dead(&again, at(EARLIER)), Some(Duration::from_mins(5)));
+    assert_eq!(events(&read, &again), []);
+}
+
+#[test]
+fn the_lag_is_shown_while_the_autoscaler_reads_it() {
+    let shown = |active: Option<bool>, lag_milli: Option<i64>| {
+        let read = autoscaler(|facts| {
+            facts.lag_milli = lag_milli;
+            facts.scaling_active = active.map(|active| signal(active, "r"));
+        });
+        let lag = composed("{}", read).lag.unwrap();
+        (lag.current, lag.limit, lag.summary)
+    };
+    assert_eq!(shown(Some(true), Some(949_000)), (Some(950), 1000, "950/1k".to_owned()));
+    // The autoscaler keeps the last value in its status.
+    for (active, lag) in [(Some(false), Some(949_000)), (None, Some(949_000)), (Some(true), None)] {
+        assert_eq!(shown(active, lag), (None, 1000, "<unknown>/1k".to_owned()));
+    }
+}
+
+#[test]
+fn a_new_lag_alone_is_a_change_only_if_it_is_worth_a_write() {
+    let of = |lag: i64| {
+        composed(
+            "{}",
+            autoscaler(|facts| {
+                (facts.lag_milli, facts.scaling_active) = (Some(lag * 1000), Some(signal(true, "r")));
+            }),
+        )
+    };
+    let before = of(500);
+    for (new, want) in [
+        (of(500), Change::Nothing),
+        (of(504), Change::Nothing),
+        (of(990), Change::Nothing),
+        (of(1000), Change::Lag),
+        (of(0), Change::Lag),
+        (KconsumerGroupStatus { replicas: 7, ..of(500) }, Change::More),
+        (KconsumerGroupStatus { replicas: 7, ..of(510) }, Change::More),
+        // A status of an earlier version.
+        (KconsumerGroupStatus { lag: None, ..of(500) }, Change::More),
+    ] {
+        assert_eq!(Change::between(&before, &new), want, "{:?}", new.lag);
+        assert_eq!(Change::between(&new, &before), want, "{:?}", new.lag);
+    }
 }

@@ -21,12 +21,12 @@ impl ClusterCache {
         if child.is_from_own_write() && entry.tombstones.iter().any(|uid| **uid == *child.uid()) {
             return vec![key.clone()];
         }
-        let lag_limit = entry.group.as_ref().map_or(0, |group| group.lag_limit);
+        let shown = entry.group.as_ref().map(|group| group.shown_lag()).unwrap_or_default();
         let is_relevant = match entry.children[kind].as_deref() {
             Some(known) if child.is_outdated(known) => return Vec::new(),
             Some(known) => {
                 child.keep_held_partitions(known);
-                predicate::is_relevant(&known.child(), &child.child(), lag_limit)
+                predicate::is_relevant(&known.child(), &child.child(), shown)
             }
             None => true,
         };

@@ -1,0 +1,19 @@
+//! The reasons of the Normal Events of a group. A Warning has the reason of its condition.
+
+use crate::condition::named;
+
+named!(
+    /// What happened to a group.
+    EventReason {
+        /// The ceiling is higher: more consumers may run.
+        CeilingRaised,
+        /// The ceiling is lower: fewer consumers may run.
+        CeilingLowered,
+        /// All consumers run the current pod template.
+        RolloutComplete,
+        /// spec.paused was set: the operator does not change the owned resources.
+        Paused,
+        /// spec.paused was unset: the operator changes the owned resources again.
+        Resumed,
+    }
+);

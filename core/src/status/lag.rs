@@ -1,0 +1,43 @@
+//! The lag in the status, and whether a status brings anything else.
+
+use kcg_api::group::LagStatus;
+use kcg_api::{KconsumerGroupStatus, ValidGroup};
+
+use crate::facts::{AutoscalerFacts, Observed};
+use crate::shown_lag;
+
+pub(super) fn lag(group: &ValidGroup, observed: &Observed) -> LagStatus {
+    let current = observed.autoscaler(&group.uid).and_then(AutoscalerFacts::shown_lag);
+    LagStatus { current, limit: group.lag_limit, summary: shown_lag::summary(current, group.lag_limit) }
+}
+
+/// What a status changes of the previous one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing that is worth a write.
+    Nothing,
+    /// The lag alone, in a way that is worth a write.
+    Lag,
+    /// More than the lag.
+    More,
+}
+
+impl Change {
+    /// From the previous status to the new one.
+    pub fn between(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Self {
+        if previous == new {
+            return Self::Nothing;
+        }
+        let (Some(shown), Some(lag)) = (&previous.lag, &new.lag) else {
+            return Self::More;
+        };
+        if *new != (KconsumerGroupStatus { lag: Some(lag.clone()), ..previous.clone() }) {
+            return Self::More;
+        }
+        if shown.limit != lag.limit || shown_lag::is_worth_a_write(shown.current, lag.current, lag.limit) {
+            Self::Lag
+        } else {
+            Self::Nothing
+        }
+    }
+}
