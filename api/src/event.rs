@@ -9,8 +9,6 @@ named!(
         CeilingRaised,
         /// The ceiling is lower: fewer consumers may run.
         CeilingLowered,
-        /// All consumers run the current pod template.
-        RolloutComplete,
         /// spec.paused was set: the operator does not change the owned resources.
         Paused,
         /// spec.paused was unset: the operator changes the owned resources again.

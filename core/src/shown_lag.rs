@@ -1,19 +1,18 @@
 //! The lag as a group's status shows it: rounded, and written rarely. An autoscaler reads another
 //! value at each of its syncs; a status that followed it would be written for ever.
 
-use kcg_api::quantity;
+use crate::quantity;
 
 /// Rounds to records, with two significant digits. Only no lag at all is zero.
 pub fn rounded(milli: i64) -> i64 {
     if milli < 1000 {
         return i64::from(milli > 0);
     }
-    let records = milli.saturating_add(500) / 1000;
-    let mut step = 1;
-    while records / step >= 100 {
+    let mut step = 1000;
+    while milli / step >= 100 {
         step *= 10;
     }
-    (records + step / 2) / step * step
+    (milli.saturating_add(step / 2)) / step * (step / 1000)
 }
 
 /// The lag and its limit as `kubectl get hpa` prints them: `950/1k`.

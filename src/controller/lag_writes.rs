@@ -39,10 +39,10 @@ mod tests {
         let moments: Vec<Instant> = (0..30).map(|_| writes.reserve(now).unwrap()).collect();
         for second in 0..3 {
             let (from, to) = (now + Duration::from_secs(second), now + Duration::from_secs(second + 1));
-            assert_eq!(moments.iter().filter(|moment| (from..to).contains(moment)).count(), 10);
+            assert_eq!(moments.iter().filter(|moment| (from..to).contains(*moment)).count(), 10);
         }
         // After a pause, none is saved up.
-        let later = now + Duration::from_secs(60);
+        let later = now + Duration::from_mins(1);
         assert_eq!(writes.reserve(later), Ok(later));
         assert_eq!(writes.reserve(later), Ok(later + INTERVAL));
     }

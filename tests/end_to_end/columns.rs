@@ -21,13 +21,16 @@ async fn kubectl_get_shows_the_state_of_a_group(env: Arc<SharedEnv>) -> Result<(
     };
 
     let table = words(&["get", "kcg"]).await?;
-    assert_eq!(table[0], ["NAME", "MIN", "MAX", "PARTITIONS", "PODS", "AVAILABLE", "READY", "REASON", "AGE"]);
-    assert_eq!(table[1][..8], ["kconsumer", "1", "5", "5", "1", "1", "True", "Reconciled"]);
-    assert_eq!((table.len(), table[1].len()), (2, 9));
+    assert_eq!(
+        table[0],
+        ["NAME", "MIN", "MAX", "PARTITIONS", "PODS", "AVAILABLE", "LAG", "READY", "REASON", "AGE"]
+    );
+    assert_eq!(table[1][..9], ["kconsumer", "1", "5", "5", "1", "1", "<unknown>/1k", "True", "Reconciled"]);
+    assert_eq!((table.len(), table[1].len()), (2, 10));
 
     let wide = words(&["get", "kconsumergroup", "kconsumer", "-o", "wide"]).await?;
-    assert_eq!(wide[0][9..], ["TOPIC", "TOPICS", "IMAGE"]);
-    assert_eq!(wide[1][9..], ["fast-data-topic", "[\"orders\"]", "thenextapps/kconsumer:latest"]);
+    assert_eq!(wide[0][10..], ["TOPIC", "TOPICS", "IMAGE"]);
+    assert_eq!(wide[1][10..], ["fast-data-topic", "[\"orders\"]", "thenextapps/kconsumer:latest"]);
 
     let all = ns.kubectl(&["get", "all", "-o", "name"]).await?.ok()?;
     assert!(all.lines().any(|line| line == "kconsumergroup.thenextapps.com/kconsumer"), "{all}");

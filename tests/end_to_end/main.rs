@@ -24,6 +24,7 @@ mod health;
 mod integrations;
 mod invalid;
 mod kstatus;
+mod lag;
 mod many_groups;
 mod original;
 mod paused;
@@ -66,6 +67,7 @@ fn phases() -> Vec<(usize, Vec<Case>)> {
         health::cases(),
         rollout::cases(),
         kstatus::cases(),
+        lag::cases(),
         invalid::cases(),
         admission::cases(),
         pod_rules::cases(),

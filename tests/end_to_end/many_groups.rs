@@ -77,7 +77,7 @@ fn name(number: usize) -> String {
 /// The groups, all of them ready; creates them if they do not exist.
 async fn many(env: &Arc<SharedEnv>) -> Result<Namespace> {
     let ns = env.namespace(NAMESPACE).await?;
-    env.metrics.set(NAMESPACE, "group-", LAG, 10);
+    env.metrics.set(NAMESPACE, "group-", LAG, 500);
     if ns.list(GROUP).await?.len() == MANY {
         return Ok(ns);
     }
@@ -235,7 +235,8 @@ async fn two_hundred_groups_at_rest_cause_no_writes_while_their_autoscalers_writ
         ticks.tick().await;
         // What an autoscaler writes at each sync: another average, another message; its conditions
         // stay.
-        let lag = (100 + number * 7 % 800).to_string();
+        // It stays within a factor of two of the 500 that the statuses show, and below the limit.
+        let lag = (500 + number * 7 % 400).to_string();
         let current =
             json!([{"type": "Pods", "pods": {"metric": {"name": LAG}, "current": {"averageValue": lag}}}]);
         ns.patch_status(AUTOSCALER, &name(number as usize % MANY), &json!({"currentMetrics": current}))

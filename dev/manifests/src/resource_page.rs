@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use kcg_api::condition::{ConditionType, Reason};
+use kcg_api::event::EventReason;
 use kcg_api::preset::{LagStatistic, Preset};
 use serde_json::Value;
 
@@ -141,6 +142,10 @@ fn conditions(text: &mut String) {
     }
     text.push_str("\n### Reasons\nThe same reason names the condition, the Event and the metric's label.\n\n| reason | meaning |\n|---|---|\n");
     for reason in Reason::ALL {
+        let _ = writeln!(text, "| `{}` |{} |", reason.as_str(), reason.meaning());
+    }
+    text.push_str("\n## Events\nA Warning has the reason of its condition. The reasons of Normal Events:\n\n| reason | meaning |\n|---|---|\n");
+    for reason in EventReason::ALL {
         let _ = writeln!(text, "| `{}` |{} |", reason.as_str(), reason.meaning());
     }
 }
