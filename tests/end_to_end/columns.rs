@@ -25,7 +25,7 @@ async fn kubectl_get_shows_the_state_of_a_group(env: Arc<SharedEnv>) -> Result<(
         table[0],
         ["NAME", "MIN", "MAX", "PARTITIONS", "PODS", "AVAILABLE", "LAG", "READY", "REASON", "AGE"]
     );
-    assert_eq!(table[1][..9], ["kconsumer", "1", "5", "5", "1", "1", "<unknown>/1k", "True", "Reconciled"]);
+    assert_eq!(table[1][..9], ["kconsumer", "1", "3", "3", "1", "1", "<unknown>/1k", "True", "Reconciled"]);
     assert_eq!((table.len(), table[1].len()), (2, 10));
 
     let wide = words(&["get", "kconsumergroup", "kconsumer", "-o", "wide"]).await?;
