@@ -1,6 +1,6 @@
 //! The lag in the status, and whether a status brings anything else.
 
-use kcg_api::group::LagStatus;
+use kcg_api::status::LagStatus;
 use kcg_api::{KconsumerGroupStatus, ValidGroup};
 
 use crate::facts::{AutoscalerFacts, Observed};

@@ -397,7 +397,10 @@ fn zero_replicas_are_reported_with_the_command_that_ends_them() {
     }
     let message = message_of(&zero, ConditionType::Ready);
     assert!(message.ends_with("kubectl scale deployment/kconsumer --replicas=2"), "{message}");
-    assert_eq!(warnings(&settled, &zero).iter().map(|warning| warning.reason).collect::<Vec<_>>(), [reason]);
+    assert_eq!(
+        events(&settled, &zero).iter().map(|event| event.reason).collect::<Vec<_>>(),
+        [reason.as_str()]
+    );
 }
 
 #[test]
@@ -411,7 +414,7 @@ fn a_stuck_rollout_needs_a_person() {
     assert_eq!(condition_of(&stuck, ConditionType::Ready), want("False"));
     assert_eq!(condition_of(&stuck, ConditionType::Progressing), want("False"));
     assert_eq!(condition_of(&stuck, ConditionType::Stalled), want("True"));
-    assert_eq!(warnings(&settled, &stuck).len(), 1, "one Event");
+    assert_eq!(events(&settled, &stuck).len(), 1, "one Event");
 }
 
 #[test]
