@@ -147,7 +147,7 @@ async fn the_status_has_the_message_of_the_original_and_its_reason(env: Arc<Shar
             "Ready True Reconciled",
             "Progressing False RolloutComplete",
             "Stalled False NotStalled",
-            "TopicsResolved True Resolved",
+            "TopicsResolved True Unconfirmed",
             "MetricsAvailable True MetricsRead",
             "MonitoringAccepted Unknown NotReported",
             "PartitionBound False RoomToScale",
