@@ -170,8 +170,8 @@ async fn the_crd_sets_the_static_defaults_and_keeps_written_values() -> Outcome 
         spec["alerts"],
         json!({"enabled": true, "for": "1m", "severity": "warning", "ruleLabels": {"prometheus": "k8s", "role": "alert-rules"}})
     );
-    assert_eq!(spec["metrics"], json!({"preset": "Spring", "interval": "5s"}));
-    assert_eq!(spec["scaling"], json!({"partitions": "Max"}));
+    assert_eq!(spec["metrics"], json!({"interval": "5s"}));
+    assert_eq!(spec["scaling"], json!({"partitions": "Max", "minReadySeconds": 15}));
     assert_eq!(spec["consumerSpec"]["resources"]["limits"]["cpu"], 1);
     assert_eq!(
         spec["consumerSpec"]["podTemplate"]["spec"]["containers"][0]["resources"]["requests"]["cpu"],
