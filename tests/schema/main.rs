@@ -162,7 +162,7 @@ async fn the_schema_refuses_the_same_fields_as_the_webhook() -> Outcome {
 async fn the_crd_sets_the_static_defaults_and_keeps_written_values() -> Outcome {
     let plane = shared().await?;
     let over = json!({"minReplicas": null, "averageRecordsLagLimit": null, "consumerSpec": {"resources": {"limits": {"cpu": 1}},
-        "podTemplate": {"spec": {"containers": [{"name": "kconsumer", "resources": {"requests": {"cpu": 2}}}]}}}});
+        "podTemplate": {"spec": {"containers": [{"name": "kconsumer", "resources": {"requests": {"cpu": 1}}}]}}}});
     let stored = kubectl::create(plane, "default", &group("kconsumer", &over)).await?;
     let spec = &stored["spec"];
     assert_eq!((&spec["minReplicas"], &spec["averageRecordsLagLimit"]), (&json!(1), &json!(1000)));
@@ -175,7 +175,7 @@ async fn the_crd_sets_the_static_defaults_and_keeps_written_values() -> Outcome 
     assert_eq!(spec["consumerSpec"]["resources"]["limits"]["cpu"], 1);
     assert_eq!(
         spec["consumerSpec"]["podTemplate"]["spec"]["containers"][0]["resources"]["requests"]["cpu"],
-        2
+        1
     );
     let group: kcg_api::KconsumerGroup = serde_json::from_value(stored)?;
     ValidGroup::read(&group, &TopicGrants::Own).map_err(|broken| format!("{broken:?}"))?;
