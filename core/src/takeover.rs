@@ -124,19 +124,19 @@ impl Search<'_> {
     /// Whether a live field that is not desired is, or may be, why the apply was rejected.
     fn field_blocks(&self, parent: &Position, field: &Position) -> bool {
         let mut rests = self.causes.iter().filter_map(|(cause, _)| below(cause, &field.path));
-        let beside = |(cause, _): &(String, bool)| {
+        let is_sibling = |(cause, _): &(String, bool)| {
             cause.rsplit_once('.').is_some_and(|(cause, _)| cause == parent.path)
         };
         if owner(self.ours, &field.owners).is_some() {
-            return rests.next().is_some() || self.causes.iter().any(beside);
+            return rests.next().is_some() || self.causes.iter().any(is_sibling);
         }
         // Fields of the spec itself can be the API server's own, such as clusterIP and replicas.
         let is_deep = parent.path != "spec";
         let is_default = self.others.iter().all(|entry| {
             entry["fieldsV1"].as_object().is_none_or(|fields| owner(fields, &field.owners).is_none())
         });
-        // A field that nobody owns is a default: if it does no harm, the API server sets it again.
-        is_deep && (rests.any(|rest| !rest.contains('[')) || is_default && self.causes.iter().any(beside))
+        // A field without an owner is a default: if it does no harm, the API server sets it again.
+        is_deep && (rests.any(|rest| !rest.contains('[')) || is_default && self.causes.iter().any(is_sibling))
     }
 
     fn list(&mut self, at: &Position, desired: &[Value], live: &[Value]) {

@@ -55,7 +55,7 @@ impl WriteError {
         }
     }
 
-    /// A rejection that somebody has to resolve. Other field managers of the object are named: one
+    /// A rejection that a person has to resolve. Other field managers of the object are named: one
     /// of their fields can be the cause.
     pub(super) fn rejected(error: &RequestError, managers: &[&str]) -> Self {
         let mut message = message(error);

@@ -71,7 +71,7 @@ async fn inherited_metadata_reaches_every_child_and_leaves_with_the_spec(env: Ar
     ns.close().await
 }
 
-/// The Service of an operator of before has an address, which nobody can remove.
+/// The Service of an operator of before has an address, which cannot be removed.
 async fn a_service_keeps_its_address(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace_with_a_group("service-address").await?;
     let headless = ns.get(SERVICE, "kconsumer").await?;

@@ -89,7 +89,7 @@ fn shapes() -> Vec<(&'static str, Value)> {
         ("labels", json!({"metrics": {"labels": keys(4800)}, "consumerSpec": {"image": "a", "topic": "t"}})),
         ("a long key", pod(&json!({"nodeSelector": {long_key: empty(100)}}))),
         (
-            "a wrong type beside much",
+            "a wrong type next to much",
             json!({"minReplicas": "x", "consumerSpec": {"image": 1, "podTemplate": {"spec":
                 {"containers": nested("volumeMounts", 48, 100)}}}}),
         ),

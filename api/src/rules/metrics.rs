@@ -79,7 +79,7 @@ pub(crate) const OWN_ANNOTATIONS: [&str; 3] =
 /// The longest annotation.
 pub(crate) const ANNOTATION_LENGTH: usize = 4096;
 
-/// Every owned resource accepts the labels and annotations, and nobody else sets them.
+/// Every owned resource accepts the labels and annotations, and only the group sets them.
 pub(crate) fn inherited_metadata_is_well_formed(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     const ANNOTATIONS: &str = "spec.inheritedMetadata.annotations";
     let inherited = &input.spec.inherited_metadata;

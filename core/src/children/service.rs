@@ -1,5 +1,5 @@
 //! The Service: Prometheus discovers the consumers by it. Nothing connects to its address, so a new
-//! one has none. The API server lets nobody remove an address.
+//! one has none. An address cannot be removed.
 
 use kcg_api::{ValidGroup, names};
 use serde_json::{Value, json};

@@ -63,7 +63,7 @@ pub fn fingerprint(live: &Value) -> u64 {
     hasher.finish()
 }
 
-/// A headless Service has `None`, one that somebody made an ExternalName has nothing.
+/// A headless Service has `None`, one that was made an ExternalName has nothing.
 fn has_cluster_ip(service: &Value) -> bool {
     !matches!(text(&service["spec"]["clusterIP"]), "" | "None")
 }
