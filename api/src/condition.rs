@@ -16,6 +16,11 @@ macro_rules! named {
                 match self { $(Self::$variant => stringify!($variant)),+ }
             }
 
+            /// The variant of this name.
+            pub fn named(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|variant| variant.as_str() == name)
+            }
+
             /// What the variant means, in one sentence. docs/resource.md prints it.
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$variant => concat!($($meaning),+)),+ }

@@ -26,9 +26,8 @@
 //! decision can be tested without a cluster.
 //!
 //! *Invariant:* modules only use those above them in this list: `text`, `lag`, `shown_lag`, `topics`,
-//! `ceiling`, `children`, `child_error`, `drift`, `takeover`, `facts`, `rollout`,
-//! `desired`, `topic_wait`,
-//! `plan`, `status`.
+//! `ceiling`, `children`, `child_error`, `drift`, `takeover`, `facts`, `rollout`, `desired`,
+//! `topic_wait`, `plan`, `status`.
 
 #![warn(missing_docs, unreachable_pub)]
 

@@ -1,6 +1,7 @@
 //! The lag as a group's status shows it: rounded, and written rarely. An autoscaler reads another
 //! value at each of its syncs; a status that followed it would be written for ever.
 
+use crate::lag;
 use crate::quantity;
 
 /// Rounds to records, with two significant digits. Only no lag at all is zero.
@@ -26,7 +27,7 @@ pub fn summary(current: Option<i64>, limit: i64) -> String {
 enum Zone {
     Nothing,
     WithinLimit,
-    /// Above the limit, but an autoscaler tolerates ten percent.
+    /// Above the limit, but an autoscaler tolerates that.
     Tolerated,
     Scaling,
 }
@@ -36,8 +37,8 @@ impl Zone {
         match records {
             ..=0 => Self::Nothing,
             _ if records <= limit => Self::WithinLimit,
-            _ if i128::from(records) * 10 <= i128::from(limit) * 11 => Self::Tolerated,
-            _ => Self::Scaling,
+            _ if lag::is_above_tolerance(i128::from(records) * 1000, limit) => Self::Scaling,
+            _ => Self::Tolerated,
         }
     }
 }

@@ -25,7 +25,7 @@ pub fn one_line(text: &str, max: usize) -> String {
 pub const MAX_MESSAGE: usize = 1024;
 
 /// Says that a message goes on.
-const OTHERS: &str = " and others";
+pub(crate) const OTHERS: &str = " and others";
 
 /// The message, cut to [`MAX_MESSAGE`] bytes behind a sentence or an item of a list. A message is
 /// kept in memory and in etcd for each group, so its length may not depend on what it lists.
@@ -42,8 +42,8 @@ pub fn bounded(message: String) -> String {
     }
 }
 
-/// The most items that [`listed`] names.
-const MAX_LISTED: usize = 3;
+/// The most items that a message names.
+pub const MAX_LISTED: usize = 3;
 
 /// The first three items, and whether there are others. The number of the others is left out: it
 /// changes each time that one of them comes or goes.

@@ -12,11 +12,10 @@ use crate::child_error::ChildError;
 use crate::children::ChildKind;
 use crate::desired::DesiredState;
 use crate::facts::Observed;
+use crate::text;
 
 /// How long after its creation a group waits at most.
 const GRACE: Duration = Duration::from_mins(1);
-/// The most KafkaTopics that are named.
-const MAX_NAMED: usize = 3;
 
 /// A Deployment that is not created yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,12 +41,9 @@ pub fn topic_wait(state: &DesiredState, observed: &Observed, now: Timestamp) -> 
     // A creation in the future is a clock that differs.
     let age = Duration::try_from(now.duration_since(state.group.created?)).unwrap_or_default();
     let remaining = GRACE.checked_sub(age).filter(|remaining| !remaining.is_zero())?;
-    let named = unseen.iter().take(MAX_NAMED).map(|count| count.topic.to_string());
-    let mut topics = named.collect::<Vec<_>>().join(", ");
-    if unseen.len() > MAX_NAMED {
-        topics.push_str(" and others");
-    }
-    Some(TopicWait { remaining, error: ChildError::WaitsForTopics { reason, topics } })
+    let named: Vec<String> = unseen.iter().map(|count| count.topic.to_string()).collect();
+    let error = ChildError::WaitsForTopics { reason, topics: text::listed(&named) };
+    Some(TopicWait { remaining, error })
 }
 
 #[cfg(test)]

@@ -159,8 +159,8 @@ fn has_a_global_host(server: &str) -> bool {
 impl Summary {
     fn of(status: &KconsumerGroupStatus) -> Self {
         let conditions = status.conditions.iter().filter_map(|condition| {
-            let type_ = *ConditionType::ALL.iter().find(|type_| type_.as_str() == condition.type_)?;
-            let reason = *Reason::ALL.iter().find(|reason| reason.as_str() == condition.reason)?;
+            let type_ = ConditionType::named(&condition.type_)?;
+            let reason = Reason::named(&condition.reason)?;
             Some((type_, ConditionStatus::parse(&condition.status), reason))
         });
         Self {

@@ -147,11 +147,7 @@ impl Reconcile<'_> {
             Timestamp::now(),
         );
         self.report(&after.group, &status, &mut result).await;
-        let waits = [
-            status::deadline(&status, Timestamp::now()),
-            status::until_scaling_is_dead(&status, Timestamp::now()),
-        ];
-        for wait in waits.into_iter().flatten() {
+        if let Some(wait) = status::until_next_change(&status, Timestamp::now()) {
             result.requeue_at(Instant::now() + wait);
         }
         result

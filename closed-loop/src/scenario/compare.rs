@@ -6,6 +6,7 @@ use kcg_demo::terminal::Expect;
 use serde_json::{Value, json};
 
 use super::objects;
+use crate::consumer::Consumer;
 use crate::observe::broker::Subscription;
 use crate::results::Results;
 use crate::runner::{Load, Runner, sent_values};
@@ -111,6 +112,7 @@ async fn create(runner: &mut Runner) -> Result<()> {
         runner.print(&format!("{title}: spec.scaling of group {group} is {scaling}"))?;
         objects.push(objects::topic(&topic_of(group), PARTITIONS));
         objects.push(objects::group(
+            Consumer::Rust,
             group,
             &[topic_of(group)],
             lag_limit(runner),
@@ -203,7 +205,14 @@ mod tests {
     #[test]
     fn the_operators_behavior_equals_the_default_of_the_operator() -> Result<()> {
         let settings = settings(true);
-        let group = objects::group("a", &["b".into()], 10, &scaling(GROUPS[1].0, &settings), &settings);
+        let group = objects::group(
+            Consumer::Rust,
+            "a",
+            &["b".into()],
+            10,
+            &scaling(GROUPS[1].0, &settings),
+            &settings,
+        );
         let written = parse_group(group).group;
         let valid =
             ValidGroup::read(&written, &TopicGrants::Own).map_err(|why| anyhow::anyhow!("{why:?}"))?;

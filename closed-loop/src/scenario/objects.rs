@@ -15,21 +15,10 @@ pub(super) fn topic(name: &str, partitions: u32) -> Value {
     })
 }
 
-/// A group of consumers in Rust.
-pub(super) fn group(
-    name: &str,
-    topics: &[String],
-    limit: u64,
-    scaling: &Value,
-    settings: &Settings,
-) -> Value {
-    group_of(Consumer::Rust, name, topics, limit, scaling, settings)
-}
-
 /// A group that consumes these topics. `scaling` is spec.scaling; an empty one means the operator's
 /// defaults. A consumer takes some seconds until it is ready, as most do. The broker notices a
 /// killed one after six.
-pub(super) fn group_of(
+pub(super) fn group(
     consumer: Consumer,
     name: &str,
     topics: &[String],

@@ -69,7 +69,7 @@ async fn create(runner: &mut Runner, consumer: Consumer) -> Result<()> {
         "policies": [{"type": "Percent", "value": 100, "periodSeconds": 5}],
     }}});
     let topics = [topic.clone()];
-    let group = objects::group_of(consumer, name, &topics, LIMIT, &scaling, &runner.settings);
+    let group = objects::group(consumer, name, &topics, LIMIT, &scaling, &runner.settings);
     let manifest = objects::manifest(&[objects::topic(&topic, PARTITIONS), group]);
     runner.environment.plane.apply_yaml(&manifest).await?;
     let wait =

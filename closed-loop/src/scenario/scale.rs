@@ -68,7 +68,7 @@ async fn create(runner: &mut Runner) -> Result<()> {
     };
     let mut objects = topics(runner, 1);
     for Subscription { group, topics } in &runner.groups {
-        objects.push(objects::group(group, topics, lag_limit(runner), &scaling, &settings));
+        objects.push(objects::group(Consumer::Rust, group, topics, lag_limit(runner), &scaling, &settings));
     }
     runner.environment.plane.apply_yaml(&objects::manifest(&objects)).await?;
     runner

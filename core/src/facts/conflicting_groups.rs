@@ -3,13 +3,12 @@
 
 use std::fmt;
 
-/// The most groups that are named.
-pub const MAX_NAMED: usize = 3;
+use crate::text;
 
 /// Other groups with the same consumer group in Kafka and a topic in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConflictingGroups {
-    /// The first groups of the namespace, sorted by name; at most [`MAX_NAMED`].
+    /// The first groups of the namespace, sorted by name; at most [`text::MAX_LISTED`].
     pub named: Vec<String>,
     /// The namespace has further ones.
     pub more: bool,
@@ -21,7 +20,7 @@ impl ConflictingGroups {
     /// From the sorted names in the namespace.
     pub fn new<'a>(names: impl IntoIterator<Item = &'a str>, elsewhere: bool) -> Self {
         let mut names = names.into_iter();
-        let named = names.by_ref().take(MAX_NAMED).map(str::to_owned).collect();
+        let named = names.by_ref().take(text::MAX_LISTED).map(str::to_owned).collect();
         Self { named, more: names.next().is_some(), elsewhere }
     }
 
@@ -44,7 +43,7 @@ impl fmt::Display for ConflictingGroups {
             _ => write!(f, "groups {}", self.named.join(", "))?,
         }
         if self.more {
-            f.write_str(" and others")?;
+            f.write_str(text::OTHERS)?;
         }
         match (self.named.is_empty(), self.elsewhere) {
             (_, false) => Ok(()),

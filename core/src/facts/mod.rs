@@ -14,7 +14,7 @@ use crate::drift::Drift;
 use crate::lag::{Cause, ServedMetrics};
 use crate::shown_lag;
 
-pub use conflicting_groups::{ConflictingGroups, MAX_NAMED};
+pub use conflicting_groups::ConflictingGroups;
 
 /// A live object of a child's kind and name.
 #[derive(Clone, Debug, PartialEq)]

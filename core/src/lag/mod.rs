@@ -85,16 +85,22 @@ impl LagSource {
 
 /// How far above the limit a lag may be before the HorizontalPodAutoscaler adds a consumer: the
 /// limit and the tolerance of kube-controller-manager, in thousandths of the limit.
-const TOLERATED_MILLI: i64 = 1100;
+const TOLERATED_MILLI: i128 = 1100;
 
 /// The lag above which the HorizontalPodAutoscaler adds consumers, in PromQL.
 pub fn tolerated(lag_limit: i64) -> String {
     format!("1.1 * {lag_limit}")
 }
 
+/// Whether the HorizontalPodAutoscaler adds consumers at this lag, which is in thousandths of a
+/// record. `lag_limit` is in records.
+pub fn is_above_tolerance(lag_milli: i128, lag_limit: i64) -> bool {
+    lag_milli > i128::from(lag_limit) * TOLERATED_MILLI
+}
+
 /// Whether a group is at its ceiling and still behind. `lag_limit` is in records.
 pub fn is_bound(current_replicas: i32, max: i32, lag_milli: i64, lag_limit: i64) -> bool {
-    current_replicas >= max && lag_milli > lag_limit.saturating_mul(TOLERATED_MILLI)
+    current_replicas >= max && is_above_tolerance(lag_milli.into(), lag_limit)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The value of a condition, before its transition time is known.
 
-use kcg_api::condition::Reason;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kcg_api::condition::{ConditionType, Reason};
 
 /// The status of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,6 +32,11 @@ impl ConditionStatus {
             _ => Self::Unknown,
         }
     }
+}
+
+/// The condition of a type.
+pub(super) fn find(conditions: &[Condition], type_: ConditionType) -> Option<&Condition> {
+    conditions.iter().find(|condition| condition.type_ == type_.as_str())
 }
 
 /// Status, reason and message of a condition.

@@ -2,11 +2,12 @@
 
 use std::cmp::Ordering;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kcg_api::KconsumerGroupStatus;
 use kcg_api::condition::{ConditionType, Reason};
 use kcg_api::event::EventReason;
 
-use super::condition::ConditionStatus;
+use super::condition::{ConditionStatus, find};
 use super::scaling_dead;
 
 /// An Event of a group.
@@ -40,18 +41,13 @@ fn warnings(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Vec<
             let before = previous.conditions.iter().find(|before| before.type_ == condition.type_);
             before.is_none_or(|before| before.reason != condition.reason || before.status != condition.status)
         });
-    let failed = is_new.filter_map(|condition| {
-        let reason = Reason::ALL.iter().find(|reason| reason.as_str() == condition.reason)?;
-        is_worth_an_event(*reason).then_some((reason, condition))
-    });
-    let dead = scaling_dead::newly_marked(previous, new).and_then(|condition| {
-        let reason = Reason::ALL.iter().find(|reason| reason.as_str() == condition.reason)?;
-        Some((reason, condition))
-    });
-    for (reason, condition) in failed.chain(dead) {
-        if warnings.iter().all(|other| other.reason != reason.as_str()) {
-            let note = condition.message.clone();
-            warnings.push(Event { is_warning: true, reason: reason.as_str(), note });
+    let is_worth_it =
+        |condition: &&Condition| Reason::named(&condition.reason).is_some_and(is_worth_an_event);
+    let dead = scaling_dead::newly_marked(previous, new);
+    for condition in is_new.filter(is_worth_it).chain(dead) {
+        let Some(reason) = Reason::named(&condition.reason).map(Reason::as_str) else { continue };
+        if warnings.iter().all(|other| other.reason != reason) {
+            warnings.push(Event { is_warning: true, reason, note: condition.message.clone() });
         }
     }
     warnings
@@ -93,8 +89,8 @@ fn paused(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Option
 }
 
 fn is_true(status: &KconsumerGroupStatus, type_: ConditionType) -> bool {
-    let found = status.conditions.iter().find(|condition| condition.type_ == type_.as_str());
-    found.is_some_and(|condition| condition.status == ConditionStatus::True.as_str())
+    find(&status.conditions, type_)
+        .is_some_and(|condition| condition.status == ConditionStatus::True.as_str())
 }
 
 fn normal(reason: EventReason, note: String) -> Event {

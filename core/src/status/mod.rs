@@ -21,6 +21,8 @@ mod topics_resolved;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kcg_api::condition::{ConditionType, Reason};
@@ -37,10 +39,8 @@ use crate::text;
 pub use condition::ConditionStatus;
 pub use events::{Event, events};
 pub use lag::Change;
-pub use pods_available::deadline;
-pub use scaling_dead::until_scaling_is_dead;
 
-use condition::{ConditionValue, no};
+use condition::{ConditionValue, find, no};
 use lag::lag;
 use message::{message, original_message};
 use metrics_available::metrics_available;
@@ -107,6 +107,12 @@ fn with_tolerated(value: ConditionValue, group: &ValidGroup) -> ConditionValue {
     ConditionValue { message, ..value }
 }
 
+/// When a status changes although nothing else does: a deadline ends that one of its conditions has.
+pub fn until_next_change(status: &KconsumerGroupStatus, now: Timestamp) -> Option<Duration> {
+    let ends = [pods_available::deadline(status, now), scaling_dead::until_scaling_is_dead(status, now)];
+    ends.into_iter().flatten().min()
+}
+
 /// The status of a group whose stored spec breaks a rule. Its children are not modified, and the
 /// other conditions stay.
 pub fn invalid(
@@ -162,7 +168,7 @@ fn conditions(
     ConditionType::ALL
         .iter()
         .filter_map(|type_| {
-            let before = previous.conditions.iter().find(|condition| condition.type_ == type_.as_str());
+            let before = find(&previous.conditions, *type_);
             let Some(position) = values.iter().position(|(of, _)| of == type_) else {
                 return before.cloned();
             };

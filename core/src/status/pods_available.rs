@@ -8,7 +8,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kcg_api::condition::{ConditionType, Reason};
 use kcg_api::{KconsumerGroupStatus, ValidGroup, names};
 
-use super::condition::{ConditionStatus, ConditionValue, no, no_quoting, unknown, yes};
+use super::condition::{ConditionStatus, ConditionValue, find, no, no_quoting, unknown, yes};
 use super::progressing::{Deployed, refusal, rolling_out};
 use crate::ceiling::Ceiling;
 use crate::children::{ChildKind, Inherited, desired_after};
@@ -30,8 +30,7 @@ pub(super) struct Before<'a> {
 
 impl<'a> Before<'a> {
     pub(super) fn of(status: &'a KconsumerGroupStatus, now: Timestamp) -> Self {
-        let is_ready = |condition: &&Condition| condition.type_ == ConditionType::Ready.as_str();
-        Self { ready: status.conditions.iter().find(is_ready), now }
+        Self { ready: find(&status.conditions, ConditionType::Ready), now }
     }
 
     fn status(self) -> Option<ConditionStatus> {
@@ -57,7 +56,7 @@ impl<'a> Before<'a> {
 
 /// When to look again although nothing changes: a group whose pods do not become available has to
 /// be reported.
-pub fn deadline(status: &KconsumerGroupStatus, now: Timestamp) -> Option<Duration> {
+pub(super) fn deadline(status: &KconsumerGroupStatus, now: Timestamp) -> Option<Duration> {
     let ready = Before::of(status, now).ready?;
     let waits = ready.status == ConditionStatus::Unknown.as_str() && ready.reason == Reason::Scaling.as_str();
     let left = DEADLINE - now.duration_since(ready.last_transition_time.0);

@@ -36,7 +36,7 @@ pub(super) fn newly_marked<'a>(
 }
 
 /// How long until the note is due; `None` if the lag is read, or the note is there.
-pub fn until_scaling_is_dead(status: &KconsumerGroupStatus, now: Timestamp) -> Option<Duration> {
+pub(super) fn until_scaling_is_dead(status: &KconsumerGroupStatus, now: Timestamp) -> Option<Duration> {
     let condition = status.conditions.iter().find(|condition| is_dead(condition))?;
     (!is_marked(condition)).then(|| wait(condition, now).unsigned_abs())
 }

@@ -362,8 +362,8 @@ fn a_raised_minimum_is_waited_for_until_the_deadline() {
     let starting = pods_after(&raised, "{minReplicas: 3}", 2, |facts| counts(facts, [3, 3, 3, 1]));
     assert_eq!(condition_of(&starting, ConditionType::Ready), waits);
     let now = at(EARLIER + 60);
-    assert_eq!(deadline(&starting, now), Some(std::time::Duration::from_mins(10)));
-    assert_eq!(deadline(&settled, now), None);
+    assert_eq!(pods_available::deadline(&starting, now), Some(std::time::Duration::from_mins(10)));
+    assert_eq!(pods_available::deadline(&settled, now), None);
 
     let mut late = starting.clone();
     late.conditions[0].last_transition_time = Time(at(EARLIER + 60 - 600));
@@ -739,16 +739,16 @@ fn scaling_that_is_dead_for_five_minutes_causes_one_event_a_restart_included() {
         let first = status(&world, &KconsumerGroupStatus::default(), 0);
         assert_eq!(events(&KconsumerGroupStatus::default(), &first), []);
         let now = at(EARLIER + 10);
-        assert_eq!(until_scaling_is_dead(&first, now), Some(Duration::from_secs(290)));
+        assert_eq!(scaling_dead::until_scaling_is_dead(&first, now), Some(Duration::from_secs(290)));
         let early = status(&world, &first, 299);
         assert_eq!(early, first);
-        assert_eq!(until_scaling_is_dead(&first, at(EARLIER + 300)), Some(Duration::ZERO));
+        assert_eq!(scaling_dead::until_scaling_is_dead(&first, at(EARLIER + 300)), Some(Duration::ZERO));
 
         let late = status(&world, &first, 300);
         let [event] = &events(&first, &late)[..] else { panic!("one Event") };
         assert_eq!((event.is_warning, event.reason), (true, want));
         assert!(event.note.ends_with(". The group has not been scaled for 5 minutes"), "{}", event.note);
-        assert_eq!(until_scaling_is_dead(&late, at(EARLIER + 301)), None);
+        assert_eq!(scaling_dead::until_scaling_is_dead(&late, at(EARLIER + 301)), None);
         // As after a restart, with nothing but the stored status.
         assert_eq!(status(&world, &late, 900), late);
         assert_eq!(events(&late, &late), []);
@@ -756,11 +756,14 @@ fn scaling_that_is_dead_for_five_minutes_causes_one_event_a_restart_included() {
     let late = status(&world, &status(&world, &KconsumerGroupStatus::default(), 0), 300);
     autoscaler(|facts| facts.scaling_active = Some(signal(true, "ValidMetricFound")))(&mut world);
     let read = status(&world, &late, 301);
-    assert_eq!((events(&late, &read), until_scaling_is_dead(&read, at(EARLIER + 999))), (Vec::new(), None));
+    assert_eq!(
+        (events(&late, &read), scaling_dead::until_scaling_is_dead(&read, at(EARLIER + 999))),
+        (Vec::new(), None)
+    );
     // The next time it takes five minutes again, whatever the clock of an earlier process showed.
     unread("FailedGetPodsMetric", "no custom metrics API")(&mut world);
     let again = status(&world, &read, 400);
-    assert_eq!(until_scaling_is_dead(&again, at(EARLIER)), Some(Duration::from_mins(5)));
+    assert_eq!(scaling_dead::until_scaling_is_dead(&again, at(EARLIER)), Some(Duration::from_mins(5)));
     assert_eq!(events(&read, &again), []);
 }
 

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use kcg_core::facts::{ConflictingGroups, MAX_NAMED};
+use kcg_core::facts::ConflictingGroups;
+use kcg_core::text::MAX_LISTED;
 use kcg_runtime::watch::ObjectKey;
 
 use super::{Affected, ClusterCache};
@@ -69,7 +70,7 @@ fn described_differently(groups: &[ObjectKey], group: &ObjectKey) -> Affected {
     let neighbors = in_namespace(groups, group.namespace());
     let rank = neighbors.partition_point(|other| other < group);
     // Each names the first ones but itself, and whether there are more.
-    let is_named = rank <= MAX_NAMED || neighbors.len() <= MAX_NAMED + 2;
+    let is_named = rank <= MAX_LISTED || neighbors.len() <= MAX_LISTED + 2;
     let named_by: &[ObjectKey] = if is_named { neighbors } else { &[] };
     // The groups of another namespace are described as one. It is new to those that had no other.
     let elsewhere: &[ObjectKey] = match (groups.first(), groups.last()) {
@@ -135,7 +136,7 @@ impl ClusterCache {
             let members = self.conflicts.groups(&by_topic(topic, group_id));
             let neighbors = in_namespace(members, key.namespace());
             elsewhere |= members.len() > neighbors.len();
-            let others = neighbors.iter().filter(|other| *other != key).take(MAX_NAMED + 1);
+            let others = neighbors.iter().filter(|other| *other != key).take(MAX_LISTED + 1);
             names.extend(others.map(ObjectKey::name));
             for other in self.of_the_same_cluster(key, group, topic, group_id) {
                 elsewhere |= other.namespace() != key.namespace();
