@@ -11,7 +11,9 @@ mod probe;
 mod resources;
 mod volume;
 
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use std::collections::HashSet;
+
+use k8s_openapi::api::core::v1::PodSpec;
 
 use super::field_errors::FieldErrors;
 use super::pod::OVERLAY;
@@ -77,19 +79,17 @@ pub(crate) fn overlay_makes_a_pod(input: &RuleInput<'_>, violations: &mut Vec<Vi
 
 /// Names are distinct among all containers, the consumer's included.
 fn container_names(input: &RuleInput<'_>, pod: &PodSpec, path: &str, errors: &mut FieldErrors<'_>) {
-    let name = |container: &'_ Container| container.name.clone();
     errors.distinct(
         &format!("{path}.containers"),
         "name",
         pod.containers.iter().map(|one| one.name.as_str()),
     );
-    let mut taken: Vec<String> = pod.containers.iter().map(name).collect();
-    taken.extend(input.container_name().map(str::to_owned));
+    let mut taken: HashSet<&str> = pod.containers.iter().map(|one| one.name.as_str()).collect();
+    taken.extend(input.container_name());
     for (index, container) in pod.init_containers.iter().flatten().enumerate() {
-        if !container.name.is_empty() && taken.contains(&container.name) {
+        if !taken.insert(&container.name) && !container.name.is_empty() {
             errors.duplicate(format!("{path}.initContainers[{index}].name"), container.name.as_str());
         }
-        taken.push(container.name.clone());
     }
 }
 
