@@ -53,7 +53,7 @@ pub struct LagStatus {
     pub current: Option<i64>,
     /// The limit: spec.averageRecordsLagLimit.
     pub limit: i64,
-    /// Both in short, as kubectl prints them: 950/1k, or <unknown>/1k.
+    /// Both in short, as kubectl prints them: `950/1k`, or `<unknown>/1k`.
     pub summary: String,
 }
 

@@ -47,7 +47,7 @@ impl DefaultsVersion {
 pub struct TemplateOrigin {
     /// The version of the defaults.
     pub version: DefaultsVersion,
-    /// [`hash`] of the template that its spec describes; `None` if the annotation is missing.
+    /// The hash of the template that its spec describes; `None` if the annotation is missing.
     pub spec_hash: Option<u32>,
 }
 
