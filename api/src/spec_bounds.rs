@@ -205,7 +205,7 @@ impl<'de> Visitor<'de> for &mut Count {
     }
 
     fn visit_str<E>(self, value: &str) -> Result<(), E> {
-        self.scalar(quoted(value));
+        self.scalar(json_bytes(value));
         Ok(())
     }
 
@@ -262,7 +262,7 @@ impl Visitor<'_> for Key<'_> {
 
     fn visit_str<E>(self, key: &str) -> Result<usize, E> {
         self.0.push_str(key);
-        Ok(quoted(key))
+        Ok(json_bytes(key))
     }
 }
 
@@ -270,8 +270,8 @@ fn digits(value: u64) -> usize {
     value.checked_ilog10().map_or(1, |log| log as usize + 1)
 }
 
-/// Bytes of a text in quotes, with its escapes.
-fn quoted(text: &str) -> usize {
+/// Bytes of a text as JSON: in quotes, with its escapes.
+pub fn json_bytes(text: &str) -> usize {
     let escapes = text.bytes().map(|byte| match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
         0..0x20 => 6,

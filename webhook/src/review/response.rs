@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use json_patch::Patch;
+use kcg_api::spec_bounds::json_bytes;
 use kcg_api::violation::{self, Violation};
 use serde::Serialize;
 
@@ -80,20 +81,7 @@ struct StatusCause<'a> {
 impl StatusCause<'_> {
     /// The most bytes of a response for it: the list of causes and the message both contain it.
     fn bytes(&self) -> usize {
-        let json = |text: &str| {
-            text.bytes()
-                .map(|byte| {
-                    if byte < 0x20 {
-                        6
-                    } else if matches!(byte, b'"' | b'\\') {
-                        2
-                    } else {
-                        1
-                    }
-                })
-                .sum::<usize>()
-        };
-        2 * (json(&self.message) + json(&self.field)) + 100
+        2 * (json_bytes(&self.message) + json_bytes(&self.field)) + 100
     }
 }
 
