@@ -61,11 +61,11 @@ fn lag_limit(runner: &Runner) -> u64 {
 async fn create(runner: &mut Runner) -> Result<()> {
     runner.step("Ten groups on twenty topics of one partition each")?;
     let settings = runner.settings.clone();
-    let scaling = if settings.realistic {
-        json!({})
-    } else {
-        json!({"behavior": {"scaleDown": {"stabilizationWindowSeconds": 15, "policies": [{"type": "Percent", "value": 100, "periodSeconds": 5}]}}})
-    };
+    // The consumers' assignor spreads the partitions of all topics.
+    let mut scaling = json!({"partitions": "Sum"});
+    if !settings.realistic {
+        scaling["behavior"] = json!({"scaleDown": {"stabilizationWindowSeconds": 15, "policies": [{"type": "Percent", "value": 100, "periodSeconds": 5}]}});
+    }
     let mut objects = topics(runner, 1);
     for Subscription { group, topics } in &runner.groups {
         objects.push(objects::group(Consumer::Rust, group, topics, lag_limit(runner), &scaling, &settings));
