@@ -13,7 +13,7 @@ fn the_demo_runs_to_the_end_on_a_computer_without_java() -> Outcome {
     assert!(!stdout.contains('\x1b'));
     for expected in [
         "must not be more than 1: topic fast-data-topic has 1 partition",
-        "kconsumer   1     3     3            3      3           True",
+        "kconsumer   1     3     3            3      3           5k/1k   True",
         "No resources found in default namespace.",
     ] {
         assert!(stdout.contains(expected), "{expected:?} in\n{stdout}");

@@ -34,12 +34,21 @@ pub fn expressions() -> Outcome<Vec<String>> {
     Ok(expressions)
 }
 
+/// An expression without the references of a label_replace to what its regular expression captured,
+/// `$1` and `${1}`. No variable of Grafana has such a name.
+fn without_captures(expression: &str) -> String {
+    (1..=9).fold(expression.to_owned(), |text, group| {
+        text.replace(&format!("${{{group}}}"), "").replace(&format!("\"${group}\""), "")
+    })
+}
+
 #[tokio::test]
 async fn every_query_is_promql_without_an_unknown_variable() -> Outcome {
     let panels = panels()?;
     assert!(panels.len() > 30, "{}", panels.len());
     for (title, expression) in &panels {
-        assert!(!expression.contains('$'), "{title}: {expression}");
+        let rest = without_captures(expression);
+        assert!(!rest.contains('$'), "{title}: {rest}");
     }
     let rules: Vec<Value> =
         panels.iter().map(|(_, expression)| json!({"record": "panels", "expr": expression})).collect();

@@ -53,7 +53,7 @@ impl Group {
                 "averageRecordsLagLimit": self.limit,
                 "metrics": {"interval": "1s"},
                 "alerts": {"for": "3s"},
-                "scaling": {"behavior": {"scaleDown": {
+                "scaling": {"minReadySeconds": 0, "behavior": {"scaleDown": {
                     "stabilizationWindowSeconds": 5,
                     "policies": [{"type": "Percent", "value": 100, "periodSeconds": 5}],
                 }}},

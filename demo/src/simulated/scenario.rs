@@ -76,7 +76,7 @@ async fn scale_by_lag(terminal: &Terminal, metrics: &MetricsApi) -> Result<()> {
     terminal.say("(Simulated: each pod now reports a lag of 5000 records.)")?;
     metrics.set("default", "kconsumer-", LAG, 5000);
     let up = [
-        "kubectl wait kcg/kconsumer --for=jsonpath='{.status.readyReplicas}'=3 --timeout=90s",
+        "kubectl wait kcg/kconsumer --for=jsonpath='{.status.availableReplicas}'=3 --timeout=90s",
         "kubectl get hpa,pods",
         "kubectl get kcg",
     ];
@@ -84,7 +84,7 @@ async fn scale_by_lag(terminal: &Terminal, metrics: &MetricsApi) -> Result<()> {
     terminal.say("(Simulated: each pod now reports no lag.)")?;
     metrics.set("default", "kconsumer-", LAG, 0);
     let down = [
-        "kubectl wait kcg/kconsumer --for=jsonpath='{.status.readyReplicas}'=1 --timeout=90s",
+        "kubectl wait kcg/kconsumer --for=jsonpath='{.status.availableReplicas}'=1 --timeout=90s",
         "kubectl get kcg",
     ];
     run_all(terminal, &down).await
