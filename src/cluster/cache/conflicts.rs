@@ -70,7 +70,7 @@ fn described_differently(groups: &[ObjectKey], group: &ObjectKey) -> Affected {
     let neighbors = in_namespace(groups, group.namespace());
     let rank = neighbors.partition_point(|other| other < group);
     // Each names the first ones but itself, and whether there are more.
-    let is_named = rank <= MAX_LISTED || neighbors.len() <= MAX_LISTED + 2;
+    let is_named = rank <= MAX_LISTED || neighbors.len() <= MAX_LISTED + 1;
     let named_by: &[ObjectKey] = if is_named { neighbors } else { &[] };
     // The groups of another namespace are described as one. It is new to those that had no other.
     let elsewhere: &[ObjectKey] = match (groups.first(), groups.last()) {

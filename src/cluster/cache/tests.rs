@@ -12,11 +12,15 @@ fn key(name: &str) -> ObjectKey {
 }
 
 fn group(name: &str, version: u64, consumer: &Value) -> CachedGroup {
+    group_of(&key(name), version, consumer)
+}
+
+fn group_of(key: &ObjectKey, version: u64, consumer: &Value) -> CachedGroup {
     let object = json!({
-        "metadata": {"uid": format!("uid-of-{name}"), "resourceVersion": version.to_string(), "generation": 1},
+        "metadata": {"uid": format!("uid-of-{}", key.name()), "resourceVersion": version.to_string(), "generation": 1},
         "spec": {"consumerSpec": consumer},
     });
-    CachedGroup::of(&key(name), &object, &StringInterner::default())
+    CachedGroup::of(key, &object, &StringInterner::default())
 }
 
 fn facts(partitions: i32) -> TopicFacts {
@@ -179,8 +183,11 @@ fn a_group_of_another_namespace_is_found_by_the_kafkatopic_and_not_named() {
     let consumer = json!({"topic": "t", "topicNamespace": "kafka", "groupId": "x"});
     let elsewhere = |name: &str| ObjectKey::new("prod", name);
     cache.set_group(&key("a"), group("a", 1, &consumer), false);
-    assert_eq!(cache.set_group(&elsewhere("a"), group("a", 1, &consumer), false), [key("a"), elsewhere("a")]);
-    assert_eq!(cache.set_group(&elsewhere("b"), group("b", 1, &consumer), false).len(), 2);
+    assert_eq!(
+        cache.set_group(&elsewhere("a"), group_of(&elsewhere("a"), 1, &consumer), false),
+        [key("a"), elsewhere("a")]
+    );
+    assert_eq!(cache.set_group(&elsewhere("b"), group_of(&elsewhere("b"), 1, &consumer), false).len(), 2);
     let words = "a group in another namespace";
     assert_eq!(
         (conflicts(&cache, "a"), conflicts(&cache, "prod/a")),
@@ -192,7 +199,7 @@ fn a_group_of_another_namespace_is_found_by_the_kafkatopic_and_not_named() {
     // The KafkaTopics of two namespaces are two topics.
     let own = json!({"topic": "t", "groupId": "x"});
     cache.set_group(&key("b"), group("b", 1, &own), false);
-    cache.set_group(&elsewhere("b"), group("b", 1, &own), false);
+    cache.set_group(&elsewhere("b"), group_of(&elsewhere("b"), 1, &own), false);
     assert_eq!(conflicts(&cache, "b"), "");
 }
 
@@ -204,7 +211,7 @@ fn without_a_kafkatopic_the_same_kafka_and_topic_are_found_in_two_namespaces() {
     let mut set = |servers: &str| {
         let consumer = json!({"topic": "t", "groupId": "x", "bootstrapServers": servers});
         cache.set_group(&key("a"), group("a", 1, &consumer), false);
-        cache.set_group(&elsewhere, group("a", 1, &consumer), false);
+        cache.set_group(&elsewhere, group_of(&elsewhere, 1, &consumer), false);
         let words = conflicts(&cache, "a");
         cache.remove_group(&key("a"));
         cache.remove_group(&elsewhere);
@@ -217,7 +224,7 @@ fn without_a_kafkatopic_the_same_kafka_and_topic_are_found_in_two_namespaces() {
 
     let consumer = json!({"topic": "t", "groupId": "x", "bootstrapServers": "broker.example.com:9092"});
     cache.set_group(&key("a"), group("a", 1, &consumer), false);
-    cache.set_group(&elsewhere, group("a", 1, &consumer), false);
+    cache.set_group(&elsewhere, group_of(&elsewhere, 1, &consumer), false);
     let affected = cache.set_topic(key("t"), facts(3));
     assert!(affected.contains(&key("a")) && affected.contains(&elsewhere), "{affected:?}");
     assert_eq!((conflicts(&cache, "a"), conflicts(&cache, "prod/a")), (String::new(), String::new()));
