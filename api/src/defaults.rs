@@ -91,6 +91,7 @@ impl Default for ScalingSpec {
     fn default() -> Self {
         Self {
             behavior: None,
+            metrics: Vec::new(),
             strategy: None,
             min_ready_seconds: MIN_READY_SECONDS,
             partitions: PartitionPolicy::default(),

@@ -3,7 +3,7 @@
 //! a stored group must keep, too.
 
 use k8s_openapi::api::apps::v1::DeploymentStrategy;
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerBehavior;
+use k8s_openapi::api::autoscaling::v2::{HorizontalPodAutoscalerBehavior, MetricSpec};
 use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, LocalObjectReference, ResourceRequirements};
 use k8s_openapi::jiff::Timestamp;
 
@@ -134,6 +134,8 @@ pub struct MetricsEndpoint {
 pub struct Scaling {
     /// The HorizontalPodAutoscaler's behavior.
     pub behavior: Option<HorizontalPodAutoscalerBehavior>,
+    /// Its metrics besides the lag.
+    pub metrics: Vec<MetricSpec>,
     /// The Deployment's strategy.
     pub strategy: Option<DeploymentStrategy>,
     /// For how long a new pod must be ready before it counts as available.
@@ -195,6 +197,7 @@ impl ValidGroup {
             alerts: spec.alerts.clone(),
             scaling: Scaling {
                 behavior: spec.scaling.behavior.clone(),
+                metrics: spec.scaling.metrics.clone(),
                 strategy: spec.scaling.strategy.clone(),
                 min_ready_seconds: spec.scaling.min_ready_seconds,
                 policy: spec.scaling.partitions,

@@ -17,10 +17,12 @@ use crate::group::KconsumerGroup;
 use crate::names::{self, Grammar};
 use crate::rules::consumer::{GROUP_ID_LENGTH, MAX_ENV, MAX_ENV_FROM, MAX_TOPICS, PULL_POLICIES};
 use crate::rules::messages;
+use crate::rules::metric_specs::{SOURCES, TARGETS};
 use crate::rules::metrics::{
     ANNOTATION_LENGTH, MAX_PERIOD, MAX_READY_SECONDS, MAX_WINDOW, OWN_ALERT_LABELS, OWN_ANNOTATIONS,
     OWN_LABELS, POLICY_TYPES, SELECT_POLICIES, STRATEGIES,
 };
+use crate::spec_bounds::MAX_ITEMS;
 
 /// The longest message of a Condition in Kubernetes.
 const MAX_STATUS_MESSAGE: usize = 32768;
@@ -153,7 +155,22 @@ fn constraints() -> impl Iterator<Item = (String, Value)> {
             json!({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
         ),
     ];
-    constraints.into_iter().map(|(path, constraint)| (path.to_owned(), constraint)).chain(scaling_rules())
+    let constraints = constraints.into_iter().map(|(path, constraint)| (path.to_owned(), constraint));
+    constraints.chain(scaling_rules()).chain(metric_rules())
+}
+
+/// The validation of autoscaling/v2 for metrics, as far as a schema can express it.
+fn metric_rules() -> impl Iterator<Item = (String, Value)> {
+    const METRICS: &str = "spec.scaling.metrics";
+    let list = [
+        (METRICS.to_owned(), json!({"maxItems": MAX_ITEMS})),
+        (format!("{METRICS}.[].type"), json!({"enum": SOURCES.map(|(kind, _)| kind)})),
+    ];
+    let target = |(_, source)| {
+        let path = move |field: &str| format!("{METRICS}.[].{source}.target.{field}");
+        [(path("type"), json!({"enum": TARGETS})), (path("averageUtilization"), json!({"minimum": 1}))]
+    };
+    list.into_iter().chain(SOURCES.into_iter().flat_map(target))
 }
 
 /// The validation of autoscaling/v2 for a behavior, for scaling up and down.
@@ -215,7 +232,7 @@ fn printed(length: usize) -> Value {
 fn shrink_kubernetes_types(schema: &mut Value) {
     let consumer =
         ["env", "envFrom", "resources", "imagePullSecrets"].map(|name| format!("spec.consumerSpec.{name}"));
-    let scaling = ["behavior", "strategy"].map(|name| format!("spec.scaling.{name}"));
+    let scaling = ["behavior", "metrics", "strategy"].map(|name| format!("spec.scaling.{name}"));
     for path in consumer.iter().chain(&scaling) {
         let field = at(schema, path);
         let description = field["description"].clone();
@@ -224,8 +241,12 @@ fn shrink_kubernetes_types(schema: &mut Value) {
     }
     let number_or_text =
         json!({"x-kubernetes-int-or-string": true, "anyOf": [{"type": "integer"}, {"type": "string"}]});
-    for path in ["spec.consumerSpec.resources.limits.{}", "spec.consumerSpec.resources.requests.{}"] {
-        *at(schema, path) = number_or_text.clone();
+    let resources = ["limits", "requests"].map(|list| format!("spec.consumerSpec.resources.{list}.{{}}"));
+    let targets = SOURCES.iter().flat_map(|(_, source)| {
+        ["value", "averageValue"].map(|field| format!("spec.scaling.metrics.[].{source}.target.{field}"))
+    });
+    for path in resources.into_iter().chain(targets) {
+        *at(schema, &path) = number_or_text.clone();
     }
 }
 
@@ -303,6 +324,7 @@ mod tests {
     #[test]
     fn the_crd_stays_small() {
         let size = serde_json::to_string(&crd()).unwrap().len();
-        assert!(size < 32 * 1024, "{size} bytes");
+        // Of 256 KiB that `kubectl apply` can store in its annotation.
+        assert!(size < 48 * 1024, "{size} bytes");
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod consumer;
 mod field_errors;
 pub mod live;
 pub mod messages;
+pub(crate) mod metric_specs;
 pub(crate) mod metrics;
 mod pod;
 mod pod_security;

@@ -1,6 +1,8 @@
 //! The HorizontalPodAutoscaler: its bounds are the minimum and the ceiling, and it stores the held
 //! partitions.
 
+use std::iter;
+
 use kcg_api::{ValidGroup, names};
 use serde_json::{Value, json};
 
@@ -15,10 +17,16 @@ pub(super) fn build(group: &ValidGroup, ceiling: &Ceiling) -> Value {
         "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": group.name},
         "minReplicas": ceiling.min,
         "maxReplicas": ceiling.max,
-        "metrics": [LagSource::OURS.metric(group)],
+        "metrics": metrics(group),
         "behavior": group.scaling.behavior.as_ref().map_or_else(consumer_behavior, |behavior| json!(behavior)),
     });
     autoscaler
+}
+
+/// The lag, then the user's metrics.
+fn metrics(group: &ValidGroup) -> Vec<Value> {
+    let others = group.scaling.metrics.iter().map(|metric| json!(metric));
+    iter::once(LagSource::OURS.metric(group)).chain(others).collect()
 }
 
 /// Up in one step, because all consumers together work off a backlog fastest. Down by half after

@@ -50,6 +50,24 @@ fn deployment_after(annotations: &Value, spec: &str) -> Value {
 }
 
 #[test]
+fn an_autoscaler_reads_the_lag_and_then_the_metrics_of_the_spec_as_they_are_written() {
+    let autoscaler = child(
+        ChildKind::HorizontalPodAutoscaler,
+        "{consumerSpec: {resources: {requests: {cpu: 1}}}, scaling: {metrics: [
+            {type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 70}}},
+            {type: External, external: {metric: {name: age, selector: {matchLabels: {queue: q}}}, target: {type: Value, value: 30}}}]}}",
+    );
+    let lag = json!({"type": "Pods", "pods": {
+        "metric": {"name": "kafka_consumer_fetch_manager_records_lag_pod_sum"},
+        "target": {"type": "AverageValue", "averageValue": "1k"}}});
+    let cpu = json!({"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}});
+    let age = json!({"type": "External", "external": {
+        "metric": {"name": "age", "selector": {"matchLabels": {"queue": "q"}}},
+        "target": {"type": "Value", "value": "30"}}});
+    assert_eq!(autoscaler["spec"]["metrics"], json!([lag, cpu, age]));
+}
+
+#[test]
 fn the_first_defaults_make_the_templates_that_they_always_made() {
     let templates = ["{}", FULL].map(|spec| deployment_after(&json!({}), spec)["spec"]["template"].clone());
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/children/templates_of_version_1.yaml");

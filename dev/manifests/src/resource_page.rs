@@ -71,7 +71,7 @@ fn is_ours(path: &str) -> bool {
         "conditions",
         "podTemplate",
     ];
-    path.rsplit('.').next().is_none_or(|last| !FOREIGN.contains(&last))
+    path != "spec.scaling.metrics" && path.rsplit('.').next().is_none_or(|last| !FOREIGN.contains(&last))
 }
 
 fn kind(field: &Value) -> String {
