@@ -1,5 +1,5 @@
 //! The parts of a Kubernetes controller that do not depend on what it controls: watches that keep
-//! small facts, a client with deadlines, leader election, and the port for probes and metrics.
+//! small facts, a client with deadlines, leader election, and the ports for probes and metrics.
 //!
 //! - [`watch`]: a [`watch::Watcher`] lists and watches one kind and passes each [`watch::Event`] to
 //!   a handler; [`watch::WatchHealth`] reports whether the facts are complete and how old they may
@@ -7,7 +7,9 @@
 //! - [`discovery`]: kinds that a cluster may not serve, or may start or stop serving at any time.
 //! - [`client`]: a client without retries; a deadline and a metric for each request.
 //! - [`lease`]: leader election; check [`lease::Leadership::still_held`] right before each write.
-//! - [`probes`]: /healthz, /readyz and /metrics on a separate port.
+//! - [`probes`]: /healthz and /readyz on a port of their own.
+//! - [`metrics`]: /metrics on another one.
+//! - [`listen`]: sockets that accept IPv4 and IPv6.
 //! - [`backoff`]: exponential backoff with jitter.
 //!
 //! *Invariant:* this crate knows no kind, label or metric prefix of the program that uses it; they
@@ -56,7 +58,10 @@
 pub mod backoff;
 pub mod client;
 pub mod discovery;
+mod http_server;
 pub mod lease;
+pub mod listen;
+pub mod metrics;
 pub mod probes;
 pub mod timestamp_gauge;
 pub mod watch;

@@ -112,6 +112,7 @@ macro_rules! renamed_flags {
 renamed_flags!(
     /// Renamed flags of the controller.
     RenamedControllerFlags {
+        "status-addr" => "metrics-bind-address and --health-probe-bind-address",
         "certificates" => "certificate-mode",
         "certificate-life" => "certificate-duration",
         "authority-life" => "ca-duration",
@@ -122,7 +123,10 @@ renamed_flags!(
 );
 renamed_flags!(
     /// Renamed flags of the webhook.
-    RenamedWebhookFlags { "listen" => "webhook-bind-address" }
+    RenamedWebhookFlags {
+        "status-addr" => "metrics-bind-address and --health-probe-bind-address",
+        "listen" => "webhook-bind-address",
+    }
 );
 
 #[cfg(test)]

@@ -92,7 +92,8 @@ async fn serve(args: &ControllerArgs, stop: CancellationToken) -> Result<(), Cli
         scopes: Scopes { groups: args.server.scope(), topics: args.server.topic_scope() },
         grants: args.server.grants(),
         max_spec_bytes: args.server.max_spec_bytes,
-        probes: args.server.status_addr,
+        metrics_bind_address: args.server.metrics_bind_address,
+        health_probe_bind_address: args.server.health_probe_bind_address,
         candidate: Candidate::new(
             &args.leader_elect_resource_namespace,
             &args.leader_elect_resource_name,

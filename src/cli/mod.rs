@@ -85,6 +85,8 @@ mod tests {
             ("controller", "--lease-name=a", "--leader-elect-resource-name"),
             ("controller", "--lease-name", "--leader-elect-resource-name"),
             ("webhook", "--listen=0.0.0.0:8443", "--webhook-bind-address"),
+            ("controller", "--status-addr=:8080", "--metrics-bind-address and --health-probe-bind-address"),
+            ("webhook", "--status-addr=:8080", "--metrics-bind-address and --health-probe-bind-address"),
         ] {
             let error = Cli::try_parse_from(["kconsumer-group-operator", subcommand, old]).unwrap_err();
             let flag = old.split('=').next().unwrap();

@@ -1,6 +1,5 @@
 //! The parts that both servers share: flags, signals and the async runtime.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,6 +7,7 @@ use clap::Args;
 use kcg_api::spec_bounds;
 use kcg_api::valid::TopicGrants;
 use kcg_runtime::client::{ClientConfig, ClientError};
+use kcg_runtime::listen::BindAddress;
 use kcg_runtime::watch::Scope;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,9 +20,12 @@ pub(super) struct ServerArgs {
     /// Path of the kubeconfig [default: KUBECONFIG, ~/.kube/config or the pod's ServiceAccount]
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
-    /// Address on which /healthz, /readyz and /metrics are served
-    #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
-    pub(super) status_addr: SocketAddr,
+    /// Address on which /metrics is served; without an ADDRESS, on all IPv4 and IPv6 addresses
+    #[arg(long, default_value = ":8080", value_name = "[ADDRESS]:PORT")]
+    pub(super) metrics_bind_address: BindAddress,
+    /// Address on which /healthz and /readyz are served
+    #[arg(long, default_value = ":8081", value_name = "[ADDRESS]:PORT")]
+    pub(super) health_probe_bind_address: BindAddress,
     /// Namespaces whose KconsumerGroups the operator manages [default: all]
     #[arg(long, value_delimiter = ',', value_parser = args::namespace_item, value_name = "NAMESPACE,...")]
     namespaces: Vec<String>,

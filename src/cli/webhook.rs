@@ -1,12 +1,13 @@
 //! `webhook`: the flags of the admission server.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use kcg_runtime::{client::RequestMetrics, probes};
+use kcg_runtime::client::RequestMetrics;
+use kcg_runtime::listen::BindAddress;
+use kcg_runtime::metrics;
 use kcg_webhook::admit::AdmissionPolicy;
 use kcg_webhook::server::Limits;
 use kcg_webhook::{Process, StartError, WebhookConfig};
@@ -20,8 +21,8 @@ pub(super) struct WebhookArgs {
     #[command(flatten)]
     server: server::ServerArgs,
     /// Address on which the webhook serves admission reviews over TLS
-    #[arg(long, default_value = "0.0.0.0:8443", value_name = "ADDRESS")]
-    webhook_bind_address: SocketAddr,
+    #[arg(long, default_value = ":8443", value_name = "[ADDRESS]:PORT")]
+    webhook_bind_address: BindAddress,
     /// Folder with tls.crt and tls.key; changes are picked up without a restart
     #[arg(long, default_value = "/certs", value_name = "FOLDER")]
     cert_dir: PathBuf,
@@ -42,21 +43,21 @@ pub(super) fn run(args: &WebhookArgs) -> Result<ExitCode, CliError> {
 }
 
 async fn serve(args: &WebhookArgs, stop: CancellationToken) -> Result<(), CliError> {
-    let mut registry = probes::registry(kcg_api::names::METRIC_PREFIX, env!("CARGO_PKG_VERSION"));
+    let mut registry = metrics::registry(kcg_api::names::METRIC_PREFIX, env!("CARGO_PKG_VERSION"));
     let requests = RequestMetrics::default();
     requests.register(&mut registry);
     let client = args.server.client_config().client(&requests).await?;
     let process = Process::bind(WebhookConfig {
         bind_address: args.webhook_bind_address,
-        probes: args.server.status_addr,
+        metrics_bind_address: args.server.metrics_bind_address,
+        health_probe_bind_address: args.server.health_probe_bind_address,
         cert_dir: args.cert_dir.clone(),
         server_name: args.server_name.clone(),
         quiet_period: args.drain_quiet_period,
         scope: args.server.topic_scope(),
         policy: AdmissionPolicy { grants: args.server.grants(), max_spec_bytes: args.server.max_spec_bytes },
         limits: Limits::default(),
-    })
-    .await?;
+    })?;
     Ok(process.run(client, registry, stop).await?)
 }
 
@@ -64,7 +65,7 @@ impl From<StartError> for CliError {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Tls(_) => Self::permanent(error),
-            StartError::Bind { .. } | StartError::Probes(_) => Self::temporary(error),
+            StartError::Listen(_) => Self::temporary(error),
         }
     }
 }

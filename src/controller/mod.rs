@@ -8,7 +8,6 @@ mod retry_state;
 mod workqueue;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +17,9 @@ use kcg_api::names;
 use kcg_api::valid::TopicGrants;
 use kcg_runtime::client::RequestMetrics;
 use kcg_runtime::lease::{Candidate, Elector, Leadership, LeaseMetrics, SystemClock, Timings, UnsafeTimings};
-use kcg_runtime::probes::{Probes, ProbesError, Readiness, ReadinessCheck, registry};
+use kcg_runtime::listen::{BindAddress, ListenError};
+use kcg_runtime::metrics::{MetricsServer, registry};
+use kcg_runtime::probes::{ProbeServer, Readiness, ReadinessCheck};
 use kcg_runtime::watch::{ObjectKey, WatchMetrics};
 use kube::Client;
 use parking_lot::Mutex;
@@ -56,8 +57,10 @@ pub struct ControllerConfig {
     pub grants: TopicGrants,
     /// A stored spec of more bytes as compact JSON gets a warning.
     pub max_spec_bytes: usize,
-    /// The address of /healthz, /readyz and /metrics, over plain HTTP.
-    pub probes: SocketAddr,
+    /// The address of /metrics, over plain HTTP.
+    pub metrics_bind_address: BindAddress,
+    /// The address of /healthz and /readyz, over plain HTTP.
+    pub health_probe_bind_address: BindAddress,
     /// The identity of this process in the leader election.
     pub candidate: Candidate,
     /// Set if the operator issues the webhook's certificate itself.
@@ -67,9 +70,9 @@ pub struct ControllerConfig {
 /// Why the controller ends without a signal.
 #[derive(Debug, thiserror::Error)]
 pub enum ControllerError {
-    /// The port of the probes could not be opened.
+    /// A port could not be opened.
     #[error(transparent)]
-    Probes(#[from] ProbesError),
+    Listen(#[from] ListenError),
     /// The timings of the leader election are unsafe.
     #[error(transparent)]
     Timings(#[from] UnsafeTimings),
@@ -86,7 +89,8 @@ pub async fn run(
     requests: &RequestMetrics,
     stop: CancellationToken,
 ) -> Result<(), ControllerError> {
-    let probes = Probes::bind(config.probes).await?;
+    let metrics_server = MetricsServer::bind(config.metrics_bind_address)?;
+    let probes = ProbeServer::bind(config.health_probe_bind_address)?;
     let (mut registry, readiness) =
         (registry(names::METRIC_PREFIX, env!("CARGO_PKG_VERSION")), Readiness::default());
     requests.register(&mut registry);
@@ -115,7 +119,8 @@ pub async fn run(
     tokio::spawn(ended.clone().run_until_cancelled_owned(crd_version));
     tokio::spawn(ended.clone().run_until_cancelled_owned(served_metrics));
     tokio::spawn(unready_when_stopped(readiness.check("shutdown", ""), stop.clone()));
-    tokio::spawn(probes.serve(registry, readiness, ended.clone()));
+    tokio::spawn(metrics_server.serve(registry, ended.clone()));
+    tokio::spawn(probes.serve(readiness, ended.clone()));
     let watching = tokio::spawn(watches.run(listener, synced.clone(), ended.clone()));
 
     let cert_rotator = cert_rotator.map(Arc::new);

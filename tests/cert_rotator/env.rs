@@ -112,7 +112,7 @@ impl RotatorEnv {
             identity: identity.into(),
             lifetimes: Lifetimes::default(),
         };
-        let mut registry = kcg_runtime::probes::registry(names::METRIC_PREFIX, env!("CARGO_PKG_VERSION"));
+        let mut registry = kcg_runtime::metrics::registry(names::METRIC_PREFIX, env!("CARGO_PKG_VERSION"));
         Ok(CertRotator::new(Client::try_from(config)?, &rotator_config, self.clock.clone(), &mut registry))
     }
 

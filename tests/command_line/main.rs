@@ -1,11 +1,13 @@
 //! The binary on the command line: its output on stdout and stderr, and its exit code.
 
+mod listening;
+
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
-type Outcome = Result<(), Box<dyn std::error::Error>>;
+type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 const GROUP: &str = "
 apiVersion: thenextapps.com/v1alpha1
@@ -241,7 +243,7 @@ fn a_server_that_cannot_start_prints_one_sentence_with_the_cure() -> Outcome {
         (&["webhook"][..], 2, "no cluster to talk to"),
         (&["controller", "--kubeconfig", "/nonexistent"][..], 2, "read kubeconfig /nonexistent"),
         (
-            &["controller", "--kubeconfig", &kubeconfig, "--status-addr", &address][..],
+            &["controller", "--kubeconfig", &kubeconfig, "--metrics-bind-address", &address][..],
             1,
             "listen on 127.0.0.1",
         ),

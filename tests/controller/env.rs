@@ -37,7 +37,7 @@ pub async fn plane() -> Outcome<&'static ControlPlane> {
 pub struct ControllerEnv {
     namespace: Namespace,
     pub faults: Faults,
-    probes: SocketAddr,
+    metrics: SocketAddr,
     stop: CancellationToken,
     controller: JoinHandle<Result<(), ControllerError>>,
 }
@@ -71,13 +71,14 @@ impl ControllerEnv {
         let name = &namespace.name;
         let faults = Faults::default();
         let client = faults.client(plane.kubeconfig_path()).await?;
-        let probes = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let metrics = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let scope = Scope::Namespaces([name.clone()].into());
         let settings = ControllerConfig {
             scopes: Scopes { groups: scope.clone(), topics: scope },
             grants: TopicGrants::Own,
             max_spec_bytes: kcg_api::spec_bounds::MAX_BYTES,
-            probes,
+            metrics_bind_address: metrics.into(),
+            health_probe_bind_address: SocketAddr::from(([127, 0, 0, 1], 0)).into(),
             candidate: Candidate::new(name, "controller", "test"),
             certificates: None,
         };
@@ -85,7 +86,7 @@ impl ControllerEnv {
         let stopped = stop.clone();
         let controller =
             tokio::spawn(async move { controller::run(settings, client, &requests, stopped).await });
-        Ok(Self { namespace, faults, probes, stop, controller })
+        Ok(Self { namespace, faults, metrics, stop, controller })
     }
 
     /// Stops the controller, which has to end without an error.
@@ -112,10 +113,10 @@ impl ControllerEnv {
         Ok(())
     }
 
-    /// A plain GET; the probes' port needs no more than that.
+    /// A plain GET; the port needs no more than that.
     async fn metrics(&self) -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(self.probes).await?;
-        let request = format!("GET /metrics HTTP/1.1\r\nhost: {}\r\n\r\n", self.probes);
+        let mut stream = TcpStream::connect(self.metrics).await?;
+        let request = format!("GET /metrics HTTP/1.1\r\nhost: {}\r\n\r\n", self.metrics);
         stream.write_all(request.as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;

@@ -35,13 +35,14 @@ async fn helm_installs_upgrades_and_uninstalls_the_operator_and_the_groups_stay(
     shell.run(&install).await?;
     assert_eq!(installed_version(&plane).await?, OLDER);
     let kubeconfig = plane.kubeconfig_for(names::NAMESPACE, names::CONTROLLER).await?;
-    let status = Port::take()?;
+    let (metrics, probes) = (Port::take()?, Port::take()?);
     let flags = [
         "controller".to_owned(),
         "--certificate-mode=self-managed".to_owned(),
         "--identity=one".to_owned(),
         format!("--kubeconfig={}", kubeconfig.display()),
-        format!("--status-addr={}", status.address()),
+        format!("--metrics-bind-address={}", metrics.address()),
+        format!("--health-probe-bind-address={}", probes.address()),
     ];
     let controller = Process::start("controller", operator_binary().await?, flags, plane.folder())?;
     let issued = eventually("a certificate that is trusted", Duration::from_mins(1), async || {

@@ -15,8 +15,8 @@
 //! ```no_run
 //! # async fn run(config: kcg_webhook::WebhookConfig, client: kube::Client) -> Result<(), kcg_webhook::StartError> {
 //! let stop = tokio_util::sync::CancellationToken::new(); // cancelled on SIGTERM
-//! let registry = kcg_runtime::probes::registry("example", "1.0");
-//! kcg_webhook::Process::bind(config).await?.run(client, registry, stop).await
+//! let registry = kcg_runtime::metrics::registry("example", "1.0");
+//! kcg_webhook::Process::bind(config)?.run(client, registry, stop).await
 //! # }
 //! ```
 

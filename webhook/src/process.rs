@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kcg_certs::Resolver;
-use kcg_runtime::probes::{Probes, ProbesError, Readiness};
+use kcg_runtime::listen::{BindAddress, ListenError, listen};
+use kcg_runtime::metrics::MetricsServer;
+use kcg_runtime::probes::{ProbeServer, Readiness};
 use kcg_runtime::watch::{Scope, WatchMetrics};
 use kube::Client;
 use prometheus_client::registry::Registry;
@@ -24,9 +26,11 @@ use crate::topics::{self, TopicCache};
 #[derive(Clone, Debug)]
 pub struct WebhookConfig {
     /// The address that serves admission reviews over TLS.
-    pub bind_address: SocketAddr,
-    /// The address that serves /healthz, /readyz and /metrics over plain HTTP.
-    pub probes: SocketAddr,
+    pub bind_address: BindAddress,
+    /// The address that serves /metrics over plain HTTP.
+    pub metrics_bind_address: BindAddress,
+    /// The address that serves /healthz and /readyz over plain HTTP.
+    pub health_probe_bind_address: BindAddress,
     /// The directory of tls.crt and tls.key. The files may appear later, and change.
     pub cert_dir: PathBuf,
     /// The DNS name by which the API server calls the webhook. A certificate for other names is
@@ -45,41 +49,34 @@ pub struct WebhookConfig {
 /// Why the process cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The admission address is in use, or the process is not permitted to bind it.
-    #[error(
-        "cannot listen on {address} for reviews: {source}; choose another address, or stop the process that uses it"
-    )]
-    Bind {
-        /// The configured address.
-        address: SocketAddr,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The address of the probes cannot be bound.
+    /// An address is in use, or the process is not permitted to bind it.
     #[error(transparent)]
-    Probes(#[from] ProbesError),
+    Listen(#[from] ListenError),
     /// rustls rejects the TLS configuration.
     #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),
 }
 
-/// A webhook whose two ports are bound and not served yet: a wrong address fails before anything
+/// A webhook whose ports are bound and not served yet: a wrong address fails before anything
 /// else starts.
 #[derive(Debug)]
 pub struct Process {
     listener: TcpListener,
-    probes: Probes,
+    metrics: MetricsServer,
+    probes: ProbeServer,
     config: WebhookConfig,
 }
 
 impl Process {
-    /// Binds both ports.
-    pub async fn bind(config: WebhookConfig) -> Result<Self, StartError> {
-        let address = config.bind_address;
-        let listener =
-            TcpListener::bind(address).await.map_err(|source| StartError::Bind { address, source })?;
-        let probes = Probes::bind(config.probes).await?;
-        Ok(Self { listener, probes, config })
+    /// Binds the ports.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn bind(config: WebhookConfig) -> Result<Self, StartError> {
+        let listener = listen(config.bind_address, "admission reviews")?;
+        let metrics = MetricsServer::bind(config.metrics_bind_address)?;
+        let probes = ProbeServer::bind(config.health_probe_bind_address)?;
+        Ok(Self { listener, metrics, probes, config })
     }
 
     /// The bound address for reviews. If port 0 was configured, it has the port that the system
@@ -102,7 +99,7 @@ impl Process {
         mut registry: Registry,
         stop: CancellationToken,
     ) -> Result<(), StartError> {
-        let Self { listener, probes, config } = self;
+        let Self { listener, metrics: metrics_server, probes, config } = self;
         let WebhookConfig { cert_dir, server_name, quiet_period, scope, policy, limits, .. } = config;
         let readiness = Readiness::default();
         let metrics = WebhookMetrics::register(&mut registry);
@@ -118,7 +115,8 @@ impl Process {
         tokio::spawn(served.clone().run_until_cancelled_owned(async move {
             cert_watcher.run(cert_watcher::POLL_INTERVAL).await;
         }));
-        tokio::spawn(probes.serve(registry, readiness, served.clone()));
+        tokio::spawn(metrics_server.serve(registry, served.clone()));
+        tokio::spawn(probes.serve(readiness, served.clone()));
 
         let admission = GroupAdmission { topics, policy };
         let drain = Drain { stop, quiet_period };

@@ -22,6 +22,7 @@ pub use kustomization::PodRunner;
 pub use overlay::CertificateMode;
 pub use program::{OPERATOR, OPERATOR_BINARY, build_operator, cargo, cargo_build};
 pub use replica::Replica;
+use replica::ReplicaPorts;
 
 use crate::background::Background;
 use crate::control_plane::ControlPlane;
@@ -156,14 +157,13 @@ impl Operator {
 
     /// Starts a controller replica without waiting.
     pub fn spawn_controller(&self, identity: &str, flags: &[&str]) -> Result<Replica> {
-        let status = Port::take()?;
+        let ports = ReplicaPorts::take()?;
         let own = [
             format!("--kubeconfig={}", self.controller_kubeconfig.display()),
-            format!("--status-addr={}", status.address()),
             format!("--identity={identity}"),
             format!("--leader-elect-resource-namespace={}", self.namespace()),
         ];
-        self.spawn(identity, &self.installation.overlay.controller, &own, flags, status)
+        self.spawn(identity, &self.installation.overlay.controller, &own, flags, ports)
     }
 
     /// Starts the webhook at the port that the webhook configurations name, with additional flags,
@@ -189,16 +189,15 @@ impl Operator {
     }
 
     fn spawn_webhook_at(&self, name: &str, port: &Port, flags: &[&str]) -> Result<Replica> {
-        let status = Port::take()?;
+        let ports = ReplicaPorts::take()?;
         let own = [
             format!("--kubeconfig={}", self.webhook_kubeconfig.display()),
             format!("--webhook-bind-address={}", port.address()),
             format!("--cert-dir={}", self.certificate.folder().display()),
-            format!("--status-addr={}", status.address()),
             // No endpoint depends on readiness here, so there is no traffic to drain.
             "--drain-quiet-period=0s".to_owned(),
         ];
-        self.spawn(name, &self.installation.overlay.webhook, &own, flags, status)
+        self.spawn(name, &self.installation.overlay.webhook, &own, flags, ports)
     }
 
     fn spawn(
@@ -207,11 +206,11 @@ impl Operator {
         workload: &Workload,
         own: &[String],
         flags: &[&str],
-        status: Port,
+        ports: ReplicaPorts,
     ) -> Result<Replica> {
-        let own: Vec<String> =
-            own.iter().cloned().chain(flags.iter().map(|flag| (*flag).to_owned())).collect();
-        Replica::start(name, &self.binary, &merge_flags(&workload.args, &own), &self.folder, status)
+        let flags = flags.iter().map(|flag| (*flag).to_owned());
+        let own: Vec<String> = own.iter().cloned().chain(ports.flags()).chain(flags).collect();
+        Replica::start(name, &self.binary, &merge_flags(&workload.args, &own), &self.folder, ports)
     }
 }
 

@@ -10,11 +10,32 @@ use crate::{Error, Result, plain_http, wait};
 const READY_LIMIT: Duration = Duration::from_mins(1);
 const RESPONSE_LIMIT: Duration = Duration::from_secs(5);
 
-/// A controller or a webhook, with its status port. Dropping it kills the process.
+/// A controller or a webhook. Dropping it kills the process.
 #[derive(Debug)]
 pub struct Replica {
     process: Process,
-    status: Port,
+    ports: ReplicaPorts,
+}
+
+/// The ports of a replica that serve plain HTTP.
+#[derive(Debug)]
+pub(super) struct ReplicaPorts {
+    metrics: Port,
+    probes: Port,
+}
+
+impl ReplicaPorts {
+    pub(super) fn take() -> Result<Self> {
+        Ok(Self { metrics: Port::take()?, probes: Port::take()? })
+    }
+
+    /// The flags that set them.
+    pub(super) fn flags(&self) -> [String; 2] {
+        [
+            format!("--metrics-bind-address={}", self.metrics.address()),
+            format!("--health-probe-bind-address={}", self.probes.address()),
+        ]
+    }
 }
 
 impl Replica {
@@ -24,9 +45,9 @@ impl Replica {
         binary: &Path,
         args: &[String],
         folder: &Path,
-        status: Port,
+        ports: ReplicaPorts,
     ) -> Result<Self> {
-        Ok(Self { process: Process::start(name, binary, args, folder)?, status })
+        Ok(Self { process: Process::start(name, binary, args, folder)?, ports })
     }
 
     /// The process, with its ID, signals and log.
@@ -48,10 +69,10 @@ impl Replica {
         .await
     }
 
-    /// Sends a GET request to the status port, for example for /metrics. Returns the status code
-    /// and the body.
+    /// Sends a GET request for /metrics, or for a probe. Returns the status code and the body.
     pub async fn get(&self, path: &str) -> Result<(u16, String)> {
-        let action = format!("get http://{}{path}", self.status.address());
-        plain_http::get(self.status.address(), path, RESPONSE_LIMIT).await.map_err(Error::client(action))
+        let port = if path == "/metrics" { &self.ports.metrics } else { &self.ports.probes };
+        let action = format!("get http://{}{path}", port.address());
+        plain_http::get(port.address(), path, RESPONSE_LIMIT).await.map_err(Error::client(action))
     }
 }

@@ -102,7 +102,9 @@ impl<A: Admission> AdmissionServer<A> {
         let accepting = async {
             loop {
                 match listener.accept().await {
-                    Ok((stream, peer)) => self.spawn(stream, peer),
+                    Ok((stream, peer)) => {
+                        self.spawn(stream, SocketAddr::new(peer.ip().to_canonical(), peer.port()));
+                    }
                     Err(error) => {
                         if let Some(suppressed) = self.error_log.pass() {
                             tracing::error!(%error, suppressed, "cannot accept connections");

@@ -1,0 +1,225 @@
+//! A small HTTP/1.1 server for probes and metrics: one request a connection, and a bound on
+//! everything that a client can make grow or last.
+
+use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse as _, Response},
+};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::AbortHandle,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::listen::{BindAddress, ListenError, listen};
+
+/// The pause after a failed accept. The usual cause, a lack of file descriptors, passes.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a client may cost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ServerLimits {
+    /// Connections at a time. A further one closes the oldest.
+    pub(crate) connections: usize,
+    /// How long a client may take to send its request head.
+    pub(crate) head: Duration,
+    /// The lifetime of a connection, from its acceptance to the last byte of its one response.
+    pub(crate) lifetime: Duration,
+}
+
+/// A port, bound but not served yet, so that a bad address is known before anything else starts.
+#[derive(Debug)]
+pub(crate) struct HttpServer {
+    listener: TcpListener,
+    address: SocketAddr,
+    /// What it serves, for the log.
+    purpose: &'static str,
+    limits: ServerLimits,
+}
+
+impl HttpServer {
+    pub(crate) fn bind(
+        address: BindAddress,
+        purpose: &'static str,
+        limits: ServerLimits,
+    ) -> Result<Self, ListenError> {
+        let listener = listen(address, purpose)?;
+        let address = listener.local_addr().expect("invariant: a listening socket has an address");
+        Ok(Self { listener, address, purpose, limits })
+    }
+
+    /// The bound address. If port 0 was requested, it has the port that the system chose.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` is cancelled.
+    pub(crate) async fn serve(self, router: Router, stop: CancellationToken) {
+        stop.run_until_cancelled(self.accept(router)).await;
+    }
+
+    async fn accept(&self, router: Router) {
+        let mut slots = Slots::new(self.limits.connections);
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    let slot = slots.take().await;
+                    let answering = answer(stream, router.clone(), self.purpose, self.limits);
+                    slots.fill(
+                        tokio::spawn(async move {
+                            answering.await;
+                            drop(slot);
+                        })
+                        .abort_handle(),
+                    );
+                }
+                Err(error) => {
+                    tracing::warn!(%error, purpose = self.purpose, "failed to accept a connection");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// The connections. If all slots are taken, the oldest connection is closed: clients that hold
+/// connections cannot keep others out.
+struct Slots {
+    free: Arc<Semaphore>,
+    /// In the order of their acceptance.
+    open: VecDeque<AbortHandle>,
+}
+
+impl Slots {
+    fn new(connections: usize) -> Self {
+        Self { free: Arc::new(Semaphore::new(connections)), open: VecDeque::with_capacity(connections) }
+    }
+
+    async fn take(&mut self) -> OwnedSemaphorePermit {
+        self.open.retain(|connection| !connection.is_finished());
+        if self.free.available_permits() == 0
+            && let Some(oldest) = self.open.pop_front()
+        {
+            oldest.abort();
+        }
+        Arc::clone(&self.free).acquire_owned().await.expect("invariant: the semaphore is never closed")
+    }
+
+    fn fill(&mut self, connection: AbortHandle) {
+        self.open.push_back(connection);
+    }
+}
+
+/// Answers one request, then closes the connection.
+async fn answer(stream: TcpStream, router: Router, purpose: &'static str, limits: ServerLimits) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    match timeout(limits.lifetime, connection).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, purpose, "a connection broke"),
+        Err(_) => tracing::debug!(purpose, "a connection timed out"),
+    }
+}
+
+/// A response of plain text.
+pub(crate) fn plain(status: StatusCode, text: String) -> Response {
+    (status, [(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    /// Sends the bytes and returns everything until the server closes the connection.
+    pub(crate) async fn exchange(address: SocketAddr, sent: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        // A connection that is closed to make room may be reset.
+        let _ = stream.read_to_string(&mut answer).await;
+        answer
+    }
+
+    pub(crate) async fn got(address: SocketAddr, path: &str) -> String {
+        exchange(address, &format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n")).await
+    }
+
+    const LIMITS: ServerLimits =
+        ServerLimits { connections: 4, head: Duration::from_secs(2), lifetime: Duration::from_secs(5) };
+
+    fn served(router: Router) -> SocketAddr {
+        let server = HttpServer::bind("127.0.0.1:0".parse().unwrap(), "a test", LIMITS).unwrap();
+        let address = server.address();
+        tokio::spawn(server.serve(router, CancellationToken::new()));
+        address
+    }
+
+    fn ok() -> Router {
+        Router::new().route("/", get(|| async { "ok" }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_never_completes_its_request_head_is_disconnected() {
+        let address = served(ok());
+        let answer = timeout(2 * LIMITS.lifetime, exchange(address, "GET / HTTP/1.1\r\nslow: ")).await;
+        assert!(!answer.expect("closed").contains("200"));
+    }
+
+    #[tokio::test]
+    async fn clients_that_hold_every_connection_do_not_keep_others_out() {
+        let address = served(ok());
+        let mut idle = Vec::new();
+        for _ in 0..3 * LIMITS.connections {
+            idle.push(TcpStream::connect(address).await.unwrap());
+        }
+        let answer = timeout(LIMITS.head / 2, got(address, "/")).await.expect("before any deadline");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let mut closed = JoinSet::new();
+        for mut stream in idle {
+            closed.spawn(async move { stream.read(&mut [0]).await.unwrap_or(0) });
+        }
+        assert_eq!(closed.join_all().await, vec![0; 3 * LIMITS.connections], "the rest ends by its deadline");
+    }
+
+    #[tokio::test]
+    async fn no_more_requests_run_than_there_are_slots() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        static RUNNING: AtomicUsize = AtomicUsize::new(0);
+        static MOST: AtomicUsize = AtomicUsize::new(0);
+        struct Running;
+        impl Drop for Running {
+            fn drop(&mut self) {
+                RUNNING.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+        let slow = || async {
+            MOST.fetch_max(RUNNING.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            let _running = Running;
+            std::future::pending::<()>().await;
+        };
+        let address = served(Router::new().route("/", get(slow)));
+        let mut clients = JoinSet::new();
+        for _ in 0..10 * LIMITS.connections {
+            clients.spawn(got(address, "/"));
+        }
+        clients.join_all().await;
+        assert_eq!(MOST.load(Ordering::SeqCst), LIMITS.connections);
+    }
+}
