@@ -6,6 +6,7 @@ mod conflicting_groups;
 pub mod predicate;
 pub mod project;
 
+use k8s_openapi::jiff::Timestamp;
 use kcg_api::topic::TopicLookups;
 
 use crate::ceiling::Held;
@@ -73,6 +74,10 @@ pub struct DeploymentFacts {
     pub progress: Progress,
     /// Why its condition ReplicaFailure is True: the API server refuses its pods.
     pub refused: Option<Box<str>>,
+    /// spec.progressDeadlineSeconds; 0 if it is missing.
+    pub progress_deadline: i32,
+    /// When the operator last changed it.
+    pub applied: Option<Timestamp>,
     /// spec.selector.matchLabels is the one that the operator writes.
     pub selector_is_ours: bool,
 }

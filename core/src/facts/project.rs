@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use k8s_openapi::jiff::Timestamp;
 use kcg_api::names;
 use serde_json::{Value, json};
 
@@ -87,9 +88,20 @@ fn deployment(live: &Value) -> DeploymentFacts {
             Some(_) | None => Progress::Other,
         },
         refused: refused.map(Signal::words),
+        progress_deadline: number(&live["spec"]["progressDeadlineSeconds"]),
+        applied: applied(live),
         selector_is_ours: live["spec"]["selector"]
             == json!({"matchLabels": children::selector(text(&live["metadata"]["name"]))}),
     }
+}
+
+/// The time of the operator's last apply that changed something.
+fn applied(live: &Value) -> Option<Timestamp> {
+    let managers = live["metadata"]["managedFields"].as_array()?;
+    let own = managers.iter().find(|entry| {
+        entry["manager"] == names::OPERATOR && entry["operation"] == "Apply" && entry["subresource"].is_null()
+    });
+    own?["time"].as_str()?.parse().ok()
 }
 
 fn autoscaler(live: &Value) -> AutoscalerFacts {
@@ -224,8 +236,11 @@ mod tests {
         let mut live = json!({
             "metadata": {"name": "a", "uid": "u", "resourceVersion": "7", "generation": 2, "ownerReferences": [
                 {"uid": "other"}, {"uid": "g", "controller": true},
+            ], "managedFields": [
+                {"manager": "kubectl", "operation": "Apply", "time": "2026-01-01T00:00:00Z"},
+                {"manager": "kconsumer-group-operator", "operation": "Apply", "time": "2026-01-02T00:00:00Z"},
             ]},
-            "spec": {"replicas": 5, "selector": {"matchLabels": {"app": "a", "thenextapps.com/kconsumergroup": "a"}}},
+            "spec": {"replicas": 5, "progressDeadlineSeconds": 600, "selector": {"matchLabels": {"app": "a", "thenextapps.com/kconsumergroup": "a"}}},
             "status": {"observedGeneration": 1, "replicas": 3, "updatedReplicas": 1, "readyReplicas": 2,
                 "availableReplicas": 1, "conditions": [
                 {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "it has timed out"},
@@ -245,6 +260,8 @@ mod tests {
             available: 1,
             progress: Progress::Stuck("it has timed out".into()),
             refused: Some("no quota".into()),
+            progress_deadline: 600,
+            applied: "2026-01-02T00:00:00Z".parse().ok(),
             selector_is_ours: true,
         };
         assert_eq!(seen.detail, Detail::Deployment(wanted));

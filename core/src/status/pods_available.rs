@@ -21,6 +21,11 @@ use crate::rollout::{Rollout, is_rolled_out};
 /// no deadline for them.
 const DEADLINE: SignedDuration = SignedDuration::from_secs(600);
 
+/// How often a rollout is looked at: only its Deployment tells its deadline.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// What a rollout without a single available pod is reported with.
+const CRASHING: &str = "No pod of the current pod template became available within progressDeadlineSeconds and minReadySeconds: the new pods crash again and again, or never become ready.";
+
 /// What the last status reported about readiness.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Before<'a> {
@@ -41,6 +46,25 @@ impl<'a> Before<'a> {
         self.ready.and_then(|ready| ready.observed_generation) == Some(generation)
     }
 
+    /// Whether a rollout has had its time, and no pod of the current template is available. For the
+    /// Deployment controller each start of a container is progress, so it never gives up pods that
+    /// crash and are started again.
+    fn is_out_of_time(self, group: &ValidGroup, facts: &DeploymentFacts) -> bool {
+        let earlier = facts.replicas.saturating_sub(facts.updated);
+        let Some(ready) = self.ready.filter(|_| self.is_of(group.generation)) else { return false };
+        if facts.available > earlier {
+            return false;
+        }
+        match (self.status(), Reason::named(&ready.reason)) {
+            (Some(ConditionStatus::Unknown), Some(Reason::RollingOut)) => {
+                let since = facts.applied.unwrap_or_default().max(ready.last_transition_time.0);
+                self.now.duration_since(since) >= time_to_roll_out(group, facts)
+            }
+            (Some(ConditionStatus::False), reason) => reason == Some(Reason::RolloutStuck),
+            _ => false,
+        }
+    }
+
     /// Whether the pods of this generation may still be on their way up.
     fn may_wait(self, generation: i64) -> bool {
         match (self.ready, self.status()) {
@@ -54,13 +78,28 @@ impl<'a> Before<'a> {
     }
 }
 
+/// The Deployment's own deadline, which its controller does not count from one start of a crashing
+/// pod to the next.
+fn time_to_roll_out(group: &ValidGroup, facts: &DeploymentFacts) -> SignedDuration {
+    let deadline = match facts.progress_deadline {
+        0 => DEADLINE,
+        seconds => SignedDuration::from_secs(seconds.into()),
+    };
+    deadline + SignedDuration::from_secs(group.scaling.min_ready_seconds.into())
+}
+
 /// When to look again although nothing changes: a group whose pods do not become available has to
 /// be reported.
 pub(super) fn deadline(status: &KconsumerGroupStatus, now: Timestamp) -> Option<Duration> {
     let ready = Before::of(status, now).ready?;
-    let waits = ready.status == ConditionStatus::Unknown.as_str() && ready.reason == Reason::Scaling.as_str();
-    let left = DEADLINE - now.duration_since(ready.last_transition_time.0);
-    waits.then(|| Duration::try_from(left).unwrap_or_default().max(Duration::from_secs(1)))
+    match Reason::named(&ready.reason).filter(|_| ready.status == ConditionStatus::Unknown.as_str())? {
+        Reason::Scaling => {
+            let left = DEADLINE - now.duration_since(ready.last_transition_time.0);
+            Some(Duration::try_from(left).unwrap_or_default().max(Duration::from_secs(1)))
+        }
+        Reason::RollingOut => Some(LOOK_AGAIN),
+        _ => None,
+    }
 }
 
 /// The group's Deployment; `None` if it does not exist.
@@ -78,6 +117,7 @@ pub(super) fn deployed<'a>(
     let rollout = match Rollout::of(facts, trusted) {
         Rollout::ScaledToZero => Rollout::ScaledToZero,
         _ if !trusted && !is_written(group, observed, ceiling) => Rollout::Unobserved,
+        Rollout::RollingOut if before.is_out_of_time(group, facts) => Rollout::Stuck(CRASHING),
         rollout => rollout,
     };
     Some(Deployed { facts, rollout })

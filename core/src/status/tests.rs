@@ -417,6 +417,51 @@ fn a_stuck_rollout_needs_a_person() {
     assert_eq!(events(&settled, &stuck).len(), 1, "one Event");
 }
 
+/// The Deployment controller takes each start of a container for progress.
+#[test]
+fn pods_that_crash_again_and_again_are_a_stuck_rollout_until_one_is_available() {
+    let settled = composed("{}", |_| {});
+    let now = EARLIER + 60;
+    let crashing = |facts: &mut DeploymentFacts| counts(facts, [1, 2, 1, 1]);
+    let rolling = pods_after(&settled, "{}", 2, crashing);
+    let unknown = as_text("Unknown", Reason::RollingOut);
+    assert_eq!(condition_of(&rolling, ConditionType::Ready), unknown);
+    assert_eq!(pods_available::deadline(&rolling, at(now)), Some(Duration::from_secs(30)));
+    let since = |second: i64| {
+        let mut status = rolling.clone();
+        status.conditions[0].last_transition_time = Time(at(second));
+        status
+    };
+    // Ten minutes, and the fifteen seconds for which a pod has to be ready.
+    let late = since(now - 615);
+    let in_time = pods_after(&since(now - 614), "{}", 2, crashing);
+    assert_eq!(condition_of(&in_time, ConditionType::Ready), unknown);
+    let stuck = pods_after(&late, "{}", 2, crashing);
+    let want = |status| as_text(status, Reason::RolloutStuck);
+    assert_eq!(condition_of(&stuck, ConditionType::Ready), want("False"));
+    assert_eq!(condition_of(&stuck, ConditionType::Progressing), want("False"));
+    assert_eq!(condition_of(&stuck, ConditionType::Stalled), want("True"));
+    let message = message_of(&stuck, ConditionType::Ready);
+    assert!(
+        message.contains("the new pods crash again and again") && message.contains("kubectl describe pods")
+    );
+    assert_eq!(condition_of(&pods_after(&stuck, "{}", 2, crashing), ConditionType::Ready), want("False"));
+
+    // One new pod is available, or the rollout began later, or has a longer deadline.
+    let recent = Some(at(now - 100));
+    for (status, available, applied, deadline) in
+        [(&late, 2, None, 600), (&stuck, 2, None, 600), (&late, 1, recent, 600), (&late, 1, None, 601)]
+    {
+        let seen = pods_after(status, "{}", 2, |facts| {
+            counts(facts, [1, 2, 1, available]);
+            (facts.applied, facts.progress_deadline) = (applied, deadline);
+        });
+        assert_eq!(condition_of(&seen, ConditionType::Ready), unknown);
+    }
+    // What is tried next has its own time.
+    assert_eq!(condition_of(&pods_after(&stuck, "{}", 3, crashing), ConditionType::Ready), unknown);
+}
+
 #[test]
 fn refused_pods_are_reported_in_the_words_of_the_api_server() {
     for (words, reason, stalled) in [
