@@ -34,30 +34,25 @@ struct Expected {
     path: &'static str,
     /// The topics in its metrics.
     topics: &'static [&'static str],
-    /// The paths of its probes.
+    /// The paths of its other probes. Each preset's readiness probe has to succeed, too.
     probes: &'static [&'static str],
 }
 
-const SPRING_PROBES: &[&str] = &["/actuator/health/readiness", "/actuator/health/liveness"];
 const SPRING_4: Expected = Expected {
     presets: &[Preset::Spring],
     path: "/actuator/prometheus",
     topics: &["orders", "shop.orders", WITHOUT_DOT],
-    probes: SPRING_PROBES,
+    probes: &["/actuator/health/liveness"],
 };
 /// Its client is older than 4.1.
 const SPRING_3: Expected = Expected { topics: &["orders", WITHOUT_DOT], ..SPRING_4 };
-const JMX_EXPORTER: Expected = Expected {
-    presets: &[Preset::JmxExporter],
-    path: "/metrics",
-    topics: SPRING_4.topics,
-    probes: &["/-/healthy"],
-};
+const JMX_EXPORTER: Expected =
+    Expected { presets: &[Preset::JmxExporter], path: "/metrics", topics: SPRING_4.topics, probes: &[] };
 const RUST: Expected = Expected {
     presets: &[Preset::Spring, Preset::Librdkafka],
     path: "/metrics",
     topics: &TOPICS,
-    probes: &["/readyz", "/healthz"],
+    probes: &["/readyz", "/healthz", "/actuator/health/liveness"],
 };
 
 /// A running consumer, in a group of its own.
@@ -117,14 +112,16 @@ impl Running {
 
     /// What is still missing of what is expected.
     fn missing(&self) -> Result<(), String> {
-        for probe in self.expected.probes {
-            let (code, body) = self.get(probe).map_err(|error| error.to_string())?;
+        let Expected { presets, path, topics, probes } = self.expected;
+        let of_presets = presets.iter().filter_map(|preset| preset.readiness_path(path));
+        for probe in probes.iter().map(|probe| (*probe).to_owned()).chain(of_presets) {
+            let (code, body) = self.get(&probe).map_err(|error| error.to_string())?;
             if code != 200 {
                 return Err(format!("{probe} is {code}: {body}"));
             }
         }
-        let (_, text) = self.get(self.expected.path).map_err(|error| error.to_string())?;
-        self.expected.presets.iter().try_for_each(|preset| is_idle(&text, *preset, self.expected.topics))
+        let (_, text) = self.get(path).map_err(|error| error.to_string())?;
+        presets.iter().try_for_each(|preset| is_idle(&text, *preset, topics))
     }
 }
 

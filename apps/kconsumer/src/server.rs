@@ -16,15 +16,20 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 
 /// The routes. Without a registry (--metrics off) only health is served.
 pub fn routes(callbacks: &Callbacks, registry: Option<Registry>) -> Router {
-    let (alive, ready) = (callbacks.clone(), callbacks.clone());
-    let router = Router::new()
-        .route("/healthz", get(async move || healthz(&alive)))
-        .route("/readyz", get(async move || readyz(&ready)));
+    // The paths of a program in Kubernetes, and those of a Spring application.
+    let router = ["/healthz", "/actuator/health/liveness"].into_iter().fold(Router::new(), |router, path| {
+        let callbacks = callbacks.clone();
+        router.route(path, get(async move || healthz(&callbacks)))
+    });
+    let router = ["/readyz", "/actuator/health/readiness"].into_iter().fold(router, |router, path| {
+        let callbacks = callbacks.clone();
+        router.route(path, get(async move || readyz(&callbacks)))
+    });
     let Some(registry) = registry.map(Arc::new) else { return router };
     let actuator = Arc::clone(&registry);
     router
         .route("/metrics", get(async move || metrics(&registry)))
-        // The path of the original's Spring application and of the operator's Spring preset.
+        // The path of a Spring application and of the operator's preset Spring.
         .route("/actuator/prometheus", get(async move || metrics(&actuator)))
 }
 
