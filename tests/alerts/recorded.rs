@@ -15,12 +15,15 @@ use serde_json::{Value, json};
 /// `None` if the pod is missing.
 type Scene = (&'static str, Option<[i64; 2]>);
 
-const SCENES: [Scene; 34] = [
+const SCENES: [Scene; 36] = [
     // A client that has just started has no partitions, and so no lag.
     ("spring4-before-first-poll", Some([0, 0])),
     ("spring3-before-first-poll", Some([0, 0])),
     ("jmx-before-first-poll", Some([0, 0])),
     ("rust-before-first-poll", Some([0, 0])),
+    // Its last poll was -1 seconds ago.
+    ("jmx-never-polled", Some([0, 0])),
+    ("rust-never-polled", Some([0, 0])),
     // Micrometer shows the partitions' lag after a minute: until then the pod is missing.
     ("spring4-backlog", None),
     ("spring3-backlog", None),

@@ -13,7 +13,7 @@ const POD: &str = "kconsumer-7d4b9c-aaaaa";
 
 /// A recorded scrape that stays as it is for four minutes, and the alerts that fire then. A consumer
 /// hangs after two minutes without a poll.
-const SCENES: [(&str, &[AlertName]); 20] = [
+const SCENES: [(&str, &[AlertName]); 22] = [
     ("spring4-hung-150s", &[AlertName::ConsumersHung, AlertName::LagHigh]),
     ("spring3-hung-150s", &[AlertName::ConsumersHung, AlertName::LagHigh]),
     ("jmx-hung-150s", &[AlertName::ConsumersHung]),
@@ -35,6 +35,9 @@ const SCENES: [(&str, &[AlertName]); 20] = [
     ("rust-no-partitions-75s", &[]),
     ("spring4-before-first-poll", &[]),
     ("jmx-before-first-poll", &[]),
+    // -1 is not a time without a poll.
+    ("jmx-never-polled", &[]),
+    ("rust-never-polled", &[]),
 ];
 
 fn scene(recording: &str, fires: &[AlertName]) -> Result<Value> {
