@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::defaults;
 use crate::group::Labels;
 
 /// The group's alerts.
@@ -18,14 +19,18 @@ pub struct AlertsSpec {
     /// duration.
     #[serde(rename = "for")]
     pub hold: String,
-    /// Value of the alerts' severity label.
-    pub severity: String,
+    /// Value of the alerts' severity label. Defaults to warning, unless the installation has another
+    /// default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub severity: Option<String>,
     /// Further labels of each alert.
     #[serde(skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
-    /// Labels of the PrometheusRule, by which a Prometheus selects it. The default is what
-    /// kube-prometheus selects.
-    pub rule_labels: Labels,
+    /// Labels of the PrometheusRule, by which a Prometheus selects it. Defaults to what
+    /// kube-prometheus selects (prometheus: k8s, role: alert-rules), unless the installation has
+    /// other defaults, which are added to these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule_labels: Option<Labels>,
     /// Settings of single alerts, by the alert's name, for example KafkaConsumerGroupLagHigh.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub rules: BTreeMap<String, AlertRule>,
@@ -111,9 +116,36 @@ impl AlertName {
     }
 }
 
-impl AlertsSpec {
+/// The group's alerts, their defaults filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alerts {
+    /// Whether there is a PrometheusRule.
+    pub enabled: bool,
+    /// How long an expression must be true, as a Prometheus duration.
+    pub hold: String,
+    /// The severity label.
+    pub severity: String,
+    /// Further labels of each alert.
+    pub labels: Labels,
+    /// Labels of the PrometheusRule.
+    pub rule_labels: Labels,
+    rules: BTreeMap<String, AlertRule>,
+}
+
+impl Alerts {
     /// The settings of one alert, if it has any.
     pub fn rule(&self, name: AlertName) -> Option<&AlertRule> {
         self.rules.get(name.as_str())
+    }
+
+    pub(crate) fn derive(spec: &AlertsSpec) -> Self {
+        Self {
+            enabled: spec.enabled,
+            hold: spec.hold.clone(),
+            severity: spec.severity.clone().unwrap_or_else(|| defaults::ALERT_SEVERITY.to_owned()),
+            labels: spec.labels.clone(),
+            rule_labels: spec.rule_labels.clone().unwrap_or_else(defaults::rule_labels),
+            rules: spec.rules.clone(),
+        }
     }
 }

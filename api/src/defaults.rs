@@ -1,6 +1,7 @@
 //! Defaults. The static defaults are the `Default` of the spec's types: serde applies them to a
 //! typed group, and schemars writes them into the CRD. The mutating webhook fills in the two
-//! defaults that depend on the group's name.
+//! defaults that depend on the group's name. A field that an installation can set
+//! ([`crate::group_defaults`]) has none in the CRD: it must stay visible whether the group sets it.
 
 use std::collections::BTreeMap;
 
@@ -73,20 +74,6 @@ impl Default for ConsumerSpec {
     }
 }
 
-impl Default for MetricsSpec {
-    fn default() -> Self {
-        Self {
-            preset: None,
-            port: None,
-            path: None,
-            interval: SCRAPE_INTERVAL.to_owned(),
-            lag_statistic: None,
-            lag_metric: None,
-            labels: Labels::new(),
-        }
-    }
-}
-
 impl Default for ScalingSpec {
     fn default() -> Self {
         Self {
@@ -104,9 +91,9 @@ impl Default for AlertsSpec {
         Self {
             enabled: true,
             hold: ALERT_FOR.to_owned(),
-            severity: ALERT_SEVERITY.to_owned(),
+            severity: None,
             labels: Labels::new(),
-            rule_labels: rule_labels(),
+            rule_labels: None,
             rules: BTreeMap::new(),
         }
     }

@@ -175,10 +175,10 @@ pub struct ConsumerSpec {
     /// Readiness probe of the container: an HTTP path on the metrics port; Preset for the path of the
     /// preset (Spring's is taken from metrics.path: .../prometheus becomes .../health/readiness); or
     /// None. By default a group that sets metrics.preset has the preset's probe, unless podTemplate
-    /// has a probe.
+    /// has a probe; a preset that the installation sets counts as one of the group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub readiness: Option<String>,
-    /// Secrets for pulling the image, as in a Pod.
+    /// Secrets for pulling the image, as in a Pod. Without any, the installation's default applies.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub image_pull_secrets: Vec<LocalObjectReference>,
     /// A PodTemplateSpec ({metadata, spec}) that is merged into the operator's pod template as by
@@ -191,11 +191,11 @@ pub struct ConsumerSpec {
 }
 
 /// Where the consumers expose their metrics, and which metric is the lag.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct MetricsSpec {
-    /// The kind of client, by default Spring: Spring (port 8085, path /actuator/prometheus), JmxExporter or
-    /// Librdkafka. The preset sets port and path if they are not set, and the names of the client's
+    /// The kind of client, by default Spring or the installation's default: Spring (port 8085, path
+    /// /actuator/prometheus), JmxExporter or Librdkafka. The preset sets port and path if they are not set, and the names of the client's
     /// metrics.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preset: Option<Preset>,
@@ -205,8 +205,10 @@ pub struct MetricsSpec {
     /// HTTP path of the metrics.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// How often Prometheus scrapes, as a Prometheus duration.
-    pub interval: String,
+    /// How often Prometheus scrapes, as a Prometheus duration. Defaults to 5s, unless the
+    /// installation has another default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<String>,
     /// How the lags of a pod's partitions become the pod's lag: Sum (all records that wait for the
     /// pod) or Max (its worst partition). Defaults to Sum. Must not be set together with lagMetric.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -14,6 +14,7 @@ pub mod defaults;
 pub mod event;
 mod field_path;
 pub mod group;
+pub mod group_defaults;
 pub mod inherited_metadata;
 pub mod names;
 pub mod overlay;
@@ -32,6 +33,7 @@ pub mod valid;
 pub mod violation;
 
 pub use group::{KconsumerGroup, KconsumerGroupSpec};
+pub use group_defaults::GroupDefaults;
 pub use status::KconsumerGroupStatus;
 pub use valid::ValidGroup;
 pub use violation::Violation;

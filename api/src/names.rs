@@ -63,6 +63,9 @@ pub const ANNOTATION_DEFAULTS_VERSION: &str = "thenextapps.com/defaults-version"
 /// The annotation on the Deployment with a hash of the pod template that the spec describes: if it
 /// changes, the template is built with the newest defaults.
 pub const ANNOTATION_TEMPLATE_HASH: &str = "thenextapps.com/template-hash";
+/// The annotation on the Deployment with the defaults of the installation that its pod template is
+/// built with, as JSON. Without it there are none.
+pub const ANNOTATION_TEMPLATE_DEFAULTS: &str = "thenextapps.com/template-defaults";
 
 /// The environment variable with the comma-separated topics, as they are named in Kafka.
 pub const ENV_TOPICS: &str = "KAFKA_TOPICS";

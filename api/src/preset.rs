@@ -136,6 +136,11 @@ impl MetricsSpec {
         self.preset.unwrap_or_default()
     }
 
+    /// The port of the metrics.
+    pub fn port(&self) -> i32 {
+        self.port.unwrap_or(self.preset().endpoint().port)
+    }
+
     /// The path of the metrics.
     pub fn path(&self) -> &str {
         self.path.as_deref().unwrap_or(self.preset().endpoint().path)

@@ -7,8 +7,11 @@ use k8s_openapi::api::autoscaling::v2::{HorizontalPodAutoscalerBehavior, MetricS
 use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, LocalObjectReference, ResourceRequirements};
 use k8s_openapi::jiff::Timestamp;
 
+pub use crate::alerts::Alerts;
 use crate::consumer_group;
-use crate::group::{AlertsSpec, KconsumerGroup, KconsumerGroupSpec, Labels, PartitionPolicy};
+use crate::defaults::SCRAPE_INTERVAL;
+use crate::group::{KconsumerGroup, KconsumerGroupSpec, Labels, PartitionPolicy};
+use crate::group_defaults::{GroupDefaults, TemplateDefaults};
 use crate::inherited_metadata::InheritedMetadata;
 use crate::overlay::Overlay;
 pub use crate::parse::{ParsedGroup, parse_group};
@@ -46,13 +49,30 @@ pub struct ValidGroup {
     /// Where Prometheus scrapes the lag.
     pub metrics: MetricsEndpoint,
     /// The group's alerts.
-    pub alerts: AlertsSpec,
+    pub alerts: Alerts,
     /// How the group scales and rolls out.
     pub scaling: Scaling,
     /// Of a stored group: the rules for admission that it breaks. It runs all the same.
     pub tolerated: Vec<Violation>,
     /// Labels and annotations of all owned resources.
     pub inherited: InheritedMetadata,
+    /// The fields of the pod template that an installation can set.
+    pub template: TemplateFields,
+    /// The same fields without the installation's defaults.
+    pub own_template: TemplateFields,
+    /// The installation's defaults that `template` is made with.
+    pub template_defaults: TemplateDefaults,
+}
+
+/// The fields of the pod template that an installation can set, directly or by a preset.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TemplateFields {
+    /// The port of the metrics.
+    pub port: i32,
+    /// The readiness probe.
+    pub readiness: Option<Readiness>,
+    /// The Secrets to pull the image with.
+    pub image_pull_secrets: Vec<LocalObjectReference>,
 }
 
 /// The consumer and its topics.
@@ -80,10 +100,6 @@ pub struct Consumer {
     pub resources: Option<ResourceRequirements>,
     /// When the image is pulled; `None` is the API server's default.
     pub image_pull_policy: Option<String>,
-    /// The readiness probe.
-    pub readiness: Option<Readiness>,
-    /// The Secrets to pull the image with.
-    pub image_pull_secrets: Vec<LocalObjectReference>,
     /// The user's overlay of the pod template.
     pub overlay: Option<Overlay>,
 }
@@ -107,6 +123,16 @@ impl Readiness {
             None => (spec.metrics.preset.and_then(|_| of_preset())?, false),
         };
         Some(Self { path, is_requested })
+    }
+}
+
+impl TemplateFields {
+    fn derive(spec: &KconsumerGroupSpec) -> Self {
+        Self {
+            port: spec.metrics.port(),
+            readiness: Readiness::derive(spec),
+            image_pull_secrets: spec.consumer_spec.image_pull_secrets.clone(),
+        }
     }
 }
 
@@ -147,25 +173,34 @@ pub struct Scaling {
 impl ValidGroup {
     /// Validates a parsed group that is new or changed and fills in every default, or returns every
     /// violation of a static rule.
-    pub fn read(group: &KconsumerGroup, grants: &TopicGrants) -> Result<Self, Vec<Violation>> {
-        Self::read_with(group, grants, |_| false)
+    pub fn read(
+        group: &KconsumerGroup,
+        grants: &TopicGrants,
+        defaults: &GroupDefaults,
+    ) -> Result<Self, Vec<Violation>> {
+        Self::read_with(group, grants, defaults, |_| false)
     }
 
     /// Like [`Self::read`] for a stored group: tolerates the violations of rules that apply only at
     /// admission.
-    pub fn read_stored(group: &KconsumerGroup, grants: &TopicGrants) -> Result<Self, Vec<Violation>> {
-        Self::read_with(group, grants, Rule::is_admission_only)
+    pub fn read_stored(
+        group: &KconsumerGroup,
+        grants: &TopicGrants,
+        defaults: &GroupDefaults,
+    ) -> Result<Self, Vec<Violation>> {
+        Self::read_with(group, grants, defaults, Rule::is_admission_only)
     }
 
     fn read_with(
         group: &KconsumerGroup,
         grants: &TopicGrants,
+        defaults: &GroupDefaults,
         tolerates: impl Fn(Rule) -> bool,
     ) -> Result<Self, Vec<Violation>> {
         let metadata = &group.metadata;
         let name = metadata.name.as_deref().filter(|name| !name.is_empty());
         let namespace = metadata.namespace.as_deref().unwrap_or("default");
-        let spec = &group.spec;
+        let spec = &*defaults.fill_in(&group.spec);
         let input = RuleInput::new(name, namespace, spec, grants);
         let (tolerated, violations): (Vec<_>, Vec<_>) =
             rules::check(&input).into_iter().partition(|violation| tolerates(violation.rule));
@@ -173,7 +208,6 @@ impl ValidGroup {
             return Err(violations);
         }
         let overlay = input.overlay.map(|overlay| overlay.expect("invariant: a rule checks the overlay"));
-        let endpoint = spec.metrics.preset().endpoint();
         Ok(Self {
             name: name.unwrap_or_default().to_owned(),
             namespace: namespace.to_owned(),
@@ -186,15 +220,15 @@ impl ValidGroup {
             paused: spec.paused,
             consumer: Consumer::derive(spec, name.unwrap_or_default(), namespace, overlay),
             metrics: MetricsEndpoint {
-                port: spec.metrics.port.unwrap_or(endpoint.port),
+                port: spec.metrics.port(),
                 path: spec.metrics.path().to_owned(),
-                interval: spec.metrics.interval.clone(),
+                interval: spec.metrics.interval.clone().unwrap_or_else(|| SCRAPE_INTERVAL.to_owned()),
                 preset: spec.metrics.preset(),
                 statistic: spec.metrics.statistic(),
                 lag_metric: spec.metrics.custom_metric(),
                 labels: spec.metrics.labels.clone(),
             },
-            alerts: spec.alerts.clone(),
+            alerts: Alerts::derive(&spec.alerts),
             scaling: Scaling {
                 behavior: spec.scaling.behavior.clone(),
                 metrics: spec.scaling.metrics.clone(),
@@ -204,6 +238,9 @@ impl ValidGroup {
             },
             tolerated,
             inherited: spec.inherited_metadata.clone(),
+            template: TemplateFields::derive(spec),
+            own_template: TemplateFields::derive(&group.spec),
+            template_defaults: defaults.template(),
         })
     }
 }
@@ -223,8 +260,6 @@ impl Consumer {
             env_from: consumer.env_from.clone(),
             resources: consumer.resources.clone(),
             image_pull_policy: consumer.image_pull_policy.clone(),
-            readiness: Readiness::derive(spec),
-            image_pull_secrets: consumer.image_pull_secrets.clone(),
             overlay,
         }
     }
@@ -248,12 +283,15 @@ mod tests {
     fn the_original_operators_sample_is_valid_and_gets_its_defaults() {
         let parsed = parse_group(sample());
         assert_eq!(parsed.violations, []);
-        let valid = ValidGroup::read(&parsed.group, &TopicGrants::Own).expect("the sample is valid");
+        let valid = ValidGroup::read(&parsed.group, &TopicGrants::Own, &GroupDefaults::default())
+            .expect("the sample is valid");
         assert_eq!(valid.consumer.group_id, "kconsumer");
         assert_eq!(valid.metrics.port, 8085);
         assert_eq!(valid.metrics.path, "/actuator/prometheus");
         assert_eq!(valid.metrics.lag_metric, "kafka_consumer_fetch_manager_records_lag_pod_sum");
-        assert_eq!(valid.alerts, AlertsSpec::default());
+        assert_eq!(valid.metrics.interval, "5s");
+        assert_eq!(valid.alerts.severity, "warning");
+        assert_eq!(valid.alerts.rule_labels, crate::defaults::rule_labels());
         assert_eq!(valid.consumer.topics[0].to_string(), "default/fast-data-topic");
     }
 

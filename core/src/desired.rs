@@ -1,11 +1,11 @@
 //! From a stored group and the facts around it to the state that it should have.
 
 use kcg_api::valid::{ParsedGroup, TopicGrants};
-use kcg_api::{ValidGroup, Violation};
+use kcg_api::{GroupDefaults, KconsumerGroup, ValidGroup, Violation};
 use serde_json::Value;
 
 use crate::ceiling::{self, Ceiling};
-use crate::children::{ChildKind, Desired, Inherited, desired_after};
+use crate::children::{self, ChildKind, Desired, Inherited, desired_after};
 use crate::drift::{self, Drift};
 use crate::facts::Observed;
 use crate::lag::metric_in_force;
@@ -29,15 +29,41 @@ pub fn desired_state(
     stored: &ParsedGroup,
     observed: &Observed,
     grants: &TopicGrants,
+    defaults: &GroupDefaults,
 ) -> Result<DesiredState, Vec<Violation>> {
     let (tolerated, broken): (Vec<_>, Vec<_>) =
         stored.violations.iter().cloned().partition(|violation| violation.rule.is_admission_only());
     if !broken.is_empty() {
         return Err(broken);
     }
-    let mut group = ValidGroup::read_stored(&stored.group, grants)?;
+    let mut group = read(&stored.group, observed, grants, defaults)?;
     group.tolerated.splice(0..0, tolerated);
     Ok(DesiredState::new(group, observed))
+}
+
+/// The group with the installation's defaults. Those of the pod template are the ones that the live
+/// Deployment was built with, until the spec describes another template. All children follow them,
+/// so the Service and the ServiceMonitor have the port and the path of the pods.
+fn read(
+    stored: &KconsumerGroup,
+    observed: &Observed,
+    grants: &TopicGrants,
+    defaults: &GroupDefaults,
+) -> Result<ValidGroup, Vec<Violation>> {
+    let newest = ValidGroup::read_stored(stored, grants, defaults);
+    let live = observed.deployment(stored.metadata.uid.as_deref().unwrap_or_default());
+    let Some((live, taken)) =
+        live.and_then(|live| Some((&live.template, live.template.installation.as_ref()?)))
+    else {
+        return newest;
+    };
+    if *taken == defaults.template() {
+        return newest;
+    }
+    let before = ValidGroup::read_stored(stored, grants, &defaults.with_template(taken));
+    // The hash does not depend on the defaults, but only a valid group has one.
+    let hash = newest.as_ref().or(before.as_ref()).map(children::template_hash);
+    if hash.is_ok_and(|hash| live.keeps_defaults(hash)) { before } else { newest }
 }
 
 impl DesiredState {
@@ -52,7 +78,7 @@ impl DesiredState {
 
     /// One child, built on each call; `None` if the group should not have it.
     pub fn child(&self, kind: ChildKind) -> Option<Desired> {
-        desired_after(kind, &self.group, &self.ceiling, self.inherited)
+        desired_after(kind, &self.group, &self.ceiling, &self.inherited)
     }
 
     /// How a live object of the group differs from what it should be.
@@ -69,26 +95,32 @@ mod tests {
     use super::*;
     use crate::facts::Detail;
     use crate::lag::{LagSource, ServedMetrics};
-    use crate::test_support::{new_world, settled_world, stored};
+    use crate::test_support::{ceiling_of, group_with, new_world, settled_world, stored};
 
     #[test]
     fn a_group_that_breaks_a_rule_has_no_desired_state() {
         let group = stored("{minReplicas: 0}");
         let written = ParsedGroup { group, violations: Vec::new() };
-        let violations = desired_state(&written, &Observed::default(), &TopicGrants::Own).unwrap_err();
+        let violations =
+            desired_state(&written, &Observed::default(), &TopicGrants::Own, &GroupDefaults::default())
+                .unwrap_err();
         assert_eq!(violations[0].field, "spec.minReplicas");
 
         let untyped =
             parse_group(json!({"metadata": {"name": "a", "namespace": "b"}, "spec": {"minReplicas": "x"}}));
-        let violations = desired_state(&untyped, &Observed::default(), &TopicGrants::Own).unwrap_err();
+        let violations =
+            desired_state(&untyped, &Observed::default(), &TopicGrants::Own, &GroupDefaults::default())
+                .unwrap_err();
         assert_eq!(violations, untyped.violations);
     }
 
     #[test]
     fn a_child_that_should_not_exist_has_no_drift() {
         let written = ParsedGroup { group: stored("{alerts: {enabled: false}}"), violations: Vec::new() };
-        let world = new_world(&ValidGroup::read(&written.group, &TopicGrants::Own).unwrap());
-        let state = desired_state(&written, &world, &TopicGrants::Own).unwrap();
+        let world = new_world(
+            &ValidGroup::read(&written.group, &TopicGrants::Own, &GroupDefaults::default()).unwrap(),
+        );
+        let state = desired_state(&written, &world, &TopicGrants::Own, &GroupDefaults::default()).unwrap();
         assert_eq!(state.ceiling.max, 3);
         assert_eq!(state.drift(ChildKind::PrometheusRule, &json!({})), Drift::Unknown);
         assert_eq!(state.drift(ChildKind::Service, &json!({})), Drift::Drifted);
@@ -97,12 +129,14 @@ mod tests {
     #[test]
     fn an_upgrade_keeps_the_metric_that_the_autoscaler_reads_until_the_new_one_is_served() {
         let written = ParsedGroup { group: stored("{}"), violations: Vec::new() };
-        let mut world = settled_world(&ValidGroup::read(&written.group, &TopicGrants::Own).unwrap());
+        let mut world = settled_world(
+            &ValidGroup::read(&written.group, &TopicGrants::Own, &GroupDefaults::default()).unwrap(),
+        );
         let autoscaler = world.children[ChildKind::HorizontalPodAutoscaler].as_mut().unwrap();
         let Detail::Autoscaler(facts) = &mut autoscaler.detail else { panic!("an autoscaler") };
         facts.lag_metric = Some("kafka_consumer_fetch_manager_records_lag_max".into());
         let metric = |world: &Observed| {
-            let state = desired_state(&written, world, &TopicGrants::Own).unwrap();
+            let state = desired_state(&written, world, &TopicGrants::Own, &GroupDefaults::default()).unwrap();
             let autoscaler = state.child(ChildKind::HorizontalPodAutoscaler).unwrap().object;
             LagSource::OURS.name_in(&autoscaler).map(str::to_owned)
         };
@@ -110,5 +144,131 @@ mod tests {
         let served = "kafka_consumer_fetch_manager_records_lag_pod_sum";
         world.served_metrics = ServedMetrics::of([served.to_owned()]);
         assert_eq!(metric(&world).as_deref(), Some(served));
+    }
+    fn file(text: &str) -> GroupDefaults {
+        GroupDefaults::parse(text).unwrap()
+    }
+
+    /// The state of a stored spec in a world, with a file of defaults.
+    fn state(spec: &str, world: &Observed, defaults: &GroupDefaults) -> DesiredState {
+        let written = ParsedGroup { group: stored(spec), violations: Vec::new() };
+        desired_state(&written, world, &TopicGrants::Every, defaults).unwrap()
+    }
+
+    /// The world in which a spec was settled with a file of defaults.
+    fn settled_with(spec: &str, defaults: &GroupDefaults) -> Observed {
+        settled_world(&group_with(spec, defaults))
+    }
+
+    /// The port of pods, Service and alerts, as each child has it.
+    fn ports(state: &DesiredState) -> [Value; 3] {
+        let object = |kind| state.child(kind).unwrap().object;
+        let container = &object(ChildKind::Deployment)["spec"]["template"]["spec"]["containers"][0];
+        let metric = LagSource::OURS.name_in(&object(ChildKind::HorizontalPodAutoscaler)).map(str::to_owned);
+        [
+            container["ports"][0]["containerPort"].clone(),
+            object(ChildKind::Service)["spec"]["ports"][0]["port"].clone(),
+            json!([object(ChildKind::ServiceMonitor)["spec"]["endpoints"][0]["path"], metric]),
+        ]
+    }
+
+    const SPRING: &str = "kafka_consumer_fetch_manager_records_lag_pod_sum";
+    const JMX: &str = "kafka_consumer_consumer_fetch_manager_metrics_records_lag_pod_sum";
+
+    #[test]
+    fn a_default_of_the_pod_template_waits_for_the_next_change_of_the_template() {
+        let file = file("metrics: {preset: JmxExporter}\nconsumerSpec: {imagePullSecrets: [{name: r}]}");
+        let product = [json!(8085), json!(8085), json!(["/actuator/prometheus", SPRING])];
+        let of_file = [json!(5556), json!(5556), json!(["/metrics", JMX])];
+        let secrets = |state: &DesiredState| {
+            let deployment = state.child(ChildKind::Deployment).unwrap().object;
+            deployment["spec"]["template"]["spec"]["imagePullSecrets"].clone()
+        };
+        let before = settled_with("{}", &GroupDefaults::default());
+        for (spec, changes) in [
+            ("{}", false),
+            ("{minReplicas: 2}", false),
+            ("{metrics: {interval: 7s}}", false),
+            ("{consumerSpec: {image: other}}", true),
+        ] {
+            let state = state(spec, &before, &file);
+            assert_eq!(ports(&state), if changes { of_file.clone() } else { product.clone() }, "{spec}");
+            assert_eq!(secrets(&state), if changes { json!([{"name": "r"}]) } else { Value::Null }, "{spec}");
+        }
+        // A new group has them at once, and keeps them if the file loses them.
+        let taken = settled_with("{}", &file);
+        for (defaults, spec, want) in [
+            (&file, "{}", of_file.clone()),
+            (&GroupDefaults::default(), "{}", of_file.clone()),
+            (&GroupDefaults::default(), "{minReplicas: 3}", of_file),
+            (&GroupDefaults::default(), "{consumerSpec: {image: other}}", product),
+        ] {
+            assert_eq!(ports(&state(spec, &taken, defaults)), want, "{spec}");
+        }
+    }
+
+    #[test]
+    fn a_file_changes_neither_the_template_nor_its_annotations_of_a_group_of_before() {
+        let before = settled_with("{}", &GroupDefaults::default());
+        let deployment = |defaults: &GroupDefaults| {
+            state("{}", &before, defaults).child(ChildKind::Deployment).unwrap().object
+        };
+        let text =
+            "metrics: {preset: Librdkafka, interval: 9s}\nconsumerSpec: {imagePullSecrets: [{name: r}]}";
+        assert_eq!(deployment(&file(text)), deployment(&GroupDefaults::default()));
+    }
+
+    #[test]
+    fn other_defaults_apply_at_once() {
+        let file = file(
+            "metrics: {interval: 9s, labels: {release: p}}\nalerts: {severity: page, ruleLabels: {release: p}}\n\
+             inheritedMetadata: {labels: {team: t}, annotations: {note: n}}",
+        );
+        let state = state("{}", &settled_with("{}", &GroupDefaults::default()), &file);
+        let object = |kind| state.child(kind).unwrap().object;
+        let monitor = object(ChildKind::ServiceMonitor);
+        assert_eq!(monitor["spec"]["endpoints"][0]["interval"], "9s");
+        assert_eq!(monitor["metadata"]["labels"]["release"], "p");
+        let rule = object(ChildKind::PrometheusRule);
+        let labels = &rule["metadata"]["labels"];
+        assert_eq!([&labels["release"], &labels["role"]], [&json!("p"), &Value::Null]);
+        assert_eq!(rule["spec"]["groups"][0]["rules"][0]["labels"]["severity"], "page");
+        for kind in ChildKind::ALL {
+            let metadata = object(kind)["metadata"].clone();
+            assert_eq!(metadata["labels"]["team"], "t", "{kind:?}");
+            assert_eq!(metadata["annotations"]["note"], "n", "{kind:?}");
+        }
+        let template = &object(ChildKind::Deployment)["spec"]["template"];
+        assert_eq!(template["metadata"].get("annotations"), None);
+        assert_eq!(template["metadata"]["labels"].get("team"), None);
+    }
+
+    #[test]
+    fn the_file_s_preset_has_the_probe_of_a_preset_that_the_group_writes() {
+        let file = file("metrics: {preset: JmxExporter}");
+        let probe = |spec: &str| {
+            let group = group_with(spec, &file);
+            let deployment =
+                children::desired_one(ChildKind::Deployment, &group, &ceiling_of(&group, &new_world(&group)));
+            deployment.unwrap().object["spec"]["template"]["spec"]["containers"][0]["readinessProbe"]["httpGet"]["path"].clone()
+        };
+        assert_eq!(probe("{}"), "/-/healthy");
+        assert_eq!(probe("{consumerSpec: {readiness: None}}"), Value::Null);
+    }
+
+    #[test]
+    fn a_group_that_is_only_valid_with_the_defaults_it_has_taken_keeps_running() {
+        let spec = "{metrics: {path: /metrics}, consumerSpec: {readiness: Preset}}";
+        let jmx = file("metrics: {preset: JmxExporter}");
+        let world = settled_with(spec, &jmx);
+        let read = |spec: &str, defaults: &GroupDefaults| {
+            let written = ParsedGroup { group: stored(spec), violations: Vec::new() };
+            desired_state(&written, &world, &TopicGrants::Every, defaults)
+                .map(|state| state.group.metrics.port)
+        };
+        assert_eq!(read(spec, &GroupDefaults::default()), Ok(5556));
+        let changed = "{metrics: {path: /metrics}, consumerSpec: {readiness: Preset, image: other}}";
+        let violations = read(changed, &GroupDefaults::default()).unwrap_err();
+        assert_eq!(violations[0].field, "spec.consumerSpec.readiness");
     }
 }

@@ -2,7 +2,7 @@
 
 use kcg_api::topic::{Confirmation, Partitions, TopicFacts, TopicLookup, TopicName, TopicRef};
 use kcg_api::valid::{TopicGrants, parse_group};
-use kcg_api::{KconsumerGroup, ValidGroup};
+use kcg_api::{GroupDefaults, KconsumerGroup, ValidGroup};
 use serde_json::{Value, json};
 
 use crate::ceiling::{self, Ceiling};
@@ -31,8 +31,12 @@ pub(crate) fn stored(spec: &str) -> KconsumerGroup {
 
 /// [`stored`], read as a valid group.
 pub(crate) fn group(spec: &str) -> ValidGroup {
-    let grants = TopicGrants::Every;
-    ValidGroup::read(&stored(spec), &grants).expect("the fixture is valid")
+    group_with(spec, &GroupDefaults::default())
+}
+
+/// [`group`], with the defaults of an installation.
+pub(crate) fn group_with(spec: &str, defaults: &GroupDefaults) -> ValidGroup {
+    ValidGroup::read(&stored(spec), &TopicGrants::Every, defaults).expect("the fixture is valid")
 }
 
 /// The group's topics have three partitions each, and nothing else exists.

@@ -8,7 +8,7 @@ use kcg_api::spec_bounds;
 use kcg_api::topic;
 use kcg_api::valid::{self, TopicGrants};
 use kcg_api::violation::Rule;
-use kcg_api::{KconsumerGroup, ValidGroup, Violation, names};
+use kcg_api::{GroupDefaults, KconsumerGroup, ValidGroup, Violation, names};
 use serde_json::Value;
 
 use super::partitions::PartitionArgs;
@@ -110,7 +110,7 @@ pub(super) fn check(mut group: Value, manifest: &ManifestArgs, partitions: &Part
         unknown.iter().map(|field| format!("{field}: Unknown field: a {} has no such field", names::KIND));
     let parsed = valid::parse_group(group);
     let grants = TopicGrants::from_flag(&args::without_empty(&manifest.topic_namespaces));
-    let statics = ValidGroup::read(&parsed.group, &grants);
+    let statics = ValidGroup::read(&parsed.group, &grants, &GroupDefaults::default());
     let live = live_rule(&parsed.group, partitions);
 
     let mut violations: Vec<String> = unknown.collect();

@@ -20,6 +20,7 @@ mod write_error;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use kcg_api::GroupDefaults;
 use kcg_api::valid::{ParsedGroup, TopicGrants};
 use kcg_core::ceiling::Held;
 use kcg_core::children::{ChildKind, Digest};
@@ -168,7 +169,8 @@ impl Cluster {
         observed.children[kind] = Some(child);
         // One unexpected object must not end the watch of all others.
         let drift = catch_unwind(AssertUnwindSafe(|| {
-            let state = desired_state(&self.parse(key, &group), &observed, &self.grants);
+            let state =
+                desired_state(&self.parse(key, &group), &observed, &self.grants, &GroupDefaults::default());
             state.map_or(Drift::Unknown, |state| state.drift(kind, live))
         }));
         let child = observed.children[kind].take().expect("invariant: set above");

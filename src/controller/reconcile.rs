@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use k8s_openapi::jiff::Timestamp;
+use kcg_api::GroupDefaults;
 use kcg_api::{KconsumerGroupStatus, ValidGroup};
 use kcg_core::child_error::ChildError;
 use kcg_core::children::ChildKind;
@@ -102,7 +103,7 @@ impl Reconcile<'_> {
             return ReconcileResult::ended(Outcome::Gone);
         }
         let stored = self.cluster.parse(self.key, &group);
-        match desired_state(&stored, &observed, self.cluster.grants()) {
+        match desired_state(&stored, &observed, self.cluster.grants(), &GroupDefaults::default()) {
             Ok(state) => self.settle(&group, &state, observed).await,
             Err(violations) => {
                 let (previous, now) = (group.status(), Timestamp::now());

@@ -55,5 +55,6 @@ fn valid(name: &str, spec: &str) -> Result<ValidGroup> {
     let written = parse_group(group);
     ensure!(written.violations.is_empty(), "{:?}", written.violations);
     let group: KconsumerGroup = written.group;
-    ValidGroup::read(&group, &TopicGrants::Own).map_err(|broken| anyhow::anyhow!("{broken:?}"))
+    ValidGroup::read(&group, &TopicGrants::Own, &kcg_api::GroupDefaults::default())
+        .map_err(|broken| anyhow::anyhow!("{broken:?}"))
 }

@@ -23,7 +23,7 @@ cases![
 /// The Deployment that the controller would write for a group that was already stored.
 fn deployment(name: &str, spec: &Value) -> Result<Value> {
     let parsed = parse_group(group(name, spec));
-    let valid = ValidGroup::read_stored(&parsed.group, &TopicGrants::Own)
+    let valid = ValidGroup::read_stored(&parsed.group, &TopicGrants::Own, &kcg_api::GroupDefaults::default())
         .map_err(|broken| anyhow::anyhow!("{broken:?}"))?;
     let ceiling = ceiling::resolve(&valid, &[].into(), None);
     let desired = children::desired(&valid, &ceiling);

@@ -46,7 +46,9 @@ fn group(name: &str, over: &Value) -> Value {
 /// The messages of the webhook about the same object, one for each violation.
 fn webhook_messages(group: &Value) -> Vec<String> {
     let written = parse_group(group.clone());
-    let broken = ValidGroup::read(&written.group, &TopicGrants::Own).err().unwrap_or_default();
+    let broken = ValidGroup::read(&written.group, &TopicGrants::Own, &kcg_api::GroupDefaults::default())
+        .err()
+        .unwrap_or_default();
     broken.into_iter().map(|violation| violation.detail).collect()
 }
 
@@ -147,7 +149,9 @@ async fn the_schema_refuses_the_same_fields_as_the_webhook() -> Outcome {
         let answer = namespace.kubectl_create(&group).await?;
         assert!(answer.stderr.contains(field), "{name} names {field}: {}", answer.stderr);
         let written = parse_group(group);
-        let broken = ValidGroup::read(&written.group, &TopicGrants::Own).err().unwrap_or_default();
+        let broken = ValidGroup::read(&written.group, &TopicGrants::Own, &kcg_api::GroupDefaults::default())
+            .err()
+            .unwrap_or_default();
         let fields: Vec<&str> =
             written.violations.iter().chain(&broken).map(|violation| violation.field.as_str()).collect();
         assert!(
@@ -178,7 +182,8 @@ async fn the_crd_sets_the_static_defaults_and_keeps_written_values() -> Outcome 
         1
     );
     let group: kcg_api::KconsumerGroup = serde_json::from_value(stored)?;
-    ValidGroup::read(&group, &TopicGrants::Own).map_err(|broken| format!("{broken:?}"))?;
+    ValidGroup::read(&group, &TopicGrants::Own, &kcg_api::GroupDefaults::default())
+        .map_err(|broken| format!("{broken:?}"))?;
     Ok(())
 }
 

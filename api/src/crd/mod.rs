@@ -305,9 +305,11 @@ mod tests {
         let spec = &schema["properties"]["spec"]["properties"];
         assert_eq!(spec["minReplicas"]["default"], 1);
         assert_eq!(spec["averageRecordsLagLimit"]["default"], 1000);
-        assert_eq!(spec["metrics"]["properties"]["interval"]["default"], "5s");
-        // It must stay visible whether a group sets its preset.
-        assert_eq!(spec["metrics"]["default"].get("preset"), None);
+        // It must stay visible whether a group sets what an installation can set.
+        for (part, field) in [("metrics", "preset"), ("metrics", "interval"), ("alerts", "severity")] {
+            assert_eq!(spec[part]["default"].get(field), None);
+            assert_eq!(spec[part]["properties"][field].get("default"), None);
+        }
         assert_eq!(spec["alerts"]["properties"]["for"]["default"], "1m");
         assert_eq!(spec["alerts"]["default"]["enabled"], true);
         assert_eq!(spec["consumerSpec"].get("default"), None);

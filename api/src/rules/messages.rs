@@ -38,6 +38,8 @@ pub const PATH: &str = "must be an HTTP path that starts with a slash";
 pub const READINESS: &str = "must be Preset, None or an HTTP path that starts with a slash";
 /// spec.consumerSpec.readiness is Preset, and the preset has no path for it.
 pub const READINESS_PATH: &str = "the path of the probe cannot be derived from spec.metrics.path, which does not end in /prometheus: set the path here";
+/// Names of Secrets.
+pub const SECRET: &str = "must be the name of a Secret: lowercase letters, digits, dashes and dots";
 /// Annotations that the operator, kubectl or Kubernetes' controllers write.
 pub const OWN_ANNOTATION: &str =
     "must not be an annotation that the operator, kubectl or the Deployment controller sets";

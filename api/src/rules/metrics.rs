@@ -33,7 +33,7 @@ pub(crate) fn endpoint_can_be_scraped(input: &RuleInput<'_>, violations: &mut Ve
     let mut check =
         |grammar, field, value, message| matches(grammar, Rule::Metrics, field, value, message, violations);
     check(&names::HTTP_PATH, "spec.metrics.path", metrics.path.as_deref(), messages::PATH);
-    check(&names::DURATION, "spec.metrics.interval", Some(&metrics.interval), messages::DURATION);
+    check(&names::DURATION, "spec.metrics.interval", metrics.interval.as_deref(), messages::DURATION);
     check(&names::METRIC_NAME, "spec.metrics.lagMetric", metrics.lag_metric.as_deref(), messages::METRIC);
 }
 
@@ -117,11 +117,13 @@ pub(crate) fn alerts_are_well_formed(input: &RuleInput<'_>, violations: &mut Vec
         &names::PRINTED,
         Rule::Alerts,
         "spec.alerts.severity",
-        Some(&alerts.severity),
+        alerts.severity.as_deref(),
         &messages::fill(messages::PRINTED, names::PRINTED.length),
         violations,
     );
-    object_labels(Rule::Alerts, "spec.alerts.ruleLabels", &alerts.rule_labels, violations);
+    if let Some(labels) = &alerts.rule_labels {
+        object_labels(Rule::Alerts, "spec.alerts.ruleLabels", labels, violations);
+    }
     for (name, rule) in &alerts.rules {
         alert_is_well_formed(name, rule, violations);
     }

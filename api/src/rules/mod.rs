@@ -50,6 +50,22 @@ const RULES: &[RuleFn] = &[
     metrics::inherited_metadata_is_well_formed,
 ];
 
+/// The rules for what a file of defaults can set.
+const RULES_OF_DEFAULTS: &[RuleFn] = &[
+    metrics::endpoint_can_be_scraped,
+    metrics::monitor_labels_are_labels,
+    metrics::alerts_are_well_formed,
+    metrics::inherited_metadata_is_well_formed,
+    template::pull_secrets_are_distinct,
+];
+
+/// Every violation of the rules for what a file of defaults can set.
+pub(crate) fn check_defaults(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+    for rule in RULES_OF_DEFAULTS {
+        rule(input, violations);
+    }
+}
+
 /// Every violation of the static rules, in the order of the rules.
 pub fn check(input: &RuleInput<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();

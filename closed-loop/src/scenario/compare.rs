@@ -214,8 +214,8 @@ mod tests {
             &settings,
         );
         let written = parse_group(group).group;
-        let valid =
-            ValidGroup::read(&written, &TopicGrants::Own).map_err(|why| anyhow::anyhow!("{why:?}"))?;
+        let valid = ValidGroup::read(&written, &TopicGrants::Own, &kcg_api::GroupDefaults::default())
+            .map_err(|why| anyhow::anyhow!("{why:?}"))?;
         let ceiling = ceiling::resolve(&valid, &[].into(), None);
         let autoscaler =
             desired_one(ChildKind::HorizontalPodAutoscaler, &valid, &ceiling).context("always there")?;

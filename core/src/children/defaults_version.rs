@@ -1,7 +1,9 @@
-//! The version of the defaults that a Deployment's pod template is built with. A new version of the
-//! operator may have better defaults, but an upgrade must roll out no pod: a live template keeps
-//! its version until the group's spec changes the template anyway.
+//! The defaults that a Deployment's pod template is built with: the version of the product's, and
+//! the values of the installation's. A new version of the operator may have better defaults, and an
+//! installer may change the file of defaults, but neither may roll out a pod: a live template keeps
+//! its defaults until the group's spec changes the template anyway.
 
+use kcg_api::group_defaults::TemplateDefaults;
 use kcg_api::names;
 use serde_json::Value;
 
@@ -43,12 +45,14 @@ impl DefaultsVersion {
 }
 
 /// What the annotations of a live Deployment say about its pod template.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TemplateOrigin {
     /// The version of the defaults.
     pub version: DefaultsVersion,
     /// The hash of the template that its spec describes; `None` if the annotation is missing.
     pub spec_hash: Option<u32>,
+    /// The installation's defaults; `None` if the annotation does not parse.
+    pub installation: Option<TemplateDefaults>,
 }
 
 impl TemplateOrigin {
@@ -62,25 +66,44 @@ impl TemplateOrigin {
             Some(_) => DefaultsVersion::NEWEST,
         };
         let spec_hash = annotation(names::ANNOTATION_TEMPLATE_HASH);
-        Self { version, spec_hash: spec_hash.and_then(|hash| u32::from_str_radix(hash, 16).ok()) }
+        let installation = match annotation(names::ANNOTATION_TEMPLATE_DEFAULTS) {
+            None => Some(TemplateDefaults::default()),
+            Some(text) => serde_json::from_str(text).ok(),
+        };
+        Self {
+            version,
+            spec_hash: spec_hash.and_then(|hash| u32::from_str_radix(hash, 16).ok()),
+            installation,
+        }
     }
 
-    /// The origin of the template that the Deployment should have now: that of the live one until
-    /// the spec describes another template.
-    pub fn next(live: Option<Self>, spec_hash: u32) -> Self {
+    /// Whether a template of this origin keeps its defaults: the spec describes the same template.
+    pub fn keeps_defaults(&self, spec_hash: u32) -> bool {
+        self.spec_hash.is_none_or(|known| known == spec_hash)
+    }
+
+    /// The origin of the template that the Deployment should have now: the version is that of the
+    /// live one until the spec describes another template. `installation` are the defaults that the
+    /// group was read with.
+    pub fn next(live: Option<&Self>, spec_hash: u32, installation: TemplateDefaults) -> Self {
         let version = match live {
             None => DefaultsVersion::NEWEST,
-            Some(live) if live.spec_hash.is_none_or(|known| known == spec_hash) => live.version,
+            Some(live) if live.keeps_defaults(spec_hash) => live.version,
             Some(live) => live.version.next(),
         };
-        Self { version, spec_hash: Some(spec_hash) }
+        Self { version, spec_hash: Some(spec_hash), installation: Some(installation) }
     }
 
     /// The annotations, as they are applied.
-    pub fn annotations(self) -> impl Iterator<Item = (&'static str, String)> {
+    pub fn annotations(&self) -> impl Iterator<Item = (&'static str, String)> {
         let version = (names::ANNOTATION_DEFAULTS_VERSION, self.version.as_str().to_owned());
         let hash = self.spec_hash.map(|hash| (names::ANNOTATION_TEMPLATE_HASH, format!("{hash:08x}")));
-        std::iter::once(version).chain(hash)
+        let taken = self.installation.as_ref().filter(|taken| !taken.is_empty());
+        let taken = taken.map(|taken| {
+            let text = serde_json::to_string(taken).expect("invariant: defaults serialize");
+            (names::ANNOTATION_TEMPLATE_DEFAULTS, text)
+        });
+        std::iter::once(version).chain(hash).chain(taken)
     }
 }
 
@@ -99,7 +122,7 @@ mod tests {
     use serde_json::json;
 
     fn origin(version: DefaultsVersion, spec_hash: Option<u32>) -> TemplateOrigin {
-        TemplateOrigin { version, spec_hash }
+        TemplateOrigin { version, spec_hash, installation: Some(TemplateDefaults::default()) }
     }
 
     #[test]
@@ -115,7 +138,7 @@ mod tests {
             (Some(origin(V3, Some(7))), 8, V3),
         ] {
             assert_eq!(
-                TemplateOrigin::next(live, spec_hash),
+                TemplateOrigin::next(live.as_ref(), spec_hash, TemplateDefaults::default()),
                 origin(want, Some(spec_hash)),
                 "{live:?} {spec_hash}"
             );
@@ -124,7 +147,14 @@ mod tests {
 
     #[test]
     fn the_annotations_are_read_as_they_were_written() {
-        for written in [origin(DefaultsVersion::V1, Some(7)), origin(DefaultsVersion::V3, Some(u32::MAX))] {
+        let taken = serde_json::from_str(r#"{"preset": "JmxExporter", "imagePullSecrets": [{"name": "a"}]}"#);
+        let of_installation =
+            TemplateOrigin { installation: Some(taken.unwrap()), ..origin(DefaultsVersion::V3, Some(7)) };
+        for written in [
+            origin(DefaultsVersion::V1, Some(7)),
+            origin(DefaultsVersion::V3, Some(u32::MAX)),
+            of_installation,
+        ] {
             let annotations: std::collections::BTreeMap<_, _> = written.annotations().collect();
             let live = json!({"metadata": {"annotations": annotations}});
             assert_eq!(TemplateOrigin::of(&live), written);
@@ -132,6 +162,8 @@ mod tests {
         assert_eq!(TemplateOrigin::of(&json!({})), origin(DefaultsVersion::V1, None));
         let newer = json!({"metadata": {"annotations": {names::ANNOTATION_DEFAULTS_VERSION: "99", names::ANNOTATION_TEMPLATE_HASH: "?"}}});
         assert_eq!(TemplateOrigin::of(&newer), origin(DefaultsVersion::V3, None));
+        let broken = json!({"metadata": {"annotations": {names::ANNOTATION_TEMPLATE_DEFAULTS: "{"}}});
+        assert_eq!(TemplateOrigin::of(&broken).installation, None);
     }
 
     #[test]

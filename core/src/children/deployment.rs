@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
 use kcg_api::overlay::ContainerMerge;
+use kcg_api::valid::TemplateFields;
 use kcg_api::{ValidGroup, names};
 use serde_json::{Value, json};
 
@@ -12,8 +13,8 @@ use crate::ceiling::Ceiling;
 /// Enough time to finish a message, commit and leave the consumer group.
 const TERMINATION_GRACE_SECONDS: i64 = 60;
 
-pub(super) fn build(group: &ValidGroup, ceiling: &Ceiling, live: Option<TemplateOrigin>) -> Value {
-    let origin = TemplateOrigin::next(live, spec_hash(group));
+pub(super) fn build(group: &ValidGroup, ceiling: &Ceiling, live: Option<&TemplateOrigin>) -> Value {
+    let origin = TemplateOrigin::next(live, spec_hash(group), group.template_defaults.clone());
     let mut deployment = head(ChildKind::Deployment, group);
     for (name, value) in origin.annotations() {
         deployment["metadata"]["annotations"][name] = json!(value);
@@ -23,15 +24,16 @@ pub(super) fn build(group: &ValidGroup, ceiling: &Ceiling, live: Option<Template
         "selector": {"matchLabels": selector(&group.name)},
         "strategy": strategy,
         "minReadySeconds": group.scaling.min_ready_seconds,
-        "template": template(group, ceiling.topic_names().into_iter(), origin.version),
+        "template": template(group, &group.template, ceiling.topic_names().into_iter(), origin.version),
     });
     deployment
 }
 
-/// The hash of the template that the spec alone describes, without the names of the topics in Kafka.
-fn spec_hash(group: &ValidGroup) -> u32 {
+/// The hash of the template that the spec alone describes, without the names of the topics in Kafka
+/// and the installation's defaults.
+pub(super) fn spec_hash(group: &ValidGroup) -> u32 {
     let topics = group.consumer.topics.iter().map(|topic| topic.name.as_str());
-    defaults_version::hash(&template(group, topics, DefaultsVersion::V1))
+    defaults_version::hash(&template(group, &group.own_template, topics, DefaultsVersion::V1))
 }
 
 /// In two halves, because each batch causes one or two rebalances. The new half starts before the
@@ -44,16 +46,17 @@ fn consumer_strategy() -> Value {
 /// The pod template with the defaults of a version.
 fn template<'a>(
     group: &ValidGroup,
+    fields: &TemplateFields,
     topics: impl Iterator<Item = &'a str>,
     version: DefaultsVersion,
 ) -> Value {
     let mut pod = json!({
-        "containers": [container(group, topics, version)],
+        "containers": [container(group, fields, topics, version)],
         "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
         "terminationGracePeriodSeconds": TERMINATION_GRACE_SECONDS,
     });
-    if !group.consumer.image_pull_secrets.is_empty() {
-        pod["imagePullSecrets"] = json!(group.consumer.image_pull_secrets);
+    if !fields.image_pull_secrets.is_empty() {
+        pod["imagePullSecrets"] = json!(fields.image_pull_secrets);
     }
     if version >= DefaultsVersion::V2 {
         // A variable for each Service of the namespace: none of them is for a consumer.
@@ -72,6 +75,7 @@ fn names_a_service_account(group: &ValidGroup) -> bool {
 
 fn container<'a>(
     group: &ValidGroup,
+    fields: &TemplateFields,
     topics: impl Iterator<Item = &'a str>,
     version: DefaultsVersion,
 ) -> Value {
@@ -80,7 +84,7 @@ fn container<'a>(
         "name": consumer.container_name,
         "image": consumer.image,
         "imagePullPolicy": image_pull_policy(group, version),
-        "ports": [{"name": names::METRICS_PORT_NAME, "containerPort": group.metrics.port, "protocol": "TCP"}],
+        "ports": [{"name": names::METRICS_PORT_NAME, "containerPort": fields.port, "protocol": "TCP"}],
         "env": env(group, topics),
         "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
     });
@@ -90,8 +94,8 @@ fn container<'a>(
     if let Some(resources) = &consumer.resources {
         container["resources"] = json!(resources);
     }
-    if let Some(path) = readiness_path(group, version) {
-        let get = json!({"path": path, "port": group.metrics.port, "scheme": "HTTP"});
+    if let Some(path) = readiness_path(group, fields, version) {
+        let get = json!({"path": path, "port": fields.port, "scheme": "HTTP"});
         container["readinessProbe"] = json!({"httpGet": get, "periodSeconds": 5, "timeoutSeconds": 5});
     }
     container
@@ -99,8 +103,12 @@ fn container<'a>(
 
 /// The path of the readiness probe, unless the overlay has a probe. A probe that is not requested
 /// needs the newest defaults and stays away if there is any probe of the user's.
-fn readiness_path(group: &ValidGroup, version: DefaultsVersion) -> Option<&str> {
-    let readiness = group.consumer.readiness.as_ref()?;
+fn readiness_path<'a>(
+    group: &ValidGroup,
+    fields: &'a TemplateFields,
+    version: DefaultsVersion,
+) -> Option<&'a str> {
+    let readiness = fields.readiness.as_ref()?;
     let own = overlaid_container(group);
     let has_readiness = own.is_some_and(|own| own.readiness_probe.is_some());
     let has_other = own.is_some_and(|own| own.liveness_probe.is_some() || own.startup_probe.is_some());

@@ -39,7 +39,7 @@ impl Desired {
 }
 
 /// What the children take over from the live objects of a group. Without any they are new.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inherited {
     /// How the template of the live Deployment was built.
     pub template: Option<TemplateOrigin>,
@@ -51,7 +51,7 @@ impl Inherited {
     /// From the live objects that the group controls.
     pub fn from(observed: &Observed, group_uid: &str) -> Self {
         Self {
-            template: observed.deployment(group_uid).map(|facts| facts.template),
+            template: observed.deployment(group_uid).map(|facts| facts.template.clone()),
             has_cluster_ip: observed.has_cluster_ip(group_uid),
         }
     }
@@ -64,7 +64,7 @@ pub fn desired(group: &ValidGroup, ceiling: &Ceiling) -> Vec<Desired> {
 
 /// One of [`desired`].
 pub fn desired_one(kind: ChildKind, group: &ValidGroup, ceiling: &Ceiling) -> Option<Desired> {
-    desired_after(kind, group, ceiling, Inherited::default())
+    desired_after(kind, group, ceiling, &Inherited::default())
 }
 
 /// One child of a group that has live objects already.
@@ -72,7 +72,7 @@ pub fn desired_after(
     kind: ChildKind,
     group: &ValidGroup,
     ceiling: &Ceiling,
-    inherited: Inherited,
+    inherited: &Inherited,
 ) -> Option<Desired> {
     let object = match kind {
         ChildKind::Service => service::build(group, inherited.has_cluster_ip),
@@ -80,9 +80,15 @@ pub fn desired_after(
         ChildKind::PrometheusRule if group.alerts.enabled => rule::build(group, ceiling),
         ChildKind::PrometheusRule => return None,
         ChildKind::HorizontalPodAutoscaler => autoscaler::build(group, ceiling),
-        ChildKind::Deployment => deployment::build(group, ceiling, inherited.template),
+        ChildKind::Deployment => deployment::build(group, ceiling, inherited.template.as_ref()),
     };
     Some(Desired { kind, object })
+}
+
+/// The hash of the pod template that the spec alone describes: while it stays, the template keeps its
+/// defaults.
+pub(crate) fn template_hash(group: &ValidGroup) -> u32 {
+    deployment::spec_hash(group)
 }
 
 /// A 128-bit digest of a desired object. It exists in memory only and may differ between versions.

@@ -1,6 +1,7 @@
 //! What the children hold: the original's sample as a whole, and what each part of a spec does to
 //! them.
 
+use kcg_api::GroupDefaults;
 use kcg_api::valid::TopicGrants;
 use serde_json::{Value, json};
 
@@ -46,7 +47,7 @@ fn deployment_after(annotations: &Value, spec: &str) -> Value {
     let live = json!({"metadata": {"annotations": annotations}});
     let inherited = Inherited { template: Some(TemplateOrigin::of(&live)), ..Inherited::default() };
     let ceiling = ceiling_of(&group, &new_world(&group));
-    desired_after(ChildKind::Deployment, &group, &ceiling, inherited).expect("desired").object
+    desired_after(ChildKind::Deployment, &group, &ceiling, &inherited).expect("desired").object
 }
 
 #[test]
@@ -100,7 +101,7 @@ fn another_name_of_the_topic_in_kafka_keeps_the_defaults() {
     let mut world = new_world(&group);
     let origin = |world: &crate::facts::Observed| {
         let deployment =
-            desired_after(ChildKind::Deployment, &group, &ceiling_of(&group, world), Inherited::default());
+            desired_after(ChildKind::Deployment, &group, &ceiling_of(&group, world), &Inherited::default());
         TemplateOrigin::of(&deployment.expect("desired").object)
     };
     let before = origin(&world);
@@ -307,7 +308,8 @@ fn null_in_the_overlay_removes_the_field() {
     stored.spec.consumer_spec.pod_template = Some(json!({"spec": {
         "securityContext": null, "terminationGracePeriodSeconds": null,
         "containers": [{"name": "kconsumer", "securityContext": null, "resources": null}]}}));
-    let group = ValidGroup::read(&stored, &TopicGrants::Own).expect("nulls are valid");
+    let group =
+        ValidGroup::read(&stored, &TopicGrants::Own, &GroupDefaults::default()).expect("nulls are valid");
     let deployment = desired_one(ChildKind::Deployment, &group, &ceiling_of(&group, &new_world(&group)))
         .expect("the Deployment is desired");
     let pod = &deployment.object["spec"]["template"]["spec"];

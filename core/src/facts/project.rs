@@ -250,7 +250,7 @@ mod tests {
         let seen = child(ChildKind::Deployment, &live);
         assert_eq!((&*seen.uid, seen.resource_version, seen.controller.as_deref()), ("u", 7, Some("g")));
         let wanted = DeploymentFacts {
-            template: TemplateOrigin::default(),
+            template: TemplateOrigin::of(&json!({})),
             is_observed: false,
             wanted: 5,
             paused: false,

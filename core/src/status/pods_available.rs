@@ -126,7 +126,7 @@ pub(super) fn deployed<'a>(
 /// Whether the Deployment is the one that the group's spec describes.
 fn is_written(group: &ValidGroup, observed: &Observed, ceiling: &Ceiling) -> bool {
     let inherited = Inherited::from(observed, &group.uid);
-    let desired = desired_after(ChildKind::Deployment, group, ceiling, inherited);
+    let desired = desired_after(ChildKind::Deployment, group, ceiling, &inherited);
     let child = observed.own(ChildKind::Deployment, &group.uid);
     child.zip(desired).is_some_and(|(child, desired)| child.drift == Drift::InSync(desired.digest()))
 }

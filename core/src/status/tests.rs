@@ -683,7 +683,9 @@ fn monitoring_is_accepted_if_the_monitor_is_and_the_rule_is_not_rejected() {
 fn an_invalid_group_keeps_its_status_and_reports_every_violation() {
     let before = composed("{}", |_| {});
     let group = stored("{minReplicas: 0, consumerSpec: {image: a b}}");
-    let violations = ValidGroup::read(&group, &kcg_api::valid::TopicGrants::Own).unwrap_err();
+    let violations =
+        ValidGroup::read(&group, &kcg_api::valid::TopicGrants::Own, &kcg_api::GroupDefaults::default())
+            .unwrap_err();
     let status = invalid(&group, &violations, &Observed::default(), &before, at(EARLIER + 1));
     assert_eq!(condition_of(&status, ConditionType::Ready), as_text("False", Reason::InvalidSpec));
     assert_eq!(condition_of(&status, ConditionType::Stalled), as_text("True", Reason::InvalidSpec));

@@ -32,7 +32,9 @@ fn violations(name: &str) -> Outcome<Vec<String>> {
         .filter(|reference| Some(reference.name.as_str()) == topic.topic_name.valid())
         .map(|reference| (reference, TopicLookup::Found(topic.clone())))
         .collect();
-    let broken = ValidGroup::read(&written.group, &TopicGrants::Own).err().unwrap_or_default();
+    let broken = ValidGroup::read(&written.group, &TopicGrants::Own, &kcg_api::GroupDefaults::default())
+        .err()
+        .unwrap_or_default();
     let live = live::check(spec, NAMESPACE, &lookups).violation;
     Ok(written
         .violations

@@ -95,7 +95,7 @@ fn ports(
         (port.container_port, port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()))
     };
     let metrics = &context.input.spec.metrics;
-    let ours = (metrics.port.unwrap_or_else(|| metrics.preset().endpoint().port), "TCP".to_owned());
+    let ours = (metrics.port(), "TCP".to_owned());
     let ports = container.ports.as_deref().unwrap_or_default();
     // A port of the same number and protocol replaces ours, its name included.
     let renamed = ports.iter().any(|port| key(port) == ours && port.name.is_some());

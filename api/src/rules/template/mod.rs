@@ -39,11 +39,17 @@ pub(crate) fn consumer_is_a_container(input: &RuleInput<'_>, violations: &mut Ve
     if consumer.env_from.len() <= MAX_ENV_ITEMS {
         env::env_from(&consumer.env_from, &format!("{path}.envFrom"), &mut errors);
     }
-    let secrets = consumer.image_pull_secrets.iter().map(|secret| secret.name.as_str());
-    errors.distinct(&format!("{path}.imagePullSecrets"), "name", secrets);
     if let Some(resources) = &consumer.resources {
         resources::check(resources, None, &format!("{path}.resources"), &mut errors);
     }
+    pull_secrets_are_distinct(input, violations);
+}
+
+/// A pod refers to each Secret once.
+pub(crate) fn pull_secrets_are_distinct(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
+    let secrets = input.spec.consumer_spec.image_pull_secrets.iter().map(|secret| secret.name.as_str());
+    let mut errors = FieldErrors::new(Rule::Deployment, violations);
+    errors.distinct("spec.consumerSpec.imagePullSecrets", "name", secrets);
 }
 
 /// The overlay makes a pod that the API server accepts in a Deployment.
