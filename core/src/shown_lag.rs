@@ -1,7 +1,7 @@
 //! The lag as a group's status shows it: rounded, and written rarely. An autoscaler reads another
 //! value at each of its syncs; a status that followed it would be written for ever.
 
-use crate::lag;
+use crate::lag::Tolerance;
 use crate::quantity;
 
 /// Rounds to records, with two significant digits. Only no lag at all is zero.
@@ -33,11 +33,11 @@ enum Zone {
 }
 
 impl Zone {
-    fn of(records: i64, limit: i64) -> Self {
+    fn of(records: i64, limit: i64, tolerance: Tolerance) -> Self {
         match records {
             ..=0 => Self::Nothing,
             _ if records <= limit => Self::WithinLimit,
-            _ if lag::is_above_tolerance(i128::from(records) * 1000, limit) => Self::Scaling,
+            _ if tolerance.is_exceeded(i128::from(records) * 1000, limit) => Self::Scaling,
             _ => Self::Tolerated,
         }
     }
@@ -46,12 +46,13 @@ impl Zone {
 /// Whether a new rounded lag is worth a write of a status that shows another one, though nothing
 /// else has changed: it crossed zero, the limit or the tolerance, it doubled or halved, or one of
 /// them is not known.
-pub fn is_worth_a_write(shown: Option<i64>, new: Option<i64>, limit: i64) -> bool {
+pub fn is_worth_a_write(shown: Option<i64>, new: Option<i64>, limit: i64, tolerance: Tolerance) -> bool {
     let (Some(shown), Some(new)) = (shown, new) else {
         return shown != new;
     };
     let (smaller, larger) = (shown.min(new), shown.max(new));
-    smaller != larger && (Zone::of(shown, limit) != Zone::of(new, limit) || larger / 2 >= smaller)
+    let zone = |records| Zone::of(records, limit, tolerance);
+    smaller != larger && (zone(shown) != zone(new) || larger / 2 >= smaller)
 }
 
 #[cfg(test)]
@@ -118,8 +119,8 @@ mod tests {
             (Some(1200), Some(2400), true),
             (Some(i64::MAX), Some(1), true),
         ] {
-            assert_eq!(is_worth_a_write(shown, new, 1000), want, "{shown:?} {new:?}");
+            assert_eq!(is_worth_a_write(shown, new, 1000, Tolerance::default()), want, "{shown:?} {new:?}");
         }
-        assert!(!is_worth_a_write(Some(6), Some(4), i64::MAX));
+        assert!(!is_worth_a_write(Some(6), Some(4), i64::MAX, Tolerance::default()));
     }
 }

@@ -11,6 +11,7 @@ use kcg_api::valid::{self, ParsedGroup};
 use kcg_api::{KconsumerGroup, KconsumerGroupSpec, KconsumerGroupStatus, spec_bounds};
 use kcg_core::facts::predicate::ShownLag;
 use kcg_core::facts::project;
+use kcg_core::lag::Tolerance;
 use kcg_core::status::ConditionStatus;
 use kcg_runtime::watch::ObjectKey;
 use kube::api::ObjectMeta;
@@ -32,6 +33,8 @@ pub(crate) struct CachedGroup {
     pub(crate) deleting: bool,
     /// In records.
     pub(crate) lag_limit: i64,
+    /// Of its autoscaler.
+    pub(crate) tolerance: Tolerance,
     /// By `namespace/name`.
     pub(crate) topics: Box<[ObjectKey]>,
     /// The id of the consumer group that the pods join; `None` if only they know it.
@@ -68,6 +71,7 @@ impl CachedGroup {
             created: metadata["creationTimestamp"].as_str().and_then(|created| created.parse().ok()),
             deleting: metadata.get("deletionTimestamp").is_some(),
             lag_limit: 0,
+            tolerance: Tolerance::default(),
             topics: Box::default(),
             group_id: None,
             bootstrap_servers: None,
@@ -77,6 +81,7 @@ impl CachedGroup {
         };
         let spec = group.parse(key, usize::MAX).group.spec;
         group.lag_limit = spec.average_records_lag_limit;
+        group.tolerance = Tolerance::of(spec.scaling.behavior.as_ref());
         group.topics = topic::named_by(&spec, key.namespace())
             .iter()
             .map(|topic| ObjectKey::new(&topic.namespace, &topic.name))
@@ -117,7 +122,7 @@ impl CachedGroup {
 
     /// What its stored status shows of its lag.
     pub(super) fn shown_lag(&self) -> ShownLag {
-        ShownLag { limit: self.lag_limit, current: self.summary.lag }
+        ShownLag { limit: self.lag_limit, tolerance: self.tolerance, current: self.summary.lag }
     }
 
     /// Whether every decision is the same for both: they may differ in resourceVersion and labels.

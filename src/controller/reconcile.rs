@@ -209,7 +209,7 @@ impl Reconcile<'_> {
     async fn report(&self, group: &CachedGroup, status: &KconsumerGroupStatus, result: &mut ReconcileResult) {
         let previous = group.status();
         let now = Instant::now().into_std();
-        let may_write = match status::Change::between(&previous, status) {
+        let may_write = match status::Change::between(&previous, status, group.tolerance) {
             status::Change::Nothing => return,
             status::Change::Lag => {
                 let mut lag_writes = self.lag_writes.lock();

@@ -27,6 +27,7 @@ async fn alerts_fire_when_they_should_and_only_then() -> Result<()> {
     rules::write(&folder.path().join("kconsumer.yaml"), "kconsumer", "{}")?;
     rules::write(&folder.path().join("odd.yaml"), "odd", rules::ODD)?;
     rules::write(&folder.path().join("own.yaml"), "own", rules::OWN)?;
+    rules::write(&folder.path().join("capped.yaml"), "capped", rules::CAPPED)?;
     std::fs::write(folder.path().join("scenes.yaml"), include_str!("scenes.yaml"))?;
     promtool(folder.path(), &["test", "rules", "scenes.yaml"]).await
 }
@@ -62,6 +63,9 @@ async fn the_operator_reports_groups_that_do_not_scale_but_not_those_whose_pods_
                 groups("True", "RuleMissing", "a"),
             ], "alert_rule_test": [alert("9m", json!([])), alert("12m", fires)]},
             {"interval": "15s", "input_series": [groups("False", "PodsNotReady", "a")],
+             "alert_rule_test": [alert("15m", json!([]))]},
+            // A person has scaled them to 0.
+            {"interval": "15s", "input_series": [groups("Unknown", "ScaledToZero", "a")],
              "alert_rule_test": [alert("15m", json!([]))]},
         ],
     });

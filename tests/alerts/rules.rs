@@ -20,9 +20,14 @@ pub const OWN: &str = r#"{"alerts": {"rules": {
     "KafkaConsumerGroupPartitionLagHigh": {"enabled": false},
     "KafkaConsumerGroupNoConsumers": {"enabled": false}}}}"#;
 
+/// A cap, a tolerance, and a topic whose partitions are not known.
+pub const CAPPED: &str = r#"{"maxReplicas": 2, "scaling": {"behavior": {"scaleUp": {"tolerance": "0.5"}}},
+    "consumerSpec": {"topic": "unknown"}}"#;
+
 /// Specs that are merged into the shortest one.
-pub const GROUPS: [&str; 8] = [
+pub const GROUPS: [&str; 9] = [
     "{}",
+    CAPPED,
     ODD,
     OWN,
     r#"{"metrics": {"preset": "JmxExporter", "lagStatistic": "Max"}}"#,
@@ -32,10 +37,14 @@ pub const GROUPS: [&str; 8] = [
     r#"{"consumerSpec": {"topics": ["a.b", "c"], "partitionsPerConsumer": 7}, "scaling": {"partitions": "Max"}}"#,
 ];
 
-/// Writes the rules of a group of three-partition topics in namespace `default`.
+/// Writes the rules of a group in namespace `default`. The topic `unknown` has no KafkaTopic; every
+/// other one has three partitions.
 pub fn write(file: &Path, name: &str, spec: &str) -> Result<()> {
     let group = valid(name, spec)?;
-    let three = |topic: &kcg_api::topic::TopicRef| TopicLookup::Found(TopicFacts::stated(&topic.name, 3));
+    let three = |topic: &kcg_api::topic::TopicRef| match topic.name.as_str() {
+        "unknown" => TopicLookup::NotFound,
+        name => TopicLookup::Found(TopicFacts::stated(name, 3)),
+    };
     let topics = &group.consumer.topics;
     let lookups = topics.iter().map(|topic| (topic.clone(), three(topic))).collect();
     let ceiling = ceiling::resolve(&group, &lookups, None);

@@ -21,6 +21,7 @@ use crate::env::SharedEnv;
 
 cases![
     a_group_without_integrations_gets_the_other_children,
+    without_strimzi_a_group_scales_up_to_its_maximum_and_says_that_it_is_there,
     topics_that_are_served_only_as_v1beta2_are_used,
     topics_are_watched_in_v1_as_soon_as_it_is_served,
     impossible_partition_numbers_are_ignored,
@@ -30,6 +31,8 @@ cases![
 
 const NAMESPACE: &str = "integrations";
 const NAME: &str = "kconsumer";
+/// A group whose topic has no KafkaTopic.
+const CAPPED: &str = "capped";
 const TOPIC_NAME: &str = "fast-data-topic";
 const OLD_TOPIC: Kind = Kind { version: "v1beta2", ..TOPIC };
 
@@ -54,6 +57,26 @@ async fn a_group_without_integrations_gets_the_other_children(env: Arc<SharedEnv
         ns.eventually(kind, NAME, "it is there", |_| true).await?;
     }
     ns.bounds_are(NAME, 2, 2).await.map(drop)
+}
+
+/// Kafka without Strimzi: maxReplicas is all that is known.
+async fn without_strimzi_a_group_scales_up_to_its_maximum_and_says_that_it_is_there(
+    env: Arc<SharedEnv>,
+) -> Result<()> {
+    let ns = env.existing_namespace(NAMESPACE);
+    env.metrics.set(NAMESPACE, "capped-", "own_lag", 9000);
+    let spec = json!({"maxReplicas": 4, "metrics": {"lagMetric": "own_lag"}, "consumerSpec": {"topic": "elsewhere"}});
+    ns.create_group(CAPPED, &spec).await?;
+    ns.bounds_are(CAPPED, 1, 4).await?;
+    ns.eventually(DEPLOYMENT, CAPPED, "four run", |seen| seen["spec"]["replicas"] == 4).await?;
+    let group = ns.condition_is(CAPPED, "PartitionBound", "AtCeiling").await?;
+    let [status, _, message] = condition(&group, "PartitionBound");
+    assert_eq!(status, "True");
+    assert!(message.contains("4 consumers run, spec.maxReplicas allows no more"), "{message}");
+    // A group without a maximum runs its minimum, which is no ceiling.
+    let group = ns.get(GROUP, NAME).await?;
+    assert_eq!(condition(&group, "PartitionBound")[0], "Unknown");
+    Ok(())
 }
 
 async fn topics_that_are_served_only_as_v1beta2_are_used(env: Arc<SharedEnv>) -> Result<()> {
@@ -143,6 +166,13 @@ async fn monitoring_that_is_installed_later_is_used(env: Arc<SharedEnv>) -> Resu
     for kind in [MONITOR, RULE] {
         ns.exists(kind, NAME).await?;
     }
+    ns.eventually(RULE, CAPPED, "its maximum is the ceiling of its alert", |rule| {
+        let alerts = rule.pointer("/spec/groups/0/rules").and_then(Value::as_array);
+        let at_ceiling =
+            alerts.into_iter().flatten().find(|alert| alert["alert"] == "KafkaConsumerGroupAtCeiling");
+        at_ceiling.is_some_and(|alert| alert["expr"].as_str().unwrap_or_default().ends_with(">= 4)"))
+    })
+    .await?;
     let group = ns.condition_is(NAME, "MonitoringAccepted", "NotReported").await?;
     assert_eq!(condition(&group, "Ready")[0], "True");
     // If prometheus-operator reports the result of a ServiceMonitor, the group reports it, too.

@@ -133,6 +133,11 @@ async fn a_group_scaled_to_zero_stays_there_and_says_how_to_start_it(env: Arc<Sh
     })
     .await?;
     assert_eq!(ns.get(DEPLOYMENT, NAME).await?["spec"]["replicas"], 0);
+    // That is no fault of the metric, and is not told a second time.
+    let group = ns.condition_is(NAME, "MetricsAvailable", "ScaledToZero").await?;
+    assert_condition(&group, "MetricsAvailable", "Unknown", "ScaledToZero");
+    let events = ns.list(EVENT).await?;
+    assert_eq!(events.iter().filter(|event| event["reason"] == "ScaledToZero").count(), 1);
 
     let args: Vec<&str> = command.split(' ').skip(1).collect();
     ns.kubectl(&args).await?.ok()?;

@@ -80,6 +80,12 @@ impl Ceiling {
         self.partitions.filter(|_| all_known(&self.counts))
     }
 
+    /// Whether the ceiling is one: partitions are known, or the user's own limit is. Else only the
+    /// minimum runs until they are.
+    pub fn is_known(&self, group: &ValidGroup) -> bool {
+        self.partitions.is_some() || group.cap.is_some()
+    }
+
     /// What the HorizontalPodAutoscaler's annotation should hold now.
     pub fn held(&self) -> Held {
         let known =

@@ -2,7 +2,7 @@
 //! every sync; its group is reconciled only if its own status would change.
 
 use super::{AutoscalerFacts, Child, Detail, Signal};
-use crate::lag::{Cause, is_bound};
+use crate::lag::{Cause, Tolerance};
 use crate::shown_lag;
 
 /// What the status of a group shows of its lag, in records.
@@ -10,6 +10,8 @@ use crate::shown_lag;
 pub struct ShownLag {
     /// The limit in the spec.
     pub limit: i64,
+    /// The autoscaler's tolerance.
+    pub tolerance: Tolerance,
     /// The lag in the status.
     pub current: Option<i64>,
 }
@@ -31,7 +33,9 @@ fn autoscaler_differs(before: &AutoscalerFacts, after: &AutoscalerFacts, shown: 
     // The wording of a condition differs from sync to sync; its cause does not.
     let scaling = |facts: &AutoscalerFacts| facts.scaling_active.as_ref().map(reason_and_cause);
     let bound = |facts: &AutoscalerFacts| {
-        facts.lag_milli.map(|lag| is_bound(facts.current_replicas, facts.max_replicas, lag, shown.limit))
+        let lag = facts.lag_milli?;
+        let is_behind = shown.tolerance.is_exceeded(lag.into(), shown.limit);
+        Some(is_behind && facts.current_replicas >= facts.max_replicas)
     };
     before.held != after.held
         || before.lag_metric != after.lag_metric
@@ -39,7 +43,7 @@ fn autoscaler_differs(before: &AutoscalerFacts, after: &AutoscalerFacts, shown: 
         || scaling(before) != scaling(after)
         || before.unable.is_some() != after.unable.is_some()
         || bound(before) != bound(after)
-        || shown_lag::is_worth_a_write(shown.current, after.shown_lag(), shown.limit)
+        || shown_lag::is_worth_a_write(shown.current, after.shown_lag(), shown.limit, shown.tolerance)
 }
 
 fn reason_and_cause(signal: &Signal) -> (Box<str>, Cause) {
@@ -62,7 +66,9 @@ mod tests {
         }
     }
 
-    const LIMIT: ShownLag = ShownLag { limit: 1000, current: None };
+    fn shown(current: Option<i64>) -> ShownLag {
+        ShownLag { limit: 1000, tolerance: Tolerance::default(), current }
+    }
 
     fn facts(current_replicas: i32, lag: Option<i64>) -> AutoscalerFacts {
         AutoscalerFacts {
@@ -84,7 +90,7 @@ mod tests {
             (facts(1, None), facts(1, Some(5)), true),
         ] {
             assert_eq!(
-                is_relevant(&child(before.clone()), &child(after.clone()), LIMIT),
+                is_relevant(&child(before.clone()), &child(after.clone()), shown(None)),
                 want,
                 "{before:?} {after:?}"
             );
@@ -97,7 +103,7 @@ mod tests {
             let active = Signal { status: true, reason: "r".into(), message: "m".into() };
             child(AutoscalerFacts { scaling_active: Some(active), ..facts(1, Some(lag)) })
         };
-        let shown = ShownLag { limit: 1000, current: Some(300) };
+        let shown = shown(Some(300));
         for (before, after, want) in [(300, 599, true), (590, 600, true), (310, 320, false), (5, 300, false)]
         {
             assert_eq!(is_relevant(&read(before), &read(after), shown), want, "{before} {after}");
@@ -111,26 +117,26 @@ mod tests {
             ..AutoscalerFacts::default()
         };
         let before = child(signal("FailedGetPodsMetric", "once"));
-        assert!(!is_relevant(&before, &child(signal("FailedGetPodsMetric", "twice")), LIMIT));
-        assert!(is_relevant(&before, &child(signal("AmbiguousSelector", "once")), LIMIT));
+        assert!(!is_relevant(&before, &child(signal("FailedGetPodsMetric", "twice")), shown(None)));
+        assert!(is_relevant(&before, &child(signal("AmbiguousSelector", "once")), shown(None)));
         let another_cause =
             child(signal("FailedGetPodsMetric", "the server is currently unable to handle the request"));
-        assert!(is_relevant(&before, &another_cause, LIMIT));
+        assert!(is_relevant(&before, &another_cause, shown(None)));
     }
 
     #[test]
     fn an_autoscaler_that_can_no_longer_scale_is_relevant() {
         let unable = AutoscalerFacts { unable: Some("no quota".into()), ..facts(1, None) };
-        assert!(is_relevant(&child(facts(1, None)), &child(unable), LIMIT));
+        assert!(is_relevant(&child(facts(1, None)), &child(unable), shown(None)));
     }
 
     #[test]
     fn another_version_alone_is_not_relevant_and_drift_is() {
         let before = child(facts(1, None));
         let newer = Child { resource_version: 2, ..before.clone() };
-        assert!(!is_relevant(&before, &newer, LIMIT));
-        assert!(is_relevant(&before, &Child { drift: Drift::Drifted, ..newer.clone() }, LIMIT));
-        assert!(is_relevant(&before, &Child { deleting: true, ..newer.clone() }, LIMIT));
-        assert!(is_relevant(&before, &Child { controller: None, ..newer }, LIMIT));
+        assert!(!is_relevant(&before, &newer, shown(None)));
+        assert!(is_relevant(&before, &Child { drift: Drift::Drifted, ..newer.clone() }, shown(None)));
+        assert!(is_relevant(&before, &Child { deleting: true, ..newer.clone() }, shown(None)));
+        assert!(is_relevant(&before, &Child { controller: None, ..newer }, shown(None)));
     }
 }

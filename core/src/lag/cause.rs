@@ -9,6 +9,8 @@ pub enum Cause {
     Read,
     /// Another autoscaler scales the same pods.
     Contended,
+    /// It is off, because the Deployment was scaled to 0.
+    Off,
     /// The custom metrics API is not registered.
     NotRegistered,
     /// The custom metrics API is registered, but does not respond or fails.
@@ -50,6 +52,7 @@ impl Cause {
         match reason {
             _ if active => Self::Read,
             "AmbiguousSelector" => Self::Contended,
+            "ScalingDisabled" => Self::Off,
             reason if reason == LagSource::OURS.unread() => {
                 let found = WORDS.iter().find(|(words, _)| message.contains(words));
                 found.map_or(Self::Other, |(_, cause)| *cause)

@@ -6,6 +6,7 @@ mod adapter;
 mod cause;
 pub mod expression;
 mod served;
+mod tolerance;
 
 use kcg_api::ValidGroup;
 use serde_json::{Value, json};
@@ -15,6 +16,7 @@ use crate::quantity;
 pub use adapter::adapter_rules;
 pub use cause::Cause;
 pub use served::{ServedMetrics, metric_in_force};
+pub use tolerance::Tolerance;
 
 /// The API that an autoscaler reads the lag from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,26 +85,6 @@ impl LagSource {
     }
 }
 
-/// How far above the limit a lag may be before the HorizontalPodAutoscaler adds a consumer: the
-/// limit and the tolerance of kube-controller-manager, in thousandths of the limit.
-const TOLERATED_MILLI: i128 = 1100;
-
-/// The lag above which the HorizontalPodAutoscaler adds consumers, in PromQL.
-pub fn tolerated(lag_limit: i64) -> String {
-    format!("1.1 * {lag_limit}")
-}
-
-/// Whether the HorizontalPodAutoscaler adds consumers at this lag, which is in thousandths of a
-/// record. `lag_limit` is in records.
-pub fn is_above_tolerance(lag_milli: i128, lag_limit: i64) -> bool {
-    lag_milli > i128::from(lag_limit) * TOLERATED_MILLI
-}
-
-/// Whether a group is at its ceiling and still behind. `lag_limit` is in records.
-pub fn is_bound(current_replicas: i32, max: i32, lag_milli: i64, lag_limit: i64) -> bool {
-    current_replicas >= max && is_above_tolerance(lag_milli.into(), lag_limit)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,13 +101,5 @@ mod tests {
         assert_eq!(LagSource::OURS.average_in(&status, "lag"), Some("5"));
         assert_eq!(LagSource::OURS.average_in(&status, "other"), None);
         assert_eq!(LagSource::OURS.name_in(&metrics(&[cpu])), None);
-    }
-
-    #[test]
-    fn a_lag_within_the_tolerance_of_the_autoscaler_bounds_no_group() {
-        for (lag_milli, want) in [(1_000_001, false), (1_100_000, false), (1_100_001, true)] {
-            assert_eq!(is_bound(3, 3, lag_milli, 1000), want, "{lag_milli}");
-        }
-        assert!(!is_bound(3, 3, i64::MAX, i64::MAX), "a limit that is never reached");
     }
 }

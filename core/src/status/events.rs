@@ -40,7 +40,9 @@ fn warnings(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Vec<
         .filter(|condition| {
             let before = previous.conditions.iter().find(|before| before.type_ == condition.type_);
             before.is_none_or(|before| before.reason != condition.reason || before.status != condition.status)
-        });
+        })
+        // The autoscaler notices later what Ready has said: that the group was scaled to 0.
+        .filter(|condition| condition.reason != Reason::ScaledToZero.as_str() || is_ready(condition));
     let is_worth_it =
         |condition: &&Condition| Reason::named(&condition.reason).is_some_and(is_worth_an_event);
     let dead = scaling_dead::newly_marked(previous, new);
@@ -51,6 +53,10 @@ fn warnings(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Vec<
         }
     }
     warnings
+}
+
+fn is_ready(condition: &Condition) -> bool {
+    condition.type_ == ConditionType::Ready.as_str()
 }
 
 fn ceiling(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Option<Event> {

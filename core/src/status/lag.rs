@@ -4,6 +4,7 @@ use kcg_api::status::LagStatus;
 use kcg_api::{KconsumerGroupStatus, ValidGroup};
 
 use crate::facts::{AutoscalerFacts, Observed};
+use crate::lag::Tolerance;
 use crate::shown_lag;
 
 pub(super) fn lag(group: &ValidGroup, observed: &Observed) -> LagStatus {
@@ -23,8 +24,12 @@ pub enum Change {
 }
 
 impl Change {
-    /// From the previous status to the new one.
-    pub fn between(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Self {
+    /// From the previous status to the new one, of a group whose autoscaler has this tolerance.
+    pub fn between(
+        previous: &KconsumerGroupStatus,
+        new: &KconsumerGroupStatus,
+        tolerance: Tolerance,
+    ) -> Self {
         if previous == new {
             return Self::Nothing;
         }
@@ -34,7 +39,9 @@ impl Change {
         if *new != (KconsumerGroupStatus { lag: Some(lag.clone()), ..previous.clone() }) {
             return Self::More;
         }
-        if shown.limit != lag.limit || shown_lag::is_worth_a_write(shown.current, lag.current, lag.limit) {
+        if shown.limit != lag.limit
+            || shown_lag::is_worth_a_write(shown.current, lag.current, lag.limit, tolerance)
+        {
             Self::Lag
         } else {
             Self::Nothing

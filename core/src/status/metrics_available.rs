@@ -34,6 +34,10 @@ fn value(group: &ValidGroup, signal: &Signal, ready: i32) -> ConditionValue {
             ),
         ),
         Cause::Read => yes(Reason::MetricsRead, format!("the HorizontalPodAutoscaler reads {metric}")),
+        Cause::Off => unknown(
+            Reason::ScaledToZero,
+            "the Deployment was scaled to 0, so the HorizontalPodAutoscaler is off and reads no lag: see condition Ready",
+        ),
         Cause::Contended => no_quoting(Reason::OtherAutoscaler, &*signal.message),
         Cause::NotKnown | Cause::NotShown | Cause::NoPods if ready == 0 => no(
             Reason::PodsNotReady,
@@ -173,7 +177,7 @@ mod tests {
     #[test]
     fn only_the_message_of_a_failed_metric_is_interpreted() {
         let value = value_of("ScalingDisabled", "no metrics returned from custom metrics API", 1);
-        assert_eq!(value.reason, Reason::ScalingInactive);
+        assert_eq!((value.status, value.reason), (ConditionStatus::Unknown, Reason::ScaledToZero));
         let value = value_of("AmbiguousSelector", "pods by selector are controlled by multiple HPAs", 1);
         assert_eq!(value.reason, Reason::OtherAutoscaler);
     }

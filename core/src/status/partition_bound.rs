@@ -7,11 +7,14 @@ use kcg_api::condition::Reason;
 use super::condition::{ConditionValue, no, unknown, yes};
 use crate::ceiling::Ceiling;
 use crate::facts::Observed;
-use crate::lag::is_bound;
+use crate::lag::Tolerance;
 
 pub(super) fn partition_bound(group: &ValidGroup, observed: &Observed, ceiling: &Ceiling) -> ConditionValue {
-    if ceiling.partitions.is_none() {
-        return unknown(Reason::Pending, "the partitions of no topic are known");
+    if !ceiling.is_known(group) {
+        return unknown(
+            Reason::Pending,
+            "the partitions of no topic are known, and spec.maxReplicas is not set",
+        );
     }
     let Some((facts, lag)) =
         observed.autoscaler(&group.uid).and_then(|facts| Some((facts, facts.lag_milli?)))
@@ -19,35 +22,31 @@ pub(super) fn partition_bound(group: &ValidGroup, observed: &Observed, ceiling: 
         return unknown(Reason::Pending, "the lag is not known yet");
     };
     let max = in_force(group, observed, ceiling);
-    if !is_bound(facts.current_replicas, max, lag, group.lag_limit) {
+    let tolerance = Tolerance::of(group.scaling.behavior.as_ref());
+    let percent = tolerance.percent();
+    if facts.current_replicas < max || !tolerance.is_exceeded(lag.into(), group.lag_limit) {
         return no(
             Reason::RoomToScale,
-            "more consumers can be added, or the lag is at most 10 % above its limit",
+            format!("more consumers can be added, or the lag is at most {percent} % above its limit"),
         );
     }
+    let behind = format!("the lag is more than {percent} % above {} records", group.lag_limit);
     if max != ceiling.max {
         return yes(
             Reason::AtCeiling,
             format!(
-                "{max} consumers run, the lag is more than 10 % above {} records, and the paused group cannot have more: set spec.paused to false",
-                group.lag_limit
+                "{max} consumers run, {behind}, and the paused group cannot have more: set spec.paused to false"
             ),
         );
     }
     let per_consumer = group.consumer.partitions_per_consumer;
     let busy = ceiling.partitions.map(|partitions| consumers(partitions, per_consumer));
-    let cure = if group.cap == Some(ceiling.max) && busy > Some(ceiling.max) {
-        "raise spec.maxReplicas"
+    let (why, cure) = if group.cap == Some(ceiling.max) && busy.is_none_or(|busy| busy > ceiling.max) {
+        ("spec.maxReplicas allows no more", "raise spec.maxReplicas, or make the consumer faster")
     } else {
-        "add partitions to the topic, or make the consumer faster"
+        ("more would be idle", "add partitions to the topic, or make the consumer faster")
     };
-    yes(
-        Reason::AtCeiling,
-        format!(
-            "{} consumers run, more would be idle, and the lag is more than 10 % above {} records: {cure}",
-            ceiling.max, group.lag_limit
-        ),
-    )
+    yes(Reason::AtCeiling, format!("{max} consumers run, {why}, and {behind}: {cure}"))
 }
 
 /// The HorizontalPodAutoscaler's maxReplicas: the ceiling, or the earlier value if the group is

@@ -7,6 +7,7 @@ use crate::children::ChildKind;
 use crate::facts::{
     Acceptance, AutoscalerFacts, Child, ConflictingGroups, DeploymentFacts, Detail, Progress, Signal,
 };
+use crate::lag::Tolerance;
 use crate::test_support::{ceiling_of, group, new_world, settled_world, stored};
 use kcg_api::topic::TopicLookup;
 
@@ -178,7 +179,7 @@ fn the_autoscaler_s_condition_is_mirrored() {
         (Some(missing("no metrics returned from custom metrics API")), "False", Reason::MetricsMissing),
         (Some(missing("no custom metrics API registered")), "False", Reason::MetricsApiUnavailable),
         (Some(signal(false, "FailedGetPodsMetric")), "False", Reason::ScalingInactive),
-        (Some(signal(false, "ScalingDisabled")), "False", Reason::ScalingInactive),
+        (Some(signal(false, "ScalingDisabled")), "Unknown", Reason::ScaledToZero),
         (Some(signal(false, "AmbiguousSelector")), "False", Reason::OtherAutoscaler),
     ] {
         let composed = composed("{}", autoscaler(|autoscaler| autoscaler.scaling_active = facts));
@@ -201,6 +202,37 @@ fn partition_bound_means_at_the_ceiling_with_the_lag_above_the_autoscaler_s_tole
             want,
             "{replicas} replicas, {lag:?}"
         );
+    }
+}
+
+#[test]
+fn partition_bound_follows_the_tolerance_of_the_spec() {
+    let spec = "{scaling: {behavior: {scaleUp: {tolerance: '0.25'}}}}";
+    for (lag, reason) in [(1_250_000, Reason::RoomToScale), (1_250_001, Reason::AtCeiling)] {
+        let status =
+            composed(spec, autoscaler(|facts| (facts.current_replicas, facts.lag_milli) = (3, Some(lag))));
+        assert_eq!(condition_of(&status, ConditionType::PartitionBound).1, reason.as_str());
+        assert!(message_of(&status, ConditionType::PartitionBound).contains("25 % above"));
+    }
+}
+
+#[test]
+fn without_known_partitions_the_cap_is_a_ceiling_and_the_minimum_is_none() {
+    for (spec, running, want) in [
+        ("{maxReplicas: 2}", 2, as_text("True", Reason::AtCeiling)),
+        ("{maxReplicas: 2}", 1, as_text("False", Reason::RoomToScale)),
+        ("{}", 1, as_text("Unknown", Reason::Pending)),
+    ] {
+        let status = composed(spec, |world| {
+            world.topics.values_mut().for_each(|lookup| *lookup = TopicLookup::NotFound);
+            autoscaler(|facts| {
+                (facts.held, facts.current_replicas, facts.lag_milli) = (None, running, Some(9_000_000));
+            })(world);
+        });
+        assert_eq!(status.partitions, None);
+        assert_eq!(condition_of(&status, ConditionType::PartitionBound), want, "{spec} {running}");
+        let message = message_of(&status, ConditionType::PartitionBound);
+        assert!(want.0 != "True" || message.contains("raise spec.maxReplicas"), "{message}");
     }
 }
 
@@ -401,6 +433,28 @@ fn zero_replicas_are_reported_with_the_command_that_ends_them() {
         events(&settled, &zero).iter().map(|event| event.reason).collect::<Vec<_>>(),
         [reason.as_str()]
     );
+}
+
+#[test]
+fn an_autoscaler_that_is_off_at_zero_replicas_is_neither_an_error_nor_reported_again() {
+    let group = group("{}");
+    let mut world = settled_world(&group);
+    let status = |world: &Observed, previous: &KconsumerGroupStatus, second: i64| {
+        compose(&group, world, &ceiling_of(&group, world), &NO_ERRORS, previous, at(EARLIER + second))
+    };
+    let settled = status(&world, &KconsumerGroupStatus::default(), 0);
+    deployment(|facts| (facts.wanted, facts.is_observed) = (0, false))(&mut world);
+    let zero = status(&world, &settled, 1);
+    assert_eq!(events(&settled, &zero).len(), 1);
+    // The autoscaler notices at its next sync.
+    autoscaler(|facts| facts.scaling_active = Some(signal(false, "ScalingDisabled")))(&mut world);
+    let off = status(&world, &zero, 15);
+    assert_eq!(condition_of(&off, ConditionType::MetricsAvailable), as_text("Unknown", Reason::ScaledToZero));
+    assert_eq!(events(&zero, &off), []);
+    let late = status(&world, &off, 999);
+    assert_eq!(events(&off, &late), []);
+    assert_eq!(late.conditions, off.conditions);
+    assert_eq!(scaling_dead::until_scaling_is_dead(&off, at(EARLIER + 15)), None);
 }
 
 #[test]
@@ -780,7 +834,7 @@ fn scaling_that_is_dead_for_five_minutes_causes_one_event_a_restart_included() {
         ("FailedGetPodsMetric", "no custom metrics API", "MetricsApiUnavailable"),
         ("FailedGetPodsMetric", "no metrics returned from custom metrics API", "MetricsMissing"),
         // A quoted message.
-        ("ScalingDisabled", "the moon", "ScalingInactive"),
+        ("FailedGetPodsMetric", "the moon", "ScalingInactive"),
     ] {
         unread(reason, message)(&mut world);
         let first = status(&world, &KconsumerGroupStatus::default(), 0);
@@ -853,7 +907,7 @@ fn a_new_lag_alone_is_a_change_only_if_it_is_worth_a_write() {
         // A status of an earlier version.
         (KconsumerGroupStatus { lag: None, ..of(500) }, Change::More),
     ] {
-        assert_eq!(Change::between(&before, &new), want, "{:?}", new.lag);
-        assert_eq!(Change::between(&new, &before), want, "{:?}", new.lag);
+        assert_eq!(Change::between(&before, &new, Tolerance::default()), want, "{:?}", new.lag);
+        assert_eq!(Change::between(&new, &before, Tolerance::default()), want, "{:?}", new.lag);
     }
 }

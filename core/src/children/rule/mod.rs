@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{ChildKind, head};
 use crate::ceiling::Ceiling;
+use crate::lag::Tolerance;
 use expressions::Expressions;
 
 /// The page with a section for each alert.
@@ -38,12 +39,11 @@ struct Alert {
     description: String,
 }
 
-/// `None` if what the alert compares with is not known. If no partition was ever known, the ceiling
-/// is only the minimum: the group cannot be at it.
+/// `None` if what the alert compares with is not known.
 fn alert(name: AlertName, group: &ValidGroup, ceiling: &Ceiling) -> Option<Alert> {
     match name {
         AlertName::LagHigh => Some(lag_high(group)),
-        AlertName::AtCeiling => ceiling.partitions.map(|_| at_ceiling(group, ceiling.max)),
+        AlertName::AtCeiling => ceiling.is_known(group).then(|| at_ceiling(group, ceiling.max)),
         AlertName::PartitionLagHigh => Some(partition_lag_high(group)),
         AlertName::ConsumersIdle => ceiling.all_partitions().map(|partitions| idle(group, partitions)),
         AlertName::LagMissing => Some(lag_missing(group)),
@@ -79,6 +79,10 @@ fn rendered(name: AlertName, group: &ValidGroup, alert: &Alert) -> Value {
     })
 }
 
+fn tolerance(group: &ValidGroup) -> Tolerance {
+    Tolerance::of(group.scaling.behavior.as_ref())
+}
+
 fn threshold(name: AlertName, group: &ValidGroup) -> Option<i64> {
     group.alerts.rule(name)?.threshold
 }
@@ -86,7 +90,7 @@ fn threshold(name: AlertName, group: &ValidGroup) -> Option<i64> {
 /// The threshold of an alert about the lag: the user's, or where the autoscaler adds consumers.
 fn lag_threshold(name: AlertName, group: &ValidGroup) -> String {
     threshold(name, group)
-        .map_or_else(|| crate::lag::tolerated(group.lag_limit), |records| records.to_string())
+        .map_or_else(|| tolerance(group).threshold(group.lag_limit), |records| records.to_string())
 }
 
 fn is_behind(name: AlertName, group: &ValidGroup) -> String {
@@ -105,8 +109,9 @@ fn lag_high(group: &ValidGroup) -> Alert {
         expr: is_behind(AlertName::LagHigh, group),
         summary: format!("{VALUE} records wait for each consumer of {} on average.", whose(group)),
         description: format!(
-            "The limit is {} records. Above 1.1 times the limit the autoscaler adds consumers, up to the ceiling. If it does not, the condition MetricsAvailable of the group has the reason.",
-            group.lag_limit
+            "The limit is {} records. Above {} times the limit the autoscaler adds consumers, up to the ceiling. If it does not, the condition MetricsAvailable of the group has the reason.",
+            group.lag_limit,
+            tolerance(group).factor()
         ),
     }
 }
@@ -119,7 +124,7 @@ fn at_ceiling(group: &ValidGroup, max: i32) -> Alert {
             "{} runs at its ceiling of {max} consumers, and {VALUE} records wait for each of them on average.",
             whose(group)
         ),
-        description: "No further consumer can help: add partitions to the topic, raise spec.maxReplicas if that is what caps it, or make the consumer faster.".into(),
+        description: "The autoscaler adds no further consumer: add partitions to the topic, raise spec.maxReplicas if that is what caps it, or make the consumer faster.".into(),
     }
 }
 
