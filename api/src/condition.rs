@@ -47,7 +47,9 @@ named!(
         MetricsAvailable,
         /// A Prometheus selects the ServiceMonitor, and none has rejected the PrometheusRule.
         MonitoringAccepted,
-        /// The group runs at its ceiling and its lag is above the limit: only more partitions help.
+        /// The group runs at its ceiling, and its lag is above the limit by more than the
+        /// autoscaler's tolerance: only more partitions, a higher maxReplicas or a faster consumer
+        /// helps.
         PartitionBound,
         /// The operator does not change the owned resources.
         Paused,
@@ -145,9 +147,11 @@ named!(
         Rejected,
         /// No controller reports whether a Prometheus selects the ServiceMonitor.
         NotReported,
-        /// The group runs at its ceiling, and its lag is above the limit.
+        /// The group runs at its ceiling, and its lag is above the limit by more than the
+        /// autoscaler's tolerance.
         AtCeiling,
-        /// The group is below its ceiling, or its lag is within the limit.
+        /// The group is below its ceiling, or its lag is within the limit and the autoscaler's
+        /// tolerance.
         RoomToScale,
         /// The group does not need a person.
         NotStalled,

@@ -95,14 +95,16 @@ pub struct KconsumerGroupSpec {
     /// consumers that the partitions of the topics keep busy.
     pub min_replicas: i32,
     /// Maximum number of consumers, to cap the cost. If not set, only the number of partitions
-    /// limits the consumers.
+    /// limits the consumers. While no partition count is known, as without Strimzi, it is the
+    /// ceiling; if it is not set either, minReplicas is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_replicas: Option<i32>,
     /// Lag limit in records: how many records may wait for a consumer, averaged over the pods. The
     /// HorizontalPodAutoscaler's target: it wants as many consumers as the whole lag divided by
-    /// this, rounded up, and leaves them as they are within 10 % of the limit. The alerts fire
-    /// above those 10 %. spec.metrics.lagStatistic defines the lag of a pod with several
-    /// partitions. A record waits until its consumer has fetched it.
+    /// this, rounded up, and leaves them as they are within its tolerance: 10 % of the limit, or
+    /// scaling.behavior.scaleUp.tolerance. The alerts fire above the tolerance.
+    /// spec.metrics.lagStatistic defines the lag of a pod with several partitions. A record waits
+    /// until a poll returns it to the consumer.
     pub average_records_lag_limit: i64,
     /// If true, the operator stops changing the owned resources and only writes status. An existing
     /// HorizontalPodAutoscaler continues to scale.
@@ -194,9 +196,7 @@ pub struct ConsumerSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct MetricsSpec {
-    /// The kind of client, by default Spring or the installation's default: Spring (port 8085, path
-    /// /actuator/prometheus), JmxExporter or Librdkafka. The preset sets port and path if they are not set, and the names of the client's
-    /// metrics.
+    /// The kind of client; `None` is the default, Spring or the installation's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preset: Option<Preset>,
     /// TCP port of the container on which the metrics are served.
@@ -209,8 +209,7 @@ pub struct MetricsSpec {
     /// installation has another default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<String>,
-    /// How the lags of a pod's partitions become the pod's lag: Sum (all records that wait for the
-    /// pod) or Max (its worst partition). Defaults to Sum. Must not be set together with lagMetric.
+    /// How the lags of a pod's partitions become the pod's lag; `None` is the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag_statistic: Option<LagStatistic>,
     /// Name of a Prometheus metric with the lag in records, in place of the preset's. A pod's

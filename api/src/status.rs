@@ -30,8 +30,8 @@ pub struct KconsumerGroupStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_replicas: Option<i32>,
     /// The lag that the HorizontalPodAutoscaler last read. It is written with other changes of the
-    /// status, or if it crosses zero, the limit or 110 % of the limit, doubles or halves; on its
-    /// own at most every 30 seconds.
+    /// status, or if it crosses zero, the limit, or the limit and the autoscaler's tolerance (10 %
+    /// by default), doubles or halves; on its own at most every 30 seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag: Option<LagStatus>,
     /// The topics and the partition counts in use.
@@ -68,8 +68,8 @@ pub struct TopicStatus {
     /// Name of the topic in Kafka.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic_name: Option<String>,
-    /// Partition count in use: the current one, or the last known one while the current one is not
-    /// known.
+    /// Partition count in use: the last one that Strimzi has confirmed, or the stated one if none
+    /// was ever confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partitions: Option<i32>,
     /// Kafka's id of the topic, as reported by Strimzi.

@@ -2,6 +2,7 @@
 //! bounds, grammars and rules across fields. `deploy/crd` is this CRD as YAML.
 
 mod cross_field;
+mod enum_fields;
 mod version_skew;
 
 pub use version_skew::{VERSION, VersionSkew};
@@ -156,7 +157,7 @@ fn constraints() -> impl Iterator<Item = (String, Value)> {
         ),
     ];
     let constraints = constraints.into_iter().map(|(path, constraint)| (path.to_owned(), constraint));
-    constraints.chain(scaling_rules()).chain(metric_rules())
+    constraints.chain(scaling_rules()).chain(metric_rules()).chain(enum_fields::descriptions())
 }
 
 /// The validation of autoscaling/v2 for metrics, as far as a schema can express it.
@@ -314,6 +315,24 @@ mod tests {
         assert_eq!(spec["alerts"]["default"]["enabled"], true);
         assert_eq!(spec["consumerSpec"].get("default"), None);
         assert_eq!(schema["properties"]["spec"]["required"], json!(["consumerSpec"]));
+    }
+
+    #[test]
+    fn kubectl_explain_shows_the_values_and_the_default_of_an_enum() {
+        let schema = schema();
+        let spec = &schema["properties"]["spec"]["properties"];
+        for (field, values) in [
+            (&spec["metrics"]["properties"]["preset"], &["Spring", "JmxExporter", "Librdkafka"][..]),
+            (&spec["metrics"]["properties"]["lagStatistic"], &["Sum", "Max"]),
+            (&spec["scaling"]["properties"]["partitions"], &["Max", "Sum"]),
+        ] {
+            let description = field["description"].as_str().unwrap();
+            for value in field["enum"].as_array().unwrap() {
+                assert!(value.is_null() || values.contains(&value.as_str().unwrap()), "{value}");
+            }
+            assert!(values.iter().all(|value| description.contains(value)), "{description}");
+            assert!(description.contains(&format!("Defaults to {}", values[0])), "{description}");
+        }
     }
 
     #[test]

@@ -97,7 +97,7 @@ fn overview() -> Vec<Panel> {
         ),
         Panel::stat(
             "Lag / limit",
-            "The average lag as a share of spec.averageRecordsLagLimit. Above 110 % the autoscaler adds consumers, up to the ceiling.",
+            "The average lag as a share of spec.averageRecordsLagLimit. Above 110 % (with the default tolerance) the autoscaler adds consumers, up to the ceiling.",
             "percentunit",
             format!("{} / {}", of_group("lag_records"), of_group("lag_limit_records")),
         ),
@@ -225,7 +225,7 @@ fn all_groups() -> Vec<Panel> {
         Panel::row("All groups of the namespace"),
         panel(
             "Lag / limit, by group",
-            "Each group's average lag as a share of its limit. Groups above 110 % are behind.",
+            "Each group's average lag as a share of its limit. Groups above 110 % (with the default tolerance) are behind.",
             "percentunit",
             vec![(
                 format!("{} / {}", of_all_groups("lag_records"), of_all_groups("lag_limit_records")),
