@@ -1,11 +1,13 @@
 //! The client: each request has a deadline and is counted, and nothing below the caller retries.
 
+mod bounded;
 mod config;
 mod request_metrics;
 mod retry_after;
 
 use std::{fmt, future::Future, time::Duration};
 
+pub use bounded::get_bounded;
 pub use config::{ClientConfig, ClientError};
 use kube::core::Status;
 pub use request_metrics::{MeteredService, RequestMetrics};
@@ -37,6 +39,14 @@ pub enum RequestError {
         /// The API server's answer.
         status: Box<Status>,
     },
+    /// The response is longer than the caller reads.
+    #[error("{what}: the response is longer than {max} bytes")]
+    TooLarge {
+        /// The request.
+        what: String,
+        /// The bound in bytes.
+        max: usize,
+    },
     /// The request was not sent, its connection broke, or its response could not be read.
     #[error("{what}: {}", chain(source))]
     Transport {
@@ -64,7 +74,7 @@ impl RequestError {
     pub fn status(&self) -> Option<&Status> {
         match self {
             Self::Api { status, .. } => Some(status),
-            Self::Timeout { .. } | Self::Transport { .. } => None,
+            Self::Timeout { .. } | Self::TooLarge { .. } | Self::Transport { .. } => None,
         }
     }
 

@@ -15,8 +15,7 @@ use kube::client::{Body, DynBody};
 use serde_json::{Value, json};
 use tower::{BoxError, Layer, Service};
 
-/// The longest body of an error response that is read.
-const MAX_BODY: usize = 64 * 1024;
+use super::bounded::MAX_ERROR_BODY;
 
 /// A layer that writes the seconds of a Retry-After header into the Status in the body.
 #[derive(Debug, Clone, Copy)]
@@ -76,8 +75,8 @@ async fn with_seconds(response: ClientResponse, seconds: u32) -> ClientResponse 
     let mut body = Vec::new();
     while let Some(Ok(frame)) = frames.frame().await {
         body.extend(frame.into_data().unwrap_or_default());
-        if body.len() > MAX_BODY {
-            body.truncate(MAX_BODY);
+        if body.len() > MAX_ERROR_BODY {
+            body.truncate(MAX_ERROR_BODY);
             break;
         }
     }

@@ -1,0 +1,104 @@
+//! A request whose response is read up to a bound. The API server answers most requests itself, with
+//! objects that it bounds; what it only passes on, from an aggregated API, can have any length.
+
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use kube::client::Body;
+use kube::core::Status;
+use kube::{Client, Error};
+use serde::de::DeserializeOwned;
+
+use super::{RequestError, with_deadline};
+
+/// The longest body of an error response that is read.
+pub(super) const MAX_ERROR_BODY: usize = 64 * 1024;
+
+/// Gets `path` under the usual deadline. A response of more than `max` bytes is an error and is
+/// read no further.
+pub async fn get_bounded<T: DeserializeOwned>(
+    client: &Client,
+    path: &str,
+    max: usize,
+) -> Result<T, RequestError> {
+    let what = format!("get {path}");
+    match with_deadline(&what, read(client, path, max)).await? {
+        Some((status, body)) if status.is_success() => {
+            serde_json::from_slice(&body).map_err(|error| RequestError::new(what, Error::SerdeError(error)))
+        }
+        Some((status, body)) => Err(RequestError::new(what, Error::Api(failure(status, &body).boxed()))),
+        None => Err(RequestError::TooLarge { what, max }),
+    }
+}
+
+/// The status and the body of the response; `None` if the body is too large.
+async fn read(client: &Client, path: &str, max: usize) -> kube::Result<Option<(StatusCode, Vec<u8>)>> {
+    let request = Request::get(path).body(Body::empty()).map_err(Error::HttpError)?;
+    let (head, body) = client.send(request).await?.into_parts();
+    let max = if head.status.is_success() { max } else { MAX_ERROR_BODY };
+    match Limited::new(body, max).collect().await {
+        Ok(body) => Ok(Some((head.status, body.to_bytes().into()))),
+        Err(error) if error.is::<LengthLimitError>() => Ok(None),
+        Err(error) => Err(Error::Service(error)),
+    }
+}
+
+/// The error in a response, which need not be a Status.
+fn failure(status: StatusCode, body: &[u8]) -> Status {
+    serde_json::from_slice(body).unwrap_or_else(|_| {
+        Status::failure(String::from_utf8_lossy(body).trim(), "").with_code(status.as_u16())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures::{Stream, StreamExt as _, stream};
+    use http::Response;
+    use http_body_util::StreamBody;
+    use hyper::body::{Bytes, Frame};
+    use serde_json::{Value, json};
+    use tower::service_fn;
+
+    use super::*;
+
+    /// The response that a server sends in these parts.
+    async fn get(
+        status: u16,
+        parts: impl Stream<Item = &'static [u8]> + Clone + Send + 'static,
+        max: usize,
+    ) -> Result<Value, RequestError> {
+        let server = service_fn(move |_: Request<Body>| {
+            let frames = parts.clone().map(|part| Ok::<_, Infallible>(Frame::data(Bytes::from_static(part))));
+            async move { Response::builder().status(status).body(StreamBody::new(frames)) }
+        });
+        get_bounded(&Client::new(server, "default"), "/apis/a", max).await
+    }
+
+    fn text(body: &'static str) -> impl Stream<Item = &'static [u8]> + Clone + Send {
+        stream::iter([body.as_bytes()])
+    }
+
+    fn endless() -> impl Stream<Item = &'static [u8]> + Clone + Send {
+        stream::repeat(&[b' '; 1024][..])
+    }
+
+    #[tokio::test]
+    async fn a_response_is_read_up_to_its_bound() {
+        let body = || text(r#"{"a":1}"#);
+        assert_eq!(get(200, body(), 7).await.unwrap(), json!({"a": 1}));
+        let error = get(200, body(), 6).await.unwrap_err();
+        assert_eq!(error.to_string(), "get /apis/a: the response is longer than 6 bytes");
+        assert!(matches!(get(200, endless(), 1 << 20).await, Err(RequestError::TooLarge { .. })));
+    }
+
+    #[tokio::test]
+    async fn an_error_is_bounded_too_and_keeps_the_servers_words() {
+        let status = r#"{"kind":"Status","message":"busy","reason":"TooManyRequests","code":429}"#;
+        for (code, body, message) in [(429, status, "busy"), (503, "unavailable\n", "unavailable")] {
+            let error = get(code, text(body), 1).await.unwrap_err();
+            assert_eq!(error.to_string(), format!("get /apis/a: {message} (HTTP {code})"));
+        }
+        assert!(matches!(get(503, endless(), 1).await, Err(RequestError::TooLarge { .. })));
+    }
+}
