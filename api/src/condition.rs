@@ -135,6 +135,8 @@ named!(
         RuleMissing,
         /// The lag metric is not available yet.
         MetricsMissing,
+        /// The HorizontalPodAutoscaler reads a number that cannot be a lag.
+        LagImpossible,
         /// The custom metrics API is not installed, does not respond, or access to it is forbidden.
         MetricsApiUnavailable,
         /// The HorizontalPodAutoscaler cannot scale for another reason.

@@ -9,6 +9,8 @@ named!(
         CeilingRaised,
         /// The ceiling is lower: fewer consumers may run.
         CeilingLowered,
+        /// A rollout has ended: all pods are of the current pod template and were available.
+        RolloutComplete,
         /// spec.paused was set: the operator does not change the owned resources.
         Paused,
         /// spec.paused was unset: the operator changes the owned resources again.

@@ -12,7 +12,7 @@ use kcg_api::topic::TopicLookups;
 use crate::ceiling::Held;
 use crate::children::{ChildKind, PerChild, TemplateOrigin};
 use crate::drift::Drift;
-use crate::lag::{Cause, ServedMetrics};
+use crate::lag::{self, Cause, ServedMetrics};
 use crate::shown_lag;
 
 pub use conflicting_groups::ConflictingGroups;
@@ -119,11 +119,26 @@ pub struct AutoscalerFacts {
 }
 
 impl AutoscalerFacts {
-    /// The lag as the status shows it; `None` if the autoscaler does not read it. It keeps the last
-    /// value in its own status then.
+    /// The lag as the status shows it; `None` if the autoscaler does not read it, or reads a number
+    /// that is no lag.
     pub fn shown_lag(&self) -> Option<i64> {
+        self.read_lag().filter(|milli| lag::is_possible(*milli)).map(shown_lag::rounded)
+    }
+
+    /// The last average that it read, in thousandths of a record, if that can be a lag.
+    pub fn possible_lag(&self) -> Option<i64> {
+        self.lag_milli.filter(|milli| lag::is_possible(*milli))
+    }
+
+    /// What the autoscaler reads for the lag although it cannot be one, in thousandths of a record.
+    pub fn impossible_lag(&self) -> Option<i64> {
+        self.read_lag().filter(|milli| !lag::is_possible(*milli))
+    }
+
+    /// `None` if the autoscaler does not read it. It keeps the last value in its own status then.
+    fn read_lag(&self) -> Option<i64> {
         let reads = self.scaling_active.as_ref().is_some_and(|signal| signal.status);
-        self.lag_milli.filter(|_| reads).map(shown_lag::rounded)
+        self.lag_milli.filter(|_| reads)
     }
 }
 

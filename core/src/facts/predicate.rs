@@ -33,7 +33,7 @@ fn autoscaler_differs(before: &AutoscalerFacts, after: &AutoscalerFacts, shown: 
     // The wording of a condition differs from sync to sync; its cause does not.
     let scaling = |facts: &AutoscalerFacts| facts.scaling_active.as_ref().map(reason_and_cause);
     let bound = |facts: &AutoscalerFacts| {
-        let lag = facts.lag_milli?;
+        let lag = facts.possible_lag()?;
         let is_behind = shown.tolerance.is_exceeded(lag.into(), shown.limit);
         Some(is_behind && facts.current_replicas >= facts.max_replicas)
     };
@@ -42,6 +42,7 @@ fn autoscaler_differs(before: &AutoscalerFacts, after: &AutoscalerFacts, shown: 
         || before.max_replicas != after.max_replicas
         || scaling(before) != scaling(after)
         || before.unable.is_some() != after.unable.is_some()
+        || before.impossible_lag().is_some() != after.impossible_lag().is_some()
         || bound(before) != bound(after)
         || shown_lag::is_worth_a_write(shown.current, after.shown_lag(), shown.limit, shown.tolerance)
 }

@@ -85,6 +85,15 @@ impl LagSource {
     }
 }
 
+/// The largest average of a lag that counts, in thousandths of a record: 10^12 records for each pod.
+const MAX_MILLI: i64 = 1_000_000_000_000_000;
+
+/// Whether an average, in thousandths of a record, can be a lag. A custom metrics API that serves
+/// NaN or an infinite value turns it into the least or the largest number that it can write.
+pub fn is_possible(lag_milli: i64) -> bool {
+    (0..=MAX_MILLI).contains(&lag_milli)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -23,7 +23,7 @@ pub struct Event {
 
 /// The Events of what has changed since the previous status: each reason once.
 pub fn events(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Vec<Event> {
-    let normal = [ceiling(previous, new), paused(previous, new)];
+    let normal = [ceiling(previous, new), rollout(previous, new), paused(previous, new)];
     warnings(previous, new).into_iter().chain(normal.into_iter().flatten()).collect()
 }
 
@@ -80,6 +80,25 @@ fn ceiling(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Optio
     Some(normal(reason, format!("the ceiling was {verb} from {before} to {after} consumers: {cause}")))
 }
 
+/// The end of a rollout. A group that grows meanwhile goes on with Scaling.
+fn rollout(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Option<Event> {
+    let is_one_of = |status: &KconsumerGroupStatus, reasons: [Reason; 2]| {
+        let progressing = find(&status.conditions, ConditionType::Progressing);
+        progressing.is_some_and(|condition| reasons.iter().any(|reason| condition.reason == reason.as_str()))
+    };
+    let has_ended = is_one_of(previous, [Reason::RollingOut, Reason::RolloutStuck])
+        && is_one_of(new, [Reason::RolloutComplete, Reason::Scaling]);
+    has_ended.then(|| {
+        normal(
+            EventReason::RolloutComplete,
+            format!(
+                "the rollout is complete: all pods ({}) are of the current pod template, {} are available",
+                new.replicas, new.available_replicas
+            ),
+        )
+    })
+}
+
 fn paused(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Option<Event> {
     match (is_true(previous, ConditionType::Paused), is_true(new, ConditionType::Paused)) {
         (false, true) => Some(normal(
@@ -129,6 +148,7 @@ const fn is_worth_an_event(reason: Reason) -> bool {
         | Reason::TopicNotReady
         | Reason::DecreaseHeld
         | Reason::RuleMissing
+        | Reason::LagImpossible
         | Reason::Rejected
         | Reason::AtCeiling => true,
         Reason::Reconciled

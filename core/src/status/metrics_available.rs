@@ -5,26 +5,31 @@ use kcg_api::ValidGroup;
 use kcg_api::condition::Reason;
 
 use super::condition::{ConditionValue, no, no_quoting, unknown, yes};
-use crate::facts::{Observed, Signal};
+use crate::facts::{AutoscalerFacts, Observed};
 use crate::lag::Cause;
 
 /// The shipped rules by which a metrics adapter serves the lag.
 const RULES: &str = "deploy/prometheus-adapter/rules.yaml";
 
 pub(super) fn metrics_available(group: &ValidGroup, observed: &Observed) -> ConditionValue {
-    let Some(signal) = observed.autoscaler(&group.uid).and_then(|facts| facts.scaling_active.as_ref()) else {
-        return unknown(Reason::Pending, "the HorizontalPodAutoscaler has not reported yet");
-    };
+    let autoscaler = observed.autoscaler(&group.uid);
     let ready = observed.deployment(&group.uid).map_or(0, |facts| facts.ready);
-    value(group, signal, ready)
+    autoscaler
+        .and_then(|facts| value(group, facts, ready))
+        .unwrap_or_else(|| unknown(Reason::Pending, "the HorizontalPodAutoscaler has not reported yet"))
 }
 
-/// The condition, from the autoscaler's own condition and the number of ready pods.
-fn value(group: &ValidGroup, signal: &Signal, ready: i32) -> ConditionValue {
+/// The condition, from the autoscaler's status and the number of ready pods; `None` if it has not
+/// reported yet.
+fn value(group: &ValidGroup, autoscaler: &AutoscalerFacts, ready: i32) -> Option<ConditionValue> {
+    let signal = autoscaler.scaling_active.as_ref()?;
     let metric = &group.metrics.lag_metric;
+    if let Some(milli) = autoscaler.impossible_lag() {
+        return Some(impossible(metric, milli));
+    }
     let missing = |message: String| no(Reason::MetricsMissing, message);
     let unavailable = |message: &str| no(Reason::MetricsApiUnavailable, message);
-    match signal.cause() {
+    Some(match signal.cause() {
         Cause::Read if *metric != group.metrics.own_lag_metric() => yes(
             Reason::RuleMissing,
             format!(
@@ -46,7 +51,7 @@ fn value(group: &ValidGroup, signal: &Signal, ready: i32) -> ConditionValue {
         Cause::NoPods => no(
             Reason::PodsNotReady,
             format!(
-                "the pods that export {metric} are starting or terminating: wait for the HorizontalPodAutoscaler's next sync"
+                "the custom metrics API has {metric} only for pods that are starting or terminating, for none of the {ready} ready ones: wait for the HorizontalPodAutoscaler's next sync"
             ),
         ),
         Cause::NotKnown => missing(format!(
@@ -54,7 +59,7 @@ fn value(group: &ValidGroup, signal: &Signal, ready: i32) -> ConditionValue {
             exported(group)
         )),
         Cause::NotShown => missing(format!(
-            "the custom metrics API knows {metric}, but for none of this group's pods (NaN, infinite and negative values do not count): {}, and that Prometheus scrapes them (up{{namespace=\"{}\",service=\"{}\"}} is 1; condition MonitoringAccepted)",
+            "the custom metrics API knows {metric}, but for none of this group's pods, of which {ready} are ready (NaN, infinite and negative values do not count): {}, and that Prometheus scrapes them (up{{namespace=\"{}\",service=\"{}\"}} is 1; condition MonitoringAccepted)",
             exported(group),
             group.namespace,
             group.name
@@ -72,7 +77,18 @@ fn value(group: &ValidGroup, signal: &Signal, ready: i32) -> ConditionValue {
             Reason::ScalingInactive,
             format!("{}; see kubectl describe hpa {}", signal.message, group.name),
         ),
-    }
+    })
+}
+
+/// The shipped rules leave such values out, so others serve this metric.
+fn impossible(metric: &str, milli: i64) -> ConditionValue {
+    no_quoting(
+        Reason::LagImpossible,
+        format!(
+            "the HorizontalPodAutoscaler reads {metric} as {} records, which is no lag: the custom metrics API serves a NaN, infinite or negative value; leave those out in the adapter's rule, as {RULES} does",
+            milli.div_euclid(1000)
+        ),
+    )
 }
 
 /// What to check on the consumers.
@@ -91,6 +107,7 @@ fn exported(group: &ValidGroup) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::Signal;
     use crate::status::condition::ConditionStatus;
     use crate::test_support::group;
 
@@ -100,7 +117,21 @@ mod tests {
     fn value_of(reason: &str, message: &str, ready: i32) -> ConditionValue {
         let signal =
             Signal { status: false, reason: reason.into(), message: format!("{HEAD}{message}").into() };
-        value(&group("{}"), &signal, ready)
+        read(&group("{}"), Some(signal), None, ready)
+    }
+
+    fn read(
+        group: &ValidGroup,
+        scaling_active: Option<Signal>,
+        lag_milli: Option<i64>,
+        ready: i32,
+    ) -> ConditionValue {
+        let facts = AutoscalerFacts { lag_milli, scaling_active, ..AutoscalerFacts::default() };
+        value(group, &facts, ready).expect("it has reported")
+    }
+
+    fn active() -> Signal {
+        Signal { status: true, reason: "ValidMetricFound".into(), message: "".into() }
     }
 
     const UNKNOWN: &str =
@@ -147,8 +178,42 @@ mod tests {
         const SCRAPED: &str = "on port 8085 at /actuator/prometheus, and that Prometheus scrapes them (up{namespace=\"default\",service=\"kconsumer\"} is 1";
         expect(NOTHING, 2, MetricsMissing, SCRAPED);
         expect(NOTHING, 0, PodsNotReady, "see condition Ready");
-        expect(UNREADY, 1, PodsNotReady, "next sync");
+        expect(NOTHING, 2, MetricsMissing, "for none of this group's pods, of which 2 are ready (NaN");
+        expect(
+            UNREADY,
+            1,
+            PodsNotReady,
+            "for none of the 1 ready ones: wait for the HorizontalPodAutoscaler's next sync",
+        );
         expect(NO_PODS, 0, PodsNotReady, "see condition Ready");
+    }
+
+    #[test]
+    fn a_number_that_is_no_lag_is_told_and_neither_shown_nor_a_reason_to_add_partitions() {
+        let of = |lag_milli, status| AutoscalerFacts {
+            lag_milli: Some(lag_milli),
+            scaling_active: Some(Signal { status, ..active() }),
+            ..AutoscalerFacts::default()
+        };
+        // What is left of NaN and of an infinite value, and the average with a negative one.
+        for (milli, records) in
+            [(i64::MIN, "-9223372036854776"), (i64::MAX, "9223372036854775"), (-500, "-1")]
+        {
+            let value = read(&group("{}"), Some(active()), Some(milli), 1);
+            assert_eq!((value.status, value.reason), (ConditionStatus::False, Reason::LagImpossible));
+            assert!(
+                value.message.contains(&format!("as {records} records, which is no lag")),
+                "{}",
+                value.message
+            );
+            assert_eq!(of(milli, true).shown_lag(), None);
+        }
+        for milli in [0, 1, 1_000_000_000_000_000] {
+            assert_eq!(read(&group("{}"), Some(active()), Some(milli), 1).reason, Reason::MetricsRead);
+            assert!(of(milli, true).shown_lag().is_some());
+        }
+        // The autoscaler keeps a value that it does not read any more.
+        assert_eq!(of(-1, false).impossible_lag(), None);
     }
 
     #[test]
@@ -161,8 +226,7 @@ mod tests {
     fn a_missing_rule_of_the_adapter_is_named_while_the_former_metric_is_read() {
         let mut group = group("{}");
         group.metrics.lag_metric = group.metrics.preset.client_metrics().former_lag.to_owned();
-        let signal = Signal { status: true, reason: "ValidMetricFound".into(), message: "".into() };
-        let value = value(&group, &signal, 1);
+        let value = read(&group, Some(active()), Some(1), 1);
         assert_eq!((value.status, value.reason), (ConditionStatus::True, Reason::RuleMissing));
         let missing = "does not serve kafka_consumer_fetch_manager_records_lag_pod_sum: add the rules of deploy/prometheus-adapter/rules.yaml";
         assert!(value.message.contains(missing), "{}", value.message);

@@ -17,7 +17,7 @@ pub(super) fn partition_bound(group: &ValidGroup, observed: &Observed, ceiling: 
         );
     }
     let Some((facts, lag)) =
-        observed.autoscaler(&group.uid).and_then(|facts| Some((facts, facts.lag_milli?)))
+        observed.autoscaler(&group.uid).and_then(|facts| Some((facts, facts.possible_lag()?)))
     else {
         return unknown(Reason::Pending, "the lag is not known yet");
     };

@@ -65,6 +65,13 @@ impl<'a> Before<'a> {
         }
     }
 
+    /// Whether the pods of the current template were available once for this generation. Ready is
+    /// Unknown with the reason Scaling only after that.
+    fn was_rolled_out(self, generation: i64) -> bool {
+        let scales = self.ready.is_some_and(|ready| ready.reason == Reason::Scaling.as_str());
+        self.is_of(generation) && (self.status() != Some(ConditionStatus::Unknown) || scales)
+    }
+
     /// Whether the pods of this generation may still be on their way up.
     fn may_wait(self, generation: i64) -> bool {
         match (self.ready, self.status()) {
@@ -112,8 +119,7 @@ pub(super) fn deployed<'a>(
     let facts = observed.deployment(&group.uid)?;
     // A Deployment that was only scaled since has the same pods, and the controller sees it within
     // milliseconds. After a change of the group, its old status says nothing about the new spec.
-    let is_known = before.is_of(group.generation) && before.status() != Some(ConditionStatus::Unknown);
-    let trusted = group.paused || is_known;
+    let trusted = group.paused || before.was_rolled_out(group.generation);
     let rollout = match Rollout::of(facts, trusted) {
         Rollout::ScaledToZero => Rollout::ScaledToZero,
         _ if !trusted && !is_written(group, observed, ceiling) => Rollout::Unobserved,

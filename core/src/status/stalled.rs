@@ -56,6 +56,7 @@ const fn needs_a_person(reason: Reason) -> bool {
         | Reason::DecreaseHeld
         | Reason::MetricsRead
         | Reason::MetricsMissing
+        | Reason::LagImpossible
         | Reason::RuleMissing
         | Reason::MetricsApiUnavailable
         | Reason::ScalingInactive

@@ -194,6 +194,8 @@ fn partition_bound_means_at_the_ceiling_with_the_lag_above_the_autoscaler_s_tole
         (3, Some(1_100_000), as_text("False", Reason::RoomToScale)),
         (2, Some(9_000_000), as_text("False", Reason::RoomToScale)),
         (3, None, as_text("Unknown", Reason::Pending)),
+        (3, Some(i64::MAX), as_text("Unknown", Reason::Pending)),
+        (3, Some(-1), as_text("Unknown", Reason::Pending)),
     ] {
         let status =
             composed("{}", autoscaler(|facts| (facts.current_replicas, facts.lag_milli) = (replicas, lag)));
@@ -753,14 +755,14 @@ fn an_invalid_group_keeps_its_status_and_reports_every_violation() {
 }
 
 #[test]
-fn the_start_of_a_healthy_group_causes_no_event_and_an_error_causes_one() {
+fn the_start_of_a_healthy_group_causes_no_warning_and_an_error_causes_one() {
     let group = group("{}");
     let world = new_world(&group);
     let ceiling = ceiling_of(&group, &world);
     let fresh = compose(&group, &world, &ceiling, &NO_ERRORS, &KconsumerGroupStatus::default(), at(EARLIER));
     let settled = composed("{}", |_| {});
     assert_eq!(events(&KconsumerGroupStatus::default(), &fresh), []);
-    assert_eq!(events(&fresh, &settled), []);
+    assert_eq!(events(&fresh, &settled).iter().map(|event| event.is_warning).collect::<Vec<_>>(), [false]);
     let conflicting =
         composed("{}", |world| world.conflicting_groups = ConflictingGroups::new(["other"], false));
     let [event] = &events(&settled, &conflicting)[..] else { panic!("one Event") };
@@ -817,6 +819,73 @@ fn pause_and_resume_cause_one_event_each() {
     assert_eq!(reasons(&paused, &running), ["Resumed"]);
     assert_eq!(reasons(&KconsumerGroupStatus::default(), &running), [] as [&str; 0]);
     assert_eq!(reasons(&paused, &paused), [] as [&str; 0]);
+}
+
+#[test]
+fn a_finished_rollout_causes_one_event_and_scaling_causes_none() {
+    let of = |pods: [i32; 4], progress: Progress| {
+        composed(
+            "{}",
+            deployment(|facts| {
+                counts(facts, pods);
+                facts.progress = progress;
+            }),
+        )
+    };
+    let rolling = || of([3, 4, 1, 3], Progress::Other);
+    let stuck = || of([3, 4, 1, 3], Progress::Stuck("timed out".into()));
+    let complete = || of([3, 3, 3, 3], Progress::Completed);
+    let scaling = || of([6, 6, 6, 3], Progress::Completed);
+    let paused = || composed("{paused: true}", |_| {});
+    let done = |pods: &str| vec![("RolloutComplete", format!("the rollout is complete: {pods}"))];
+    for (what, previous, new, want) in [
+        (
+            "it ends",
+            rolling(),
+            complete(),
+            done("all pods (3) are of the current pod template, 3 are available"),
+        ),
+        (
+            "it ends while the group grows",
+            rolling(),
+            scaling(),
+            done("all pods (6) are of the current pod template, 3 are available"),
+        ),
+        (
+            "it ends after its deadline",
+            stuck(),
+            complete(),
+            done("all pods (3) are of the current pod template, 3 are available"),
+        ),
+        ("it goes on", rolling(), rolling(), vec![]),
+        ("it begins", complete(), rolling(), vec![]),
+        ("the group grew", scaling(), complete(), vec![]),
+        ("nothing happens", complete(), complete(), vec![]),
+        (
+            "the first look at a group of an earlier version",
+            KconsumerGroupStatus::default(),
+            complete(),
+            vec![],
+        ),
+    ] {
+        assert_eq!(normal(&previous, &new), want, "{what}");
+    }
+    let resumed = normal(&paused(), &complete());
+    assert_eq!(resumed.iter().map(|(reason, _)| *reason).collect::<Vec<_>>(), ["Resumed"]);
+}
+
+#[test]
+fn the_start_of_pods_for_a_raised_minimum_is_scaling_and_no_rollout() {
+    let settled = composed("{}", |_| {});
+    let raised = pods_after(&settled, "{minReplicas: 3}", 2, |_| {});
+    assert_eq!(condition_of(&raised, ConditionType::Ready), as_text("Unknown", Reason::Scaling));
+    // The autoscaler has scaled the Deployment, whose controller has not seen it yet.
+    let scaled = pods_after(&raised, "{minReplicas: 3}", 2, |facts| {
+        counts(facts, [3, 1, 1, 1]);
+        facts.is_observed = false;
+    });
+    assert_eq!(condition_of(&scaled, ConditionType::Ready), as_text("Unknown", Reason::Scaling));
+    assert_eq!(condition_of(&scaled, ConditionType::Progressing), as_text("True", Reason::Scaling));
 }
 
 #[test]
