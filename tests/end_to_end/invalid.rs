@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use kcg_tests::objects::{CHILDREN, DEPLOYMENT, GROUP, condition, group};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::cases::cases;
 use crate::env::SharedEnv;
@@ -13,6 +13,7 @@ use crate::env::SharedEnv;
 cases![
     a_group_that_bypassed_the_webhook_is_not_reconciled_and_reports_why,
     a_group_that_becomes_invalid_keeps_its_children,
+    a_stored_spec_above_the_bound_of_values_is_invalid_and_keeps_its_children,
     a_minimum_above_the_ceiling_runs_the_ceiling,
     a_stored_group_that_breaks_a_rule_for_admission_is_reconciled_and_warned,
 ];
@@ -101,6 +102,32 @@ async fn a_group_that_becomes_invalid_keeps_its_children(env: Arc<SharedEnv>) ->
     ns.group_is_ready("later").await?;
     assert_eq!(ns.get(DEPLOYMENT, "later").await?["metadata"]["labels"]["app"], "later");
     ns.delete(GROUP, "later").await
+}
+
+async fn a_stored_spec_above_the_bound_of_values_is_invalid_and_keeps_its_children(
+    env: Arc<SharedEnv>,
+) -> Result<()> {
+    let ns = env.existing_namespace(UNGUARDED);
+    ns.create_topic("huge-topic", 3).await?;
+    ns.create_group("huge", &json!({"consumerSpec": {"topic": "huge-topic"}})).await?;
+    ns.group_is_ready("huge").await?;
+    let audit = ns.audit()?;
+    let many: Map<String, Value> = (0..=5000).map(|n| (format!("a{n}"), json!("b"))).collect();
+    let template = json!({"podTemplate": {"metadata": {"annotations": many}}, "image": "example.com/new:1"});
+    ns.patch(GROUP, "huge", &json!({"spec": {"consumerSpec": template}})).await?;
+    let group = ns.group_is("huge", "False", "InvalidSpec").await?;
+    let [_, _, message] = condition(&group, "Ready");
+    assert!(message.contains("5000") && message.len() <= 1024, "{message}");
+    assert_eq!(group["status"]["replicas"], 1, "running pods are still counted");
+    for kind in CHILDREN {
+        assert_eq!(audit.of_child(kind, "huge")?.len(), 0);
+        ns.exists(kind, "huge").await?;
+    }
+    ns.patch(GROUP, "huge", &json!({"spec": {"consumerSpec": {"podTemplate": null}}})).await?;
+    ns.group_is_ready("huge").await?;
+    let image = &ns.get(DEPLOYMENT, "huge").await?["spec"]["template"]["spec"]["containers"][0]["image"];
+    assert_eq!(image, "example.com/new:1");
+    ns.delete(GROUP, "huge").await
 }
 
 async fn a_minimum_above_the_ceiling_runs_the_ceiling(env: Arc<SharedEnv>) -> Result<()> {

@@ -18,6 +18,7 @@ mod columns;
 mod conflicts;
 mod contention;
 mod drift;
+mod events;
 mod foreign_fields;
 mod handover;
 mod health;
@@ -68,6 +69,7 @@ fn phases() -> Vec<(usize, Vec<Case>)> {
         rollout::cases(),
         kstatus::cases(),
         lag::cases(),
+        events::cases(),
         invalid::cases(),
         admission::cases(),
         pod_rules::cases(),

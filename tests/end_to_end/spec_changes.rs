@@ -12,7 +12,11 @@ use serde_json::{Value, json};
 use crate::cases::cases;
 use crate::env::SharedEnv;
 
-cases![every_change_reaches_every_child_that_it_concerns, disabling_alerts_deletes_only_the_prometheus_rule,];
+cases![
+    every_change_reaches_every_child_that_it_concerns,
+    an_autoscaler_s_behavior_changes_over_in_every_direction,
+    disabling_alerts_deletes_only_the_prometheus_rule,
+];
 
 const NAME: &str = "kconsumer";
 
@@ -268,6 +272,34 @@ async fn removed_fields_leave_no_trace(ns: &Namespace) -> Result<()> {
         assert_eq!(old, fresh, "{}", kind.name);
     }
     Ok(())
+}
+
+/// The API server fills in the part of a behavior that is not stated. After each change it is as in a
+/// new group.
+async fn an_autoscaler_s_behavior_changes_over_in_every_direction(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace_with_a_topic("behavior-changes").await?;
+    ns.create_group(NAME, &json!({})).await?;
+    let policies = json!([{"type": "Pods", "value": 1, "periodSeconds": 60}]);
+    let behaviors = [
+        json!({"scaleDown": {"policies": policies, "stabilizationWindowSeconds": 10}}),
+        json!({"scaleUp": {"selectPolicy": "Disabled"}}),
+        json!({"scaleUp": {"policies": policies}, "scaleDown": {"selectPolicy": "Disabled"}}),
+        json!({"scaleDown": {"stabilizationWindowSeconds": 7}}),
+        json!(null),
+        json!({"scaleUp": {"stabilizationWindowSeconds": 60}}),
+        json!(null),
+    ];
+    for (number, behavior) in behaviors.into_iter().enumerate() {
+        let change = json!([{"op": "add", "path": "/spec/scaling/behavior", "value": behavior}]);
+        ns.json_patch(GROUP, NAME, &change).await?;
+        let fresh = format!("fresh-{number}");
+        ns.create_group(&fresh, &json!({"scaling": {"behavior": behavior}})).await?;
+        let want = ns.exists(AUTOSCALER, &fresh).await?["spec"]["behavior"].clone();
+        let what = format!("the behavior of a new group with {behavior}");
+        ns.eventually(AUTOSCALER, NAME, &what, |seen| seen["spec"]["behavior"] == want).await?;
+        ns.group_is_ready(NAME).await?;
+    }
+    ns.close().await
 }
 
 async fn disabling_alerts_deletes_only_the_prometheus_rule(env: Arc<SharedEnv>) -> Result<()> {
