@@ -82,13 +82,9 @@ fn ceiling(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Optio
 
 /// The end of a rollout. A group that grows meanwhile goes on with Scaling.
 fn rollout(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Option<Event> {
-    let is_one_of = |status: &KconsumerGroupStatus, reasons: [Reason; 2]| {
-        let progressing = find(&status.conditions, ConditionType::Progressing);
-        progressing.is_some_and(|condition| reasons.iter().any(|reason| condition.reason == reason.as_str()))
-    };
-    let has_ended = is_one_of(previous, [Reason::RollingOut, Reason::RolloutStuck])
-        && is_one_of(new, [Reason::RolloutComplete, Reason::Scaling]);
-    has_ended.then(|| {
+    let is_over =
+        matches!(reason(new, ConditionType::Progressing), Some(Reason::RolloutComplete | Reason::Scaling));
+    (is_over && is_unfinished(previous)).then(|| {
         normal(
             EventReason::RolloutComplete,
             format!(
@@ -97,6 +93,21 @@ fn rollout(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Optio
             ),
         )
     })
+}
+
+/// Whether there are pods that a rollout still has to replace or to create. Refused pods that only
+/// an autoscaler adds leave Ready True.
+fn is_unfinished(status: &KconsumerGroupStatus) -> bool {
+    match reason(status, ConditionType::Progressing) {
+        Some(Reason::RollingOut | Reason::RolloutStuck) => true,
+        Some(Reason::ReplicaFailure | Reason::QuotaExceeded) => !is_true(status, ConditionType::Ready),
+        Some(Reason::RolloutPaused) => reason(status, ConditionType::Ready) == Some(Reason::RolloutPaused),
+        _ => false,
+    }
+}
+
+fn reason(status: &KconsumerGroupStatus, type_: ConditionType) -> Option<Reason> {
+    Reason::named(&find(&status.conditions, type_)?.reason)
 }
 
 fn paused(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Option<Event> {

@@ -836,6 +836,24 @@ fn a_finished_rollout_causes_one_event_and_scaling_causes_none() {
     let stuck = || of([3, 4, 1, 3], Progress::Stuck("timed out".into()));
     let complete = || of([3, 3, 3, 3], Progress::Completed);
     let scaling = || of([6, 6, 6, 3], Progress::Completed);
+    let halted = |pods: [i32; 4]| {
+        composed(
+            "{}",
+            deployment(|facts| {
+                counts(facts, pods);
+                (facts.paused, facts.progress) = (true, Progress::Other);
+            }),
+        )
+    };
+    let refused = |pods: [i32; 4], progress: Progress| {
+        composed(
+            "{}",
+            deployment(|facts| {
+                counts(facts, pods);
+                (facts.progress, facts.refused) = (progress, Some("exceeded quota: q".into()));
+            }),
+        )
+    };
     let paused = || composed("{paused: true}", |_| {});
     let done = |pods: &str| vec![("RolloutComplete", format!("the rollout is complete: {pods}"))];
     for (what, previous, new, want) in [
@@ -857,6 +875,20 @@ fn a_finished_rollout_causes_one_event_and_scaling_causes_none() {
             complete(),
             done("all pods (3) are of the current pod template, 3 are available"),
         ),
+        (
+            "it ends after the API server refused its pods",
+            refused([3, 3, 0, 3], Progress::Other),
+            complete(),
+            done("all pods (3) are of the current pod template, 3 are available"),
+        ),
+        (
+            "it ends after a pause",
+            halted([3, 3, 0, 3]),
+            complete(),
+            done("all pods (3) are of the current pod template, 3 are available"),
+        ),
+        ("a pause without a change ends", halted([3, 3, 3, 3]), complete(), vec![]),
+        ("only more pods were refused", refused([6, 3, 3, 3], Progress::Completed), complete(), vec![]),
         ("it goes on", rolling(), rolling(), vec![]),
         ("it begins", complete(), rolling(), vec![]),
         ("the group grew", scaling(), complete(), vec![]),
