@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use kcg_api::rules::live;
+use kcg_api::rule_input::RuleInput;
+use kcg_api::rules::{self, live};
 use kcg_api::spec_bounds;
 use kcg_api::topic;
 use kcg_api::valid::{self, TopicGrants};
@@ -124,7 +125,11 @@ pub(super) fn check(mut group: Value, manifest: &ManifestArgs, partitions: &Part
         violations.extend(broken.iter().chain(&live.violation).filter(was_parsed).map(ToString::to_string));
     }
     let outcome = match statics {
-        Ok(valid) if violations.is_empty() => Ok((valid, live.warnings)),
+        Ok(valid) if violations.is_empty() => {
+            let input = RuleInput::new(Some(&valid.name), &valid.namespace, &parsed.group.spec, &grants);
+            let warnings = rules::advice(&input).into_iter().chain(live.warnings).collect();
+            Ok((valid, warnings))
+        }
         _ => Err(violations),
     };
     CheckedGroup { name: name(&parsed.group), outcome }

@@ -1,5 +1,6 @@
 //! The validation rules. Each rule is a short function named after what it ensures.
 
+mod advice;
 pub(crate) mod consumer;
 mod field_errors;
 pub mod live;
@@ -10,6 +11,8 @@ mod pod;
 mod pod_security;
 mod replicas;
 mod template;
+
+pub use advice::advice;
 
 use crate::rule_input::RuleInput;
 use crate::violation::Violation;

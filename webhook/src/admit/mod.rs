@@ -194,16 +194,18 @@ fn validate(
     };
     let (name, namespace) = (group.name, group.namespace);
     let mut violations = group.type_errors.clone();
-    violations.extend(rules::check(&RuleInput::new(name, namespace, spec, grants)));
+    let input = RuleInput::new(name, namespace, spec, grants);
+    violations.extend(rules::check(&input));
+    let mut warnings = rules::advice(&input);
+    drop(input);
     let topics = topic::named_by(spec, namespace);
     let granted = topics.iter().all(|topic| grants.allow(namespace, &topic.namespace));
-    let mut warnings = Vec::new();
     // The number of a topic's partitions is not disclosed to groups that may not name the topic.
     if granted {
         let lookups = topics.into_iter().map(|topic| (topic.clone(), lookup(&topic))).collect();
         let live = live::check(spec, namespace, &lookups);
         violations.extend(live.violation);
-        warnings = live.warnings;
+        warnings.extend(live.warnings);
     }
     group.drop_followup_errors(&mut violations);
     Validation { violations, warnings }

@@ -144,6 +144,15 @@ pub(super) fn port_name(name: &str) -> Vec<&'static str> {
     checks.into_iter().filter(|(wrong, _)| *wrong).map(|(_, message)| message).collect()
 }
 
+/// A path that stays below its volume.
+fn descending(path: &str, field: String, errors: &mut FieldErrors<'_>) {
+    if path.starts_with('/') {
+        errors.invalid(field, path, "must be a relative path");
+    } else if path.split('/').any(|part| part == "..") {
+        errors.invalid(field, path, "must not contain '..'");
+    }
+}
+
 fn mounts(container: &Container, context: &Context<'_>, path: &str, errors: &mut FieldErrors<'_>) {
     let mut paths = HashSet::new();
     for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
@@ -165,6 +174,11 @@ fn mounts(container: &Container, context: &Context<'_>, path: &str, errors: &mut
         {
             let message = "subPathExpr and subPath are mutually exclusive";
             errors.invalid(format!("{path}.subPathExpr"), expression, message);
+        }
+        for (field, below) in [("subPath", &mount.sub_path), ("subPathExpr", &mount.sub_path_expr)] {
+            if let Some(below) = below {
+                descending(below, format!("{path}.{field}"), errors);
+            }
         }
     }
     let devices = container.volume_devices.iter().flatten();

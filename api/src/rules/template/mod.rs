@@ -11,11 +11,12 @@ mod probe;
 mod resources;
 mod volume;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use k8s_openapi::api::core::v1::PodSpec;
 
 use super::field_errors::FieldErrors;
+use super::messages;
 use super::pod::OVERLAY;
 use crate::names::{self, Grammar};
 use crate::rule_input::RuleInput;
@@ -57,11 +58,16 @@ pub(crate) fn overlay_makes_a_pod(input: &RuleInput<'_>, violations: &mut Vec<Vi
     let Some(Ok(overlay)) = &input.overlay else {
         return;
     };
+    let mut errors = FieldErrors::new(Rule::Deployment, violations);
+    if let Some(metadata) = &overlay.template().metadata {
+        let path = format!("{OVERLAY}.metadata");
+        labels(metadata.labels.as_ref(), &format!("{path}.labels"), &mut errors);
+        keys(metadata.annotations.as_ref(), &format!("{path}.annotations"), &mut errors);
+    }
     let Some(pod) = &overlay.template().spec else {
         return;
     };
     let path = format!("{OVERLAY}.spec");
-    let mut errors = FieldErrors::new(Rule::Deployment, violations);
     let written =
         input.spec.consumer_spec.pod_template.as_ref().and_then(|template| template.pointer("/spec/volumes"));
     let volumes = volume::check(pod.volumes.as_deref().unwrap_or_default(), written, &path, &mut errors);
@@ -111,6 +117,26 @@ fn pod_fields(pod: &PodSpec, path: &str, errors: &mut FieldErrors<'_>) {
     errors.distinct(&format!("{path}.imagePullSecrets"), "name", secrets);
     let aliases = pod.host_aliases.iter().flatten().map(|alias| alias.ip.as_str());
     errors.distinct(&format!("{path}.hostAliases"), "ip", aliases);
+    labels(pod.node_selector.as_ref(), &format!("{path}.nodeSelector"), errors);
+}
+
+fn labels(labels: Option<&BTreeMap<String, String>>, path: &str, errors: &mut FieldErrors<'_>) {
+    keys(labels, path, errors);
+    for (key, value) in labels.into_iter().flatten() {
+        if !names::LABEL_VALUE.matches(value) {
+            errors.invalid(format!("{path}[{key}]"), value.as_str(), messages::LABEL_VALUE);
+        }
+    }
+}
+
+/// The keys of labels and of annotations have one grammar.
+fn keys(map: Option<&BTreeMap<String, String>>, path: &str, errors: &mut FieldErrors<'_>) {
+    for key in map.into_iter().flatten().map(|(key, _)| key) {
+        // The API server compares the keys of annotations in lower case.
+        if !names::LABEL_KEY.matches(&key.to_lowercase()) {
+            errors.invalid(path, key.as_str(), messages::LABEL_KEY);
+        }
+    }
 }
 
 /// A name that is a DNS label.

@@ -217,3 +217,50 @@ fn a_pod_of_a_deployment_restarts() {
         ],
     );
 }
+
+#[test]
+fn labels_and_the_keys_of_annotations_are_what_the_api_server_takes() {
+    let template = |metadata: Value| words(&json!({"podTemplate": {"metadata": metadata}}));
+    let key = |field: &str| {
+        format!(
+            "spec.consumerSpec.podTemplate.metadata.{field}: Invalid value: \"a b\": {}",
+            messages::LABEL_KEY
+        )
+    };
+    assert_eq!(template(json!({"labels": {"a b": "c"}})), [key("labels")]);
+    assert_eq!(template(json!({"annotations": {"a b": "c d\n"}})), [key("annotations")]);
+    assert_eq!(
+        template(json!({"labels": {"example.com/team": "c d"}})),
+        [format!(
+            "spec.consumerSpec.podTemplate.metadata.labels[example.com/team]: Invalid value: \"c d\": {}",
+            messages::LABEL_VALUE
+        )]
+    );
+    assert_eq!(
+        template(json!({"labels": {"a": ""}, "annotations": {"sidecar.istio.io/inject": "false"}})),
+        [""; 0]
+    );
+    let node = format!("nodeSelector[zone]: Invalid value: \"a/b\": {}", messages::LABEL_VALUE);
+    assert_pod(&json!({"nodeSelector": {"zone": "a/b"}}), &[&node]);
+}
+
+#[test]
+fn a_mount_stays_below_its_volume() {
+    let volumes = json!([{"name": "v", "emptyDir": {}}]);
+    let of = |mount: Value| {
+        let mut mount = mount;
+        (mount["name"], mount["mountPath"]) = (json!("v"), json!("/v"));
+        json!({"volumes": volumes, "containers": [{"name": "orders", "volumeMounts": [mount]}]})
+    };
+    for (mount, want) in [
+        (json!({"subPath": "a/../b"}), "subPath: Invalid value: \"a/../b\": must not contain '..'"),
+        (json!({"subPath": "/a"}), "subPath: Invalid value: \"/a\": must be a relative path"),
+        (
+            json!({"subPathExpr": "../$(POD)"}),
+            "subPathExpr: Invalid value: \"../$(POD)\": must not contain '..'",
+        ),
+    ] {
+        assert_pod(&of(mount), &[&format!("containers[0].volumeMounts[0].{want}")]);
+    }
+    assert_pod(&of(json!({"subPath": "a..b/c"})), &[]);
+}
