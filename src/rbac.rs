@@ -72,8 +72,7 @@ pub fn certificate_secret() -> Vec<PolicyRule> {
 }
 
 /// The controller's cluster-scoped rules if it issues the webhook's certificate: it writes caBundle
-/// into both webhook configurations of the installation, which are named like the installation's
-/// namespace. `patch` creates nothing.
+/// into both webhook configurations of the installation. `patch` creates nothing.
 pub fn webhook_configurations(name: &str) -> Vec<PolicyRule> {
     let kinds = ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"];
     vec![named_rule("admissionregistration.k8s.io", &kinds, name, &["get", "patch"])]

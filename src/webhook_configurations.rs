@@ -1,11 +1,11 @@
-//! The two webhook configurations of an installation, which have the name of its namespace, and the
-//! CA bundles in them.
+//! The two webhook configurations of an installation, and the CA bundles in them.
 
 use k8s_openapi::ByteString;
+use kcg_api::names;
 use kcg_runtime::client::{RequestError, with_deadline};
-use kube::api::DynamicObject;
+use kube::api::{DynamicObject, ListParams};
 use kube::core::ApiResource;
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt as _};
 use serde_json::Value;
 
 const GROUP: &str = "admissionregistration.k8s.io";
@@ -56,24 +56,47 @@ impl WebhookConfigurationKind {
     ) -> Result<Option<WebhookConfiguration>, RequestError> {
         let what = format!("get {} {name}", self.as_str());
         let found = with_deadline(what, self.api(client).get_opt(name)).await?;
-        Ok(found.map(|object| WebhookConfiguration {
-            kind: self,
-            uid: object.metadata.uid,
-            webhooks: webhooks(&object.data),
-        }))
+        Ok(found.map(|object| WebhookConfiguration::new(self, object)))
     }
+
+    /// Reads the webhook configuration `name`, and those of any name with a webhook that calls the
+    /// operator's Service in `namespace`.
+    pub(crate) async fn of_installation(
+        self,
+        client: &Client,
+        name: &str,
+        namespace: &str,
+    ) -> Result<Vec<WebhookConfiguration>, RequestError> {
+        let what = format!("list {}", self.plural());
+        let all = with_deadline(what, self.api(client).list(&ListParams::default())).await?;
+        let is_ours = |object: &DynamicObject| object.name_any() == name || calls(&object.data, namespace);
+        let ours = all.items.into_iter().filter(is_ours);
+        Ok(ours.map(|object| WebhookConfiguration::new(self, object)).collect())
+    }
+}
+
+fn calls(object: &Value, namespace: &str) -> bool {
+    object["webhooks"].as_array().into_iter().flatten().any(|webhook| {
+        let service = &webhook["clientConfig"]["service"];
+        service["name"] == names::WEBHOOK && service["namespace"] == namespace
+    })
 }
 
 /// The part of a webhook configuration that matters here.
 #[derive(Debug)]
 pub(crate) struct WebhookConfiguration {
     pub(crate) kind: WebhookConfigurationKind,
+    pub(crate) name: String,
     pub(crate) uid: Option<String>,
     /// The name and the CA bundle of each webhook.
     webhooks: Vec<(String, Vec<u8>)>,
 }
 
 impl WebhookConfiguration {
+    fn new(kind: WebhookConfigurationKind, object: DynamicObject) -> Self {
+        Self { kind, name: object.name_any(), webhooks: webhooks(&object.data), uid: object.metadata.uid }
+    }
+
     /// The CA bundle of each webhook (PEM); empty if it is not set.
     pub(crate) fn ca_bundles(&self) -> impl Iterator<Item = Vec<u8>> {
         self.webhooks.iter().map(|(_, bundle)| bundle.clone())

@@ -37,8 +37,10 @@ const MAX_DELAY: Duration = Duration::from_mins(1);
 /// The configuration of the certificate rotation.
 #[derive(Clone, Debug)]
 pub struct CertRotatorConfig {
-    /// The operator's namespace, which is also the name of its webhook configurations.
+    /// The operator's namespace.
     pub namespace: String,
+    /// The name of both webhook configurations.
+    pub webhook_configuration: String,
     /// The name of this process in Events.
     pub identity: String,
     /// How long certificates are valid.
@@ -66,7 +68,7 @@ pub enum CertRotatorError {
     Issue(#[from] CaError),
     /// A webhook configuration does not exist.
     #[error(
-        "{kind} {name} does not exist: the API server does not call this webhook until the operator's overlay is applied again"
+        "{kind} {name} does not exist: apply the operator's overlay again, or set --webhook-configuration-name to the name of the one that calls this webhook"
     )]
     NoWebhookConfiguration {
         /// The kind of the configuration.
@@ -104,7 +106,7 @@ impl CertRotator {
             dns_names: vec![names::webhook_host(&config.namespace)],
             lifetimes: config.lifetimes,
         };
-        let requests = RotationRequests::new(client, &config.namespace, &config.identity);
+        let requests = RotationRequests::new(client, config);
         Self { requests, request, metrics: CertRotatorMetrics::register(registry), clock }
     }
 

@@ -10,7 +10,7 @@ use kube::runtime::events::EventType;
 use kube::{Api, Client, Resource as _};
 use serde_json::{Value, json};
 
-use super::CertRotatorError;
+use super::{CertRotatorConfig, CertRotatorError};
 use crate::events::EventRecorder;
 use crate::webhook_configurations::{API_VERSION, WebhookConfiguration, WebhookConfigurationKind};
 
@@ -18,6 +18,8 @@ pub(super) struct RotationRequests {
     client: Client,
     events: EventRecorder,
     namespace: String,
+    /// The name of both webhook configurations.
+    webhook_configuration: String,
 }
 
 impl std::fmt::Debug for RotationRequests {
@@ -34,9 +36,14 @@ pub(super) struct StoredSecret {
 }
 
 impl RotationRequests {
-    pub(super) fn new(client: Client, namespace: &str, identity: &str) -> Self {
-        let events = EventRecorder::new(client.clone(), identity);
-        Self { client, events, namespace: namespace.into() }
+    pub(super) fn new(client: Client, config: &CertRotatorConfig) -> Self {
+        let events = EventRecorder::new(client.clone(), &config.identity);
+        Self {
+            client,
+            events,
+            namespace: config.namespace.clone(),
+            webhook_configuration: config.webhook_configuration.clone(),
+        }
     }
 
     pub(super) async fn secret(&self) -> Result<StoredSecret, CertRotatorError> {
@@ -79,7 +86,7 @@ impl RotationRequests {
         &self,
         kind: WebhookConfigurationKind,
     ) -> Result<WebhookConfiguration, CertRotatorError> {
-        let name = &self.namespace;
+        let name = &self.webhook_configuration;
         let found = kind.get(&self.client, name).await?;
         found.ok_or_else(|| CertRotatorError::NoWebhookConfiguration {
             kind: kind.as_str(),
@@ -93,7 +100,7 @@ impl RotationRequests {
         configuration: &WebhookConfiguration,
         bundles: &[(String, Vec<u8>)],
     ) -> Result<(), RequestError> {
-        let (kind, name) = (configuration.kind, &self.namespace);
+        let (kind, name) = (configuration.kind, &configuration.name);
         let webhooks: Vec<Value> = bundles
             .iter()
             .map(|(name, bundle)| json!({"name": name, "clientConfig": {"caBundle": ByteString(bundle.clone())}}))

@@ -28,6 +28,10 @@ pub(super) struct ControllerArgs {
     /// Name of the Lease for leader election
     #[arg(long, default_value = names::LEASE, value_name = "NAME")]
     leader_elect_resource_name: String,
+    /// Name of both webhook configurations, whose CA bundle a self-managed certificate needs
+    /// [default: the namespace of the Lease]
+    #[arg(long, env = "WEBHOOK_CONFIGURATION_NAME", value_name = "NAME")]
+    webhook_configuration_name: Option<String>,
     #[command(flatten)]
     certificates: CertificateArgs,
     #[command(flatten)]
@@ -80,10 +84,15 @@ async fn serve(args: &ControllerArgs, stop: CancellationToken) -> Result<(), Cli
     let requests = RequestMetrics::default();
     let client = args.server.client_config().client(&requests).await?;
     let identity = args.identity.clone().unwrap_or_else(host_name);
+    let namespace = args.leader_elect_resource_namespace.clone();
     let certificates = match args.certificates.certificate_mode {
         CertificateMode::Provided => None,
         CertificateMode::SelfManaged => Some(CertRotatorConfig {
-            namespace: args.leader_elect_resource_namespace.clone(),
+            webhook_configuration: args
+                .webhook_configuration_name
+                .clone()
+                .unwrap_or_else(|| namespace.clone()),
+            namespace,
             identity: identity.clone(),
             lifetimes: args.certificates.lifetimes()?,
         }),

@@ -24,8 +24,11 @@ const APPLY_OVERLAY: &str = "apply the operator's overlay again";
 pub(super) fn checks(findings: &Findings) -> Vec<Check> {
     let pair = pair(&findings.secret);
     let mut checks = vec![certificate(findings, &pair)];
-    let named = WEBHOOK_CONFIGURATIONS.iter().zip(&findings.ca_bundles);
-    checks.extend(named.map(|(check, bundles)| trust(findings, check, bundles, pair.as_ref().ok())));
+    let found = findings.ca_bundles.iter().zip(&findings.configuration_names);
+    checks.extend(WEBHOOK_CONFIGURATIONS.iter().zip(found).map(|(check, (bundles, names))| {
+        unwritten(findings, check, names)
+            .unwrap_or_else(|| trust(findings, check, bundles, pair.as_ref().ok()))
+    }));
     checks.extend(responses(findings));
     checks
 }
@@ -123,6 +126,19 @@ fn trust(
         return Check::wrong(check, found, reissue(findings));
     }
     Check::ok(check, "it trusts the certificate")
+}
+
+/// A webhook configuration whose CA bundle the controller does not write, because it has another
+/// name.
+fn unwritten(findings: &Findings, check: &str, names: &[String]) -> Option<Check> {
+    let written = findings.written_configuration.as_ref()?;
+    let other = names.iter().find(|name| *name != written)?;
+    let found = format!("it is named {other}, but the controller writes the CA bundle of {written}");
+    let cure = format!(
+        "delete {other}, or set WEBHOOK_CONFIGURATION_NAME of the controller to {other}; with kustomize, list \
+         deploy/transformers/namespace below `transformers:`"
+    );
+    Some(Check::wrong(check, found, cure))
 }
 
 /// How to reissue the certificate or its CA.

@@ -18,9 +18,14 @@ pub struct Findings {
     pub(super) now: SystemTime,
     /// `None`: KconsumerGroups are not served.
     pub(super) crd: Found<Option<VersionSkew>>,
-    /// The CA bundle of each webhook, in the mutating and the validating webhook configuration;
-    /// `None` if the configuration does not exist.
+    /// The CA bundle of each webhook, in the mutating and the validating webhook configurations of
+    /// the installation; `None` if there is none.
     pub(super) ca_bundles: [Found<Option<Vec<Vec<u8>>>>; 2],
+    /// The names of these webhook configurations.
+    pub(super) configuration_names: [Vec<String>; 2],
+    /// The name of the webhook configurations whose CA bundle the controller writes; `None` if it
+    /// writes none.
+    pub(super) written_configuration: Option<String>,
     /// The data of the Secret that the webhook mounts.
     pub(super) secret: Found<Option<BTreeMap<String, Vec<u8>>>>,
     /// The result of creating a valid and an invalid group with dry-run.

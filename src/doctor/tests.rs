@@ -49,6 +49,8 @@ fn healthy() -> Findings {
         now: now(),
         crd: Ok(Some(VersionSkew::None)),
         ca_bundles: [bundles(), bundles()],
+        configuration_names: [vec!["operator".into()], vec!["operator".into()]],
+        written_configuration: Some("operator".into()),
         secret: Ok(Some(secret(&ca, &host(), 90 * DAY))),
         dry_run: DryRun { valid: Ok(true), invalid: Err(DryRunError::Rejected("no".into())) },
         lease: Ok(Some(LeaseFinding { holder: "one".into(), seconds_ago: 3, lease_seconds: 15 })),
@@ -99,7 +101,7 @@ fn a_healthy_installation_passes_every_check() {
 #[test]
 fn each_wrong_finding_fails_its_own_check_with_a_cure() {
     type Change = fn(&mut Findings);
-    let faults: [(&str, &str, Change); 20] = [
+    let faults: [(&str, &str, Change); 21] = [
         ("CRD", "not served", |f| f.crd = Ok(None)),
         ("CRD", "does not state its version", |f| f.crd = Ok(Some(VersionSkew::Unknown))),
         ("controller", "there was never a leader", |f| f.lease = Ok(None)),
@@ -117,6 +119,13 @@ fn each_wrong_finding_fails_its_own_check_with_a_cure() {
             f.secret.as_mut().unwrap().as_mut().unwrap().remove("tls.crt");
         }),
         ("mutating configuration", "it does not exist", |f| f.ca_bundles[0] = Ok(None)),
+        (
+            "validating configuration",
+            "it is named ops, but the controller writes the CA bundle of operator",
+            |f| {
+                f.configuration_names[1] = vec!["ops".into()];
+            },
+        ),
         ("validating configuration", "it has no webhooks", |f| {
             f.ca_bundles[1] = Ok(Some(Vec::new()));
         }),

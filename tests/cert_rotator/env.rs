@@ -109,6 +109,7 @@ impl RotatorEnv {
         let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
         let rotator_config = CertRotatorConfig {
             namespace: names::NAMESPACE.into(),
+            webhook_configuration: names::NAMESPACE.into(),
             identity: identity.into(),
             lifetimes: Lifetimes::default(),
         };

@@ -161,6 +161,35 @@ async fn every_object_follows_the_name_of_the_installations_namespace() -> Outco
     Ok(())
 }
 
+#[tokio::test]
+async fn every_object_follows_a_namespace_that_is_set_on_top_and_granted_roles_stay() -> Outcome {
+    let copy = deploy_copy("").await?;
+    for overlay in OVERLAYS {
+        let own = json!({
+            "namespace": "other",
+            "resources": [format!("deploy/{overlay}")],
+            "transformers": ["deploy/transformers/namespace"],
+        });
+        std::fs::write(copy.path().join("kustomization.yaml"), own.to_string())?;
+        let mut granted = 0;
+        for object in build(copy.path()).await? {
+            let mut found = Vec::new();
+            texts(&object, "", &mut found);
+            let title = title(&object);
+            for (way, text) in found {
+                let left = text.split(['.', '/', ':']).any(|part| part == names::NAMESPACE);
+                assert!(!left || is_no_namespace(&title, &way), "{overlay}: {title}:{way}: {text}");
+            }
+            if let Some(namespace) = object["metadata"]["labels"].get("thenextapps.com/granted-namespace") {
+                assert_eq!(object["metadata"]["namespace"], *namespace, "{overlay}: {title}");
+                granted += 1;
+            }
+        }
+        assert_eq!(granted, if overlay.contains("namespaced") { 4 } else { 0 }, "{overlay}");
+    }
+    Ok(())
+}
+
 /// Whether the API server allows a request of a ServiceAccount.
 async fn may(plane: &ControlPlane, account: &str, request: &[&str]) -> Outcome<bool> {
     let account = format!("--as=system:serviceaccount:{}:{account}", names::NAMESPACE);

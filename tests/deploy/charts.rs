@@ -13,7 +13,7 @@ use crate::kustomize::{build, of_kind, title};
 
 pub const OPERATOR: &str = "charts/kconsumer-group-operator";
 pub const RESOURCE: &str = "charts/kconsumer-group-operator-crds";
-const MODES: [&str; 3] = ["cert-manager", "self-managed", "provided"];
+pub const MODES: [&str; 3] = ["cert-manager", "self-managed", "provided"];
 
 /// The output of helm, which writes its files to a temporary folder.
 pub async fn helm(arguments: &[&str], variables: &[(&str, &str)]) -> Outcome<std::process::Output> {
@@ -35,7 +35,7 @@ async fn succeeded(arguments: &[&str]) -> Outcome<String> {
 }
 
 /// The objects of a chart, rendered for a namespace with these values.
-async fn template(chart: &Path, namespace: &str, values: &Value) -> Outcome<Vec<Value>> {
+pub async fn template(chart: &Path, namespace: &str, values: &Value) -> Outcome<Vec<Value>> {
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(file.path(), values.to_string())?;
     let (chart, values) = (chart.display().to_string(), file.path().display().to_string());
@@ -44,7 +44,12 @@ async fn template(chart: &Path, namespace: &str, values: &Value) -> Outcome<Vec<
 }
 
 /// Labels that only the charts have.
-const HELMS_LABELS: [&str; 2] = ["app.kubernetes.io/managed-by", "helm.sh/chart"];
+const HELMS_LABELS: [&str; 4] = [
+    "app.kubernetes.io/instance",
+    "app.kubernetes.io/managed-by",
+    "app.kubernetes.io/version",
+    "helm.sh/chart",
+];
 /// An annotation that only the charts have.
 const HELMS_ANNOTATION: &str = "helm.sh/resource-policy";
 
@@ -153,6 +158,10 @@ async fn the_crd_chart_has_the_objects_of_deploy_crd_and_keeps_the_crd() -> Outc
     let chart = template(&deploy(RESOURCE), names::NAMESPACE, &json!({})).await?;
     let resource = of_kind(&chart, "CustomResourceDefinition").next().ok_or("no CRD")?;
     assert_eq!(resource["metadata"]["annotations"][HELMS_ANNOTATION], "keep");
+    // Without the roles, users could no longer read the groups that stay.
+    for role in of_kind(&chart, "ClusterRole") {
+        assert_eq!(role["metadata"]["annotations"][HELMS_ANNOTATION], "keep", "{}", title(role));
+    }
     same(chart, build(&deploy("crd")).await?, "crd");
     Ok(())
 }
@@ -201,6 +210,141 @@ async fn values_reach_the_pods_and_the_webhook_configurations() -> Outcome {
     Ok(())
 }
 
+/// Each value, other than its default.
+pub fn every_value() -> Value {
+    json!({
+        "imagePullSecrets": [{"name": "pull"}],
+        "commonLabels": {"cost-center": "4711"},
+        "podLabels": {"mesh": "on"},
+        "podAnnotations": {"team": "a"},
+        "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn"}},
+        "certificates": {"mode": "self-managed"},
+        "webhook": {"port": 10250, "hostNetwork": true},
+        "extraArgs": {"controller": ["--ca-overlap=6m"], "webhook": ["--max-spec-bytes=1024"]},
+        "extraEnv": {"controller": [{"name": "A", "value": "1"}], "webhook": [{"name": "B", "value": "2"}]},
+        "podSecurityContext": {"runAsUser": 1000, "supplementalGroups": [3]},
+        "securityContext": {"readOnlyRootFilesystem": false},
+        "nodeSelector": {"disk": "ssd"},
+        "tolerations": [{"operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "topologySpreadConstraints": [
+            {"topologyKey": "rack", "maxSkew": 2, "whenUnsatisfiable": "DoNotSchedule"},
+            {"topologyKey": "zone", "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway",
+             "labelSelector": {"matchLabels": {"a": "b"}}},
+        ],
+        "priorityClassName": "system-cluster-critical",
+        "podDisruptionBudget": {"maxUnavailable": "50%"},
+        "networkPolicy": {"apiServerPorts": [16443], "metricsFrom": [{"podSelector": {}}]},
+        "monitoring": {
+            "podMonitor": true,
+            "alerts": true,
+            "labels": {"release": "stack"},
+            "ruleLabels": {"release": "stack"},
+        },
+    })
+}
+
+#[tokio::test]
+async fn common_labels_reach_every_object_and_every_pod_and_no_selector() -> Outcome {
+    for mode in MODES {
+        let mut values = every_value();
+        values["certificates"]["mode"] = json!(mode);
+        for object in template(&deploy(OPERATOR), "ops", &values).await? {
+            let title = title(&object);
+            assert_eq!(object["metadata"]["labels"]["cost-center"], "4711", "{title}");
+            if object["kind"] == "Deployment" {
+                let pod = &object["spec"]["template"]["metadata"];
+                assert_eq!(pod["labels"]["cost-center"], "4711", "{title}");
+                assert_eq!(pod["labels"]["mesh"], "on", "{title}");
+                assert_eq!(object["spec"]["selector"]["matchLabels"].get("cost-center"), None, "{title}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn values_that_other_charts_have_reach_their_objects() -> Outcome {
+    let values = every_value();
+    let objects = template(&deploy(OPERATOR), "ops", &values).await?;
+    for deployment in of_kind(&objects, "Deployment") {
+        let pod = &deployment["spec"]["template"]["spec"];
+        let container = &pod["containers"][0];
+        let process = container["name"].as_str().ok_or("no name")?;
+        let last = |list: &Value| list.as_array().and_then(|list| list.last().cloned());
+        assert_eq!(last(&container["args"]), last(&values["extraArgs"][process]), "{process}");
+        assert_eq!(last(&container["env"]), last(&values["extraEnv"][process]), "{process}");
+        assert_eq!(
+            pod["securityContext"],
+            json!({"runAsNonRoot": true, "runAsUser": 1000, "runAsGroup": 65532, "fsGroup": 65532,
+                "supplementalGroups": [3], "seccompProfile": {"type": "RuntimeDefault"}})
+        );
+        assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], false);
+        assert_eq!(container["securityContext"]["allowPrivilegeEscalation"], false);
+        let spread = &pod["topologySpreadConstraints"];
+        assert_eq!(spread[0]["topologyKey"], "rack");
+        assert_eq!(spread[0]["labelSelector"], deployment["spec"]["selector"]);
+        assert_eq!(spread[1], values["topologySpreadConstraints"][1]);
+        assert_eq!(pod.get("hostNetwork").is_some(), process == "webhook");
+    }
+    let webhook = objects.iter().find(|object| title(object) == format!("Deployment ops/{}", names::WEBHOOK));
+    let container = &webhook.ok_or("no webhook")?["spec"]["template"]["spec"]["containers"][0];
+    assert!(
+        container["args"]
+            .as_array()
+            .is_some_and(|args| args.contains(&json!("--webhook-bind-address=:10250")))
+    );
+    assert_eq!(container["ports"][0]["containerPort"], 10250);
+    for account in of_kind(&objects, "ServiceAccount") {
+        assert_eq!(account["metadata"]["annotations"], values["serviceAccount"]["annotations"]);
+    }
+    for budget in of_kind(&objects, "PodDisruptionBudget") {
+        assert_eq!(budget["spec"]["maxUnavailable"], "50%");
+    }
+    for kind in ["PodMonitor", "PrometheusRule"] {
+        let object = of_kind(&objects, kind).next().ok_or(kind)?;
+        assert_eq!(object["metadata"]["labels"]["release"], "stack", "{kind}");
+    }
+    let policies: Vec<&Value> = of_kind(&objects, "NetworkPolicy").collect();
+    assert_eq!(policies[0]["spec"]["egress"][0], json!({"ports": [{"port": 16443}]}));
+    assert_eq!(policies[0]["spec"]["ingress"][0]["from"], json!([{"podSelector": {}}]));
+    assert_eq!(policies[1]["spec"]["ingress"][0]["ports"], json!([{"port": 10250}]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn policies_and_budgets_can_be_left_out_or_opened() -> Outcome {
+    let off = json!({"networkPolicy": {"enabled": false}, "podDisruptionBudget": {"enabled": false}});
+    let objects = template(&deploy(OPERATOR), "ops", &off).await?;
+    for kind in ["NetworkPolicy", "PodDisruptionBudget"] {
+        assert_eq!(of_kind(&objects, kind).count(), 0, "{kind}");
+    }
+    let open = json!({"networkPolicy": {"apiServerPorts": [], "metricsFrom": []}});
+    let objects = template(&deploy(OPERATOR), "ops", &open).await?;
+    let policy = of_kind(&objects, "NetworkPolicy").next().ok_or("no policy")?;
+    assert_eq!(policy["spec"]["egress"][0], json!({}));
+    assert_eq!(policy["spec"]["ingress"][0].get("from"), None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_template_prints_objects_of_one_kind() -> Outcome {
+    let (chart, values) = (deploy(OPERATOR).display().to_string(), tempfile::NamedTempFile::new()?);
+    std::fs::write(values.path(), every_value().to_string())?;
+    let values = values.path().display().to_string();
+    for (template, count) in
+        [("webhook-deployment", 1), ("mutatingwebhookconfiguration", 1), ("controller-role", 2)]
+    {
+        let file = format!("templates/{template}.yaml");
+        let arguments = ["template", "x", &chart, "--values", &values, "--show-only", &file];
+        let namespaces = ["--set", "namespaces={a,b}", "--set", "topicNamespaces={c}"];
+        let text = succeeded(&[&arguments[..], &namespaces].concat()).await?;
+        let objects: Vec<Value> = serde_saphyr::from_multiple(&text)?;
+        assert_eq!(objects.len(), count, "{text}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_misspelt_or_invalid_value_is_refused_with_its_name() -> Outcome {
     let (operator, resource) =
@@ -212,11 +356,37 @@ async fn a_misspelt_or_invalid_value_is_refused_with_its_name() -> Outcome {
         (&operator, "namespaces={Team_A}", "namespaces"),
         (&operator, "failurePolicy=fail", "failurePolicy"),
         (&operator, "image.digest=sha256:12", "digest"),
+        (&operator, "webhook.port=443", "port"),
+        (&operator, "webhook.port=8080", "port"),
+        (&operator, "podDisruptionBudget.maxUnavailable=0", "maxUnavailable"),
+        (&operator, "commonLabels.app\\.kubernetes\\.io/name=x", "commonLabels"),
+        (&operator, "extraArgs.webhook={log}", "extraArgs"),
         (&resource, "keep=false", "keep"),
     ] {
         let output = helm(&["template", "x", chart, "--set", value], &[]).await?;
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && message.contains(named), "{value}: {message}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn values_that_contradict_each_other_are_refused_with_both_names_and_the_cure() -> Outcome {
+    let operator = deploy(OPERATOR).display().to_string();
+    for (values, named, cure) in [
+        ("topicNamespaces={*},namespaces={a}", ["topicNamespaces", "namespaces"], "leave namespaces empty"),
+        (
+            "certificates.ca=-----BEGIN CERTIFICATE-----",
+            ["certificates.ca", "certificates.mode=self-managed"],
+            "set certificates.mode=provided",
+        ),
+    ] {
+        let output = helm(&["template", "x", &operator, "--set", values], &[]).await?;
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{values}");
+        for text in named.into_iter().chain([cure]) {
+            assert!(message.contains(text), "{values}: {message}");
+        }
     }
     Ok(())
 }

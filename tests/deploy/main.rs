@@ -6,6 +6,8 @@ mod built;
 mod certificates;
 mod charts;
 mod dashboards;
+mod dry_run;
+mod eviction;
 mod installed;
 mod kustomize;
 mod watched;

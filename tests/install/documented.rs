@@ -84,11 +84,12 @@ pub async fn older_version() -> Outcome<tempfile::TempDir> {
         for crd in deploy/crd/kconsumergroups.yaml deploy/charts/*/templates/kconsumergroups.yaml; do
             change 's/group-operator 0\.1\.0\./group-operator 0.0.9./' "$crd"
         done
-        for folder in deploy/scopes/cluster deploy/charts/kconsumer-group-operator/files; do
-            for file in "$folder"/webhook-configurations*.yaml; do change 's/timeoutSeconds: 5/timeoutSeconds: 4/' "$file"; done
+        chart=deploy/charts/kconsumer-group-operator/templates
+        for file in deploy/scopes/cluster/webhook-configurations.yaml "$chart"/*webhookconfiguration.yaml; do
+            change 's/timeoutSeconds: 5/timeoutSeconds: 4/' "$file"
         done
-        for webhook in deploy/base deploy/charts/kconsumer-group-operator/files; do
-            change 's|--drain-quiet-period=20s|--drain-quiet-period=10s|' "$webhook/webhook.yaml"
+        for webhook in deploy/base/webhook.yaml "$chart/webhook-deployment.yaml"; do
+            change 's|--drain-quiet-period=20s|--drain-quiet-period=10s|' "$webhook"
         done"#;
     Ok(deploy_copy(script).await?)
 }

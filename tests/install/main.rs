@@ -5,6 +5,7 @@ mod documented;
 mod gradual;
 mod helm;
 mod lines;
+mod namespace;
 mod original;
 mod provided;
 mod removal;

@@ -18,12 +18,10 @@ const SPEC_IS_NEW: &str = "request.operation == 'CREATE' || object.spec != oldOb
 /// The label that holds a namespace's own name.
 const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
 
-/// For all namespaces except kube-system and the operator's: their recovery must not depend on a
-/// webhook.
+/// For all namespaces except kube-system: its recovery must not depend on a webhook. The operator's
+/// own namespace is not listed, because kustomize does not rename it there.
 pub fn cluster() -> Vec<Value> {
-    mutating_and_validating(
-        &json!({"key": NAMESPACE_LABEL, "operator": "NotIn", "values": ["kube-system", names::NAMESPACE]}),
-    )
+    mutating_and_validating(&json!({"key": NAMESPACE_LABEL, "operator": "NotIn", "values": ["kube-system"]}))
 }
 
 /// For no namespace; kustomize adds those that the namespaced scope names.

@@ -25,7 +25,8 @@ pub enum CertificateMode {
 #[derive(Debug)]
 pub(super) struct Workload {
     pub service_account: String,
-    /// The subcommand and its flags, with the value of `$(POD_NAMESPACE)`.
+    /// The subcommand and its flags, with the values of `$(POD_NAMESPACE)` and of the variables that
+    /// have one.
     pub args: Vec<String>,
 }
 
@@ -122,8 +123,13 @@ fn pod_spec(deployment: &Deployment) -> Option<&PodSpec> {
 fn workload(deployment: Deployment) -> Option<Workload> {
     let namespace = deployment.namespace()?;
     let pod = deployment.spec.template.spec?;
-    let Container { args, .. } = pod.containers.into_iter().next()?;
-    let args = args?.iter().map(|arg| arg.replace("$(POD_NAMESPACE)", &namespace)).collect();
+    let Container { args, env, .. } = pod.containers.into_iter().next()?;
+    let mut variables = vec![("POD_NAMESPACE".to_owned(), namespace)];
+    variables.extend(env.into_iter().flatten().filter_map(|variable| Some((variable.name, variable.value?))));
+    let expand = |arg: String| {
+        variables.iter().fold(arg, |arg, (name, value)| arg.replace(&format!("$({name})"), value))
+    };
+    let args = args?.into_iter().map(expand).collect();
     Some(Workload { service_account: pod.service_account_name?, args })
 }
 

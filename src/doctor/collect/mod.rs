@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use http::Request;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Container, Secret};
 use kcg_api::{KconsumerGroup, names, topic};
 use kcg_core::children::ChildKind;
 use kcg_runtime::client::{DEADLINE, RequestError, with_deadline};
@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use super::findings::{DryRun, DryRunError, Findings, Found, LeaseFinding, Permission};
 use crate::cluster::{crd_version, optional_kind};
-use crate::webhook_configurations::WebhookConfigurationKind;
+use crate::webhook_configurations::{WebhookConfiguration, WebhookConfigurationKind};
 
 /// How long a new object may lack a report of its controller.
 const REPORT_GRACE: Duration = Duration::from_mins(5);
@@ -40,11 +40,16 @@ pub async fn collect(client: &Client, namespace: &str) -> Findings {
     let collector = Collector { client, namespace, scope, now };
     let served = |kind: OptionalKind| async move { collector.served_version(&kind).await };
     let [mutating, validating] = WebhookConfigurationKind::ALL;
+    let name = flags.as_ref().map_or(namespace, |flags| flags.webhook_configuration(namespace));
+    let [mutating, validating] =
+        [collector.configurations(mutating, name).await, collector.configurations(validating, name).await];
     Findings {
         namespace: namespace.to_owned(),
         now,
         crd: found(crd_version::skew(client).await),
-        ca_bundles: [collector.ca_bundles(mutating).await, collector.ca_bundles(validating).await],
+        configuration_names: [&mutating, &validating].map(names),
+        ca_bundles: [&mutating, &validating].map(ca_bundles),
+        written_configuration: flags.as_ref().ok().and_then(|flags| flags.written_configuration(namespace)),
         secret: collector.secret().await,
         dry_run: collector.dry_run(scope.first().map_or("default", String::as_str)).await,
         lease: collector.lease().await,
@@ -76,6 +81,7 @@ struct ControllerFlags {
     namespaces: Vec<String>,
     topic_namespaces: Vec<String>,
     issues_certificates: bool,
+    webhook_configuration: Option<String>,
 }
 
 impl ControllerFlags {
@@ -93,8 +99,39 @@ impl ControllerFlags {
                 .into_iter()
                 .flat_map(values)
                 .any(|mode| mode == "self-managed"),
+            webhook_configuration: values("--webhook-configuration-name").next(),
         }
     }
+
+    /// The name of the webhook configurations. Without a flag it is the operator's namespace.
+    fn webhook_configuration<'a>(&'a self, namespace: &'a str) -> &'a str {
+        self.webhook_configuration.as_deref().unwrap_or(namespace)
+    }
+
+    /// The name of the webhook configurations whose CA bundle the controller writes, if it does.
+    fn written_configuration(&self, namespace: &str) -> Option<String> {
+        self.issues_certificates.then(|| self.webhook_configuration(namespace).to_owned())
+    }
+}
+
+/// The arguments of a container, with the values of its variables that have one.
+fn arguments(container: Container) -> Vec<String> {
+    let variables = container.env.unwrap_or_default().into_iter();
+    let variables: Vec<_> =
+        variables.filter_map(|variable| Some((format!("$({})", variable.name), variable.value?))).collect();
+    let expand = |arg: String| variables.iter().fold(arg, |arg, (name, value)| arg.replace(name, value));
+    container.args.unwrap_or_default().into_iter().map(expand).collect()
+}
+
+/// All CA bundles; `None` if there is no configuration.
+fn ca_bundles(found: &Found<Vec<WebhookConfiguration>>) -> Found<Option<Vec<Vec<u8>>>> {
+    let configurations = found.as_ref().map_err(Clone::clone)?;
+    let bundles = || configurations.iter().flat_map(WebhookConfiguration::ca_bundles).collect();
+    Ok((!configurations.is_empty()).then(bundles))
+}
+
+fn names(configurations: &Found<Vec<WebhookConfiguration>>) -> Vec<String> {
+    configurations.iter().flatten().map(|configuration| configuration.name.clone()).collect()
 }
 
 /// Defaults if there is no such Deployment: then the permissions of the default installation are
@@ -105,7 +142,7 @@ async fn controller_flags(client: &Client, namespace: &str) -> Found<ControllerF
         found(with_deadline("get the controller's Deployment", api.get_opt(names::CONTROLLER)).await)?;
     let pod = deployment.and_then(|deployment| deployment.spec.template.spec);
     let container = pod.and_then(|pod| pod.containers.into_iter().next());
-    Ok(ControllerFlags::parse(&container.and_then(|container| container.args).unwrap_or_default()))
+    Ok(ControllerFlags::parse(&container.map(arguments).unwrap_or_default()))
 }
 
 /// The API server's time, by which certificates expire and Leases are renewed; the local time if
@@ -141,9 +178,12 @@ impl Collector<'_> {
         Api::namespaced(self.client.clone(), self.namespace)
     }
 
-    async fn ca_bundles(&self, kind: WebhookConfigurationKind) -> Found<Option<Vec<Vec<u8>>>> {
-        let configuration = found(kind.get(self.client, self.namespace).await)?;
-        Ok(configuration.map(|configuration| configuration.ca_bundles().collect()))
+    async fn configurations(
+        &self,
+        kind: WebhookConfigurationKind,
+        name: &str,
+    ) -> Found<Vec<WebhookConfiguration>> {
+        found(kind.of_installation(self.client, name, self.namespace).await)
     }
 
     async fn secret(&self) -> Found<Option<BTreeMap<String, Vec<u8>>>> {

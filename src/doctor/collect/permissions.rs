@@ -47,9 +47,9 @@ impl Collector<'_> {
             add("webhook", namespace, rbac::topics());
         }
         add("controller", self.namespace, rbac::lease());
-        if flags.issues_certificates {
+        if let Some(name) = flags.written_configuration(self.namespace) {
             add("controller", self.namespace, rbac::certificate_secret());
-            add("controller", "", rbac::webhook_configurations(self.namespace));
+            add("controller", "", rbac::webhook_configurations(&name));
         }
         rules
     }

@@ -1,11 +1,6 @@
-# Copied from deploy/rbac/namespace/rbac.yaml: edit that file, then run UPDATE=1 cargo test --package kcg-manifests
-# Rendered from dev/manifests: edit the code, then run UPDATE=1 cargo test --package kcg-manifests
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata:
-  name: kconsumer-group-operator-controller
-rules:
+{{- /* Rendered from dev/manifests: edit the code, then run UPDATE=1 cargo test --package kcg-manifests */}}
+
+{{- define "kconsumer-group-operator.controllerRules" -}}
 - apiGroups:
   - thenextapps.com
   resources:
@@ -108,25 +103,9 @@ rules:
   verbs:
   - list
   - watch
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata:
-  name: kconsumer-group-operator-controller
-roleRef:
-  apiGroup: rbac.authorization.k8s.io
-  kind: Role
-  name: kconsumer-group-operator-controller
-subjects:
-- kind: ServiceAccount
-  name: kconsumer-group-operator-controller
-  namespace: kconsumer-group-operator
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata:
-  name: kconsumer-group-operator-webhook
-rules:
+{{- end }}
+
+{{- define "kconsumer-group-operator.topicRules" -}}
 - apiGroups:
   - kafka.strimzi.io
   resources:
@@ -134,16 +113,41 @@ rules:
   verbs:
   - list
   - watch
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata:
-  name: kconsumer-group-operator-webhook
-roleRef:
-  apiGroup: rbac.authorization.k8s.io
-  kind: Role
-  name: kconsumer-group-operator-webhook
-subjects:
-- kind: ServiceAccount
-  name: kconsumer-group-operator-webhook
-  namespace: kconsumer-group-operator
+{{- end }}
+
+{{- define "kconsumer-group-operator.leaseRules" -}}
+- apiGroups:
+  - coordination.k8s.io
+  resources:
+  - leases
+  verbs:
+  - create
+- apiGroups:
+  - coordination.k8s.io
+  resourceNames:
+  - kconsumer-group-operator
+  resources:
+  - leases
+  verbs:
+  - get
+  - update
+{{- end }}
+
+{{- define "kconsumer-group-operator.certificateRules" -}}
+- apiGroups:
+  - ""
+  resourceNames:
+  - kconsumer-group-operator-webhook-tls
+  resources:
+  - secrets
+  verbs:
+  - get
+  - update
+- apiGroups:
+  - events.k8s.io
+  resources:
+  - events
+  verbs:
+  - create
+  - patch
+{{- end }}

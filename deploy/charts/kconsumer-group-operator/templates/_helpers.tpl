@@ -1,0 +1,160 @@
+{{- /* The labels of every object. Argument: the root. */}}
+{{- define "kconsumer-group-operator.labels" -}}
+app.kubernetes.io/name: kconsumer-group-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- /* By which a process's pods are selected. Argument: controller or webhook. */}}
+{{- define "kconsumer-group-operator.selectorLabels" -}}
+app.kubernetes.io/name: kconsumer-group-operator
+app.kubernetes.io/component: {{ . }}
+{{- end }}
+
+{{- define "kconsumer-group-operator.image" -}}
+{{- with .Values.image }}
+{{- if .digest }}{{ printf "%s@%s" .repository .digest }}
+{{- else }}{{ printf "%s:%s" .repository (default $.Chart.AppVersion .tag) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* The name that the API server calls. */}}
+{{- define "kconsumer-group-operator.webhookHost" -}}
+kconsumer-group-operator-webhook.{{ .Release.Namespace }}.svc
+{{- end }}
+
+{{- /* Flags that both processes have. */}}
+{{- define "kconsumer-group-operator.commonArgs" -}}
+{{- range .Values.namespaces }}
+- --namespaces={{ . }}
+{{- end }}
+{{- range .Values.topicNamespaces }}
+- {{ printf "--topic-namespaces=%s" . | quote }}
+{{- end }}
+{{- with .Values.logging.level }}
+- {{ printf "--log-level=%s" . | quote }}
+{{- end }}
+{{- with .Values.logging.format }}
+- --log-format={{ . }}
+{{- end }}
+{{- end }}
+
+{{- /* OpenShift's restricted-v2 assigns the user and the groups. */}}
+{{- define "kconsumer-group-operator.podSecurityContext" -}}
+{{- $context := .Values.podSecurityContext }}
+{{- if .Values.openshift }}{{ $context = omit $context "runAsUser" "runAsGroup" "fsGroup" }}{{ end }}
+{{- toYaml $context }}
+{{- end }}
+
+{{- /* Metadata of the pods. Arguments: root, process. */}}
+{{- define "kconsumer-group-operator.podMetadata" -}}
+labels:
+  {{- include "kconsumer-group-operator.selectorLabels" .process | nindent 2 }}
+  {{- with merge (deepCopy .root.Values.podLabels) .root.Values.commonLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with .root.Values.podAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- /* Where and how the pods are scheduled. Arguments: root, process. */}}
+{{- define "kconsumer-group-operator.scheduling" -}}
+{{- $selector := dict "matchLabels" (include "kconsumer-group-operator.selectorLabels" .process | fromYaml) }}
+{{- with .root.Values }}
+{{- with .imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+topologySpreadConstraints:
+{{- if .topologySpreadConstraints }}
+{{- range .topologySpreadConstraints }}
+  {{- $constraint := merge (deepCopy .) (dict "labelSelector" $selector) }}
+  {{- if hasKey . "labelSelector" }}{{ $constraint = . }}{{ end }}
+  - {{- toYaml $constraint | nindent 4 }}
+{{- end }}
+{{- else }}
+{{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+  - topologyKey: {{ . }}
+    maxSkew: 1
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      {{- toYaml $selector | nindent 6 }}
+    matchLabelKeys:
+      - pod-template-hash
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* The probes and what both containers mount. */}}
+{{- define "kconsumer-group-operator.probes" -}}
+startupProbe:
+  httpGet:
+    path: /healthz
+    port: probes
+  periodSeconds: 2
+  failureThreshold: 30
+livenessProbe:
+  httpGet:
+    path: /healthz
+    port: probes
+  periodSeconds: 10
+  timeoutSeconds: 5
+readinessProbe:
+  httpGet:
+    path: /readyz
+    port: probes
+  periodSeconds: 5
+  timeoutSeconds: 5
+{{- end }}
+
+{{- /* The ServiceAccount's token, with a shorter expiry than the default one. */}}
+{{- define "kconsumer-group-operator.tokenVolume" -}}
+- name: token
+  projected:
+    sources:
+      # The default audience is the API server's, whose name differs between clusters.
+      - serviceAccountToken:
+          path: token
+          expirationSeconds: 3600
+      - configMap:
+          name: kube-root-ca.crt
+          items:
+            - key: ca.crt
+              path: ca.crt
+      - downwardAPI:
+          items:
+            - path: namespace
+              fieldRef:
+                fieldPath: metadata.namespace
+{{- end }}
+
+{{- /* A binding's ServiceAccount. Arguments: root, process. */}}
+{{- define "kconsumer-group-operator.subject" -}}
+- kind: ServiceAccount
+  name: kconsumer-group-operator-{{ .process }}
+  namespace: {{ .root.Release.Namespace }}
+{{- end }}
