@@ -1,9 +1,10 @@
 //! The real prometheus-operator and Prometheus, on monitors and rules like those of our controller.
 
+use std::path::Path;
 use std::time::Duration;
 
 use kcg_closed_loop::{AlertState, Monitoring};
-use kcg_devcluster::{ControlPlane, wait};
+use kcg_devcluster::{ControlPlane, build_operator, wait};
 use serde_json::{Value, json};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -130,4 +131,95 @@ async fn an_alert_keeps_firing_while_another_rule_is_added_and_resolves_once_its
     let wrong = monitoring.query("max(").await.expect_err("it is no PromQL").to_string();
     assert!(wrong.contains("parse error"), "{wrong}");
     Ok(())
+}
+
+/// The labels by which kube-prometheus-stack's Prometheus selects by default: the name of its Helm
+/// release.
+fn of_the_stack() -> Value {
+    let release = json!({"matchLabels": {"release": "kube-prometheus-stack"}});
+    json!({"spec": {
+        "serviceMonitorSelector": release, "serviceMonitorNamespaceSelector": {},
+        "podMonitorSelector": release, "podMonitorNamespaceSelector": {},
+        "ruleSelector": release, "ruleNamespaceSelector": {},
+    }})
+}
+
+/// The monitor and the rule among rendered objects.
+fn monitoring_objects(rendered: &str) -> Outcome<Vec<Value>> {
+    let objects: Vec<Value> = serde_saphyr::from_multiple(rendered)?;
+    let ours = objects.into_iter().filter(|object| object["apiVersion"] == "monitoring.coreos.com/v1");
+    Ok(ours.collect())
+}
+
+/// The owned monitor and rule of a group.
+async fn rendered_group(folder: &Path, name: &str, labels: &Value) -> Outcome<Vec<Value>> {
+    let group = json!({
+        "apiVersion": "thenextapps.com/v1alpha1", "kind": "KconsumerGroup",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "consumerSpec": {"image": "orders:1", "topic": "orders"},
+            "metrics": {"labels": labels}, "alerts": {"ruleLabels": labels},
+        },
+    });
+    let file = folder.join(format!("{name}.yaml"));
+    std::fs::write(&file, group.to_string())?;
+    let mut render = std::process::Command::new(build_operator().await?);
+    let output = render.args(["render", "--partitions", "orders=3"]).arg(&file).output()?;
+    assert!(output.status.success(), "{output:?}");
+    monitoring_objects(&String::from_utf8(output.stdout)?)
+}
+
+#[tokio::test]
+async fn kube_prometheus_stack_loads_the_monitors_and_rules_of_the_operator_and_of_a_group() -> Outcome {
+    let (monitoring, plane) = start().await?;
+    let patch = format!("--patch={}", of_the_stack());
+    plane.kubectl(&["patch", "prometheus", "k8s", "-n=monitoring", "--type=merge", &patch]).await?.ok()?;
+
+    let folder = plane.folder().join("user");
+    std::fs::create_dir_all(&folder)?;
+    let copy = ["cp", "-r", concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy")];
+    assert!(std::process::Command::new(copy[0]).args(&copy[1..]).arg(&folder).status()?.success());
+    let own = json!({
+        "resources": ["deploy/scopes/cluster"],
+        "components": ["deploy/components/kube-prometheus-stack"],
+    });
+    std::fs::write(folder.join("kustomization.yaml"), own.to_string())?;
+    let rendered = plane.kubectl(&["kustomize", &folder.display().to_string()]).await?.ok()?;
+    let mut objects = monitoring_objects(&rendered)?;
+    assert_eq!(objects.len(), 2, "{objects:?}");
+    objects.extend(rendered_group(&folder, "orders", &json!({"release": "kube-prometheus-stack"})).await?);
+    objects.extend(rendered_group(&folder, "unlabelled", &json!({})).await?);
+    plane.kubectl(&["create", "namespace", "kconsumer-group-operator"]).await?.ok()?;
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+    plane.apply_yaml(&list.to_string()).await?;
+
+    let files = plane.folder().join("prometheus");
+    let expected = [
+        "podMonitor/kconsumer-group-operator/kconsumer-group-operator/0",
+        "serviceMonitor/default/orders/0",
+        "alert: KconsumerGroupOperatorAbsent",
+        "kconsumergroup: orders",
+    ];
+    let loaded = wait::until("the operator's and the group's jobs and rules", LIMIT, async || {
+        monitoring.must_run()?;
+        let text = text_below(&files);
+        let missing = expected.iter().find(|part| !text.contains(**part));
+        Ok(missing.map_or(Ok(text.clone()), |part| Err(format!("{part} is not in\n{text}"))))
+    })
+    .await?;
+    assert!(!loaded.contains("unlabelled"), "without the label it would not be selected");
+    Ok(())
+}
+
+/// The texts of all files below a folder.
+fn text_below(folder: &Path) -> String {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.fold(String::new(), |text, entry| {
+        let path = entry.path();
+        text + &if path.is_dir() {
+            text_below(&path)
+        } else {
+            std::fs::read_to_string(&path).unwrap_or_default()
+        }
+    })
 }
