@@ -128,6 +128,19 @@ fn trust(
     Check::ok(check, "it trusts the certificate")
 }
 
+/// The cure if the API server got no answer in time: on private clusters a firewall is between it and
+/// the pods.
+fn unreachable(why: &str) -> Option<String> {
+    let is_timeout =
+        ["deadline exceeded", "i/o timeout", "Client.Timeout"].iter().any(|text| why.contains(text));
+    is_timeout.then(|| {
+        "check that the webhook's pods run, and allow TCP from the control plane to the port of their container \
+         `webhook` (8443): firewall rules, security groups, NetworkPolicies; or let it serve another port (Helm: \
+         webhook.port) or the nodes' network (webhook.hostNetwork)"
+            .to_owned()
+    })
+}
+
 /// A webhook configuration whose CA bundle the controller does not write, because it has another
 /// name.
 fn unwritten(findings: &Findings, check: &str, names: &[String]) -> Option<Check> {
@@ -170,7 +183,9 @@ fn responses(findings: &Findings) -> Vec<Check> {
     let validate = match &findings.dry_run.invalid {
         Err(DryRunError::Rejected(_)) => Check::ok(rules, "it rejects an invalid group"),
         Err(DryRunError::Forbidden(why)) => Check::unknown(rules, why),
-        Err(DryRunError::Failed(why)) => Check::wrong(rules, format!("no group can be created: {why}"), pods),
+        Err(DryRunError::Failed(why)) => {
+            Check::wrong(rules, format!("no group can be created: {why}"), unreachable(why).unwrap_or(pods))
+        }
         // With failurePolicy Ignore, this is also the result if the webhook cannot be called.
         Ok(()) if is_configured => {
             let found = "an invalid group is accepted: the webhook was not called, or the call failed";

@@ -274,6 +274,19 @@ fn an_invalid_group_that_is_accepted_points_at_the_pods_or_at_the_missing_config
 }
 
 #[test]
+fn a_webhook_that_does_not_answer_in_time_points_at_the_firewall() {
+    let cure = |why: &str| {
+        let mut findings = healthy();
+        findings.dry_run.invalid = Err(DryRunError::Failed(why.into()));
+        let check = analyze(&findings).into_iter().find(|check| check.check == "webhook /validate");
+        check.expect("it is checked").cure
+    };
+    let timeout = "failed calling webhook: Post \"https://w.ns.svc:443/validate?timeout=5s\": context deadline exceeded";
+    assert!(cure(timeout).contains("firewall rules"));
+    assert!(cure("failed calling webhook: connection refused").contains("logs of the webhook"));
+}
+
+#[test]
 fn a_prometheus_without_a_namespace_selector_selects_from_its_own_namespace_only() {
     let unhealthy = unhealthy(|findings| {
         findings.prometheuses.as_mut().unwrap().as_mut().unwrap()[0].namespaces = None;
