@@ -359,7 +359,6 @@ async fn a_misspelt_or_invalid_value_is_refused_with_its_name() -> Outcome {
         (&operator, "webhook.port=443", "port"),
         (&operator, "webhook.port=8080", "port"),
         (&operator, "podDisruptionBudget.maxUnavailable=0", "maxUnavailable"),
-        (&operator, "commonLabels.app\\.kubernetes\\.io/name=x", "commonLabels"),
         (&operator, "extraArgs.webhook={log}", "extraArgs"),
         (&resource, "keep=false", "keep"),
     ] {
@@ -379,6 +378,11 @@ async fn values_that_contradict_each_other_are_refused_with_both_names_and_the_c
             "certificates.ca=-----BEGIN CERTIFICATE-----",
             ["certificates.ca", "certificates.mode=self-managed"],
             "set certificates.mode=provided",
+        ),
+        (
+            "commonLabels.app\\.kubernetes\\.io/name=x",
+            ["commonLabels", "app.kubernetes.io/name"],
+            "Remove it from commonLabels",
         ),
     ] {
         let output = helm(&["template", "x", &operator, "--set", values], &[]).await?;

@@ -4,6 +4,14 @@
 {{- if and .namespaces (has "*" .topicNamespaces) }}
 {{- fail "topicNamespaces=[\"*\"] contradicts namespaces: Roles cannot be granted in every namespace. List the namespaces of the topics in topicNamespaces, or leave namespaces empty" }}
 {{- end }}
+{{- range $value := list "commonLabels" "podLabels" }}
+{{- range $label := list "name" "component" "instance" "version" "managed-by" }}
+{{- $label = printf "app.kubernetes.io/%s" $label }}
+{{- if hasKey (get $.Values $value) $label }}
+{{- fail (printf "%s has the label %s, which the chart sets itself. Remove it from %s" $value $label $value) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if and .certificates.ca (ne .certificates.mode "provided") }}
 {{- fail (printf "certificates.ca contradicts certificates.mode=%s, which writes the CA bundle itself. Remove certificates.ca, or set certificates.mode=provided" .certificates.mode) }}
 {{- end }}
