@@ -22,5 +22,20 @@ pub(super) fn child_errors(
     let gravest = found.iter().map(|(reason, _)| *reason).min()?;
     let sentences: Vec<String> =
         found.into_iter().filter(|(reason, _)| *reason == gravest).map(|(_, sentence)| sentence).collect();
-    Some(no(gravest, sentences.join("; ")))
+    let sentences = sentences.join("; ");
+    // First, so that it is there however long the answers are.
+    let cure = if gravest == Reason::ApplyRefused && may_demand_metadata(&sentences) {
+        "if a label or an annotation is missing, set it in spec.inheritedMetadata: "
+    } else {
+        ""
+    };
+    Some(no(gravest, format!("{cure}{sentences}")))
+}
+
+/// Whether a policy (a ValidatingAdmissionPolicy, or the webhook of a policy engine) denied an owned
+/// resource and mentions its metadata. The words of a policy are those of its author.
+fn may_demand_metadata(answers: &str) -> bool {
+    let answers = answers.to_lowercase();
+    ["denied request", "denied the request"].iter().any(|words| answers.contains(words))
+        && ["label", "annotation"].iter().any(|words| answers.contains(words))
 }

@@ -152,6 +152,28 @@ fn a_child_error_is_the_reason_of_ready_and_the_original_message() {
 }
 
 #[test]
+fn a_policy_that_demands_a_label_is_quoted_with_the_field_that_sets_it() {
+    let message = |answer: &str| {
+        let status = composed_with(ChildKind::Deployment, ChildError::Refused { message: answer.to_owned() });
+        message_of(&status, ConditionType::Ready).to_owned()
+    };
+    let cure = "if a label or an annotation is missing, set it in spec.inheritedMetadata: the API server rejected Deployment kconsumer: ";
+    for answer in [
+        "deployments.apps \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: the label cost-center is required",
+        "admission webhook \"validation.gatekeeper.sh\" denied the request: [p] you must provide labels: {\"cost-center\"}",
+        "admission webhook \"validate.kyverno.svc-fail\" denied the request: annotation example.com/owner is required",
+    ] {
+        assert_eq!(message(answer), format!("{cure}{answer}"));
+    }
+    for answer in [
+        "admission webhook \"w\" denied the request: the image is not signed",
+        "metadata.labels: Invalid value: \"a b\"",
+    ] {
+        assert_eq!(message(answer), format!("the API server rejected Deployment kconsumer: {answer}"));
+    }
+}
+
+#[test]
 fn a_missing_optional_kind_is_reported_and_does_not_make_the_group_unready() {
     let status = composed_with(ChildKind::ServiceMonitor, ChildError::NotServed);
     assert_eq!(
