@@ -10,6 +10,7 @@
 //! - [`probes`]: /healthz and /readyz on a port of their own.
 //! - [`metrics`]: /metrics on another one.
 //! - [`listen`]: sockets that accept IPv4 and IPv6.
+//! - [`config_file`]: a file of settings whose last good content stays in force.
 //! - [`backoff`]: exponential backoff with jitter.
 //!
 //! *Invariant:* this crate knows no kind, label or metric prefix of the program that uses it; they
@@ -57,6 +58,7 @@
 
 pub mod backoff;
 pub mod client;
+pub mod config_file;
 pub mod discovery;
 mod http_server;
 pub mod lease;

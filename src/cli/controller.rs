@@ -81,6 +81,13 @@ pub(super) fn run(args: &ControllerArgs) -> Result<ExitCode, CliError> {
 }
 
 async fn serve(args: &ControllerArgs, stop: CancellationToken) -> Result<(), CliError> {
+    // Other defaults than the file's would relabel or roll out every group.
+    let defaults = args.server.defaults();
+    defaults.reload().await.map_err(|error| {
+        CliError::permanent(format_args!(
+            "{error}; correct the file of --defaults and restart the controller (doctor --defaults FILE checks it)"
+        ))
+    })?;
     let requests = RequestMetrics::default();
     let client = args.server.client_config().client(&requests).await?;
     let identity = args.identity.clone().unwrap_or_else(host_name);
@@ -101,6 +108,7 @@ async fn serve(args: &ControllerArgs, stop: CancellationToken) -> Result<(), Cli
         scopes: Scopes { groups: args.server.scope(), topics: args.server.topic_scope() },
         grants: args.server.grants(),
         max_spec_bytes: args.server.max_spec_bytes,
+        defaults,
         metrics_bind_address: args.server.metrics_bind_address,
         health_probe_bind_address: args.server.health_probe_bind_address,
         candidate: Candidate::new(

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 use kcg_api::spec_bounds;
@@ -9,6 +10,7 @@ use kcg_api::valid::TopicGrants;
 use kcg_runtime::client::{ClientConfig, ClientError};
 use kcg_runtime::listen::BindAddress;
 use kcg_runtime::watch::Scope;
+use kcg_webhook::group_defaults::{self, DefaultsFile};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -36,6 +38,10 @@ pub(super) struct ServerArgs {
     /// that has one still runs, with a warning
     #[arg(long, default_value_t = spec_bounds::MAX_BYTES, value_name = "BYTES")]
     pub(super) max_spec_bytes: usize,
+    /// File with the defaults of this installation for all groups; changes are picked up without a
+    /// restart [default: the product's defaults]
+    #[arg(long, value_name = "FILE")]
+    defaults: Option<PathBuf>,
     #[command(flatten)]
     log: telemetry::LogArgs,
 }
@@ -61,6 +67,11 @@ impl ServerArgs {
 
     pub(super) fn grants(&self) -> TopicGrants {
         TopicGrants::from_flag(&args::without_empty(&self.topic_namespaces))
+    }
+
+    /// The file of defaults, which is not read yet.
+    pub(super) fn defaults(&self) -> Arc<DefaultsFile> {
+        Arc::new(group_defaults::file(self.defaults.clone()))
     }
 
     pub(super) fn client_config(&self) -> ClientConfig {

@@ -55,7 +55,12 @@ async fn serve(args: &WebhookArgs, stop: CancellationToken) -> Result<(), CliErr
         server_name: args.server_name.clone(),
         quiet_period: args.drain_quiet_period,
         scope: args.server.topic_scope(),
-        policy: AdmissionPolicy { grants: args.server.grants(), max_spec_bytes: args.server.max_spec_bytes },
+        policy: AdmissionPolicy {
+            grants: args.server.grants(),
+            max_spec_bytes: args.server.max_spec_bytes,
+            ..AdmissionPolicy::default()
+        },
+        defaults: args.server.defaults(),
         limits: Limits::default(),
     })?;
     Ok(process.run(client, registry, stop).await?)

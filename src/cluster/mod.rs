@@ -9,6 +9,7 @@ mod cached_child;
 mod cached_group;
 mod cached_status;
 pub(crate) mod crd_version;
+pub(crate) mod group_defaults;
 mod handlers;
 mod report;
 mod requests;
@@ -19,15 +20,17 @@ mod write;
 mod write_error;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
-use kcg_api::GroupDefaults;
+use kcg_api::Violation;
 use kcg_api::valid::{ParsedGroup, TopicGrants};
 use kcg_core::ceiling::Held;
 use kcg_core::children::{ChildKind, Digest};
-use kcg_core::desired::desired_state;
+use kcg_core::desired::{DesiredState, desired_state};
 use kcg_core::drift::Drift;
-use kcg_core::facts::{Child, project};
+use kcg_core::facts::{Child, Observed, project};
 use kcg_runtime::watch::ObjectKey;
+use kcg_webhook::group_defaults::DefaultsFile;
 use kube::Client;
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
@@ -52,6 +55,7 @@ pub(crate) struct Cluster {
     strings: StringInterner,
     grants: TopicGrants,
     max_spec_bytes: usize,
+    defaults: Arc<DefaultsFile>,
     requests: ChildRequests,
     events: EventRecorder,
 }
@@ -68,6 +72,7 @@ impl Cluster {
         client: Client,
         grants: TopicGrants,
         max_spec_bytes: usize,
+        defaults: Arc<DefaultsFile>,
         events: EventRecorder,
     ) -> Self {
         Self {
@@ -75,6 +80,7 @@ impl Cluster {
             strings: StringInterner::default(),
             grants,
             max_spec_bytes,
+            defaults,
             requests: ChildRequests::new(client),
             events,
         }
@@ -85,9 +91,13 @@ impl Cluster {
         group.parse(key, self.max_spec_bytes)
     }
 
-    /// The namespaces in which a group may use topics.
-    pub(crate) fn grants(&self) -> &TopicGrants {
-        &self.grants
+    /// The state that a stored group should have now.
+    pub(crate) fn desired_state(
+        &self,
+        stored: &ParsedGroup,
+        observed: &Observed,
+    ) -> Result<DesiredState, Vec<Violation>> {
+        desired_state(stored, observed, &self.grants, &self.defaults.settings())
     }
 
     /// The facts that the decisions about one group depend on, without a request; `None` if there
@@ -169,11 +179,15 @@ impl Cluster {
         observed.children[kind] = Some(child);
         // One unexpected object must not end the watch of all others.
         let drift = catch_unwind(AssertUnwindSafe(|| {
-            let state =
-                desired_state(&self.parse(key, &group), &observed, &self.grants, &GroupDefaults::default());
+            let state = self.desired_state(&self.parse(key, &group), &observed);
             state.map_or(Drift::Unknown, |state| state.drift(kind, live))
         }));
+        let mut drift = drift.unwrap_or_default();
+        // Which of the installation's defaults the group has taken is written on its Deployment.
+        if drift == Drift::Drifted && observed.deployment(&group.uid).is_none() {
+            drift = Drift::Unknown;
+        }
         let child = observed.children[kind].take().expect("invariant: set above");
-        Child { drift: drift.unwrap_or_default(), ..child }
+        Child { drift, ..child }
     }
 }

@@ -1,6 +1,6 @@
 //! The watches, in the order in which they are started: groups and topics, then the autoscalers
-//! with the held partitions, then the objects that are compared with the desired state that follows
-//! from these.
+//! with the held partitions, then the Deployments with the defaults that their groups have taken, then
+//! the objects that are compared with the desired state that follows from these.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +41,7 @@ pub(crate) struct Watches {
     groups: Watcher<Value>,
     topics: Watcher<TopicFacts>,
     autoscalers: Watcher<Value>,
+    deployments: Watcher<Value>,
     others: Vec<(ChildKind, Watcher<Value>)>,
     pods: Watcher<PodFacts>,
     /// Notified when a watch is synced or changes its state.
@@ -54,6 +55,7 @@ impl std::fmt::Debug for Watches {
 }
 
 const AUTOSCALERS: ChildKind = ChildKind::HorizontalPodAutoscaler;
+const DEPLOYMENTS: ChildKind = ChildKind::Deployment;
 
 impl Watches {
     pub(crate) fn new(client: &Client, scopes: &Scopes, cluster: Arc<Cluster>) -> Self {
@@ -61,11 +63,12 @@ impl Watches {
         let groups = WatchSpec::typed::<KconsumerGroup>(scopes.groups.clone());
         let pods = WatchSpec::typed::<Pod>(scopes.groups.clone()).labels(names::LABEL_GROUP);
         let pod_facts = Transform::new(|pod: Pod| PodFacts::of(&pod));
-        let others = ChildKind::ALL.into_iter().filter(|kind| *kind != AUTOSCALERS);
+        let others = ChildKind::ALL.into_iter().filter(|kind| ![AUTOSCALERS, DEPLOYMENTS].contains(kind));
         Self {
             groups: Watcher::new(names::PLURAL, client.clone(), groups, whole_object()),
             topics: topics::watcher(client.clone(), scopes.topics.clone()),
             autoscalers: child(AUTOSCALERS),
+            deployments: child(DEPLOYMENTS),
             others: others.map(|kind| (kind, child(kind))).collect(),
             pods: Watcher::new("pods", client.clone(), pods, pod_facts),
             sync_changed: watch::Sender::new(()),
@@ -75,9 +78,10 @@ impl Watches {
 
     /// The health of every watch.
     pub(crate) fn healths(&self) -> Vec<WatchHealth> {
-        let first = [self.groups.health(), self.topics.health(), self.autoscalers.health()];
+        let first = [&self.autoscalers, &self.deployments].map(Watcher::health);
+        let first = [self.groups.health(), self.topics.health()].into_iter().chain(first);
         let others = self.others.iter().map(|(_, watcher)| watcher.health());
-        first.into_iter().chain(others).chain([self.pods.health()]).collect()
+        first.chain(others).chain([self.pods.health()]).collect()
     }
 
     /// Updates one readiness check for each watch, and never returns. A check passes if the watch
@@ -127,7 +131,7 @@ impl Watches {
     /// Starts all watches, each after those that its objects are compared with. Returns when the
     /// last one is synced.
     async fn start(self, tasks: &mut JoinSet<()>, listener: impl Listener, stop: &CancellationToken) {
-        let Self { cluster, groups, topics, autoscalers, others, pods, sync_changed } = self;
+        let Self { cluster, groups, topics, autoscalers, deployments, others, pods, sync_changed } = self;
         let (groups_health, topics_health) = (groups.health(), topics.health());
         let on_topics = on_topics(&cluster, &topics_health, &listener);
         tasks.spawn(groups.run(stop.clone(), notify_on_sync(&sync_changed, on_groups(&cluster, &listener))));
@@ -138,10 +142,12 @@ impl Watches {
         wait_until_synced(&[groups_health], &sync_changed).await;
         with_timeout(wait_until_synced(&[topics_health], &sync_changed)).await;
 
-        let autoscalers_health = autoscalers.health();
-        let on_autoscalers = on_children(&cluster, AUTOSCALERS, &listener);
-        tasks.spawn(autoscalers.run(stop.clone(), notify_on_sync(&sync_changed, on_autoscalers)));
-        with_timeout(wait_until_synced(&[autoscalers_health], &sync_changed)).await;
+        for (kind, watcher) in [(AUTOSCALERS, autoscalers), (DEPLOYMENTS, deployments)] {
+            let health = watcher.health();
+            let on_children = on_children(&cluster, kind, &listener);
+            tasks.spawn(watcher.run(stop.clone(), notify_on_sync(&sync_changed, on_children)));
+            with_timeout(wait_until_synced(&[health], &sync_changed)).await;
+        }
 
         let mut healths = vec![pods.health()];
         tasks.spawn(pods.run(stop.clone(), notify_on_sync(&sync_changed, on_pods(&cluster, &listener))));

@@ -21,6 +21,7 @@ use kcg_runtime::listen::{BindAddress, ListenError};
 use kcg_runtime::metrics::{MetricsServer, registry};
 use kcg_runtime::probes::{ProbeServer, Readiness, ReadinessCheck};
 use kcg_runtime::watch::{ObjectKey, WatchMetrics};
+use kcg_webhook::group_defaults::DefaultsFile;
 use kube::Client;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -31,7 +32,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::cert_rotator::{CertRotator, CertRotatorConfig};
 pub use crate::cluster::Scopes;
-use crate::cluster::{Affected, Cluster, Watches, crd_version, served_metrics};
+use crate::cluster::{Affected, Cluster, Watches, crd_version, group_defaults, served_metrics};
 use crate::events::EventRecorder;
 use lag_writes::LagWrites;
 use metrics::ControllerMetrics;
@@ -57,6 +58,8 @@ pub struct ControllerConfig {
     pub grants: TopicGrants,
     /// A stored spec of more bytes as compact JSON gets a warning.
     pub max_spec_bytes: usize,
+    /// The file with the defaults of the installation; it was read.
+    pub defaults: Arc<DefaultsFile>,
     /// The address of /metrics, over plain HTTP.
     pub metrics_bind_address: BindAddress,
     /// The address of /healthz and /readyz, over plain HTTP.
@@ -95,7 +98,8 @@ pub async fn run(
         (registry(names::METRIC_PREFIX, env!("CARGO_PKG_VERSION")), Readiness::default());
     requests.register(&mut registry);
     let events = EventRecorder::new(client.clone(), &config.candidate.identity);
-    let cluster = Arc::new(Cluster::new(client.clone(), config.grants, config.max_spec_bytes, events));
+    let cluster =
+        Arc::new(Cluster::new(client.clone(), config.grants, config.max_spec_bytes, config.defaults, events));
     let queue = Arc::new(WorkQueue::default());
     let metrics = ControllerMetrics::register(&mut registry, cluster.clone(), queue.clone());
     let lease_metrics = LeaseMetrics::default();
@@ -105,6 +109,7 @@ pub async fn run(
     let crd_version = crd_version::watch(client.clone(), crd_version::gauge(&mut registry));
     let filled = queue.clone();
     let listener = move |affected: Affected| filled.add(affected);
+    let defaults = group_defaults::watch(cluster.clone(), &mut registry, listener.clone());
     let served_metrics = served_metrics::watch(cluster.clone(), client.clone(), listener.clone());
     let clock = Arc::new(SystemClock::default());
     let cert_rotator = config
@@ -117,6 +122,7 @@ pub async fn run(
     let (ended, synced) = (CancellationToken::new(), CancellationToken::new());
     tokio::spawn(ended.clone().run_until_cancelled_owned(watches.update_readiness(&readiness)));
     tokio::spawn(ended.clone().run_until_cancelled_owned(crd_version));
+    tokio::spawn(ended.clone().run_until_cancelled_owned(defaults));
     tokio::spawn(ended.clone().run_until_cancelled_owned(served_metrics));
     tokio::spawn(unready_when_stopped(readiness.check("shutdown", ""), stop.clone()));
     tokio::spawn(metrics_server.serve(registry, ended.clone()));

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use k8s_openapi::jiff::Timestamp;
-use kcg_api::GroupDefaults;
 use kcg_api::{KconsumerGroupStatus, ValidGroup};
 use kcg_core::child_error::ChildError;
 use kcg_core::children::ChildKind;
-use kcg_core::desired::{DesiredState, desired_state};
+use kcg_core::desired::DesiredState;
 use kcg_core::drift::Drift;
 use kcg_core::facts::Observed;
 use kcg_core::plan::{self, Plan, Write};
@@ -103,7 +102,7 @@ impl Reconcile<'_> {
             return ReconcileResult::ended(Outcome::Gone);
         }
         let stored = self.cluster.parse(self.key, &group);
-        match desired_state(&stored, &observed, self.cluster.grants(), &GroupDefaults::default()) {
+        match self.cluster.desired_state(&stored, &observed) {
             Ok(state) => self.settle(&group, &state, observed).await,
             Err(violations) => {
                 let (previous, now) = (group.status(), Timestamp::now());

@@ -3,6 +3,8 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kcg_api::valid::TopicGrants;
@@ -15,6 +17,7 @@ use kcg_tests::faults::Faults;
 use kcg_tests::namespace::Namespace;
 use kcg_tests::objects::condition;
 use kcg_tests::{Outcome, eventually, met};
+use kcg_webhook::group_defaults;
 use kconsumer_group_operator::controller::{self, ControllerConfig, ControllerError, Scopes};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -55,19 +58,34 @@ impl ControllerEnv {
         let plane = plane().await?;
         let namespace = Namespace::create(plane, &plane.client().await?, name).await?.within(SOON);
         namespace.create_topic("fast-data-topic", 3).await?;
-        Self::start_in(plane, namespace).await
+        Self::start_in(plane, namespace, None).await
     }
 
     /// Stops the controller, changes something without it, and starts another one.
     pub async fn restart(self, meanwhile: impl AsyncFnOnce(&Namespace) -> Outcome) -> Outcome<Self> {
+        self.restart_with(None, meanwhile).await
+    }
+
+    /// [`Self::restart`], with a file of defaults.
+    pub async fn restart_with(
+        self,
+        defaults: Option<PathBuf>,
+        meanwhile: impl AsyncFnOnce(&Namespace) -> Outcome,
+    ) -> Outcome<Self> {
         let namespace = self.namespace.clone();
         self.stop().await?;
         meanwhile(&namespace).await?;
         let plane = PLANE.get_or_try_init(|| api_server(all_crds())).await?;
-        Self::start_in(plane, namespace).await
+        Self::start_in(plane, namespace, defaults).await
     }
 
-    async fn start_in(plane: &ControlPlane, namespace: Namespace) -> Outcome<Self> {
+    async fn start_in(
+        plane: &ControlPlane,
+        namespace: Namespace,
+        defaults: Option<PathBuf>,
+    ) -> Outcome<Self> {
+        let defaults = Arc::new(group_defaults::file(defaults));
+        defaults.reload().await?;
         let name = &namespace.name;
         let faults = Faults::default();
         let client = faults.client(plane.kubeconfig_path()).await?;
@@ -77,6 +95,7 @@ impl ControllerEnv {
             scopes: Scopes { groups: scope.clone(), topics: scope },
             grants: TopicGrants::Own,
             max_spec_bytes: kcg_api::spec_bounds::MAX_BYTES,
+            defaults,
             metrics_bind_address: metrics.into(),
             health_probe_bind_address: SocketAddr::from(([127, 0, 0, 1], 0)).into(),
             candidate: Candidate::new(name, "controller", "test"),
@@ -114,7 +133,7 @@ impl ControllerEnv {
     }
 
     /// A plain GET; the port needs no more than that.
-    async fn metrics(&self) -> std::io::Result<String> {
+    pub async fn metrics(&self) -> std::io::Result<String> {
         let mut stream = TcpStream::connect(self.metrics).await?;
         let request = format!("GET /metrics HTTP/1.1\r\nhost: {}\r\n\r\n", self.metrics);
         stream.write_all(request.as_bytes()).await?;

@@ -2,6 +2,7 @@
 //! passes a layer that can refuse it, lose its answer or let it hang.
 
 mod env;
+mod group_defaults;
 mod leftovers;
 mod namespaces;
 mod served_metrics;

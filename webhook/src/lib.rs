@@ -24,6 +24,7 @@
 
 pub mod admit;
 pub mod cert_watcher;
+pub mod group_defaults;
 mod log_limit;
 pub mod metrics;
 pub mod process;

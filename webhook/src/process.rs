@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kcg_certs::Resolver;
+use kcg_runtime::config_file;
 use kcg_runtime::listen::{BindAddress, ListenError, listen};
 use kcg_runtime::metrics::MetricsServer;
 use kcg_runtime::probes::{ProbeServer, Readiness};
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admit::{Admission, AdmissionPolicy, AdmissionRequest, Verdict, admit};
 use crate::cert_watcher::{self, CertWatcher};
+use crate::group_defaults::{self, DefaultsFile};
 use crate::metrics::WebhookMetrics;
 use crate::server::{self, Drain, Limits};
 use crate::topics::{self, TopicCache};
@@ -42,6 +44,8 @@ pub struct WebhookConfig {
     pub scope: Scope,
     /// What the flags set for the rules.
     pub policy: AdmissionPolicy,
+    /// The file with the defaults of the installation.
+    pub defaults: Arc<DefaultsFile>,
     /// The bounds on what a client may cost.
     pub limits: Limits,
 }
@@ -100,11 +104,17 @@ impl Process {
         stop: CancellationToken,
     ) -> Result<(), StartError> {
         let Self { listener, metrics: metrics_server, probes, config } = self;
-        let WebhookConfig { cert_dir, server_name, quiet_period, scope, policy, limits, .. } = config;
+        let WebhookConfig { cert_dir, server_name, quiet_period, scope, policy, defaults, limits, .. } =
+            config;
         let readiness = Readiness::default();
         let metrics = WebhookMetrics::register(&mut registry);
         let resolver = Arc::new(server_name.map_or_else(Resolver::new, Resolver::for_name));
         let tls = server::tls(Arc::clone(&resolver))?;
+
+        defaults.register(&mut registry, group_defaults::METRIC);
+        // A file that is rejected is no reason not to start; the watch below logs it.
+        drop(defaults.reload().await);
+        let followed = Arc::clone(&defaults);
 
         // The other tasks end after the server, not when the shutdown begins.
         let served = CancellationToken::new();
@@ -115,10 +125,13 @@ impl Process {
         tokio::spawn(served.clone().run_until_cancelled_owned(async move {
             cert_watcher.run(cert_watcher::POLL_INTERVAL).await;
         }));
+        tokio::spawn(served.clone().run_until_cancelled_owned(async move {
+            followed.watch(config_file::POLL_INTERVAL, || {}).await;
+        }));
         tokio::spawn(metrics_server.serve(registry, served.clone()));
         tokio::spawn(probes.serve(readiness, served.clone()));
 
-        let admission = GroupAdmission { topics, policy };
+        let admission = GroupAdmission { topics, policy, defaults };
         let drain = Drain { stop, quiet_period };
         let cut_off = server::serve(listener, tls, limits, admission, metrics, drain).await;
         served.cancel();
@@ -172,10 +185,15 @@ fn watch_topics(
 struct GroupAdmission {
     topics: TopicCache,
     policy: AdmissionPolicy,
+    defaults: Arc<DefaultsFile>,
 }
 
 impl Admission for GroupAdmission {
     fn admit(&self, request: &AdmissionRequest<'_>) -> Verdict {
-        admit(request, &self.policy, |topic| self.topics.lookup(topic))
+        let in_force = self.defaults.in_force();
+        let warning = group_defaults::warning(&in_force);
+        let policy = AdmissionPolicy { defaults: in_force.settings, ..self.policy.clone() };
+        let verdict = admit(request, &policy, |topic| self.topics.lookup(topic));
+        warning.into_iter().fold(verdict, Verdict::with_warning)
     }
 }

@@ -3,6 +3,7 @@
 mod object;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use json_patch::Patch;
 use kcg_api::rule_input::RuleInput;
@@ -10,7 +11,7 @@ use kcg_api::rules::{self, live};
 use kcg_api::topic::{self, TopicLookup, TopicRef};
 use kcg_api::valid::TopicGrants;
 use kcg_api::violation::{self, Ratcheted, Violation};
-use kcg_api::{KconsumerGroupSpec, defaults, names, spec_bounds};
+use kcg_api::{GroupDefaults, KconsumerGroupSpec, defaults, names, spec_bounds};
 use prometheus_client::encoding::EncodeLabelValue;
 use serde::Deserialize;
 
@@ -90,24 +91,41 @@ pub enum Verdict {
     Unreadable(String),
 }
 
+impl Verdict {
+    /// The same verdict with one more warning, before all others.
+    #[must_use]
+    pub fn with_warning(mut self, warning: String) -> Self {
+        if let Self::Allowed { warnings, .. } | Self::Refused { warnings, .. } = &mut self {
+            warnings.insert(0, warning);
+        }
+        self
+    }
+}
+
 /// Decides the reviews that the server receives.
 pub trait Admission: Send + Sync + 'static {
     /// Decides one request without waiting for anything.
     fn admit(&self, request: &AdmissionRequest<'_>) -> Verdict;
 }
 
-/// What the operator's flags set for the rules.
+/// What the installation sets for the rules.
 #[derive(Clone, Debug)]
 pub struct AdmissionPolicy {
     /// The namespaces whose KafkaTopics a group may use.
     pub grants: TopicGrants,
     /// The most bytes of a spec as compact JSON.
     pub max_spec_bytes: usize,
+    /// The defaults of the installation.
+    pub defaults: Arc<GroupDefaults>,
 }
 
 impl Default for AdmissionPolicy {
     fn default() -> Self {
-        Self { grants: TopicGrants::default(), max_spec_bytes: spec_bounds::MAX_BYTES }
+        Self {
+            grants: TopicGrants::default(),
+            max_spec_bytes: spec_bounds::MAX_BYTES,
+            defaults: Arc::default(),
+        }
     }
 }
 
@@ -148,11 +166,10 @@ pub fn admit(
         };
     }
     group.read_spec();
-    let grants = &policy.grants;
-    let Validation { violations, mut warnings } = validate(&group, grants, &lookup);
+    let Validation { violations, mut warnings } = validate(&group, policy, &lookup);
     warnings
         .extend(group.spec.as_ref().filter(|_| request.operation == Operation::Update).and_then(lag_warning));
-    let mut ratcheted = ratchet(request, grants, &lookup, violations);
+    let mut ratcheted = ratchet(request, policy, &lookup, violations);
     ratcheted.tolerated.extend(sizes);
     warnings.extend(ratcheted.tolerated.iter().map(to_warning));
     if !ratcheted.refused.is_empty() {
@@ -186,15 +203,16 @@ struct Validation {
 /// Applies all rules: the static ones first, then those that need the topics.
 fn validate(
     group: &ReviewedGroup<'_>,
-    grants: &TopicGrants,
+    policy: &AdmissionPolicy,
     lookup: &impl Fn(&TopicRef) -> TopicLookup,
 ) -> Validation {
     let Some(spec) = &group.spec else {
         return Validation { violations: group.type_errors.clone(), ..Validation::default() };
     };
-    let (name, namespace) = (group.name, group.namespace);
+    let (name, namespace, grants) = (group.name, group.namespace, &policy.grants);
+    let filled = policy.defaults.fill_in(spec);
     let mut violations = group.type_errors.clone();
-    let input = RuleInput::new(name, namespace, spec, grants);
+    let input = RuleInput::new(name, namespace, &filled, grants);
     violations.extend(rules::check(&input));
     let mut warnings = rules::advice(&input);
     drop(input);
@@ -225,7 +243,7 @@ fn ratchet_size(group: &ReviewedGroup<'_>, request: &AdmissionRequest<'_>, max_b
 /// Of an update's violations only the new and the worse ones count; of a creation's, all.
 fn ratchet(
     request: &AdmissionRequest<'_>,
-    grants: &TopicGrants,
+    policy: &AdmissionPolicy,
     lookup: &impl Fn(&TopicRef) -> TopicLookup,
     violations: Vec<Violation>,
 ) -> Ratcheted {
@@ -237,7 +255,7 @@ fn ratchet(
     let old = match old_object.as_ref().map(|object| ReviewedGroup::read(object, request)) {
         Some(Ok(mut old)) if !spec_bounds::forbid_typing(&old.check_size(usize::MAX)) => {
             old.read_spec();
-            validate(&old, grants, lookup).violations
+            validate(&old, policy, lookup).violations
         }
         Some(_) | None => Vec::new(),
     };

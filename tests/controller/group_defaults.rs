@@ -1,0 +1,136 @@
+//! The defaults of an installation on real objects: what applies at once, and what waits for the next
+//! change of the pod template.
+
+use std::path::PathBuf;
+
+use kcg_tests::objects::{AUTOSCALER, CHILDREN, DEPLOYMENT, GROUP, MONITOR, SERVICE};
+use kcg_tests::{Outcome, eventually, met};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::LATER;
+use crate::env::ControllerEnv;
+
+/// A file that is replaced as a kubelet replaces it.
+struct File(TempDir);
+
+impl File {
+    fn new(text: &str) -> Outcome<Self> {
+        let file = Self(TempDir::new()?);
+        file.write(text)?;
+        Ok(file)
+    }
+
+    fn write(&self, text: &str) -> Outcome {
+        let new = self.0.path().join("new.yaml");
+        std::fs::write(&new, text)?;
+        Ok(std::fs::rename(new, self.path())?)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("defaults.yaml")
+    }
+}
+
+/// The pod template, and how often the Deployment's spec was changed.
+async fn template(env: &ControllerEnv) -> Outcome<[Value; 2]> {
+    let deployment = env.get(DEPLOYMENT, "g").await?;
+    Ok([deployment["spec"]["template"].clone(), deployment["metadata"]["generation"].clone()])
+}
+
+const TAKEN_LATER: &str = "
+metrics: {preset: JmxExporter}
+consumerSpec: {imagePullSecrets: [{name: registry}]}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_rolls_out_no_pod_and_a_restart_writes_nothing() -> Outcome {
+    let env = ControllerEnv::start("defaults-upgrade").await?;
+    env.create_group("g", &json!({})).await?;
+    env.children_exist("g").await?;
+    env.condition_is("g", "Ready", "RollingOut").await?;
+    let before = template(&env).await?;
+
+    let file = File::new(&format!("{TAKEN_LATER}inheritedMetadata: {{labels: {{team: t}}}}"))?;
+    let env = env.restart_with(Some(file.path()), async |_| Ok(())).await?;
+    for kind in CHILDREN {
+        env.eventually(kind, "g", "its label", |child| child["metadata"]["labels"]["team"] == "t").await?;
+    }
+    assert_eq!(template(&env).await?, before);
+
+    // The group has not taken the file's preset, which stands on its Deployment alone.
+    let env = env.restart_with(Some(file.path()), async |_| Ok(())).await?;
+    env.create_group("other", &json!({"consumerSpec": {"groupId": "other"}})).await?;
+    env.children_exist("other").await?;
+    let writes = env.faults.log.writes();
+    let writes: Vec<_> = writes.iter().filter(|write| write.contains("/g?")).collect();
+    assert!(writes.is_empty(), "{writes:?}");
+    let service = env.get(SERVICE, "other").await?;
+    assert_eq!(service["spec"]["ports"][0]["port"], 5556);
+    env.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_change_at_once_and_the_pod_template_with_its_next_change() -> Outcome {
+    let file = File::new("metrics: {labels: {release: first}}")?;
+    let env = ControllerEnv::start("defaults-waits").await?;
+    let env = env.restart_with(Some(file.path()), async |_| Ok(())).await?;
+    env.create_group("g", &json!({})).await?;
+    env.children_exist("g").await?;
+    let before = template(&env).await?;
+
+    file.write(&format!("{TAKEN_LATER}alerts: {{ruleLabels: {{release: second}}}}\n"))?;
+    let loses = |monitor: &Value| monitor["metadata"]["labels"]["release"].is_null();
+    env.within(LATER).eventually(MONITOR, "g", "the new labels", loses).await?;
+    assert_eq!(template(&env).await?, before);
+    assert_eq!(env.get(SERVICE, "g").await?["spec"]["ports"][0]["port"], 8085);
+
+    env.patch(GROUP, "g", &json!({"spec": {"consumerSpec": {"image": "other"}}})).await?;
+    let takes = |deployment: &Value| {
+        let pod = &deployment["spec"]["template"]["spec"];
+        pod["imagePullSecrets"] == json!([{"name": "registry"}])
+            && pod["containers"][0]["ports"][0]["containerPort"] == 5556
+            && pod["containers"][0]["image"] == "other"
+    };
+    env.eventually(DEPLOYMENT, "g", "the file's defaults", takes).await?;
+    let port = |service: &Value| service["spec"]["ports"][0]["port"] == 5556;
+    env.eventually(SERVICE, "g", "the preset's port", port).await?;
+    let path = |monitor: &Value| monitor["spec"]["endpoints"][0]["path"] == "/metrics";
+    env.eventually(MONITOR, "g", "the preset's path", path).await?;
+    let metric = |autoscaler: &Value| {
+        let name = &autoscaler["spec"]["metrics"][0]["pods"]["metric"]["name"];
+        name.as_str().is_some_and(|name| name.contains("consumer_fetch_manager_metrics"))
+    };
+    env.eventually(AUTOSCALER, "g", "the preset's metric", metric).await?;
+
+    // What a group has taken stays if the file loses it.
+    let taken = template(&env).await?;
+    file.write("inheritedMetadata: {labels: {team: t}}")?;
+    env.within(LATER)
+        .eventually(SERVICE, "g", "the label", |service| service["metadata"]["labels"]["team"] == "t")
+        .await?;
+    assert_eq!(template(&env).await?, taken);
+    env.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_controller_keeps_the_last_good_file() -> Outcome {
+    let file = File::new("metrics: {labels: {release: good}}")?;
+    let env = ControllerEnv::start("defaults-broken").await?;
+    let env = env.restart_with(Some(file.path()), async |_| Ok(())).await?;
+    let good = env.metrics().await?;
+    let info =
+        |text: &str| text.lines().find(|line| line.contains("group_defaults_info{")).map(str::to_owned);
+    assert!(info(&good).is_some_and(|line| line.contains("sha256:")), "{good}");
+    file.write("metrics: {lables: {release: bad}}")?;
+    eventually("the file to be rejected", LATER, async || {
+        let text = env.metrics().await?;
+        let rejected = text.contains("kconsumer_group_operator_group_defaults_rejected 1\n");
+        Ok(met(rejected && info(&text) == info(&good), || text))
+    })
+    .await?;
+    env.create_group("g", &json!({})).await?;
+    let good = |monitor: &Value| monitor["metadata"]["labels"]["release"] == "good";
+    env.eventually(MONITOR, "g", "the last good label", good).await?;
+    env.stop().await
+}
