@@ -5,7 +5,7 @@
 //! watch on the file itself gets no events.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -134,20 +134,20 @@ impl<T: Default> ConfigFile<T> {
         outcome
     }
 
-    fn accept(&self, path: &PathBuf, text: &str) -> Result<bool, ConfigFileError> {
+    fn accept(&self, path: &Path, text: &str) -> Result<bool, ConfigFileError> {
         let hash = hash(text);
         if self.in_force.read().hash.as_deref() == Some(&*hash) {
             return Ok(false);
         }
-        let settings =
-            (self.parse)(text).map_err(|reason| ConfigFileError::Invalid { path: path.clone(), reason })?;
+        let settings = (self.parse)(text)
+            .map_err(|reason| ConfigFileError::Invalid { path: path.to_owned(), reason })?;
         *self.in_force.write() =
             InForce { settings: Arc::new(settings), hash: Some(hash.into()), rejected: None };
         Ok(true)
     }
 
     /// At most one byte more than the file may have: the parser says that it is too long.
-    async fn read(&self, path: &PathBuf) -> io::Result<String> {
+    async fn read(&self, path: &Path) -> io::Result<String> {
         let file = tokio::fs::File::open(path).await?;
         let mut bytes = Vec::new();
         file.take(self.max_bytes as u64 + 1).read_to_end(&mut bytes).await?;

@@ -1,8 +1,11 @@
 //! Values of flags: durations and namespaces; and flags that were renamed.
 
+use std::io::Read as _;
 use std::time::Duration;
 
-use kcg_api::names;
+use kcg_api::{GroupDefaults, group_defaults, names};
+use kcg_runtime::config_file;
+use kcg_webhook::group_defaults::list;
 
 /// The longest duration: a hundred years, so that adding it to a clock cannot overflow.
 const MAX_SECONDS: u64 = 100 * 365 * 24 * 60 * 60;
@@ -34,6 +37,25 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         rest = tail;
     }
     Ok(total)
+}
+
+/// A file of defaults that was read and checked.
+#[derive(Clone, Debug)]
+pub(super) struct DefaultsArg {
+    /// Its content.
+    pub(super) defaults: GroupDefaults,
+    /// Its hash, as the operator's metrics have it.
+    pub(super) hash: String,
+}
+
+/// Reads a file of defaults. What is wrong in it is a usage error with its line.
+pub(super) fn defaults_file(path: &str) -> Result<DefaultsArg, String> {
+    let mut text = String::new();
+    let bound = group_defaults::MAX_BYTES as u64 + 1;
+    let read = std::fs::File::open(path).and_then(|file| file.take(bound).read_to_string(&mut text));
+    read.map_err(|error| error.to_string())?;
+    let defaults = GroupDefaults::parse(&text).map_err(|errors| list(&errors))?;
+    Ok(DefaultsArg { defaults, hash: config_file::hash(&text) })
 }
 
 /// Means every namespace, in flags that allow it.

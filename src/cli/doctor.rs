@@ -9,6 +9,7 @@ use kcg_api::names;
 use kcg_runtime::client::{ClientConfig, RequestMetrics};
 use serde_json::json;
 
+use super::args::{self, DefaultsArg};
 use super::{CliError, terminal};
 use crate::doctor::{Check, CheckState, analyze, collect, reach};
 
@@ -20,6 +21,9 @@ pub(super) struct DoctorArgs {
     /// Namespace in which the operator is installed
     #[arg(long, short, default_value = names::NAMESPACE, value_name = "NAMESPACE")]
     namespace: String,
+    /// File of defaults to check before it is applied, and to compare with the one in force
+    #[arg(long, value_parser = args::defaults_file, value_name = "FILE")]
+    defaults: Option<DefaultsArg>,
     /// Output format
     #[arg(long, short, value_enum, default_value_t = ReportFormat::Table, value_name = "FORMAT")]
     output: ReportFormat,
@@ -54,7 +58,9 @@ async fn checks(args: &DoctorArgs) -> Result<Vec<Check>, CliError> {
         ClientConfig::new(args.kubeconfig.as_deref(), agent).client(&RequestMetrics::default()).await?;
     // If the API server does not respond, report it once instead of once for each check.
     reach(&client).await.map_err(CliError::temporary)?;
-    Ok(analyze(&collect(&client, &args.namespace).await))
+    let findings = collect(&client, &args.namespace).await;
+    let file = args.defaults.as_ref().map(|file| file.hash.clone());
+    Ok(analyze(&findings.with_defaults_file(file)))
 }
 
 fn table(checks: &[Check]) -> String {

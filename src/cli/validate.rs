@@ -12,6 +12,7 @@ use kcg_api::violation::Rule;
 use kcg_api::{GroupDefaults, KconsumerGroup, ValidGroup, Violation, names};
 use serde_json::Value;
 
+use super::args::DefaultsArg;
 use super::partitions::PartitionArgs;
 use super::{CliError, args, manifests, terminal, unknown_fields};
 
@@ -39,6 +40,15 @@ pub(super) struct ManifestArgs {
     /// Bytes of a group's spec as compact JSON, as in the operator's flag
     #[arg(long, default_value_t = spec_bounds::MAX_BYTES, value_name = "BYTES")]
     max_spec_bytes: usize,
+    /// File with the defaults of the installation, as in the operator's flag
+    #[arg(long, value_parser = args::defaults_file, value_name = "FILE")]
+    defaults: Option<DefaultsArg>,
+}
+
+impl ManifestArgs {
+    fn defaults(&self) -> GroupDefaults {
+        self.defaults.as_ref().map(|file| file.defaults.clone()).unwrap_or_default()
+    }
 }
 
 /// The result of validating one group.
@@ -111,7 +121,7 @@ pub(super) fn check(mut group: Value, manifest: &ManifestArgs, partitions: &Part
         unknown.iter().map(|field| format!("{field}: Unknown field: a {} has no such field", names::KIND));
     let parsed = valid::parse_group(group);
     let grants = TopicGrants::from_flag(&args::without_empty(&manifest.topic_namespaces));
-    let statics = ValidGroup::read(&parsed.group, &grants, &GroupDefaults::default());
+    let statics = ValidGroup::read(&parsed.group, &grants, &manifest.defaults());
     let live = live_rule(&parsed.group, partitions);
 
     let mut violations: Vec<String> = unknown.collect();

@@ -33,6 +33,10 @@ pub struct Findings {
     /// `None`: there was never a leader in this namespace.
     pub(super) lease: Found<Option<LeaseFinding>>,
     pub(super) permissions: Vec<Permission>,
+    /// The file of defaults that each process has read.
+    pub(super) defaults: Found<Vec<ProcessDefaults>>,
+    /// The hash of a file of defaults that is about to be applied.
+    pub(super) defaults_file: Option<String>,
     /// The served version of KafkaTopics.
     pub(super) kafka_topics: Found<Option<String>>,
     /// The served version of ServiceMonitors.
@@ -86,6 +90,34 @@ pub(super) struct Permission {
     /// For example `patch deployments.apps in namespace default`.
     pub(super) what: String,
     pub(super) allowed: Found<bool>,
+}
+
+/// The file of defaults of one process.
+#[derive(Clone, Debug)]
+pub(super) struct ProcessDefaults {
+    /// `controller` or `webhook`.
+    pub(super) process: &'static str,
+    /// Its Deployment has the flag `--defaults`.
+    pub(super) has_file: bool,
+    /// Its running pods by name, and what each has read.
+    pub(super) pods: Vec<(String, Found<DefaultsRead>)>,
+}
+
+/// What one pod has read.
+#[derive(Clone, Debug)]
+pub(super) struct DefaultsRead {
+    /// The hash of the content in force; `none` is the product's defaults.
+    pub(super) hash: String,
+    /// The content that is there now is not in force.
+    pub(super) is_rejected: bool,
+}
+
+impl Findings {
+    /// The same findings, to be compared with a file of defaults that is about to be applied.
+    #[must_use]
+    pub fn with_defaults_file(self, hash: Option<String>) -> Self {
+        Self { defaults_file: hash, ..self }
+    }
 }
 
 /// One group.

@@ -5,6 +5,7 @@
 
 mod admission;
 mod collect;
+mod defaults;
 mod findings;
 mod groups;
 mod installation;
@@ -73,6 +74,7 @@ impl Check {
 pub fn analyze(findings: &Findings) -> Vec<Check> {
     let mut checks = vec![installation::crd(findings), installation::leader(findings)];
     checks.extend(installation::permissions(findings));
+    checks.push(defaults::check(findings, findings.defaults_file.as_deref()));
     checks.extend(admission::checks(findings));
     checks.extend(installation::integrations(findings));
     checks.extend(groups::checks(findings));

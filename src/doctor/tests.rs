@@ -39,7 +39,7 @@ fn selector(label: &str) -> LabelSelector {
     LabelSelector { match_labels: Some(labels(label)), ..LabelSelector::default() }
 }
 
-fn healthy() -> Findings {
+pub(super) fn healthy() -> Findings {
     let ca = ca();
     let bundles = || Ok(Some(vec![ca.certificate_pem().as_bytes().to_vec()]));
     let served = |version: &str| Ok(Some(version.to_owned()));
@@ -58,6 +58,8 @@ fn healthy() -> Findings {
             permission("controller", "patch services"),
             permission("webhook", "list kafkatopics"),
         ],
+        defaults: Ok(Vec::new()),
+        defaults_file: None,
         kafka_topics: served("kafka.strimzi.io/v1"),
         service_monitors: served("monitoring.coreos.com/v1"),
         prometheus_rules: served("monitoring.coreos.com/v1"),

@@ -288,6 +288,24 @@ fn a_controller_does_not_start_with_a_file_of_defaults_that_it_cannot_use() -> O
 }
 
 #[test]
+fn a_file_of_defaults_is_checked_and_rendered() -> Outcome {
+    let folder = tempfile::TempDir::new()?;
+    let file = folder.path().join("defaults.yaml").display().to_string();
+    std::fs::write(&file, "metrics: {interval: 30s}\nalerts: {severity: ticket}\n")?;
+    let rendered = run(&["render", "-", "--defaults", &file], GROUP)?;
+    let objects = String::from_utf8(rendered.stdout)?;
+    assert!(objects.contains("interval: 30s") && objects.contains("severity: ticket"), "{objects}");
+    std::fs::write(&file, "metrics:\n  intervall: 30s\n")?;
+    for arguments in [&["validate", "-"][..], &["render", "-"], &["doctor"]] {
+        let output = run(&[arguments, &["--defaults", &file]].concat(), GROUP)?;
+        let stderr = String::from_utf8(output.stderr)?;
+        assert!(stderr.contains(&file) && stderr.contains("line 2: "), "{arguments:?}: {stderr}");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_wrong_flag_is_a_usage_error() -> Outcome {
     for arguments in
         [&["controller", "--bogus"][..], &["validate"], &["validate", "-", "--partitions", "orders"], &[]]

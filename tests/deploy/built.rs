@@ -87,6 +87,33 @@ fn share_nothing(first: &[Value], second: &[Value]) {
 }
 
 #[tokio::test]
+async fn the_component_of_defaults_mounts_the_file_in_both_processes() -> Outcome {
+    let script = "mkdir deploy/mine && cd deploy/mine && echo 'metrics: {interval: 30s}' > defaults.yaml \
+        && printf '%s\\n' 'namespace: kconsumer-group-operator' 'resources: [../overlays/cluster/cert-manager]' \
+        'components: [../components/group-defaults]' 'configMapGenerator:' \
+        '- {name: kconsumer-group-operator-group-defaults, files: [defaults.yaml], options: {disableNameSuffixHash: true}}' \
+        > kustomization.yaml";
+    let copy = deploy_copy(script).await?;
+    let objects = build(&copy.path().join("deploy/mine")).await?;
+    let map = of_kind(&objects, "ConfigMap").next().ok_or("no ConfigMap")?;
+    assert_eq!(map["data"]["defaults.yaml"], "metrics: {interval: 30s}\n");
+    for deployment in of_kind(&objects, "Deployment") {
+        let pod = &deployment["spec"]["template"]["spec"];
+        let container = &pod["containers"][0];
+        let has = |list: &Value, wanted: &Value| list.as_array().is_some_and(|list| list.contains(wanted));
+        let flag = json!("--defaults=/etc/kconsumer-group-operator/defaults.yaml");
+        assert!(has(&container["args"], &flag), "{container}");
+        let mount =
+            json!({"name": "group-defaults", "mountPath": "/etc/kconsumer-group-operator", "readOnly": true});
+        assert!(has(&container["volumeMounts"], &mount), "{container}");
+        let source = json!({"name": map["metadata"]["name"], "optional": true});
+        assert!(has(&pod["volumes"], &json!({"name": "group-defaults", "configMap": source})), "{pod}");
+    }
+    assert_eq!(of_kind(&objects, "Deployment").count(), 2);
+    Ok(())
+}
+
+#[tokio::test]
 async fn manifests_name_what_the_code_names() -> Outcome {
     for overlay in OVERLAYS {
         let objects = build(&deploy(overlay)).await?;

@@ -25,6 +25,6 @@ pub fn list(errors: &[FileError]) -> String {
 /// The warning of each review while the file is rejected.
 pub(crate) fn warning(in_force: &InForce<GroupDefaults>) -> Option<String> {
     let error = in_force.rejected.as_deref()?;
-    let which = if in_force.hash.is_some() { "the earlier ones" } else { "the product's" };
+    let which = if in_force.hash.is_some() { "earlier" } else { "the product's" };
     Some(format!("{which} defaults apply: the operator's file of defaults is rejected: {}", error.reason()))
 }

@@ -1,5 +1,6 @@
 //! Reads the findings from a cluster. Writes nothing: the two groups are created with dry-run.
 
+mod defaults;
 mod groups;
 mod integrations;
 mod permissions;
@@ -59,6 +60,8 @@ pub async fn collect(client: &Client, namespace: &str) -> Findings {
                 .map(|process| Permission { process, what: String::new(), allowed: Err(why.clone()) })
                 .into(),
         },
+        defaults: collector.defaults().await,
+        defaults_file: None,
         kafka_topics: served(OptionalKind::new(topic::GROUP, topic::KIND, &topic::VERSIONS)).await,
         service_monitors: served(optional_kind(ChildKind::ServiceMonitor)).await,
         prometheus_rules: served(optional_kind(ChildKind::PrometheusRule)).await,

@@ -1,0 +1,85 @@
+//! The webhook and its file of defaults on a real control plane: admission never depends on the file.
+#![allow(clippy::unwrap_used, reason = "test code")]
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kcg_devcluster::Replica;
+use kcg_tests::env::{TestEnv, all_crds, api_server};
+use kcg_tests::{Outcome, deploy, eventually, met};
+
+/// The file is read every two seconds.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Replaces the file as a kubelet does.
+fn write(file: &Path, text: &str) -> Outcome {
+    let new = file.with_extension("new");
+    std::fs::write(&new, text)?;
+    Ok(std::fs::rename(new, file)?)
+}
+
+/// What kubectl prints as warnings when it creates the sample. It must be admitted.
+async fn warnings(env: &TestEnv) -> anyhow::Result<String> {
+    let create = ["create", "--dry-run=server", "-f", &sample("kconsumer")];
+    let answer = env.plane.kubectl(&create).await?;
+    anyhow::ensure!(answer.code == 0, "{}", answer.stderr);
+    Ok(answer.stderr)
+}
+
+async fn metrics_say(webhook: &Replica, hash: &str, rejected: u8) -> Outcome {
+    eventually("the metrics of the file", LIMIT, async || {
+        let (_, text) = webhook.get("/metrics").await?;
+        let lines = [
+            format!("kconsumer_group_operator_group_defaults_info{{hash=\"{hash}\"}} 1"),
+            format!("kconsumer_group_operator_group_defaults_rejected {rejected}"),
+        ];
+        Ok(met(lines.iter().all(|line| text.lines().any(|seen| seen == line)), || text))
+    })
+    .await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_used_is_a_warning_of_each_review() -> Outcome {
+    let env =
+        TestEnv::install(api_server(all_crds()).await?, &deploy("overlays/cluster/self-managed")).await?;
+    let folder = tempfile::TempDir::new()?;
+    let file: PathBuf = folder.path().join("defaults.yaml");
+    write(&file, "metrics:\n  intervall: 30s\n")?;
+    let _controller = env.operator.start_controller("one", &[]).await?;
+    let webhook = env.operator.start_webhook(&[&format!("--defaults={}", file.display())]).await?;
+    env.operator.wait_trusted(&env.plane).await?;
+    eventually("the API server to call the webhook", LIMIT, async || {
+        let answer = env.plane.kubectl(&["create", "--dry-run=server", "-f", &sample("kconsumer")]).await?;
+        Ok(met(answer.stderr.contains("Warning"), || answer.stderr))
+    })
+    .await?;
+    let said = warnings(&env).await?;
+    let start =
+        "Warning: the product's defaults apply: the operator's file of defaults is rejected: line 2: ";
+    assert!(said.contains(start) && said.contains("intervall"), "{said}");
+    metrics_say(&webhook, "none", 1).await?;
+    let refused = env.plane.kubectl(&["create", "--dry-run=server", "-f", &sample("bad-many")]).await?;
+    assert!(refused.stderr.contains(start) && refused.stderr.contains("is invalid"), "{}", refused.stderr);
+
+    let good = "metrics: {interval: 30s}\n";
+    let hash = kcg_runtime::config_file::hash(good);
+    write(&file, good)?;
+    metrics_say(&webhook, &hash, 0).await?;
+    assert!(!warnings(&env).await?.contains("file of defaults"));
+
+    write(&file, "metrics: {interval: soon}\n")?;
+    metrics_say(&webhook, &hash, 1).await?;
+    let said = warnings(&env).await?;
+    assert!(said.contains("Warning: earlier defaults apply: the operator's file of defaults"), "{said}");
+    // Nothing of the file is written into a group.
+    let group = sample("kconsumer");
+    let stored =
+        env.plane.kubectl(&["create", "--dry-run=server", "-o", "yaml", "-f", &group]).await?.ok()?;
+    assert!(!stored.contains("interval"), "{stored}");
+    Ok(())
+}
+
+fn sample(name: &str) -> String {
+    deploy("samples").join(name).with_extension("yaml").display().to_string()
+}
