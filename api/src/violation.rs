@@ -103,7 +103,7 @@ rules!(
     Privilege,
     /// The pods keep the level `baseline` of the Pod Security Standards.
     PodSecurity,
-    /// The Deployment passes the API server's validation.
+    /// The Deployment and the HorizontalPodAutoscaler pass the API server's validation.
     Deployment,
     /// spec.metrics can be scraped.
     Metrics,

@@ -15,6 +15,8 @@ use crate::cases::cases;
 use crate::env::SharedEnv;
 
 cases![
+    labels_scheduling_and_ids_are_refused_in_the_words_of_the_api_server,
+    a_strategy_and_a_behavior_are_refused_in_the_words_of_the_api_server,
     what_the_api_server_refuses_in_a_pod_is_refused_in_its_words,
     what_server_side_apply_refuses_is_refused,
     what_pod_security_refuses_is_refused_and_what_it_allows_is_allowed,
@@ -22,13 +24,18 @@ cases![
 
 /// The Deployment that the controller would write for a group that was already stored.
 fn deployment(name: &str, spec: &Value) -> Result<Value> {
+    child(name, ChildKind::Deployment, spec)
+}
+
+/// The object that the controller would write for a group that was already stored.
+fn child(name: &str, kind: ChildKind, spec: &Value) -> Result<Value> {
     let parsed = parse_group(group(name, spec));
     let valid = ValidGroup::read_stored(&parsed.group, &TopicGrants::Own, &kcg_api::GroupDefaults::default())
         .map_err(|broken| anyhow::anyhow!("{broken:?}"))?;
     let ceiling = ceiling::resolve(&valid, &[].into(), None);
     let desired = children::desired(&valid, &ceiling);
-    let found = desired.into_iter().find(|child| child.kind == ChildKind::Deployment);
-    let mut object = found.ok_or_else(|| anyhow::anyhow!("no Deployment"))?.object;
+    let found = desired.into_iter().find(|child| child.kind == kind);
+    let mut object = found.ok_or_else(|| anyhow::anyhow!("no {kind:?}"))?.object;
     if let Some(metadata) = object["metadata"].as_object_mut() {
         metadata.retain(|field, _| !matches!(field.as_str(), "ownerReferences" | "namespace"));
     }
@@ -41,6 +48,158 @@ fn field_errors(stderr: &str) -> Vec<String> {
     let lines = lines
         .filter_map(|line| line.rsplit_once("is invalid: ").map_or(Some(line), |(_, error)| Some(error)));
     lines.filter(|line| line.starts_with("spec.")).map(str::to_owned).collect()
+}
+
+/// Labels and annotations of a pod with a mistake each.
+fn mistaken_metadata() -> Value {
+    json!({
+        "labels": {"team name": "a", "a/b/c": "", "Example.com/a": "b", "note": "not ok", "long": "a".repeat(64)},
+        "annotations": {"a note": "any text"},
+    })
+}
+
+/// A selector with a mistake in each requirement.
+fn mistaken_selector() -> Value {
+    json!({"matchLabels": {"a": "b c"}, "matchExpressions": [
+        {"key": "-", "operator": "In", "values": ["x y"]}, {"key": "b", "operator": "In"},
+        {"key": "c", "operator": "Exists", "values": ["x"]}, {"key": "d", "operator": "Gt", "values": ["1"]}]})
+}
+
+/// The fields that say where a pod may run, with a mistake each.
+fn mistaken_scheduling() -> Value {
+    let wanted =
+        |operator: &str, values: &[&str]| json!({"key": "zone", "operator": operator, "values": values});
+    let term = |key: &str| json!({"topologyKey": key, "labelSelector": mistaken_selector(), "namespaces": ["Upper"]});
+    let spread = |skew: i32, key: &str, action: &str| json!({"maxSkew": skew, "topologyKey": key, "whenUnsatisfiable": action});
+    let mut domains = spread(1, "other", "ScheduleAnyway");
+    json_patch::merge(
+        &mut domains,
+        &json!({"minDomains": 0, "nodeTaintsPolicy": "Maybe", "labelSelector": mistaken_selector()}),
+    );
+    json!({
+        "nodeSelector": {"a b": "c", "d": "e f"},
+        "tolerations": [{"key": "a b", "operator": "Exists"}, {"value": "b"}, {"key": "a", "value": "b c"},
+            {"key": "a", "operator": "Exists", "value": "b"}, {"key": "a", "operator": "Is"},
+            {"key": "a", "operator": "Exists", "effect": "No", "tolerationSeconds": 1}],
+        "affinity": {
+            "nodeAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [
+                    wanted("In", &[]), wanted("Exists", &["a"]), wanted("Gt", &[]), wanted("Is", &[]), wanted("In", &["a b"])]}]},
+                "preferredDuringSchedulingIgnoredDuringExecution": [
+                    {"weight": 101, "preference": {"matchFields": [{"key": "spec.x", "operator": "Exists"}]}}]},
+            "podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term("")]},
+            "podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 0, "podAffinityTerm": term("a b")}]}},
+        "topologySpreadConstraints": [spread(0, "zone", "DoNotSchedule"), spread(1, "zone", "DoNotSchedule"), spread(1, "", "Never"), domains],
+    })
+}
+
+/// The webhook and the API server say the same of a group and of the object made of it.
+async fn assert_same_words(
+    ns: &kcg_tests::namespace::Namespace,
+    spec: &Value,
+    least: usize,
+    of: impl Fn(&Value) -> Value,
+) -> Result<()> {
+    let dry = async |object: &Value| {
+        ns.kubectl_with(&["create", "--dry-run=server", "-f", "-"], &object.to_string()).await
+    };
+    let ours = field_errors(&dry(&group("kconsumer", spec)).await?.stderr);
+    let object = of(&deployment("kconsumer", spec)?);
+    let is_pod = object["kind"] == "Pod";
+    let theirs = field_errors(&dry(&object).await?.stderr);
+    assert!(ours.len() >= least, "{ours:#?}\n{theirs:#?}");
+    // The API server leaves out `metadata` in the path of a template's labels.
+    let mut theirs: Vec<String> = theirs
+        .into_iter()
+        .map(|error| match is_pod {
+            true => error.replacen("spec.", "spec.consumerSpec.podTemplate.spec.", 1),
+            false => error
+                .replacen("spec.template.labels", "spec.template.metadata.labels", 1)
+                .replacen("spec.template.annotations", "spec.template.metadata.annotations", 1)
+                .replacen("spec.template.", "spec.consumerSpec.podTemplate.", 1),
+        })
+        .collect();
+    // It also leaves out which mount has a wrong path.
+    let without_position = |error: &String| {
+        (0..2).fold(error.clone(), |error, index| {
+            error.replace(&format!("volumeMounts[{index}].subPath"), "volumeMounts.subPath")
+        })
+    };
+    let mut ours: Vec<String> = ours.iter().map(without_position).collect();
+    for errors in [&mut ours, &mut theirs] {
+        errors.sort();
+        errors.dedup();
+    }
+    let only = |some: &[String], others: &[String]| {
+        some.iter().filter(|error| !others.contains(error)).cloned().collect::<Vec<_>>()
+    };
+    let (only_ours, only_theirs) = (only(&ours, &theirs), only(&theirs, &ours));
+    assert!(
+        only_ours.is_empty() && only_theirs.is_empty(),
+        "only the webhook: {only_ours:#?}\nonly the API server: {only_theirs:#?}"
+    );
+    Ok(())
+}
+
+async fn labels_scheduling_and_ids_are_refused_in_the_words_of_the_api_server(
+    env: Arc<SharedEnv>,
+) -> Result<()> {
+    let ns = env.namespace_with_a_topic("words-more").await?;
+    let template = |template: Value| json!({"consumerSpec": {"podTemplate": template}});
+    let as_it_is = |deployment: &Value| deployment.clone();
+    assert_same_words(&ns, &template(json!({"metadata": mistaken_metadata()})), 6, as_it_is).await?;
+    let all = mistaken_scheduling();
+    for (field, least) in
+        [("nodeSelector", 2), ("tolerations", 7), ("affinity", 20), ("topologySpreadConstraints", 10)]
+    {
+        let pod = json!({field: all[field]});
+        assert_same_words(&ns, &template(json!({"spec": pod})), least, as_it_is).await?;
+    }
+    let mount = |path: &str| json!({"name": "v", "mountPath": format!("/{path}"), "subPath": path});
+    let numbers = json!({
+        "serviceAccountName": "My_Account", "securityContext": {"runAsUser": -1, "runAsGroup": -2, "fsGroup": -3, "supplementalGroups": [-4]},
+        "volumes": [{"name": "v"}],
+        "containers": [{"name": "kconsumer", "securityContext": {"runAsUser": -5, "runAsGroup": -6}, "volumeMounts": [mount("a/../b"), mount("/c")]}],
+    });
+    assert_same_words(&ns, &template(json!({"spec": numbers})), 9, as_it_is).await?;
+    // What it refuses only in the pods.
+    let sidecar = json!({"name": "kconsumer"});
+    let pods = json!({"terminationGracePeriodSeconds": -1, "containers": [sidecar, {"name": "side", "image": " i"}]});
+    assert_same_words(&ns, &template(json!({"spec": pods})), 2, pod_of).await?;
+    ns.close().await
+}
+
+async fn a_strategy_and_a_behavior_are_refused_in_the_words_of_the_api_server(
+    env: Arc<SharedEnv>,
+) -> Result<()> {
+    let ns = env.namespace_with_a_topic("words-scaling").await?;
+    let dry = async |object: &Value| {
+        ns.kubectl_with(&["create", "--dry-run=server", "-f", "-"], &object.to_string()).await
+    };
+    for (surge, unavailable) in
+        [(json!("half"), json!(-1)), (json!(-1), json!("150%")), (json!("half"), json!("150%"))]
+    {
+        let spec = json!({"scaling": {"strategy": {"rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}}}});
+        let mut ours = field_errors(&dry(&group("kconsumer", &spec)).await?.stderr);
+        let theirs = field_errors(&dry(&child("kconsumer", ChildKind::Deployment, &spec)?).await?.stderr);
+        let mut theirs: Vec<String> =
+            theirs.iter().map(|error| error.replacen("spec.", "spec.scaling.", 1)).collect();
+        ours.sort();
+        theirs.sort();
+        assert_eq!(ours.len(), 2, "{ours:#?}");
+        assert_eq!(ours, theirs);
+    }
+    for (tolerance, least) in
+        [(json!("abc"), kcg_api::quantity::GRAMMAR), (json!("-1"), "greater than or equal to 0")]
+    {
+        let spec = json!({"scaling": {"behavior": {"scaleUp": {"tolerance": tolerance}}}});
+        let ours = dry(&group("kconsumer", &spec)).await?.stderr;
+        assert!(ours.contains("spec.scaling.behavior.scaleUp.tolerance: Invalid value: "), "{ours}");
+        assert!(ours.contains(least), "{ours}");
+        let theirs = dry(&child("kconsumer", ChildKind::HorizontalPodAutoscaler, &spec)?).await?.stderr;
+        assert!(theirs.contains(least), "{theirs}");
+    }
+    ns.close().await
 }
 
 /// A pod with a mistake in each field that the webhook checks. The consumer's container is the first

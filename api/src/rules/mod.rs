@@ -10,6 +10,7 @@ pub(crate) mod metrics;
 mod pod;
 mod pod_security;
 mod replicas;
+mod scaling;
 mod template;
 
 pub use advice::advice;
@@ -50,6 +51,8 @@ const RULES: &[RuleFn] = &[
     metrics::roll_can_move,
     metrics::min_ready_seconds_is_within_the_deadline,
     metrics::recreate_does_not_roll,
+    scaling::rolling_update_counts_pods,
+    scaling::tolerance_is_not_negative,
     metrics::inherited_metadata_is_well_formed,
 ];
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use k8s_openapi::api::core::v1::{Container, ContainerPort, VolumeMount};
 
 use super::super::field_errors::FieldErrors;
-use super::{dns_label, env, probe, resources};
+use super::{dns_label, env, linux_id, probe, resources};
 use crate::names;
 use crate::rule_input::RuleInput;
 use crate::rules::consumer::PULL_POLICIES;
@@ -44,6 +44,10 @@ pub(super) fn check(
     env::env(container.env.as_deref().unwrap_or_default(), &format!("{path}.env"), errors);
     env::env_from(container.env_from.as_deref().unwrap_or_default(), &format!("{path}.envFrom"), errors);
     mounts(container, context, path, errors);
+    if let Some(security) = &container.security_context {
+        linux_id(security.run_as_user, format!("{path}.securityContext.runAsUser"), errors);
+        linux_id(security.run_as_group, format!("{path}.securityContext.runAsGroup"), errors);
+    }
     errors.one_of(format!("{path}.imagePullPolicy"), container.image_pull_policy.as_deref(), &PULL_POLICIES);
     errors.one_of(
         format!("{path}.terminationMessagePolicy"),
@@ -68,6 +72,11 @@ fn image(
     path: &str,
     errors: &mut FieldErrors<'_>,
 ) {
+    // The API server refuses the pods for it, not the Deployment.
+    if let Some(image) = container.image.as_deref().filter(|image| image.trim().len() != image.len()) {
+        let detail = "must not have leading or trailing whitespace";
+        errors.invalid(format!("{path}.image"), image, detail);
+    }
     let has_image = container.image.as_deref().is_some_and(|image| !image.is_empty());
     let is_ours =
         matches!(role, ContainerRole::Consumer | ContainerRole::Unknown) && container.image.is_none();

@@ -7,16 +7,17 @@
 
 mod container;
 mod env;
+mod labels;
 mod probe;
 mod resources;
+mod scheduling;
 mod volume;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use k8s_openapi::api::core::v1::PodSpec;
 
 use super::field_errors::FieldErrors;
-use super::messages;
 use super::pod::OVERLAY;
 use crate::names::{self, Grammar};
 use crate::rule_input::RuleInput;
@@ -61,8 +62,8 @@ pub(crate) fn overlay_makes_a_pod(input: &RuleInput<'_>, violations: &mut Vec<Vi
     let mut errors = FieldErrors::new(Rule::Deployment, violations);
     if let Some(metadata) = &overlay.template().metadata {
         let path = format!("{OVERLAY}.metadata");
-        labels(metadata.labels.as_ref(), &format!("{path}.labels"), &mut errors);
-        keys(metadata.annotations.as_ref(), &format!("{path}.annotations"), &mut errors);
+        labels::labels(metadata.labels.as_ref(), &format!("{path}.labels"), &mut errors);
+        labels::annotations(metadata.annotations.as_ref(), &format!("{path}.annotations"), &mut errors);
     }
     let Some(pod) = &overlay.template().spec else {
         return;
@@ -117,25 +118,35 @@ fn pod_fields(pod: &PodSpec, path: &str, errors: &mut FieldErrors<'_>) {
     errors.distinct(&format!("{path}.imagePullSecrets"), "name", secrets);
     let aliases = pod.host_aliases.iter().flatten().map(|alias| alias.ip.as_str());
     errors.distinct(&format!("{path}.hostAliases"), "ip", aliases);
-    labels(pod.node_selector.as_ref(), &format!("{path}.nodeSelector"), errors);
-}
-
-fn labels(labels: Option<&BTreeMap<String, String>>, path: &str, errors: &mut FieldErrors<'_>) {
-    keys(labels, path, errors);
-    for (key, value) in labels.into_iter().flatten() {
-        if !names::LABEL_VALUE.matches(value) {
-            errors.invalid(format!("{path}[{key}]"), value.as_str(), messages::LABEL_VALUE);
+    scheduling::check(pod, path, errors);
+    if let Some(account) = pod.service_account_name.as_deref().filter(|account| !account.is_empty()) {
+        let field = format!("{path}.serviceAccountName");
+        follows(account, &names::SUBDOMAIN, field, labels::SUBDOMAIN, errors);
+    }
+    // The API server refuses the pods for it, not the Deployment.
+    if let Some(seconds) = pod.termination_grace_period_seconds.filter(|seconds| *seconds < 0) {
+        errors.invalid(format!("{path}.terminationGracePeriodSeconds"), seconds, NOT_NEGATIVE);
+    }
+    if let Some(context) = &pod.security_context {
+        let path = format!("{path}.securityContext");
+        let ids = [
+            ("fsGroup", context.fs_group),
+            ("runAsUser", context.run_as_user),
+            ("runAsGroup", context.run_as_group),
+        ];
+        for (name, id) in ids {
+            linux_id(id, format!("{path}.{name}"), errors);
+        }
+        for (index, group) in context.supplemental_groups.iter().flatten().enumerate() {
+            linux_id(Some(*group), format!("{path}.supplementalGroups[{index}]"), errors);
         }
     }
 }
 
-/// The keys of labels and of annotations have one grammar.
-fn keys(map: Option<&BTreeMap<String, String>>, path: &str, errors: &mut FieldErrors<'_>) {
-    for key in map.into_iter().flatten().map(|(key, _)| key) {
-        // The API server compares the keys of annotations in lower case.
-        if !names::LABEL_KEY.matches(&key.to_lowercase()) {
-            errors.invalid(path, key.as_str(), messages::LABEL_KEY);
-        }
+/// The id of a user or a group.
+fn linux_id(id: Option<i64>, field: String, errors: &mut FieldErrors<'_>) {
+    if let Some(id) = id.filter(|id| !(0..=i64::from(i32::MAX)).contains(id)) {
+        errors.invalid(field, id, "must be between 0 and 2147483647, inclusive");
     }
 }
 

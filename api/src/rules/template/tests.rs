@@ -52,6 +52,130 @@ fn names_are_distinct() {
 }
 
 #[test]
+fn labels_and_annotations_follow_their_grammar() {
+    let metadata = json!({
+        "labels": {"team name": "a", "a/b/c": "", "example.com/": "x", "ok": "not ok", "Example.com/a": "b"},
+        "annotations": {"Example.com/Note": "any text at all", "-": ""},
+    });
+    let words = words(&json!({"podTemplate": {"metadata": metadata}}));
+    for part in [
+        "labels: Invalid value: \"team name\": name part must consist of alphanumeric",
+        "labels: Invalid value: \"a/b/c\": a valid label key must consist of",
+        "labels: Invalid value: \"example.com/\": name part must be non-empty",
+        "labels: Invalid value: \"not ok\": a valid label must be an empty string or",
+        "labels: Invalid value: \"Example.com/a\": prefix part a lowercase RFC 1123 subdomain",
+        "annotations: Invalid value: \"-\": name part must consist of",
+    ] {
+        let with = format!("spec.consumerSpec.podTemplate.metadata.{part}");
+        assert_eq!(words.iter().filter(|word| word.starts_with(&with)).count(), 1, "{part} in {words:#?}");
+    }
+    // "example.com/" is wrong in two ways.
+    assert_eq!(words.len(), 7, "{words:#?}");
+    let long = "a".repeat(64);
+    assert_pod(
+        &json!({"nodeSelector": {"a": long}}),
+        &[&format!("nodeSelector: Invalid value: \"{long}\": must be no more than 63 bytes")],
+    );
+}
+
+#[test]
+fn tolerations_and_spread_constraints_are_those_of_a_scheduler() {
+    assert_pod(
+        &json!({"tolerations": [
+            {"key": "a", "operator": "Exists"}, {"operator": "Exists"}, {"key": "a", "value": "b", "effect": "NoExecute", "tolerationSeconds": 5},
+            {"value": "b"}, {"key": "a", "operator": "Exists", "value": "b"}, {"key": "a", "operator": "Is"}, {"key": "a", "effect": "No", "tolerationSeconds": 1},
+        ]}),
+        &[
+            "tolerations[3].operator: Invalid value: \"\": operator must be Exists when `key` is empty, which means \"match all values and all keys\"",
+            "tolerations[4].operator: Invalid value: \"b\": value must be empty when `operator` is 'Exists'",
+            "tolerations[5].operator: Unsupported value: \"Is\": supported values: \"Equal\", \"Exists\"",
+            "tolerations[6].effect: Invalid value: \"No\": effect must be 'NoExecute' when `tolerationSeconds` is set",
+            "tolerations[6].effect: Unsupported value: \"No\": supported values: \"NoSchedule\", \"PreferNoSchedule\", \"NoExecute\"",
+        ],
+    );
+    let spread = |skew: i32, key: &str, action: &str| json!({"maxSkew": skew, "topologyKey": key, "whenUnsatisfiable": action});
+    let mut domains = spread(1, "z", "ScheduleAnyway");
+    domains["minDomains"] = json!(2);
+    assert_pod(
+        &json!({"topologySpreadConstraints": [spread(0, "zone", "DoNotSchedule"), spread(1, "zone", "DoNotSchedule"), spread(1, "", "Never"), domains]}),
+        &[
+            "topologySpreadConstraints[0].maxSkew: Invalid value: 0: must be greater than zero",
+            "topologySpreadConstraints[0].{topologyKey, whenUnsatisfiable}: Duplicate value: \"{zone, DoNotSchedule}\"",
+            "topologySpreadConstraints[2].topologyKey: Required value: can not be empty",
+            "topologySpreadConstraints[2].whenUnsatisfiable: Unsupported value: \"Never\": supported values: \"DoNotSchedule\", \"ScheduleAnyway\"",
+            "topologySpreadConstraints[3].minDomains: Invalid value: 2: can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ScheduleAnyway",
+        ],
+    );
+}
+
+#[test]
+fn affinity_selects_by_operators_that_exist() {
+    let wanted =
+        |operator: &str, values: &[&str]| json!({"key": "zone", "operator": operator, "values": values});
+    let nodes = json!({
+        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+            {"matchExpressions": [wanted("In", &["a"]), wanted("In", &[]), wanted("Exists", &["a"]), wanted("Gt", &[]), wanted("Is", &[])]}]},
+        "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 101, "preference": {"matchFields": [{"key": "spec.x", "operator": "In", "values": ["a"]}]}}],
+    });
+    let pods = json!({"requiredDuringSchedulingIgnoredDuringExecution": [
+        {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"a": "b c"}}}]});
+    let (required, preferred) =
+        ("requiredDuringSchedulingIgnoredDuringExecution", "preferredDuringSchedulingIgnoredDuringExecution");
+    let terms = format!("affinity.nodeAffinity.{required}.nodeSelectorTerms[0].matchExpressions");
+    let words = words(
+        &json!({"podTemplate": {"spec": {"affinity": {"nodeAffinity": nodes, "podAntiAffinity": pods}}}}),
+    );
+    for part in [
+        format!("{terms}[1].values: Required value: must be specified when `operator` is 'In' or 'NotIn'"),
+        format!(
+            "{terms}[2].values: Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+        ),
+        format!(
+            "{terms}[3].values: Required value: must be specified single value when `operator` is 'Lt' or 'Gt'"
+        ),
+        format!("{terms}[4].operator: Invalid value: \"Is\": not a valid selector operator"),
+        format!(
+            "affinity.nodeAffinity.{preferred}[0].weight: Invalid value: 101: must be in the range 1-100"
+        ),
+        format!(
+            "affinity.nodeAffinity.{preferred}[0].preference.matchFields[0].key: Invalid value: \"spec.x\": not a valid field selector key"
+        ),
+        format!(
+            "affinity.podAntiAffinity.{required}[0].labelSelector.matchLabels: Invalid value: \"b c\": a valid label must"
+        ),
+    ] {
+        assert!(words.iter().any(|word| word.starts_with(&part)), "{part} in {words:#?}");
+    }
+    assert_eq!(words.len(), 7, "{words:#?}");
+}
+
+#[test]
+fn numbers_and_paths_stay_within_their_bounds() {
+    let id = "must be between 0 and 2147483647, inclusive";
+    assert_pod(
+        &json!({"serviceAccountName": "My_Account", "terminationGracePeriodSeconds": -1,
+            "securityContext": {"runAsUser": -1, "supplementalGroups": [1, 2_147_483_648_i64]}}),
+        &[
+            &format!("serviceAccountName: Invalid value: \"My_Account\": {}", labels::SUBDOMAIN),
+            "terminationGracePeriodSeconds: Invalid value: -1: must be greater than or equal to 0",
+            &format!("securityContext.runAsUser: Invalid value: -1: {id}"),
+            &format!("securityContext.supplementalGroups[1]: Invalid value: 2147483648: {id}"),
+        ],
+    );
+    let mount = |sub: &str| json!({"name": "v", "mountPath": format!("/{sub}"), "subPath": sub});
+    assert_pod(
+        &json!({"volumes": [{"name": "v"}], "containers": [{"name": "s", "image": " i", "securityContext": {"runAsGroup": -2},
+            "volumeMounts": [mount("a..b/c"), mount("a/../b"), mount("/c")]}]}),
+        &[
+            "containers[0].image: Invalid value: \" i\": must not have leading or trailing whitespace",
+            "containers[0].volumeMounts[1].subPath: Invalid value: \"a/../b\": must not contain '..'",
+            "containers[0].volumeMounts[2].subPath: Invalid value: \"/c\": must be a relative path",
+            &format!("containers[0].securityContext.runAsGroup: Invalid value: -2: {id}"),
+        ],
+    );
+}
+
+#[test]
 fn only_the_consumer_may_be_without_an_image() {
     assert_pod(
         &json!({"containers": [{"name": "order"}, {"name": "orders"}], "initContainers": [{"name": "init"}]}),
@@ -216,32 +340,6 @@ fn a_pod_of_a_deployment_restarts() {
             "activeDeadlineSeconds: Forbidden: activeDeadlineSeconds in ReplicaSet is not Supported",
         ],
     );
-}
-
-#[test]
-fn labels_and_the_keys_of_annotations_are_what_the_api_server_takes() {
-    let template = |metadata: Value| words(&json!({"podTemplate": {"metadata": metadata}}));
-    let key = |field: &str| {
-        format!(
-            "spec.consumerSpec.podTemplate.metadata.{field}: Invalid value: \"a b\": {}",
-            messages::LABEL_KEY
-        )
-    };
-    assert_eq!(template(json!({"labels": {"a b": "c"}})), [key("labels")]);
-    assert_eq!(template(json!({"annotations": {"a b": "c d\n"}})), [key("annotations")]);
-    assert_eq!(
-        template(json!({"labels": {"example.com/team": "c d"}})),
-        [format!(
-            "spec.consumerSpec.podTemplate.metadata.labels[example.com/team]: Invalid value: \"c d\": {}",
-            messages::LABEL_VALUE
-        )]
-    );
-    assert_eq!(
-        template(json!({"labels": {"a": ""}, "annotations": {"sidecar.istio.io/inject": "false"}})),
-        [""; 0]
-    );
-    let node = format!("nodeSelector[zone]: Invalid value: \"a/b\": {}", messages::LABEL_VALUE);
-    assert_pod(&json!({"nodeSelector": {"zone": "a/b"}}), &[&node]);
 }
 
 #[test]
