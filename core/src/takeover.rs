@@ -48,14 +48,26 @@ pub fn take_over(desired: &Value, live: &Value, causes: &[Cause<'_>]) -> Option<
     (claimed != *entries).then_some(Value::Array(claimed))
 }
 
+/// Another field manager that owns a part of the spec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OtherManager<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// It owns the part by server-side apply, and gives it up by an apply without it.
+    pub applies: bool,
+}
+
 /// The other field managers that own a part of the spec, sorted.
-pub fn other_managers(live: &Value) -> Vec<&str> {
+pub fn other_managers<'a>(live: &'a Value) -> Vec<OtherManager<'a>> {
     let entries = live.pointer("/metadata/managedFields").and_then(Value::as_array);
     let owns_spec = |entry: &&Value| {
         !is_ours(entry) && entry["subresource"].is_null() && entry.pointer("/fieldsV1/f:spec").is_some()
     };
     let owners = entries.into_iter().flatten().filter(owns_spec);
-    let mut managers: Vec<&str> = owners.filter_map(|entry| entry["manager"].as_str()).collect();
+    let manager = |entry: &'a Value| {
+        Some(OtherManager { name: entry["manager"].as_str()?, applies: entry["operation"] == "Apply" })
+    };
+    let mut managers: Vec<OtherManager<'_>> = owners.filter_map(manager).collect();
     managers.sort_unstable();
     managers.dedup();
     managers
@@ -275,7 +287,8 @@ mod tests {
         assert_eq!(claimed, Some(json!([ours, foreign])), "what is wholly another manager's stays");
         assert_eq!(take_over(&desired, &live, &causes("spec.selector")), None, "not to blame");
         assert_eq!(take_over(&live, &live, &causes("spec.containers[1].image")), None, "desired");
-        assert_eq!(other_managers(&live), [INCIDENT, "injector"]);
+        let names: Vec<&str> = other_managers(&live).into_iter().map(|manager| manager.name).collect();
+        assert_eq!(names, [INCIDENT, "injector"]);
     }
 
     #[test]

@@ -225,7 +225,8 @@ impl ChildWrite<'_> {
         let again = self.applied.iter().any(|write| write.verb == TAKE_OVER);
         let claimed = takeover::take_over(&self.desired.object, &live, &causes(rejection)).filter(|_| !again);
         let Some(claimed) = claimed else {
-            return Err(WriteError::rejected(rejection, &takeover::other_managers(&live)));
+            let managers = takeover::other_managers(&live);
+            return Err(WriteError::rejected_beside(rejection, kind, self.key, &managers));
         };
         may_write(self.leadership)?;
         let version = &live["metadata"]["resourceVersion"];

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use kcg_core::child_error::ChildError;
 use kcg_core::children::ChildKind;
+use kcg_core::takeover::OtherManager;
 use kcg_core::text::one_line;
 use kcg_runtime::client::RequestError;
+use kcg_runtime::watch::ObjectKey;
 
 /// Why a write failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,23 +50,38 @@ impl WriteError {
             403 if causes.iter().any(|cause| cause.reason == "NamespaceTerminating") => Self::Waiting,
             404 if is_namespace => Self::Waiting,
             404 if kind.is_optional() => ChildError::NotServed.into(),
-            400 | 403 | 405 | 413 | 415 | 422 => Self::rejected(error, &[]),
+            400 | 403 | 405 | 413 | 415 | 422 => Self::rejected(error),
             // What the API server answers to an apply with a list that has a key twice.
-            500 if status.message.contains("duplicate entries for key") => Self::rejected(error, &[]),
+            500 if status.message.contains("duplicate entries for key") => Self::rejected(error),
             _ => Self::failed(error),
         }
     }
 
-    /// A rejection that a person has to resolve. Other field managers of the object are named: one
-    /// of their fields can be the cause.
-    pub(super) fn rejected(error: &RequestError, managers: &[&str]) -> Self {
-        let mut message = message(error);
-        if !managers.is_empty() {
-            let shown = managers.iter().take(MAX_MANAGERS).copied().collect::<Vec<_>>().join(", ");
-            let shown = one_line(&shown, MAX_MANAGERS * MAX_MANAGER);
-            message =
-                format!("{message}; other field managers own parts of it, which may be the cause: {shown}");
+    /// A rejection that a person has to resolve.
+    fn rejected(error: &RequestError) -> Self {
+        ChildError::Refused { message: message(error) }.into()
+    }
+
+    /// A rejection of an object of which other field managers own parts, too: one of their fields
+    /// can be the cause. Names them, and the command that frees the fields of the first ones.
+    pub(super) fn rejected_beside(
+        error: &RequestError,
+        kind: ChildKind,
+        key: &ObjectKey,
+        managers: &[OtherManager<'_>],
+    ) -> Self {
+        if managers.is_empty() {
+            return Self::rejected(error);
         }
+        let shown = || managers.iter().take(MAX_MANAGERS);
+        let names = shown().map(|manager| manager.name).collect::<Vec<_>>().join(", ");
+        let names = one_line(&names, MAX_MANAGERS * MAX_MANAGER);
+        let cures: Vec<String> = shown().map(|manager| cure(kind, key, *manager)).collect();
+        let message = format!(
+            "{}; other field managers own parts of it, which may be the cause: {names}. {}",
+            message(error),
+            cures.join("; ")
+        );
         ChildError::Refused { message }.into()
     }
 
@@ -81,6 +98,27 @@ impl WriteError {
             Self::Waiting | Self::NotLeading => None,
         }
     }
+}
+
+/// How a person removes the fields of a manager. A name that a shell could misread is in no command.
+fn cure(kind: ChildKind, key: &ObjectKey, manager: OtherManager<'_>) -> String {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let OtherManager { name, applies } = manager;
+    let (object, namespace) = (key.name(), key.namespace());
+    if applies && name.len() <= MAX_MANAGER && name.chars().all(is_word) {
+        let (version, kind) = (kind.api_version(), kind.kind());
+        let empty = format!(
+            r#"{{"apiVersion":"{version}","kind":"{kind}","metadata":{{"name":"{object}","namespace":"{namespace}"}}}}"#
+        );
+        return format!(
+            "To remove the fields of {name}: echo '{empty}' | kubectl apply --server-side --field-manager={name} -f -"
+        );
+    }
+    let kind = kind.kind().to_lowercase();
+    let name = one_line(name, MAX_MANAGER);
+    format!(
+        "Remove the fields of {name} by hand: kubectl edit {kind} {object} -n {namespace} --show-managed-fields"
+    )
 }
 
 fn message(error: &RequestError) -> String {
@@ -109,13 +147,20 @@ mod tests {
 
     #[test]
     fn a_rejection_names_some_of_the_other_field_managers() {
-        let named = |managers: &[&str]| match WriteError::rejected(&rejection(422, &json!({})), managers) {
-            WriteError::Child { error: ChildError::Refused { message }, .. } => message,
-            error => panic!("{error:?}"),
+        let named = |managers: &[(&'static str, bool)]| {
+            let managers: Vec<_> =
+                managers.iter().map(|(name, applies)| OtherManager { name, applies: *applies }).collect();
+            let key = ObjectKey::new("a", "b");
+            let rejection = rejection(422, &json!({}));
+            match WriteError::rejected_beside(&rejection, ChildKind::Service, &key, &managers) {
+                WriteError::Child { error: ChildError::Refused { message }, .. } => message,
+                error => panic!("{error:?}"),
+            }
         };
         assert_eq!(named(&[]), "apply Service a/b: no (HTTP 422)");
-        let message = named(&["a", "b", "c", "d"]);
-        assert!(message.ends_with("which may be the cause: a, b, c"), "{message}");
+        let message = named(&[("a", true), ("b", false), ("$(c)", true), ("d", true)]);
+        let want = r#"which may be the cause: a, b, $(c). To remove the fields of a: echo '{"apiVersion":"v1","kind":"Service","metadata":{"name":"b","namespace":"a"}}' | kubectl apply --server-side --field-manager=a -f -; Remove the fields of b by hand: kubectl edit service b -n a --show-managed-fields; Remove the fields of $(c) by hand: kubectl edit service b -n a --show-managed-fields"#;
+        assert!(message.ends_with(want), "{message}");
     }
 
     #[test]

@@ -127,6 +127,16 @@ async fn a_rejection_that_another_manager_may_cause_names_it() -> Outcome {
         .await?;
     let message = env.reason_is("g", "Ready", "ApplyRefused").await?;
     assert!(message.contains("incident"), "{message}");
+    // The command that the message ends with frees the fields.
+    let (_, command) =
+        message.rsplit_once("To remove the fields of incident: echo '").context("a command")?;
+    let (object, kubectl) = command.split_once("' | kubectl ").context("a pipe")?;
+    let kubectl = kubectl.split(" -f -").next().context("arguments")?;
+    let args: Vec<&str> = kubectl.split(' ').chain(["-f", "-"]).collect();
+    env.kubectl_with(&args, object).await?.ok()?;
+    let asked = format!("{CONTAINERS}/0/resources");
+    let wants = json!({"requests": {"cpu": "2"}});
+    env.eventually(DEPLOYMENT, "g", "the request", |seen| seen.pointer(&asked) == Some(&wants)).await?;
     env.stop().await
 }
 
