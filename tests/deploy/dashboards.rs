@@ -1,7 +1,7 @@
 //! The dashboards: promtool parses every query, and kustomize puts them into a ConfigMap.
 
 use kcg_manifests::grafana::queries;
-use kcg_tests::{Outcome, deploy};
+use kcg_tests::{Outcome, deploy, promtool};
 use serde_json::{Value, json};
 
 use crate::built::check_rules;
@@ -54,6 +54,30 @@ async fn every_query_is_promql_without_an_unknown_variable() -> Outcome {
         panels.iter().map(|(_, expression)| json!({"record": "panels", "expr": expression})).collect();
     let groups = json!({"groups": [{"name": "dashboards", "rules": rules}]});
     check_rules(&groups, &["--lint=none"]).await.map_err(|error| format!("{error}\n{panels:#?}").into())
+}
+
+/// Spring's clients of one pod each have a client-id, and the pod has the partitions of all.
+#[tokio::test]
+async fn the_partitions_of_a_pod_are_those_of_all_its_clients() -> Outcome {
+    let panels = panels()?;
+    let (_, expression) =
+        panels.iter().find(|(title, _)| title == "Partitions assigned").ok_or("no panel")?;
+    let series = |pod: &str, client: u8, partitions: u8| {
+        let name = "kafka_consumer_coordinator_assigned_partitions";
+        let labels = format!(r#"namespace="default",service="kconsumer",pod="{pod}",client_id="{client}""#);
+        json!({"series": format!("{name}{{{labels}}}"), "values": format!("{partitions}x8")})
+    };
+    let samples = [("a", 3), ("b", 0)]
+        .map(|(pod, value)| json!({"labels": format!(r#"{{pod="{pod}"}}"#), "value": value}));
+    let tests = json!({"rule_files": [], "tests": [{
+        "interval": "15s",
+        "input_series": [series("a", 1, 1), series("a", 2, 1), series("a", 3, 1), series("b", 1, 0)],
+        "promql_expr_test": [{"expr": expression, "eval_time": "1m", "exp_samples": samples}],
+    }]});
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("partitions.yaml"), tests.to_string())?;
+    promtool(folder.path(), &["test", "rules", "partitions.yaml"]).await?;
+    Ok(())
 }
 
 #[tokio::test]

@@ -267,7 +267,7 @@ fn lag_warning(spec: &KconsumerGroupSpec) -> Option<String> {
     let metrics = &spec.metrics;
     let is_stated = metrics.lag_metric.is_some() || metrics.lag_statistic.is_some();
     (!is_stated).then(|| {
-        "averageRecordsLagLimit limits the sum of a pod's partitions, not its worst: state metrics.lagStatistic"
+        "averageRecordsLagLimit is now for a pod's sum: multiply it by the pod's partitions, or state metrics.lagStatistic"
             .to_owned()
     })
 }
