@@ -133,6 +133,10 @@ grammar!(
     KAFKA_TOPIC, 249, r"^[a-zA-Z0-9._-]+$"
 );
 grammar!(
+    /// Kafka's id of a topic: base64url. Kafka writes 22 characters.
+    TOPIC_ID, 64, r"^[A-Za-z0-9_-]+={0,2}$"
+);
+grammar!(
     /// Label key: an optional DNS subdomain and a slash, then a name of up to 63 characters.
     LABEL_KEY, 317, r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
 );

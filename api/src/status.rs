@@ -34,6 +34,9 @@ pub struct KconsumerGroupStatus {
     /// by default), doubles or halves; on its own at most every 30 seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag: Option<LagStatus>,
+    /// Version of the defaults of the pod template, for a Deployment that has to be created again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub defaults_version: Option<String>,
     /// The topics and the partition counts in use.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub topics: Vec<TopicStatus>,

@@ -2,6 +2,8 @@
 //! need. Text takes a fraction of the memory of the parsed types, and parsing it takes
 //! microseconds.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kcg_api::condition::{ConditionType, Reason};
@@ -9,6 +11,7 @@ use kcg_api::consumer_group;
 use kcg_api::topic;
 use kcg_api::valid::{self, ParsedGroup};
 use kcg_api::{KconsumerGroup, KconsumerGroupSpec, KconsumerGroupStatus, spec_bounds};
+use kcg_core::children::DefaultsVersion;
 use kcg_core::facts::predicate::ShownLag;
 use kcg_core::facts::project;
 use kcg_core::lag::Tolerance;
@@ -39,8 +42,9 @@ pub(crate) struct CachedGroup {
     pub(crate) topics: Box<[ObjectKey]>,
     /// The id of the consumer group that the pods join; `None` if only they know it.
     pub(crate) group_id: Option<Box<str>>,
-    /// The bootstrap servers, if they are the same Kafka in every namespace.
-    pub(crate) bootstrap_servers: Option<Box<str>>,
+    /// The bootstrap servers that are the same Kafka in every namespace, sorted; at most
+    /// [`MAX_SERVERS`].
+    pub(crate) bootstrap_servers: Box<[Box<str>]>,
     pub(crate) summary: Summary,
     spec: Box<str>,
     status: CachedStatus,
@@ -54,6 +58,7 @@ pub(crate) struct Summary {
     pub(crate) partitions: Option<i32>,
     pub(crate) max_replicas: Option<i32>,
     pub(crate) lag: Option<i64>,
+    pub(crate) recorded_defaults: Option<DefaultsVersion>,
     pub(crate) conditions: Box<[(ConditionType, ConditionStatus, Reason)]>,
 }
 
@@ -74,7 +79,7 @@ impl CachedGroup {
             tolerance: Tolerance::default(),
             topics: Box::default(),
             group_id: None,
-            bootstrap_servers: None,
+            bootstrap_servers: Box::default(),
             summary: Summary::of(&status),
             spec: object.get("spec").unwrap_or(&Value::Null).to_string().into(),
             status: CachedStatus::of(status, strings),
@@ -87,9 +92,8 @@ impl CachedGroup {
             .map(|topic| ObjectKey::new(&topic.namespace, &topic.name))
             .collect();
         group.group_id = consumer_group::group_id(&spec, key.name()).map(Into::into);
-        group.bootstrap_servers = consumer_group::bootstrap_servers(&spec, key.name())
-            .filter(|servers| servers.split(',').all(has_a_global_host))
-            .map(Into::into);
+        group.bootstrap_servers =
+            consumer_group::bootstrap_servers(&spec, key.name()).map(global_servers).unwrap_or_default();
         group
     }
 
@@ -154,10 +158,21 @@ impl CachedGroup {
     }
 }
 
+/// How many bootstrap servers of a group are compared with those of others.
+const MAX_SERVERS: usize = 8;
+
+/// The servers of a comma-separated list that are the same in every namespace, in one order and
+/// one spelling.
+fn global_servers(servers: &str) -> Box<[Box<str>]> {
+    let servers = servers.split(',').map(|server| server.trim().to_ascii_lowercase());
+    let servers: BTreeSet<String> = servers.filter(|server| has_a_global_host(server)).collect();
+    servers.into_iter().take(MAX_SERVERS).map(Into::into).collect()
+}
+
 /// Whether `host:port` is the same in every namespace. A name without a dot is a Service of the
 /// pod's own namespace.
 fn has_a_global_host(server: &str) -> bool {
-    let host = server.trim().rsplit_once(':').map_or(server, |(host, _)| host);
+    let host = server.rsplit_once(':').map_or(server, |(host, _)| host);
     host.contains(['.', ':'])
 }
 
@@ -174,6 +189,7 @@ impl Summary {
             partitions: status.partitions,
             max_replicas: status.max_replicas,
             lag: status.lag.as_ref().and_then(|lag| lag.current),
+            recorded_defaults: DefaultsVersion::recorded(status),
             conditions: conditions.collect(),
         }
     }

@@ -91,7 +91,27 @@ async fn upgrade(env: &Arc<SharedEnv>) -> Result<()> {
         audit.by_operator()?.iter().map(|event| format!("{} {}", event.verb, event.request_uri)).collect();
     assert_eq!(again, [] as [String; 0], "the writes of another restart");
     assert_are_kept(&before, &running(&ns).await?);
+    a_recreated_deployment_has_no_probe_of_a_preset_that_the_crd_filled_in(&ns).await?;
     ns.close().await
+}
+
+/// The CRD of the earlier version wrote its default into the spec, where it looks like a choice.
+async fn a_recreated_deployment_has_no_probe_of_a_preset_that_the_crd_filled_in(
+    ns: &Namespace,
+) -> Result<()> {
+    let groups = ns.list(GROUP).await?;
+    let without_choice =
+        |group: &&Value| group["spec"]["metrics"]["preset"] == "Spring" && group["spec"]["paused"] != true;
+    let group = groups.iter().find(without_choice).context("a group with the default")?;
+    let name = text(&group["metadata"]["name"]);
+    let uid = ns.get(DEPLOYMENT, name).await?["metadata"]["uid"].clone();
+    ns.delete(DEPLOYMENT, name).await?;
+    let recreated =
+        ns.eventually(DEPLOYMENT, name, "it is created again", |seen| seen["metadata"]["uid"] != uid).await?;
+    assert_eq!(recreated["metadata"]["annotations"][names::ANNOTATION_DEFAULTS_VERSION], "2");
+    let probe = &recreated["spec"]["template"]["spec"]["containers"][0]["readinessProbe"];
+    assert_eq!(probe, &Value::Null, "{name}");
+    Ok(())
 }
 
 /// The names of the groups that are not ready, or whose Deployment has pods that are not available.

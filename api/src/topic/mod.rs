@@ -119,7 +119,8 @@ pub struct TopicFacts {
     pub partitions: Partitions,
     /// Whether the spec is in force in Kafka.
     pub confirmation: Confirmation,
-    /// The topic's id in Kafka; `None` until Strimzi has reported it.
+    /// The topic's id in Kafka; `None` until Strimzi has reported one. It becomes part of the
+    /// group's status and of an annotation, so no other text is taken for one.
     pub topic_id: Option<String>,
 }
 
@@ -132,7 +133,7 @@ impl TopicFacts {
             topic_name: TopicName::decode(topic),
             partitions: partitions(topic.pointer("/spec/partitions")),
             confirmation: Confirmation::decode(topic),
-            topic_id: topic_id.filter(|id| !id.is_empty()).map(str::to_owned),
+            topic_id: topic_id.filter(|id| names::TOPIC_ID.matches(id)).map(str::to_owned),
         }
     }
 
@@ -237,6 +238,17 @@ mod tests {
         assert_eq!(name(&json!({"topicName": "Other"}), &reported), TopicName::Reported("Fast_Data".into()));
         assert_eq!(name(&json!({"topicName": "Other"}), &json!({})), TopicName::Stated("Other".into()));
         assert_eq!(name(&json!({}), &json!(null)), TopicName::Stated("fast-data-topic".into()));
+    }
+
+    #[test]
+    fn a_topic_id_is_one_of_kafka_or_absent() {
+        let id = |id: &Value| decoded(&json!({}), &json!({"topicId": id})).topic_id;
+        for good in ["wLHvsTJhQPSQfcFGvPZkdw", "__-AAAAAAAAAAAAAAAAAAQ", &"a".repeat(64)] {
+            assert_eq!(id(&json!(good)).as_deref(), Some(good));
+        }
+        for bad in [json!(""), json!("a b"), json!("a\n"), json!("a\": 1"), json!("a".repeat(65)), json!(7)] {
+            assert_eq!(id(&bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! its defaults until the group's spec changes the template anyway.
 
 use kcg_api::group_defaults::TemplateDefaults;
-use kcg_api::names;
+use kcg_api::{KconsumerGroupStatus, names};
 use serde_json::Value;
 
 /// A version of the defaults of the pod template. The annotation
@@ -22,7 +22,7 @@ pub enum DefaultsVersion {
 }
 
 impl DefaultsVersion {
-    /// That of a new Deployment.
+    /// That of a new group.
     const NEWEST: Self = Self::V3;
 
     /// The annotation's value.
@@ -32,6 +32,29 @@ impl DefaultsVersion {
             Self::V2 => "2",
             Self::V3 => "3",
         }
+    }
+
+    /// The version of this name. One that this operator does not know is newer.
+    fn named(name: &str) -> Self {
+        match name {
+            "1" => Self::V1,
+            "2" => Self::V2,
+            _ => Self::NEWEST,
+        }
+    }
+
+    /// What a stored status records of a group's template; `None` if no operator has seen the
+    /// group. A status without the record is of the time before there were versions.
+    pub fn recorded(status: &KconsumerGroupStatus) -> Option<Self> {
+        match &status.defaults_version {
+            Some(version) => Some(Self::named(version)),
+            None => status.observed_generation.filter(|seen| *seen >= 0).map(|_| Self::V1),
+        }
+    }
+
+    /// The version of a Deployment that is created: of a group that had one, as of the next template.
+    pub(super) fn of_a_new_deployment(recorded: Option<Self>) -> Self {
+        recorded.map_or(Self::NEWEST, Self::next)
     }
 
     /// The version for the next template. The CRD once filled in spec.metrics.preset: a group of
@@ -60,11 +83,8 @@ impl TemplateOrigin {
     /// this operator does not know is newer.
     pub fn of(live: &Value) -> Self {
         let annotation = |name: &str| live["metadata"]["annotations"][name].as_str();
-        let version = match annotation(names::ANNOTATION_DEFAULTS_VERSION) {
-            None | Some("1") => DefaultsVersion::V1,
-            Some("2") => DefaultsVersion::V2,
-            Some(_) => DefaultsVersion::NEWEST,
-        };
+        let version =
+            annotation(names::ANNOTATION_DEFAULTS_VERSION).map(DefaultsVersion::named).unwrap_or_default();
         let spec_hash = annotation(names::ANNOTATION_TEMPLATE_HASH);
         let installation = match annotation(names::ANNOTATION_TEMPLATE_DEFAULTS) {
             None => Some(TemplateDefaults::default()),
@@ -83,11 +103,16 @@ impl TemplateOrigin {
     }
 
     /// The origin of the template that the Deployment should have now: the version is that of the
-    /// live one until the spec describes another template. `installation` are the defaults that the
-    /// group was read with.
-    pub fn next(live: Option<&Self>, spec_hash: u32, installation: TemplateDefaults) -> Self {
+    /// live one until the spec describes another template. `recorded` is the version that the
+    /// group's status records, `installation` are the defaults that the group was read with.
+    pub fn next(
+        live: Option<&Self>,
+        recorded: Option<DefaultsVersion>,
+        spec_hash: u32,
+        installation: TemplateDefaults,
+    ) -> Self {
         let version = match live {
-            None => DefaultsVersion::NEWEST,
+            None => DefaultsVersion::of_a_new_deployment(recorded),
             Some(live) if live.keeps_defaults(spec_hash) => live.version,
             Some(live) => live.version.next(),
         };
@@ -138,10 +163,34 @@ mod tests {
             (Some(origin(V3, Some(7))), 8, V3),
         ] {
             assert_eq!(
-                TemplateOrigin::next(live.as_ref(), spec_hash, TemplateDefaults::default()),
+                TemplateOrigin::next(live.as_ref(), None, spec_hash, TemplateDefaults::default()),
                 origin(want, Some(spec_hash)),
                 "{live:?} {spec_hash}"
             );
+        }
+    }
+
+    #[test]
+    fn a_recreated_deployment_has_no_defaults_that_its_group_could_not_have_chosen() {
+        use DefaultsVersion::{V1, V2, V3};
+        let status = |generation: Option<i64>, version: Option<&str>| KconsumerGroupStatus {
+            observed_generation: generation,
+            defaults_version: version.map(str::to_owned),
+            ..KconsumerGroupStatus::default()
+        };
+        for (status, recorded, want) in [
+            // A new group, before and after the CRD's default.
+            (status(None, None), None, V3),
+            (status(Some(-1), None), None, V3),
+            // A group that an operator without the record has reconciled.
+            (status(Some(1), None), Some(V1), V2),
+            (status(Some(1), Some("1")), Some(V1), V2),
+            (status(Some(9), Some("2")), Some(V2), V2),
+            (status(Some(9), Some("3")), Some(V3), V3),
+        ] {
+            assert_eq!(DefaultsVersion::recorded(&status), recorded, "{status:?}");
+            let next = TemplateOrigin::next(None, recorded, 7, TemplateDefaults::default());
+            assert_eq!(next, origin(want, Some(7)), "{status:?}");
         }
     }
 

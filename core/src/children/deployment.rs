@@ -7,14 +7,15 @@ use kcg_api::{ValidGroup, names};
 use serde_json::{Value, json};
 
 use super::defaults_version::{self, DefaultsVersion, TemplateOrigin};
-use super::{ChildKind, head, selector};
+use super::{ChildKind, Inherited, head, selector};
 use crate::ceiling::Ceiling;
 
 /// Enough time to finish a message, commit and leave the consumer group.
 const TERMINATION_GRACE_SECONDS: i64 = 60;
 
-pub(super) fn build(group: &ValidGroup, ceiling: &Ceiling, live: Option<&TemplateOrigin>) -> Value {
-    let origin = TemplateOrigin::next(live, spec_hash(group), group.template_defaults.clone());
+pub(super) fn build(group: &ValidGroup, ceiling: &Ceiling, inherited: &Inherited) -> Value {
+    let (live, recorded) = (inherited.template.as_ref(), inherited.recorded_defaults);
+    let origin = TemplateOrigin::next(live, recorded, spec_hash(group), group.template_defaults.clone());
     let mut deployment = head(ChildKind::Deployment, group);
     for (name, value) in origin.annotations() {
         deployment["metadata"]["annotations"][name] = json!(value);

@@ -43,6 +43,8 @@ impl Desired {
 pub struct Inherited {
     /// How the template of the live Deployment was built.
     pub template: Option<TemplateOrigin>,
+    /// The version of the defaults that the group's status records; `None` for a new group.
+    pub recorded_defaults: Option<DefaultsVersion>,
     /// The live Service has an address, which cannot be removed.
     pub has_cluster_ip: bool,
 }
@@ -52,7 +54,16 @@ impl Inherited {
     pub fn from(observed: &Observed, group_uid: &str) -> Self {
         Self {
             template: observed.deployment(group_uid).map(|facts| facts.template.clone()),
+            recorded_defaults: observed.recorded_defaults,
             has_cluster_ip: observed.has_cluster_ip(group_uid),
+        }
+    }
+
+    /// The version of the defaults of the live pod template, or of the one that will be created.
+    pub fn defaults_version(&self) -> DefaultsVersion {
+        match &self.template {
+            Some(origin) => origin.version,
+            None => DefaultsVersion::of_a_new_deployment(self.recorded_defaults),
         }
     }
 }
@@ -80,7 +91,7 @@ pub fn desired_after(
         ChildKind::PrometheusRule if group.alerts.enabled => rule::build(group, ceiling),
         ChildKind::PrometheusRule => return None,
         ChildKind::HorizontalPodAutoscaler => autoscaler::build(group, ceiling),
-        ChildKind::Deployment => deployment::build(group, ceiling, inherited.template.as_ref()),
+        ChildKind::Deployment => deployment::build(group, ceiling, inherited),
     };
     Some(Desired { kind, object })
 }

@@ -10,7 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 use kcg_api::topic::TopicLookups;
 
 use crate::ceiling::Held;
-use crate::children::{ChildKind, PerChild, TemplateOrigin};
+use crate::children::{ChildKind, DefaultsVersion, PerChild, TemplateOrigin};
 use crate::drift::Drift;
 use crate::lag::{self, Cause, ServedMetrics};
 use crate::shown_lag;
@@ -190,6 +190,8 @@ pub struct Observed {
     pub conflicting_groups: ConflictingGroups,
     /// The lag metrics that the custom metrics API serves.
     pub served_metrics: ServedMetrics,
+    /// The version of the defaults that the group's status records; `None` for a new group.
+    pub recorded_defaults: Option<DefaultsVersion>,
     /// The last good counts, kept in memory while the autoscaler is gone.
     pub remembered: Option<Held>,
 }

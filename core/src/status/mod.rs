@@ -31,7 +31,7 @@ use kcg_api::{KconsumerGroup, KconsumerGroupStatus, ValidGroup, Violation, viola
 
 use crate::ceiling::{Ceiling, TopicCount};
 use crate::child_error::ChildError;
-use crate::children::PerChild;
+use crate::children::{Inherited, PerChild};
 use crate::facts::Observed;
 use crate::rollout::Rollout;
 use crate::text;
@@ -91,6 +91,7 @@ pub fn compose(
         partitions: ceiling.partitions,
         max_replicas: Some(in_force(group, observed, ceiling)),
         lag: Some(lag(group, observed)),
+        defaults_version: Some(defaults_version(observed, &group.uid)),
         topics: ceiling.counts.iter().map(topic_status).collect(),
         conditions,
     }
@@ -123,7 +124,8 @@ pub fn invalid(
     now: Timestamp,
 ) -> KconsumerGroupStatus {
     let generation = group.metadata.generation.unwrap_or_default();
-    let deployment = observed.deployment(group.metadata.uid.as_deref().unwrap_or_default());
+    let uid = group.metadata.uid.as_deref().unwrap_or_default();
+    let deployment = observed.deployment(uid);
     let sentence = violation::summary(violations);
     let ready = no(Reason::InvalidSpec, format!("{sentence}. The owned resources are not modified"));
     let deployed = deployment.map(|facts| Deployed { facts, rollout: Rollout::of(facts, true) });
@@ -140,9 +142,14 @@ pub fn invalid(
         available_replicas: deployment.map_or(0, |facts| facts.available),
         active_pods: observed.active_pods.clone(),
         message: text::bounded(original_message("Error reconciling KconsumerGroup", &sentence)),
+        defaults_version: Some(defaults_version(observed, uid)),
         conditions: conditions(values.into_iter(), generation, previous, now),
         ..previous.clone()
     }
+}
+
+fn defaults_version(observed: &Observed, uid: &str) -> String {
+    Inherited::from(observed, uid).defaults_version().as_str().to_owned()
 }
 
 fn topic_status(count: &TopicCount) -> TopicStatus {

@@ -89,9 +89,9 @@ fn by_topic(topic: &ObjectKey, group_id: &str) -> String {
     format!("{topic}\n{group_id}", topic = topic.as_str())
 }
 
-/// The list of a Kafka cluster, a topic and a groupId, for topics without a KafkaTopic.
-fn by_cluster(bootstrap_servers: &str, topic: &ObjectKey, group_id: &str) -> String {
-    format!("\n{bootstrap_servers}\n{}\n{group_id}", topic.name())
+/// The list of a server of a Kafka cluster, a topic and a groupId, for topics without a KafkaTopic.
+fn by_cluster(server: &str, topic: &ObjectKey, group_id: &str) -> String {
+    format!("\n{server}\n{}\n{group_id}", topic.name())
 }
 
 /// All lists that a group is in. A group that is deleted consumes nothing soon.
@@ -103,7 +103,7 @@ fn lists(group: &CachedGroup) -> Vec<String> {
     let clusters = group
         .bootstrap_servers
         .iter()
-        .flat_map(|servers| group.topics.iter().map(move |topic| by_cluster(servers, topic, group_id)));
+        .flat_map(|server| group.topics.iter().map(move |topic| by_cluster(server, topic, group_id)));
     topics.chain(clusters).collect()
 }
 
@@ -119,10 +119,12 @@ impl ClusterCache {
     /// The groups whose conflicts depend on whether this KafkaTopic exists.
     pub(super) fn depend_on_existence(&self, topic: &ObjectKey) -> Affected {
         let groups = self.by_topic.groups(topic).iter().filter_map(|key| self.group(key));
-        let lists = groups.filter_map(|group| {
-            Some(by_cluster(group.bootstrap_servers.as_deref()?, topic, group.group_id.as_deref()?))
-        });
-        let lists: BTreeSet<String> = lists.collect();
+        let of_group = |group: &CachedGroup| {
+            let group_id = group.group_id.as_deref().unwrap_or_default();
+            let servers = group.bootstrap_servers.iter();
+            servers.map(|server| by_cluster(server, topic, group_id)).collect::<Vec<String>>()
+        };
+        let lists: BTreeSet<String> = groups.flat_map(of_group).collect();
         lists.iter().flat_map(|list| self.conflicts.groups(list)).cloned().collect()
     }
 
@@ -157,10 +159,12 @@ impl ClusterCache {
         topic: &'a ObjectKey,
         group_id: &str,
     ) -> impl Iterator<Item = &'a ObjectKey> {
-        let servers = group.bootstrap_servers.as_deref().filter(|_| !self.topics.contains(topic.as_str()));
+        let is_unknown = !self.topics.contains(topic.as_str());
+        let servers = group.bootstrap_servers.iter().filter(|_| is_unknown);
+        let lists: Vec<String> = servers.map(|server| by_cluster(server, topic, group_id)).collect();
         let members =
-            servers.map_or(&[][..], |servers| self.conflicts.groups(&by_cluster(servers, topic, group_id)));
-        members.iter().take(MAX_COMPARED).filter(move |other| {
+            lists.into_iter().flat_map(move |list| self.conflicts.groups(&list).iter().take(MAX_COMPARED));
+        members.filter(move |other| {
             *other != key
                 && self.group(other).is_some_and(|other| self.has_no_kafkatopic(other, topic.name()))
         })

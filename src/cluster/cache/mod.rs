@@ -154,6 +154,7 @@ impl ClusterCache {
             topics: self.lookups(&group),
             conflicting_groups: self.conflicting_groups(key, &group),
             served_metrics: self.served_metrics.clone(),
+            recorded_defaults: group.summary.recorded_defaults,
             remembered: entry.remembered.clone(),
         };
         Some(Snapshot { group, observed })

@@ -220,9 +220,24 @@ fn without_a_kafkatopic_the_same_kafka_and_topic_are_found_in_two_namespaces() {
     assert_eq!(set("broker.example.com:9092"), "a group in another namespace");
     assert_eq!(set("kafka.infra:9092,10.0.0.1:9092"), "a group in another namespace");
     assert_eq!(set("kafka:9092"), "", "a Service of each namespace");
+    assert_eq!(set("kafka:9092, Broker.example.com:9092"), "a group in another namespace");
     assert!(cache.conflicts.is_empty());
 
-    let consumer = json!({"topic": "t", "groupId": "x", "bootstrapServers": "broker.example.com:9092"});
+    let consumer = |servers: &str| json!({"topic": "t", "groupId": "x", "bootstrapServers": servers});
+    cache.set_group(&key("a"), group("a", 1, &consumer("a.example.com:9092, b.example.com:9092")), false);
+    for (servers, want) in [
+        ("b.example.com:9092,a.example.com:9092", "a group in another namespace"),
+        ("c.example.com:9092,B.example.com:9092", "a group in another namespace"),
+        ("b.example.com:9093,c.example.com:9092", ""),
+    ] {
+        cache.set_group(&elsewhere, group_of(&elsewhere, 1, &consumer(servers)), false);
+        assert_eq!(conflicts(&cache, "a"), want, "{servers}");
+        cache.remove_group(&elsewhere);
+    }
+    cache.remove_group(&key("a"));
+    assert!(cache.conflicts.is_empty());
+
+    let consumer = consumer("broker.example.com:9092");
     cache.set_group(&key("a"), group("a", 1, &consumer), false);
     cache.set_group(&elsewhere, group_of(&elsewhere, 1, &consumer), false);
     let affected = cache.set_topic(key("t"), facts(3));
