@@ -111,12 +111,14 @@ async fn assert_same_words(
     // The API server leaves out `metadata` in the path of a template's labels.
     let mut theirs: Vec<String> = theirs
         .into_iter()
-        .map(|error| match is_pod {
-            true => error.replacen("spec.", "spec.consumerSpec.podTemplate.spec.", 1),
-            false => error
+        .map(|error| {
+            if is_pod {
+                return error.replacen("spec.", "spec.consumerSpec.podTemplate.spec.", 1);
+            }
+            error
                 .replacen("spec.template.labels", "spec.template.metadata.labels", 1)
                 .replacen("spec.template.annotations", "spec.template.metadata.annotations", 1)
-                .replacen("spec.template.", "spec.consumerSpec.podTemplate.", 1),
+                .replacen("spec.template.", "spec.consumerSpec.podTemplate.", 1)
         })
         .collect();
     // It also leaves out which mount has a wrong path.
