@@ -84,13 +84,11 @@ fn ceiling(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Optio
 fn rollout(previous: &KconsumerGroupStatus, new: &KconsumerGroupStatus) -> Option<Event> {
     let is_over =
         matches!(reason(new, ConditionType::Progressing), Some(Reason::RolloutComplete | Reason::Scaling));
+    // Without numbers: Events of one reason are merged, and the first note stays.
     (is_over && is_unfinished(previous)).then(|| {
         normal(
             EventReason::RolloutComplete,
-            format!(
-                "the rollout is complete: all pods ({}) are of the current pod template, {} are available",
-                new.replicas, new.available_replicas
-            ),
+            "the rollout is complete: all pods are of the current pod template and were available".to_owned(),
         )
     })
 }
