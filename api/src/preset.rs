@@ -1,5 +1,7 @@
 //! Presets: where the common Kafka clients expose their metrics, and what they call them.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +34,46 @@ pub enum LagStatistic {
 impl LagStatistic {
     /// Every statistic.
     pub const ALL: [Self; 2] = [Self::Sum, Self::Max];
+
+    /// The end of the names of its metrics.
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::Sum => "_pod_sum",
+            Self::Max => "_pod_max",
+        }
+    }
+}
+
+/// The metrics by which a group's autoscaler may read its lag. An installation can set the preset,
+/// and an autoscaler can still have the metric of an earlier one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LagMetrics {
+    /// The metric that the group names.
+    Named(Arc<str>),
+    /// A preset's metric of this statistic, or its former one.
+    OfPresets(LagStatistic),
+}
+
+impl Default for LagMetrics {
+    fn default() -> Self {
+        Self::OfPresets(LagStatistic::default())
+    }
+}
+
+impl LagMetrics {
+    /// Whether an autoscaler that reads this metric reads the group's lag.
+    pub fn contain(&self, name: &str) -> bool {
+        match self {
+            Self::Named(own) => **own == *name,
+            Self::OfPresets(statistic) => {
+                let by_statistic = name.strip_suffix(statistic.suffix());
+                Preset::ALL
+                    .map(Preset::client_metrics)
+                    .iter()
+                    .any(|metrics| by_statistic == Some(metrics.records_lag) || name == metrics.former_lag)
+            }
+        }
+    }
 }
 
 /// Where a preset's clients expose their metrics.
@@ -122,11 +164,7 @@ impl Preset {
 
     /// The name under which the shipped rules for a metrics adapter serve a pod's lag.
     pub fn lag_metric(self, statistic: LagStatistic) -> String {
-        let statistic = match statistic {
-            LagStatistic::Sum => "sum",
-            LagStatistic::Max => "max",
-        };
-        format!("{}_pod_{statistic}", self.client_metrics().records_lag)
+        format!("{}{}", self.client_metrics().records_lag, statistic.suffix())
     }
 }
 
@@ -158,9 +196,25 @@ impl MetricsSpec {
             None => self.preset().lag_metric(self.lag_statistic.unwrap_or_default()),
         }
     }
+
+    /// The metrics by which the group's autoscaler may read its lag.
+    pub fn lag_metrics(&self) -> LagMetrics {
+        match &self.lag_metric {
+            Some(name) => LagMetrics::Named(name.as_str().into()),
+            None => LagMetrics::OfPresets(self.lag_statistic.unwrap_or_default()),
+        }
+    }
 }
 
 impl MetricsEndpoint {
+    /// The metrics by which the group's autoscaler may read its lag.
+    pub fn lag_metrics(&self) -> LagMetrics {
+        match self.statistic {
+            None => LagMetrics::Named(self.lag_metric.as_str().into()),
+            Some(statistic) => LagMetrics::OfPresets(statistic),
+        }
+    }
+
     /// The metric that the group's autoscaler is meant to read.
     pub fn own_lag_metric(&self) -> String {
         self.statistic.map_or_else(|| self.lag_metric.clone(), |statistic| self.preset.lag_metric(statistic))

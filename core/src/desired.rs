@@ -69,7 +69,8 @@ fn read(
 impl DesiredState {
     /// The state of a group that is known to be valid.
     pub fn new(mut group: ValidGroup, observed: &Observed) -> Self {
-        let live = observed.autoscaler(&group.uid).and_then(|facts| facts.lag_metric.as_deref());
+        let lag = group.metrics.lag_metrics();
+        let live = observed.autoscaler(&group.uid).and_then(|facts| Some(&*facts.lag(&lag)?.name));
         group.metrics.lag_metric = metric_in_force(&group.metrics, live, &observed.served_metrics);
         let ceiling = ceiling::resolve(&group, &observed.topics, observed.held(&group.uid));
         let inherited = Inherited::from(observed, &group.uid);
@@ -93,7 +94,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::facts::Detail;
+    use crate::facts::{Detail, PodsMetric};
     use crate::lag::{LagSource, ServedMetrics};
     use crate::test_support::{ceiling_of, group_with, new_world, settled_world, stored};
 
@@ -134,11 +135,13 @@ mod tests {
         );
         let autoscaler = world.children[ChildKind::HorizontalPodAutoscaler].as_mut().unwrap();
         let Detail::Autoscaler(facts) = &mut autoscaler.detail else { panic!("an autoscaler") };
-        facts.lag_metric = Some("kafka_consumer_fetch_manager_records_lag_max".into());
+        let former =
+            PodsMetric { name: "kafka_consumer_fetch_manager_records_lag_max".into(), average_milli: None };
+        facts.pods_metrics = [former].into();
         let metric = |world: &Observed| {
             let state = desired_state(&written, world, &TopicGrants::Own, &GroupDefaults::default()).unwrap();
             let autoscaler = state.child(ChildKind::HorizontalPodAutoscaler).unwrap().object;
-            LagSource::OURS.name_in(&autoscaler).map(str::to_owned)
+            LagSource::OURS.names_in(&autoscaler).next().map(str::to_owned)
         };
         assert_eq!(metric(&world).as_deref(), Some("kafka_consumer_fetch_manager_records_lag_max"));
         let served = "kafka_consumer_fetch_manager_records_lag_pod_sum";
@@ -164,7 +167,8 @@ mod tests {
     fn ports(state: &DesiredState) -> [Value; 3] {
         let object = |kind| state.child(kind).unwrap().object;
         let container = &object(ChildKind::Deployment)["spec"]["template"]["spec"]["containers"][0];
-        let metric = LagSource::OURS.name_in(&object(ChildKind::HorizontalPodAutoscaler)).map(str::to_owned);
+        let metric =
+            LagSource::OURS.names_in(&object(ChildKind::HorizontalPodAutoscaler)).next().map(str::to_owned);
         [
             container["ports"][0]["containerPort"].clone(),
             object(ChildKind::Service)["spec"]["ports"][0]["port"].clone(),

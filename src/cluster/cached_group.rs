@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kcg_api::condition::{ConditionType, Reason};
 use kcg_api::consumer_group;
+use kcg_api::preset::LagMetrics;
 use kcg_api::topic;
 use kcg_api::valid::{self, ParsedGroup};
 use kcg_api::{KconsumerGroup, KconsumerGroupSpec, KconsumerGroupStatus, spec_bounds};
@@ -38,6 +39,8 @@ pub(crate) struct CachedGroup {
     pub(crate) lag_limit: i64,
     /// Of its autoscaler.
     pub(crate) tolerance: Tolerance,
+    /// The metrics by which its autoscaler may read the lag.
+    pub(super) lag_metrics: LagMetrics,
     /// By `namespace/name`.
     pub(crate) topics: Box<[ObjectKey]>,
     /// The id of the consumer group that the pods join; `None` if only they know it.
@@ -77,6 +80,7 @@ impl CachedGroup {
             deleting: metadata.get("deletionTimestamp").is_some(),
             lag_limit: 0,
             tolerance: Tolerance::default(),
+            lag_metrics: LagMetrics::default(),
             topics: Box::default(),
             group_id: None,
             bootstrap_servers: Box::default(),
@@ -87,6 +91,7 @@ impl CachedGroup {
         let spec = group.parse(key, usize::MAX).group.spec;
         group.lag_limit = spec.average_records_lag_limit;
         group.tolerance = Tolerance::of(spec.scaling.behavior.as_ref());
+        group.lag_metrics = spec.metrics.lag_metrics();
         group.topics = topic::named_by(&spec, key.namespace())
             .iter()
             .map(|topic| ObjectKey::new(&topic.namespace, &topic.name))
@@ -126,7 +131,8 @@ impl CachedGroup {
 
     /// What its stored status shows of its lag.
     pub(super) fn shown_lag(&self) -> ShownLag {
-        ShownLag { limit: self.lag_limit, tolerance: self.tolerance, current: self.summary.lag }
+        let metrics = self.lag_metrics.clone();
+        ShownLag { metrics, limit: self.lag_limit, tolerance: self.tolerance, current: self.summary.lag }
     }
 
     /// Whether every decision is the same for both: they may differ in resourceVersion and labels.

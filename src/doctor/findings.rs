@@ -135,8 +135,8 @@ pub(super) struct GroupFinding {
 pub(super) struct AutoscalerFinding {
     pub(super) namespace: String,
     pub(super) name: String,
-    /// The Pods metric that it reads.
-    pub(super) metric: String,
+    /// The Pods metrics that it reads: the lag, and the user's.
+    pub(super) metrics: Vec<String>,
     /// Why it does not scale, or that it has not reported.
     pub(super) problem: Option<String>,
 }

@@ -46,11 +46,13 @@ fn metrics(findings: &Findings) -> Check {
     let (Ok(autoscalers), Ok(Some(served))) = (&findings.autoscalers, &findings.pod_metrics) else {
         return Check::note(check, "skipped: there is no custom metrics API", "");
     };
-    let missing: Vec<String> = autoscalers
-        .iter()
-        .filter(|scaler| !served.contains(&scaler.metric))
-        .map(|scaler| format!("{}/{} waits for {}", scaler.namespace, scaler.name, scaler.metric))
-        .collect();
+    let waits = |scaler: &AutoscalerFinding| {
+        let missing = scaler.metrics.iter().filter(|metric| !served.contains(metric));
+        let missing: Vec<&str> = missing.map(String::as_str).collect();
+        let waits = || format!("{}/{} waits for {}", scaler.namespace, scaler.name, missing.join(" and "));
+        (!missing.is_empty()).then(waits)
+    };
+    let missing: Vec<String> = autoscalers.iter().filter_map(waits).collect();
     if missing.is_empty() {
         Check::ok(check, "served for every group")
     } else {

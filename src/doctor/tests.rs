@@ -68,7 +68,7 @@ pub(super) fn healthy() -> Findings {
         autoscalers: Ok(vec![AutoscalerFinding {
             namespace: "a".into(),
             name: "g".into(),
-            metric: "lag".into(),
+            metrics: vec!["lag".into()],
             problem: None,
         }]),
         service_monitor_objects: Ok(vec![ServiceMonitorFinding {

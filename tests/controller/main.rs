@@ -5,6 +5,7 @@ mod env;
 mod group_defaults;
 mod leftovers;
 mod namespaces;
+mod scaling_metrics;
 mod served_metrics;
 
 use std::time::{Duration, Instant};

@@ -7,6 +7,7 @@ pub mod predicate;
 pub mod project;
 
 use k8s_openapi::jiff::Timestamp;
+use kcg_api::preset::LagMetrics;
 use kcg_api::topic::TopicLookups;
 
 use crate::ceiling::Held;
@@ -108,37 +109,66 @@ pub struct AutoscalerFacts {
     pub min_replicas: i32,
     /// spec.maxReplicas.
     pub max_replicas: i32,
-    /// The name of the lag metric in spec.metrics.
-    pub lag_metric: Option<Box<str>>,
-    /// The current average of the lag metric, in thousandths of a record.
-    pub lag_milli: Option<i64>,
+    /// The Pods metrics of spec.metrics. Which of them is the lag is known by its name.
+    pub pods_metrics: Box<[PodsMetric]>,
+    /// One of its metrics could not be read at its last sync.
+    pub has_unread_metric: bool,
     /// The condition ScalingActive.
     pub scaling_active: Option<Signal>,
     /// Why its condition AbleToScale is False: it can set spec.replicas neither up nor down.
     pub unable: Option<Box<str>>,
 }
 
+/// A Pods metric of a HorizontalPodAutoscaler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodsMetric {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its current average in thousandths, if it is in the status.
+    pub average_milli: Option<i64>,
+}
+
 impl AutoscalerFacts {
+    /// The metric by which it reads the group's lag; `None` if it has none.
+    pub fn lag(&self, metrics: &LagMetrics) -> Option<&PodsMetric> {
+        self.pods_metrics.iter().find(|metric| metrics.contain(&metric.name))
+    }
+
+    /// The lag in its status, in thousandths of a record.
+    pub fn lag_milli(&self, metrics: &LagMetrics) -> Option<i64> {
+        self.lag(metrics)?.average_milli
+    }
+
+    /// Why it does or does not scale by the lag; `None` if it has not reported yet.
+    pub fn cause(&self, metrics: &LagMetrics) -> Option<Cause> {
+        let signal = self.scaling_active.as_ref()?;
+        Some(match signal.status {
+            true if self.has_unread_metric && self.lag_milli(metrics).is_none() => Cause::OnlyOthersRead,
+            true => Cause::Read,
+            false => Cause::of_inactive(&signal.reason, &signal.message, metrics),
+        })
+    }
+
     /// The lag as the status shows it; `None` if the autoscaler does not read it, or reads a number
     /// that is no lag.
-    pub fn shown_lag(&self) -> Option<i64> {
-        self.read_lag().filter(|milli| lag::is_possible(*milli)).map(shown_lag::rounded)
+    pub fn shown_lag(&self, metrics: &LagMetrics) -> Option<i64> {
+        self.read_lag(metrics).filter(|milli| lag::is_possible(*milli)).map(shown_lag::rounded)
     }
 
     /// The last average that it read, in thousandths of a record, if that can be a lag.
-    pub fn possible_lag(&self) -> Option<i64> {
-        self.lag_milli.filter(|milli| lag::is_possible(*milli))
+    pub fn possible_lag(&self, metrics: &LagMetrics) -> Option<i64> {
+        self.lag_milli(metrics).filter(|milli| lag::is_possible(*milli))
     }
 
     /// What the autoscaler reads for the lag although it cannot be one, in thousandths of a record.
-    pub fn impossible_lag(&self) -> Option<i64> {
-        self.read_lag().filter(|milli| !lag::is_possible(*milli))
+    pub fn impossible_lag(&self, metrics: &LagMetrics) -> Option<i64> {
+        self.read_lag(metrics).filter(|milli| !lag::is_possible(*milli))
     }
 
     /// `None` if the autoscaler does not read it. It keeps the last value in its own status then.
-    fn read_lag(&self) -> Option<i64> {
-        let reads = self.scaling_active.as_ref().is_some_and(|signal| signal.status);
-        self.lag_milli.filter(|_| reads)
+    fn read_lag(&self, metrics: &LagMetrics) -> Option<i64> {
+        let reads = matches!(self.cause(metrics)?, Cause::Read | Cause::OtherNotRead);
+        self.lag_milli(metrics).filter(|_| reads)
     }
 }
 
@@ -154,11 +184,6 @@ pub struct Signal {
 }
 
 impl Signal {
-    /// What it comes down to, for the condition ScalingActive of an autoscaler.
-    pub fn cause(&self) -> Cause {
-        Cause::of(self.status, &self.reason, &self.message)
-    }
-
     /// Its message, or its reason if it has no message.
     pub fn words(self) -> Box<str> {
         if self.message.is_empty() { self.reason } else { self.message }

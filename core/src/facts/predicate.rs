@@ -1,13 +1,17 @@
 //! Which changes of a child are worth a reconcile of its group. An autoscaler's status changes with
 //! every sync; its group is reconciled only if its own status would change.
 
-use super::{AutoscalerFacts, Child, Detail, Signal};
+use kcg_api::preset::LagMetrics;
+
+use super::{AutoscalerFacts, Child, Detail};
 use crate::lag::{Cause, Tolerance};
 use crate::shown_lag;
 
 /// What the status of a group shows of its lag, in records.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShownLag {
+    /// The metrics by which the autoscaler may read it.
+    pub metrics: LagMetrics,
     /// The limit in the spec.
     pub limit: i64,
     /// The autoscaler's tolerance.
@@ -17,7 +21,7 @@ pub struct ShownLag {
 }
 
 /// Whether a child has changed in a way that a decision depends on.
-pub fn is_relevant(before: &Child, after: &Child, shown: ShownLag) -> bool {
+pub fn is_relevant(before: &Child, after: &Child, shown: &ShownLag) -> bool {
     let details_differ = match (&before.detail, &after.detail) {
         (Detail::Autoscaler(before), Detail::Autoscaler(after)) => autoscaler_differs(before, after, shown),
         (before, after) => before != after,
@@ -29,32 +33,39 @@ pub fn is_relevant(before: &Child, after: &Child, shown: ShownLag) -> bool {
         || before.drift != after.drift
 }
 
-fn autoscaler_differs(before: &AutoscalerFacts, after: &AutoscalerFacts, shown: ShownLag) -> bool {
+fn autoscaler_differs(before: &AutoscalerFacts, after: &AutoscalerFacts, shown: &ShownLag) -> bool {
     // The wording of a condition differs from sync to sync; its cause does not.
-    let scaling = |facts: &AutoscalerFacts| facts.scaling_active.as_ref().map(reason_and_cause);
+    let metrics = &shown.metrics;
+    let scaling = |facts: &AutoscalerFacts| reason_and_cause(facts, metrics);
     let bound = |facts: &AutoscalerFacts| {
-        let lag = facts.possible_lag()?;
+        let lag = facts.possible_lag(metrics)?;
         let is_behind = shown.tolerance.is_exceeded(lag.into(), shown.limit);
         Some(is_behind && facts.current_replicas >= facts.max_replicas)
     };
+    let metric = |facts: &AutoscalerFacts| facts.lag(metrics).map(|metric| metric.name.clone());
     before.held != after.held
-        || before.lag_metric != after.lag_metric
+        || metric(before) != metric(after)
         || before.max_replicas != after.max_replicas
         || scaling(before) != scaling(after)
         || before.unable.is_some() != after.unable.is_some()
-        || before.impossible_lag().is_some() != after.impossible_lag().is_some()
+        || before.impossible_lag(metrics).is_some() != after.impossible_lag(metrics).is_some()
         || bound(before) != bound(after)
-        || shown_lag::is_worth_a_write(shown.current, after.shown_lag(), shown.limit, shown.tolerance)
+        || shown_lag::is_worth_a_write(shown.current, after.shown_lag(metrics), shown.limit, shown.tolerance)
 }
 
-fn reason_and_cause(signal: &Signal) -> (Box<str>, Cause) {
-    (signal.reason.clone(), signal.cause())
+fn reason_and_cause(facts: &AutoscalerFacts, metrics: &LagMetrics) -> Option<(Box<str>, Cause)> {
+    Some((facts.scaling_active.as_ref()?.reason.clone(), facts.cause(metrics)?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::drift::Drift;
+    use crate::facts::{PodsMetric, Signal};
+
+    fn pods_metric(name: &str, average_milli: Option<i64>) -> PodsMetric {
+        PodsMetric { name: name.into(), average_milli }
+    }
 
     fn child(facts: AutoscalerFacts) -> Child {
         Child {
@@ -68,14 +79,16 @@ mod tests {
     }
 
     fn shown(current: Option<i64>) -> ShownLag {
-        ShownLag { limit: 1000, tolerance: Tolerance::default(), current }
+        let metrics = LagMetrics::Named("lag".into());
+        ShownLag { metrics, limit: 1000, tolerance: Tolerance::default(), current }
     }
 
     fn facts(current_replicas: i32, lag: Option<i64>) -> AutoscalerFacts {
         AutoscalerFacts {
             current_replicas,
             max_replicas: 3,
-            lag_milli: lag.map(|lag| lag * 1000),
+            pods_metrics: [pods_metric("rate", Some(7)), pods_metric("lag", lag.map(|lag| lag * 1000))]
+                .into(),
             ..AutoscalerFacts::default()
         }
     }
@@ -91,7 +104,7 @@ mod tests {
             (facts(1, None), facts(1, Some(5)), true),
         ] {
             assert_eq!(
-                is_relevant(&child(before.clone()), &child(after.clone()), shown(None)),
+                is_relevant(&child(before.clone()), &child(after.clone()), &shown(None)),
                 want,
                 "{before:?} {after:?}"
             );
@@ -107,8 +120,29 @@ mod tests {
         let shown = shown(Some(300));
         for (before, after, want) in [(300, 599, true), (590, 600, true), (310, 320, false), (5, 300, false)]
         {
-            assert_eq!(is_relevant(&read(before), &read(after), shown), want, "{before} {after}");
+            assert_eq!(is_relevant(&read(before), &read(after), &shown), want, "{before} {after}");
         }
+    }
+
+    #[test]
+    fn another_metric_of_the_user_s_is_not_relevant_and_an_unread_lag_is() {
+        let with = |metrics: [PodsMetric; 2], has_unread_metric: bool| {
+            let active = Signal { status: true, reason: "r".into(), message: "m".into() };
+            child(AutoscalerFacts {
+                scaling_active: Some(active),
+                pods_metrics: metrics.into(),
+                has_unread_metric,
+                ..AutoscalerFacts::default()
+            })
+        };
+        let before = with([pods_metric("rate", Some(1)), pods_metric("lag", Some(300_000))], false);
+        let rate = with([pods_metric("rate", Some(1_000_000)), pods_metric("lag", Some(300_000))], false);
+        let order = with([pods_metric("lag", Some(300_000)), pods_metric("rate", None)], true);
+        let unread = with([pods_metric("rate", Some(1)), pods_metric("lag", None)], true);
+        let shown = shown(Some(300));
+        assert!(!is_relevant(&before, &rate, &shown));
+        assert!(!is_relevant(&before, &order, &shown));
+        assert!(is_relevant(&before, &unread, &shown));
     }
 
     #[test]
@@ -118,26 +152,26 @@ mod tests {
             ..AutoscalerFacts::default()
         };
         let before = child(signal("FailedGetPodsMetric", "once"));
-        assert!(!is_relevant(&before, &child(signal("FailedGetPodsMetric", "twice")), shown(None)));
-        assert!(is_relevant(&before, &child(signal("AmbiguousSelector", "once")), shown(None)));
+        assert!(!is_relevant(&before, &child(signal("FailedGetPodsMetric", "twice")), &shown(None)));
+        assert!(is_relevant(&before, &child(signal("AmbiguousSelector", "once")), &shown(None)));
         let another_cause =
             child(signal("FailedGetPodsMetric", "the server is currently unable to handle the request"));
-        assert!(is_relevant(&before, &another_cause, shown(None)));
+        assert!(is_relevant(&before, &another_cause, &shown(None)));
     }
 
     #[test]
     fn an_autoscaler_that_can_no_longer_scale_is_relevant() {
         let unable = AutoscalerFacts { unable: Some("no quota".into()), ..facts(1, None) };
-        assert!(is_relevant(&child(facts(1, None)), &child(unable), shown(None)));
+        assert!(is_relevant(&child(facts(1, None)), &child(unable), &shown(None)));
     }
 
     #[test]
     fn another_version_alone_is_not_relevant_and_drift_is() {
         let before = child(facts(1, None));
         let newer = Child { resource_version: 2, ..before.clone() };
-        assert!(!is_relevant(&before, &newer, shown(None)));
-        assert!(is_relevant(&before, &Child { drift: Drift::Drifted, ..newer.clone() }, shown(None)));
-        assert!(is_relevant(&before, &Child { deleting: true, ..newer.clone() }, shown(None)));
-        assert!(is_relevant(&before, &Child { controller: None, ..newer }, shown(None)));
+        assert!(!is_relevant(&before, &newer, &shown(None)));
+        assert!(is_relevant(&before, &Child { drift: Drift::Drifted, ..newer.clone() }, &shown(None)));
+        assert!(is_relevant(&before, &Child { deleting: true, ..newer.clone() }, &shown(None)));
+        assert!(is_relevant(&before, &Child { controller: None, ..newer }, &shown(None)));
     }
 }

@@ -3,15 +3,18 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use k8s_openapi::jiff::Timestamp;
-use kcg_api::names;
+use kcg_api::{names, spec_bounds};
 use serde_json::{Value, json};
 
-use super::{Acceptance, AutoscalerFacts, Child, DeploymentFacts, Detail, Progress, Signal};
+use super::{Acceptance, AutoscalerFacts, Child, DeploymentFacts, Detail, PodsMetric, Progress, Signal};
 use crate::ceiling::Held;
 use crate::children::{self, ChildKind, TemplateOrigin};
 use crate::drift::{self, Drift};
-use crate::lag::LagSource;
+use crate::lag::{self, LagSource};
 use crate::quantity;
+
+/// The most Pods metrics that are kept of an autoscaler: the lag, and those that a group can have.
+const MAX_METRICS: usize = spec_bounds::MAX_ITEMS + 1;
 
 /// The facts of one live object, not yet compared with what it should be.
 pub fn child(kind: ChildKind, live: &Value) -> Child {
@@ -109,15 +112,21 @@ fn autoscaler(live: &Value) -> AutoscalerFacts {
     let annotation = live["metadata"]["annotations"][names::ANNOTATION_HELD].as_str();
     let held = annotation.and_then(Held::parse);
     let is_ours = held.is_some() && drift::owns_annotation(live, names::ANNOTATION_HELD);
-    let lag_metric = LagSource::OURS.name_in(live);
+    // A lag metric has no longer name.
+    let is_short = |name: &&str| name.len() <= names::METRIC_NAME.length;
+    let pods_metrics = LagSource::OURS.names_in(live).take(MAX_METRICS).filter(is_short);
+    let pods_metric = |name: &str| PodsMetric {
+        name: name.into(),
+        average_milli: LagSource::OURS.average_in(status, name).and_then(milli),
+    };
     AutoscalerFacts {
         held,
         held_is_foreign: annotation.is_some() && !is_ours,
         current_replicas: number(&status["currentReplicas"]),
         min_replicas: number(&live["spec"]["minReplicas"]),
         max_replicas: number(&live["spec"]["maxReplicas"]),
-        lag_milli: lag_metric.and_then(|name| milli(LagSource::OURS.average_in(status, name)?)),
-        lag_metric: lag_metric.map(Into::into),
+        pods_metrics: pods_metrics.map(pods_metric).collect(),
+        has_unread_metric: lag::has_unread_metric(status),
         scaling_active: condition(status, "ScalingActive"),
         unable: condition(status, "AbleToScale").filter(|signal| !signal.status).map(Signal::words),
     }
@@ -304,10 +313,17 @@ mod tests {
     fn an_autoscaler_is_reduced_to_lag_conditions_and_held_partitions() {
         let live = json!({
             "metadata": {"annotations": {names::ANNOTATION_HELD: r#"{"ns/t":{"partitions":3,"topicName":"t"}}"#}},
-            "spec": {"minReplicas": 2, "maxReplicas": 3, "metrics": [{"type": "Pods", "pods": {"metric": {"name": "lag"}}}]},
+            "spec": {"minReplicas": 2, "maxReplicas": 3, "metrics": [
+                {"type": "Pods", "pods": {"metric": {"name": "rate"}}},
+                {"type": "Resource", "resource": {"name": "cpu"}},
+                {"type": "Pods", "pods": {"metric": {"name": "lag"}}},
+            ]},
             "status": {
                 "currentReplicas": 2,
-                "currentMetrics": [{"type": "Pods", "pods": {"metric": {"name": "lag"}, "current": {"averageValue": "1200"}}}],
+                "currentMetrics": [
+                    {"type": ""},
+                    {"type": "Pods", "pods": {"metric": {"name": "lag"}, "current": {"averageValue": "1200"}}},
+                ],
                 "conditions": [
                     {"type": "ScalingActive", "status": "False", "reason": "FailedGetPodsMetric", "message": "none"},
                     {"type": "AbleToScale", "status": "False", "reason": "FailedUpdateScale", "message": "no quota"},
@@ -315,8 +331,10 @@ mod tests {
             },
         });
         let seen = autoscaler(&live);
-        assert_eq!((seen.current_replicas, seen.max_replicas, seen.lag_milli), (2, 3, Some(1_200_000)));
-        assert_eq!(seen.lag_metric.as_deref(), Some("lag"));
+        let metrics: Vec<(&str, Option<i64>)> =
+            seen.pods_metrics.iter().map(|metric| (&*metric.name, metric.average_milli)).collect();
+        assert_eq!((seen.current_replicas, seen.max_replicas, seen.has_unread_metric), (2, 3, true));
+        assert_eq!(metrics, [("rate", None), ("lag", Some(1_200_000))]);
         assert_eq!((seen.min_replicas, seen.unable.as_deref()), (2, Some("no quota")));
         assert_eq!(seen.held.unwrap().0["ns/t"].partitions, Some(3));
         assert!(

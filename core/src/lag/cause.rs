@@ -1,12 +1,18 @@
-//! Why an autoscaler does or does not scale, from its condition.
+//! Why an autoscaler does or does not scale, from its condition and its current metrics.
+
+use kcg_api::preset::LagMetrics;
 
 use super::LagSource;
 
-/// Why an autoscaler does or does not scale, from its condition ScalingActive.
+/// Why an autoscaler does or does not scale by the lag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// It reads the lag.
     Read,
+    /// It scales up by another metric and does not read the lag.
+    OnlyOthersRead,
+    /// It reads the lag, but not another metric, so it does not scale down.
+    OtherNotRead,
     /// Another autoscaler scales the same pods.
     Contended,
     /// It is off, because the Deployment was scaled to 0.
@@ -46,18 +52,36 @@ const WORDS: [(&str, Cause); 13] = [
     ("deadline exceeded", Cause::NotAnswering),
 ];
 
+/// The reasons if a metric of another type could not be read.
+const OTHER_UNREAD: [&str; 4] = [
+    "FailedGetContainerResourceMetric",
+    "FailedGetExternalMetric",
+    "FailedGetObjectMetric",
+    "FailedGetResourceMetric",
+];
+
 impl Cause {
-    /// Reads the condition.
-    pub fn of(active: bool, reason: &str, message: &str) -> Self {
+    /// Why an autoscaler does not scale. It states the first of its metrics that it could not read,
+    /// and the lag is the first one.
+    pub fn of_inactive(reason: &str, message: &str, lag: &LagMetrics) -> Self {
         match reason {
-            _ if active => Self::Read,
             "AmbiguousSelector" => Self::Contended,
             "ScalingDisabled" => Self::Off,
             reason if reason == LagSource::OURS.unread() => {
+                if names_another(message, lag) {
+                    return Self::OtherNotRead;
+                }
                 let found = WORDS.iter().find(|(words, _)| message.contains(words));
                 found.map_or(Self::Other, |(_, cause)| *cause)
             }
+            reason if OTHER_UNREAD.contains(&reason) => Self::OtherNotRead,
             _ => Self::Other,
         }
     }
+}
+
+/// Whether the message is about another Pods metric than the lag.
+fn names_another(message: &str, lag: &LagMetrics) -> bool {
+    let named = message.split_once("unable to get metric ").and_then(|(_, rest)| rest.split_once(':'));
+    named.is_some_and(|(name, _)| !lag.contain(name))
 }

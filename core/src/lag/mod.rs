@@ -49,18 +49,16 @@ impl LagSource {
         }
     }
 
-    /// The name of the metric that a group's HorizontalPodAutoscaler queries. The operator applies
-    /// spec.metrics as a whole and states the lag before the user's metrics.
-    pub fn name_in(self, autoscaler: &Value) -> Option<&str> {
-        let metrics = autoscaler.pointer("/spec/metrics")?.as_array()?;
-        metrics.iter().find_map(|metric| self.name(metric))
+    /// The names of the metrics of this type that a HorizontalPodAutoscaler queries. The lag is one
+    /// of them, and only its group knows its name.
+    pub fn names_in(self, autoscaler: &Value) -> impl Iterator<Item = &str> {
+        metrics(&autoscaler["spec"]["metrics"]).filter_map(move |metric| self.name(metric))
     }
 
     /// The average of the metric of this name in a HorizontalPodAutoscaler's status, as a
     /// Kubernetes quantity.
     pub fn average_in<'a>(self, status: &'a Value, name: &str) -> Option<&'a str> {
-        let metrics = status["currentMetrics"].as_array()?;
-        let ours = metrics.iter().find(|metric| self.name(metric) == Some(name))?;
+        let ours = metrics(&status["currentMetrics"]).find(|metric| self.name(metric) == Some(name))?;
         match self {
             Self::PodsMetric => ours["pods"]["current"]["averageValue"].as_str(),
         }
@@ -94,6 +92,16 @@ pub fn is_possible(lag_milli: i64) -> bool {
     (0..=MAX_MILLI).contains(&lag_milli)
 }
 
+/// Whether a HorizontalPodAutoscaler could not read one of its metrics at its last sync. Such a
+/// metric has an empty type in its status.
+pub fn has_unread_metric(status: &Value) -> bool {
+    metrics(&status["currentMetrics"]).any(|metric| metric["type"] == "")
+}
+
+fn metrics(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,10 +113,18 @@ mod tests {
             json!({"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": 7}}});
         let metrics = |metrics: &[Value]| json!({"currentMetrics": metrics, "spec": {"metrics": metrics}});
         let autoscaler = metrics(&[cpu.clone(), pods("lag", "5"), pods("rate", "3")]);
-        assert_eq!(LagSource::OURS.name_in(&autoscaler), Some("lag"));
+        assert_eq!(LagSource::OURS.names_in(&autoscaler).collect::<Vec<_>>(), ["lag", "rate"]);
         let status = metrics(&[pods("rate", "3"), cpu.clone(), pods("lag", "5")]);
         assert_eq!(LagSource::OURS.average_in(&status, "lag"), Some("5"));
         assert_eq!(LagSource::OURS.average_in(&status, "other"), None);
-        assert_eq!(LagSource::OURS.name_in(&metrics(&[cpu])), None);
+        assert_eq!(LagSource::OURS.names_in(&metrics(&[cpu])).count(), 0);
+    }
+
+    #[test]
+    fn a_metric_that_could_not_be_read_has_an_empty_type_in_the_status() {
+        let cpu = json!({"type": "Resource", "resource": {"name": "cpu", "current": {}}});
+        assert!(!has_unread_metric(&json!({"currentMetrics": [cpu]})));
+        assert!(has_unread_metric(&json!({"currentMetrics": [{"type": ""}, cpu]})));
+        assert!(!has_unread_metric(&json!({"currentMetrics": null})));
     }
 }

@@ -10,9 +10,10 @@ use crate::lag::Cause;
 /// Another autoscaler selects the same pods, or another group consumes the same partitions.
 pub(super) fn contended(group: &ValidGroup, observed: &Observed) -> Option<ConditionValue> {
     let autoscaler = observed.autoscaler(&group.uid);
-    if let Some(signal) =
-        autoscaler.and_then(|facts| facts.scaling_active.as_ref()).filter(|signal| is_contended(signal))
-    {
+    // Kubernetes detects two HorizontalPodAutoscalers over the same pods, and then scales by neither.
+    let metrics = group.metrics.lag_metrics();
+    let contended = autoscaler.filter(|facts| facts.cause(&metrics) == Some(Cause::Contended));
+    if let Some(signal) = contended.and_then(|facts| facts.scaling_active.as_ref()) {
         return Some(no(Reason::OtherAutoscaler, ambiguous(group, signal)));
     }
     if observed.conflicting_groups.is_empty() {
@@ -25,11 +26,6 @@ pub(super) fn contended(group: &ValidGroup, observed: &Observed) -> Option<Condi
         group.consumer.joined_group_id.as_ref().map(|id| format!(" {id}")).unwrap_or_default()
     );
     Some(no(Reason::GroupIdShared, sentence))
-}
-
-/// Kubernetes detects two HorizontalPodAutoscalers over the same pods, and then scales by neither.
-fn is_contended(signal: &Signal) -> bool {
-    signal.cause() == Cause::Contended
 }
 
 /// Two autoscalers select a pod if they scale one Deployment, or if the selector of another

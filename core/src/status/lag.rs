@@ -3,12 +3,13 @@
 use kcg_api::status::LagStatus;
 use kcg_api::{KconsumerGroupStatus, ValidGroup};
 
-use crate::facts::{AutoscalerFacts, Observed};
+use crate::facts::Observed;
 use crate::lag::Tolerance;
 use crate::shown_lag;
 
 pub(super) fn lag(group: &ValidGroup, observed: &Observed) -> LagStatus {
-    let current = observed.autoscaler(&group.uid).and_then(AutoscalerFacts::shown_lag);
+    let metrics = group.metrics.lag_metrics();
+    let current = observed.autoscaler(&group.uid).and_then(|facts| facts.shown_lag(&metrics));
     LagStatus { current, limit: group.lag_limit, summary: shown_lag::summary(current, group.lag_limit) }
 }
 

@@ -5,7 +5,7 @@ use kcg_api::ValidGroup;
 use kcg_api::condition::Reason;
 
 use super::condition::{ConditionValue, no, no_quoting, unknown, yes};
-use crate::facts::{AutoscalerFacts, Observed};
+use crate::facts::{AutoscalerFacts, Observed, Signal};
 use crate::lag::Cause;
 
 /// The shipped rules by which a metrics adapter serves the lag.
@@ -22,32 +22,32 @@ pub(super) fn metrics_available(group: &ValidGroup, observed: &Observed) -> Cond
 /// The condition, from the autoscaler's status and the number of ready pods; `None` if it has not
 /// reported yet.
 fn value(group: &ValidGroup, autoscaler: &AutoscalerFacts, ready: i32) -> Option<ConditionValue> {
-    let signal = autoscaler.scaling_active.as_ref()?;
+    let metrics = group.metrics.lag_metrics();
+    let (cause, signal) = (autoscaler.cause(&metrics)?, autoscaler.scaling_active.as_ref()?);
     let metric = &group.metrics.lag_metric;
-    if let Some(milli) = autoscaler.impossible_lag() {
+    if let Some(milli) = autoscaler.impossible_lag(&metrics) {
         return Some(impossible(metric, milli));
     }
     let missing = |message: String| no(Reason::MetricsMissing, message);
     let unavailable = |message: &str| no(Reason::MetricsApiUnavailable, message);
-    Some(match signal.cause() {
-        Cause::Read if *metric != group.metrics.own_lag_metric() => yes(
-            Reason::RuleMissing,
-            format!(
-                "the HorizontalPodAutoscaler reads {metric}, a pod's largest value, because the custom metrics API does not serve {}: add the rules of {RULES} to the adapter, which discover it by {}; the autoscaler then changes by itself",
-                group.metrics.own_lag_metric(),
-                group.metrics.preset.client_metrics().assigned_partitions
-            ),
-        ),
+    Some(match cause {
+        Cause::Read if *metric != group.metrics.own_lag_metric() => rule_missing(group),
         Cause::Read => yes(Reason::MetricsRead, format!("the HorizontalPodAutoscaler reads {metric}")),
         Cause::Off => unknown(
             Reason::ScaledToZero,
             "the Deployment was scaled to 0, so the HorizontalPodAutoscaler is off and reads no lag: see condition Ready",
         ),
+        Cause::OtherNotRead => other_not_read(group, signal),
         Cause::Contended => no_quoting(Reason::OtherAutoscaler, &*signal.message),
-        Cause::NotKnown | Cause::NotShown | Cause::NoPods if ready == 0 => no(
+        Cause::NotKnown | Cause::NotShown | Cause::NoPods | Cause::OnlyOthersRead if ready == 0 => no(
             Reason::PodsNotReady,
             format!("no consumer is ready, so none exports {metric}: see condition Ready"),
         ),
+        Cause::OnlyOthersRead => missing(format!(
+            "the HorizontalPodAutoscaler reads other metrics of spec.scaling.metrics, but not {metric}, so it removes no consumers: kubectl describe hpa {} has the error; {}, and that the custom metrics API serves it",
+            group.name,
+            exported(group)
+        )),
         Cause::NoPods => no(
             Reason::PodsNotReady,
             format!(
@@ -80,6 +80,31 @@ fn value(group: &ValidGroup, autoscaler: &AutoscalerFacts, ready: i32) -> Option
     })
 }
 
+/// The autoscaler reads the metric of an earlier version.
+fn rule_missing(group: &ValidGroup) -> ConditionValue {
+    let metrics = &group.metrics;
+    yes(
+        Reason::RuleMissing,
+        format!(
+            "the HorizontalPodAutoscaler reads {}, a pod's largest value, because the custom metrics API does not serve {}: add the rules of {RULES} to the adapter, which discover it by {}; the autoscaler then changes by itself",
+            metrics.lag_metric,
+            metrics.own_lag_metric(),
+            metrics.preset.client_metrics().assigned_partitions
+        ),
+    )
+}
+
+/// A metric of the user's cannot be read.
+fn other_not_read(group: &ValidGroup, signal: &Signal) -> ConditionValue {
+    no_quoting(
+        Reason::ScalingInactive,
+        format!(
+            "the HorizontalPodAutoscaler reads {}, but not another metric of spec.scaling.metrics, so it removes no consumers: {}; see kubectl describe hpa {}",
+            group.metrics.lag_metric, signal.message, group.name
+        ),
+    )
+}
+
 /// The shipped rules leave such values out, so others serve this metric.
 fn impossible(metric: &str, milli: i64) -> ConditionValue {
     no_quoting(
@@ -106,8 +131,10 @@ fn exported(group: &ValidGroup) -> String {
 
 #[cfg(test)]
 mod tests {
+    use kcg_api::preset::LagMetrics;
+
     use super::*;
-    use crate::facts::Signal;
+    use crate::facts::PodsMetric;
     use crate::status::condition::ConditionStatus;
     use crate::test_support::group;
 
@@ -126,8 +153,16 @@ mod tests {
         lag_milli: Option<i64>,
         ready: i32,
     ) -> ConditionValue {
-        let facts = AutoscalerFacts { lag_milli, scaling_active, ..AutoscalerFacts::default() };
+        let facts = AutoscalerFacts {
+            pods_metrics: lag(group, lag_milli),
+            scaling_active,
+            ..AutoscalerFacts::default()
+        };
         value(group, &facts, ready).expect("it has reported")
+    }
+
+    fn lag(group: &ValidGroup, average_milli: Option<i64>) -> Box<[PodsMetric]> {
+        [PodsMetric { name: (&*group.metrics.lag_metric).into(), average_milli }].into()
     }
 
     fn active() -> Signal {
@@ -191,7 +226,7 @@ mod tests {
     #[test]
     fn a_number_that_is_no_lag_is_told_and_neither_shown_nor_a_reason_to_add_partitions() {
         let of = |lag_milli, status| AutoscalerFacts {
-            lag_milli: Some(lag_milli),
+            pods_metrics: lag(&group("{}"), Some(lag_milli)),
             scaling_active: Some(Signal { status, ..active() }),
             ..AutoscalerFacts::default()
         };
@@ -206,14 +241,14 @@ mod tests {
                 "{}",
                 value.message
             );
-            assert_eq!(of(milli, true).shown_lag(), None);
+            assert_eq!(of(milli, true).shown_lag(&LagMetrics::default()), None);
         }
         for milli in [0, 1, 1_000_000_000_000_000] {
             assert_eq!(read(&group("{}"), Some(active()), Some(milli), 1).reason, Reason::MetricsRead);
-            assert!(of(milli, true).shown_lag().is_some());
+            assert!(of(milli, true).shown_lag(&LagMetrics::default()).is_some());
         }
         // The autoscaler keeps a value that it does not read any more.
-        assert_eq!(of(-1, false).impossible_lag(), None);
+        assert_eq!(of(-1, false).impossible_lag(&LagMetrics::default()), None);
     }
 
     #[test]
@@ -230,6 +265,29 @@ mod tests {
         assert_eq!((value.status, value.reason), (ConditionStatus::True, Reason::RuleMissing));
         let missing = "does not serve kafka_consumer_fetch_manager_records_lag_pod_sum: add the rules of deploy/prometheus-adapter/rules.yaml";
         assert!(value.message.contains(missing), "{}", value.message);
+    }
+
+    #[test]
+    fn a_metric_of_the_user_s_that_cannot_be_read_is_not_taken_for_the_lag() {
+        for (reason, message) in [
+            ("FailedGetResourceMetric", "failed to get cpu utilization: missing request for cpu"),
+            ("FailedGetPodsMetric", "unable to get metric rate: no metrics returned from custom metrics API"),
+            ("FailedGetExternalMetric", "no metrics returned from external metrics API"),
+        ] {
+            let message = format!("the HPA was unable to compute the replica count: {message}");
+            let signal = Signal { status: false, reason: reason.into(), message: message.as_str().into() };
+            let group = group("{}");
+            let value = read(&group, Some(signal), Some(5), 1);
+            assert_eq!((value.status, value.reason), (ConditionStatus::False, Reason::ScalingInactive));
+            assert!(
+                value
+                    .message
+                    .contains("reads kafka_consumer_fetch_manager_records_lag_pod_sum, but not another"),
+                "{}",
+                value.message
+            );
+            assert!(value.message.contains(&message), "{}", value.message);
+        }
     }
 
     fn expect(message: &str, ready: i32, reason: Reason, cure: &str) {

@@ -16,8 +16,9 @@ pub(super) fn partition_bound(group: &ValidGroup, observed: &Observed, ceiling: 
             "the partitions of no topic are known, and spec.maxReplicas is not set",
         );
     }
+    let metrics = group.metrics.lag_metrics();
     let Some((facts, lag)) =
-        observed.autoscaler(&group.uid).and_then(|facts| Some((facts, facts.possible_lag()?)))
+        observed.autoscaler(&group.uid).and_then(|facts| Some((facts, facts.possible_lag(&metrics)?)))
     else {
         return unknown(Reason::Pending, "the lag is not known yet");
     };

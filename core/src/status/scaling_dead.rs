@@ -1,4 +1,4 @@
-//! A group that its autoscaler has not scaled for some minutes, because the lag cannot be read.
+//! A group that its autoscaler has not scaled by its lag for some minutes, because it cannot be read.
 //!
 //! The message of the condition MetricsAvailable records that it was reported. So it is reported
 //! once, a restart of the operator included, and a metrics adapter that restarts is not.
@@ -13,7 +13,7 @@ use kcg_api::condition::{ConditionType, Reason};
 /// How long the lag may be missing before it is reported.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(5);
 /// The end of the message of the condition from then on.
-const NOTE: &str = ". The group has not been scaled for 5 minutes";
+const NOTE: &str = ". The group has not been scaled by its lag for 5 minutes";
 
 /// Adds the note if it is due.
 pub(super) fn mark(conditions: &mut [Condition], now: Timestamp) {

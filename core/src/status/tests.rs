@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::*;
 use crate::children::ChildKind;
 use crate::facts::{
-    Acceptance, AutoscalerFacts, Child, ConflictingGroups, DeploymentFacts, Detail, Progress, Signal,
+    Acceptance, AutoscalerFacts, Child, ConflictingGroups, DeploymentFacts, Detail, PodsMetric, Progress,
+    Signal,
 };
 use crate::lag::Tolerance;
 use crate::test_support::{ceiling_of, group, new_world, settled_world, stored};
@@ -54,6 +55,13 @@ fn condition_of(status: &KconsumerGroupStatus, type_: ConditionType) -> (String,
 
 fn as_text(status: &str, reason: Reason) -> (String, String) {
     (status.to_owned(), reason.as_str().to_owned())
+}
+
+/// The Pods metrics of an autoscaler that reads this lag, and two of the user's.
+fn lag_of(average_milli: Option<i64>) -> Box<[PodsMetric]> {
+    let metric = |name: &str, average_milli| PodsMetric { name: name.into(), average_milli };
+    let lag = metric("kafka_consumer_fetch_manager_records_lag_pod_sum", average_milli);
+    [metric("rate", Some(3)), lag, metric("errors", Some(99_000_000_000))].into()
 }
 
 fn autoscaler(change: impl FnOnce(&mut AutoscalerFacts)) -> impl FnOnce(&mut Observed) {
@@ -219,8 +227,10 @@ fn partition_bound_means_at_the_ceiling_with_the_lag_above_the_autoscaler_s_tole
         (3, Some(i64::MAX), as_text("Unknown", Reason::Pending)),
         (3, Some(-1), as_text("Unknown", Reason::Pending)),
     ] {
-        let status =
-            composed("{}", autoscaler(|facts| (facts.current_replicas, facts.lag_milli) = (replicas, lag)));
+        let status = composed(
+            "{}",
+            autoscaler(|facts| (facts.current_replicas, facts.pods_metrics) = (replicas, lag_of(lag))),
+        );
         assert_eq!(
             condition_of(&status, ConditionType::PartitionBound),
             want,
@@ -233,8 +243,10 @@ fn partition_bound_means_at_the_ceiling_with_the_lag_above_the_autoscaler_s_tole
 fn partition_bound_follows_the_tolerance_of_the_spec() {
     let spec = "{scaling: {behavior: {scaleUp: {tolerance: '0.25'}}}}";
     for (lag, reason) in [(1_250_000, Reason::RoomToScale), (1_250_001, Reason::AtCeiling)] {
-        let status =
-            composed(spec, autoscaler(|facts| (facts.current_replicas, facts.lag_milli) = (3, Some(lag))));
+        let status = composed(
+            spec,
+            autoscaler(|facts| (facts.current_replicas, facts.pods_metrics) = (3, lag_of(Some(lag)))),
+        );
         assert_eq!(condition_of(&status, ConditionType::PartitionBound).1, reason.as_str());
         assert!(message_of(&status, ConditionType::PartitionBound).contains("25 % above"));
     }
@@ -250,7 +262,8 @@ fn without_known_partitions_the_cap_is_a_ceiling_and_the_minimum_is_none() {
         let status = composed(spec, |world| {
             world.topics.values_mut().for_each(|lookup| *lookup = TopicLookup::NotFound);
             autoscaler(|facts| {
-                (facts.held, facts.current_replicas, facts.lag_milli) = (None, running, Some(9_000_000));
+                (facts.held, facts.current_replicas, facts.pods_metrics) =
+                    (None, running, lag_of(Some(9_000_000)));
             })(world);
         });
         assert_eq!(status.partitions, None);
@@ -717,7 +730,7 @@ fn a_group_without_known_partitions_is_not_at_its_ceiling() {
     let mut world = settled_world(&group);
     world.topics.values_mut().for_each(|lookup| *lookup = TopicLookup::NotFound);
     autoscaler(|facts| {
-        (facts.current_replicas, facts.lag_milli, facts.held) = (1, Some(9_000_000), None);
+        (facts.current_replicas, facts.pods_metrics, facts.held) = (1, lag_of(Some(9_000_000)), None);
     })(&mut world);
     let ceiling = ceiling_of(&group, &world);
     let status = compose(&group, &world, &ceiling, &NO_ERRORS, &KconsumerGroupStatus::default(), at(EARLIER));
@@ -729,7 +742,8 @@ fn a_group_without_known_partitions_is_not_at_its_ceiling() {
 fn a_paused_group_is_bound_by_its_earlier_maximum() {
     let status = composed("{paused: true}", |world| {
         autoscaler(|facts| {
-            (facts.current_replicas, facts.max_replicas, facts.lag_milli) = (2, 2, Some(9_000_000));
+            (facts.current_replicas, facts.max_replicas) = (2, 2);
+            facts.pods_metrics = lag_of(Some(9_000_000));
         })(world);
     });
     assert_eq!((status.max_replicas, status.partitions), (Some(2), Some(3)));
@@ -956,7 +970,11 @@ fn scaling_that_is_dead_for_five_minutes_causes_one_event_a_restart_included() {
         let late = status(&world, &first, 300);
         let [event] = &events(&first, &late)[..] else { panic!("one Event") };
         assert_eq!((event.is_warning, event.reason), (true, want));
-        assert!(event.note.ends_with(". The group has not been scaled for 5 minutes"), "{}", event.note);
+        assert!(
+            event.note.ends_with(". The group has not been scaled by its lag for 5 minutes"),
+            "{}",
+            event.note
+        );
         assert_eq!(scaling_dead::until_scaling_is_dead(&late, at(EARLIER + 301)), None);
         // As after a restart, with nothing but the stored status.
         assert_eq!(status(&world, &late, 900), late);
@@ -980,7 +998,7 @@ fn scaling_that_is_dead_for_five_minutes_causes_one_event_a_restart_included() {
 fn the_lag_is_shown_while_the_autoscaler_reads_it() {
     let shown = |active: Option<bool>, lag_milli: Option<i64>| {
         let read = autoscaler(|facts| {
-            facts.lag_milli = lag_milli;
+            facts.pods_metrics = lag_of(lag_milli);
             facts.scaling_active = active.map(|active| signal(active, "r"));
         });
         let lag = composed("{}", read).lag.unwrap();
@@ -994,12 +1012,32 @@ fn the_lag_is_shown_while_the_autoscaler_reads_it() {
 }
 
 #[test]
+fn a_lag_that_is_not_read_beside_other_metrics_is_missing_and_an_unread_other_metric_hides_no_lag() {
+    let seen = |signal: Signal, lag: Option<i64>| {
+        let status = composed(
+            "{}",
+            autoscaler(|facts| {
+                (facts.scaling_active, facts.pods_metrics) = (Some(signal), lag_of(lag));
+                facts.has_unread_metric = true;
+            }),
+        );
+        (condition_of(&status, ConditionType::MetricsAvailable), status.lag.unwrap().current)
+    };
+    let read = || signal(true, "ValidMetricFound");
+    assert_eq!(seen(read(), Some(500_000)), (as_text("True", Reason::MetricsRead), Some(500)));
+    assert_eq!(seen(read(), None), (as_text("False", Reason::MetricsMissing), None));
+    let unread = signal(false, "FailedGetResourceMetric");
+    assert_eq!(seen(unread, Some(500_000)), (as_text("False", Reason::ScalingInactive), Some(500)));
+}
+
+#[test]
 fn a_new_lag_alone_is_a_change_only_if_it_is_worth_a_write() {
     let of = |lag: i64| {
         composed(
             "{}",
             autoscaler(|facts| {
-                (facts.lag_milli, facts.scaling_active) = (Some(lag * 1000), Some(signal(true, "r")));
+                facts.pods_metrics = lag_of(Some(lag * 1000));
+                facts.scaling_active = Some(signal(true, "r"));
             }),
         )
     };

@@ -6,7 +6,7 @@ use kcg_core::drift::Drift;
 use kcg_core::facts::{Child, predicate};
 use kcg_runtime::watch::ObjectKey;
 
-use super::{Affected, ClusterCache, GroupEntry};
+use super::{Affected, ClusterCache};
 use crate::cluster::cached_child::CachedChild;
 
 impl ClusterCache {
@@ -26,7 +26,7 @@ impl ClusterCache {
             Some(known) if child.is_outdated(known) => return Vec::new(),
             Some(known) => {
                 child.keep_held_partitions(known);
-                predicate::is_relevant(&known.child(), &child.child(), shown)
+                predicate::is_relevant(&known.child(), &child.child(), &shown)
             }
             None => true,
         };
@@ -106,6 +106,7 @@ impl ClusterCache {
 
     /// The average lag in thousandths of a record, as the group's autoscaler last read it.
     pub(in crate::cluster) fn lag_milli(&self, key: &ObjectKey) -> Option<i64> {
-        self.entries.get(key).and_then(GroupEntry::own_autoscaler)?.autoscaler()?.lag_milli
+        let entry = self.entries.get(key)?;
+        entry.own_autoscaler()?.autoscaler()?.lag_milli(&entry.group.as_ref()?.lag_metrics)
     }
 }

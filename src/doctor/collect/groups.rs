@@ -60,11 +60,10 @@ impl Collector<'_> {
         let finding = |scaler: DynamicObject| {
             let has_reported = condition(&scaler.data, "ScalingActive", |_| true).is_some();
             let silent = || (!has_reported && self.is_old(&scaler)).then(|| "it has not reported".to_owned());
-            let metric = LagSource::OURS.name_in(&scaler.data);
             AutoscalerFinding {
                 namespace: scaler.namespace().unwrap_or_default(),
                 name: scaler.name_any(),
-                metric: metric.unwrap_or_default().to_owned(),
+                metrics: LagSource::OURS.names_in(&scaler.data).map(str::to_owned).collect(),
                 problem: condition(&scaler.data, "ScalingActive", |status| status != "True").or_else(silent),
             }
         };
