@@ -111,6 +111,8 @@ rules!(
     Alerts,
     /// spec.scaling makes a valid HorizontalPodAutoscaler and Deployment.
     Scaling,
+    /// spec.scaling.metrics makes a HorizontalPodAutoscaler that is valid and can scale down.
+    ScalingMetrics,
     /// spec.consumerSpec.readiness has a path.
     Readiness,
     /// spec.inheritedMetadata has labels and annotations that are not the operator's.
@@ -128,7 +130,7 @@ impl Rule {
     /// A rule that is added in a later version belongs here, so that an upgrade stops no group. A
     /// bound that protects the operator's own processes does not.
     pub const fn is_admission_only(self) -> bool {
-        matches!(self, Self::PodSecurity | Self::Deployment | Self::SpecSize)
+        matches!(self, Self::PodSecurity | Self::Deployment | Self::ScalingMetrics | Self::SpecSize)
     }
 }
 

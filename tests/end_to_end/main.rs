@@ -27,6 +27,7 @@ mod invalid;
 mod kstatus;
 mod lag;
 mod many_groups;
+mod metric_rules;
 mod original;
 mod paused;
 mod pod_rules;
@@ -53,6 +54,7 @@ const IN_PARALLEL: usize = 4;
 /// The tests in the order in which they run, with the number that runs at a time.
 fn phases() -> Vec<(usize, Vec<Case>)> {
     let in_parallel = [
+        metric_rules::cases(),
         original::cases(),
         columns::cases(),
         children::cases(),

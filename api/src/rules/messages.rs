@@ -30,6 +30,8 @@ pub const METRIC: &str = "must be the name of a Prometheus metric: letters, digi
 /// spec.metrics.lagStatistic together with lagMetric.
 pub const LAG_STATISTIC: &str =
     "must not be set together with lagMetric, which always counts as a pod's largest value";
+/// spec.scaling.metrics has the group's lag, or one that a preset can have.
+pub const LAG_STATED_TWICE: &str = "must not be the group's lag, which the HorizontalPodAutoscaler reads anyway: set its limit by spec.averageRecordsLagLimit";
 /// Prometheus durations.
 pub const DURATION: &str = "must be a Prometheus duration such as 5s or 1m30s";
 /// spec.metrics.path.

@@ -5,6 +5,7 @@ pub(crate) mod consumer;
 mod field_errors;
 pub mod live;
 pub mod messages;
+mod metric_requests;
 pub(crate) mod metric_specs;
 pub(crate) mod metrics;
 mod pod;
@@ -47,6 +48,9 @@ const RULES: &[RuleFn] = &[
     metrics::monitor_labels_are_labels,
     metrics::alerts_are_well_formed,
     metrics::behavior_is_well_formed,
+    metric_specs::metrics_are_well_formed,
+    metric_specs::lag_is_no_further_metric,
+    metric_requests::utilization_has_requests,
     metrics::strategy_is_known,
     metrics::roll_can_move,
     metrics::min_ready_seconds_is_within_the_deadline,

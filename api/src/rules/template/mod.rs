@@ -26,6 +26,8 @@ use crate::violation::{Rule, Violation};
 
 use container::ContainerRole;
 
+pub(super) use resources::container_resource;
+
 const NOT_NEGATIVE: &str = "must be greater than or equal to 0";
 const DNS_LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
 
@@ -151,7 +153,7 @@ fn linux_id(id: Option<i64>, field: String, errors: &mut FieldErrors<'_>) {
 }
 
 /// A name that is a DNS label.
-fn dns_label(name: &str, field: String, errors: &mut FieldErrors<'_>) {
+pub(super) fn dns_label(name: &str, field: String, errors: &mut FieldErrors<'_>) {
     if name.is_empty() {
         errors.required(field, "");
     } else if name.len() > names::LABEL_LENGTH {

@@ -39,14 +39,19 @@ pub(super) fn check(
 }
 
 fn check_one(name: &str, quantity: &str, field: String, errors: &mut FieldErrors<'_>) {
-    if !is_resource(name) {
-        errors.invalid(field.as_str(), name, "must be a standard resource type or fully qualified");
-        errors.invalid(field.as_str(), name, "must be a standard resource for containers");
-    }
+    container_resource(name, &field, errors);
     if !quantity::is_quantity(quantity) {
         errors.invalid(field, quantity, GRAMMAR);
     } else if quantity::billionths(quantity).is_some_and(|billionths| billionths < 0) {
         errors.invalid(field, quantity, NOT_NEGATIVE);
+    }
+}
+
+/// A resource that a container can have.
+pub(in crate::rules) fn container_resource(name: &str, field: &str, errors: &mut FieldErrors<'_>) {
+    if !is_resource(name) {
+        errors.invalid(field, name, "must be a standard resource type or fully qualified");
+        errors.invalid(field, name, "must be a standard resource for containers");
     }
 }
 
