@@ -71,6 +71,40 @@ fn an_oversized_spec_is_denied_and_a_stored_one_can_still_be_labelled() {
     assert_eq!(refusals(&decide(Stage::Validate, Some(&oversized), &longer)).len(), 1);
 }
 
+#[test]
+fn what_is_rarely_meant_is_warned_of_on_a_creation_and_on_each_change_of_the_spec() {
+    let spec = |image: &str| {
+        json!({"consumerSpec": {"image": image, "topic": "t", "groupId": "kconsumer"}, "metrics": {"lagStatistic": "Sum"},
+            "scaling": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 30}}}})
+    };
+    let (before, after) = (group("kconsumer", &spec("a")), group("kconsumer", &spec("b")));
+    for old in [None, Some(&before)] {
+        let verdict = decide(Stage::Validate, old, &after);
+        let Verdict::Allowed { warnings, .. } = verdict else { panic!("{verdict:?}") };
+        assert_eq!(
+            warnings,
+            [
+                "spec.scaling.behavior.scaleDown.stabilizationWindowSeconds: set 60 or more: Micrometer shows a new lag up to 60 s late"
+            ]
+        );
+    }
+}
+
+#[test]
+fn a_stored_group_may_keep_metrics_without_requests_and_a_new_one_may_not() {
+    let cpu = json!({"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}});
+    let spec =
+        |image: &str| json!({"consumerSpec": {"image": image, "topic": "t"}, "scaling": {"metrics": [cpu]}});
+    let (before, after) = (group("kconsumer", &spec("a")), group("kconsumer", &spec("b")));
+    let refused = refusals(&decide(Stage::Validate, None, &after));
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert!(
+        refused[0].starts_with("spec.consumerSpec.resources.requests[cpu]: Required value"),
+        "{refused:?}"
+    );
+    assert_eq!(refusals(&decide(Stage::Validate, Some(&before), &after)), [] as [&str; 0]);
+}
+
 /// A spec of this length is refused before it is read, unless it is stored already.
 const LONG: usize = 256 << 10;
 
