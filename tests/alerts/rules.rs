@@ -22,7 +22,8 @@ pub const OWN: &str = r#"{"alerts": {"rules": {
 
 /// A cap, a tolerance, and a topic whose partitions are not known.
 pub const CAPPED: &str = r#"{"maxReplicas": 2, "scaling": {"behavior": {"scaleUp": {"tolerance": "0.5"}}},
-    "consumerSpec": {"topic": "unknown"}}"#;
+    "consumerSpec": {"topic": "unknown"},
+    "alerts": {"rules": {"KafkaConsumerGroupNoConsumers": {"enabled": false}}}}"#;
 
 /// Specs that are merged into the shortest one.
 pub const GROUPS: [&str; 9] = [
