@@ -260,3 +260,24 @@ proptest! {
         prop_assert_eq!(refusals(&verdict), Vec::<String>::new());
     }
 }
+
+#[test]
+fn a_second_container_of_the_consumers_image_is_warned_of_and_allowed() {
+    let second = json!({"spec": {"containers": [{"name": "order", "image": "shop/orders:1"}]}});
+    let spec = |template: &Value| {
+        json!({"averageRecordsLagLimit": 5, "metrics": {"lagStatistic": "Sum"},
+        "consumerSpec": {"image": "shop/orders:1", "topic": "orders", "podTemplate": template}})
+    };
+    let of = |old: Option<&Value>, template: &Value| {
+        let Verdict::Allowed { warnings, .. } =
+            decide(Stage::Validate, old, &group("orders", &spec(template)))
+        else {
+            panic!("it is allowed")
+        };
+        warnings
+    };
+    let warning = "podTemplate container \"order\" has the consumer's image: each pod runs it beside container \"orders\"";
+    assert_eq!(of(None, &second), [warning]);
+    assert_eq!(of(Some(&group("orders", &spec(&json!({})))), &second), [warning]);
+    assert_eq!(of(None, &json!({})), [""; 0]);
+}
