@@ -411,3 +411,41 @@ async fn charts_pass_helm_lint_and_have_this_version() -> Outcome {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn group_defaults_are_a_file_that_both_processes_read() -> Outcome {
+    let chart = deploy(OPERATOR);
+    let defaults = json!({
+        "metrics": {"preset": "JmxExporter", "interval": "30s", "labels": {"release": "stack"}},
+        "alerts": {"severity": "ticket", "ruleLabels": {"release": "stack"}},
+        "consumerSpec": {"imagePullSecrets": [{"name": "registry"}]},
+        "inheritedMetadata": {"labels": {"team": "t"}, "annotations": {"note": "n"}},
+    });
+    let objects = template(&chart, names::NAMESPACE, &json!({"groupDefaults": defaults})).await?;
+    let map = of_kind(&objects, "ConfigMap").next().ok_or("no ConfigMap")?;
+    let text = map["data"]["defaults.yaml"].as_str().ok_or("no file")?;
+    assert_eq!(kcg_api::GroupDefaults::parse(text), kcg_api::GroupDefaults::parse(&defaults.to_string()));
+    for deployment in of_kind(&objects, "Deployment") {
+        let pod = deployment["spec"]["template"]["spec"].to_string();
+        for part in [
+            "--defaults=/etc/kconsumer-group-operator/defaults.yaml",
+            "\"mountPath\":\"/etc/kconsumer-group-operator\"",
+            "\"name\":\"kconsumer-group-operator-group-defaults\",\"optional\":true",
+        ] {
+            assert!(pod.contains(part), "{part} in {pod}");
+        }
+    }
+    let without = template(&chart, names::NAMESPACE, &json!({})).await?;
+    assert_eq!(of_kind(&without, "ConfigMap").count(), 0);
+    assert!(!json!(without).to_string().contains("group-defaults"));
+    for (wrong, word) in [
+        (json!({"metrics": {"intervall": "30s"}}), "intervall"),
+        (json!({"metrics": {"interval": "soon"}}), "interval"),
+        (json!({"alerts": {"ruleLabels": {"app": "mine"}}}), "'/groupDefaults/alerts/ruleLabels/app'"),
+    ] {
+        let refused = template(&chart, names::NAMESPACE, &json!({"groupDefaults": wrong})).await;
+        let message = refused.err().ok_or("the schema accepts it")?.to_string();
+        assert!(message.contains(word), "{message}");
+    }
+    Ok(())
+}

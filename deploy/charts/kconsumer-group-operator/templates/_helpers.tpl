@@ -37,6 +37,9 @@ kconsumer-group-operator-webhook.{{ .Release.Namespace }}.svc
 {{- range .Values.topicNamespaces }}
 - {{ printf "--topic-namespaces=%s" . | quote }}
 {{- end }}
+{{- if .Values.groupDefaults }}
+- --defaults=/etc/kconsumer-group-operator/defaults.yaml
+{{- end }}
 {{- with .Values.logging.level }}
 - {{ printf "--log-level=%s" . | quote }}
 {{- end }}
