@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use crate::alerts::AlertsSpec;
+use crate::endpoint::{AdditionalEndpoint, EndpointSpec};
 use crate::inherited_metadata::InheritedMetadata;
 use crate::preset::{LagStatistic, Preset};
 pub use crate::scaling::{PartitionPolicy, ScalingSpec};
@@ -216,10 +217,21 @@ pub struct MetricsSpec {
     /// largest value counts, and the metrics adapter must serve it under this name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag_metric: Option<String>,
+    /// How Prometheus scrapes the endpoint: TLS, credentials, a timeout, changes of labels. The fields
+    /// are those of a ServiceMonitor's endpoint.
+    #[serde(skip_serializing_if = "is_default", deserialize_with = "strict_object::deserialize")]
+    pub endpoint: EndpointSpec,
+    /// Further endpoints of the pods, for example a sidecar's, with the fields of endpoint.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub additional_endpoints: Vec<AdditionalEndpoint>,
     /// Labels of the ServiceMonitor, for example the `release` label by which a Prometheus selects
     /// it.
     #[serde(skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Accepts quantities that are written as numbers, such as `cpu: 1`.

@@ -11,6 +11,8 @@ pub mod condition;
 pub mod consumer_group;
 pub mod crd;
 pub mod defaults;
+pub mod duration;
+pub mod endpoint;
 pub mod event;
 mod field_path;
 pub mod group;

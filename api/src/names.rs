@@ -153,6 +153,19 @@ grammar!(
     PROMETHEUS_LABEL, 1024, r"^([a-zA-Z][a-zA-Z0-9_]*|_([a-zA-Z0-9][a-zA-Z0-9_]*)?)$"
 );
 grammar!(
+    /// A Prometheus label, the internal ones included.
+    LABEL_NAME, 256, r"^[a-zA-Z_][a-zA-Z0-9_]*$"
+);
+grammar!(
+    /// A Prometheus label that a relabeling makes from the groups of its regex, as
+    /// prometheus-operator validates it.
+    LABEL_TEMPLATE, 256, r"^(([a-zA-Z_]|\$(\{[0-9A-Za-z_]+\}|[0-9A-Za-z_]+))+[0-9A-Za-z_]*)+$"
+);
+grammar!(
+    /// Key of a Secret's or a ConfigMap's data.
+    DATA_KEY, SUBDOMAIN_LENGTH, r"^[-._a-zA-Z0-9]+$"
+);
+grammar!(
     /// A Prometheus duration above zero, its units largest first: `5s`, `1m30s`.
     DURATION,
     64,

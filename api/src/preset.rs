@@ -5,6 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::defaults::SCRAPE_INTERVAL;
 use crate::group::MetricsSpec;
 use crate::valid::MetricsEndpoint;
 
@@ -177,6 +178,11 @@ impl MetricsSpec {
     /// The port of the metrics.
     pub fn port(&self) -> i32 {
         self.port.unwrap_or(self.preset().endpoint().port)
+    }
+
+    /// How often the metrics are scraped.
+    pub fn interval(&self) -> &str {
+        self.interval.as_deref().unwrap_or(SCRAPE_INTERVAL)
     }
 
     /// The path of the metrics.

@@ -9,7 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 
 pub use crate::alerts::Alerts;
 use crate::consumer_group;
-use crate::defaults::SCRAPE_INTERVAL;
+use crate::endpoint::{AdditionalEndpoint, EndpointSpec};
 use crate::group::{KconsumerGroup, KconsumerGroupSpec, Labels, PartitionPolicy};
 use crate::group_defaults::{GroupDefaults, TemplateDefaults};
 use crate::inherited_metadata::InheritedMetadata;
@@ -137,7 +137,7 @@ impl TemplateFields {
 }
 
 /// Where Prometheus scrapes the lag. The preset fills in what the spec leaves out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct MetricsEndpoint {
     /// TCP port of the container.
     pub port: i32,
@@ -145,6 +145,10 @@ pub struct MetricsEndpoint {
     pub path: String,
     /// How often Prometheus scrapes, as a Prometheus duration.
     pub interval: String,
+    /// How Prometheus scrapes it.
+    pub scrape: EndpointSpec,
+    /// Further endpoints of the pods.
+    pub additional: Vec<AdditionalEndpoint>,
     /// What the clients call their metrics.
     pub preset: Preset,
     /// How the lags of a pod's partitions become the pod's; `None` for a lagMetric of the user's.
@@ -222,7 +226,9 @@ impl ValidGroup {
             metrics: MetricsEndpoint {
                 port: spec.metrics.port(),
                 path: spec.metrics.path().to_owned(),
-                interval: spec.metrics.interval.clone().unwrap_or_else(|| SCRAPE_INTERVAL.to_owned()),
+                interval: spec.metrics.interval().to_owned(),
+                scrape: spec.metrics.endpoint.clone(),
+                additional: spec.metrics.additional_endpoints.clone(),
                 preset: spec.metrics.preset(),
                 statistic: spec.metrics.statistic(),
                 lag_metric: spec.metrics.custom_metric(),

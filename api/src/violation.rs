@@ -107,6 +107,12 @@ rules!(
     Deployment,
     /// spec.metrics can be scraped.
     Metrics,
+    /// spec.metrics.endpoint and additionalEndpoints make valid endpoints of a ServiceMonitor, which
+    /// reach only the group's pods.
+    Endpoint,
+    /// The scrape timeouts of spec.metrics are within their intervals, which the installation may
+    /// set.
+    ScrapeTimeout,
     /// spec.alerts makes a valid PrometheusRule.
     Alerts,
     /// spec.scaling makes a valid HorizontalPodAutoscaler and Deployment.
@@ -130,7 +136,14 @@ impl Rule {
     /// A rule that is added in a later version belongs here, so that an upgrade stops no group. A
     /// bound that protects the operator's own processes does not.
     pub const fn is_admission_only(self) -> bool {
-        matches!(self, Self::PodSecurity | Self::Deployment | Self::ScalingMetrics | Self::SpecSize)
+        matches!(
+            self,
+            Self::PodSecurity
+                | Self::Deployment
+                | Self::ScalingMetrics
+                | Self::SpecSize
+                | Self::ScrapeTimeout
+        )
     }
 }
 

@@ -140,6 +140,15 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
+/// Fields of a ServiceMonitor's endpoint of which an empty value means something else than no value:
+/// Prometheus follows redirects, and a relabeling has a separator and a replacement.
+const NOT_EMPTY_BY_DEFAULT: [&str; 3] = ["followRedirects", "separator", "replacement"];
+
+/// Whether a field with this value is the same as no field.
+fn is_like_absent(key: &str, value: &Value) -> bool {
+    is_empty(value) && !NOT_EMPTY_BY_DEFAULT.contains(&key)
+}
+
 /// Fields that the API server fills in below a value that managedFields list as a whole: of a
 /// fieldRef, a resourceFieldRef, a projected ServiceAccount token, and a relabeling of a
 /// ServiceMonitor.
@@ -159,8 +168,10 @@ fn same(desired: &Value, live: &Value) -> bool {
     match (desired, live) {
         (_, Value::Null) => is_empty(desired),
         (Value::Object(wanted), Value::Object(live)) => {
-            wanted.iter().all(|(key, value)| same(value, live.get(key).unwrap_or(&Value::Null)))
-                && (no_field_is_left(wanted, live) || may_have_any_field(desired, live))
+            wanted.iter().all(|(key, value)| match live.get(key) {
+                Some(live) => same(value, live),
+                None => is_like_absent(key, value),
+            }) && (no_field_is_left(wanted, live) || may_have_any_field(desired, live))
         }
         (Value::Array(desired), Value::Array(live)) => {
             desired.len() == live.len() && desired.iter().zip(live).all(|(desired, live)| same(desired, live))
@@ -177,7 +188,7 @@ fn same(desired: &Value, live: &Value) -> bool {
 /// value that is owned as a whole has no owner of its own, so this is the only trace of it.
 fn no_field_is_left(wanted: &Map<String, Value>, live: &Map<String, Value>) -> bool {
     let mut others = live.iter().filter(|(key, _)| !wanted.contains_key(*key));
-    others.all(|(key, value)| is_empty(value) || is_default(key, value))
+    others.all(|(key, value)| is_like_absent(key, value) || is_default(key, value))
 }
 
 /// An empty value also stands for one that is owned field by field, such as a securityContext or an
@@ -324,6 +335,29 @@ mod tests {
         ] {
             assert!(matches_pod(&desired, &live), "{desired} {live}");
         }
+    }
+
+    #[test]
+    fn an_empty_value_that_stands_for_something_else_than_none_is_drift() {
+        let endpoint = |fields: &Value| json!({"endpoints": [fields]});
+        let relabeling = |fields: &Value| endpoint(&json!({"relabelings": [fields]}));
+        for (one, other) in [
+            (endpoint(&json!({"port": "a", "followRedirects": false})), endpoint(&json!({"port": "a"}))),
+            (
+                relabeling(&json!({"targetLabel": "a", "replacement": ""})),
+                relabeling(&json!({"targetLabel": "a"})),
+            ),
+            (
+                relabeling(&json!({"targetLabel": "a", "separator": ""})),
+                relabeling(&json!({"targetLabel": "a"})),
+            ),
+        ] {
+            assert!(!matches_pod(&one, &other), "{one} {other}");
+            assert!(!matches_pod(&other, &one), "{other} {one}");
+            assert!(matches_pod(&one, &one), "{one}");
+        }
+        let honor_labels = endpoint(&json!({"port": "a", "honorLabels": false}));
+        assert!(matches_pod(&honor_labels, &endpoint(&json!({"port": "a"}))));
     }
 
     #[test]

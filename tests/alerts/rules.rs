@@ -26,8 +26,9 @@ pub const CAPPED: &str = r#"{"maxReplicas": 2, "scaling": {"behavior": {"scaleUp
     "alerts": {"rules": {"KafkaConsumerGroupNoConsumers": {"enabled": false}}}}"#;
 
 /// Specs that are merged into the shortest one.
-pub const GROUPS: [&str; 9] = [
+pub const GROUPS: [&str; 10] = [
     "{}",
+    r#"{"metrics": {"additionalEndpoints": [{"port": 9404}]}}"#,
     CAPPED,
     ODD,
     OWN,

@@ -131,6 +131,17 @@ fn labelled(prefix: &str) -> Value {
     json!({"consumerSpec": {"image": "a", "topic": "t"}, "metrics": {"labels": labels}})
 }
 
+/// A spec with as many relabelings as are allowed, each with a large regular expression.
+fn relabelled() -> Value {
+    let relabeling = json!({"regex": "(([^a].?){16}){60}", "targetLabel": "${1}", "replacement": "$2"});
+    let list = vec![relabeling; 30];
+    let with = |port: i32| json!({"port": port, "relabelings": list, "metricRelabelings": list});
+    let mut endpoint = with(0);
+    endpoint.as_object_mut().unwrap().remove("port");
+    json!({"consumerSpec": {"image": "a", "topic": "t"},
+        "metrics": {"endpoint": endpoint, "additionalEndpoints": [with(1), with(2), with(3), with(4), with(5)]}})
+}
+
 /// A spec whose pod template has many containers, each with a misspelt field.
 fn misspelt() -> Value {
     let containers: Vec<Value> = (0..15_000).map(|_| json!({"imag": ""})).collect();
@@ -172,6 +183,15 @@ fn no_review_of_256_kib_blocks_a_thread_whatever_its_items_and_violations() {
         println!("{case}: {took:?}");
         assert!(took < TIME_LIMIT, "{case}: {took:?}, {} violations", refusals(&verdict).len());
     }
+}
+
+#[test]
+fn no_review_of_large_regular_expressions_blocks_a_thread() {
+    let group = group("kconsumer", &relabelled());
+    let started = Instant::now();
+    let refused = refusals(&decide(Stage::Validate, Some(&group), &group));
+    let took = started.elapsed();
+    assert!(took < TIME_LIMIT, "{took:?}: {refused:?}");
 }
 
 #[test]

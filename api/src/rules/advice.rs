@@ -12,6 +12,7 @@ pub fn advice(input: &RuleInput<'_>) -> Vec<String> {
     let rules = [window_is_longer_than_micrometer_s_minute, group_id_is_unique_among_namespaces];
     let mut warnings = second_consumers(input);
     warnings.extend(rules.into_iter().filter_map(|rule| rule(input)));
+    warnings.extend(super::endpoint::warnings(input.spec));
     warnings
 }
 

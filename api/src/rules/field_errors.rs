@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use crate::violation::{Rule, Violation};
+use crate::violation::{ErrorType, Rule, Violation};
 
 /// Collects the field errors of one rule.
 pub(super) struct FieldErrors<'a> {
@@ -39,6 +39,17 @@ impl<'a> FieldErrors<'a> {
 
     pub(super) fn forbidden(&mut self, field: impl Into<String>, detail: &str) {
         self.violations.push(Violation::forbidden(self.rule, field, detail));
+    }
+
+    pub(super) fn too_long(&mut self, field: impl Into<String>, most: usize) {
+        let detail = format!("must be at most {most} bytes");
+        self.violations.push(Violation::new(self.rule, ErrorType::TooLong, field, detail));
+    }
+
+    pub(super) fn too_many(&mut self, field: impl Into<String>, count: usize, most: usize) {
+        let detail = format!("must have at most {most} items");
+        let violation = Violation::new(self.rule, ErrorType::TooMany, field, detail);
+        self.violations.push(Violation { value: Some(count.into()), ..violation });
     }
 
     /// A value that is set must be one of the supported ones.

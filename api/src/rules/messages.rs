@@ -45,6 +45,8 @@ pub const SECRET: &str = "must be the name of a Secret: lowercase letters, digit
 /// Annotations that the operator, kubectl or Kubernetes' controllers write.
 pub const OWN_ANNOTATION: &str =
     "must not be an annotation that the operator, kubectl or the Deployment controller sets";
+/// basicAuth and authorization of an endpoint.
+pub const TWO_CREDENTIALS: &str = "must not be set together with authorization";
 /// spec.metrics.port.
 pub const PORT: &str = "must be a port between 1 and 65535";
 /// Keys of Kubernetes labels.

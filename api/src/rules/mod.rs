@@ -2,6 +2,7 @@
 
 mod advice;
 pub(crate) mod consumer;
+pub(crate) mod endpoint;
 mod field_errors;
 pub mod live;
 pub mod messages;
@@ -44,6 +45,8 @@ const RULES: &[RuleFn] = &[
     pod_security::pod_keeps_baseline,
     template::overlay_makes_a_pod,
     metrics::endpoint_can_be_scraped,
+    endpoint::endpoints_are_well_formed,
+    endpoint::timeouts_are_within_intervals,
     metrics::lag_is_defined_once,
     metrics::monitor_labels_are_labels,
     metrics::alerts_are_well_formed,

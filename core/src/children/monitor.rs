@@ -1,28 +1,46 @@
 //! The ServiceMonitor: prometheus-operator configures Prometheus to scrape the consumers.
 
+use kcg_api::endpoint::EndpointSpec;
 use kcg_api::{ValidGroup, names};
 use serde_json::{Value, json};
 
-use super::{ChildKind, head, selector};
+use super::{ChildKind, head, selector, service};
 
 pub(super) fn build(group: &ValidGroup) -> Value {
+    let metrics = &group.metrics;
     let mut monitor = head(ChildKind::ServiceMonitor, group);
-    for (key, value) in &group.metrics.labels {
+    for (key, value) in &metrics.labels {
         monitor["metadata"]["labels"][key] = json!(value);
     }
+    let own = endpoint(names::METRICS_PORT_NAME, &metrics.path, &metrics.interval, &metrics.scrape);
+    let additional = metrics.additional.iter().map(|additional| {
+        let interval = additional.interval.as_ref().unwrap_or(&metrics.interval);
+        endpoint(&service::additional_port(additional.port), &additional.path, interval, &additional.scrape)
+    });
     monitor["spec"] = json!({
         // The Service's label with the name of the job.
         "jobLabel": names::LABEL_APP,
         "selector": {"matchLabels": selector(&group.name)},
         "namespaceSelector": {"matchNames": [group.namespace]},
-        "endpoints": [{
-            "port": names::METRICS_PORT_NAME,
-            "path": group.metrics.path,
-            "scheme": "http",
-            "interval": group.metrics.interval,
-            // A pod must not set the namespace label of its own series.
-            "honorLabels": false,
-        }],
+        "endpoints": std::iter::once(own).chain(additional).collect::<Vec<_>>(),
     });
     monitor
+}
+
+fn endpoint(port: &str, path: &str, interval: &str, scrape: &EndpointSpec) -> Value {
+    let mut endpoint = json!({
+        "port": port,
+        "path": path,
+        "scheme": "http",
+        "interval": interval,
+        // A pod must not set the namespace label of its own series.
+        "honorLabels": false,
+        // Nor may it send Prometheus elsewhere, for example to the series of others.
+        "followRedirects": false,
+    });
+    if let (Value::Object(endpoint), Value::Object(scrape)) = (&mut endpoint, json!(scrape)) {
+        // An empty tlsConfig is like none.
+        endpoint.extend(scrape.into_iter().filter(|(_, value)| *value != json!({})));
+    }
+    endpoint
 }

@@ -162,6 +162,57 @@ fn a_service_has_no_address_unless_it_has_one_already() {
 }
 
 #[test]
+fn the_monitor_s_endpoint_has_what_the_spec_adds_and_never_follows_a_redirect() {
+    let endpoints = |metrics: &str| child(ChildKind::ServiceMonitor, metrics)["spec"]["endpoints"].clone();
+    assert_eq!(
+        endpoints(
+            "metrics: {interval: 60s, endpoint: {scheme: https, scrapeTimeout: 20s, tlsConfig: {insecureSkipVerify: true},
+                relabelings: [{targetLabel: a, replacement: ''}]}}"
+        ),
+        json!([{
+            "port": "metrics", "path": "/actuator/prometheus", "interval": "60s",
+            "honorLabels": false, "followRedirects": false,
+            "scheme": "https", "scrapeTimeout": "20s", "tlsConfig": {"insecureSkipVerify": true},
+            "relabelings": [{"targetLabel": "a", "replacement": ""}],
+        }])
+    );
+    let plain = endpoints("{}");
+    assert_eq!(endpoints("metrics: {endpoint: {tlsConfig: {}}}"), plain);
+    assert_eq!((&plain[0]["scheme"], &plain[0]["followRedirects"]), (&json!("http"), &json!(false)));
+}
+
+#[test]
+fn an_additional_endpoint_has_a_port_of_the_service_and_changes_no_pod() {
+    let spec = "metrics: {additionalEndpoints: [{port: 15020, path: /stats/prometheus, interval: 1m, scheme: https}, {port: 9404}]}";
+    let endpoints = child(ChildKind::ServiceMonitor, spec)["spec"]["endpoints"].clone();
+    let endpoint = |port: &str, path: &str, interval: &str, scheme: &str| json!({"port": port, "path": path, "interval": interval, "scheme": scheme, "honorLabels": false, "followRedirects": false});
+    assert_eq!(
+        endpoints,
+        json!([
+            endpoint("metrics", "/actuator/prometheus", "5s", "http"),
+            endpoint("metrics-15020", "/stats/prometheus", "1m", "https"),
+            endpoint("metrics-9404", "/metrics", "5s", "http"),
+        ])
+    );
+    let port = |name: &str, number: i32| json!({"name": name, "port": number, "targetPort": number, "protocol": "TCP"});
+    assert_eq!(
+        child(ChildKind::Service, spec)["spec"]["ports"],
+        json!([port("metrics", 8085), port("metrics-15020", 15020), port("metrics-9404", 9404)])
+    );
+    assert_eq!(child(ChildKind::Deployment, spec), child(ChildKind::Deployment, "{}"));
+}
+
+#[test]
+fn a_pod_is_up_by_its_own_endpoint_whatever_its_additional_ones_say() {
+    let expressions = |spec: &str| child(ChildKind::PrometheusRule, spec).to_string();
+    let own = r#"up{namespace=\"default\",service=\"kconsumer\",endpoint=\"metrics\"}"#;
+    assert!(!expressions("{}").contains("endpoint="));
+    let with = expressions("metrics: {additionalEndpoints: [{port: 9404}]}");
+    assert_eq!(with.matches("up{").count(), with.matches(own).count());
+    assert!(with.contains(own));
+}
+
+#[test]
 fn a_new_pod_is_available_after_15_seconds_unless_the_spec_says_otherwise() {
     let seconds = |spec: &str| child(ChildKind::Deployment, spec)["spec"]["minReadySeconds"].clone();
     assert_eq!([seconds("{}"), seconds("{scaling: {minReadySeconds: 0}}")], [json!(15), json!(0)]);

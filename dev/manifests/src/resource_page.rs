@@ -11,8 +11,8 @@ use serde_json::Value;
 const TITLE: &str = "\
 # KconsumerGroup (thenextapps.com/v1alpha1)
 Every field, as `kubectl explain kconsumergroup --recursive` shows it. The admission webhook checks the rules that need
-the topics' live partitions, the installer's grants or the content of the pod template. The API server itself checks
-all others, even if the webhook is not available.
+the topics' live partitions, the installer's grants or the content of the pod template, and the rules of endpoints that
+compare fields or regular expressions. The API server itself checks all others, even if the webhook is not available.
 
 ";
 
@@ -61,7 +61,7 @@ fn rows(text: &mut String, path: &str, schema: &Value) {
 /// Whether a field's own fields are listed. Types of Kubernetes are not: `kubectl explain`
 /// describes them.
 fn is_ours(path: &str) -> bool {
-    const FOREIGN: [&str; 8] = [
+    const FOREIGN: [&str; 14] = [
         "env",
         "envFrom",
         "resources",
@@ -70,8 +70,17 @@ fn is_ours(path: &str) -> bool {
         "strategy",
         "conditions",
         "podTemplate",
+        "ca",
+        "cert",
+        "keySecret",
+        "credentials",
+        "username",
+        "password",
     ];
-    path != "spec.scaling.metrics" && path.rsplit('.').next().is_none_or(|last| !FOREIGN.contains(&last))
+    // Types of Kubernetes, and what has the fields of the endpoint.
+    const ROOTS: [&str; 2] = ["spec.scaling.metrics", "spec.metrics.additionalEndpoints[]."];
+    !ROOTS.iter().any(|root| path.starts_with(root))
+        && path.rsplit('.').next().is_none_or(|last| !FOREIGN.contains(&last))
 }
 
 fn kind(field: &Value) -> String {

@@ -1,7 +1,7 @@
 //! The PromQL of the alerts, over the series that are scraped through the group's Service.
 
-use kcg_api::ValidGroup;
 use kcg_api::preset::ClientMetrics;
+use kcg_api::{ValidGroup, names};
 use serde_json::Value;
 
 use crate::lag::expression::{LagSeries, number};
@@ -28,8 +28,21 @@ impl<'a> Expressions<'a> {
 
     /// The group's own series of a metric.
     fn own(&self, metric: &str) -> String {
+        format!("{metric}{{{}}}", self.matchers())
+    }
+
+    fn matchers(&self) -> String {
         let Self { group, .. } = self;
-        format!("{metric}{{namespace={},service={}}}", quoted(&group.namespace), quoted(&group.name))
+        format!("namespace={},service={}", quoted(&group.namespace), quoted(&group.name))
+    }
+
+    /// Whether a pod can be scraped. A pod is up by the endpoint of the consumer, and a sidecar's
+    /// endpoint may be up without it.
+    fn up(&self) -> String {
+        if self.group.metrics.additional.is_empty() {
+            return self.own("up");
+        }
+        format!("up{{{},endpoint={}}}", self.matchers(), quoted(names::METRICS_PORT_NAME))
     }
 
     fn series(&self) -> LagSeries {
@@ -62,7 +75,7 @@ impl<'a> Expressions<'a> {
 
     /// The pods that can be scraped. Two ports of a pod are one pod.
     pub(super) fn pods_up(&self) -> String {
-        format!("count by (pod) ({} == 1)", self.own("up"))
+        format!("count by (pod) ({} == 1)", self.up())
     }
 
     /// How many pods of one pod template can be scraped, of the template that has most. During a
@@ -78,7 +91,7 @@ impl<'a> Expressions<'a> {
     /// The pods that are scraped and have shown no lag, although they are not new and have
     /// partitions.
     pub(super) fn pods_without_lag(&self) -> String {
-        let (up, lag) = (self.own("up"), self.own(self.group.metrics.scraped_lag_metric()));
+        let (up, lag) = (self.up(), self.own(self.group.metrics.scraped_lag_metric()));
         let known = format!("max_over_time({lag}[{GRACE}]) >= 0 < Inf");
         let without =
             format!("count by (pod) ({up} == 1 and {up} offset {GRACE} == 1) unless on (pod) ({known})");
@@ -94,7 +107,7 @@ impl<'a> Expressions<'a> {
     /// The pods with a client that has not polled for so long; of clients that do not show this,
     /// the pods that have a lag and consumed nothing.
     pub(super) fn hung_pods(&self, seconds: i64) -> String {
-        let up = self.own("up");
+        let up = self.up();
         let consumed = self.own(self.client.records_consumed);
         let stands_still = format!(
             "({}) > 0 and on (pod) (sum by (pod) (increase({consumed}[{seconds}s])) == 0) and on (pod) ({up} offset {seconds}s == 1)",
