@@ -4,8 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use kcg_closed_loop::{Image, Images, Node, Programs};
-use kcg_devcluster::{ControlPlane, Crds, deploy_folder, wait};
+use kcg_devcluster::{ControlPlane, Crds, Installation, PodRunner, deploy_folder, wait};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use crate::program::{AS_POD, PORT};
 
@@ -16,6 +17,7 @@ pub const IMAGE: &str = "example.com/tests/program:1";
 const LIMIT: Duration = Duration::from_mins(1);
 
 pub struct Harness {
+    operator: OnceCell<()>,
     // Declared first: pods end before their cluster.
     pub node: Node,
     pub plane: ControlPlane,
@@ -32,7 +34,20 @@ impl Harness {
         let crds = Crds::all(deploy_folder()?.join("crd"));
         let plane = ControlPlane::builder().pod_network(true).crds(crds).start().await?;
         let node = Node::start(&plane, "node-1", images).await?;
-        Ok(Self { node, plane })
+        Ok(Self { operator: OnceCell::new(), node, plane })
+    }
+
+    /// Installs the operator as shipped, once for all tests.
+    pub async fn install_operator(&self) -> Outcome {
+        let install = async || -> Outcome {
+            let deploy = deploy_folder()?;
+            self.apply_folder(&deploy.join("crd")).await?;
+            let overlay = deploy.join("overlays/cluster/self-managed");
+            let installation = Installation::apply(&self.plane, &overlay, PodRunner::Node).await?;
+            installation.wait_available(&self.plane).await?;
+            Ok(installation.wait_trusted(&self.plane).await?)
+        };
+        self.operator.get_or_try_init(install).await.copied()
     }
 
     /// The output of kubectl; fails if kubectl fails.

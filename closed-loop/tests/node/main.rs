@@ -4,6 +4,7 @@
 //! `cargo test -p kcg-closed-loop --test node [FILTER]`. The image of most pods is this test
 //! program itself; see `program`.
 
+mod crash;
 mod harness;
 mod lifecycle;
 mod program;
@@ -32,8 +33,9 @@ macro_rules! tests {
     };
 }
 
-const TESTS: [Test; 14] = tests![
+const TESTS: [Test; 15] = tests![
     shipped::the_shipped_operator_runs_unchanged,
+    crash::an_image_that_crashes_takes_no_running_consumer,
     volumes_and_env::a_service_has_the_pods_addresses_once_their_probe_passes,
     volumes_and_env::a_pod_gets_its_environment_files_and_token,
     volumes_and_env::a_changed_config_map_is_updated_in_the_pod,

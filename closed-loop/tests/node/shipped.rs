@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kcg_devcluster::{Installation, PodRunner, deploy_folder, wait};
+use kcg_devcluster::{deploy_folder, wait};
 
 use crate::harness::{Harness, Outcome};
 
@@ -12,11 +12,7 @@ const LIMIT: Duration = Duration::from_mins(1);
 /// All replicas become available, and the webhook's pods reject an invalid group.
 pub async fn the_shipped_operator_runs_unchanged(harness: &Harness) -> Outcome {
     let deploy = deploy_folder()?;
-    harness.apply_folder(&deploy.join("crd")).await?;
-    let overlay = deploy.join("overlays/cluster/self-managed");
-    let installation = Installation::apply(&harness.plane, &overlay, PodRunner::Node).await?;
-    installation.wait_available(&harness.plane).await?;
-    installation.wait_trusted(&harness.plane).await?;
+    harness.install_operator().await?;
     let available = "-o=jsonpath={.items[*].status.availableReplicas}";
     harness.sees(NAMESPACE, &["deployments", available], |seen| seen == "2 2").await?;
     let bundles = "-o=jsonpath={.webhooks[*].clientConfig.caBundle}";
