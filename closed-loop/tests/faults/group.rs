@@ -1,9 +1,7 @@
 //! A group with its own topic of the same name.
 
+use kcg_closed_loop::Consumer;
 use serde_json::{Value, json};
-
-/// The port of the consumers' metrics and health.
-const PORT: u16 = 8085;
 
 /// The broker's address.
 const KAFKA: &str = "10.244.0.1:9092";
@@ -21,6 +19,8 @@ pub struct Group {
     pub limit: i32,
     /// The bootstrap servers of its consumers.
     pub bootstrap_servers: &'static str,
+    /// The program of its consumers.
+    pub consumer: Consumer,
     /// Environment variables of its consumers.
     pub env: &'static [(&'static str, &'static str)],
 }
@@ -28,7 +28,15 @@ pub struct Group {
 impl Group {
     /// One consumer on one partition, without lag.
     pub const fn idle(name: &'static str) -> Self {
-        Self { name, partitions: 1, min: 1, limit: 1000, bootstrap_servers: KAFKA, env: &[] }
+        Self {
+            name,
+            partitions: 1,
+            min: 1,
+            limit: 1000,
+            bootstrap_servers: KAFKA,
+            consumer: Consumer::Rust,
+            env: &[],
+        }
     }
 
     pub fn topic(&self) -> Value {
@@ -58,13 +66,13 @@ impl Group {
                     "policies": [{"type": "Percent", "value": 100, "periodSeconds": 5}],
                 }}},
                 "consumerSpec": {
-                    "image": "thenextapps/kconsumer:latest",
+                    "image": format!("{}:latest", self.consumer.image()),
                     "topic": self.name,
                     "bootstrapServers": self.bootstrap_servers,
                     "env": env,
                     "podTemplate": {"spec": {"containers": [{
                         "name": self.name,
-                        "readinessProbe": {"httpGet": {"path": "/readyz", "port": PORT}, "periodSeconds": 1},
+                        "readinessProbe": {"httpGet": {"path": "/readyz", "port": "metrics"}, "periodSeconds": 1},
                     }]}},
                 },
             },

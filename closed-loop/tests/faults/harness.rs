@@ -46,7 +46,8 @@ impl Harness {
         let settings = Settings {
             scenario: Scenario::Single,
             consumer: Consumer::Rust,
-            rounds: false,
+            // For the images of all consumers.
+            rounds: true,
             records: 0,
             realistic: false,
         };
@@ -106,14 +107,19 @@ impl Harness {
 
     /// Creates a topic and, once it exists in Kafka, its group.
     pub async fn create(&self, group: &Group, metrics: &[(&str, Value)]) -> Result<()> {
+        self.create_topic(group).await?;
+        self.apply(&group.resource(metrics)).await
+    }
+
+    /// Creates the topic of a group, and waits until it exists in Kafka.
+    pub async fn create_topic(&self, group: &Group) -> Result<()> {
         self.apply(&group.topic()).await?;
         self.until(&format!("topic {} to be ready", group.name), SHORT_LIMIT, async || {
             let topic = self.get("kafka.strimzi.io", "v1", "KafkaTopic", group.name).await?;
             let ready = topic["status"]["conditions"][0]["status"] == "True";
             if ready { Ok(()) } else { Err(topic["status"].to_string()) }
         })
-        .await?;
-        self.apply(&group.resource(metrics)).await
+        .await
     }
 
     /// Waits until this many consumers are ready.

@@ -3,6 +3,7 @@
 //! `cargo test -p kcg-closed-loop --test faults [FILTER]`. Each test has its own group and topics,
 //! so most tests run in parallel. The tests that affect every group run after them, one by one.
 
+mod consumer;
 mod dashboards;
 mod group;
 mod harness;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use kcg_closed_loop::Programs;
+use kcg_closed_loop::tools::consumers::{JMX, SPRING};
 use kcg_devcluster::pod_network;
 use kcg_devcluster::tools::to_stderr;
 use libtest_mimic::{Arguments, Trial};
@@ -31,7 +33,10 @@ macro_rules! tests {
     };
 }
 
-const PARALLEL: [Test; 8] = tests![
+const PARALLEL: [Test; 11] = tests![
+    consumer::a_hung_consumer_in_rust_fires_an_alert,
+    consumer::a_hung_spring_application_fires_an_alert,
+    consumer::a_hung_consumer_with_the_jmx_exporter_fires_an_alert,
     lag::a_wrong_port_is_reported_with_its_cure,
     lag::a_consumer_without_metrics_is_reported_as_missing_metrics,
     lag::consumers_that_show_another_metric_fire_an_alert,
@@ -68,7 +73,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let programs = runtime.block_on(Programs::build())?;
     if !pod_network::is_inside() {
         // The pod network has no way out, so everything is fetched before.
-        runtime.block_on(kcg_closed_loop::tools::ensure(&[], &to_stderr))?;
+        runtime.block_on(kcg_closed_loop::tools::ensure(&[SPRING, JMX], &to_stderr))?;
         return Err(pod_network::enter(&programs.variables()).into());
     }
     let harness = Arc::new(runtime.block_on(Harness::start(&programs))?);
