@@ -68,13 +68,4 @@ impl Consumer {
         };
         [("KCONSUMER_LOG_RECORDS", "true"), session]
     }
-
-    /// The path of its readiness probe, on the port of its metrics.
-    pub(crate) fn readiness(self) -> &'static str {
-        match self {
-            Self::Rust => "/readyz",
-            Self::Spring => "/actuator/health/readiness",
-            Self::Jmx => "/-/healthy",
-        }
-    }
 }

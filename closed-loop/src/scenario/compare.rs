@@ -16,6 +16,8 @@ use crate::settings::Settings;
 const GROUPS: [(&str, &str); 2] =
     [("kubernetes-defaults", "Kubernetes' defaults"), ("operator-defaults", "The operator's defaults")];
 const PARTITIONS: u32 = 6;
+/// The operator's default of spec.scaling.minReadySeconds. A test compares it with the operator's code.
+const OPERATOR_MIN_READY_SECONDS: i32 = 15;
 
 /// Who consumes what.
 pub(super) fn subscriptions() -> Vec<Subscription> {
@@ -33,7 +35,7 @@ fn scaling(group: &str, settings: &Settings) -> Value {
     } else if settings.realistic {
         return json!({});
     } else {
-        json!({"behavior": operator_behavior()})
+        json!({"behavior": operator_behavior(), "minReadySeconds": OPERATOR_MIN_READY_SECONDS})
     };
     if !settings.realistic {
         shorten(&mut scaling);
@@ -55,6 +57,7 @@ fn kubernetes_defaults() -> Value {
             ]},
         },
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}},
+        "minReadySeconds": 0,
     })
 }
 
@@ -203,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_operators_behavior_equals_the_default_of_the_operator() -> Result<()> {
+    fn what_the_operator_s_group_has_equals_the_defaults_of_the_operator() -> Result<()> {
         let settings = settings(true);
         let group = objects::group(
             Consumer::Rust,
@@ -220,6 +223,7 @@ mod tests {
         let autoscaler =
             desired_one(ChildKind::HorizontalPodAutoscaler, &valid, &ceiling).context("always there")?;
         assert_eq!(autoscaler.object["spec"]["behavior"], operator_behavior());
+        assert_eq!(valid.scaling.min_ready_seconds, OPERATOR_MIN_READY_SECONDS);
         Ok(())
     }
 
@@ -230,6 +234,8 @@ mod tests {
         assert_eq!(down(GROUPS[0].0, true)["policies"][0]["periodSeconds"], 15);
         assert_eq!(down(GROUPS[0].0, false)["policies"][0]["periodSeconds"], 1);
         assert_eq!(down(GROUPS[1].0, false)["stabilizationWindowSeconds"], 30);
+        let ready = GROUPS.map(|(group, _)| scaling(group, &settings(false))["minReadySeconds"].clone());
+        assert_eq!(ready, [0, 1]);
         assert_eq!(
             down(GROUPS[1].0, false)["policies"][0],
             json!({"type": "Percent", "value": 50, "periodSeconds": 30})

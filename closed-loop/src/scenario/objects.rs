@@ -16,7 +16,7 @@ pub(super) fn topic(name: &str, partitions: u32) -> Value {
 }
 
 /// A group that consumes these topics. `scaling` is spec.scaling; an empty one means the operator's
-/// defaults. A consumer takes some seconds until it is ready, as most do. The broker notices a
+/// defaults. A consumer (the one in Rust) takes some seconds until it is ready, as most do. The broker notices a
 /// killed one after six.
 pub(super) fn group(
     consumer: Consumer,
@@ -43,7 +43,7 @@ pub(super) fn group(
                 "podTemplate": {"spec": {"containers": [{
                     "name": name,
                     "readinessProbe": {
-                        "httpGet": {"path": consumer.readiness(), "port": "metrics"},
+                        "httpGet": {"path": "/readyz", "port": "metrics"},
                         "initialDelaySeconds": 3, "periodSeconds": 1,
                     },
                 }]}},

@@ -64,12 +64,16 @@ pub(crate) async fn run(runner: &mut Runner, consumer: Consumer) -> Result<Resul
 async fn create(runner: &mut Runner, consumer: Consumer) -> Result<()> {
     runner.step(&format!("Another group: {}", consumer.description()))?;
     let (name, topic) = (group(consumer), topic(consumer));
-    let scaling = json!({"behavior": {"scaleDown": {
+    let scaling = json!({"minReadySeconds": 1, "behavior": {"scaleDown": {
         "stabilizationWindowSeconds": WINDOW,
         "policies": [{"type": "Percent", "value": 100, "periodSeconds": 5}],
     }}});
     let topics = [topic.clone()];
-    let group = objects::group(consumer, name, &topics, LIMIT, &scaling, &runner.settings);
+    let mut group = objects::group(consumer, name, &topics, LIMIT, &scaling, &runner.settings);
+    // The probe of the preset, which the group names.
+    if let Some(consumer) = group["spec"]["consumerSpec"].as_object_mut() {
+        consumer.remove("podTemplate");
+    }
     let manifest = objects::manifest(&[objects::topic(&topic, PARTITIONS), group]);
     runner.environment.plane.apply_yaml(&manifest).await?;
     let wait =

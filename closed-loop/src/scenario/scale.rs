@@ -64,6 +64,7 @@ async fn create(runner: &mut Runner) -> Result<()> {
     // The consumers' assignor spreads the partitions of all topics.
     let mut scaling = json!({"partitions": "Sum"});
     if !settings.realistic {
+        scaling["minReadySeconds"] = json!(1);
         scaling["behavior"] = json!({"scaleDown": {"stabilizationWindowSeconds": 15, "policies": [{"type": "Percent", "value": 100, "periodSeconds": 5}]}});
     }
     let mut objects = topics(runner, 1);
