@@ -107,12 +107,13 @@ async fn defaults_are_set_and_written_values_are_kept(env: Arc<SharedEnv>) -> Re
         &json!({
             "minReplicas": 1, "averageRecordsLagLimit": 1000,
             "consumerSpec": {"containerName": "kconsumer", "groupId": "mine", "partitionsPerConsumer": 1},
-            "metrics": {"interval": "5s"},
-            "alerts": {"enabled": true, "for": "1m", "severity": "warning", "labels": {"team": "data"}},
+            "alerts": {"enabled": true, "for": "1m", "labels": {"team": "data"}},
         }),
     );
-    // The preset is not stored: only a written one brings a readiness probe.
-    assert!(stored["spec"]["metrics"]["preset"].is_null());
+    // What an installation can set is not stored: it must stay visible whether the group sets it.
+    for field in ["/metrics/preset", "/metrics/interval", "/alerts/severity", "/alerts/ruleLabels"] {
+        assert_eq!(stored["spec"].pointer(field), None, "{field}");
+    }
     // Without a name nothing can be derived yet; the controller derives it later.
     let mut generated = group("", &json!({}));
     generated["metadata"] = json!({"generateName": "made-"});

@@ -170,11 +170,9 @@ async fn the_crd_sets_the_static_defaults_and_keeps_written_values() -> Outcome 
     let stored = kubectl::create(plane, "default", &group("kconsumer", &over)).await?;
     let spec = &stored["spec"];
     assert_eq!((&spec["minReplicas"], &spec["averageRecordsLagLimit"]), (&json!(1), &json!(1000)));
-    assert_eq!(
-        spec["alerts"],
-        json!({"enabled": true, "for": "1m", "severity": "warning", "ruleLabels": {"prometheus": "k8s", "role": "alert-rules"}})
-    );
-    assert_eq!(spec["metrics"], json!({"interval": "5s"}));
+    // What an installation can set stays visible as not set.
+    assert_eq!(spec["alerts"], json!({"enabled": true, "for": "1m"}));
+    assert_eq!(spec["metrics"], json!({}));
     assert_eq!(spec["scaling"], json!({"partitions": "Max", "minReadySeconds": 15}));
     assert_eq!(spec["consumerSpec"]["resources"]["limits"]["cpu"], 1);
     assert_eq!(
