@@ -125,10 +125,6 @@ fn pod_fields(pod: &PodSpec, path: &str, errors: &mut FieldErrors<'_>) {
         let field = format!("{path}.serviceAccountName");
         follows(account, &names::SUBDOMAIN, field, labels::SUBDOMAIN, errors);
     }
-    // The API server refuses the pods for it, not the Deployment.
-    if let Some(seconds) = pod.termination_grace_period_seconds.filter(|seconds| *seconds < 0) {
-        errors.invalid(format!("{path}.terminationGracePeriodSeconds"), seconds, NOT_NEGATIVE);
-    }
     if let Some(context) = &pod.security_context {
         let path = format!("{path}.securityContext");
         let ids = [
