@@ -136,7 +136,9 @@ async fn an_alert_keeps_firing_while_another_rule_is_added_and_resolves_once_its
 /// The labels by which kube-prometheus-stack's Prometheus selects by default: the name of its Helm
 /// release.
 fn of_the_stack() -> Value {
-    let release = json!({"matchLabels": {"release": "kube-prometheus-stack"}});
+    // A merge patch removes the labels of before only if they are null.
+    let labels = json!({"release": "kube-prometheus-stack", "prometheus": null, "role": null});
+    let release = json!({"matchLabels": labels});
     json!({"spec": {
         "serviceMonitorSelector": release, "serviceMonitorNamespaceSelector": {},
         "podMonitorSelector": release, "podMonitorNamespaceSelector": {},
