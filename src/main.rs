@@ -2,11 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use kconsumer_group_operator::cli::Cli;
 
 fn main() -> ExitCode {
-    Cli::parse().run().unwrap_or_else(|error| {
+    Cli::from_args_and_env().run().unwrap_or_else(|error| {
         eprintln!("kconsumer-group-operator: {error}");
         error.exit_code()
     })

@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 use kcg_api::names;
 use kcg_certs::rotation::Lifetimes;
 use kcg_runtime::client::RequestMetrics;
-use kcg_runtime::lease::Candidate;
+use kcg_runtime::lease::{Candidate, Timings};
 use tokio_util::sync::CancellationToken;
 
 use super::args::{self, RenamedControllerFlags};
@@ -22,12 +22,8 @@ pub(super) struct ControllerArgs {
     /// Name of this replica in the Lease and in Events [default: the host name]
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     identity: Option<String>,
-    /// Namespace of the Lease for leader election
-    #[arg(long, env = "POD_NAMESPACE", default_value = names::NAMESPACE, value_name = "NAMESPACE")]
-    leader_elect_resource_namespace: String,
-    /// Name of the Lease for leader election
-    #[arg(long, default_value = names::LEASE, value_name = "NAME")]
-    leader_elect_resource_name: String,
+    #[command(flatten)]
+    election: LeaderElectArgs,
     /// Name of both webhook configurations, whose CA bundle a self-managed certificate needs
     /// [default: the namespace of the Lease]
     #[arg(long, env = "WEBHOOK_CONFIGURATION_NAME", value_name = "NAME")]
@@ -36,6 +32,51 @@ pub(super) struct ControllerArgs {
     certificates: CertificateArgs,
     #[command(flatten)]
     _renamed: RenamedControllerFlags,
+}
+
+#[derive(Debug, Args)]
+// The flags of client-go's users.
+#[allow(clippy::struct_field_names)]
+struct LeaderElectArgs {
+    /// Elect a leader, so that of several replicas only one writes. Set false only for a single
+    /// replica that is stopped before another one starts
+    #[arg(
+        long,
+        default_value_t = true,
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_name = "BOOL"
+    )]
+    leader_elect: bool,
+    /// How long other replicas wait before they take over from a leader that no longer renews; whole
+    /// seconds
+    #[arg(long, default_value = "10s", value_parser = args::duration, value_name = "DURATION")]
+    leader_elect_lease_duration: Duration,
+    /// How long after its last renewal a leader stops; less than the lease duration
+    #[arg(long, default_value = "7s", value_parser = args::duration, value_name = "DURATION")]
+    leader_elect_renew_deadline: Duration,
+    /// How long to wait between attempts to acquire or to renew; at most a third of the renew
+    /// deadline
+    #[arg(long, default_value = "1s", value_parser = args::duration, value_name = "DURATION")]
+    leader_elect_retry_period: Duration,
+    /// Namespace of the Lease
+    #[arg(long, env = "POD_NAMESPACE", default_value = names::NAMESPACE, value_name = "NAMESPACE")]
+    leader_elect_resource_namespace: String,
+    /// Name of the Lease
+    #[arg(long, default_value = names::LEASE, value_name = "NAME")]
+    leader_elect_resource_name: String,
+}
+
+impl LeaderElectArgs {
+    fn timings(&self) -> Option<Timings> {
+        self.leader_elect.then_some(Timings {
+            lease: self.leader_elect_lease_duration,
+            renew_deadline: self.leader_elect_renew_deadline,
+            retry: self.leader_elect_retry_period,
+        })
+    }
 }
 
 #[derive(Debug, Args)]
@@ -91,7 +132,7 @@ async fn serve(args: &ControllerArgs, stop: CancellationToken) -> Result<(), Cli
     let requests = RequestMetrics::default();
     let client = args.server.client_config().client(&requests).await?;
     let identity = args.identity.clone().unwrap_or_else(host_name);
-    let namespace = args.leader_elect_resource_namespace.clone();
+    let namespace = args.election.leader_elect_resource_namespace.clone();
     let certificates = match args.certificates.certificate_mode {
         CertificateMode::Provided => None,
         CertificateMode::SelfManaged => Some(CertRotatorConfig {
@@ -112,10 +153,11 @@ async fn serve(args: &ControllerArgs, stop: CancellationToken) -> Result<(), Cli
         metrics_bind_address: args.server.metrics_bind_address,
         health_probe_bind_address: args.server.health_probe_bind_address,
         candidate: Candidate::new(
-            &args.leader_elect_resource_namespace,
-            &args.leader_elect_resource_name,
+            &args.election.leader_elect_resource_namespace,
+            &args.election.leader_elect_resource_name,
             &identity,
         ),
+        election: args.election.timings(),
         certificates,
     };
     Ok(controller::run(config, client, &requests, stop).await?)
@@ -131,6 +173,9 @@ fn host_name() -> String {
 
 impl From<ControllerError> for CliError {
     fn from(error: ControllerError) -> Self {
-        Self::temporary(error)
+        match error {
+            ControllerError::Timings(_) => Self::permanent(error),
+            ControllerError::Listen(_) | ControllerError::Ended(_) => Self::temporary(error),
+        }
     }
 }

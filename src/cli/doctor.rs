@@ -1,29 +1,37 @@
 //! `doctor`: checks an installation.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use kcg_api::names;
-use kcg_runtime::client::{ClientConfig, RequestMetrics};
+use kcg_runtime::client::RequestMetrics;
+use kube::Client;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::args::{self, DefaultsArg};
+use super::cluster_args::ClusterArgs;
 use super::{CliError, terminal};
 use crate::doctor::{Check, CheckState, analyze, collect, reach};
 
+/// The time between two attempts of `--wait`.
+const RETRY_PERIOD: Duration = Duration::from_secs(2);
+
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
-    /// Path of the kubeconfig [default: KUBECONFIG or ~/.kube/config]
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// Namespace in which the operator is installed
     #[arg(long, short, default_value = names::NAMESPACE, value_name = "NAMESPACE")]
     namespace: String,
     /// File of defaults to check before it is applied, and to compare with the one in force
     #[arg(long, value_parser = args::defaults_file, value_name = "FILE")]
     defaults: Option<DefaultsArg>,
+    /// Check again until the installation is healthy, for at most this time
+    #[arg(long, value_parser = args::duration, value_name = "DURATION")]
+    wait: Option<Duration>,
     /// Output format
     #[arg(long, short, value_enum, default_value_t = ReportFormat::Table, value_name = "FORMAT")]
     output: ReportFormat,
@@ -53,12 +61,22 @@ pub(super) fn run(args: &DoctorArgs) -> Result<ExitCode, CliError> {
 }
 
 async fn checks(args: &DoctorArgs) -> Result<Vec<Check>, CliError> {
-    let agent = concat!("kconsumer-group-operator-doctor/", env!("CARGO_PKG_VERSION"));
-    let client =
-        ClientConfig::new(args.kubeconfig.as_deref(), agent).client(&RequestMetrics::default()).await?;
+    let client = args.cluster.client_config("-doctor").client(&RequestMetrics::default()).await?;
+    let deadline = Instant::now() + args.wait.unwrap_or_default();
+    loop {
+        let checks = check_once(&client, args).await;
+        let is_healthy = checks.as_ref().is_ok_and(|checks| checks.iter().all(Check::is_healthy));
+        if is_healthy || Instant::now() + RETRY_PERIOD > deadline {
+            return checks;
+        }
+        tokio::time::sleep(RETRY_PERIOD).await;
+    }
+}
+
+async fn check_once(client: &Client, args: &DoctorArgs) -> Result<Vec<Check>, CliError> {
     // If the API server does not respond, report it once instead of once for each check.
-    reach(&client).await.map_err(CliError::temporary)?;
-    let findings = collect(&client, &args.namespace).await;
+    reach(client).await.map_err(CliError::temporary)?;
+    let findings = collect(client, &args.namespace).await;
     let file = args.defaults.as_ref().map(|file| file.hash.clone());
     Ok(analyze(&findings.with_defaults_file(file)))
 }

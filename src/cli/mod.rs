@@ -1,8 +1,11 @@
 //! The command line: the flags of each subcommand, its output and its errors.
 
 mod args;
+mod check;
+mod cluster_args;
 mod controller;
 mod doctor;
+mod files;
 mod manifests;
 mod partitions;
 mod render;
@@ -11,11 +14,12 @@ mod telemetry;
 mod terminal;
 mod unknown_fields;
 mod validate;
+mod version;
 mod webhook;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub use terminal::CliError;
 
@@ -37,15 +41,29 @@ enum Command {
     Webhook(webhook::WebhookArgs),
     /// Validate KconsumerGroups in manifests without a cluster
     Validate(validate::ValidateArgs),
-    /// Print the owned resources of the KconsumerGroups in a manifest, as YAML
+    /// Print the owned resources of KconsumerGroups, as YAML
     Render(render::RenderArgs),
     /// Print the CustomResourceDefinition, as YAML
     Crd,
     /// Check an installation and print what is wrong and how to fix it
     Doctor(doctor::DoctorArgs),
+    /// Print the version
+    Version(version::VersionArgs),
+    /// Print a script that completes commands and flags in a shell
+    Completion(version::CompletionArgs),
 }
 
+/// The prefix of the environment variables that set flags.
+const ENV_PREFIX: &str = "KCG_";
+
 impl Cli {
+    /// Parses the arguments of the process and the environment variables that set flags. Prints help
+    /// or an error and exits if there is nothing to run.
+    pub fn from_args_and_env() -> Self {
+        let matches = with_environment(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
     /// Runs the subcommand until it ends.
     pub fn run(self) -> Result<ExitCode, CliError> {
         match self.command {
@@ -55,8 +73,24 @@ impl Cli {
             Command::Render(args) => render::run(&args),
             Command::Crd => print_crd(),
             Command::Doctor(args) => doctor::run(&args),
+            Command::Version(args) => version::print_version(&args),
+            Command::Completion(args) => version::print_completion(&args),
         }
     }
+}
+
+/// Every flag of a subcommand can be set by an environment variable: `--metrics-bind-address` by
+/// `KCG_METRICS_BIND_ADDRESS`. A few flags have a variable of their own instead.
+fn with_environment(command: clap::Command) -> clap::Command {
+    command.mut_subcommands(|subcommand| {
+        subcommand.mut_args(|arg| match arg.get_long() {
+            Some(long) if arg.get_env().is_none() && !arg.is_hide_set() => {
+                let variable = format!("{ENV_PREFIX}{}", long.to_uppercase().replace('-', "_"));
+                arg.env(variable)
+            }
+            _ => arg,
+        })
+    })
 }
 
 fn print_crd() -> Result<ExitCode, CliError> {
@@ -67,11 +101,24 @@ fn print_crd() -> Result<ExitCode, CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
-
     #[test]
     fn the_flags_are_consistent() {
-        Cli::command().debug_assert();
+        with_environment(Cli::command()).debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_an_environment_variable() {
+        let own = ["POD_NAME", "POD_NAMESPACE", "RUST_LOG", "WEBHOOK_CONFIGURATION_NAME"];
+        let mut command = with_environment(Cli::command());
+        command.build();
+        for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help") {
+            for flag in subcommand.get_arguments().filter(|arg| !arg.is_hide_set()) {
+                let Some(long) = flag.get_long().filter(|long| *long != "help") else { continue };
+                let variable = flag.get_env().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
+                let expected = format!("KCG_{}", long.to_uppercase().replace('-', "_"));
+                assert!(variable == expected || own.contains(&variable), "--{long}: {variable:?}");
+            }
+        }
     }
 
     #[test]

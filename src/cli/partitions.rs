@@ -1,13 +1,16 @@
 //! `--partitions TOPIC=N`: the partitions of topics, for checks without a cluster.
 
 use clap::Args;
-use kcg_api::topic::{TopicFacts, TopicLookup, TopicLookups, TopicRef};
+use kcg_api::topic::{Partitions, TopicFacts, TopicLookup, TopicLookups, TopicRef};
 
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(super) struct PartitionArgs {
     /// Number of partitions of a KafkaTopic: TOPIC=N or NAMESPACE/TOPIC=N. Can be repeated
     #[arg(long = "partitions", value_name = "[NAMESPACE/]TOPIC=N", value_parser = parse)]
     topics: Vec<TopicPartitions>,
+    /// What was read from a cluster. A count of the flag replaces that of the KafkaTopic.
+    #[arg(skip)]
+    read: TopicLookups,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,9 +38,14 @@ fn parse(flag: &str) -> Result<TopicPartitions, String> {
 }
 
 impl PartitionArgs {
-    /// Whether the flag was not given.
+    /// Whether nothing is known of any topic.
     pub(super) fn is_empty(&self) -> bool {
-        self.topics.is_empty()
+        self.topics.is_empty() && self.read.is_empty()
+    }
+
+    /// The same flags, on top of what was read from a cluster.
+    pub(super) fn with_read(&self, read: TopicLookups) -> Self {
+        Self { read, ..self.clone() }
     }
 
     /// Looks the topics up in the flags.
@@ -49,9 +57,15 @@ impl PartitionArgs {
         let exact = |count: &&TopicPartitions| count.namespace.as_ref() == Some(&topic.namespace);
         let anywhere = |count: &&TopicPartitions| count.namespace.is_none();
         let named = || self.topics.iter().filter(|count| count.name == topic.name);
-        match named().rfind(exact).or_else(|| named().rfind(anywhere)) {
-            Some(count) => TopicLookup::Found(TopicFacts::stated(&topic.name, count.partitions)),
-            None => TopicLookup::Unknown("no --partitions was given for it".to_owned()),
+        let stated = named().rfind(exact).or_else(|| named().rfind(anywhere));
+        match (stated, self.read.get(topic)) {
+            (Some(count), Some(TopicLookup::Found(facts))) => TopicLookup::Found(TopicFacts {
+                partitions: Partitions::Known(count.partitions),
+                ..facts.clone()
+            }),
+            (Some(count), _) => TopicLookup::Found(TopicFacts::stated(&topic.name, count.partitions)),
+            (None, Some(read)) => read.clone(),
+            (None, None) => TopicLookup::Unknown("no --partitions was given for it".to_owned()),
         }
     }
 }
@@ -70,11 +84,23 @@ mod tests {
 
     #[test]
     fn a_count_with_a_namespace_applies_to_that_namespace_only() {
-        let given = PartitionArgs { topics: ["t=3", "a/t=5", "u=7"].map(|flag| parse(flag).unwrap()).into() };
+        let topics = ["t=3", "a/t=5", "u=7"].map(|flag| parse(flag).unwrap()).into();
+        let given = PartitionArgs { topics, read: TopicLookups::new() };
         assert_eq!(known(&given, "a", "t"), Some(5));
         assert_eq!(known(&given, "b", "t"), Some(3));
         assert_eq!(known(&given, "b", "u"), Some(7));
         assert_eq!(known(&given, "b", "v"), None);
+    }
+
+    #[test]
+    fn a_stated_count_replaces_that_of_the_cluster_and_keeps_the_rest() {
+        let stated = PartitionArgs { topics: vec![parse("t=3").unwrap()], read: TopicLookups::new() };
+        let facts = TopicFacts { topic_id: Some("id".into()), ..TopicFacts::stated("T_1", 6) };
+        let found = TopicLookup::Found(facts.clone());
+        let given = stated.with_read([(topic("a", "t"), found.clone()), (topic("a", "u"), found)].into());
+        assert_eq!(known(&given, "a", "u"), Some(6));
+        let expected = TopicFacts { partitions: Partitions::Known(3), ..facts };
+        assert_eq!(given.lookup(&topic("a", "t")).facts(), Some(&expected));
     }
 
     #[test]

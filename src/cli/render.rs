@@ -1,64 +1,231 @@
-//! `render FILE`: the owned resources that the controller would create.
+//! `render PATH...`: the owned resources that the controller would create, or that it applies to a
+//! group of the cluster.
 
 use std::process::ExitCode;
 
 use clap::Args;
+use kcg_api::topic::TopicLookup;
 use kcg_api::{ValidGroup, names};
-use kcg_core::{ceiling, children};
+use kcg_core::ceiling::Ceiling;
+use kcg_core::children::ChildKind;
+use kcg_core::desired::DesiredState;
+use kcg_core::facts::Observed;
+use kcg_runtime::client::RequestMetrics;
+use kcg_runtime::watch::ObjectKey;
 use serde_json::Value;
 
+use super::check::{self, CheckedGroup, ManifestArgs};
+use super::cluster_args::ClusterArgs;
+use super::files::FileArgs;
+use super::manifests::{self, Document};
 use super::partitions::PartitionArgs;
-use super::validate::{self, CheckedGroup, ManifestArgs};
-use super::{CliError, manifests, terminal};
+use super::{CliError, terminal};
+use crate::cluster::{LiveGroup, LiveReader};
 
 #[derive(Debug, Args)]
 pub(super) struct RenderArgs {
-    /// File with YAML or JSON; - is standard input. Objects of other kinds are ignored
-    #[arg(value_name = "FILE")]
-    file: String,
+    #[command(flatten)]
+    files: FileArgs,
     #[command(flatten)]
     partitions: PartitionArgs,
     #[command(flatten)]
     manifest: ManifestArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// Read nothing from the cluster. Otherwise partitions, held counts and names of topics are read
+    /// if there is a kubeconfig
+    #[arg(long, conflicts_with_all = ["kubeconfig", "context"])]
+    offline: bool,
 }
 
+/// The output, and what is to say about it.
+#[derive(Debug, Default)]
+struct Rendered {
+    objects: Vec<Value>,
+    notes: Vec<String>,
+    errors: Vec<String>,
+}
+
+/// Exit code 1 if a group is invalid or a document cannot be read.
 pub(super) fn run(args: &RenderArgs) -> Result<ExitCode, CliError> {
-    let mut objects = Vec::new();
-    let mut errors = Vec::new();
-    for group in manifests::groups(&args.file) {
-        match group.map(|group| validate::check(group, &args.manifest, &args.partitions)) {
-            Ok(CheckedGroup { name, outcome: Ok((group, _)) }) if group.name.is_empty() => errors.push(format!(
-                "{} {name:?} has a generateName: the names of its owned resources are not known until it is created; set metadata.name",
-                names::KIND
-            )),
-            Ok(CheckedGroup { outcome: Ok((group, _)), .. }) => objects.extend(rendered(&group, &args.partitions)),
-            Ok(CheckedGroup { name, outcome: Err(violations) }) => {
-                errors.push(validate::refusal(&name, &violations));
-            }
-            Err(error) => errors.push(error.to_string()),
-        }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::temporary(format_args!("start the async runtime: {error}")))?;
+    let rendered = runtime.block_on(render(args))?;
+    // Print nothing if a group is wrong, so that a pipe does not apply only some of the objects.
+    let failed = !rendered.errors.is_empty();
+    for line in if failed { &rendered.errors } else { &rendered.notes } {
+        terminal::print_error(line);
     }
-    // Print nothing, so that a pipe does not apply only some of the objects.
-    if !errors.is_empty() {
-        for error in errors {
-            terminal::print_error(&format!("{}: {error}", manifests::display_name(&args.file)));
-        }
+    if failed {
         return Ok(ExitCode::FAILURE);
     }
-    terminal::print(&manifests::yaml(&objects)?)?;
+    terminal::print(&manifests::yaml(&rendered.objects)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The owned resources of a group, without an owner reference: the group has no uid.
-fn rendered(group: &ValidGroup, partitions: &PartitionArgs) -> Vec<Value> {
-    let ceiling = ceiling::resolve(group, &partitions.lookups(&group.consumer.topics), None);
-    let objects = children::desired(group, &ceiling).into_iter().map(|child| child.object);
-    objects.map(without_owner).collect()
+async fn render(args: &RenderArgs) -> Result<Rendered, CliError> {
+    let mut rendered = Rendered::default();
+    let reader = connect(args, &mut rendered.notes).await?;
+    for file in args.files.files() {
+        let text = file.and_then(|file| match file.read() {
+            Ok(text) => Ok((file.name, text)),
+            Err(error) => Err((file.name, error)),
+        });
+        let (name, text) = match text {
+            Ok(read) => read,
+            Err((name, error)) => {
+                rendered.errors.push(format!("{name}: {error}"));
+                continue;
+            }
+        };
+        for document in manifests::documents(&text) {
+            match document {
+                Ok(Document::Group(group)) => {
+                    if let Err(error) = rendered.add(&name, group, args, reader.as_ref()).await? {
+                        rendered.errors.push(format!("{name}: {error}"));
+                    }
+                }
+                Ok(Document::LooksLikeOurs(why)) => rendered.errors.push(format!("{name}: {why}")),
+                Ok(Document::Other) => {}
+                Err(error) => rendered.errors.push(format!("{name}: {error}")),
+            }
+        }
+    }
+    Ok(rendered)
 }
 
-fn without_owner(mut object: Value) -> Value {
-    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.remove("ownerReferences");
+/// The cluster, if one is named or configured. Only one that is named has to respond.
+async fn connect(args: &RenderArgs, notes: &mut Vec<String>) -> Result<Option<LiveReader>, CliError> {
+    if args.offline || !args.cluster.is_configured() {
+        return Ok(None);
     }
-    object
+    let connected = async {
+        let client = args.cluster.client_config("-render").client(&RequestMetrics::default()).await?;
+        LiveReader::connect(client).await.map_err(CliError::temporary)
+    };
+    match connected.await {
+        Ok(reader) => Ok(Some(reader)),
+        Err(error) if args.cluster.is_given() => Err(error),
+        Err(error) => {
+            notes.push(format!("nothing was read from the cluster: {error}"));
+            Ok(None)
+        }
+    }
+}
+
+impl Rendered {
+    /// Adds the owned resources of one group, or returns why it has none.
+    async fn add(
+        &mut self,
+        file: &str,
+        group: Value,
+        args: &RenderArgs,
+        reader: Option<&LiveReader>,
+    ) -> Result<Result<(), String>, CliError> {
+        // Only a valid group has names that can be looked up.
+        let valid = match without_rules_of_topics(&group, args) {
+            Ok(valid) => valid,
+            Err(error) => return Ok(Err(error)),
+        };
+        let key = ObjectKey::new(&valid.namespace, &valid.name);
+        let live = match reader {
+            Some(reader) => {
+                Some(reader.read(&key, &valid.consumer.topics).await.map_err(CliError::temporary)?)
+            }
+            None => None,
+        };
+        let LiveGroup { uid, mut observed } = live.unwrap_or_default();
+        let partitions = args.partitions.with_read(std::mem::take(&mut observed.topics));
+        let mut valid = match accepted(check::check(group, &args.manifest, &partitions)) {
+            Ok(valid) => valid,
+            Err(error) => return Ok(Err(error)),
+        };
+        valid.uid = uid.unwrap_or_default();
+        observed.topics = partitions.lookups(&valid.consumer.topics);
+        self.render(file, valid, &observed, reader.is_some());
+        Ok(Ok(()))
+    }
+
+    fn render(&mut self, file: &str, group: ValidGroup, observed: &Observed, is_read: bool) {
+        let state = DesiredState::new(group, observed);
+        let missing = unknown_topics(&state.ceiling, observed);
+        if let Some(topics) = &missing {
+            let left_out = if state.group.cap.is_none() { "maxReplicas and " } else { "" };
+            self.notes.push(format!(
+                "{file}: {} {:?}: the partitions of {topics}: printed without {left_out}the PrometheusRule; \
+                 name them with --partitions TOPIC=N, or a cluster with --kubeconfig or --context",
+                names::KIND,
+                state.group.name
+            ));
+        }
+        for kind in ChildKind::ALL {
+            let Some(mut object) = state.child(kind).map(|child| child.object) else { continue };
+            if missing.is_some() && kind == ChildKind::PrometheusRule {
+                continue;
+            }
+            if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+                metadata.remove("ownerReferences");
+            }
+            if kind == ChildKind::HorizontalPodAutoscaler {
+                without_what_is_not_known(
+                    &mut object,
+                    !is_read,
+                    missing.is_some() && state.group.cap.is_none(),
+                );
+            }
+            self.objects.push(object);
+        }
+    }
+}
+
+/// The group, checked by the rules that need no cluster.
+fn without_rules_of_topics(group: &Value, args: &RenderArgs) -> Result<ValidGroup, String> {
+    let valid = accepted(check::check(group.clone(), &args.manifest, &PartitionArgs::default()))?;
+    if valid.name.is_empty() {
+        let name = group["metadata"]["generateName"].as_str().unwrap_or_default();
+        return Err(format!(
+            "{} {name:?} has a generateName: the names of its owned resources are not known until it is created; set metadata.name",
+            names::KIND
+        ));
+    }
+    Ok(valid)
+}
+
+fn accepted(checked: CheckedGroup) -> Result<ValidGroup, String> {
+    match checked.outcome {
+        Ok((group, _)) => Ok(group),
+        Err(violations) => Err(check::refusal(&checked.name, &violations)),
+    }
+}
+
+/// The topics whose partitions could not be read and are held nowhere, and why.
+fn unknown_topics(ceiling: &Ceiling, observed: &Observed) -> Option<String> {
+    let unknown = ceiling.counts.iter().filter(|count| count.partitions().is_none());
+    let reason = |topic| match observed.topics.get(topic) {
+        Some(TopicLookup::Unknown(why)) => format!("are not known ({why})"),
+        Some(TopicLookup::NotFound) => "are not known (it does not exist)".to_owned(),
+        Some(TopicLookup::NotServed) => "are not known (the cluster serves no KafkaTopics)".to_owned(),
+        Some(TopicLookup::Found(_)) => "are not known (it states no valid number)".to_owned(),
+        None => "are not known".to_owned(),
+    };
+    let named: Vec<String> =
+        unknown.map(|count| format!("KafkaTopic {} {}", count.topic, reason(&count.topic))).collect();
+    (!named.is_empty()).then(|| named.join(", "))
+}
+
+/// Removes what only the cluster knows, and a ceiling that would be lower than the real one.
+fn without_what_is_not_known(autoscaler: &mut Value, held: bool, ceiling: bool) {
+    if held && let Some(annotations) = autoscaler["metadata"]["annotations"].as_object_mut() {
+        annotations.remove(names::ANNOTATION_HELD);
+        if annotations.is_empty()
+            && let Some(metadata) = autoscaler["metadata"].as_object_mut()
+        {
+            metadata.remove("annotations");
+        }
+    }
+    if ceiling && let Some(spec) = autoscaler["spec"].as_object_mut() {
+        spec.remove("maxReplicas");
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 use kcg_api::spec_bounds;
 use kcg_api::valid::TopicGrants;
-use kcg_runtime::client::{ClientConfig, ClientError};
+use kcg_runtime::client::ClientConfig;
 use kcg_runtime::listen::BindAddress;
 use kcg_runtime::watch::Scope;
 use kcg_webhook::group_defaults::{self, DefaultsFile};
@@ -15,13 +15,13 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::cluster_args::ClusterArgs;
 use super::{CliError, args, telemetry};
 
 #[derive(Debug, Args)]
 pub(super) struct ServerArgs {
-    /// Path of the kubeconfig [default: KUBECONFIG, ~/.kube/config or the pod's ServiceAccount]
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// Address on which /metrics is served; without an ADDRESS, on all IPv4 and IPv6 addresses
     #[arg(long, default_value = ":8080", value_name = "[ADDRESS]:PORT")]
     pub(super) metrics_bind_address: BindAddress,
@@ -75,8 +75,7 @@ impl ServerArgs {
     }
 
     pub(super) fn client_config(&self) -> ClientConfig {
-        let agent = concat!("kconsumer-group-operator/", env!("CARGO_PKG_VERSION"));
-        ClientConfig::new(self.kubeconfig.as_deref(), agent)
+        self.cluster.client_config("")
     }
 }
 
@@ -126,12 +125,6 @@ fn stop_signal() -> Result<CancellationToken, CliError> {
         signalled.cancel();
     });
     Ok(stop)
-}
-
-impl From<ClientError> for CliError {
-    fn from(error: ClientError) -> Self {
-        Self::permanent(error)
-    }
 }
 
 #[cfg(test)]

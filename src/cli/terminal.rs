@@ -13,7 +13,7 @@ pub struct CliError {
 }
 
 impl CliError {
-    /// Exit code 2: a user must fix it, for example a bad flag or a missing file.
+    /// Exit code 2: a user must fix it, for example a bad flag or a missing kubeconfig.
     pub(super) fn permanent(message: impl fmt::Display) -> Self {
         Self { message: message.to_string(), code: 2 }
     }

@@ -1,184 +1,218 @@
-//! `validate FILE...`: applies the rules of the webhook and the controller to manifests.
+//! `validate PATH...`: applies the rules of the webhook and the controller to manifests.
 
 use std::process::ExitCode;
 
-use clap::Args;
-use kcg_api::rule_input::RuleInput;
-use kcg_api::rules::{self, live};
-use kcg_api::spec_bounds;
-use kcg_api::topic;
-use kcg_api::valid::{self, TopicGrants};
-use kcg_api::violation::Rule;
-use kcg_api::{GroupDefaults, KconsumerGroup, ValidGroup, Violation, names};
-use serde_json::Value;
+use clap::{Args, ValueEnum};
+use kcg_api::names;
+use serde::Serialize;
 
-use super::args::DefaultsArg;
+use super::check::{self, CheckedGroup, ManifestArgs};
+use super::files::FileArgs;
+use super::manifests::{self, Document};
 use super::partitions::PartitionArgs;
-use super::{CliError, args, manifests, terminal, unknown_fields};
+use super::{CliError, terminal};
 
 #[derive(Debug, Args)]
 pub(super) struct ValidateArgs {
-    /// Files with YAML or JSON; - is standard input. Objects of other kinds are ignored
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<String>,
+    #[command(flatten)]
+    files: FileArgs,
     #[command(flatten)]
     partitions: PartitionArgs,
     #[command(flatten)]
     manifest: ManifestArgs,
+    /// Succeed even if there is no KconsumerGroup
+    #[arg(long)]
+    allow_none: bool,
+    /// Skip what is neither YAML nor JSON, for example Helm templates
+    #[arg(long)]
+    skip_unreadable: bool,
+    /// Output format
+    #[arg(long, short, value_enum, default_value_t = ResultFormat::Text, value_name = "FORMAT")]
+    output: ResultFormat,
 }
 
-/// What a manifest leaves open.
-#[derive(Debug, Args)]
-pub(super) struct ManifestArgs {
-    /// Namespace of groups without a metadata.namespace
-    #[arg(short, long, default_value = "default", value_parser = args::namespace, value_name = "NAMESPACE")]
-    namespace: String,
-    /// Namespaces, besides its own, whose KafkaTopics a group may use, as in the operator's flag; *
-    /// allows all
-    #[arg(long, value_delimiter = ',', value_parser = args::namespace_item_or_all, value_name = "NAMESPACE,...")]
-    topic_namespaces: Vec<String>,
-    /// Bytes of a group's spec as compact JSON, as in the operator's flag
-    #[arg(long, default_value_t = spec_bounds::MAX_BYTES, value_name = "BYTES")]
-    max_spec_bytes: usize,
-    /// File with the defaults of the installation, as in the operator's flag
-    #[arg(long, value_parser = args::defaults_file, value_name = "FILE")]
-    defaults: Option<DefaultsArg>,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ResultFormat {
+    /// A line for each group and a summary on standard output; what is wrong on standard error
+    Text,
+    /// One object with the fields valid, groups, errors, skipped and otherDocuments
+    Json,
 }
 
-impl ManifestArgs {
-    fn defaults(&self) -> GroupDefaults {
-        self.defaults.as_ref().map(|file| file.defaults.clone()).unwrap_or_default()
-    }
+/// Everything that was looked at, in its order.
+#[derive(Debug, Default)]
+struct Report {
+    findings: Vec<(String, Finding)>,
+    /// Documents of other kinds.
+    other_documents: usize,
 }
 
-/// The result of validating one group.
-pub(super) struct CheckedGroup {
-    pub(super) name: String,
-    /// The valid group with its warnings, or its violations.
-    pub(super) outcome: Result<(ValidGroup, Vec<String>), Vec<String>>,
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "most findings are groups")]
+enum Finding {
+    Group(CheckedGroup),
+    /// A file or a document that could not be judged.
+    Error(String),
+    /// The same, with `--skip-unreadable`.
+    Skipped(String),
 }
 
+/// Exit code 0 if there are groups and all are valid, 1 otherwise.
 pub(super) fn run(args: &ValidateArgs) -> Result<ExitCode, CliError> {
-    let mut all_valid = true;
-    for file in &args.files {
-        let shown = manifests::display_name(file);
-        for group in manifests::groups(file) {
-            match group {
-                Ok(group) => all_valid &= report(shown, check(group, &args.manifest, &args.partitions))?,
-                Err(error) => {
-                    all_valid = false;
-                    terminal::print_error(&format!("{shown}: {error}"));
+    let report = Report::of(args);
+    match args.output {
+        ResultFormat::Text => report.print()?,
+        ResultFormat::Json => terminal::print(&report.json(args)?)?,
+    }
+    if args.output == ResultFormat::Text && report.groups().next().is_none() && !args.allow_none {
+        terminal::print_error(&format!(
+            "no {} was found: check the paths (-R reads nested folders), or use --allow-none",
+            names::KIND
+        ));
+    }
+    Ok(if report.is_success(args) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Report {
+    fn of(args: &ValidateArgs) -> Self {
+        let mut report = Self::default();
+        for file in args.files.files() {
+            let file = match file {
+                Ok(file) => file,
+                Err((name, error)) => {
+                    report.findings.push((name, Finding::Error(error.to_string())));
+                    continue;
                 }
+            };
+            match file.read() {
+                Ok(text) => report.add_text(&file.name, &text, args),
+                Err(error) => report.findings.push((file.name, Finding::Error(error.to_string()))),
             }
         }
+        report
     }
-    Ok(if all_valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
 
-/// Prints the result and returns whether the group is valid.
-fn report(file: &str, checked: CheckedGroup) -> Result<bool, CliError> {
-    match checked.outcome {
-        Ok((_, warnings)) => {
-            for warning in warnings {
-                terminal::print_error(&format!("{file}: Warning: {warning}"));
+    fn add_text(&mut self, file: &str, text: &str, args: &ValidateArgs) {
+        for document in manifests::documents(text) {
+            let finding = match document {
+                Ok(Document::Group(group)) => {
+                    Finding::Group(check::check(group, &args.manifest, &args.partitions))
+                }
+                Ok(Document::LooksLikeOurs(why)) => Finding::Error(why),
+                Ok(Document::Other) => {
+                    self.other_documents += 1;
+                    continue;
+                }
+                Err(error) if args.skip_unreadable => Finding::Skipped(error.to_string()),
+                Err(error) => Finding::Error(error.to_string()),
+            };
+            self.findings.push((file.to_owned(), finding));
+        }
+    }
+
+    fn groups(&self) -> impl Iterator<Item = (&str, &CheckedGroup)> {
+        self.findings.iter().filter_map(|(file, finding)| match finding {
+            Finding::Group(group) => Some((file.as_str(), group)),
+            Finding::Error(_) | Finding::Skipped(_) => None,
+        })
+    }
+
+    fn is_success(&self, args: &ValidateArgs) -> bool {
+        let is_good = |finding: &Finding| match finding {
+            Finding::Group(group) => group.outcome.is_ok(),
+            Finding::Error(_) => false,
+            Finding::Skipped(_) => true,
+        };
+        let has_groups = self.groups().next().is_some();
+        (has_groups || args.allow_none) && self.findings.iter().all(|(_, finding)| is_good(finding))
+    }
+
+    fn print(&self) -> Result<(), CliError> {
+        for (file, finding) in &self.findings {
+            match finding {
+                Finding::Group(CheckedGroup { name, outcome: Ok((_, warnings)), .. }) => {
+                    for warning in warnings {
+                        terminal::print_error(&format!("{file}: Warning: {warning}"));
+                    }
+                    terminal::print(&format!("{file}: {} {name:?} is valid\n", names::KIND))?;
+                }
+                Finding::Group(CheckedGroup { name, outcome: Err(violations), .. }) => {
+                    terminal::print_error(&format!("{file}: {}", check::refusal(name, violations)));
+                }
+                Finding::Error(why) => terminal::print_error(&format!("{file}: {why}")),
+                Finding::Skipped(why) => terminal::print_error(&format!("{file}: skipped: {why}")),
             }
-            terminal::print(&format!("{file}: {} {:?} is valid\n", names::KIND, checked.name))?;
-            Ok(true)
         }
-        Err(violations) => {
-            terminal::print_error(&format!("{file}: {}", refusal(&checked.name, &violations)));
-            Ok(false)
+        terminal::print(&self.summary())
+    }
+
+    /// One line: what was looked at.
+    fn summary(&self) -> String {
+        let count = |matches: fn(&Finding) -> bool| {
+            self.findings.iter().filter(|(_, finding)| matches(finding)).count()
+        };
+        let valid = count(|finding| matches!(finding, Finding::Group(group) if group.outcome.is_ok()));
+        let mut parts = vec![counted(valid, "group", "valid")];
+        for (number, what) in [
+            (count(|finding| matches!(finding, Finding::Group(group) if group.outcome.is_err())), "invalid"),
+            (count(|finding| matches!(finding, Finding::Error(_))), "not judged"),
+            (count(|finding| matches!(finding, Finding::Skipped(_))), "skipped"),
+        ] {
+            parts.extend((number > 0).then(|| format!("{number} {what}")));
         }
+        parts.push(counted(self.other_documents, "other document", "passed over"));
+        format!("{}\n", parts.join(", "))
     }
-}
 
-/// All violations of one group, in the format in which kubectl prints an error of the API server.
-pub(super) fn refusal(name: &str, violations: &[String]) -> String {
-    let head = format!("The {} {name:?} is invalid:", names::KIND);
-    match violations {
-        [one] => format!("{head} {one}"),
-        several => format!("{head}\n* {}", several.join("\n* ")),
-    }
-}
-
-/// Applies every rule to one group.
-pub(super) fn check(mut group: Value, manifest: &ManifestArgs, partitions: &PartitionArgs) -> CheckedGroup {
-    if let Some(unsupported) = unsupported_version(&group) {
-        let metadata = |field: &str| group["metadata"][field].as_str().map(str::to_owned);
-        let name = metadata("name").or_else(|| metadata("generateName")).unwrap_or_default();
-        return CheckedGroup { name, outcome: Err(vec![unsupported.to_string()]) };
-    }
-    let oversized = spec_bounds::check_value(&group["spec"], manifest.max_spec_bytes);
-    if !oversized.is_empty() {
-        let name = group["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        return CheckedGroup { name, outcome: Err(oversized.iter().map(ToString::to_string).collect()) };
-    }
-    if let Some(metadata) = group.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.entry("namespace").or_insert_with(|| Value::from(manifest.namespace.as_str()));
-    }
-    let unknown = unknown_fields::find(&group, &unknown_fields::schema());
-    let unknown =
-        unknown.iter().map(|field| format!("{field}: Unknown field: a {} has no such field", names::KIND));
-    let parsed = valid::parse_group(group);
-    let grants = TopicGrants::from_flag(&args::without_empty(&manifest.topic_namespaces));
-    let statics = ValidGroup::read(&parsed.group, &grants, &manifest.defaults());
-    let live = live_rule(&parsed.group, partitions);
-
-    let mut violations: Vec<String> = unknown.collect();
-    violations.extend(parsed.violations.iter().map(ToString::to_string));
-    violations.extend(missing_name(&parsed).map(|violation| violation.to_string()));
-    // A value of a wrong type was removed. That it is missing now is not a second mistake.
-    let was_parsed =
-        |violation: &&Violation| !parsed.violations.iter().any(|earlier| earlier.field == violation.field);
-    violations.extend(statics.iter().flat_map(|_| &live.violation).map(ToString::to_string));
-    if let Err(broken) = &statics {
-        violations.extend(broken.iter().chain(&live.violation).filter(was_parsed).map(ToString::to_string));
-    }
-    let outcome = match statics {
-        Ok(valid) if violations.is_empty() => {
-            let input = RuleInput::new(Some(&valid.name), &valid.namespace, &parsed.group.spec, &grants);
-            let warnings = rules::advice(&input).into_iter().chain(live.warnings).collect();
-            Ok((valid, warnings))
+    fn json(&self, args: &ValidateArgs) -> Result<String, CliError> {
+        let mut result = JsonResult { valid: self.is_success(args), ..JsonResult::default() };
+        result.other_documents = self.other_documents;
+        for (file, finding) in &self.findings {
+            match finding {
+                Finding::Group(CheckedGroup { namespace, name, outcome }) => result.groups.push(JsonGroup {
+                    file,
+                    namespace,
+                    name,
+                    valid: outcome.is_ok(),
+                    warnings: outcome.as_ref().map_or(&[], |(_, warnings)| warnings),
+                    violations: outcome.as_ref().err().map_or(&[], Vec::as_slice),
+                }),
+                Finding::Error(message) => result.errors.push(JsonError { file, message }),
+                Finding::Skipped(message) => result.skipped.push(JsonError { file, message }),
+            }
         }
-        _ => Err(violations),
-    };
-    CheckedGroup { name: name(&parsed.group), outcome }
-}
-
-/// The violation of a group with a version that is not served. Its fields may mean anything, so
-/// nothing else is checked.
-fn unsupported_version(group: &Value) -> Option<Violation> {
-    let served = format!("{}/{}", names::GROUP, names::VERSION);
-    let version = group["apiVersion"].as_str().unwrap_or_default();
-    (version != served).then(|| Violation::not_supported(Rule::Type, "apiVersion", version, &[&served]))
-}
-
-/// The violation of a group with neither a name nor a generateName, in the API server's words.
-/// Metadata of a wrong type has a violation of its own.
-fn missing_name(parsed: &valid::ParsedGroup) -> Option<Violation> {
-    let metadata = &parsed.group.metadata;
-    let is_set = |name: &Option<String>| name.as_deref().is_some_and(|name| !name.is_empty());
-    let is_reported = parsed.violations.iter().any(|violation| violation.field.starts_with("metadata"));
-    let is_missing = !is_set(&metadata.name) && !is_set(&metadata.generate_name) && !is_reported;
-    is_missing.then(|| Violation::required(Rule::Name, "metadata.name", "name or generateName is required"))
-}
-
-/// The rule that needs the topics' partitions. It is not checked without `--partitions`.
-fn live_rule(group: &KconsumerGroup, partitions: &PartitionArgs) -> live::LiveCheck {
-    if partitions.is_empty() {
-        return live::LiveCheck::default();
+        let text = serde_json::to_string_pretty(&result).map_err(CliError::temporary)?;
+        Ok(text + "\n")
     }
-    let namespace = group.metadata.namespace.as_deref().unwrap_or_default();
-    let lookups = partitions.lookups(&topic::named_by(&group.spec, namespace));
-    live::check(&group.spec, namespace, &lookups)
 }
 
-fn name(group: &KconsumerGroup) -> String {
-    let metadata = &group.metadata;
-    metadata
-        .name
-        .clone()
-        .filter(|name| !name.is_empty())
-        .or_else(|| metadata.generate_name.clone())
-        .unwrap_or_default()
+fn counted(number: usize, what: &str, state: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural} {state}")
+}
+
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct JsonResult<'a> {
+    valid: bool,
+    groups: Vec<JsonGroup<'a>>,
+    errors: Vec<JsonError<'a>>,
+    skipped: Vec<JsonError<'a>>,
+    other_documents: usize,
+}
+
+#[derive(Serialize)]
+struct JsonGroup<'a> {
+    file: &'a str,
+    namespace: &'a str,
+    name: &'a str,
+    valid: bool,
+    warnings: &'a [String],
+    violations: &'a [String],
+}
+
+#[derive(Serialize)]
+struct JsonError<'a> {
+    file: &'a str,
+    message: &'a str,
 }

@@ -11,6 +11,7 @@ mod cached_status;
 pub(crate) mod crd_version;
 pub(crate) mod group_defaults;
 mod handlers;
+mod live;
 mod report;
 mod requests;
 pub(crate) mod served_metrics;
@@ -37,6 +38,7 @@ use serde_json::Value;
 
 pub(crate) use cache::{Affected, Snapshot};
 pub(crate) use cached_group::CachedGroup;
+pub(crate) use live::{LiveGroup, LiveReader};
 pub(crate) use requests::optional_kind;
 pub use watches::Scopes;
 pub(crate) use watches::Watches;

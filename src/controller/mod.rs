@@ -1,6 +1,7 @@
 //! The controller: watches fill the workqueue, and workers empty it while this process leads.
 
 mod backoff;
+mod election;
 mod lag_writes;
 mod metrics;
 mod reconcile;
@@ -16,7 +17,7 @@ use futures::FutureExt as _;
 use kcg_api::names;
 use kcg_api::valid::TopicGrants;
 use kcg_runtime::client::RequestMetrics;
-use kcg_runtime::lease::{Candidate, Elector, Leadership, LeaseMetrics, SystemClock, Timings, UnsafeTimings};
+use kcg_runtime::lease::{Candidate, Leadership, LeaseMetrics, SystemClock, Timings, UnsafeTimings};
 use kcg_runtime::listen::{BindAddress, ListenError};
 use kcg_runtime::metrics::{MetricsServer, registry};
 use kcg_runtime::probes::{ProbeServer, Readiness, ReadinessCheck};
@@ -34,6 +35,7 @@ use crate::cert_rotator::{CertRotator, CertRotatorConfig};
 pub use crate::cluster::Scopes;
 use crate::cluster::{Affected, Cluster, Watches, crd_version, group_defaults, served_metrics};
 use crate::events::EventRecorder;
+use election::Election;
 use lag_writes::LagWrites;
 use metrics::ControllerMetrics;
 use reconcile::{Outcome, Reconcile, ReconcileResult};
@@ -66,6 +68,8 @@ pub struct ControllerConfig {
     pub health_probe_bind_address: BindAddress,
     /// The identity of this process in the leader election.
     pub candidate: Candidate,
+    /// The timings of the leader election; `None`: this process leads without one.
+    pub election: Option<Timings>,
     /// Set if the operator issues the webhook's certificate itself.
     pub certificates: Option<CertRotatorConfig>,
 }
@@ -115,8 +119,7 @@ pub async fn run(
     let cert_rotator = config
         .certificates
         .map(|certificates| CertRotator::new(client.clone(), &certificates, clock.clone(), &mut registry));
-    let (elector, leading) =
-        Elector::new(client, config.candidate, Timings::default(), clock, lease_metrics)?;
+    let (election, leading) = Election::new(client, config.candidate, config.election, clock, lease_metrics)?;
 
     // These tasks end after the last reconcile, not at SIGTERM.
     let (ended, synced) = (CancellationToken::new(), CancellationToken::new());
@@ -138,7 +141,7 @@ pub async fn run(
         retry_states: Mutex::default(),
         lag_writes: Mutex::default(),
     };
-    let working = Arc::new(workers).work(elector, leading, synced, stop);
+    let working = Arc::new(workers).work(election, leading, synced, stop);
     let result = tokio::select! {
         worked = working => worked,
         _ = watching => Err(ControllerError::Ended("a watch")),
@@ -169,7 +172,7 @@ impl Workers {
     /// complete facts. Releases the Lease after the last write.
     async fn work(
         self: Arc<Self>,
-        elector: Elector,
+        election: Election,
         mut leading: watch::Receiver<Option<Leadership>>,
         synced: CancellationToken,
         stop: CancellationToken,
@@ -179,7 +182,7 @@ impl Workers {
         }
         tracing::info!(groups = self.cluster.keys().len(), "watches are synced");
         let resign = CancellationToken::new();
-        let election = tokio::spawn(elector.run(resign.clone()));
+        let election = tokio::spawn(election.run(resign.clone()));
         loop {
             let leadership = tokio::select! {
                 () = stop.cancelled() => break,

@@ -1,6 +1,8 @@
 //! The binary on the command line: its output on stdout and stderr, and its exit code.
 
+mod flags;
 mod listening;
+mod manifests;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -48,7 +50,9 @@ fn assert_output(output: &Output, code: i32, stdout: &str, stderr: &str) {
 #[test]
 fn a_valid_group_is_reported_as_valid() -> Outcome {
     let output = run(&["validate", "-"], GROUP)?;
-    assert_output(&output, 0, "standard input: KconsumerGroup \"orders\" is valid\n", "");
+    let valid =
+        "standard input: KconsumerGroup \"orders\" is valid\n1 group valid, 0 other documents passed over\n";
+    assert_output(&output, 0, valid, "");
     Ok(())
 }
 
@@ -56,8 +60,10 @@ fn a_valid_group_is_reported_as_valid() -> Outcome {
 fn given_partitions_enable_the_live_rule() -> Outcome {
     let refusal = "standard input: The KconsumerGroup \"orders\" is invalid: spec.minReplicas: Invalid value: 4: \
                    must not be more than 3: topic orders has 3 partitions, so a fourth consumer would be idle\n";
-    assert_output(&run(&["validate", "-", "--partitions", "shop/orders=3"], GROUP)?, 1, "", refusal);
-    let valid = "standard input: KconsumerGroup \"orders\" is valid\n";
+    let none = "0 groups valid, 1 invalid, 0 other documents passed over\n";
+    assert_output(&run(&["validate", "-", "--partitions", "shop/orders=3"], GROUP)?, 1, none, refusal);
+    let valid =
+        "standard input: KconsumerGroup \"orders\" is valid\n1 group valid, 0 other documents passed over\n";
     assert_output(&run(&["validate", "-", "--partitions", "orders=4"], GROUP)?, 0, valid, "");
     let warning = "standard input: Warning: minReplicas was not checked: KafkaTopic shop/orders cannot be read now \
                    (no --partitions was given for it)\n";
@@ -112,7 +118,11 @@ fn an_unreadable_file_is_reported_with_its_position_and_the_others_are_checked()
     assert!(lines[0].starts_with(&format!("{bad}: line 2, column ")), "{stderr}");
     assert!(lines[1].starts_with(&format!("{missing}: No such file")), "{stderr}");
     assert_eq!(lines.len(), 2, "{stderr}");
-    assert_eq!(String::from_utf8(output.stdout)?, format!("{good}: KconsumerGroup \"orders\" is valid\n"));
+    let valid = format!("{good}: KconsumerGroup \"orders\" is valid\n");
+    assert_eq!(
+        String::from_utf8(output.stdout)?,
+        valid + "1 group valid, 2 not judged, 0 other documents passed over\n"
+    );
     assert_eq!(output.status.code(), Some(1));
     Ok(())
 }
@@ -146,6 +156,10 @@ fn nothing_is_rendered_if_any_group_is_invalid() -> Outcome {
     Ok(())
 }
 
+/// The commands that judge a group, and what they print of one invalid group.
+const JUDGING: [(&str, &str); 2] =
+    [("validate", "0 groups valid, 1 invalid, 0 other documents passed over\n"), ("render", "")];
+
 /// The group with other metadata.
 fn with_metadata(metadata: &str) -> String {
     GROUP.replace("{name: orders, namespace: shop}", metadata)
@@ -156,8 +170,8 @@ fn a_group_without_a_name_is_refused_as_the_api_server_does() -> Outcome {
     let refusal = "standard input: The KconsumerGroup \"\" is invalid: metadata.name: Required value: \
                    name or generateName is required\n";
     for metadata in ["{namespace: shop}", "{name: '', namespace: shop}", "{}"] {
-        for command in ["validate", "render"] {
-            assert_output(&run(&[command, "-"], &with_metadata(metadata))?, 1, "", refusal);
+        for (command, stdout) in JUDGING {
+            assert_output(&run(&[command, "-"], &with_metadata(metadata))?, 1, stdout, refusal);
         }
     }
     Ok(())
@@ -166,7 +180,8 @@ fn a_group_without_a_name_is_refused_as_the_api_server_does() -> Outcome {
 #[test]
 fn a_group_with_generate_name_is_valid_but_cannot_be_rendered() -> Outcome {
     let group = with_metadata("{generateName: orders-, namespace: shop}");
-    let valid = "standard input: KconsumerGroup \"orders-\" is valid\n";
+    let valid =
+        "standard input: KconsumerGroup \"orders-\" is valid\n1 group valid, 0 other documents passed over\n";
     assert_output(&run(&["validate", "-"], &group)?, 0, valid, "");
     let refusal = "standard input: KconsumerGroup \"orders-\" has a generateName: the names of its owned resources are not known \
                    until it is created; set metadata.name\n";
@@ -179,8 +194,8 @@ fn a_group_of_an_unserved_version_is_refused_with_this_violation_only() -> Outco
     let group = GROUP.replace("/v1alpha1", "/v1").replace("minReplicas", "minimum");
     let refusal = "standard input: The KconsumerGroup \"orders\" is invalid: apiVersion: Unsupported value: \
                    \"thenextapps.com/v1\": supported values: \"thenextapps.com/v1alpha1\"\n";
-    for command in ["validate", "render"] {
-        assert_output(&run(&[command, "-"], &group)?, 1, "", refusal);
+    for (command, stdout) in JUDGING {
+        assert_output(&run(&[command, "-"], &group)?, 1, stdout, refusal);
     }
     Ok(())
 }
@@ -292,7 +307,7 @@ fn a_file_of_defaults_is_checked_and_rendered() -> Outcome {
     let folder = tempfile::TempDir::new()?;
     let file = folder.path().join("defaults.yaml").display().to_string();
     std::fs::write(&file, "metrics: {interval: 30s}\nalerts: {severity: ticket}\n")?;
-    let rendered = run(&["render", "-", "--defaults", &file], GROUP)?;
+    let rendered = run(&["render", "-", "--partitions=orders=6", "--defaults", &file], GROUP)?;
     let objects = String::from_utf8(rendered.stdout)?;
     assert!(objects.contains("interval: 30s") && objects.contains("severity: ticket"), "{objects}");
     std::fs::write(&file, "metrics:\n  intervall: 30s\n")?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use kcg_api::valid::TopicGrants;
 use kcg_devcluster::ControlPlane;
 use kcg_runtime::client::RequestMetrics;
-use kcg_runtime::lease::Candidate;
+use kcg_runtime::lease::{Candidate, Timings};
 use kcg_runtime::watch::Scope;
 use kcg_tests::env::{all_crds, api_server};
 use kcg_tests::faults::Faults;
@@ -99,6 +99,7 @@ impl ControllerEnv {
             metrics_bind_address: metrics.into(),
             health_probe_bind_address: SocketAddr::from(([127, 0, 0, 1], 0)).into(),
             candidate: Candidate::new(name, "controller", "test"),
+            election: Some(Timings::default()),
             certificates: None,
         };
         let (stop, requests) = (CancellationToken::new(), RequestMetrics::default());

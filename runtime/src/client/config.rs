@@ -47,6 +47,7 @@ pub enum ClientError {
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
     kubeconfig: Option<PathBuf>,
+    context: Option<String>,
     user_agent: String,
 }
 
@@ -54,7 +55,18 @@ impl ClientConfig {
     /// Without a path, the configuration is `KUBECONFIG`, then `~/.kube/config`, then the pod's
     /// ServiceAccount.
     pub fn new(kubeconfig: Option<&Path>, user_agent: &str) -> Self {
-        Self { kubeconfig: kubeconfig.map(Path::to_path_buf), user_agent: user_agent.to_owned() }
+        Self {
+            kubeconfig: kubeconfig.map(Path::to_path_buf),
+            context: None,
+            user_agent: user_agent.to_owned(),
+        }
+    }
+
+    /// Another context of the kubeconfig than its current one. The pod's ServiceAccount is not used
+    /// then.
+    #[must_use]
+    pub fn with_context(self, context: Option<&str>) -> Self {
+        Self { context: context.map(str::to_owned), ..self }
     }
 
     /// Builds a client whose requests are counted in `metrics`. Sends no request.
@@ -63,14 +75,17 @@ impl ClientConfig {
     }
 
     async fn config(&self) -> Result<Config, ClientError> {
-        let Some(path) = &self.kubeconfig else {
+        if self.kubeconfig.is_none() && self.context.is_none() {
             return Config::infer()
                 .await
                 .map_err(|source| ClientError::NoCluster { source: Box::new(source) });
-        };
+        }
+        let in_environment = || std::env::var_os("KUBECONFIG").map_or("~/.kube/config".into(), PathBuf::from);
+        let path = self.kubeconfig.clone().unwrap_or_else(in_environment);
         let unreadable = |source| ClientError::Kubeconfig { path: path.clone(), source: Box::new(source) };
-        let kubeconfig = Kubeconfig::read_from(path).map_err(unreadable)?;
-        Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(unreadable)
+        let read = self.kubeconfig.as_ref().map_or_else(Kubeconfig::read, Kubeconfig::read_from);
+        let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
+        Config::from_custom_kubeconfig(read.map_err(unreadable)?, &options).await.map_err(unreadable)
     }
 }
 

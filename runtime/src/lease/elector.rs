@@ -43,6 +43,11 @@ impl LeaseMetrics {
             self.acquisitions.clone(),
         );
     }
+
+    /// Reports the process as the leader, which it is without an election.
+    pub fn lead_without_lease(&self) {
+        self.leader.set(1);
+    }
 }
 
 /// Takes part in the election until it is stopped.

@@ -29,6 +29,12 @@ impl Leadership {
         Self { inner: Arc::new(Inner { clock, deadline, renewed, lost }) }
     }
 
+    /// A leadership without an election, of a process that runs alone. It is never lost.
+    pub fn without_lease(clock: Arc<dyn Clock>) -> Self {
+        let now = clock.now();
+        Self::new(clock, Duration::MAX, now)
+    }
+
     /// Whether this process still holds the Lease; check it right before each write. False from the
     /// renew deadline on by either clock, even if the process was paused and the election has not
     /// run since.

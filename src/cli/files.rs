@@ -1,0 +1,136 @@
+//! The files of `validate` and `render`: files, folders and standard input.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+/// The path that means standard input.
+const STDIN: &str = "-";
+/// Files of a folder with one of these extensions are manifests, as for kubectl.
+const EXTENSIONS: [&str; 3] = ["json", "yaml", "yml"];
+/// Bytes of one file. Etcd stores no object of more than 1.5 MiB; a file can have many.
+const MAX_FILE_BYTES: u64 = 32 << 20;
+/// Files in all folders.
+const MAX_FILES: usize = 10_000;
+/// Folders in each other.
+const MAX_DEPTH: usize = 32;
+
+#[derive(Debug, Args)]
+pub(super) struct FileArgs {
+    /// Files or folders with YAML or JSON; - is standard input
+    #[arg(value_name = "PATH", required_unless_present = "filename")]
+    paths: Vec<String>,
+    /// The same, as for kubectl; can be repeated
+    #[arg(long, short = 'f', value_name = "PATH")]
+    filename: Vec<String>,
+    /// Read the folders in a folder, too
+    #[arg(long, short = 'R')]
+    recursive: bool,
+}
+
+/// One file: its name in messages, and where it is.
+#[derive(Debug)]
+pub(super) struct ManifestFile {
+    pub(super) name: String,
+    /// `None` is standard input.
+    path: Option<PathBuf>,
+}
+
+impl ManifestFile {
+    /// Its text, which is bounded.
+    pub(super) fn read(&self) -> io::Result<String> {
+        let mut text = String::new();
+        let source: &mut dyn io::Read = match &self.path {
+            Some(path) => &mut fs::File::open(path)?,
+            None => &mut io::stdin().lock(),
+        };
+        source.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > MAX_FILE_BYTES {
+            let limit = MAX_FILE_BYTES >> 20;
+            return Err(io::Error::other(format!("longer than {limit} MiB; split it")));
+        }
+        // Some editors start a file with a byte order mark.
+        match text.strip_prefix('\u{feff}') {
+            Some(rest) => Ok(rest.to_owned()),
+            None => Ok(text),
+        }
+    }
+}
+
+impl FileArgs {
+    /// Every file, those of a folder by name, and an error for each folder that cannot be read.
+    pub(super) fn files(&self) -> Vec<Result<ManifestFile, (String, io::Error)>> {
+        let mut files = Vec::new();
+        for path in self.paths.iter().chain(&self.filename) {
+            if path == STDIN {
+                files.push(Ok(ManifestFile { name: "standard input".to_owned(), path: None }));
+            } else if Path::new(path).is_dir() {
+                self.add_folder(Path::new(path), 0, &mut files);
+            } else {
+                files.push(Ok(ManifestFile { name: path.clone(), path: Some(path.into()) }));
+            }
+        }
+        files
+    }
+
+    fn add_folder(
+        &self,
+        folder: &Path,
+        depth: usize,
+        files: &mut Vec<Result<ManifestFile, (String, io::Error)>>,
+    ) {
+        let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let mut entries = match entries {
+            Ok(entries) => entries,
+            Err(error) => return files.push(Err((folder.display().to_string(), error))),
+        };
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let path = entry.path();
+            // A link to a folder may lead back; a link to a file is a file.
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if files.len() >= MAX_FILES || (is_folder && self.recursive && depth == MAX_DEPTH) {
+                let error = format!("more than {MAX_FILES} files or {MAX_DEPTH} nested folders");
+                return files.push(Err((path.display().to_string(), io::Error::other(error))));
+            }
+            if is_folder && self.recursive {
+                self.add_folder(&path, depth + 1, files);
+            } else if is_manifest(&path) && path.is_file() {
+                files.push(Ok(ManifestFile { name: path.display().to_string(), path: Some(path) }));
+            }
+        }
+    }
+}
+
+fn is_manifest(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| EXTENSIONS.iter().any(|known| extension == *known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path, recursive: bool) -> Vec<String> {
+        let args = FileArgs { paths: vec![folder.display().to_string()], filename: Vec::new(), recursive };
+        let name = |file: Result<ManifestFile, _>| {
+            let name = file.unwrap().name;
+            name.strip_prefix(&format!("{}/", folder.display())).unwrap().to_owned()
+        };
+        args.files().into_iter().map(name).collect()
+    }
+
+    #[test]
+    fn a_folder_holds_manifests_by_their_extension_and_folders_only_if_asked() {
+        let folder = std::env::temp_dir().join(format!("kcg-files-{}", std::process::id()));
+        fs::create_dir_all(folder.join("a/deep")).unwrap();
+        for name in ["b.yaml", "a.yml", "c.json", "README.md", "a/d.yaml", "a/deep/e.yaml"] {
+            fs::write(folder.join(name), "").unwrap();
+        }
+        std::os::unix::fs::symlink(&folder, folder.join("a/loop")).unwrap();
+        assert_eq!(names(&folder, false), ["a.yml", "b.yaml", "c.json"]);
+        assert_eq!(names(&folder, true), ["a/d.yaml", "a/deep/e.yaml", "a.yml", "b.yaml", "c.json"]);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -1,0 +1,143 @@
+use super::*;
+use serde_json::json;
+
+const GROUP: &str = "apiVersion: thenextapps.com/v1alpha1\nkind: KconsumerGroup\nmetadata: {name: a}\n";
+
+fn read(text: &str) -> Vec<Document> {
+    documents(text).into_iter().map(Result::unwrap).collect()
+}
+
+fn names(text: &str) -> Vec<String> {
+    let name = |document| match document {
+        Document::Group(group) => group["metadata"]["name"].as_str().unwrap().to_owned(),
+        Document::LooksLikeOurs(why) => why,
+        Document::Other => "other".to_owned(),
+    };
+    read(text).into_iter().map(name).collect()
+}
+
+#[test]
+fn other_kinds_are_told_apart_and_lists_are_expanded() {
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "thenextapps.com/v1alpha1", "kind": "KconsumerGroup", "metadata": {"name": "b"}},
+        {"apiVersion": "v1", "kind": "List", "items": [
+            {"apiVersion": "thenextapps.com/v1alpha1", "kind": "KconsumerGroup", "metadata": {"name": "c"}},
+        ]},
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "b"}},
+    ]});
+    let typed = json!({"apiVersion": "thenextapps.com/v1alpha1", "kind": "KconsumerGroupList", "items": [
+        {"metadata": {"name": "d"}},
+    ]});
+    let text = format!(
+        "{GROUP}---\napiVersion: v1\nkind: Service\n---\n# nothing\n---\n{list}\n---\n{typed}\n---\nword\n"
+    );
+    assert_eq!(names(&text), ["a", "other", "b", "c", "other", "d", "other"]);
+}
+
+#[test]
+fn what_looks_like_a_group_and_is_none_is_named() {
+    for (api_version, kind) in [
+        ("thenextapp.com/v1alpha1", "KconsumerGroup"),
+        ("v1", "KconsumerGroup"),
+        ("", "KconsumerGroup"),
+        ("thenextapps.com/v1alpha1", "Topic"),
+        ("thenextapps.com/v1alpha1", ""),
+        ("other.com/v1", "KConsumerGroup"),
+        ("other.com/v1", "KconsumerGruop"),
+        ("other.com/v1", "KcosumerGrop"),
+        ("other.com/v1", "KCONSUMERGROUPS"),
+    ] {
+        let document = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "a"}});
+        let [Document::LooksLikeOurs(why)] = &read(&document.to_string())[..] else {
+            panic!("{api_version} {kind}")
+        };
+        assert!(why.contains("\"a\"") && why.ends_with("thenextapps.com/v1alpha1"), "{why}");
+    }
+    for kind in ["KafkaTopic", "KcosumrGrop", "Group", &"K".repeat(1 << 20)] {
+        assert_eq!(read(&json!({"apiVersion": "other.com/v1", "kind": kind}).to_string()), [Document::Other]);
+    }
+}
+
+#[test]
+fn a_syntax_error_has_a_line_and_a_column() {
+    let read = documents(&format!("{GROUP}spec:\n  a: [1, 2\n  b: }}\n"));
+    let message = read.into_iter().find_map(Result::err).unwrap().to_string();
+    assert!(message.starts_with("line "), "{message}");
+    assert!(!message.contains('\n'), "{message}");
+}
+
+/// What `kubectl annotate --local -o json` of Kubernetes 1.37 prints.
+#[test]
+fn scalars_are_read_as_kubectl_reads_them() {
+    for (text, read) in [
+        ("0755", json!(493)),
+        ("0o755", json!(493)),
+        ("0400", json!(256)),
+        ("-0755", json!(-493)),
+        ("755", json!(755)),
+        ("+5", json!(5)),
+        ("0", json!(0)),
+        ("08", json!(8)),
+        ("0x1F", json!(31)),
+        ("0b11", json!(3)),
+        ("1_000", json!(1000)),
+        ("1e3", json!(1000)),
+        ("1.0", json!(1)),
+        ("5.", json!(5)),
+        (".5", json!(0.5)),
+        ("0.1e-3", json!(0.0001)),
+        ("123456789012345678901234", json!(1.234_567_890_123_456_8e23)),
+        ("'0755'", json!("0755")),
+        ("!!str 12", json!("12")),
+        ("100Mi", json!("100Mi")),
+        ("1e3Mi", json!("1e3Mi")),
+        ("0o8", json!("0o8")),
+        ("1:30", json!("1:30")),
+        ("2001-01-01", json!("2001-01-01")),
+        ("yes", json!(true)),
+        ("y", json!(true)),
+        ("On", json!(true)),
+        ("TRUE", json!(true)),
+        ("off", json!(false)),
+        ("~", json!(null)),
+        ("Null", json!(null)),
+    ] {
+        let value = values(&format!("a: {text}")).remove(0).unwrap();
+        assert_eq!(value["a"], read, "{text}");
+    }
+}
+
+#[test]
+fn anchors_and_merge_keys_are_expanded_and_bounded() {
+    let text = "base: &base {x: 1, z: 2}\nmerged: {<<: *base, x: 3}\nsame: *base\n";
+    let value = values(text).remove(0).unwrap();
+    assert_eq!(
+        value,
+        json!({"base": {"x": 1, "z": 2}, "merged": {"x": 3, "z": 2}, "same": {"x": 1, "z": 2}})
+    );
+    let levels = (1..10).map(|level| {
+        let below = format!("*a{}", level - 1);
+        format!("a{level}: &a{level} [{}]\n", [below.as_str(); 10].join(", "))
+    });
+    let bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned() + &levels.collect::<String>();
+    assert!(values(&bomb).remove(0).is_err());
+    assert!(values(&"[".repeat(100_000)).remove(0).is_err());
+    assert!(values(&format!("{{\"a\": {}", "[".repeat(100_000))).remove(0).is_err());
+}
+
+#[test]
+fn json_may_contain_tabs() {
+    let text = "{\n\t\"apiVersion\": \"thenextapps.com/v1alpha1\",\n\t\"kind\": \"KconsumerGroup\"}\n";
+    assert!(matches!(read(text)[..], [Document::Group(_)]));
+}
+
+#[test]
+fn printed_objects_parse_to_the_same_objects() {
+    let objects = [
+        json!({"a": "yes", "b": "1", "c": "5s", "d": "on", "e": [], "f": {}, "g": "x: y # z", "h": "line\nline\n", "i": "0755"}),
+        json!({"expr": format!("avg(max by (pod) (metric{{{}}})) > 1000", "label=\"value\",".repeat(20))}),
+    ];
+    let text = yaml(&objects).unwrap();
+    let back: Vec<Value> = values(&text).into_iter().map(Result::unwrap).collect();
+    assert_eq!(back, objects);
+}

@@ -1,0 +1,95 @@
+//! Reads what the decisions about one group depend on, for a command that runs once. The controller
+//! has its watches instead.
+
+use kcg_api::KconsumerGroup;
+use kcg_api::names;
+use kcg_api::topic::{self, TopicFacts, TopicLookup, TopicLookups, TopicRef};
+use kcg_core::children::ChildKind;
+use kcg_core::facts::{Observed, project};
+use kcg_core::lag::ServedMetrics;
+use kcg_runtime::client::{RequestError, with_deadline};
+use kcg_runtime::discovery::OptionalKind;
+use kcg_runtime::watch::ObjectKey;
+use kube::api::DynamicObject;
+use kube::core::ApiResource;
+use kube::{Api, Client};
+
+use super::requests::ChildRequests;
+use super::served_metrics;
+
+/// A cluster, and what it serves.
+pub(crate) struct LiveReader {
+    client: Client,
+    requests: ChildRequests,
+    /// `None`: Strimzi is not installed.
+    kafka_topics: Option<ApiResource>,
+    served_metrics: ServedMetrics,
+}
+
+impl std::fmt::Debug for LiveReader {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("LiveReader").finish_non_exhaustive()
+    }
+}
+
+/// A group as it is in the cluster.
+#[derive(Debug, Default)]
+pub(crate) struct LiveGroup {
+    /// `None`: there is no such group.
+    pub(crate) uid: Option<String>,
+    /// Its children and its topics.
+    pub(crate) observed: Observed,
+}
+
+impl LiveReader {
+    pub(crate) async fn connect(client: Client) -> Result<Self, RequestError> {
+        let kafka_topics =
+            OptionalKind::new(topic::GROUP, topic::KIND, &topic::VERSIONS).find(&client).await?;
+        let served = served_metrics::pod_metrics(&client).await?.unwrap_or_default();
+        Ok(Self {
+            requests: ChildRequests::new(client.clone()),
+            client,
+            kafka_topics,
+            served_metrics: ServedMetrics::of(served),
+        })
+    }
+
+    pub(crate) async fn read(&self, key: &ObjectKey, topics: &[TopicRef]) -> Result<LiveGroup, RequestError> {
+        let groups: Api<KconsumerGroup> = Api::namespaced(self.client.clone(), key.namespace());
+        let what = format!("get {} {key}", names::KIND);
+        let group = with_deadline(what, groups.get_metadata_opt(key.name())).await?;
+        let uid = group.and_then(|group| group.metadata.uid);
+        let mut observed = Observed { served_metrics: self.served_metrics.clone(), ..Observed::default() };
+        if uid.is_some() {
+            for kind in ChildKind::ALL {
+                let live = self.requests.get(kind, key).await?;
+                observed.children[kind] = live.map(|live| project::child(kind, &live));
+            }
+        }
+        observed.topics = self.topics(topics).await;
+        Ok(LiveGroup { uid, observed })
+    }
+
+    async fn topics(&self, topics: &[TopicRef]) -> TopicLookups {
+        let mut lookups = TopicLookups::new();
+        for topic in topics {
+            lookups.insert(topic.clone(), self.topic(topic).await);
+        }
+        lookups
+    }
+
+    /// Never fails: the user may not be allowed to read the topics of another namespace.
+    async fn topic(&self, topic: &TopicRef) -> TopicLookup {
+        let Some(resource) = &self.kafka_topics else { return TopicLookup::NotServed };
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &topic.namespace, resource);
+        let what = format!("get {} {topic}", topic::KIND);
+        match with_deadline(what, api.get_opt(&topic.name)).await {
+            Ok(Some(found)) => match serde_json::to_value(&found) {
+                Ok(found) => TopicLookup::Found(TopicFacts::decode(&found)),
+                Err(error) => TopicLookup::Unknown(error.to_string()),
+            },
+            Ok(None) => TopicLookup::NotFound,
+            Err(error) => TopicLookup::Unknown(error.to_string()),
+        }
+    }
+}
