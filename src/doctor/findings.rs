@@ -37,6 +37,10 @@ pub struct Findings {
     pub(super) defaults: Found<Vec<ProcessDefaults>>,
     /// The hash of a file of defaults that is about to be applied.
     pub(super) defaults_file: Option<String>,
+    /// `None`: there is no such Deployment.
+    pub(super) controller_pods: Found<Option<ProcessFinding>>,
+    /// `None`: there is no such Deployment.
+    pub(super) webhook_pods: Found<Option<ProcessFinding>>,
     /// The served version of KafkaTopics.
     pub(super) kafka_topics: Found<Option<String>>,
     /// The served version of ServiceMonitors.
@@ -47,7 +51,8 @@ pub struct Findings {
     pub(super) pod_metrics: Found<Option<Vec<String>>>,
     pub(super) groups: Found<Vec<GroupFinding>>,
     pub(super) autoscalers: Found<Vec<AutoscalerFinding>>,
-    pub(super) service_monitor_objects: Found<Vec<ServiceMonitorFinding>>,
+    pub(super) service_monitor_objects: Found<Vec<LabeledFinding>>,
+    pub(super) rule_objects: Found<Vec<LabeledFinding>>,
     /// `None`: the cluster serves no Prometheus resources.
     pub(super) prometheuses: Found<Option<Vec<PrometheusFinding>>>,
 }
@@ -139,23 +144,51 @@ pub(super) struct AutoscalerFinding {
     pub(super) metrics: Vec<String>,
     /// Why it does not scale, or that it has not reported.
     pub(super) problem: Option<String>,
+    /// It has read a value of its lag metric; kubectl shows `<unknown>` otherwise.
+    pub(super) has_read_lag: bool,
 }
 
-/// The ServiceMonitor of one group.
+/// One of the operator's Deployments and its pods.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ProcessFinding {
+    pub(super) wanted: i32,
+    pub(super) ready: i32,
+    /// Why the API server refuses its pods.
+    pub(super) refused: Option<String>,
+    pub(super) pods: Vec<PodFinding>,
+}
+
+/// One pod of the operator.
 #[derive(Clone, Debug)]
-pub(super) struct ServiceMonitorFinding {
+pub(super) struct PodFinding {
+    pub(super) name: String,
+    /// Why it does not run.
+    pub(super) problem: Option<String>,
+}
+
+/// The ServiceMonitor or the PrometheusRule of one group.
+#[derive(Clone, Debug)]
+pub(super) struct LabeledFinding {
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) namespace_labels: BTreeMap<String, String>,
 }
 
-/// One Prometheus and its selectors. Without a ServiceMonitor selector it selects nothing; without
-/// a namespace selector it selects from its own namespace.
+/// One Prometheus or ThanosRuler, and what it selects.
 #[derive(Clone, Debug)]
 pub(super) struct PrometheusFinding {
     pub(super) namespace: String,
     pub(super) name: String,
-    pub(super) monitors: Option<LabelSelector>,
+    /// ServiceMonitors.
+    pub(super) monitors: SelectorPair,
+    /// PrometheusRules.
+    pub(super) rules: SelectorPair,
+}
+
+/// Which objects are selected, and in which namespaces.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SelectorPair {
+    pub(super) objects: Option<LabelSelector>,
     pub(super) namespaces: Option<LabelSelector>,
 }

@@ -1,21 +1,16 @@
-//! Checks of the groups, their lag metrics and autoscalers, and whether a Prometheus selects them.
-
-use std::collections::BTreeMap;
-
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::core::{Selector, SelectorExt as _};
+//! Checks of the groups, their lag metrics and autoscalers.
 
 use super::Check;
-use super::findings::{AutoscalerFinding, Findings, GroupFinding, PrometheusFinding, ServiceMonitorFinding};
+use super::findings::{AutoscalerFinding, Findings, GroupFinding};
 
 pub(super) fn checks(findings: &Findings) -> Vec<Check> {
-    vec![groups(findings), metrics(findings), autoscalers(findings), scraping(findings)]
+    vec![groups(findings), metrics(findings), autoscalers(findings)]
 }
 
 /// The most names in one line.
 const MAX_NAMED: usize = 5;
 
-fn joined(all: &[String]) -> String {
+pub(super) fn joined(all: &[String]) -> String {
     let mut text = all.iter().take(MAX_NAMED).map(String::as_str).collect::<Vec<_>>().join("; ");
     if all.len() > MAX_NAMED {
         text = format!("{text}; and {} more", all.len() - MAX_NAMED);
@@ -72,64 +67,19 @@ fn autoscalers(findings: &Findings) -> Check {
         Some(format!("{}/{}: {}", scaler.namespace, scaler.name, scaler.problem.as_ref()?))
     };
     let problems: Vec<String> = autoscalers.iter().filter_map(problem).collect();
-    if problems.is_empty() {
-        Check::ok(check, format!("all {} scale", autoscalers.len()))
-    } else {
-        Check::wrong(check, joined(&problems), "kubectl describe hpa NAME; most often the metric is missing")
+    if !problems.is_empty() {
+        return Check::wrong(
+            check,
+            joined(&problems),
+            "kubectl describe hpa NAME; most often the metric is missing",
+        );
     }
-}
-
-/// Whether a Prometheus selects each ServiceMonitor.
-fn scraping(findings: &Findings) -> Check {
-    let check = "scraping";
-    let monitors = match &findings.service_monitor_objects {
-        Err(why) => return Check::unknown(check, why),
-        Ok(monitors) => monitors,
-    };
-    let prometheuses = match &findings.prometheuses {
-        Err(why) => return Check::unknown(check, why),
-        Ok(None) => return Check::note(check, "skipped: the cluster serves no Prometheus resources", ""),
-        Ok(Some(prometheuses)) => prometheuses,
-    };
-    let unselected: Vec<String> = monitors
-        .iter()
-        .filter(|monitor| !prometheuses.iter().any(|prometheus| prometheus.selects(monitor)))
-        .map(|monitor| format!("{}/{}", monitor.namespace, monitor.name))
-        .collect();
-    if unselected.is_empty() {
-        return Check::ok(check, format!("all {} ServiceMonitors are selected", monitors.len()));
+    let name = |scaler: &AutoscalerFinding| format!("{}/{}", scaler.namespace, scaler.name);
+    let waiting: Vec<String> = autoscalers.iter().filter(|scaler| !scaler.has_read_lag).map(name).collect();
+    if waiting.is_empty() {
+        return Check::ok(check, format!("all {} scale", autoscalers.len()));
     }
-    let selectors: Vec<String> = prometheuses.iter().map(PrometheusFinding::selector).collect();
-    let found = format!("no Prometheus selects {}", joined(&unselected));
-    let cure = if selectors.is_empty() {
-        "create a Prometheus".to_owned()
-    } else {
-        format!("set spec.metrics.labels to match one of these: {}", joined(&selectors))
-    };
-    Check::wrong(check, found, cure)
-}
-
-impl PrometheusFinding {
-    fn selects(&self, monitor: &ServiceMonitorFinding) -> bool {
-        let here = match &self.namespaces {
-            None => self.namespace == monitor.namespace,
-            Some(selector) => matches(selector, &monitor.namespace_labels),
-        };
-        here && self.monitors.as_ref().is_some_and(|selector| matches(selector, &monitor.labels))
-    }
-
-    fn selector(&self) -> String {
-        let selector = self.monitors.clone().and_then(|selector| Selector::try_from(selector).ok());
-        let labels = match selector {
-            None => "no ServiceMonitor".to_owned(),
-            Some(selector) if selector.selects_all() => "any label, in other namespaces".to_owned(),
-            Some(selector) => selector.to_string(),
-        };
-        format!("{}/{} for {labels}", self.namespace, self.name)
-    }
-}
-
-/// An invalid selector selects nothing.
-fn matches(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
-    Selector::try_from(selector.clone()).is_ok_and(|selector| selector.matches(labels))
+    let scaling = autoscalers.len() - waiting.len();
+    let found = format!("{scaling} scale; the lag is <unknown> so far for {}", joined(&waiting));
+    Check::note(check, found, "wait a few minutes after a group's creation: doctor --wait 5m")
 }

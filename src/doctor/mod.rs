@@ -9,6 +9,8 @@ mod defaults;
 mod findings;
 mod groups;
 mod installation;
+mod pods;
+mod selection;
 #[cfg(test)]
 mod tests;
 
@@ -75,8 +77,10 @@ pub fn analyze(findings: &Findings) -> Vec<Check> {
     let mut checks = vec![installation::crd(findings), installation::leader(findings)];
     checks.extend(installation::permissions(findings));
     checks.push(defaults::check(findings, findings.defaults_file.as_deref()));
+    checks.extend(pods::checks(findings));
     checks.extend(admission::checks(findings));
     checks.extend(installation::integrations(findings));
     checks.extend(groups::checks(findings));
+    checks.extend(selection::checks(findings));
     checks
 }

@@ -39,6 +39,24 @@ fn selector(label: &str) -> LabelSelector {
     LabelSelector { match_labels: Some(labels(label)), ..LabelSelector::default() }
 }
 
+fn pair(label: &str) -> SelectorPair {
+    SelectorPair { objects: Some(selector(label)), namespaces: Some(LabelSelector::default()) }
+}
+
+fn labeled() -> LabeledFinding {
+    LabeledFinding {
+        namespace: "a".into(),
+        name: "g".into(),
+        labels: labels("one"),
+        namespace_labels: BTreeMap::new(),
+    }
+}
+
+fn ready() -> ProcessFinding {
+    let pod = PodFinding { name: "pod".into(), problem: None };
+    ProcessFinding { wanted: 1, ready: 1, refused: None, pods: vec![pod] }
+}
+
 pub(super) fn healthy() -> Findings {
     let ca = ca();
     let bundles = || Ok(Some(vec![ca.certificate_pem().as_bytes().to_vec()]));
@@ -60,6 +78,8 @@ pub(super) fn healthy() -> Findings {
         ],
         defaults: Ok(Vec::new()),
         defaults_file: None,
+        controller_pods: Ok(Some(ready())),
+        webhook_pods: Ok(Some(ready())),
         kafka_topics: served("kafka.strimzi.io/v1"),
         service_monitors: served("monitoring.coreos.com/v1"),
         prometheus_rules: served("monitoring.coreos.com/v1"),
@@ -70,18 +90,15 @@ pub(super) fn healthy() -> Findings {
             name: "g".into(),
             metrics: vec!["lag".into()],
             problem: None,
+            has_read_lag: true,
         }]),
-        service_monitor_objects: Ok(vec![ServiceMonitorFinding {
-            namespace: "a".into(),
-            name: "g".into(),
-            labels: labels("one"),
-            namespace_labels: BTreeMap::new(),
-        }]),
+        service_monitor_objects: Ok(vec![labeled()]),
+        rule_objects: Ok(vec![labeled()]),
         prometheuses: Ok(Some(vec![PrometheusFinding {
             namespace: "monitoring".into(),
             name: "k8s".into(),
-            monitors: Some(selector("one")),
-            namespaces: Some(LabelSelector::default()),
+            monitors: pair("one"),
+            rules: pair("one"),
         }])),
     }
 }
@@ -103,7 +120,7 @@ fn a_healthy_installation_passes_every_check() {
 #[test]
 fn each_wrong_finding_fails_its_own_check_with_a_cure() {
     type Change = fn(&mut Findings);
-    let faults: [(&str, &str, Change); 21] = [
+    let faults: [(&str, &str, Change); 25] = [
         ("CRD", "not served", |f| f.crd = Ok(None)),
         ("CRD", "does not state its version", |f| f.crd = Ok(Some(VersionSkew::Unknown))),
         ("controller", "there was never a leader", |f| f.lease = Ok(None)),
@@ -151,8 +168,21 @@ fn each_wrong_finding_fails_its_own_check_with_a_cure() {
         ("autoscalers", "a/g: FailedGetPodsMetric", |f| {
             f.autoscalers.as_mut().unwrap()[0].problem = Some("FailedGetPodsMetric: no".into());
         }),
-        ("scraping", "no Prometheus selects a/g", |f| {
-            f.prometheuses.as_mut().unwrap().as_mut().unwrap()[0].monitors = Some(selector("two"));
+        ("scraping", "no Prometheus selects the ServiceMonitor a/g (labels: release=one)", |f| {
+            f.prometheuses.as_mut().unwrap().as_mut().unwrap()[0].monitors = pair("two");
+        }),
+        ("alerting", "no Prometheus selects the PrometheusRule a/g (labels: release=one)", |f| {
+            f.prometheuses.as_mut().unwrap().as_mut().unwrap()[0].rules = pair("two");
+        }),
+        ("pods of the controller", "pod: ImagePullBackOff: no such image", |f| {
+            let pods = f.controller_pods.as_mut().unwrap().as_mut().unwrap();
+            pods.pods[0].problem = Some("ImagePullBackOff: no such image".into());
+        }),
+        ("pods of the webhook", "none of 2 is ready", |f| {
+            f.webhook_pods = Ok(Some(ProcessFinding { wanted: 2, ..ProcessFinding::default() }));
+        }),
+        ("pods of the webhook", "the API server refuses its pods: quota", |f| {
+            f.webhook_pods.as_mut().unwrap().as_mut().unwrap().refused = Some("quota".into());
         }),
     ];
     for (check, found, change) in faults {
@@ -207,8 +237,8 @@ fn a_short_lived_certificate_is_healthy_until_its_renewal_is_late() {
 #[test]
 fn a_missing_integration_without_a_group_is_only_a_note() {
     let unhealthy = unhealthy(|findings| {
-        (findings.groups, findings.autoscalers, findings.service_monitor_objects) =
-            (Ok(Vec::new()), Ok(Vec::new()), Ok(Vec::new()));
+        (findings.groups, findings.autoscalers) = (Ok(Vec::new()), Ok(Vec::new()));
+        (findings.service_monitor_objects, findings.rule_objects) = (Ok(Vec::new()), Ok(Vec::new()));
         (findings.kafka_topics, findings.pod_metrics, findings.prometheuses) = (Ok(None), Ok(None), Ok(None));
     });
     assert_eq!(unhealthy, []);
@@ -291,7 +321,26 @@ fn a_webhook_that_does_not_answer_in_time_points_at_the_firewall() {
 #[test]
 fn a_prometheus_without_a_namespace_selector_selects_from_its_own_namespace_only() {
     let unhealthy = unhealthy(|findings| {
-        findings.prometheuses.as_mut().unwrap().as_mut().unwrap()[0].namespaces = None;
+        let prometheus = &mut findings.prometheuses.as_mut().unwrap().as_mut().unwrap()[0];
+        (prometheus.monitors.namespaces, prometheus.rules.namespaces) = (None, None);
     });
-    assert_eq!(unhealthy.len(), 1, "{unhealthy:?}");
+    assert_eq!(unhealthy.len(), 2, "{unhealthy:?}");
+}
+
+#[test]
+fn an_autoscaler_that_has_not_read_its_lag_is_not_said_to_scale() {
+    let mut findings = healthy();
+    findings.autoscalers.as_mut().unwrap()[0].has_read_lag = false;
+    let check = analyze(&findings).into_iter().find(|check| check.check == "autoscalers").unwrap();
+    assert_eq!(check.state, CheckState::Note);
+    assert_eq!(check.found, "0 scale; the lag is <unknown> so far for a/g");
+}
+
+#[test]
+fn a_deployment_that_is_missing_or_scaled_to_zero_is_a_note() {
+    let unhealthy = unhealthy(|findings| {
+        findings.controller_pods = Ok(None);
+        findings.webhook_pods = Ok(Some(ProcessFinding::default()));
+    });
+    assert_eq!(unhealthy, []);
 }

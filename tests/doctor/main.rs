@@ -260,15 +260,32 @@ async fn doctor_finds_each_fault_of_groups_with_its_cure() -> Outcome {
         json!({
             "apiVersion": "monitoring.coreos.com/v1", "kind": "Prometheus",
             "metadata": {"name": "k8s", "namespace": "default"},
-            "spec": {"serviceMonitorSelector": {"matchLabels": {"release": label}}, "serviceMonitorNamespaceSelector": {}},
+            "spec": {
+                "serviceMonitorSelector": {"matchLabels": {"release": label}}, "serviceMonitorNamespaceSelector": {},
+                "ruleSelector": {"matchLabels": {"release": label}}, "ruleNamespaceSelector": {},
+            },
         })
     };
     installation.create(&prometheus("one")).await?;
     installation
-        .finds("scraping", "no Prometheus selects default/kconsumer", "default/k8s for release=one")
+        .finds(
+            "scraping",
+            "no Prometheus selects the ServiceMonitor default/kconsumer",
+            "set spec.metrics.labels to match one of these: default/k8s for release=one",
+        )
         .await?;
     installation
         .patch(&["kcg", "kconsumer"], json!({"spec": {"metrics": {"labels": {"release": "one"}}}}))
+        .await?;
+    installation
+        .finds(
+            "alerting",
+            "no Prometheus selects the PrometheusRule default/kconsumer (labels: prometheus=k8s,role=alert-rules)",
+            "set spec.alerts.ruleLabels to match one of these: default/k8s for release=one",
+        )
+        .await?;
+    installation
+        .patch(&["kcg", "kconsumer"], json!({"spec": {"alerts": {"ruleLabels": {"release": "one"}}}}))
         .await?;
     installation.finds_only(&known).await?;
 

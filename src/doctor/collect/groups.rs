@@ -65,6 +65,9 @@ impl Collector<'_> {
                 name: scaler.name_any(),
                 metrics: LagSource::OURS.names_in(&scaler.data).map(str::to_owned).collect(),
                 problem: condition(&scaler.data, "ScalingActive", |status| status != "True").or_else(silent),
+                has_read_lag: LagSource::OURS
+                    .names_in(&scaler.data)
+                    .any(|name| LagSource::OURS.average_in(&scaler.data["status"], name).is_some()),
             }
         };
         Ok(autoscalers.into_iter().map(finding).collect())

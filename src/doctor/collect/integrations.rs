@@ -12,7 +12,7 @@ use kube::{Api, ResourceExt as _};
 use super::groups::owned;
 use super::{Collector, found};
 use crate::cluster::{optional_kind, served_metrics};
-use crate::doctor::findings::{Found, PrometheusFinding, ServiceMonitorFinding};
+use crate::doctor::findings::{Found, LabeledFinding, PrometheusFinding, SelectorPair};
 
 impl Collector<'_> {
     pub(super) async fn served_version(&self, kind: &OptionalKind) -> Found<Option<String>> {
@@ -24,11 +24,12 @@ impl Collector<'_> {
         found(served_metrics::pod_metrics(self.client).await)
     }
 
-    pub(super) async fn service_monitors(&self) -> Found<Vec<ServiceMonitorFinding>> {
-        let Some(resource) = found(optional_kind(ChildKind::ServiceMonitor).find(self.client).await)? else {
+    /// The ServiceMonitors or the PrometheusRules of the groups.
+    pub(super) async fn labeled(&self, kind: ChildKind) -> Found<Vec<LabeledFinding>> {
+        let Some(resource) = found(optional_kind(kind).find(self.client).await)? else {
             return Ok(Vec::new());
         };
-        let monitors = found(self.list(&resource, &owned()).await)?;
+        let objects = found(self.list(&resource, &owned()).await)?;
         let api: Api<Namespace> = Api::all(self.client.clone());
         let namespaces = found(with_deadline("list namespaces", api.list(&ListParams::default())).await)?;
         let mut labels: BTreeMap<String, BTreeMap<String, String>> = namespaces
@@ -36,32 +37,41 @@ impl Collector<'_> {
             .into_iter()
             .map(|namespace| (namespace.name_any(), namespace.metadata.labels.unwrap_or_default()))
             .collect();
-        let finding = |monitor: DynamicObject| {
-            let namespace = monitor.namespace().unwrap_or_default();
-            ServiceMonitorFinding {
-                name: monitor.name_any(),
-                labels: monitor.labels().clone(),
+        let finding = |object: DynamicObject| {
+            let namespace = object.namespace().unwrap_or_default();
+            LabeledFinding {
+                name: object.name_any(),
+                labels: object.labels().clone(),
                 namespace_labels: labels.entry(namespace.clone()).or_default().clone(),
                 namespace,
             }
         };
-        Ok(monitors.into_iter().map(finding).collect())
+        Ok(objects.into_iter().map(finding).collect())
     }
 
+    /// What selects ServiceMonitors and PrometheusRules; a ThanosRuler selects rules alone.
     pub(super) async fn prometheuses(&self) -> Found<Option<Vec<PrometheusFinding>>> {
-        let kind = OptionalKind::new("monitoring.coreos.com", "Prometheus", &["v1"]);
-        let Some(resource) = found(kind.find(self.client).await)? else { return Ok(None) };
-        let objects = found(self.list_all(&resource, &ListParams::default()).await)?;
-        let finding = |prometheus: DynamicObject| {
-            let selector =
-                |name: &str| serde_json::from_value(prometheus.data["spec"].get(name)?.clone()).ok();
-            PrometheusFinding {
-                namespace: prometheus.namespace().unwrap_or_default(),
-                name: prometheus.name_any(),
-                monitors: selector("serviceMonitorSelector"),
-                namespaces: selector("serviceMonitorNamespaceSelector"),
-            }
-        };
-        Ok(Some(objects.into_iter().map(finding).collect()))
+        let mut selecting = None;
+        for kind in ["Prometheus", "ThanosRuler"] {
+            let kind = OptionalKind::new("monitoring.coreos.com", kind, &["v1"]);
+            let Some(resource) = found(kind.find(self.client).await)? else { continue };
+            let objects = found(self.list_all(&resource, &ListParams::default()).await)?;
+            selecting.get_or_insert_with(Vec::new).extend(objects.iter().map(selectors));
+        }
+        Ok(selecting)
+    }
+}
+
+fn selectors(prometheus: &DynamicObject) -> PrometheusFinding {
+    let selector = |name: &str| serde_json::from_value(prometheus.data["spec"].get(name)?.clone()).ok();
+    let pair = |objects: &str, namespaces: &str| SelectorPair {
+        objects: selector(objects),
+        namespaces: selector(namespaces),
+    };
+    PrometheusFinding {
+        namespace: prometheus.namespace().unwrap_or_default(),
+        name: prometheus.name_any(),
+        monitors: pair("serviceMonitorSelector", "serviceMonitorNamespaceSelector"),
+        rules: pair("ruleSelector", "ruleNamespaceSelector"),
     }
 }

@@ -4,6 +4,7 @@ mod defaults;
 mod groups;
 mod integrations;
 mod permissions;
+mod pods;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -62,13 +63,16 @@ pub async fn collect(client: &Client, namespace: &str) -> Findings {
         },
         defaults: collector.defaults().await,
         defaults_file: None,
+        controller_pods: collector.deployed_pods(names::CONTROLLER).await,
+        webhook_pods: collector.deployed_pods(names::WEBHOOK).await,
         kafka_topics: served(OptionalKind::new(topic::GROUP, topic::KIND, &topic::VERSIONS)).await,
         service_monitors: served(optional_kind(ChildKind::ServiceMonitor)).await,
         prometheus_rules: served(optional_kind(ChildKind::PrometheusRule)).await,
         pod_metrics: collector.pod_metrics().await,
         groups: collector.groups().await,
         autoscalers: collector.autoscalers().await,
-        service_monitor_objects: collector.service_monitors().await,
+        service_monitor_objects: collector.labeled(ChildKind::ServiceMonitor).await,
+        rule_objects: collector.labeled(ChildKind::PrometheusRule).await,
         prometheuses: collector.prometheuses().await,
     }
 }

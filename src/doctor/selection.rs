@@ -1,0 +1,107 @@
+//! Whether a Prometheus selects each ServiceMonitor and each PrometheusRule.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::core::{Selector, SelectorExt as _};
+
+use super::Check;
+use super::findings::{Findings, Found, LabeledFinding, PrometheusFinding, SelectorPair};
+use super::groups::joined;
+
+pub(super) fn checks(findings: &Findings) -> Vec<Check> {
+    let kind = |check, kind, field, objects, selectors| Selection { check, kind, field, objects, selectors };
+    let monitors: fn(&PrometheusFinding) -> &SelectorPair = |prometheus| &prometheus.monitors;
+    let rules: fn(&PrometheusFinding) -> &SelectorPair = |prometheus| &prometheus.rules;
+    vec![
+        kind(
+            "scraping",
+            "ServiceMonitor",
+            "spec.metrics.labels",
+            &findings.service_monitor_objects,
+            monitors,
+        )
+        .check(findings),
+        kind("alerting", "PrometheusRule", "spec.alerts.ruleLabels", &findings.rule_objects, rules)
+            .check(findings),
+    ]
+}
+
+/// One kind of object that Prometheus selects by its labels.
+struct Selection<'a> {
+    check: &'static str,
+    kind: &'static str,
+    /// The field of a group that sets the labels.
+    field: &'static str,
+    objects: &'a Found<Vec<LabeledFinding>>,
+    selectors: fn(&PrometheusFinding) -> &SelectorPair,
+}
+
+impl Selection<'_> {
+    fn check(&self, findings: &Findings) -> Check {
+        let objects = match self.objects {
+            Err(why) => return Check::unknown(self.check, why),
+            Ok(objects) => objects,
+        };
+        let prometheuses = match &findings.prometheuses {
+            Err(why) => return Check::unknown(self.check, why),
+            Ok(None) => {
+                return Check::note(self.check, "skipped: the cluster serves no Prometheus resources", "");
+            }
+            Ok(Some(prometheuses)) => prometheuses,
+        };
+        let selects = |prometheus: &PrometheusFinding, object: &LabeledFinding| {
+            (self.selectors)(prometheus).select(&prometheus.namespace, object)
+        };
+        let unselected: Vec<String> = objects
+            .iter()
+            .filter(|object| !prometheuses.iter().any(|prometheus| selects(prometheus, object)))
+            .map(|object| format!("{}/{} (labels: {})", object.namespace, object.name, own_labels(object)))
+            .collect();
+        if unselected.is_empty() {
+            return Check::ok(self.check, format!("all {} {}s are selected", objects.len(), self.kind));
+        }
+        let found = format!("no Prometheus selects the {} {}", self.kind, joined(&unselected));
+        let known: Vec<String> = prometheuses.iter().map(|prometheus| self.described(prometheus)).collect();
+        let cure = if known.is_empty() {
+            "create a Prometheus".to_owned()
+        } else {
+            format!("set {} to match one of these: {}", self.field, joined(&known))
+        };
+        Check::wrong(self.check, found, cure)
+    }
+
+    fn described(&self, prometheus: &PrometheusFinding) -> String {
+        let selector = (self.selectors)(prometheus).objects.clone();
+        let labels = match selector.and_then(|selector| Selector::try_from(selector).ok()) {
+            None => format!("no {}", self.kind),
+            Some(selector) if selector.selects_all() => "any label, in other namespaces".to_owned(),
+            Some(selector) => selector.to_string(),
+        };
+        format!("{}/{} for {labels}", prometheus.namespace, prometheus.name)
+    }
+}
+
+/// The labels, without those that say what made the object.
+fn own_labels(object: &LabeledFinding) -> String {
+    let shown = object.labels.iter().filter(|(name, _)| !name.contains('/') && *name != "app");
+    let shown: Vec<String> = shown.map(|(name, value)| format!("{name}={value}")).collect();
+    if shown.is_empty() { "none of its own".to_owned() } else { shown.join(",") }
+}
+
+impl SelectorPair {
+    /// Without a selector nothing is selected; without one of namespaces, only from its own
+    /// namespace.
+    fn select(&self, own_namespace: &str, object: &LabeledFinding) -> bool {
+        let here = match &self.namespaces {
+            None => own_namespace == object.namespace,
+            Some(selector) => matches(selector, &object.namespace_labels),
+        };
+        here && self.objects.as_ref().is_some_and(|selector| matches(selector, &object.labels))
+    }
+}
+
+/// An invalid selector selects nothing.
+fn matches(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+    Selector::try_from(selector.clone()).is_ok_and(|selector| selector.matches(labels))
+}
