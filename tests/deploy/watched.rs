@@ -60,7 +60,7 @@ async fn alerts_and_dashboards_query_only_metrics_that_the_processes_serve() -> 
         }
         let missing = queried.iter().find(|metric| !served.contains(&format!("# TYPE {PREFIX}{metric} ")));
         Ok(match missing {
-            None if !served.contains("decision=\"Refused\"") => {
+            None if !served.contains("decision=\"Denied\"") => {
                 Err(format!("no refusal was counted:\n{served}"))
             }
             None if !served.contains(LIMIT_OF_THE_GROUP) => {

@@ -43,7 +43,7 @@ pub enum Decision {
     /// Allowed as it is, or with a patch.
     Allowed,
     /// Denied with a status.
-    Refused,
+    Denied,
 }
 
 /// The log record of a denial. It names no user: the API server's audit log does.
@@ -65,8 +65,8 @@ pub fn respond(stage: Stage, body: &[u8], admission: &impl Admission) -> Result<
     let (decision, reason) = match &verdict {
         Verdict::Allowed { warnings, .. } if warnings.is_empty() => (Decision::Allowed, "None"),
         Verdict::Allowed { .. } => (Decision::Allowed, "Warned"),
-        Verdict::Refused { violations, .. } => (Decision::Refused, first_rule(violations)),
-        Verdict::Unreadable(_) => (Decision::Refused, "Unreadable"),
+        Verdict::Refused { violations, .. } => (Decision::Denied, first_rule(violations)),
+        Verdict::Unreadable(_) => (Decision::Denied, "Unreadable"),
     };
     let request = &review.request;
     let denial = message.map(|message| Denial {
