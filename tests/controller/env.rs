@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// The limit of most waits; [`Namespace::within`] gives a longer one to what needs several retries.
-const SOON: Duration = Duration::from_secs(20);
+pub const SOON: Duration = Duration::from_secs(20);
 
 static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
 
@@ -79,7 +79,8 @@ impl ControllerEnv {
         Self::start_in(plane, namespace, defaults).await
     }
 
-    async fn start_in(
+    /// A controller for a namespace of this API server.
+    pub async fn start_in(
         plane: &ControlPlane,
         namespace: Namespace,
         defaults: Option<PathBuf>,

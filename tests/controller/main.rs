@@ -1,6 +1,7 @@
 //! The controller against a real API server whose answers fail: every request of the controller
 //! passes a layer that can refuse it, lose its answer or let it hang.
 
+mod endpoint;
 mod env;
 mod group_defaults;
 mod leftovers;
