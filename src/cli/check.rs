@@ -8,6 +8,8 @@ use kcg_api::topic;
 use kcg_api::valid::{self, TopicGrants};
 use kcg_api::violation::Rule;
 use kcg_api::{GroupDefaults, KconsumerGroup, ValidGroup, Violation, names};
+use kcg_core::desired::{DesiredState, desired_state};
+use kcg_core::facts::Observed;
 use serde_json::Value;
 
 use super::args::DefaultsArg;
@@ -15,11 +17,12 @@ use super::partitions::PartitionArgs;
 use super::{args, unknown_fields};
 
 /// What a manifest leaves open.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(super) struct ManifestArgs {
-    /// Namespace of groups without a metadata.namespace
-    #[arg(short, long, default_value = "default", value_parser = args::namespace, value_name = "NAMESPACE")]
-    namespace: String,
+    /// Namespace of groups without a metadata.namespace [default: that of the context if a cluster
+    /// is read, otherwise default]
+    #[arg(short, long, value_parser = args::namespace, value_name = "NAMESPACE")]
+    namespace: Option<String>,
     /// Namespaces, besides its own, whose KafkaTopics a group may use, as in the operator's flag; *
     /// allows all
     #[arg(long, value_delimiter = ',', value_parser = args::namespace_item_or_all, value_name = "NAMESPACE,...")]
@@ -33,6 +36,37 @@ pub(super) struct ManifestArgs {
 }
 
 impl ManifestArgs {
+    /// With this namespace if no flag names one.
+    pub(super) fn or_in_namespace(&self, namespace: &str) -> Self {
+        let mut args = self.clone();
+        args.namespace.get_or_insert_with(|| namespace.to_owned());
+        args
+    }
+
+    fn set_namespace(&self, group: &mut Value) {
+        if let Some(metadata) = group.get_mut("metadata").and_then(Value::as_object_mut) {
+            let namespace = self.namespace.as_deref().unwrap_or("default");
+            metadata.entry("namespace").or_insert_with(|| Value::from(namespace));
+        }
+    }
+
+    /// What the controller would make of a group that was checked, if it were stored with this uid.
+    pub(super) fn desired_state(
+        &self,
+        mut group: Value,
+        uid: Option<String>,
+        observed: &Observed,
+    ) -> Result<DesiredState, Vec<Violation>> {
+        self.set_namespace(&mut group);
+        let mut stored = valid::parse_group(group);
+        stored.group.metadata.uid = uid;
+        desired_state(&stored, observed, &self.grants(), &self.defaults())
+    }
+
+    fn grants(&self) -> TopicGrants {
+        TopicGrants::from_flag(&args::without_empty(&self.topic_namespaces))
+    }
+
     fn defaults(&self) -> GroupDefaults {
         self.defaults.as_ref().map(|file| file.defaults.clone()).unwrap_or_default()
     }
@@ -58,9 +92,7 @@ pub(super) fn refusal(name: &str, violations: &[String]) -> String {
 
 /// Applies every rule to one group.
 pub(super) fn check(mut group: Value, manifest: &ManifestArgs, partitions: &PartitionArgs) -> CheckedGroup {
-    if let Some(metadata) = group.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.entry("namespace").or_insert_with(|| Value::from(manifest.namespace.as_str()));
-    }
+    manifest.set_namespace(&mut group);
     let metadata = |field: &str| group["metadata"][field].as_str().filter(|text| !text.is_empty());
     let name = metadata("name").or_else(|| metadata("generateName")).unwrap_or_default().to_owned();
     let namespace = metadata("namespace").unwrap_or_default().to_owned();
@@ -85,7 +117,7 @@ fn check_fields(
     let unknown =
         unknown.iter().map(|field| format!("{field}: Unknown field: a {} has no such field", names::KIND));
     let parsed = valid::parse_group(group);
-    let grants = TopicGrants::from_flag(&args::without_empty(&manifest.topic_namespaces));
+    let grants = manifest.grants();
     let statics = ValidGroup::read(&parsed.group, &grants, &manifest.defaults());
     let live = live_rule(&parsed.group, partitions);
 

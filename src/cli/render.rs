@@ -67,7 +67,9 @@ pub(super) fn run(args: &RenderArgs) -> Result<ExitCode, CliError> {
 
 async fn render(args: &RenderArgs) -> Result<Rendered, CliError> {
     let mut rendered = Rendered::default();
-    let reader = connect(args, &mut rendered.notes).await?;
+    let mut reader = connect(args, &mut rendered.notes).await?;
+    let namespace = reader.as_ref().map_or("default", LiveReader::namespace);
+    let manifest = args.manifest.or_in_namespace(namespace);
     for file in args.files.files() {
         let text = file.and_then(|file| match file.read() {
             Ok(text) => Ok((file.name, text)),
@@ -83,7 +85,7 @@ async fn render(args: &RenderArgs) -> Result<Rendered, CliError> {
         for document in manifests::documents(&text) {
             match document {
                 Ok(Document::Group(group)) => {
-                    if let Err(error) = rendered.add(&name, group, args, reader.as_ref()).await? {
+                    if let Err(error) = rendered.add(&name, group, &manifest, args, &mut reader).await? {
                         rendered.errors.push(format!("{name}: {error}"));
                     }
                 }
@@ -121,35 +123,55 @@ impl Rendered {
         &mut self,
         file: &str,
         group: Value,
+        manifest: &ManifestArgs,
         args: &RenderArgs,
-        reader: Option<&LiveReader>,
+        reader: &mut Option<LiveReader>,
     ) -> Result<Result<(), String>, CliError> {
         // Only a valid group has names that can be looked up.
-        let valid = match without_rules_of_topics(&group, args) {
+        let valid = match without_rules_of_topics(&group, manifest) {
             Ok(valid) => valid,
             Err(error) => return Ok(Err(error)),
         };
         let key = ObjectKey::new(&valid.namespace, &valid.name);
-        let live = match reader {
-            Some(reader) => {
-                Some(reader.read(&key, &valid.consumer.topics).await.map_err(CliError::temporary)?)
-            }
-            None => None,
-        };
-        let LiveGroup { uid, mut observed } = live.unwrap_or_default();
+        let LiveGroup { uid, mut observed } = self.read(&key, &valid, args, reader).await?;
         let partitions = args.partitions.with_read(std::mem::take(&mut observed.topics));
-        let mut valid = match accepted(check::check(group, &args.manifest, &partitions)) {
+        let valid = match accepted(check::check(group.clone(), manifest, &partitions)) {
             Ok(valid) => valid,
             Err(error) => return Ok(Err(error)),
         };
-        valid.uid = uid.unwrap_or_default();
         observed.topics = partitions.lookups(&valid.consumer.topics);
-        self.render(file, valid, &observed, reader.is_some());
+        match manifest.desired_state(group, uid, &observed) {
+            Ok(state) => self.render(file, &state, &observed, reader.is_some()),
+            Err(violations) => {
+                let violations: Vec<String> = violations.iter().map(ToString::to_string).collect();
+                return Ok(Err(check::refusal(key.name(), &violations)));
+            }
+        }
         Ok(Ok(()))
     }
 
-    fn render(&mut self, file: &str, group: ValidGroup, observed: &Observed, is_read: bool) {
-        let state = DesiredState::new(group, observed);
+    /// The group as it is in the cluster. Only a cluster that a flag names has to respond: another
+    /// one is not asked again.
+    async fn read(
+        &mut self,
+        key: &ObjectKey,
+        group: &ValidGroup,
+        args: &RenderArgs,
+        reader: &mut Option<LiveReader>,
+    ) -> Result<LiveGroup, CliError> {
+        let Some(cluster) = reader else { return Ok(LiveGroup::default()) };
+        match cluster.read(key, &group.consumer.topics).await {
+            Ok(live) => Ok(live),
+            Err(error) if args.cluster.is_given() => Err(CliError::temporary(error)),
+            Err(error) => {
+                self.notes.push(format!("nothing more is read from the cluster: {error}"));
+                *reader = None;
+                Ok(LiveGroup::default())
+            }
+        }
+    }
+
+    fn render(&mut self, file: &str, state: &DesiredState, observed: &Observed, is_read: bool) {
         let missing = unknown_topics(&state.ceiling, observed);
         if let Some(topics) = &missing {
             let left_out = if state.group.cap.is_none() { "maxReplicas and " } else { "" };
@@ -181,8 +203,8 @@ impl Rendered {
 }
 
 /// The group, checked by the rules that need no cluster.
-fn without_rules_of_topics(group: &Value, args: &RenderArgs) -> Result<ValidGroup, String> {
-    let valid = accepted(check::check(group.clone(), &args.manifest, &PartitionArgs::default()))?;
+fn without_rules_of_topics(group: &Value, manifest: &ManifestArgs) -> Result<ValidGroup, String> {
+    let valid = accepted(check::check(group.clone(), manifest, &PartitionArgs::default()))?;
     if valid.name.is_empty() {
         let name = group["metadata"]["generateName"].as_str().unwrap_or_default();
         return Err(format!(

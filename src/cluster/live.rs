@@ -4,7 +4,7 @@
 use kcg_api::KconsumerGroup;
 use kcg_api::names;
 use kcg_api::topic::{self, TopicFacts, TopicLookup, TopicLookups, TopicRef};
-use kcg_core::children::ChildKind;
+use kcg_core::children::{ChildKind, DefaultsVersion};
 use kcg_core::facts::{Observed, project};
 use kcg_core::lag::ServedMetrics;
 use kcg_runtime::client::{RequestError, with_deadline};
@@ -54,12 +54,26 @@ impl LiveReader {
         })
     }
 
+    /// The namespace of the kubeconfig's context, or `default`.
+    pub(crate) fn namespace(&self) -> &str {
+        self.client.default_namespace()
+    }
+
     pub(crate) async fn read(&self, key: &ObjectKey, topics: &[TopicRef]) -> Result<LiveGroup, RequestError> {
-        let groups: Api<KconsumerGroup> = Api::namespaced(self.client.clone(), key.namespace());
+        let resource = ApiResource::erase::<KconsumerGroup>(&());
+        let groups: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), key.namespace(), &resource);
         let what = format!("get {} {key}", names::KIND);
-        let group = with_deadline(what, groups.get_metadata_opt(key.name())).await?;
+        let group = with_deadline(what, groups.get_opt(key.name())).await?;
+        // A status that cannot be read is none, as for the controller.
+        let status =
+            group.as_ref().and_then(|group| serde_json::from_value(group.data["status"].clone()).ok());
         let uid = group.and_then(|group| group.metadata.uid);
-        let mut observed = Observed { served_metrics: self.served_metrics.clone(), ..Observed::default() };
+        let mut observed = Observed {
+            served_metrics: self.served_metrics.clone(),
+            recorded_defaults: status.as_ref().and_then(DefaultsVersion::recorded),
+            ..Observed::default()
+        };
         if uid.is_some() {
             for kind in ChildKind::ALL {
                 let live = self.requests.get(kind, key).await?;
