@@ -34,7 +34,12 @@ pub(super) fn monitoring_accepted(
         [true, true] => {
             return yes(Reason::Accepted, "a Prometheus accepted the ServiceMonitor and the PrometheusRule");
         }
-        [true, false] => return yes(Reason::Accepted, "a Prometheus accepted the ServiceMonitor"),
+        [true, false] => {
+            return yes(
+                Reason::Accepted,
+                "a Prometheus accepted the ServiceMonitor; whether one selects the PrometheusRule is not reported: if its alerts are missing, compare spec.alerts.ruleLabels with the Prometheus' ruleSelector",
+            );
+        }
         [false, _] => {}
     }
     unknown(

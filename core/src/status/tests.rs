@@ -772,6 +772,22 @@ fn monitoring_is_accepted_if_the_monitor_is_and_the_rule_is_not_rejected() {
 }
 
 #[test]
+fn monitoring_names_the_rule_that_no_prometheus_reports() {
+    let status = composed("{}", |world| {
+        let monitor = world.children[ChildKind::ServiceMonitor].as_mut().expect("the settled world has it");
+        monitor.detail = Detail::Monitor(Acceptance::Accepted);
+        let rule = world.children[ChildKind::PrometheusRule].as_mut().expect("the settled world has it");
+        rule.detail = Detail::Monitor(Acceptance::NotReported);
+    });
+    let condition = status.conditions.iter().find(|condition| condition.type_ == "MonitoringAccepted");
+    let message = &condition.expect("the condition").message;
+    assert!(
+        message.contains("PrometheusRule is not reported") && message.contains("ruleLabels"),
+        "{message}"
+    );
+}
+
+#[test]
 fn an_invalid_group_keeps_its_status_and_reports_every_violation() {
     let before = composed("{}", |_| {});
     let group = stored("{minReplicas: 0, consumerSpec: {image: a b}}");
