@@ -14,6 +14,7 @@ cases![
     a_group_that_bypassed_the_webhook_is_not_reconciled_and_reports_why,
     a_group_that_becomes_invalid_keeps_its_children,
     a_stored_spec_above_the_bound_of_values_is_invalid_and_keeps_its_children,
+    a_stored_spec_above_the_bound_of_bytes_is_reconciled_and_warned,
     a_minimum_above_the_ceiling_runs_the_ceiling,
     a_stored_group_that_breaks_a_rule_for_admission_is_reconciled_and_warned,
 ];
@@ -128,6 +129,25 @@ async fn a_stored_spec_above_the_bound_of_values_is_invalid_and_keeps_its_childr
     let image = &ns.get(DEPLOYMENT, "huge").await?["spec"]["template"]["spec"]["containers"][0]["image"];
     assert_eq!(image, "example.com/new:1");
     ns.delete(GROUP, "huge").await
+}
+
+async fn a_stored_spec_above_the_bound_of_bytes_is_reconciled_and_warned(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.existing_namespace(UNGUARDED);
+    ns.create_topic("large-topic", 3).await?;
+    let spec = json!({"consumerSpec": {"topic": "large-topic",
+        "podTemplate": {"metadata": {"annotations": {"a": "b".repeat(64 << 10)}}}}});
+    let refused = refusal(&env, &spec).await?;
+    assert!(refused.contains("spec: Too long: must have at most 65536 bytes as compact JSON"), "{refused}");
+    ns.create_group("large", &spec).await?;
+    ns.group_is_ready("large").await?;
+    let group = ns.get(GROUP, "large").await?;
+    let message = condition(&group, "Ready")[2];
+    assert!(message.contains("A new group with this spec is refused: spec: Too long"), "{message}");
+    assert_eq!(
+        ns.get(DEPLOYMENT, "large").await?["spec"]["template"]["metadata"]["annotations"]["a"],
+        "b".repeat(64 << 10)
+    );
+    ns.delete(GROUP, "large").await
 }
 
 async fn a_minimum_above_the_ceiling_runs_the_ceiling(env: Arc<SharedEnv>) -> Result<()> {

@@ -14,6 +14,7 @@ cases![
     a_shrunk_topic_is_held_and_the_cure_works,
     a_decrease_that_strimzi_refuses_has_no_effect,
     an_increase_counts_when_it_is_confirmed_and_a_slip_is_corrected,
+    an_increase_counts_if_only_the_replication_factor_is_rejected,
     a_paused_or_unmanaged_topic_keeps_its_confirmed_count,
     a_rejected_name_moves_no_consumer,
     a_new_topic_with_the_same_name_lowers_the_ceiling,
@@ -104,6 +105,22 @@ async fn an_increase_counts_when_it_is_confirmed_and_a_slip_is_corrected(env: Ar
     ns.patch(TOPIC, TOPIC_NAME, &partitions(6)).await?;
     ns.confirm_topic(TOPIC_NAME, "one").await?;
     ns.bounds_are(NAME, 1, 6).await?;
+    ns.close().await
+}
+
+async fn an_increase_counts_if_only_the_replication_factor_is_rejected(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = five(&env, "topic-replicas").await?;
+    ns.patch(TOPIC, TOPIC_NAME, &json!({"spec": {"partitions": 8, "replicas": 2}})).await?;
+    ns.condition_is(NAME, "TopicsResolved", "Unconfirmed").await?;
+    ns.bounds_are(NAME, 1, 5).await?;
+    let words = "Replication factor change not supported, but required for partitions [0, 1, 2, 3, 4]";
+    ns.fail_topic(TOPIC_NAME, "NotSupported", words).await?;
+    ns.bounds_are(NAME, 1, 8).await?;
+    // The count is confirmed, so it is held.
+    ns.patch(TOPIC, TOPIC_NAME, &partitions(5)).await?;
+    ns.fail_topic(TOPIC_NAME, "NotSupported", "Decreasing partitions not supported").await?;
+    ns.condition_is(NAME, "TopicsResolved", "TopicRefused").await?;
+    ns.bounds_are(NAME, 1, 8).await?;
     ns.close().await
 }
 

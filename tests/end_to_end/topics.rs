@@ -153,6 +153,17 @@ async fn topics_of_a_granted_namespace_are_watched(env: Arc<SharedEnv>) -> Resul
     let group = ns.group_is_ready(NAME).await?;
     assert_eq!(group["status"]["topics"][0]["namespace"], GRANTED);
 
+    // The default groupId is the name, so these two share the partitions of one topic.
+    elsewhere.create_group(NAME, &json!({"consumerSpec": {"topic": "shared"}})).await?;
+    for (namespace, other) in [(&ns, GRANTED), (&elsewhere, "topic-elsewhere")] {
+        let group = namespace.group_is(NAME, "False", "GroupIdShared").await?;
+        let message = condition(&group, "Ready")[2];
+        assert!(message.starts_with("a group in another namespace consumes"), "{message}");
+        assert!(!message.contains(other), "a group of {} reads {message}", namespace.name);
+    }
+    elsewhere.delete(GROUP, NAME).await?;
+    ns.group_is_ready(NAME).await?;
+
     let refused = ns
         .create_group("other", &json!({"consumerSpec": {"topic": "shared", "topicNamespace": "kube-public"}}))
         .await;

@@ -127,7 +127,11 @@ pub(super) fn plan(desired: &DesiredTopic, actual: Option<&ActualTopic>) -> (Vec
         actions.push(Action::Configure);
     }
     if desired.replicas != BROKER_DEFAULT && desired.replicas != actual.replicas {
-        rejection = Some(Rejection::unsupported("Replication factor change not supported"));
+        // Strimzi lists the partitions with another replication factor, which are all of a topic here.
+        let partitions: Vec<_> = (0..actual.partitions).collect();
+        rejection = Some(Rejection::unsupported(format!(
+            "Replication factor change not supported, but required for partitions {partitions:?}"
+        )));
     }
     if desired.partitions > actual.partitions {
         actions.push(Action::Grow);

@@ -118,7 +118,11 @@ fn only_differences_are_requested_and_partitions_never_decrease() {
         (topic(-1, -1, retention), vec![], None),
         (topic(4, 1, retention), vec![Grow], None),
         (topic(2, 1, retention), vec![], Some("Decreasing partitions not supported")),
-        (topic(3, 2, retention), vec![], Some("Replication factor change not supported")),
+        (
+            topic(3, 2, retention),
+            vec![],
+            Some("Replication factor change not supported, but required for partitions [0, 1, 2]"),
+        ),
         (topic(3, 1, &[]), vec![Configure], None),
         (topic(2, 1, &[("retention.ms", "2")]), vec![Configure], Some("Decreasing partitions not supported")),
     ] {
