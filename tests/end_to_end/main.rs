@@ -31,6 +31,7 @@ mod metric_rules;
 mod original;
 mod paused;
 mod pod_rules;
+mod render;
 mod replicas;
 mod rights;
 mod rollout;
@@ -75,6 +76,7 @@ fn phases() -> Vec<(usize, Vec<Case>)> {
         invalid::cases(),
         admission::cases(),
         pod_rules::cases(),
+        render::cases(),
     ];
     let alone = [
         handover::cases(),
