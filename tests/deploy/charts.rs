@@ -219,7 +219,7 @@ pub fn every_value() -> Value {
         "podAnnotations": {"team": "a"},
         "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn"}},
         "certificates": {"mode": "self-managed"},
-        "webhook": {"port": 10250, "hostNetwork": true},
+        "webhook": {"port": 9443, "hostNetwork": true},
         "extraArgs": {"controller": ["--ca-overlap=6m"], "webhook": ["--max-spec-bytes=1024"]},
         "extraEnv": {"controller": [{"name": "A", "value": "1"}], "webhook": [{"name": "B", "value": "2"}]},
         "podSecurityContext": {"runAsUser": 1000, "supplementalGroups": [3]},
@@ -292,9 +292,9 @@ async fn values_that_other_charts_have_reach_their_objects() -> Outcome {
     assert!(
         container["args"]
             .as_array()
-            .is_some_and(|args| args.contains(&json!("--webhook-bind-address=:10250")))
+            .is_some_and(|args| args.contains(&json!("--webhook-bind-address=:9443")))
     );
-    assert_eq!(container["ports"][0]["containerPort"], 10250);
+    assert_eq!(container["ports"][0]["containerPort"], 9443);
     for account in of_kind(&objects, "ServiceAccount") {
         assert_eq!(account["metadata"]["annotations"], values["serviceAccount"]["annotations"]);
     }
@@ -308,7 +308,7 @@ async fn values_that_other_charts_have_reach_their_objects() -> Outcome {
     let policies: Vec<&Value> = of_kind(&objects, "NetworkPolicy").collect();
     assert_eq!(policies[0]["spec"]["egress"][0], json!({"ports": [{"port": 16443}]}));
     assert_eq!(policies[0]["spec"]["ingress"][0]["from"], json!([{"podSelector": {}}]));
-    assert_eq!(policies[1]["spec"]["ingress"][0]["ports"], json!([{"port": 10250}]));
+    assert_eq!(policies[1]["spec"]["ingress"][0]["ports"], json!([{"port": 9443}]));
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 mod adapter;
 mod built;
 mod certificates;
+mod chart_values;
 mod charts;
 mod dashboards;
 mod dry_run;

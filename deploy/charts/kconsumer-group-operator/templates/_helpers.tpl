@@ -1,11 +1,18 @@
 {{- /* The labels of every object. Argument: the root. */}}
 {{- define "kconsumer-group-operator.labels" -}}
+{{- include "kconsumer-group-operator.labelsAnd" (dict "root" . "labels" dict) }}
+{{- end }}
+
+{{- /* The labels of every object, and more, which replace commonLabels of the same key. Arguments: root, labels. */}}
+{{- define "kconsumer-group-operator.labelsAnd" -}}
+{{- with .root -}}
 app.kubernetes.io/name: kconsumer-group-operator
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-{{- with .Values.commonLabels }}
+{{- end }}
+{{- with merge (deepCopy (default dict .labels)) (default dict .root.Values.commonLabels) }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
@@ -40,17 +47,17 @@ kconsumer-group-operator-webhook.{{ .Release.Namespace }}.svc
 {{- if .Values.groupDefaults }}
 - --defaults=/etc/kconsumer-group-operator/defaults.yaml
 {{- end }}
-{{- with .Values.logging.level }}
+{{- with (.Values.logging).level }}
 - {{ printf "--log-level=%s" . | quote }}
 {{- end }}
-{{- with .Values.logging.format }}
+{{- with (.Values.logging).format }}
 - --log-format={{ . }}
 {{- end }}
 {{- end }}
 
 {{- /* OpenShift's restricted-v2 assigns the user and the groups. */}}
 {{- define "kconsumer-group-operator.podSecurityContext" -}}
-{{- $context := .Values.podSecurityContext }}
+{{- $context := default dict .Values.podSecurityContext }}
 {{- if .Values.openshift }}{{ $context = omit $context "runAsUser" "runAsGroup" "fsGroup" }}{{ end }}
 {{- toYaml $context }}
 {{- end }}
@@ -59,7 +66,7 @@ kconsumer-group-operator-webhook.{{ .Release.Namespace }}.svc
 {{- define "kconsumer-group-operator.podMetadata" -}}
 labels:
   {{- include "kconsumer-group-operator.selectorLabels" .process | nindent 2 }}
-  {{- with merge (deepCopy .root.Values.podLabels) .root.Values.commonLabels }}
+  {{- with merge (deepCopy (default dict .root.Values.podLabels)) (default dict .root.Values.commonLabels) }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- with .root.Values.podAnnotations }}
@@ -77,7 +84,7 @@ imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .nodeSelector }}
 nodeSelector:
@@ -159,5 +166,5 @@ readinessProbe:
 {{- define "kconsumer-group-operator.subject" -}}
 - kind: ServiceAccount
   name: kconsumer-group-operator-{{ .process }}
-  namespace: {{ .root.Release.Namespace }}
+  namespace: {{ .root.Release.Namespace | quote }}
 {{- end }}

@@ -1,0 +1,289 @@
+//! Values of the operator's chart that are unusual, wrong or contradict each other.
+
+use std::process::Command;
+
+use kcg_api::GroupDefaults;
+use kcg_tests::{Outcome, deploy};
+use serde_json::{Value, json};
+
+use crate::charts::{OPERATOR, every_value, helm, template};
+use crate::kustomize::{of_kind, title};
+
+/// The reason why the chart refuses these values.
+async fn refusal(values: &Value) -> Outcome<String> {
+    let rendered = template(&deploy(OPERATOR), "ops", values).await;
+    Ok(rendered.err().ok_or_else(|| format!("accepted: {values}"))?.to_string())
+}
+
+#[tokio::test]
+async fn a_rollout_on_the_host_network_frees_the_ports_of_a_pod_first() -> Outcome {
+    for (host_network, expected) in [
+        (true, json!({"maxSurge": 0, "maxUnavailable": 1})),
+        (false, json!({"maxSurge": 1, "maxUnavailable": 0})),
+    ] {
+        let values = json!({"webhook": {"hostNetwork": host_network}});
+        let objects = template(&deploy(OPERATOR), "ops", &values).await?;
+        let webhook = of_kind(&objects, "Deployment").find(|object| title(object).ends_with("-webhook"));
+        assert_eq!(webhook.ok_or("no webhook")?["spec"]["strategy"]["rollingUpdate"], expected);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn labels_of_monitors_and_rules_replace_common_labels_of_the_same_key() -> Outcome {
+    let mut values = every_value();
+    values["commonLabels"] = json!({"release": "common", "cost-center": "4711"});
+    let objects = template(&deploy(OPERATOR), "ops", &values).await?;
+    for kind in ["PodMonitor", "PrometheusRule"] {
+        let labels = &of_kind(&objects, kind).next().ok_or(kind)?["metadata"]["labels"];
+        assert_eq!((&labels["release"], &labels["cost-center"]), (&json!("stack"), &json!("4711")), "{kind}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_label_that_the_chart_sets_is_refused_in_every_value_that_has_labels() -> Outcome {
+    for label in ["app.kubernetes.io/name", "helm.sh/chart", "thenextapps.com/granted-namespace"] {
+        for (value, values) in [
+            ("commonLabels", json!({"commonLabels": {label: "x"}})),
+            ("podLabels", json!({"podLabels": {label: "x"}})),
+            ("monitoring.labels", json!({"monitoring": {"labels": {label: "x"}}})),
+            ("monitoring.ruleLabels", json!({"monitoring": {"ruleLabels": {label: "x"}}})),
+        ] {
+            let message = refusal(&values).await?;
+            assert!(message.contains(&format!("{value} has the label {label}")), "{message}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_map_that_is_null_counts_as_empty() -> Outcome {
+    let on = json!({"podMonitor": true, "alerts": true});
+    for (null, empty) in [
+        (json!({"commonLabels": null, "monitoring": on}), json!({"commonLabels": {}, "monitoring": on})),
+        (json!({"podLabels": null}), json!({"podLabels": {}})),
+        (json!({"podAnnotations": null}), json!({})),
+        (json!({"serviceAccount": null}), json!({})),
+        (json!({"serviceAccount": {"annotations": null}}), json!({})),
+        (json!({"resources": null}), json!({})),
+        (json!({"extraArgs": null, "extraEnv": null}), json!({})),
+        (json!({"logging": null}), json!({})),
+        (json!({"groupDefaults": null}), json!({})),
+        (json!({"monitoring": null}), json!({})),
+        (json!({"nodeSelector": null, "affinity": null, "tolerations": null}), json!({})),
+        (json!({"namespaces": null, "topicNamespaces": null}), json!({})),
+        (json!({"topologySpreadConstraints": null, "imagePullSecrets": null}), json!({})),
+    ] {
+        let objects = template(&deploy(OPERATOR), "ops", &null).await?;
+        assert_eq!(objects, template(&deploy(OPERATOR), "ops", &empty).await?, "{null}");
+    }
+    let without = json!({"podSecurityContext": null, "securityContext": null, "openshift": true});
+    for deployment in of_kind(&template(&deploy(OPERATOR), "ops", &without).await?, "Deployment") {
+        let pod = &deployment["spec"]["template"]["spec"];
+        assert_eq!(pod["securityContext"], json!({}));
+        assert_eq!(pod["containers"][0]["securityContext"], json!({}));
+    }
+    for required in ["networkPolicy", "podDisruptionBudget", "certificates"] {
+        let message = refusal(&json!({required: null})).await?;
+        assert!(message.contains(required), "{message}");
+    }
+    Ok(())
+}
+
+/// The texts of an object that are a namespace or name one, by their paths.
+fn namespaces(object: &Value) -> Vec<&Value> {
+    let mut found = vec![&object["metadata"]["namespace"]];
+    found.push(&object["metadata"]["labels"]["thenextapps.com/granted-namespace"]);
+    found.extend(object["subjects"].as_array().into_iter().flatten().map(|subject| &subject["namespace"]));
+    for webhook in object["webhooks"].as_array().into_iter().flatten() {
+        found.extend([&webhook["clientConfig"]["service"]["namespace"], &object["metadata"]["name"]]);
+        found.extend(
+            webhook["namespaceSelector"]["matchExpressions"][0]["values"].as_array().into_iter().flatten(),
+        );
+    }
+    for rule in object["rules"].as_array().into_iter().flatten() {
+        found.extend(rule["resourceNames"].as_array().into_iter().flatten());
+    }
+    for container in object["spec"]["template"]["spec"]["containers"].as_array().into_iter().flatten() {
+        found.extend(container["env"].as_array().into_iter().flatten().map(|variable| &variable["value"]));
+    }
+    found.retain(|value| !value.is_null());
+    found
+}
+
+#[tokio::test]
+async fn a_namespace_of_digits_and_a_word_of_yaml_are_texts() -> Outcome {
+    let values = json!({
+        "namespaces": ["1234", "true", "1e3"],
+        "topicNamespaces": ["5678"],
+        "priorityClassName": "99",
+        "monitoring": {"podMonitor": true, "alerts": true},
+    });
+    for mode in crate::charts::MODES {
+        let mut values = values.clone();
+        values["certificates"] = json!({"mode": mode});
+        let objects = template(&deploy(OPERATOR), "777", &values).await?;
+        for object in &objects {
+            for value in namespaces(object) {
+                assert!(value.is_string(), "{}: {value}", title(object));
+            }
+        }
+        for granted in ["1234", "true", "1e3", "5678"] {
+            assert!(
+                of_kind(&objects, "Role").any(|role| role["metadata"]["namespace"] == granted),
+                "{granted}"
+            );
+        }
+        for deployment in of_kind(&objects, "Deployment") {
+            assert_eq!(deployment["metadata"]["namespace"], "777");
+            assert_eq!(deployment["spec"]["template"]["spec"]["priorityClassName"], "99");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_kubelets_port_is_refused_on_the_host_network_only() -> Outcome {
+    let message = refusal(&json!({"webhook": {"port": 10250, "hostNetwork": true}})).await?;
+    for text in ["webhook.port=10250", "webhook.hostNetwork=true", "Set webhook.port to another port"] {
+        assert!(message.contains(text), "{message}");
+    }
+    template(&deploy(OPERATOR), "ops", &json!({"webhook": {"port": 10250}})).await?;
+    Ok(())
+}
+
+/// A copy of the chart, in which a shell has run a script.
+fn copied(script: &str) -> Outcome<tempfile::TempDir> {
+    let folder = tempfile::tempdir()?;
+    let script = format!("cp -r \"$1\" chart\n{script}");
+    let mut shell = Command::new("sh");
+    shell.args(["-euc", &script, "sh"]).arg(deploy(OPERATOR)).current_dir(folder.path());
+    let status = shell.status()?;
+    if status.success() { Ok(folder) } else { Err(format!("{status}: {script}").into()) }
+}
+
+#[tokio::test]
+async fn global_is_refused_unless_another_chart_passes_it_to_this_one() -> Outcome {
+    let message = refusal(&json!({"global": {"imageRegistry": "registry.example.com"}})).await?;
+    for text in ["global", "imageRegistry", "image.repository"] {
+        assert!(message.contains(text), "{message}");
+    }
+    let parent = copied(
+        "mkdir -p parent/charts && mv chart parent/charts/operator && printf '%s\\n' \
+        'apiVersion: v2' 'name: parent' 'version: 0.1.0' > parent/Chart.yaml",
+    )?;
+    let values = json!({"global": {"imageRegistry": "registry.example.com"}});
+    for values in [values, json!({})] {
+        assert_eq!(
+            of_kind(&template(&parent.path().join("parent"), "ops", &values).await?, "Deployment").count(),
+            2
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_a_secret_of_this_release_is_the_controllers() -> Outcome {
+    let secret = |name: &str, namespace: &str| {
+        json!({"metadata": {
+            "labels": {"app.kubernetes.io/managed-by": "Helm"},
+            "annotations": {"meta.helm.sh/release-name": name, "meta.helm.sh/release-namespace": namespace},
+        }})
+    };
+    for (secret, issuer) in [
+        (secret("x", "ops"), "self-managed"),
+        (secret("certificates", "ops"), "provided"),
+        (secret("x", "other"), "provided"),
+        (json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": "Helm"}}}), "provided"),
+        (json!({"metadata": {"annotations": {"cert-manager.io/certificate-name": "c"}}}), "cert-manager"),
+        (json!({"metadata": {}}), "provided"),
+    ] {
+        let chart = copied("")?;
+        let issuer_of = format!(
+            "kind: Issuer\nissuer: {{{{ include \"kconsumer-group-operator.issuer\" (dict \"root\" . \"secret\" (fromJson `{secret}`)) }}}}\n"
+        );
+        std::fs::write(chart.path().join("chart/templates/issuer.yaml"), issuer_of)?;
+        let folder = chart.path().join("chart").display().to_string();
+        let arguments =
+            ["template", "x", &folder, "--namespace", "ops", "--show-only", "templates/issuer.yaml"];
+        let output = helm(&arguments, &[]).await?;
+        let text = String::from_utf8(output.stdout)?;
+        assert_eq!(
+            text.lines().find(|line| line.starts_with("issuer: ")),
+            Some(format!("issuer: {issuer}").as_str()),
+            "{secret}"
+        );
+    }
+    Ok(())
+}
+
+/// Whether the controllers and whether the chart accept these defaults.
+async fn accepted(defaults: &Value) -> (bool, bool) {
+    let read = GroupDefaults::parse(&defaults.to_string()).is_ok();
+    let values = json!({"groupDefaults": defaults});
+    (read, template(&deploy(OPERATOR), "ops", &values).await.is_ok())
+}
+
+#[tokio::test]
+async fn the_chart_refuses_the_group_defaults_that_the_controllers_refuse_and_no_others() -> Outcome {
+    let labels = |key: &str, value: &str| json!({"metrics": {"labels": {key: value}}});
+    let annotations = |key: &str, value: &str| json!({"inheritedMetadata": {"annotations": {key: value}}});
+    let interval = |interval: &str| json!({"metrics": {"interval": interval}});
+    let severity = |severity: &str| json!({"alerts": {"severity": severity}});
+    let secret = |name: &str| json!({"consumerSpec": {"imagePullSecrets": [{"name": name}]}});
+    let long = |length: usize| "a".repeat(length);
+    for good in [
+        interval("5s"),
+        interval("1m30s"),
+        interval("1w2d3h4m5s6ms"),
+        severity("ticket"),
+        severity("page now"),
+        labels("example.com/team", "a_b.c-d"),
+        labels("release", ""),
+        labels("team", &long(63)),
+        annotations("example.com/note", " any text: ä\n"),
+        annotations("note", &long(4096)),
+        secret("registry.example-1"),
+        json!({"alerts": {"ruleLabels": {}}}),
+        json!({"inheritedMetadata": {"labels": {"team": "a"}}}),
+    ] {
+        assert_eq!(accepted(&good).await, (true, true), "{good}");
+    }
+    for wrong in [
+        interval("1y"),
+        interval("0s"),
+        interval("30s1m"),
+        interval(""),
+        interval("5s\n"),
+        severity(" x"),
+        severity(""),
+        severity("é"),
+        labels("b c", "d"),
+        labels("", "d"),
+        labels("Example.com/team", "d"),
+        labels(&long(64), "d"),
+        labels(&format!("{}/a", long(316)), "d"),
+        labels("a", "b c"),
+        labels("a", &long(64)),
+        labels("app", "mine"),
+        labels("thenextapps.com/kconsumergroup", "g"),
+        json!({"alerts": {"ruleLabels": {"b c": "d"}}}),
+        json!({"inheritedMetadata": {"labels": {"app.kubernetes.io/managed-by": "me"}}}),
+        annotations("thenextapps.com/x", "y"),
+        annotations("kubectl.kubernetes.io/restartedAt", "y"),
+        annotations("deployment.kubernetes.io/revision", "1"),
+        annotations("b c", "y"),
+        annotations("note", &long(4097)),
+        annotations("note", &"ä".repeat(2049)),
+        secret("a..b"),
+        secret("B"),
+        secret(&long(254)),
+    ] {
+        assert_eq!(accepted(&wrong).await, (false, false), "{wrong}");
+    }
+    let many: serde_json::Map<String, Value> =
+        (0..20).map(|index| (format!("a{index}"), json!(long(4096)))).collect();
+    assert_eq!(accepted(&json!({"inheritedMetadata": {"annotations": many}})).await, (false, false));
+    Ok(())
+}
