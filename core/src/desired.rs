@@ -42,8 +42,9 @@ pub fn desired_state(
 }
 
 /// The group with the installation's defaults. Those of the pod template are the ones that the live
-/// Deployment was built with, until the spec describes another template. All children follow them,
-/// so the Service and the ServiceMonitor have the port and the path of the pods.
+/// Deployment was built with, until the spec describes another template, or longer if the group is
+/// valid only with them: then it tolerates what it violates with the newest ones. All children
+/// follow them, so the Service and the ServiceMonitor have the port and the path of the pods.
 fn read(
     stored: &KconsumerGroup,
     observed: &Observed,
@@ -61,9 +62,19 @@ fn read(
         return newest;
     }
     let before = ValidGroup::read_stored(stored, grants, &defaults.with_template(taken));
-    // The hash does not depend on the defaults, but only a valid group has one.
-    let hash = newest.as_ref().or(before.as_ref()).map(children::template_hash);
-    if hash.is_ok_and(|hash| live.keeps_defaults(hash)) { before } else { newest }
+    // The webhook applies the rules with the newest defaults and tolerates what an old object already
+    // violates. So a change that it allows is valid with the newest defaults or with those of before.
+    match (newest, before) {
+        (Ok(newest), Ok(before)) => {
+            // The hash does not depend on the defaults.
+            Ok(if live.keeps_defaults(children::template_hash(&newest)) { before } else { newest })
+        }
+        (Err(violations), Ok(mut before)) => {
+            before.tolerated.extend(violations);
+            Ok(before)
+        }
+        (newest, Err(_)) => newest,
+    }
 }
 
 impl DesiredState {
@@ -260,19 +271,45 @@ mod tests {
         assert_eq!(probe("{consumerSpec: {readiness: None}}"), Value::Null);
     }
 
+    /// The port of a spec's metrics and what is tolerated, in a world, with a file of defaults.
+    fn port(spec: &str, world: &Observed, defaults: &GroupDefaults) -> Result<(i32, Vec<String>), String> {
+        let written = ParsedGroup { group: stored(spec), violations: Vec::new() };
+        desired_state(&written, world, &TopicGrants::Every, defaults)
+            .map(|state| {
+                let fields = state.group.tolerated.into_iter().map(|violation| violation.field);
+                (state.group.metrics.port, fields.collect())
+            })
+            .map_err(|violations| violations[0].field.clone())
+    }
+
     #[test]
-    fn a_group_that_is_only_valid_with_the_defaults_it_has_taken_keeps_running() {
+    fn a_group_that_is_only_valid_with_the_defaults_it_has_taken_keeps_them() {
         let spec = "{metrics: {path: /metrics}, consumerSpec: {readiness: Preset}}";
-        let jmx = file("metrics: {preset: JmxExporter}");
-        let world = settled_with(spec, &jmx);
-        let read = |spec: &str, defaults: &GroupDefaults| {
-            let written = ParsedGroup { group: stored(spec), violations: Vec::new() };
-            desired_state(&written, &world, &TopicGrants::Every, defaults)
-                .map(|state| state.group.metrics.port)
-        };
-        assert_eq!(read(spec, &GroupDefaults::default()), Ok(5556));
+        let world = settled_with(spec, &file("metrics: {preset: JmxExporter}"));
+        let taken = Ok((5556, vec!["spec.consumerSpec.readiness".to_owned()]));
+        assert_eq!(port(spec, &world, &GroupDefaults::default()), taken);
         let changed = "{metrics: {path: /metrics}, consumerSpec: {readiness: Preset, image: other}}";
-        let violations = read(changed, &GroupDefaults::default()).unwrap_err();
-        assert_eq!(violations[0].field, "spec.consumerSpec.readiness");
+        assert_eq!(port(changed, &world, &GroupDefaults::default()), taken);
+        let broken = "{minReplicas: 0, metrics: {path: /metrics}, consumerSpec: {readiness: Preset}}";
+        assert_eq!(port(broken, &world, &GroupDefaults::default()), Err("spec.minReplicas".to_owned()));
+    }
+
+    #[test]
+    fn an_image_rolls_out_though_the_file_s_preset_has_the_port_of_a_further_endpoint() {
+        let jmx = file("metrics: {preset: JmxExporter}");
+        let world =
+            settled_with("{metrics: {additionalEndpoints: [{port: 5556}]}}", &GroupDefaults::default());
+        let changed = "{metrics: {additionalEndpoints: [{port: 5556}]}, consumerSpec: {image: other}}";
+        let (port, tolerated) = port(changed, &world, &jmx).unwrap();
+        assert_eq!((port, &*tolerated[0]), (8085, "spec.metrics.additionalEndpoints[0].port"));
+        let deployment = state(changed, &world, &jmx).child(ChildKind::Deployment).unwrap().object;
+        assert_eq!(deployment["spec"]["template"]["spec"]["containers"][0]["image"], "other");
+    }
+
+    #[test]
+    fn a_change_that_is_only_valid_with_the_defaults_of_now_takes_them() {
+        let world = settled_with("{}", &file("metrics: {preset: JmxExporter}"));
+        let changed = "{metrics: {additionalEndpoints: [{port: 5556}]}}";
+        assert_eq!(port(changed, &world, &GroupDefaults::default()), Ok((8085, Vec::new())));
     }
 }
