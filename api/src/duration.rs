@@ -24,9 +24,20 @@ pub fn millis(duration: &str) -> Option<u64> {
     Some(sum)
 }
 
+/// Whether one Prometheus duration is longer than another; false if one of them is not a duration.
+pub fn is_longer(one: &str, other: &str) -> bool {
+    millis(one).zip(millis(other)).is_some_and(|(one, other)| one > other)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_are_compared_by_value() {
+        assert!(is_longer("1m", "59s") && is_longer("1500ms", "1s"));
+        assert!(!is_longer("60s", "1m") && !is_longer("soon", "1s") && !is_longer("1s", ""));
+    }
 
     #[test]
     fn the_units_of_a_duration_add_up() {

@@ -1,7 +1,7 @@
 //! The ServiceMonitor: prometheus-operator configures Prometheus to scrape the consumers.
 
 use kcg_api::endpoint::EndpointSpec;
-use kcg_api::{ValidGroup, names};
+use kcg_api::{ValidGroup, duration, names};
 use serde_json::{Value, json};
 
 use super::{ChildKind, head, selector, service};
@@ -41,6 +41,10 @@ fn endpoint(port: &str, path: &str, interval: &str, scrape: &EndpointSpec) -> Va
     if let (Value::Object(endpoint), Value::Object(scrape)) = (&mut endpoint, json!(scrape)) {
         // An empty tlsConfig is like none.
         endpoint.extend(scrape.into_iter().filter(|(_, value)| *value != json!({})));
+    }
+    // A rule forbids it only at admission: the installation may shorten the interval later.
+    if scrape.scrape_timeout.as_deref().is_some_and(|timeout| duration::is_longer(timeout, interval)) {
+        endpoint["scrapeTimeout"] = json!(interval);
     }
     endpoint
 }

@@ -182,6 +182,24 @@ fn the_monitor_s_endpoint_has_what_the_spec_adds_and_never_follows_a_redirect() 
 }
 
 #[test]
+fn a_scrape_never_takes_longer_than_an_interval_that_the_installation_shortens() {
+    let spec = "metrics: {endpoint: {scrapeTimeout: 1m}, additionalEndpoints: [{port: 1, scrapeTimeout: 8s},
+        {port: 2, scrapeTimeout: 10s, interval: 1m30s}, {port: 3}, {port: 4, scrapeTimeout: 1500ms}]}";
+    let timeouts = |interval: &str| {
+        let defaults = kcg_api::GroupDefaults::parse(&format!("metrics: {{interval: {interval}}}")).unwrap();
+        let grants = kcg_api::valid::TopicGrants::Every;
+        let stored = crate::test_support::stored(&format!("{{{spec}}}"));
+        let group = ValidGroup::read_stored(&stored, &grants, &defaults).unwrap();
+        let monitor = desired_one(ChildKind::ServiceMonitor, &group, &ceiling_of(&group, &new_world(&group)));
+        let endpoints = monitor.unwrap().object["spec"]["endpoints"].clone();
+        endpoints.as_array().unwrap().iter().map(|it| it["scrapeTimeout"].clone()).collect::<Vec<_>>()
+    };
+    let unset = Value::Null;
+    assert_eq!(timeouts("60s"), [json!("1m"), json!("8s"), json!("10s"), unset.clone(), json!("1500ms")]);
+    assert_eq!(timeouts("2s"), [json!("2s"), json!("2s"), json!("10s"), unset, json!("1500ms")]);
+}
+
+#[test]
 fn an_additional_endpoint_has_a_port_of_the_service_and_changes_no_pod() {
     let spec = "metrics: {additionalEndpoints: [{port: 15020, path: /stats/prometheus, interval: 1m, scheme: https}, {port: 9404}]}";
     let endpoints = child(ChildKind::ServiceMonitor, spec)["spec"]["endpoints"].clone();

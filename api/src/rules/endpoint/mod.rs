@@ -55,8 +55,7 @@ pub(crate) fn timeouts_are_within_intervals(input: &RuleInput<'_>, violations: &
     let metrics = &input.spec.metrics;
     let mut check = |path: &str, endpoint: &EndpointSpec, interval: &str| {
         let Some(timeout) = endpoint.scrape_timeout.as_deref() else { return };
-        if duration::millis(timeout).zip(duration::millis(interval)).is_some_and(|(most, every)| most > every)
-        {
+        if duration::is_longer(timeout, interval) {
             let message = format!("must not be more than the interval, which is {interval}");
             let field = format!("{path}.scrapeTimeout");
             violations.push(Violation::invalid(Rule::ScrapeTimeout, field, timeout, message));
