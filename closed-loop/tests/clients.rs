@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kcg_api::preset::Preset;
 use kcg_closed_loop::tools::consumers::{JMX, JavaConsumer, SPRING, SPRING_BOOT_3};
@@ -22,6 +22,7 @@ type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const LIMIT: Duration = Duration::from_secs(30);
 /// Micrometer looks for new partitions once a minute.
+const METRICS_INTERVAL: Duration = Duration::from_mins(1);
 const METRICS_LIMIT: Duration = Duration::from_mins(3);
 const PARTITIONS: i32 = 3;
 /// The names in Kafka, and the one that the Java client makes of a dot.
@@ -162,14 +163,18 @@ fn label<'a>(labels: &'a str, name: &str) -> Option<&'a str> {
     rest.split('"').next()
 }
 
-/// Creates the topics, with records in each partition.
-async fn fill(kafka: &Kafka) -> Outcome {
+/// Creates the topics, and returns a producer for them.
+async fn create_topics(kafka: &Kafka) -> Outcome<FutureProducer> {
     let mut settings = ClientConfig::new();
     settings.set("bootstrap.servers", kafka.bootstrap_servers());
     let administrator: AdminClient<_> = settings.create()?;
     let topics = TOPICS.map(|topic| NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1)));
     administrator.create_topics(&topics, &AdminOptions::new().operation_timeout(Some(LIMIT))).await?;
-    let producer: FutureProducer = settings.create()?;
+    Ok(settings.create()?)
+}
+
+/// Sends records to each partition.
+async fn fill(producer: &FutureProducer) -> Outcome {
     for topic in TOPICS {
         for partition in (0..PARTITIONS).cycle().take(60) {
             let record = FutureRecord::<str, str>::to(topic).partition(partition).payload("bar-1");
@@ -184,7 +189,8 @@ async fn each_consumer_exports_the_metrics_of_its_preset_and_an_idle_one_has_no_
     let folder = tempfile::tempdir()?;
     let (folder, programs) = (folder.path(), Programs::build().await?);
     let kafka = &Kafka::start(folder, LOOPBACK).await?;
-    fill(kafka).await?;
+    let producer = create_topics(kafka).await?;
+    fill(&producer).await?;
     // Spring Boot turns on its probes by itself if these are set.
     let kubernetes = &[("KUBERNETES_SERVICE_HOST", "10.0.0.1"), ("KUBERNETES_SERVICE_PORT", "443")];
     let mut running = vec![
@@ -198,9 +204,17 @@ async fn each_consumer_exports_the_metrics_of_its_preset_and_an_idle_one_has_no_
     running.push(Running::start("rust", RUST, Port::take()?, Command::new(program), kafka, folder)?);
     for consumer in running {
         let what = format!("the metrics of {}", consumer.name);
+        let mut filled = Instant::now();
         wait::until(&what, METRICS_LIMIT, async || {
             consumer.process.must_run()?;
-            Ok(consumer.missing())
+            let missing = consumer.missing();
+            // A Java client that gets a partition back in a rebalance may export no lag of it until
+            // it fetches another record.
+            if missing.is_err() && filled.elapsed() > METRICS_INTERVAL {
+                fill(&producer).await.expect("Kafka takes records");
+                filled = Instant::now();
+            }
+            Ok(missing)
         })
         .await?;
     }
