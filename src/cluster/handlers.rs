@@ -103,7 +103,11 @@ pub(super) fn on_children(
                 if not_served { cluster.cache().set_served(kind, false) } else { Affected::new() }
             }
             // A kind that is newly served counts once its objects are known.
-            Event::Synced if !not_served => cluster.cache().set_served(kind, true),
+            Event::Synced if !not_served => {
+                let mut cache = cluster.cache();
+                cache.set_listed(kind);
+                cache.set_served(kind, true)
+            }
             Event::Synced | Event::Unparsable(..) | Event::Served(_) => Affected::new(),
         });
     }

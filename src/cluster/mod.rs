@@ -16,6 +16,8 @@ mod report;
 mod requests;
 pub(crate) mod served_metrics;
 mod string_interner;
+#[cfg(test)]
+mod tests;
 mod watches;
 mod write;
 mod write_error;
@@ -185,8 +187,11 @@ impl Cluster {
             state.map_or(Drift::Unknown, |state| state.drift(kind, live))
         }));
         let mut drift = drift.unwrap_or_default();
-        // Which of the installation's defaults the group has taken is written on its Deployment.
-        if drift == Drift::Drifted && observed.deployment(&group.uid).is_none() {
+        // Which of the installation's defaults the group has taken is written on its Deployment. Only
+        // until that is known: repairs of unknown drift have no rate limit.
+        let is_known =
+            observed.deployment(&group.uid).is_some() || self.cache().has_listed(ChildKind::Deployment);
+        if drift == Drift::Drifted && !is_known {
             drift = Drift::Unknown;
         }
         let child = observed.children[kind].take().expect("invariant: set above");

@@ -96,6 +96,16 @@ impl ClusterCache {
         !self.not_served[kind]
     }
 
+    /// All objects of a kind of child have been listed.
+    pub(in crate::cluster) fn set_listed(&mut self, kind: ChildKind) {
+        self.listed[kind] = true;
+    }
+
+    /// Whether all objects of a kind of child have been listed once.
+    pub(in crate::cluster) fn has_listed(&self, kind: ChildKind) -> bool {
+        self.listed[kind]
+    }
+
     /// Remembers the held partitions of a group that has no autoscaler to store them.
     pub(in crate::cluster) fn remember(&mut self, key: &ObjectKey, held: Held) {
         if let Some(entry) = self.entries.get_mut(key) {

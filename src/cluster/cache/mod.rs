@@ -38,6 +38,8 @@ pub(super) struct ClusterCache {
     active_pods: HashMap<ObjectKey, ObjectKey>,
     /// Whether the cluster does not serve this kind of child.
     not_served: PerChild<bool>,
+    /// Whether all objects of this kind of child have been listed once.
+    listed: PerChild<bool>,
     /// The lag metrics that the custom metrics API serves.
     served_metrics: ServedMetrics,
 }
