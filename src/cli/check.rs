@@ -118,7 +118,8 @@ fn check_fields(
         unknown.iter().map(|field| format!("{field}: Unknown field: a {} has no such field", names::KIND));
     let parsed = valid::parse_group(group);
     let grants = manifest.grants();
-    let statics = ValidGroup::read(&parsed.group, &grants, &manifest.defaults());
+    let defaults = manifest.defaults();
+    let statics = ValidGroup::read(&parsed.group, &grants, &defaults);
     let live = live_rule(&parsed.group, partitions);
 
     let mut violations: Vec<String> = unknown.collect();
@@ -133,7 +134,8 @@ fn check_fields(
     }
     match statics {
         Ok(valid) if violations.is_empty() => {
-            let input = RuleInput::new(Some(&valid.name), &valid.namespace, &parsed.group.spec, &grants);
+            let filled = defaults.fill_in(&parsed.group.spec);
+            let input = RuleInput::new(Some(&valid.name), &valid.namespace, &filled, &grants);
             let warnings = rules::advice(&input).into_iter().chain(live.warnings).collect();
             Ok((valid, warnings))
         }
@@ -167,4 +169,39 @@ fn live_rule(group: &KconsumerGroup, partitions: &PartitionArgs) -> live::LiveCh
     let namespace = group.metadata.namespace.as_deref().unwrap_or_default();
     let lookups = partitions.lookups(&topic::named_by(&group.spec, namespace));
     live::check(&group.spec, namespace, &lookups)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Flags {
+        #[command(flatten)]
+        manifest: ManifestArgs,
+        #[command(flatten)]
+        partitions: PartitionArgs,
+    }
+
+    /// The warnings of a group of an installation with this file of defaults.
+    fn warnings(defaults: &str) -> Vec<String> {
+        let mut flags = Flags::parse_from(["check"]);
+        let defaults = GroupDefaults::parse(defaults).unwrap();
+        flags.manifest.defaults = Some(DefaultsArg { defaults, hash: String::new() });
+        let group = json!({
+            "apiVersion": "thenextapps.com/v1alpha1", "kind": "KconsumerGroup", "metadata": {"name": "a"},
+            "spec": {"minReplicas": 1, "averageRecordsLagLimit": 1, "consumerSpec": {"image": "i", "topic": "t"},
+                "scaling": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 0}}}},
+        });
+        check(group, &flags.manifest, &flags.partitions).outcome.unwrap().1
+    }
+
+    #[test]
+    fn the_warnings_are_those_of_the_webhook_with_the_same_file_of_defaults() {
+        assert!(warnings("{}")[0].contains("Micrometer"));
+        assert_eq!(warnings("metrics: {preset: JmxExporter}"), [""; 0]);
+    }
 }
