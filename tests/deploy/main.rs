@@ -7,6 +7,7 @@ mod certificates;
 mod chart_values;
 mod charts;
 mod dashboards;
+mod documented;
 mod dry_run;
 mod eviction;
 mod installed;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use kcg_api::names;
 use kcg_api::preset::{LagStatistic, Preset};
 use kcg_manifests::chart::{self, COPIED, FILES};
 use kcg_manifests::files;
@@ -88,5 +89,53 @@ fn every_lag_of_a_preset_has_a_rule_and_the_charts_values_hold_the_same_and_no_o
     let former = Preset::ALL.map(|preset| preset.client_metrics().former_lag.to_owned());
     assert_eq!(served, Preset::ALL.into_iter().flat_map(by_statistic).chain(former).collect::<Vec<_>>());
     assert_eq!(read("values.yaml")?, json!({"rules": {"default": false, "custom": rules["rules"]}}));
+    Ok(())
+}
+
+/// The paths of the names of Secrets and ConfigMaps in a schema: of objects with a name and a key, as
+/// kustomize writes them.
+fn named_objects(schema: &Value, path: &str, found: &mut Vec<String>) {
+    let schema = schema.get("items").unwrap_or(schema);
+    let Some(fields) = schema["properties"].as_object() else { return };
+    if fields.contains_key("name") && fields.contains_key("key") {
+        found.push(format!("{path}/name"));
+    }
+    for (name, field) in fields {
+        let below = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
+        named_objects(field, &below, found);
+    }
+}
+
+#[test]
+fn every_secret_and_config_map_that_the_crd_names_by_a_key_is_a_reference_of_kustomize() -> Outcome {
+    let crd = serde_json::to_value(kcg_api::crd::crd())?;
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    let mut paths = Vec::new();
+    named_objects(schema, "spec", &mut paths);
+    assert!(paths.contains(&"spec/metrics/additionalEndpoints/tlsConfig/ca/configMap/name".to_owned()));
+    let text = std::fs::read_to_string(deploy("components/group-references/kconsumergroup.yaml"))?;
+    for path in paths {
+        assert!(text.contains(&format!("path: {path}}}")), "{path}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_charts_schema_has_the_grammars_of_group_defaults() -> Outcome {
+    let text = std::fs::read_to_string(deploy("charts/kconsumer-group-operator/values.schema.json"))?;
+    let schema: Value = serde_json::from_str(&text)?;
+    let defaults = &schema["properties"]["groupDefaults"]["properties"];
+    let secret = &defaults["consumerSpec"]["properties"]["imagePullSecrets"]["items"]["properties"]["name"];
+    let labels = &schema["definitions"]["groupLabels"]["patternProperties"];
+    for (text, grammar) in [
+        (&defaults["metrics"]["properties"]["interval"], &names::DURATION),
+        (&defaults["alerts"]["properties"]["severity"], &names::PRINTED),
+        (secret, &names::SUBDOMAIN),
+        (&labels[names::LABEL_KEY.pattern], &names::LABEL_VALUE),
+    ] {
+        assert_eq!(*text, json!({"type": "string", "maxLength": grammar.length, "pattern": grammar.pattern}));
+    }
+    let annotations = &defaults["inheritedMetadata"]["properties"]["annotations"];
+    assert!(annotations["patternProperties"].get(names::LABEL_KEY.pattern).is_some());
     Ok(())
 }
