@@ -1,7 +1,8 @@
 //! What users apply, validated strictly by one API server.
 
 use kcg_api::names;
-use kcg_devcluster::ControlPlane;
+use kcg_devcluster::{ControlPlane, Crds};
+use kcg_tests::env::api_server;
 use kcg_tests::{Outcome, deploy, deploy_copy, kubectl};
 use serde_json::{Value, json};
 
@@ -27,7 +28,8 @@ async fn on_top(own: &Value) -> Outcome<Vec<Value>> {
 
 #[tokio::test]
 async fn every_overlay_and_every_mode_of_the_charts_passes_strict_validation() -> Outcome {
-    let plane = cluster().await?;
+    // Without the CRD: kubectl apply warns about an object that a server-side apply has created.
+    let plane = api_server(Crds::default()).await?;
     plane.start_cert_manager().await?;
     for namespace in [names::NAMESPACE, "ops", "kafka"] {
         kubectl::run(&plane, &["create", "namespace", namespace, "--save-config"]).await?;
