@@ -2,10 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use kcg_api::names;
+use kcg_webhook::group_defaults::METRIC;
+
 use super::Check;
-use super::findings::{DefaultsRead, Findings, Found};
+use super::findings::{DefaultsRead, DefaultsUnread, Findings};
 
 const CHECK: &str = "group defaults";
+
+/// A pod, and what it has read.
+type PodRead<'a> = (&'a str, &'a Result<DefaultsRead, DefaultsUnread>);
 
 /// `file` is the hash of a file that is about to be applied.
 pub(super) fn check(findings: &Findings, file: Option<&str>) -> Check {
@@ -19,7 +25,7 @@ pub(super) fn check(findings: &Findings, file: Option<&str>) -> Check {
         let found = format!("the {} has --defaults, the {} has not", with.process, without.process);
         return Check::wrong(CHECK, found, "set --defaults on both, with the same ConfigMap");
     }
-    let pods: Vec<(&str, &Found<DefaultsRead>)> =
+    let pods: Vec<PodRead<'_>> =
         with.iter().flat_map(|process| &process.pods).map(|(pod, read)| (pod.as_str(), read)).collect();
     if pods.is_empty() {
         return match (with.is_empty(), file) {
@@ -35,31 +41,29 @@ pub(super) fn check(findings: &Findings, file: Option<&str>) -> Check {
     compare(&pods, file)
 }
 
-fn compare(pods: &[(&str, &Found<DefaultsRead>)], file: Option<&str>) -> Check {
-    let mut hashes = BTreeSet::new();
-    for (pod, read) in pods {
-        match read {
-            Err(why) => return Check::unknown(CHECK, format!("the metrics of pod {pod}: {why}")),
-            Ok(DefaultsRead { hash, is_rejected: true }) => {
-                return Check::wrong(
-                    CHECK,
-                    format!("pod {pod} rejects the file, and {} stays in force", short(hash)),
-                    "its log names the line; doctor --defaults FILE checks a corrected file",
-                );
-            }
-            Ok(read) => hashes.insert(read.hash.as_str()),
-        };
-    }
-    let mut hashes = hashes.into_iter();
-    let (Some(hash), None) = (hashes.next(), hashes.next()) else {
-        let read =
-            pods.iter().filter_map(|(pod, read)| Some(format!("{pod} {}", short(&read.as_ref().ok()?.hash))));
+fn compare(pods: &[PodRead<'_>], file: Option<&str>) -> Check {
+    let read: Vec<(&str, &DefaultsRead)> =
+        pods.iter().filter_map(|(pod, read)| Some((*pod, read.as_ref().ok()?))).collect();
+    if let Some((pod, read)) = read.iter().find(|(_, read)| read.is_rejected) {
         return Check::wrong(
             CHECK,
-            format!("the pods have read different files: {}", read.collect::<Vec<_>>().join(", ")),
+            format!("pod {pod} rejects the file, and {} stays in force", short(&read.hash)),
+            "its log names the line; doctor --defaults FILE checks a corrected file",
+        );
+    }
+    let mut hashes = read.iter().map(|(_, read)| read.hash.as_str()).collect::<BTreeSet<_>>().into_iter();
+    let (hash, None) = (hashes.next(), hashes.next()) else {
+        let read: Vec<_> = read.iter().map(|(pod, read)| format!("{pod} {}", short(&read.hash))).collect();
+        return Check::wrong(
+            CHECK,
+            format!("the pods have read different files: {}", read.join(", ")),
             "a kubelet takes up to two minutes to update a ConfigMap's volume; after that, delete the pods that lag behind",
         );
     };
+    if let Some(check) = unread(pods, file) {
+        return check;
+    }
+    let hash = hash.unwrap_or_default();
     match file {
         Some(file) if file != hash => Check::note(
             CHECK,
@@ -68,6 +72,32 @@ fn compare(pods: &[(&str, &Found<DefaultsRead>)], file: Option<&str>) -> Check {
         ),
         _ => Check::ok(CHECK, format!("all {} pods have read {}", pods.len(), short(hash))),
     }
+}
+
+/// The check if the file of at least one pod is not known. That the shipped NetworkPolicy is in force is
+/// no problem of the installation.
+fn unread(pods: &[PodRead<'_>], file: Option<&str>) -> Option<Check> {
+    let errors = || pods.iter().filter_map(|(pod, read)| Some((*pod, read.as_ref().err()?)));
+    for (pod, error) in errors() {
+        if let DefaultsUnread::Failed(why) = error {
+            return Some(Check::unknown(CHECK, format!("the metrics of pod {pod}: {why}")));
+        }
+    }
+    let (pod, DefaultsUnread::Unreachable(why)) = errors().next()? else { return None };
+    let expected = file.map(|file| format!(" with {}", short(file))).unwrap_or_default();
+    Some(Check::note(
+        CHECK,
+        format!(
+            "the metrics of {} of {} pods cannot be reached; pod {pod}: {why}",
+            errors().count(),
+            pods.len()
+        ),
+        format!(
+            "compare the label hash of {}_{METRIC}_info{expected} in Prometheus: NetworkPolicy {}, where it is enforced, admits only the namespace of Prometheus",
+            names::METRIC_PREFIX,
+            names::OPERATOR,
+        ),
+    ))
 }
 
 /// A hash is long; its start distinguishes the few versions of one file.
@@ -137,5 +167,40 @@ mod tests {
         }
         let unknown = check(&Findings { defaults: Err("no right".into()), ..healthy() }, None);
         assert_eq!(unknown.state, CheckState::Unknown);
+    }
+
+    #[test]
+    fn metrics_behind_a_network_policy_are_a_note_and_hide_no_problem() {
+        let unreachable = || Err(DefaultsUnread::Unreachable("no answer within 10 s".into()));
+        let failed = || Err(DefaultsUnread::Failed("forbidden".into()));
+        let check = |pods: [&[Result<DefaultsRead, DefaultsUnread>]; 2], file| {
+            let process = |process, pods: &[_]| ProcessDefaults {
+                process,
+                has_file: true,
+                pods: pods.iter().map(|read| (format!("{process}-1"), Clone::clone(read))).collect(),
+            };
+            let processes = vec![process("controller", pods[0]), process("webhook", pods[1])];
+            check(&Findings { defaults: Ok(processes), ..healthy() }, file)
+        };
+        let read = |hash: &str, is_rejected| Ok(DefaultsRead { hash: hash.to_owned(), is_rejected });
+        let note = check([&[unreachable()], &[unreachable()]], Some(B));
+        assert!(note.state == CheckState::Note && note.is_healthy(), "{note:?}");
+        assert!(
+            note.found
+                .starts_with("the metrics of 2 of 2 pods cannot be reached; pod controller-1: no answer")
+        );
+        for named in
+            ["group_defaults_info with sha256:bbbbbbbbbbbb", "NetworkPolicy kconsumer-group-operator"]
+        {
+            assert!(note.cure.contains(named), "{note:?}");
+        }
+        for (pods, state) in [
+            ([&[read(A, false)][..], &[unreachable()]], CheckState::Note),
+            ([&[unreachable()], &[failed()]], CheckState::Unknown),
+            ([&[unreachable()], &[read(A, true)]], CheckState::Wrong),
+            ([&[unreachable(), read(A, false)], &[read(B, false)]], CheckState::Wrong),
+        ] {
+            assert_eq!(check(pods, None).state, state, "{pods:?}");
+        }
     }
 }

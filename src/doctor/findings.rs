@@ -102,10 +102,19 @@ pub(super) struct Permission {
 pub(super) struct ProcessDefaults {
     /// `controller` or `webhook`.
     pub(super) process: &'static str,
-    /// Its Deployment has the flag `--defaults`.
+    /// Its Deployment has the flag `--defaults` or its variable.
     pub(super) has_file: bool,
     /// Its running pods by name, and what each has read.
-    pub(super) pods: Vec<(String, Found<DefaultsRead>)>,
+    pub(super) pods: Vec<(String, Result<DefaultsRead, DefaultsUnread>)>,
+}
+
+/// Why it is not known what a pod has read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum DefaultsUnread {
+    /// The API server may not connect to the pod's metrics, most often by a NetworkPolicy.
+    Unreachable(String),
+    /// The user may not read them, or they say nothing of a file.
+    Failed(String),
 }
 
 /// What one pod has read.

@@ -13,18 +13,28 @@ use super::{RequestError, with_deadline};
 /// The longest body of an error response that is read.
 pub(super) const MAX_ERROR_BODY: usize = 64 * 1024;
 
-/// Gets `path` under the usual deadline. A response of more than `max` bytes is an error and is
-/// read no further.
+/// Gets the object at `path` under the usual deadline. A response of more than `max` bytes is an
+/// error and is read no further.
 pub async fn get_bounded<T: DeserializeOwned>(
     client: &Client,
     path: &str,
     max: usize,
 ) -> Result<T, RequestError> {
+    let body = body(client, path, max).await?;
+    serde_json::from_slice(&body)
+        .map_err(|error| RequestError::new(format!("get {path}"), Error::SerdeError(error)))
+}
+
+/// Like [`get_bounded`] for a text. Bytes that are not UTF-8 are replaced.
+pub async fn get_bounded_text(client: &Client, path: &str, max: usize) -> Result<String, RequestError> {
+    Ok(String::from_utf8_lossy(&body(client, path, max).await?).into_owned())
+}
+
+/// The body of a successful response.
+async fn body(client: &Client, path: &str, max: usize) -> Result<Vec<u8>, RequestError> {
     let what = format!("get {path}");
     match with_deadline(&what, read(client, path, max)).await? {
-        Some((status, body)) if status.is_success() => {
-            serde_json::from_slice(&body).map_err(|error| RequestError::new(what, Error::SerdeError(error)))
-        }
+        Some((status, body)) if status.is_success() => Ok(body),
         Some((status, body)) => Err(RequestError::new(what, Error::Api(failure(status, &body).boxed()))),
         None => Err(RequestError::TooLarge { what, max }),
     }
@@ -62,17 +72,29 @@ mod tests {
 
     use super::*;
 
-    /// The response that a server sends in these parts.
+    /// The client of a server that sends each response in these parts.
+    fn client(status: u16, parts: impl Stream<Item = &'static [u8]> + Clone + Send + 'static) -> Client {
+        let server = service_fn(move |_: Request<Body>| {
+            let frames = parts.clone().map(|part| Ok::<_, Infallible>(Frame::data(Bytes::from_static(part))));
+            async move { Response::builder().status(status).body(StreamBody::new(frames)) }
+        });
+        Client::new(server, "default")
+    }
+
     async fn get(
         status: u16,
         parts: impl Stream<Item = &'static [u8]> + Clone + Send + 'static,
         max: usize,
     ) -> Result<Value, RequestError> {
-        let server = service_fn(move |_: Request<Body>| {
-            let frames = parts.clone().map(|part| Ok::<_, Infallible>(Frame::data(Bytes::from_static(part))));
-            async move { Response::builder().status(status).body(StreamBody::new(frames)) }
-        });
-        get_bounded(&Client::new(server, "default"), "/apis/a", max).await
+        get_bounded(&client(status, parts), "/apis/a", max).await
+    }
+
+    #[tokio::test]
+    async fn a_text_is_read_up_to_its_bound() {
+        let client = client(200, stream::iter([&b"a 1\n"[..], &b"\xff"[..]]));
+        assert_eq!(get_bounded_text(&client, "/metrics", 5).await.unwrap(), "a 1\n\u{fffd}");
+        let error = get_bounded_text(&client, "/metrics", 4).await.unwrap_err();
+        assert_eq!(error.to_string(), "get /metrics: the response is longer than 4 bytes");
     }
 
     fn text(body: &'static str) -> impl Stream<Item = &'static [u8]> + Clone + Send {

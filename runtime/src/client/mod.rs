@@ -7,7 +7,7 @@ mod retry_after;
 
 use std::{fmt, future::Future, time::Duration};
 
-pub use bounded::get_bounded;
+pub use bounded::{get_bounded, get_bounded_text};
 pub use config::{ClientConfig, ClientError};
 use kube::core::Status;
 pub use request_metrics::{MeteredService, RequestMetrics};
