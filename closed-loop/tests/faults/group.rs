@@ -3,6 +3,9 @@
 use kcg_closed_loop::Consumer;
 use serde_json::{Value, json};
 
+/// The port on which the consumer serves its metrics and health, whatever spec.metrics.port says.
+const PORT: u16 = 8085;
+
 /// The broker's address.
 const KAFKA: &str = "10.244.0.1:9092";
 
@@ -72,7 +75,7 @@ impl Group {
                     "env": env,
                     "podTemplate": {"spec": {"containers": [{
                         "name": self.name,
-                        "readinessProbe": {"httpGet": {"path": "/readyz", "port": "metrics"}, "periodSeconds": 1},
+                        "readinessProbe": {"httpGet": {"path": "/readyz", "port": PORT}, "periodSeconds": 1},
                     }]}},
                 },
             },
