@@ -118,10 +118,14 @@ async fn a_running_controller_keeps_the_last_good_file() -> Outcome {
     let file = File::new("metrics: {labels: {release: good}}")?;
     let env = ControllerEnv::start("defaults-broken").await?;
     let env = env.restart_with(Some(file.path()), async |_| Ok(())).await?;
-    let good = env.metrics().await?;
     let info =
         |text: &str| text.lines().find(|line| line.contains("group_defaults_info{")).map(str::to_owned);
-    assert!(info(&good).is_some_and(|line| line.contains("sha256:")), "{good}");
+    eventually("the metrics to name the file", LATER, async || {
+        let text = env.metrics().await.unwrap_or_default();
+        Ok(met(info(&text).is_some_and(|line| line.contains("sha256:")), || text))
+    })
+    .await?;
+    let good = env.metrics().await?;
     file.write("metrics: {lables: {release: bad}}")?;
     eventually("the file to be rejected", LATER, async || {
         let text = env.metrics().await?;
