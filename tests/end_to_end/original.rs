@@ -125,7 +125,7 @@ async fn the_status_has_the_message_of_the_original_and_its_reason(env: Arc<Shar
             "observedGeneration": group["metadata"]["generation"],
             "replicas": 1, "readyReplicas": 1, "availableReplicas": 1, "activePods": pods,
             "message": "Message: Reconciliation completed, Error: <nil>",
-            "partitions": 1, "maxReplicas": 1, "lag": {"current": 10, "limit": 1000, "summary": "10/1k"},
+            "defaultsVersion": "3", "partitions": 1, "maxReplicas": 1, "lag": {"current": 10, "limit": 1000, "summary": "10/1k"},
             "topics": [{
                 "name": "fast-data-topic", "namespace": "original-status", "topicName": "fast-data-topic", "partitions": 1,
             }],

@@ -198,8 +198,9 @@ fn of_the_rest() -> Vec<Change> {
             vec![alerts(&json!({"labels": {"team": "data"}}))],
         ),
         change(
-            json!({"alerts": {"ruleLabels": {"release": "prometheus", "role": null}}}),
-            vec![(RULE, json!({"metadata": {"labels": {"release": "prometheus", "prometheus": "k8s"}}}))],
+            // They replace the defaults of kube-prometheus.
+            json!({"alerts": {"ruleLabels": {"release": "prometheus"}}}),
+            vec![(RULE, json!({"metadata": {"labels": {"release": "prometheus", "prometheus": null}}}))],
         ),
         change(json!({"scaling": {"behavior": behavior}}), vec![autoscaler(&json!({"behavior": behavior}))]),
         change(
