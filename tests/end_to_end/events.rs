@@ -116,7 +116,7 @@ async fn scaling_that_is_dead_for_minutes_is_one_warning(env: Arc<SharedEnv>) ->
     let patch = json!([{"op": "replace", "path": path, "value": since}]).to_string();
     let args = ["patch", "kcg", NAME, "--subresource=status", "--type=json", "--patch", &patch];
     ns.kubectl(&args).await?.ok()?;
-    let note = ". The group has not been scaled for 5 minutes";
+    let note = ". The group has not been scaled by its lag for 5 minutes";
     assert_eq!(await_event(&ns, "MetricsMissing", note).await?, "Warning");
     let group = ns.get(GROUP, NAME).await?;
     assert!(condition(&group, "MetricsAvailable")[2].ends_with(note), "{}", group["status"]);
