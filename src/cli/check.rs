@@ -5,7 +5,7 @@ use kcg_api::rule_input::RuleInput;
 use kcg_api::rules::{self, live};
 use kcg_api::spec_bounds;
 use kcg_api::topic;
-use kcg_api::valid::{self, TopicGrants};
+use kcg_api::valid::{self, ParsedGroup, TopicGrants};
 use kcg_api::violation::Rule;
 use kcg_api::{GroupDefaults, KconsumerGroup, ValidGroup, Violation, names};
 use kcg_core::desired::{DesiredState, desired_state};
@@ -50,17 +50,21 @@ impl ManifestArgs {
         }
     }
 
-    /// What the controller would make of a group that was checked, if it were stored with this uid.
-    pub(super) fn desired_state(
-        &self,
-        mut group: Value,
-        uid: Option<String>,
-        observed: &Observed,
-    ) -> Result<DesiredState, Vec<Violation>> {
+    /// A group as it would be stored with this uid.
+    pub(super) fn stored(&self, mut group: Value, uid: Option<String>) -> ParsedGroup {
         self.set_namespace(&mut group);
         let mut stored = valid::parse_group(group);
         stored.group.metadata.uid = uid;
-        desired_state(&stored, observed, &self.grants(), &self.defaults())
+        stored
+    }
+
+    /// What the controller would make of a stored group.
+    pub(super) fn desired_state(
+        &self,
+        stored: &ParsedGroup,
+        observed: &Observed,
+    ) -> Result<DesiredState, Vec<Violation>> {
+        desired_state(stored, observed, &self.grants(), &self.defaults())
     }
 
     fn grants(&self) -> TopicGrants {
@@ -113,7 +117,7 @@ fn check_fields(
     manifest: &ManifestArgs,
     partitions: &PartitionArgs,
 ) -> Result<(ValidGroup, Vec<String>), Vec<String>> {
-    let unknown = unknown_fields::find(&group, &unknown_fields::schema());
+    let unknown = unknown_fields::find(&group, &unknown_fields::SCHEMA);
     let unknown =
         unknown.iter().map(|field| format!("{field}: Unknown field: a {} has no such field", names::KIND));
     let parsed = valid::parse_group(group);
@@ -153,7 +157,7 @@ fn unsupported_version(group: &Value) -> Option<Violation> {
 
 /// The violation of a group with neither a name nor a generateName, in the API server's words.
 /// Metadata of a wrong type has a violation of its own.
-fn missing_name(parsed: &valid::ParsedGroup) -> Option<Violation> {
+fn missing_name(parsed: &ParsedGroup) -> Option<Violation> {
     let metadata = &parsed.group.metadata;
     let is_set = |name: &Option<String>| name.as_deref().is_some_and(|name| !name.is_empty());
     let is_reported = parsed.violations.iter().any(|violation| violation.field.starts_with("metadata"));
@@ -162,7 +166,7 @@ fn missing_name(parsed: &valid::ParsedGroup) -> Option<Violation> {
 }
 
 /// The rule that needs the topics' partitions. It is not checked if none are known.
-fn live_rule(group: &KconsumerGroup, partitions: &PartitionArgs) -> live::LiveCheck {
+pub(super) fn live_rule(group: &KconsumerGroup, partitions: &PartitionArgs) -> live::LiveCheck {
     if partitions.is_empty() {
         return live::LiveCheck::default();
     }

@@ -47,11 +47,7 @@ enum ReportFormat {
 
 /// Exit code 0 if the installation is healthy, 1 if a check failed or could not be made.
 pub(super) fn run(args: &DoctorArgs) -> Result<ExitCode, CliError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::temporary(format_args!("start the async runtime: {error}")))?;
-    let checks = runtime.block_on(checks(args))?;
+    let checks = super::block_on(checks(args))?;
     let healthy = checks.iter().all(Check::is_healthy);
     terminal::print(&match args.output {
         ReportFormat::Table => table(&checks),

@@ -30,21 +30,22 @@ pub(super) struct FileArgs {
     recursive: bool,
 }
 
-/// One file: its name in messages, and where it is.
+/// A file by its name in messages: where it is, or why it cannot be found.
+type Located = (String, io::Result<Source>);
+
 #[derive(Debug)]
-pub(super) struct ManifestFile {
-    pub(super) name: String,
-    /// `None` is standard input.
-    path: Option<PathBuf>,
+enum Source {
+    StandardInput,
+    Path(PathBuf),
 }
 
-impl ManifestFile {
+impl Source {
     /// Its text, which is bounded.
-    pub(super) fn read(&self) -> io::Result<String> {
+    fn read(&self) -> io::Result<String> {
         let mut text = String::new();
-        let source: &mut dyn io::Read = match &self.path {
-            Some(path) => &mut fs::File::open(path)?,
-            None => &mut io::stdin().lock(),
+        let source: &mut dyn io::Read = match self {
+            Self::StandardInput => &mut io::stdin().lock(),
+            Self::Path(path) => &mut fs::File::open(path)?,
         };
         source.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
         if text.len() as u64 > MAX_FILE_BYTES {
@@ -60,31 +61,31 @@ impl ManifestFile {
 }
 
 impl FileArgs {
-    /// Every file, those of a folder by name, and an error for each folder that cannot be read.
-    pub(super) fn files(&self) -> Vec<Result<ManifestFile, (String, io::Error)>> {
+    /// The name and the text of every file, those of a folder by name, or why a file or a folder cannot
+    /// be read. A file is read when the iterator reaches it.
+    pub(super) fn texts(&self) -> impl Iterator<Item = (String, io::Result<String>)> {
+        self.files().into_iter().map(|(name, source)| (name, source.and_then(|source| source.read())))
+    }
+
+    fn files(&self) -> Vec<Located> {
         let mut files = Vec::new();
         for path in self.paths.iter().chain(&self.filename) {
             if path == STDIN {
-                files.push(Ok(ManifestFile { name: "standard input".to_owned(), path: None }));
+                files.push(("standard input".to_owned(), Ok(Source::StandardInput)));
             } else if Path::new(path).is_dir() {
                 self.add_folder(Path::new(path), 0, &mut files);
             } else {
-                files.push(Ok(ManifestFile { name: path.clone(), path: Some(path.into()) }));
+                files.push((path.clone(), Ok(Source::Path(path.into()))));
             }
         }
         files
     }
 
-    fn add_folder(
-        &self,
-        folder: &Path,
-        depth: usize,
-        files: &mut Vec<Result<ManifestFile, (String, io::Error)>>,
-    ) {
+    fn add_folder(&self, folder: &Path, depth: usize, files: &mut Vec<Located>) {
         let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
         let mut entries = match entries {
             Ok(entries) => entries,
-            Err(error) => return files.push(Err((folder.display().to_string(), error))),
+            Err(error) => return files.push((folder.display().to_string(), Err(error))),
         };
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
@@ -93,12 +94,12 @@ impl FileArgs {
             let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
             if files.len() >= MAX_FILES || (is_folder && self.recursive && depth == MAX_DEPTH) {
                 let error = format!("more than {MAX_FILES} files or {MAX_DEPTH} nested folders");
-                return files.push(Err((path.display().to_string(), io::Error::other(error))));
+                return files.push((path.display().to_string(), Err(io::Error::other(error))));
             }
             if is_folder && self.recursive {
                 self.add_folder(&path, depth + 1, files);
             } else if is_manifest(&path) && path.is_file() {
-                files.push(Ok(ManifestFile { name: path.display().to_string(), path: Some(path) }));
+                files.push((path.display().to_string(), Ok(Source::Path(path))));
             }
         }
     }
@@ -114,8 +115,8 @@ mod tests {
 
     fn names(folder: &Path, recursive: bool) -> Vec<String> {
         let args = FileArgs { paths: vec![folder.display().to_string()], filename: Vec::new(), recursive };
-        let name = |file: Result<ManifestFile, _>| {
-            let name = file.unwrap().name;
+        let name = |(name, source): Located| {
+            source.unwrap();
             name.strip_prefix(&format!("{}/", folder.display())).unwrap().to_owned()
         };
         args.files().into_iter().map(name).collect()

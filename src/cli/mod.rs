@@ -93,6 +93,15 @@ fn with_environment(command: clap::Command) -> clap::Command {
     })
 }
 
+/// Runs a command that makes requests, on one thread.
+fn block_on<T>(command: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::temporary(format_args!("start the async runtime: {error}")))?;
+    runtime.block_on(command)
+}
+
 fn print_crd() -> Result<ExitCode, CliError> {
     terminal::print(&manifests::yaml(&[kcg_api::crd::crd()])?)?;
     Ok(ExitCode::SUCCESS)

@@ -1,4 +1,4 @@
-//! `--partitions TOPIC=N`: the partitions of topics, for checks without a cluster.
+//! `--partitions TOPIC=N`: the partitions of topics, in place of those of the cluster or without one.
 
 use clap::Args;
 use kcg_api::topic::{Partitions, TopicFacts, TopicLookup, TopicLookups, TopicRef};
@@ -48,7 +48,7 @@ impl PartitionArgs {
         Self { read, ..self.clone() }
     }
 
-    /// Looks the topics up in the flags.
+    /// Looks the topics up in the flags, then in what was read.
     pub(super) fn lookups(&self, topics: &[TopicRef]) -> TopicLookups {
         topics.iter().map(|topic| (topic.clone(), self.lookup(topic))).collect()
     }

@@ -48,11 +48,7 @@ struct Rendered {
 
 /// Exit code 1 if a group is invalid or a document cannot be read.
 pub(super) fn run(args: &RenderArgs) -> Result<ExitCode, CliError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::temporary(format_args!("start the async runtime: {error}")))?;
-    let rendered = runtime.block_on(render(args))?;
+    let rendered = super::block_on(render(args))?;
     // Print nothing if a group is wrong, so that a pipe does not apply only some of the objects.
     let failed = !rendered.errors.is_empty();
     for line in if failed { &rendered.errors } else { &rendered.notes } {
@@ -70,14 +66,10 @@ async fn render(args: &RenderArgs) -> Result<Rendered, CliError> {
     let mut reader = connect(args, &mut rendered.notes).await?;
     let namespace = reader.as_ref().map_or("default", LiveReader::namespace);
     let manifest = args.manifest.or_in_namespace(namespace);
-    for file in args.files.files() {
-        let text = file.and_then(|file| match file.read() {
-            Ok(text) => Ok((file.name, text)),
-            Err(error) => Err((file.name, error)),
-        });
-        let (name, text) = match text {
-            Ok(read) => read,
-            Err((name, error)) => {
+    for (name, text) in args.files.texts() {
+        let text = match text {
+            Ok(text) => text,
+            Err(error) => {
                 rendered.errors.push(format!("{name}: {error}"));
                 continue;
             }
@@ -85,9 +77,7 @@ async fn render(args: &RenderArgs) -> Result<Rendered, CliError> {
         for document in manifests::documents(&text) {
             match document {
                 Ok(Document::Group(group)) => {
-                    if let Err(error) = rendered.add(&name, group, &manifest, args, &mut reader).await? {
-                        rendered.errors.push(format!("{name}: {error}"));
-                    }
+                    rendered.add(&name, group, &manifest, args, &mut reader).await?;
                 }
                 Ok(Document::LooksLikeOurs(why)) => rendered.errors.push(format!("{name}: {why}")),
                 Ok(Document::Other) => {}
@@ -118,7 +108,7 @@ async fn connect(args: &RenderArgs, notes: &mut Vec<String>) -> Result<Option<Li
 }
 
 impl Rendered {
-    /// Adds the owned resources of one group, or returns why it has none.
+    /// Adds the owned resources of one group, or the error why it has none.
     async fn add(
         &mut self,
         file: &str,
@@ -126,28 +116,31 @@ impl Rendered {
         manifest: &ManifestArgs,
         args: &RenderArgs,
         reader: &mut Option<LiveReader>,
-    ) -> Result<Result<(), String>, CliError> {
+    ) -> Result<(), CliError> {
         // Only a valid group has names that can be looked up.
         let valid = match without_rules_of_topics(&group, manifest) {
             Ok(valid) => valid,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => {
+                self.errors.push(format!("{file}: {error}"));
+                return Ok(());
+            }
         };
         let key = ObjectKey::new(&valid.namespace, &valid.name);
         let LiveGroup { uid, mut observed } = self.read(&key, &valid, args, reader).await?;
         let partitions = args.partitions.with_read(std::mem::take(&mut observed.topics));
-        let valid = match accepted(check::check(group.clone(), manifest, &partitions)) {
-            Ok(valid) => valid,
-            Err(error) => return Ok(Err(error)),
-        };
         observed.topics = partitions.lookups(&valid.consumer.topics);
-        match manifest.desired_state(group, uid, &observed) {
+        let stored = manifest.stored(group, uid);
+        let violation = check::live_rule(&stored.group, &partitions).violation;
+        let state = violation
+            .map_or_else(|| manifest.desired_state(&stored, &observed), |violation| Err(vec![violation]));
+        match state {
             Ok(state) => self.render(file, &state, &observed, reader.is_some()),
             Err(violations) => {
                 let violations: Vec<String> = violations.iter().map(ToString::to_string).collect();
-                return Ok(Err(check::refusal(key.name(), &violations)));
+                self.errors.push(format!("{file}: {}", check::refusal(key.name(), &violations)));
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// The group as it is in the cluster. Only a cluster that a flag names has to respond: another
@@ -204,7 +197,8 @@ impl Rendered {
 
 /// The group, checked by the rules that need no cluster.
 fn without_rules_of_topics(group: &Value, manifest: &ManifestArgs) -> Result<ValidGroup, String> {
-    let valid = accepted(check::check(group.clone(), manifest, &PartitionArgs::default()))?;
+    let CheckedGroup { name, outcome, .. } = check::check(group.clone(), manifest, &PartitionArgs::default());
+    let (valid, _) = outcome.map_err(|violations| check::refusal(&name, &violations))?;
     if valid.name.is_empty() {
         let name = group["metadata"]["generateName"].as_str().unwrap_or_default();
         return Err(format!(
@@ -213,13 +207,6 @@ fn without_rules_of_topics(group: &Value, manifest: &ManifestArgs) -> Result<Val
         ));
     }
     Ok(valid)
-}
-
-fn accepted(checked: CheckedGroup) -> Result<ValidGroup, String> {
-    match checked.outcome {
-        Ok((group, _)) => Ok(group),
-        Err(violations) => Err(check::refusal(&checked.name, &violations)),
-    }
 }
 
 /// The topics whose partitions could not be read and are held nowhere, and why.

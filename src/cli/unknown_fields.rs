@@ -1,6 +1,8 @@
 //! Fields that the schema does not know. serde would ignore them, so that a misspelt field would
 //! silently get its default.
 
+use std::sync::LazyLock;
+
 use serde_json::Value;
 
 /// The paths of all fields of a group that are not in the CRD's schema, as the API server reports
@@ -19,10 +21,10 @@ pub(super) fn find(group: &Value, schema: &Value) -> Vec<String> {
 }
 
 /// The schema of a KconsumerGroup.
-pub(super) fn schema() -> Value {
+pub(super) static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     let crd = serde_json::to_value(kcg_api::crd::crd()).expect("invariant: a CRD serialises");
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
-}
+});
 
 fn walk(path: &str, value: &Value, schema: &Value, unknown: &mut Vec<String>) {
     if schema["x-kubernetes-preserve-unknown-fields"] == true {
@@ -69,7 +71,7 @@ mod tests {
             },
         });
         assert_eq!(
-            find(&group, &schema()),
+            find(&group, &SCHEMA),
             [
                 "spec.consumerSpec.env[0].valu",
                 "spec.consumerSpec.resources.limit",

@@ -76,17 +76,10 @@ pub(super) fn run(args: &ValidateArgs) -> Result<ExitCode, CliError> {
 impl Report {
     fn of(args: &ValidateArgs) -> Self {
         let mut report = Self::default();
-        for file in args.files.files() {
-            let file = match file {
-                Ok(file) => file,
-                Err((name, error)) => {
-                    report.findings.push((name, Finding::Error(error.to_string())));
-                    continue;
-                }
-            };
-            match file.read() {
-                Ok(text) => report.add_text(&file.name, &text, args),
-                Err(error) => report.findings.push((file.name, Finding::Error(error.to_string()))),
+        for (file, text) in args.files.texts() {
+            match text {
+                Ok(text) => report.add_text(&file, &text, args),
+                Err(error) => report.findings.push((file, Finding::Error(error.to_string()))),
             }
         }
         report
