@@ -4,6 +4,7 @@
 //! The file is polled: a kubelet updates a mounted volume by swapping a symbolic link, after which a
 //! watch on the file itself gets no events.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,8 +15,10 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use tokio::io::AsyncReadExt as _;
+use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
+
+use crate::bounded_text::read_text;
 
 /// How often the file is read.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(2);
@@ -146,15 +149,9 @@ impl<T: Default> ConfigFile<T> {
         Ok(true)
     }
 
-    /// At most one byte more than the file may have: the parser says that it is too long.
     async fn read(&self, path: &Path) -> io::Result<String> {
-        let file = tokio::fs::File::open(path).await?;
-        let mut bytes = Vec::new();
-        file.take(self.max_bytes as u64 + 1).read_to_end(&mut bytes).await?;
-        if bytes.len() > self.max_bytes {
-            return Err(io::Error::other(format!("it has more than {} bytes: shorten it", self.max_bytes)));
-        }
-        String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8: save it as UTF-8"))
+        let (path, max_bytes) = (path.to_owned(), self.max_bytes);
+        spawn_blocking(move || read_text(File::open(path)?, max_bytes)).await?
     }
 
     /// Reloads the file at this interval until the future is dropped, and calls `on_change` after each

@@ -11,6 +11,7 @@
 //! - [`metrics`]: /metrics on another one.
 //! - [`listen`]: sockets that accept IPv4 and IPv6.
 //! - [`config_file`]: a file of settings whose last good content stays in force.
+//! - [`bounded_text`]: text from files and streams, with a bound.
 //! - [`backoff`]: exponential backoff with jitter.
 //!
 //! *Invariant:* this crate knows no kind, label or metric prefix of the program that uses it; they
@@ -57,6 +58,7 @@
 #![warn(missing_docs, unreachable_pub)]
 
 pub mod backoff;
+pub mod bounded_text;
 pub mod client;
 pub mod config_file;
 pub mod discovery;

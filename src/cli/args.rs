@@ -1,9 +1,10 @@
 //! Values of flags: durations and namespaces; and flags that were renamed.
 
-use std::io::Read as _;
+use std::fs::File;
 use std::time::Duration;
 
 use kcg_api::{GroupDefaults, group_defaults, names};
+use kcg_runtime::bounded_text::read_text;
 use kcg_runtime::config_file;
 use kcg_webhook::group_defaults::list;
 
@@ -50,10 +51,8 @@ pub(super) struct DefaultsArg {
 
 /// Reads a file of defaults. What is wrong in it is a usage error with its line.
 pub(super) fn defaults_file(path: &str) -> Result<DefaultsArg, String> {
-    let mut text = String::new();
-    let bound = group_defaults::MAX_BYTES as u64 + 1;
-    let read = std::fs::File::open(path).and_then(|file| file.take(bound).read_to_string(&mut text));
-    read.map_err(|error| error.to_string())?;
+    let text = File::open(path).and_then(|file| read_text(file, group_defaults::MAX_BYTES));
+    let text = text.map_err(|error| error.to_string())?;
     let defaults = GroupDefaults::parse(&text).map_err(|errors| list(&errors))?;
     Ok(DefaultsArg { defaults, hash: config_file::hash(&text) })
 }

@@ -1,17 +1,18 @@
 //! The files of `validate` and `render`: files, folders and standard input.
 
 use std::fs;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use kcg_runtime::bounded_text::read_text;
 
 /// The path that means standard input.
 const STDIN: &str = "-";
 /// Files of a folder with one of these extensions are manifests, as for kubectl.
 const EXTENSIONS: [&str; 3] = ["json", "yaml", "yml"];
 /// Bytes of one file. Etcd stores no object of more than 1.5 MiB; a file can have many.
-const MAX_FILE_BYTES: u64 = 32 << 20;
+const MAX_FILE_BYTES: usize = 32 << 20;
 /// Files in all folders.
 const MAX_FILES: usize = 10_000;
 /// Folders in each other.
@@ -42,16 +43,11 @@ enum Source {
 impl Source {
     /// Its text, which is bounded.
     fn read(&self) -> io::Result<String> {
-        let mut text = String::new();
         let source: &mut dyn io::Read = match self {
             Self::StandardInput => &mut io::stdin().lock(),
             Self::Path(path) => &mut fs::File::open(path)?,
         };
-        source.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
-        if text.len() as u64 > MAX_FILE_BYTES {
-            let limit = MAX_FILE_BYTES >> 20;
-            return Err(io::Error::other(format!("longer than {limit} MiB; split it")));
-        }
+        let text = read_text(source, MAX_FILE_BYTES)?;
         // Some editors start a file with a byte order mark.
         match text.strip_prefix('\u{feff}') {
             Some(rest) => Ok(rest.to_owned()),
