@@ -147,7 +147,9 @@ impl Reconcile<'_> {
             Timestamp::now(),
         );
         self.report(&after.group, &status, &mut result).await;
-        if let Some(wait) = status::until_next_change(&status, Timestamp::now()) {
+        if let Some(wait) =
+            status::until_next_change(&state.group, &after.observed, &status, Timestamp::now())
+        {
             result.requeue_at(Instant::now() + wait);
         }
         result

@@ -109,8 +109,16 @@ fn with_tolerated(value: ConditionValue, group: &ValidGroup) -> ConditionValue {
 }
 
 /// When a status changes although nothing else does: a deadline ends that one of its conditions has.
-pub fn until_next_change(status: &KconsumerGroupStatus, now: Timestamp) -> Option<Duration> {
-    let ends = [pods_available::deadline(status, now), scaling_dead::until_scaling_is_dead(status, now)];
+pub fn until_next_change(
+    group: &ValidGroup,
+    observed: &Observed,
+    status: &KconsumerGroupStatus,
+    now: Timestamp,
+) -> Option<Duration> {
+    let ends = [
+        pods_available::deadline(group, observed, status, now),
+        scaling_dead::until_scaling_is_dead(status, now),
+    ];
     ends.into_iter().flatten().min()
 }
 

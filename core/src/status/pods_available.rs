@@ -21,8 +21,6 @@ use crate::rollout::{Rollout, is_rolled_out};
 /// no deadline for them.
 const DEADLINE: SignedDuration = SignedDuration::from_secs(600);
 
-/// How often a rollout is looked at: only its Deployment tells its deadline.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// What a rollout without a single available pod is reported with.
 const CRASHING: &str = "No pod of the current pod template became available within progressDeadlineSeconds and minReadySeconds: the new pods crash again and again, or never become ready.";
 
@@ -57,8 +55,7 @@ impl<'a> Before<'a> {
         }
         match (self.status(), Reason::named(&ready.reason)) {
             (Some(ConditionStatus::Unknown), Some(Reason::RollingOut)) => {
-                let since = facts.applied.unwrap_or_default().max(ready.last_transition_time.0);
-                self.now.duration_since(since) >= time_to_roll_out(group, facts)
+                self.now.duration_since(end_of_rollout(group, facts, ready)) >= SignedDuration::ZERO
             }
             (Some(ConditionStatus::False), reason) => reason == Some(Reason::RolloutStuck),
             _ => false,
@@ -85,28 +82,40 @@ impl<'a> Before<'a> {
     }
 }
 
-/// The Deployment's own deadline, which its controller does not count from one start of a crashing
-/// pod to the next.
-fn time_to_roll_out(group: &ValidGroup, facts: &DeploymentFacts) -> SignedDuration {
+/// When a rollout has had its time: the Deployment's own deadline, which its controller does not
+/// count from one start of a crashing pod to the next.
+fn end_of_rollout(group: &ValidGroup, facts: &DeploymentFacts, ready: &Condition) -> Timestamp {
+    let began = facts.applied.unwrap_or_default().max(ready.last_transition_time.0);
     let deadline = match facts.progress_deadline {
         0 => DEADLINE,
         seconds => SignedDuration::from_secs(seconds.into()),
     };
-    deadline + SignedDuration::from_secs(group.scaling.min_ready_seconds.into())
+    let time = deadline + SignedDuration::from_secs(group.scaling.min_ready_seconds.into());
+    began.saturating_add(time).expect("invariant: seconds have no calendar units")
 }
 
 /// When to look again although nothing changes: a group whose pods do not become available has to
-/// be reported.
-pub(super) fn deadline(status: &KconsumerGroupStatus, now: Timestamp) -> Option<Duration> {
+/// be reported. A deadline that is over has no more effect, or an event of a pod will end it.
+pub(super) fn deadline(
+    group: &ValidGroup,
+    observed: &Observed,
+    status: &KconsumerGroupStatus,
+    now: Timestamp,
+) -> Option<Duration> {
     let ready = Before::of(status, now).ready?;
-    match Reason::named(&ready.reason).filter(|_| ready.status == ConditionStatus::Unknown.as_str())? {
-        Reason::Scaling => {
-            let left = DEADLINE - now.duration_since(ready.last_transition_time.0);
-            Some(Duration::try_from(left).unwrap_or_default().max(Duration::from_secs(1)))
-        }
-        Reason::RollingOut => Some(LOOK_AGAIN),
-        _ => None,
-    }
+    let left =
+        match Reason::named(&ready.reason).filter(|_| ready.status == ConditionStatus::Unknown.as_str())? {
+            Reason::Scaling => {
+                let left = DEADLINE - now.duration_since(ready.last_transition_time.0);
+                left.max(SignedDuration::from_secs(1))
+            }
+            Reason::RollingOut => {
+                let end = end_of_rollout(group, observed.deployment(&group.uid)?, ready);
+                Some(now.duration_until(end)).filter(|left| *left > SignedDuration::ZERO)?
+            }
+            _ => return None,
+        };
+    Duration::try_from(left).ok()
 }
 
 /// The group's Deployment; `None` if it does not exist.

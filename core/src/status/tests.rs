@@ -342,11 +342,21 @@ fn pods_after(
     generation: i64,
     change: impl FnOnce(&mut DeploymentFacts),
 ) -> KconsumerGroupStatus {
+    let (group, world) = world_after(spec, generation, change);
+    compose(&group, &world, &ceiling_of(&group, &world), &NO_ERRORS, previous, at(EARLIER + 60))
+}
+
+/// A settled world in which the Deployment has changed.
+fn world_after(
+    spec: &str,
+    generation: i64,
+    change: impl FnOnce(&mut DeploymentFacts),
+) -> (ValidGroup, Observed) {
     let mut group = group(spec);
     group.generation = generation;
     let mut world = settled_world(&group);
     deployment(change)(&mut world);
-    compose(&group, &world, &ceiling_of(&group, &world), &NO_ERRORS, previous, at(EARLIER + 60))
+    (group, world)
 }
 
 fn message_of(status: &KconsumerGroupStatus, type_: ConditionType) -> &str {
@@ -431,8 +441,10 @@ fn a_raised_minimum_is_waited_for_until_the_deadline() {
     let starting = pods_after(&raised, "{minReplicas: 3}", 2, |facts| counts(facts, [3, 3, 3, 1]));
     assert_eq!(condition_of(&starting, ConditionType::Ready), waits);
     let now = at(EARLIER + 60);
-    assert_eq!(pods_available::deadline(&starting, now), Some(std::time::Duration::from_mins(10)));
-    assert_eq!(pods_available::deadline(&settled, now), None);
+    let (raised, world) = world_after("{minReplicas: 3}", 2, |facts| counts(facts, [3, 3, 3, 1]));
+    let deadline = |status| pods_available::deadline(&raised, &world, status, now);
+    assert_eq!(deadline(&starting), Some(std::time::Duration::from_mins(10)));
+    assert_eq!(deadline(&settled), None);
 
     let mut late = starting.clone();
     late.conditions[0].last_transition_time = Time(at(EARLIER + 60 - 600));
@@ -517,7 +529,11 @@ fn pods_that_crash_again_and_again_are_a_stuck_rollout_until_one_is_available() 
     let rolling = pods_after(&settled, "{}", 2, crashing);
     let unknown = as_text("Unknown", Reason::RollingOut);
     assert_eq!(condition_of(&rolling, ConditionType::Ready), unknown);
-    assert_eq!(pods_available::deadline(&rolling, at(now)), Some(Duration::from_secs(30)));
+    let (group, world) = world_after("{}", 2, crashing);
+    let deadline = |now| pods_available::deadline(&group, &world, &rolling, at(now));
+    assert_eq!(deadline(now), Some(Duration::from_secs(615)), "nothing changes by itself before");
+    assert_eq!(deadline(now + 614), Some(Duration::from_secs(1)));
+    assert_eq!(deadline(now + 615), None);
     let since = |second: i64| {
         let mut status = rolling.clone();
         status.conditions[0].last_transition_time = Time(at(second));
