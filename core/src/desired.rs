@@ -67,7 +67,7 @@ fn read(
     match (newest, before) {
         (Ok(newest), Ok(before)) => {
             // The hash does not depend on the defaults.
-            Ok(if live.keeps_defaults(children::template_hash(&newest)) { before } else { newest })
+            Ok(if live.keeps_defaults(children::spec_hash(&newest)) { before } else { newest })
         }
         (Err(violations), Ok(mut before)) => {
             before.tolerated.extend(violations);
@@ -159,6 +159,7 @@ mod tests {
         world.served_metrics = ServedMetrics::of([served.to_owned()]);
         assert_eq!(metric(&world).as_deref(), Some(served));
     }
+
     fn file(text: &str) -> GroupDefaults {
         GroupDefaults::parse(text).unwrap()
     }

@@ -86,7 +86,7 @@ impl<T> std::fmt::Debug for ConfigFile<T> {
     }
 }
 
-impl<T: Default> ConfigFile<T> {
+impl<T: Default + Clone> ConfigFile<T> {
     /// A file that was not read yet. Without a path the default is in force for good. A file of more
     /// than `max_bytes` is rejected.
     pub fn new(path: Option<PathBuf>, max_bytes: usize, parse: fn(&str) -> Result<T, String>) -> Self {
@@ -106,12 +106,7 @@ impl<T: Default> ConfigFile<T> {
 
     /// What is in force now.
     pub fn in_force(&self) -> InForce<T> {
-        let in_force = self.in_force.read();
-        InForce {
-            settings: in_force.settings.clone(),
-            hash: in_force.hash.clone(),
-            rejected: in_force.rejected.clone(),
-        }
+        self.in_force.read().clone()
     }
 
     /// The settings in force now.

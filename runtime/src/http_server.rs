@@ -1,7 +1,7 @@
 //! A small HTTP/1.1 server for probes and metrics: one request a connection, and a bound on
 //! everything that a client can make grow or last.
 
-use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use axum::{
     Router,
@@ -15,8 +15,7 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::AbortHandle,
+    task::JoinHandle,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -69,19 +68,14 @@ impl HttpServer {
     }
 
     async fn accept(&self, router: Router) {
-        let mut slots = Slots::new(self.limits.connections);
+        // In the order of their acceptance.
+        let mut open = VecDeque::with_capacity(self.limits.connections);
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) => {
-                    let slot = slots.take().await;
+                    make_room(&mut open, self.limits.connections).await;
                     let answering = answer(stream, router.clone(), self.purpose, self.limits);
-                    slots.fill(
-                        tokio::spawn(async move {
-                            answering.await;
-                            drop(slot);
-                        })
-                        .abort_handle(),
-                    );
+                    open.push_back(tokio::spawn(answering));
                 }
                 Err(error) => {
                     tracing::warn!(%error, purpose = self.purpose, "failed to accept a connection");
@@ -92,31 +86,16 @@ impl HttpServer {
     }
 }
 
-/// The connections. If all slots are taken, the oldest connection is closed: clients that hold
-/// connections cannot keep others out.
-struct Slots {
-    free: Arc<Semaphore>,
-    /// In the order of their acceptance.
-    open: VecDeque<AbortHandle>,
-}
-
-impl Slots {
-    fn new(connections: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(connections)), open: VecDeque::with_capacity(connections) }
-    }
-
-    async fn take(&mut self) -> OwnedSemaphorePermit {
-        self.open.retain(|connection| !connection.is_finished());
-        if self.free.available_permits() == 0
-            && let Some(oldest) = self.open.pop_front()
-        {
-            oldest.abort();
-        }
-        Arc::clone(&self.free).acquire_owned().await.expect("invariant: the semaphore is never closed")
-    }
-
-    fn fill(&mut self, connection: AbortHandle) {
-        self.open.push_back(connection);
+/// Closes the oldest connections, and waits until they have ended, so that there is room for one more:
+/// clients that hold connections cannot keep others out.
+async fn make_room(open: &mut VecDeque<JoinHandle<()>>, most: usize) {
+    open.retain(|connection| !connection.is_finished());
+    while open.len() >= most
+        && let Some(oldest) = open.pop_front()
+    {
+        oldest.abort();
+        // An error says that it was aborted.
+        let _ = oldest.await;
     }
 }
 

@@ -1,15 +1,13 @@
 //! Reads what the decisions about one group depend on, for a command that runs once. The controller
 //! has its watches instead.
 
-use kcg_api::KconsumerGroup;
-use kcg_api::names;
 use kcg_api::topic::{self, TopicFacts, TopicLookup, TopicLookups, TopicRef};
 use kcg_core::children::{ChildKind, DefaultsVersion};
 use kcg_core::facts::{Observed, project};
 use kcg_core::lag::ServedMetrics;
 use kcg_runtime::client::{RequestError, with_deadline};
-use kcg_runtime::discovery::OptionalKind;
 use kcg_runtime::watch::ObjectKey;
+use kcg_webhook::topics;
 use kube::api::DynamicObject;
 use kube::core::ApiResource;
 use kube::{Api, Client};
@@ -43,8 +41,7 @@ pub(crate) struct LiveGroup {
 
 impl LiveReader {
     pub(crate) async fn connect(client: Client) -> Result<Self, RequestError> {
-        let kafka_topics =
-            OptionalKind::new(topic::GROUP, topic::KIND, &topic::VERSIONS).find(&client).await?;
+        let kafka_topics = topics::kind().find(&client).await?;
         let served = served_metrics::pod_metrics(&client).await?.unwrap_or_default();
         Ok(Self {
             requests: ChildRequests::new(client.clone()),
@@ -60,15 +57,10 @@ impl LiveReader {
     }
 
     pub(crate) async fn read(&self, key: &ObjectKey, topics: &[TopicRef]) -> Result<LiveGroup, RequestError> {
-        let resource = ApiResource::erase::<KconsumerGroup>(&());
-        let groups: Api<DynamicObject> =
-            Api::namespaced_with(self.client.clone(), key.namespace(), &resource);
-        let what = format!("get {} {key}", names::KIND);
-        let group = with_deadline(what, groups.get_opt(key.name())).await?;
+        let group = self.requests.get_group(key).await?.unwrap_or_default();
         // A status that cannot be read is none, as for the controller.
-        let status =
-            group.as_ref().and_then(|group| serde_json::from_value(group.data["status"].clone()).ok());
-        let uid = group.and_then(|group| group.metadata.uid);
+        let status = serde_json::from_value(group["status"].clone()).ok();
+        let uid = group["metadata"]["uid"].as_str().map(str::to_owned);
         let mut observed = Observed {
             served_metrics: self.served_metrics.clone(),
             recorded_defaults: status.as_ref().and_then(DefaultsVersion::recorded),

@@ -37,8 +37,22 @@ impl ChildRequests {
 
     /// The live object, not a cached one.
     pub(super) async fn get(&self, kind: ChildKind, key: &ObjectKey) -> Result<Option<Value>, RequestError> {
-        let request = children(kind, key).get(key.name(), &kube::api::GetParams::default());
-        match self.send(&format!("get {} {key}", kind.kind()), request).await {
+        self.get_existing(kind.kind(), &children(kind, key), key).await
+    }
+
+    /// The live group.
+    pub(super) async fn get_group(&self, key: &ObjectKey) -> Result<Option<Value>, RequestError> {
+        self.get_existing(names::KIND, &groups(key), key).await
+    }
+
+    async fn get_existing(
+        &self,
+        kind: &str,
+        objects: &Request,
+        key: &ObjectKey,
+    ) -> Result<Option<Value>, RequestError> {
+        let request = objects.get(key.name(), &kube::api::GetParams::default());
+        match self.send(&format!("get {kind} {key}"), request).await {
             Ok(live) => Ok(Some(live)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),

@@ -78,10 +78,11 @@ impl Watches {
 
     /// The health of every watch.
     pub(crate) fn healths(&self) -> Vec<WatchHealth> {
-        let first = [&self.autoscalers, &self.deployments].map(Watcher::health);
-        let first = [self.groups.health(), self.topics.health()].into_iter().chain(first);
-        let others = self.others.iter().map(|(_, watcher)| watcher.health());
-        first.chain(others).chain([self.pods.health()]).collect()
+        let mut healths = vec![self.groups.health(), self.topics.health()];
+        healths.extend([&self.autoscalers, &self.deployments].map(Watcher::health));
+        healths.extend(self.others.iter().map(|(_, watcher)| watcher.health()));
+        healths.push(self.pods.health());
+        healths
     }
 
     /// Updates one readiness check for each watch, and never returns. A check passes if the watch

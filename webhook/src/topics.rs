@@ -14,11 +14,15 @@ use kube::Client;
 use parking_lot::RwLock;
 use serde_json::Value;
 
+/// KafkaTopics, in the best version that a cluster serves.
+pub fn kind() -> OptionalKind {
+    OptionalKind::new(topic::GROUP, topic::KIND, &topic::VERSIONS)
+}
+
 /// The watch of KafkaTopics, in the best version that the cluster serves.
 pub fn watcher(client: Client, scope: Scope) -> Watcher<TopicFacts> {
-    let kind = OptionalKind::new(topic::GROUP, topic::KIND, &topic::VERSIONS);
     let decode = Transform::new(|topic: Value| TopicFacts::decode(&topic));
-    Watcher::new(topic::PLURAL, client, WatchSpec::optional(kind, scope), decode)
+    Watcher::new(topic::PLURAL, client, WatchSpec::optional(kind(), scope), decode)
 }
 
 /// The facts that the watch has reported. Clones share them.

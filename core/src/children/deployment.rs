@@ -32,7 +32,7 @@ pub(super) fn build(group: &ValidGroup, ceiling: &Ceiling, inherited: &Inherited
 
 /// The hash of the template that the spec alone describes, without the names of the topics in Kafka
 /// and the installation's defaults.
-pub(super) fn spec_hash(group: &ValidGroup) -> u32 {
+pub(crate) fn spec_hash(group: &ValidGroup) -> u32 {
     let topics = group.consumer.topics.iter().map(|topic| topic.name.as_str());
     defaults_version::hash(&template(group, &group.own_template, topics, DefaultsVersion::V1))
 }

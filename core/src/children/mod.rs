@@ -20,6 +20,7 @@ use crate::ceiling::Ceiling;
 use crate::facts::Observed;
 
 pub use defaults_version::{DefaultsVersion, TemplateOrigin};
+pub(crate) use deployment::spec_hash;
 pub use kind::{ChildKind, PerChild};
 
 /// One child as it should be.
@@ -94,12 +95,6 @@ pub fn desired_after(
         ChildKind::Deployment => deployment::build(group, ceiling, inherited),
     };
     Some(Desired { kind, object })
-}
-
-/// The hash of the pod template that the spec alone describes: while it stays, the template keeps its
-/// defaults.
-pub(crate) fn template_hash(group: &ValidGroup) -> u32 {
-    deployment::spec_hash(group)
 }
 
 /// A 128-bit digest of a desired object. It exists in memory only and may differ between versions.

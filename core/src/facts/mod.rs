@@ -13,7 +13,7 @@ use kcg_api::topic::TopicLookups;
 use crate::ceiling::Held;
 use crate::children::{ChildKind, DefaultsVersion, PerChild, TemplateOrigin};
 use crate::drift::Drift;
-use crate::lag::{self, Cause, ServedMetrics};
+use crate::lag::{self, Cause, ServedMetrics, Tolerance};
 use crate::shown_lag;
 
 pub use conflicting_groups::ConflictingGroups;
@@ -158,6 +158,19 @@ impl AutoscalerFacts {
     /// The last average that it read, in thousandths of a record, if that can be a lag.
     pub fn possible_lag(&self, metrics: &LagMetrics) -> Option<i64> {
         self.lag_milli(metrics).filter(|milli| lag::is_possible(*milli))
+    }
+
+    /// Whether `max` consumers run and the lag still asks for more; `None` while the lag is not known.
+    /// `lag_limit` is in records.
+    pub fn is_bound(
+        &self,
+        max: i32,
+        metrics: &LagMetrics,
+        lag_limit: i64,
+        tolerance: Tolerance,
+    ) -> Option<bool> {
+        let is_behind = tolerance.is_exceeded(self.possible_lag(metrics)?.into(), lag_limit);
+        Some(is_behind && self.current_replicas >= max)
     }
 
     /// What the autoscaler reads for the lag although it cannot be one, in thousandths of a record.

@@ -37,11 +37,8 @@ fn autoscaler_differs(before: &AutoscalerFacts, after: &AutoscalerFacts, shown: 
     // The wording of a condition differs from sync to sync; its cause does not.
     let metrics = &shown.metrics;
     let scaling = |facts: &AutoscalerFacts| reason_and_cause(facts, metrics);
-    let bound = |facts: &AutoscalerFacts| {
-        let lag = facts.possible_lag(metrics)?;
-        let is_behind = shown.tolerance.is_exceeded(lag.into(), shown.limit);
-        Some(is_behind && facts.current_replicas >= facts.max_replicas)
-    };
+    let bound =
+        |facts: &AutoscalerFacts| facts.is_bound(facts.max_replicas, metrics, shown.limit, shown.tolerance);
     let metric = |facts: &AutoscalerFacts| facts.lag(metrics).map(|metric| metric.name.clone());
     before.held != after.held
         || metric(before) != metric(after)

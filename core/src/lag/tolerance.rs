@@ -1,7 +1,7 @@
 //! How far above its limit a lag may be before the HorizontalPodAutoscaler adds consumers.
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerBehavior;
-use kcg_api::quantity;
+use kcg_api::{ValidGroup, quantity};
 
 /// Billionths in one.
 const ONE: i64 = 1_000_000_000;
@@ -30,6 +30,11 @@ impl Tolerance {
         written.map_or_else(Self::default, |billionths| Self {
             billionths: i64::try_from(billionths.max(0)).unwrap_or(i64::MAX),
         })
+    }
+
+    /// That of a group.
+    pub fn of_group(group: &ValidGroup) -> Self {
+        Self::of(group.scaling.behavior.as_ref())
     }
 
     /// Whether the HorizontalPodAutoscaler adds consumers at this lag, which is in thousandths of a

@@ -17,15 +17,16 @@ pub(super) fn partition_bound(group: &ValidGroup, observed: &Observed, ceiling: 
         );
     }
     let metrics = group.metrics.lag_metrics();
-    let Some((facts, lag)) =
-        observed.autoscaler(&group.uid).and_then(|facts| Some((facts, facts.possible_lag(&metrics)?)))
+    let max = in_force(group, observed, ceiling);
+    let tolerance = Tolerance::of_group(group);
+    let percent = tolerance.percent();
+    let Some(is_bound) = observed
+        .autoscaler(&group.uid)
+        .and_then(|facts| facts.is_bound(max, &metrics, group.lag_limit, tolerance))
     else {
         return unknown(Reason::Pending, "the lag is not known yet");
     };
-    let max = in_force(group, observed, ceiling);
-    let tolerance = Tolerance::of(group.scaling.behavior.as_ref());
-    let percent = tolerance.percent();
-    if facts.current_replicas < max || !tolerance.is_exceeded(lag.into(), group.lag_limit) {
+    if !is_bound {
         return no(
             Reason::RoomToScale,
             format!("more consumers can be added, or the lag is at most {percent} % above its limit"),

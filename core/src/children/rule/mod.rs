@@ -79,10 +79,6 @@ fn rendered(name: AlertName, group: &ValidGroup, alert: &Alert) -> Value {
     })
 }
 
-fn tolerance(group: &ValidGroup) -> Tolerance {
-    Tolerance::of(group.scaling.behavior.as_ref())
-}
-
 fn threshold(name: AlertName, group: &ValidGroup) -> Option<i64> {
     group.alerts.rule(name)?.threshold
 }
@@ -90,7 +86,7 @@ fn threshold(name: AlertName, group: &ValidGroup) -> Option<i64> {
 /// The threshold of an alert about the lag: the user's, or where the autoscaler adds consumers.
 fn lag_threshold(name: AlertName, group: &ValidGroup) -> String {
     threshold(name, group)
-        .map_or_else(|| tolerance(group).threshold(group.lag_limit), |records| records.to_string())
+        .map_or_else(|| Tolerance::of_group(group).threshold(group.lag_limit), |records| records.to_string())
 }
 
 fn is_behind(name: AlertName, group: &ValidGroup) -> String {
@@ -111,7 +107,7 @@ fn lag_high(group: &ValidGroup) -> Alert {
         description: format!(
             "The limit is {} records. Above {} times the limit the autoscaler adds consumers, up to the ceiling. If it does not, the condition MetricsAvailable of the group has the reason.",
             group.lag_limit,
-            tolerance(group).factor()
+            Tolerance::of_group(group).factor()
         ),
     }
 }
