@@ -1,8 +1,10 @@
 //! `--kubeconfig` and `--context`: which cluster a command talks to, as for kubectl.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use clap::Args;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
 use kcg_runtime::client::{ClientConfig, ClientError};
 
 use super::CliError;
@@ -29,12 +31,55 @@ impl ClusterArgs {
         self.kubeconfig.is_some() || self.context.is_some()
     }
 
-    /// Whether kubectl would find a cluster by its own rules: by a flag, by KUBECONFIG or in
-    /// ~/.kube/config.
+    /// Whether kubectl would find a cluster by its own rules.
     pub(super) fn is_configured(&self) -> bool {
-        let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-        let in_home = || named("HOME").is_some_and(|home| Path::new(&home).join(".kube/config").is_file());
-        self.is_given() || named("KUBECONFIG").is_some() || in_home()
+        self.client_config("").has_kubeconfig()
+    }
+}
+
+/// `--offline`, for a command that reads a cluster only if there is one.
+#[derive(Debug)]
+pub(super) struct OfflineArg(bool);
+
+impl OfflineArg {
+    const ID: &'static str = "offline";
+
+    pub(super) fn is_set(&self) -> bool {
+        self.0
+    }
+}
+
+impl Args for OfflineArg {
+    fn augment_args(command: Command) -> Command {
+        let help = "Read nothing from the cluster. Otherwise partitions, held counts and names of topics are read \
+                    if there is a kubeconfig";
+        command.arg(Arg::new(Self::ID).long(Self::ID).action(ArgAction::SetTrue).help(help))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+/// The command line decides before the environment: a variable that names a cluster, which other
+/// commands need, does not conflict with `--offline`, and KCG_OFFLINE not with a cluster that a flag
+/// names. Clap's own `conflicts_with` does not distinguish them.
+impl FromArgMatches for OfflineArg {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        let is_given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        match ["kubeconfig", "context"].into_iter().find(|id| is_given(id)) {
+            None => Ok(Self(matches.get_flag(Self::ID))),
+            Some(_) if !is_given(Self::ID) => Ok(Self(false)),
+            Some(flag) => Err(Error::raw(
+                ErrorKind::ArgumentConflict,
+                format!("--{} and --{flag} contradict each other: leave one of them out", Self::ID),
+            )),
+        }
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
     }
 }
 

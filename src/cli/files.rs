@@ -29,10 +29,28 @@ pub(super) struct FileArgs {
     /// Read the folders in a folder, too
     #[arg(long, short = 'R')]
     recursive: bool,
+    /// Skip what is neither YAML nor JSON, for example Helm templates
+    #[arg(long)]
+    pub(super) skip_unreadable: bool,
 }
 
-/// A file by its name in messages: where it is, or why it cannot be found.
-type Located = (String, io::Result<Source>);
+/// A file of one of the paths.
+#[derive(Debug)]
+pub(super) struct FoundFile {
+    /// The index of the path that names it or its folder.
+    pub(super) path: usize,
+    /// Its name in messages.
+    pub(super) name: String,
+    /// Where it is, or why it cannot be found.
+    source: io::Result<Source>,
+}
+
+impl FoundFile {
+    /// Its text, which is bounded.
+    pub(super) fn read(self) -> io::Result<String> {
+        self.source.and_then(|source| source.read())
+    }
+}
 
 #[derive(Debug)]
 enum Source {
@@ -41,7 +59,6 @@ enum Source {
 }
 
 impl Source {
-    /// Its text, which is bounded.
     fn read(&self) -> io::Result<String> {
         let source: &mut dyn io::Read = match self {
             Self::StandardInput => &mut io::stdin().lock(),
@@ -57,31 +74,37 @@ impl Source {
 }
 
 impl FileArgs {
-    /// The name and the text of every file, those of a folder by name, or why a file or a folder cannot
-    /// be read. A file is read when the iterator reaches it.
-    pub(super) fn texts(&self) -> impl Iterator<Item = (String, io::Result<String>)> {
-        self.files().into_iter().map(|(name, source)| (name, source.and_then(|source| source.read())))
+    /// The paths by their names in messages, in the order of the command line.
+    pub(super) fn paths(&self) -> impl Iterator<Item = String> {
+        self.given().map(|path| if path == STDIN { "standard input".to_owned() } else { path.clone() })
     }
 
-    fn files(&self) -> Vec<Located> {
+    fn given(&self) -> impl Iterator<Item = &String> {
+        self.paths.iter().chain(&self.filename)
+    }
+
+    /// The files of each path, those of a folder by name.
+    pub(super) fn files(&self) -> Vec<FoundFile> {
         let mut files = Vec::new();
-        for path in self.paths.iter().chain(&self.filename) {
+        for (index, (path, name)) in self.given().zip(self.paths()).enumerate() {
+            let found = |source| FoundFile { path: index, name, source: Ok(source) };
             if path == STDIN {
-                files.push(("standard input".to_owned(), Ok(Source::StandardInput)));
+                files.push(found(Source::StandardInput));
             } else if Path::new(path).is_dir() {
-                self.add_folder(Path::new(path), 0, &mut files);
+                self.add_folder(index, Path::new(path), 0, &mut files);
             } else {
-                files.push((path.clone(), Ok(Source::Path(path.into()))));
+                files.push(found(Source::Path(path.into())));
             }
         }
         files
     }
 
-    fn add_folder(&self, folder: &Path, depth: usize, files: &mut Vec<Located>) {
+    fn add_folder(&self, index: usize, folder: &Path, depth: usize, files: &mut Vec<FoundFile>) {
+        let found = |path: &Path, source| FoundFile { path: index, name: path.display().to_string(), source };
         let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
         let mut entries = match entries {
             Ok(entries) => entries,
-            Err(error) => return files.push((folder.display().to_string(), Err(error))),
+            Err(error) => return files.push(found(folder, Err(error))),
         };
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
@@ -90,12 +113,12 @@ impl FileArgs {
             let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
             if files.len() >= MAX_FILES || (is_folder && self.recursive && depth == MAX_DEPTH) {
                 let error = format!("more than {MAX_FILES} files or {MAX_DEPTH} nested folders");
-                return files.push((path.display().to_string(), Err(io::Error::other(error))));
+                return files.push(found(&path, Err(io::Error::other(error))));
             }
             if is_folder && self.recursive {
-                self.add_folder(&path, depth + 1, files);
+                self.add_folder(index, &path, depth + 1, files);
             } else if is_manifest(&path) && path.is_file() {
-                files.push((path.display().to_string(), Ok(Source::Path(path))));
+                files.push(found(&path, Ok(Source::Path(path.clone()))));
             }
         }
     }
@@ -110,10 +133,12 @@ mod tests {
     use super::*;
 
     fn names(folder: &Path, recursive: bool) -> Vec<String> {
-        let args = FileArgs { paths: vec![folder.display().to_string()], filename: Vec::new(), recursive };
-        let name = |(name, source): Located| {
-            source.unwrap();
-            name.strip_prefix(&format!("{}/", folder.display())).unwrap().to_owned()
+        let paths = vec![folder.display().to_string()];
+        let args = FileArgs { paths, filename: Vec::new(), recursive, skip_unreadable: false };
+        let name = |file: FoundFile| {
+            let name = file.name.strip_prefix(&format!("{}/", folder.display())).unwrap().to_owned();
+            file.read().unwrap();
+            name
         };
         args.files().into_iter().map(name).collect()
     }

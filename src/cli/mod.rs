@@ -5,6 +5,7 @@ mod check;
 mod cluster_args;
 mod controller;
 mod doctor;
+mod documents;
 mod files;
 mod manifests;
 mod partitions;

@@ -15,14 +15,15 @@ use kcg_runtime::watch::ObjectKey;
 use serde_json::Value;
 
 use super::check::{self, CheckedGroup, ManifestArgs};
-use super::cluster_args::ClusterArgs;
+use super::cluster_args::{ClusterArgs, OfflineArg};
+use super::documents::{Documents, FileItem};
 use super::files::FileArgs;
-use super::manifests::{self, Document};
 use super::partitions::PartitionArgs;
-use super::{CliError, terminal};
+use super::{CliError, manifests, terminal};
 use crate::cluster::{LiveGroup, LiveReader};
 
 #[derive(Debug, Args)]
+#[command(mut_arg("kubeconfig", |arg| arg.help("Path of the kubeconfig [default: KUBECONFIG or ~/.kube/config]")))]
 pub(super) struct RenderArgs {
     #[command(flatten)]
     files: FileArgs,
@@ -30,12 +31,11 @@ pub(super) struct RenderArgs {
     partitions: PartitionArgs,
     #[command(flatten)]
     manifest: ManifestArgs,
+    // Before the flags that it is compared with: reading a flag takes it from clap's matches.
+    #[command(flatten)]
+    offline: OfflineArg,
     #[command(flatten)]
     cluster: ClusterArgs,
-    /// Read nothing from the cluster. Otherwise partitions, held counts and names of topics are read
-    /// if there is a kubeconfig
-    #[arg(long, conflicts_with_all = ["kubeconfig", "context"])]
-    offline: bool,
 }
 
 /// The output, and what is to say about it.
@@ -46,7 +46,7 @@ struct Rendered {
     errors: Vec<String>,
 }
 
-/// Exit code 1 if a group is invalid or a document cannot be read.
+/// Exit code 1 if there is no group, a group is invalid or a document cannot be read.
 pub(super) fn run(args: &RenderArgs) -> Result<ExitCode, CliError> {
     let rendered = super::block_on(render(args))?;
     // Print nothing if a group is wrong, so that a pipe does not apply only some of the objects.
@@ -66,31 +66,33 @@ async fn render(args: &RenderArgs) -> Result<Rendered, CliError> {
     let mut reader = connect(args, &mut rendered.notes).await?;
     let namespace = reader.as_ref().map_or("default", LiveReader::namespace);
     let manifest = args.manifest.or_in_namespace(namespace);
-    for (name, text) in args.files.texts() {
-        let text = match text {
-            Ok(text) => text,
-            Err(error) => {
-                rendered.errors.push(format!("{name}: {error}"));
-                continue;
+    let mut documents = Documents::of(&args.files);
+    let mut has_groups = false;
+    for (name, found) in documents.by_ref() {
+        match found {
+            FileItem::Group(group) => {
+                has_groups = true;
+                rendered.add(&name, group, &manifest, args, &mut reader).await?;
             }
-        };
-        for document in manifests::documents(&text) {
-            match document {
-                Ok(Document::Group(group)) => {
-                    rendered.add(&name, group, &manifest, args, &mut reader).await?;
-                }
-                Ok(Document::LooksLikeOurs(why)) => rendered.errors.push(format!("{name}: {why}")),
-                Ok(Document::Other) => {}
-                Err(error) => rendered.errors.push(format!("{name}: {error}")),
-            }
+            FileItem::Error(why) => rendered.errors.push(format!("{name}: {why}")),
+            FileItem::Skipped(why) => rendered.notes.push(format!("{name}: skipped: {why}")),
         }
+    }
+    let without_groups = documents.without_groups().map(ToString::to_string);
+    if has_groups {
+        rendered.notes.extend(without_groups);
+    } else {
+        let is_explained = !rendered.errors.is_empty();
+        rendered.errors.extend(without_groups);
+        let none = || format!("no {} was found: check the paths (-R reads nested folders)", names::KIND);
+        rendered.errors.extend((!is_explained).then(none));
     }
     Ok(rendered)
 }
 
 /// The cluster, if one is named or configured. Only one that is named has to respond.
 async fn connect(args: &RenderArgs, notes: &mut Vec<String>) -> Result<Option<LiveReader>, CliError> {
-    if args.offline || !args.cluster.is_configured() {
+    if args.offline.is_set() || !args.cluster.is_configured() {
         return Ok(None);
     }
     let connected = async {

@@ -74,6 +74,20 @@ impl ServerArgs {
         Arc::new(group_defaults::file(self.defaults.clone()))
     }
 
+    /// Fails if a flag contradicts another one. A Role grants nothing in namespaces that are not known.
+    fn check(&self) -> Result<(), CliError> {
+        let namespaces = args::without_empty(&self.namespaces);
+        if !namespaces.is_empty() && self.grants() == TopicGrants::Every {
+            return Err(CliError::permanent(format_args!(
+                "--topic-namespaces=* (KCG_TOPIC_NAMESPACES) contradicts --namespaces={} (KCG_NAMESPACES): Roles \
+                 cannot be granted in every namespace; list the namespaces of the topics in --topic-namespaces, or \
+                 leave --namespaces empty",
+                namespaces.join(",")
+            )));
+        }
+        Ok(())
+    }
+
     pub(super) fn client_config(&self) -> ClientConfig {
         self.cluster.client_config("")
     }
@@ -85,6 +99,7 @@ where
     S: FnOnce(CancellationToken) -> F,
     F: Future<Output = Result<(), CliError>>,
 {
+    args.check()?;
     args.log.init()?;
     raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -149,6 +164,6 @@ mod tests {
         assert_eq!(scopes(&["--namespaces=a,"]), (of(&["a"]), of(&["a"])));
         assert_eq!(scopes(&["--namespaces=a", "--topic-namespaces=,b"]), (of(&["a"]), of(&["a", "b"])));
         assert_eq!(scopes(&["--namespaces=", "--topic-namespaces="]), (Scope::All, Scope::All));
-        assert_eq!(scopes(&["--namespaces=a", "--topic-namespaces=*"]), (of(&["a"]), Scope::All));
+        assert_eq!(scopes(&["--namespaces=", "--topic-namespaces=*"]), (Scope::All, Scope::All));
     }
 }

@@ -7,8 +7,8 @@ use kcg_api::names;
 use serde::Serialize;
 
 use super::check::{self, CheckedGroup, ManifestArgs};
+use super::documents::{Documents, FileItem, counted};
 use super::files::FileArgs;
-use super::manifests::{self, Document};
 use super::partitions::PartitionArgs;
 use super::{CliError, terminal};
 
@@ -23,9 +23,6 @@ pub(super) struct ValidateArgs {
     /// Succeed even if there is no KconsumerGroup
     #[arg(long)]
     allow_none: bool,
-    /// Skip what is neither YAML nor JSON, for example Helm templates
-    #[arg(long)]
-    skip_unreadable: bool,
     /// Output format
     #[arg(long, short, value_enum, default_value_t = ResultFormat::Text, value_name = "FORMAT")]
     output: ResultFormat,
@@ -35,16 +32,16 @@ pub(super) struct ValidateArgs {
 enum ResultFormat {
     /// A line for each group and a summary on standard output; what is wrong on standard error
     Text,
-    /// One object with the fields valid, groups, errors, skipped and otherDocuments
+    /// One object with the fields valid, groups, errors, skipped, pathsWithoutGroups and otherDocuments
     Json,
 }
 
 /// Everything that was looked at, in its order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Report {
     findings: Vec<(String, Finding)>,
-    /// Documents of other kinds.
-    other_documents: usize,
+    /// What was read.
+    documents: Documents,
 }
 
 #[derive(Debug)]
@@ -61,53 +58,38 @@ enum Finding {
 pub(super) fn run(args: &ValidateArgs) -> Result<ExitCode, CliError> {
     let report = Report::of(args);
     match args.output {
-        ResultFormat::Text => report.print()?,
+        ResultFormat::Text => report.print(args)?,
         ResultFormat::Json => terminal::print(&report.json(args)?)?,
-    }
-    if args.output == ResultFormat::Text && report.groups().next().is_none() && !args.allow_none {
-        terminal::print_error(&format!(
-            "no {} was found: check the paths (-R reads nested folders), or use --allow-none",
-            names::KIND
-        ));
     }
     Ok(if report.is_success(args) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 impl Report {
     fn of(args: &ValidateArgs) -> Self {
-        let mut report = Self::default();
-        for (file, text) in args.files.texts() {
-            match text {
-                Ok(text) => report.add_text(&file, &text, args),
-                Err(error) => report.findings.push((file, Finding::Error(error.to_string()))),
-            }
-        }
-        report
+        let mut documents = Documents::of(&args.files);
+        let findings = documents
+            .by_ref()
+            .map(|(file, found)| {
+                let finding = match found {
+                    FileItem::Group(group) => {
+                        Finding::Group(check::check(group, &args.manifest, &args.partitions))
+                    }
+                    FileItem::Error(why) => Finding::Error(why),
+                    FileItem::Skipped(why) => Finding::Skipped(why),
+                };
+                (file, finding)
+            })
+            .collect();
+        Self { findings, documents }
     }
 
-    fn add_text(&mut self, file: &str, text: &str, args: &ValidateArgs) {
-        for document in manifests::documents(text) {
-            let finding = match document {
-                Ok(Document::Group(group)) => {
-                    Finding::Group(check::check(group, &args.manifest, &args.partitions))
-                }
-                Ok(Document::LooksLikeOurs(why)) => Finding::Error(why),
-                Ok(Document::Other) => {
-                    self.other_documents += 1;
-                    continue;
-                }
-                Err(error) if args.skip_unreadable => Finding::Skipped(error.to_string()),
-                Err(error) => Finding::Error(error.to_string()),
-            };
-            self.findings.push((file.to_owned(), finding));
-        }
+    fn has_groups(&self) -> bool {
+        self.findings.iter().any(|(_, finding)| matches!(finding, Finding::Group(_)))
     }
 
-    fn groups(&self) -> impl Iterator<Item = (&str, &CheckedGroup)> {
-        self.findings.iter().filter_map(|(file, finding)| match finding {
-            Finding::Group(group) => Some((file.as_str(), group)),
-            Finding::Error(_) | Finding::Skipped(_) => None,
-        })
+    /// Documents of other kinds.
+    fn other_documents(&self) -> usize {
+        self.documents.paths().iter().map(|path| path.other_documents).sum()
     }
 
     fn is_success(&self, args: &ValidateArgs) -> bool {
@@ -116,11 +98,10 @@ impl Report {
             Finding::Error(_) => false,
             Finding::Skipped(_) => true,
         };
-        let has_groups = self.groups().next().is_some();
-        (has_groups || args.allow_none) && self.findings.iter().all(|(_, finding)| is_good(finding))
+        (self.has_groups() || args.allow_none) && self.findings.iter().all(|(_, finding)| is_good(finding))
     }
 
-    fn print(&self) -> Result<(), CliError> {
+    fn print(&self, args: &ValidateArgs) -> Result<(), CliError> {
         for (file, finding) in &self.findings {
             match finding {
                 Finding::Group(CheckedGroup { name, outcome: Ok((_, warnings)), .. }) => {
@@ -136,7 +117,19 @@ impl Report {
                 Finding::Skipped(why) => terminal::print_error(&format!("{file}: skipped: {why}")),
             }
         }
-        terminal::print(&self.summary())
+        if !args.allow_none {
+            for path in self.documents.without_groups() {
+                terminal::print_error(&path.to_string());
+            }
+        }
+        terminal::print(&self.summary())?;
+        if !self.has_groups() && !args.allow_none {
+            terminal::print_error(&format!(
+                "no {} was found: check the paths (-R reads nested folders), or use --allow-none",
+                names::KIND
+            ));
+        }
+        Ok(())
     }
 
     /// One line: what was looked at.
@@ -145,7 +138,7 @@ impl Report {
             self.findings.iter().filter(|(_, finding)| matches(finding)).count()
         };
         let valid = count(|finding| matches!(finding, Finding::Group(group) if group.outcome.is_ok()));
-        let mut parts = vec![counted(valid, "group", "valid")];
+        let mut parts = vec![counted(valid, "group") + " valid"];
         for (number, what) in [
             (count(|finding| matches!(finding, Finding::Group(group) if group.outcome.is_err())), "invalid"),
             (count(|finding| matches!(finding, Finding::Error(_))), "not judged"),
@@ -153,13 +146,14 @@ impl Report {
         ] {
             parts.extend((number > 0).then(|| format!("{number} {what}")));
         }
-        parts.push(counted(self.other_documents, "other document", "passed over"));
+        parts.push(counted(self.other_documents(), "other document") + " passed over");
         format!("{}\n", parts.join(", "))
     }
 
     fn json(&self, args: &ValidateArgs) -> Result<String, CliError> {
         let mut result = JsonResult { valid: self.is_success(args), ..JsonResult::default() };
-        result.other_documents = self.other_documents;
+        result.other_documents = self.other_documents();
+        result.paths_without_groups = self.documents.without_groups().map(|path| &*path.path).collect();
         for (file, finding) in &self.findings {
             match finding {
                 Finding::Group(CheckedGroup { namespace, name, outcome }) => result.groups.push(JsonGroup {
@@ -179,11 +173,6 @@ impl Report {
     }
 }
 
-fn counted(number: usize, what: &str, state: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural} {state}")
-}
-
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct JsonResult<'a> {
@@ -191,6 +180,7 @@ struct JsonResult<'a> {
     groups: Vec<JsonGroup<'a>>,
     errors: Vec<JsonError<'a>>,
     skipped: Vec<JsonError<'a>>,
+    paths_without_groups: Vec<&'a str>,
     other_documents: usize,
 }
 

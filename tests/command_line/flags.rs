@@ -20,6 +20,31 @@ fn an_environment_variable_sets_a_flag_and_the_flag_wins() -> Outcome {
 }
 
 #[test]
+fn topics_of_all_namespaces_contradict_a_list_of_watched_namespaces() -> Outcome {
+    let message = "kconsumer-group-operator: --topic-namespaces=* (KCG_TOPIC_NAMESPACES) contradicts --namespaces=a \
+                   (KCG_NAMESPACES): Roles cannot be granted in every namespace; list the namespaces of the topics in \
+                   --topic-namespaces, or leave --namespaces empty\n";
+    for subcommand in ["controller", "webhook"] {
+        let flags = run(&[subcommand, "--namespaces=a,", "--topic-namespaces=b,*"], "")?;
+        crate::assert_output(&flags, 2, "", message);
+        let mut command = operator();
+        command.arg(subcommand).envs([("KCG_NAMESPACES", "a"), ("KCG_TOPIC_NAMESPACES", "*")]);
+        crate::assert_output(&command.output()?, 2, "", message);
+    }
+    Ok(())
+}
+
+#[test]
+fn the_help_of_render_names_only_the_clusters_that_it_reads() -> Outcome {
+    let help = |command: &str| Ok::<_, std::io::Error>(run(&[command, "--help"], "")?.stdout);
+    let [render, doctor] =
+        [help("render")?, help("doctor")?].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert!(!render.contains("ServiceAccount") && render.contains("~/.kube/config]"), "{render}");
+    assert!(doctor.contains("ServiceAccount"), "{doctor}");
+    Ok(())
+}
+
+#[test]
 fn help_names_the_environment_variable_of_each_flag() -> Outcome {
     let help = String::from_utf8(run(&["controller", "--help"], "")?.stdout)?;
     for variable in

@@ -69,6 +69,12 @@ impl ClientConfig {
         Self { context: context.map(str::to_owned), ..self }
     }
 
+    /// Whether there is a kubeconfig: one that is named, or one that kubectl would find. A context is
+    /// one of a kubeconfig.
+    pub fn has_kubeconfig(&self) -> bool {
+        self.kubeconfig.is_some() || self.context.is_some() || default_kubeconfig().is_some()
+    }
+
     /// Builds a client whose requests are counted in `metrics`. Sends no request.
     pub async fn client(&self, metrics: &RequestMetrics) -> Result<Client, ClientError> {
         build(self.config().await?, &self.user_agent, metrics)
@@ -80,13 +86,20 @@ impl ClientConfig {
                 .await
                 .map_err(|source| ClientError::NoCluster { source: Box::new(source) });
         }
-        let in_environment = || std::env::var_os("KUBECONFIG").map_or("~/.kube/config".into(), PathBuf::from);
-        let path = self.kubeconfig.clone().unwrap_or_else(in_environment);
+        let path = self.kubeconfig.clone().or_else(default_kubeconfig);
+        let path = path.unwrap_or_else(|| "~/.kube/config".into());
         let unreadable = |source| ClientError::Kubeconfig { path: path.clone(), source: Box::new(source) };
         let read = self.kubeconfig.as_ref().map_or_else(Kubeconfig::read, Kubeconfig::read_from);
         let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
         Config::from_custom_kubeconfig(read.map_err(unreadable)?, &options).await.map_err(unreadable)
     }
+}
+
+/// `KUBECONFIG`, which may list several files, or `~/.kube/config` if it exists.
+fn default_kubeconfig() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let in_home = || Some(variable("HOME")?.join(".kube/config")).filter(|path| path.is_file());
+    variable("KUBECONFIG").or_else(in_home)
 }
 
 /// Disables kube's retry layer: it can hold any request for minutes, while the caller's work queue
