@@ -55,11 +55,11 @@ pub fn topics() -> Vec<PolicyRule> {
     vec![rule(topic::GROUP, &[topic::PLURAL], &WATCH)]
 }
 
-/// The controller's rules for the leader election Lease, in the operator's namespace. RBAC cannot
-/// limit `create` to a name; the other verbs are limited.
-pub fn lease() -> Vec<PolicyRule> {
+/// The controller's rules for the leader election Lease of this name, in the Lease's namespace. RBAC
+/// cannot limit `create` to a name; the other verbs are limited.
+pub fn lease(name: &str) -> Vec<PolicyRule> {
     let (group, leases) = ("coordination.k8s.io", ["leases"]);
-    vec![rule(group, &leases, &["create"]), named_rule(group, &leases, names::LEASE, &["get", "update"])]
+    vec![rule(group, &leases, &["create"]), named_rule(group, &leases, name, &["get", "update"])]
 }
 
 /// The controller's further rules in the operator's namespace if it issues the webhook's

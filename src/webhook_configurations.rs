@@ -10,6 +10,8 @@ use serde_json::Value;
 
 const GROUP: &str = "admissionregistration.k8s.io";
 const VERSION: &str = "v1";
+/// The annotation that cert-manager's cainjector reads.
+const INJECT_CA_FROM: &str = "cert-manager.io/inject-ca-from";
 /// The API version of both kinds.
 pub(crate) const API_VERSION: &str = "admissionregistration.k8s.io/v1";
 
@@ -88,13 +90,21 @@ pub(crate) struct WebhookConfiguration {
     pub(crate) kind: WebhookConfigurationKind,
     pub(crate) name: String,
     pub(crate) uid: Option<String>,
+    /// The Certificate, as NAMESPACE/NAME, from which cert-manager writes the CA bundles.
+    pub(crate) injected_from: Option<String>,
     /// The name and the CA bundle of each webhook.
     webhooks: Vec<(String, Vec<u8>)>,
 }
 
 impl WebhookConfiguration {
     fn new(kind: WebhookConfigurationKind, object: DynamicObject) -> Self {
-        Self { kind, name: object.name_any(), webhooks: webhooks(&object.data), uid: object.metadata.uid }
+        Self {
+            kind,
+            name: object.name_any(),
+            webhooks: webhooks(&object.data),
+            injected_from: object.annotations().get(INJECT_CA_FROM).cloned(),
+            uid: object.metadata.uid,
+        }
     }
 
     /// The CA bundle of each webhook (PEM); empty if it is not set.

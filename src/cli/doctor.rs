@@ -58,9 +58,18 @@ pub(super) fn run(args: &DoctorArgs) -> Result<ExitCode, CliError> {
 
 async fn checks(args: &DoctorArgs) -> Result<Vec<Check>, CliError> {
     let client = args.cluster.client_config("-doctor").client(&RequestMetrics::default()).await?;
-    let deadline = Instant::now() + args.wait.unwrap_or_default();
+    until_healthy(args.wait.unwrap_or_default(), || check_once(&client, args)).await
+}
+
+/// Checks once, and again until the installation is healthy or the time is over. The last result
+/// counts.
+async fn until_healthy<F>(wait: Duration, check: impl Fn() -> F) -> Result<Vec<Check>, CliError>
+where
+    F: Future<Output = Result<Vec<Check>, CliError>>,
+{
+    let deadline = Instant::now() + wait;
     loop {
-        let checks = check_once(&client, args).await;
+        let checks = check().await;
         let is_healthy = checks.as_ref().is_ok_and(|checks| checks.iter().all(Check::is_healthy));
         if is_healthy || Instant::now() + RETRY_PERIOD > deadline {
             return checks;
@@ -98,7 +107,34 @@ fn table(checks: &[Check]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    /// How often was checked, after how many seconds, and whether the last result is healthy, if the
+    /// third check is the first that is healthy.
+    async fn waited(wait: u64) -> (u32, u64, bool) {
+        let (start, count) = (Instant::now(), Cell::new(0));
+        let check = || {
+            count.set(count.get() + 1);
+            let state = if count.get() < 3 { CheckState::Wrong } else { CheckState::Ok };
+            let check = Check { check: "a".into(), state, found: String::new(), cure: String::new() };
+            // An API server that does not respond yet is waited for, too.
+            let result =
+                if count.get() == 1 { Err(CliError::temporary("no answer")) } else { Ok(vec![check]) };
+            std::future::ready(result)
+        };
+        let last = until_healthy(Duration::from_secs(wait), check).await;
+        let is_healthy = last.is_ok_and(|checks| checks[0].is_healthy());
+        (count.get(), start.elapsed().as_secs(), is_healthy)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_ends_when_the_installation_is_healthy_or_the_time_is_over() {
+        assert_eq!(waited(0).await, (1, 0, false));
+        assert_eq!(waited(3).await, (2, 2, false));
+        assert_eq!(waited(300).await, (3, 4, true));
+    }
 
     #[test]
     fn a_cure_is_printed_below_its_check() {

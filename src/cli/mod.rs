@@ -21,6 +21,7 @@ mod webhook;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use serde::Serialize;
 
 pub use terminal::CliError;
 
@@ -46,6 +47,8 @@ enum Command {
     Render(render::RenderArgs),
     /// Print the CustomResourceDefinition, as YAML
     Crd,
+    /// Print the rules that prometheus-adapter needs, as values of its Helm chart
+    AdapterValues,
     /// Check an installation and print what is wrong and how to fix it
     Doctor(doctor::DoctorArgs),
     /// Print the version
@@ -72,7 +75,8 @@ impl Cli {
             Command::Webhook(args) => webhook::run(&args),
             Command::Validate(args) => validate::run(&args),
             Command::Render(args) => render::run(&args),
-            Command::Crd => print_crd(),
+            Command::Crd => print_object(&kcg_api::crd::crd()),
+            Command::AdapterValues => print_object(&kcg_core::lag::adapter_values()),
             Command::Doctor(args) => doctor::run(&args),
             Command::Version(args) => version::print_version(&args),
             Command::Completion(args) => version::print_completion(&args),
@@ -103,8 +107,8 @@ fn block_on<T>(command: impl Future<Output = Result<T, CliError>>) -> Result<T, 
     runtime.block_on(command)
 }
 
-fn print_crd() -> Result<ExitCode, CliError> {
-    terminal::print(&manifests::yaml(&[kcg_api::crd::crd()])?)?;
+fn print_object(object: &impl Serialize) -> Result<ExitCode, CliError> {
+    terminal::print(&manifests::yaml(&[object])?)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -128,6 +132,16 @@ mod tests {
                 let expected = format!("KCG_{}", long.to_uppercase().replace('-', "_"));
                 assert!(variable == expected || own.contains(&variable), "--{long}: {variable:?}");
             }
+        }
+    }
+
+    #[test]
+    fn doctor_reads_flags_and_variables_that_the_controller_has() {
+        let command = with_environment(Cli::command());
+        let controller = command.find_subcommand("controller").unwrap();
+        for read in crate::doctor::flags::READ {
+            let flag = controller.get_arguments().find(|arg| arg.get_long() == Some(read.name)).unwrap();
+            assert_eq!(flag.get_env().and_then(std::ffi::OsStr::to_str), Some(read.variable), "{read:?}");
         }
     }
 

@@ -9,7 +9,7 @@ use kcg_certs::pair::{CHAIN_FILE, KEY_FILE};
 use kcg_certs::{Pair, ValidityStatus, VerifyError, verify};
 
 use super::Check;
-use super::findings::{DryRunError, Findings, Found};
+use super::findings::{ConfigurationFinding, DryRunError, Findings, Found};
 
 const WEBHOOK_CONFIGURATIONS: [&str; 2] = ["mutating configuration", "validating configuration"];
 /// A certificate that expires this soon and has less than a quarter of its lifetime left should
@@ -19,15 +19,17 @@ const SECONDS_PER_DAY: u64 = 24 * 3600;
 
 const WRITE_CA: &str =
     "write the CA of that certificate into caBundle; self-managed and cert-manager do so within a minute";
-const APPLY_OVERLAY: &str = "apply the operator's overlay again";
 
 pub(super) fn checks(findings: &Findings) -> Vec<Check> {
     let pair = pair(&findings.secret);
     let mut checks = vec![certificate(findings, &pair)];
-    let found = findings.ca_bundles.iter().zip(&findings.configuration_names);
-    checks.extend(WEBHOOK_CONFIGURATIONS.iter().zip(found).map(|(check, (bundles, names))| {
-        unwritten(findings, check, names)
-            .unwrap_or_else(|| trust(findings, check, bundles, pair.as_ref().ok()))
+    let configurations = WEBHOOK_CONFIGURATIONS.iter().zip(&findings.configurations);
+    checks.extend(configurations.map(|(check, found)| {
+        match found {
+            Err(why) => Check::unknown(*check, why),
+            Ok(found) => unwritten(findings, check, found)
+                .unwrap_or_else(|| trust(findings, check, found, pair.as_ref().ok())),
+        }
     }));
     checks.extend(responses(findings));
     checks
@@ -82,25 +84,18 @@ fn certificate(findings: &Findings, pair: &Result<Pair, Option<String>>) -> Chec
 fn trust(
     findings: &Findings,
     check: &str,
-    bundles: &Found<Option<Vec<Vec<u8>>>>,
+    configurations: &[ConfigurationFinding],
     pair: Option<&Pair>,
 ) -> Check {
-    let bundles = match bundles {
-        Err(why) => return Check::unknown(check, why),
-        Ok(None) => {
-            let found = "it does not exist: the API server does not call the webhook";
-            return Check::wrong(check, found, APPLY_OVERLAY);
-        }
-        Ok(Some(bundles)) => bundles,
-    };
+    let missing = if configurations.is_empty() { "it does not exist" } else { "it has no webhooks" };
+    let bundles: Vec<&[u8]> =
+        configurations.iter().flat_map(|found| &found.bundles).map(Vec::as_slice).collect();
     if bundles.is_empty() {
-        let found = "it has no webhooks: the API server does not call the webhook";
-        return Check::wrong(check, found, APPLY_OVERLAY);
+        let found = format!("{missing}: the API server does not call the webhook");
+        return Check::wrong(check, found, findings.installer.apply());
     }
-    if bundles.iter().any(Vec::is_empty) {
-        let cure = "self-managed: the controller's log gives the reason; cert-manager: check that its cainjector runs; \
-                    your own: write your CA into caBundle";
-        return Check::wrong(check, "its caBundle is empty", cure);
+    if let Some(empty) = configurations.iter().find(|found| found.bundles.iter().any(Vec::is_empty)) {
+        return Check::wrong(check, "its caBundle is empty", write_bundle(findings, empty));
     }
     let Some(pair) = pair else {
         return Check::note(check, "it trusts a CA; there is no certificate to verify", "");
@@ -128,6 +123,27 @@ fn trust(
     Check::ok(check, "it trusts the certificate")
 }
 
+/// Who writes an empty CA bundle, and why it may not have happened.
+fn write_bundle(findings: &Findings, configuration: &ConfigurationFinding) -> String {
+    let certificate = match (&configuration.injected_from, &findings.written_configuration) {
+        (Some(certificate), _) => certificate,
+        (None, Some(_)) => return "the controller writes caBundle: its log gives the reason".to_owned(),
+        (None, None) => return "write your CA into caBundle".to_owned(),
+    };
+    let namespace = &findings.namespace;
+    if certificate.split('/').next() == Some(namespace) {
+        return format!(
+            "cert-manager writes caBundle from Certificate {certificate}: check that its cainjector runs, and \
+             kubectl describe certificate -n {namespace}"
+        );
+    }
+    format!(
+        "its annotation cert-manager.io/inject-ca-from names Certificate {certificate}, which is not in namespace \
+         {namespace}: with kustomize's `namespace:`, list deploy/transformers/namespace below `transformers:`, and \
+         apply again"
+    )
+}
+
 /// The cure if the API server got no answer in time: on private clusters a firewall is between it and
 /// the pods.
 fn unreachable(why: &str) -> Option<String> {
@@ -143,9 +159,9 @@ fn unreachable(why: &str) -> Option<String> {
 
 /// A webhook configuration whose CA bundle the controller does not write, because it has another
 /// name.
-fn unwritten(findings: &Findings, check: &str, names: &[String]) -> Option<Check> {
+fn unwritten(findings: &Findings, check: &str, found: &[ConfigurationFinding]) -> Option<Check> {
     let written = findings.written_configuration.as_ref()?;
-    let other = names.iter().find(|name| *name != written)?;
+    let other = &found.iter().find(|configuration| configuration.name != *written)?.name;
     let found = format!("it is named {other}, but the controller writes the CA bundle of {written}");
     let cure = format!(
         "delete {other}, or set WEBHOOK_CONFIGURATION_NAME of the controller to {other}; with kustomize, list \
@@ -179,7 +195,7 @@ fn responses(findings: &Findings) -> Vec<Check> {
         }
     };
     let rules = "webhook /validate";
-    let is_configured = matches!(&findings.ca_bundles[1], Ok(Some(_)));
+    let is_configured = findings.configurations[1].as_ref().is_ok_and(|found| !found.is_empty());
     let validate = match &findings.dry_run.invalid {
         Err(DryRunError::Rejected(_)) => Check::ok(rules, "it rejects an invalid group"),
         Err(DryRunError::Forbidden(why)) => Check::unknown(rules, why),
@@ -192,7 +208,8 @@ fn responses(findings: &Findings) -> Vec<Check> {
             Check::wrong(rules, found, pods)
         }
         Ok(()) => {
-            Check::wrong(rules, "an invalid group is accepted: the webhook was not called", APPLY_OVERLAY)
+            let found = "an invalid group is accepted: the webhook was not called";
+            Check::wrong(rules, found, findings.installer.apply())
         }
     };
     vec![mutate, validate]

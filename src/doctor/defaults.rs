@@ -6,7 +6,7 @@ use kcg_api::names;
 use kcg_webhook::group_defaults::METRIC;
 
 use super::Check;
-use super::findings::{DefaultsRead, DefaultsUnread, Findings};
+use super::findings::{DefaultsRead, DefaultsUnread, Findings, Installer};
 
 const CHECK: &str = "group defaults";
 
@@ -33,7 +33,10 @@ pub(super) fn check(findings: &Findings, file: Option<&str>) -> Check {
             (true, Some(_)) => Check::note(
                 CHECK,
                 "the file is valid, and no process has --defaults",
-                "add deploy/components/group-defaults to your kustomization, or set the chart's groupDefaults",
+                match findings.installer {
+                    Installer::Kustomize => "add deploy/components/group-defaults to your kustomization",
+                    Installer::Helm { .. } => "set the chart's groupDefaults",
+                },
             ),
             (false, _) => Check::note(CHECK, "no pod of the operator runs", "see the other checks"),
         };

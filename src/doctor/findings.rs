@@ -1,7 +1,7 @@
 //! The findings: what the checks are made from.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kcg_api::crd::VersionSkew;
@@ -14,15 +14,13 @@ pub(super) type Found<T> = Result<T, String>;
 pub struct Findings {
     /// The operator's namespace.
     pub(super) namespace: String,
+    pub(super) installer: Installer,
     /// The API server's time: the local clock may be wrong.
     pub(super) now: SystemTime,
     /// `None`: KconsumerGroups are not served.
     pub(super) crd: Found<Option<VersionSkew>>,
-    /// The CA bundle of each webhook, in the mutating and the validating webhook configurations of
-    /// the installation; `None` if there is none.
-    pub(super) ca_bundles: [Found<Option<Vec<Vec<u8>>>>; 2],
-    /// The names of these webhook configurations.
-    pub(super) configuration_names: [Vec<String>; 2],
+    /// The mutating and the validating webhook configurations of the installation.
+    pub(super) configurations: [Found<Vec<ConfigurationFinding>>; 2],
     /// The name of the webhook configurations whose CA bundle the controller writes; `None` if it
     /// writes none.
     pub(super) written_configuration: Option<String>,
@@ -30,6 +28,8 @@ pub struct Findings {
     pub(super) secret: Found<Option<BTreeMap<String, Vec<u8>>>>,
     /// The result of creating a valid and an invalid group with dry-run.
     pub(super) dry_run: DryRun,
+    /// Whether the controllers elect a leader.
+    pub(super) elects_a_leader: bool,
     /// `None`: there was never a leader in this namespace.
     pub(super) lease: Found<Option<LeaseFinding>>,
     pub(super) permissions: Vec<Permission>,
@@ -55,6 +55,28 @@ pub struct Findings {
     pub(super) rule_objects: Found<Vec<LabeledFinding>>,
     /// `None`: the cluster serves no Prometheus resources.
     pub(super) prometheuses: Found<Option<Vec<PrometheusFinding>>>,
+}
+
+/// What installed the operator, and so what repairs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Installer {
+    /// Manifests of this repository.
+    Kustomize,
+    /// The chart.
+    Helm {
+        /// The name of the release, if it is known.
+        release: Option<String>,
+    },
+}
+
+/// One webhook configuration.
+#[derive(Clone, Debug)]
+pub(super) struct ConfigurationFinding {
+    pub(super) name: String,
+    /// The CA bundle of each webhook (PEM); empty if it is not set.
+    pub(super) bundles: Vec<Vec<u8>>,
+    /// The Certificate, as NAMESPACE/NAME, from which cert-manager writes the CA bundles.
+    pub(super) injected_from: Option<String>,
 }
 
 /// The API server's response to two groups that were created with dry-run.
@@ -102,7 +124,7 @@ pub(super) struct Permission {
 pub(super) struct ProcessDefaults {
     /// `controller` or `webhook`.
     pub(super) process: &'static str,
-    /// Its Deployment has the flag `--defaults` or its variable.
+    /// Its Deployment sets the flag `--defaults`.
     pub(super) has_file: bool,
     /// Its running pods by name, and what each has read.
     pub(super) pods: Vec<(String, Result<DefaultsRead, DefaultsUnread>)>,
@@ -142,6 +164,17 @@ pub(super) struct GroupFinding {
     /// Reason and message of Ready if it is False, or that the controller has not processed the
     /// spec.
     pub(super) problem: Option<String>,
+    /// Its metrics, if they have not been read for longer than a new object may take.
+    pub(super) unread_metrics: Option<UnreadMetrics>,
+}
+
+/// What the status of a group says of its metrics.
+#[derive(Clone, Debug)]
+pub(super) struct UnreadMetrics {
+    /// Reason and message of MetricsAvailable.
+    pub(super) why: String,
+    /// Since it is False.
+    pub(super) duration: Duration,
 }
 
 /// The HorizontalPodAutoscaler of one group.
@@ -161,6 +194,8 @@ pub(super) struct AutoscalerFinding {
 #[derive(Clone, Debug, Default)]
 pub(super) struct ProcessFinding {
     pub(super) wanted: i32,
+    /// An old pod ends before a new one starts: the strategy Recreate.
+    pub(super) is_recreated: bool,
     pub(super) ready: i32,
     /// Why the API server refuses its pods.
     pub(super) refused: Option<String>,

@@ -1,7 +1,10 @@
 //! Checks of the groups, their lag metrics and autoscalers.
 
+use std::time::Duration;
+
 use super::Check;
-use super::findings::{AutoscalerFinding, Findings, GroupFinding};
+use super::findings::{AutoscalerFinding, Findings, GroupFinding, UnreadMetrics};
+use super::installer::DOCS;
 
 pub(super) fn checks(findings: &Findings) -> Vec<Check> {
     vec![groups(findings), metrics(findings), autoscalers(findings)]
@@ -31,7 +34,8 @@ fn groups(findings: &Findings) -> Check {
     if problems.is_empty() {
         Check::ok(check, format!("{} without a problem", groups.len()))
     } else {
-        Check::wrong(check, joined(&problems), "docs/troubleshooting.md has the cure for each reason")
+        let cure = format!("{DOCS}/troubleshooting.md has the cure for each reason");
+        Check::wrong(check, joined(&problems), cure)
     }
 }
 
@@ -51,10 +55,28 @@ fn metrics(findings: &Findings) -> Check {
     if missing.is_empty() {
         Check::ok(check, "served for every group")
     } else {
-        let cure = "check the consumer's metrics port and path, and the adapter's rule \
-                    (deploy/prometheus-adapter/rules.yaml); a new metric can take the adapter's relist interval, up to 10 minutes";
+        let cure = "check the consumer's metrics port and path, and the adapter's rules \
+                    (kconsumer-group-operator adapter-values prints them); a new metric can take the adapter's relist \
+                    interval, up to 10 minutes";
         Check::wrong(check, joined(&missing), cure)
     }
+}
+
+/// The groups that are ready, and whose metrics have not been read for long. An autoscaler that reads
+/// another metric, for example the CPU, reports itself as active all the same.
+fn unread_for_long(findings: &Findings) -> Vec<String> {
+    let ready = findings.groups.iter().flatten().filter(|group| group.problem.is_none());
+    let line = |group: &GroupFinding| {
+        let UnreadMetrics { why, duration } = group.unread_metrics.as_ref()?;
+        Some(format!("{}/{} for {}: {why}", group.namespace, group.name, rounded(*duration)))
+    };
+    ready.filter_map(line).collect()
+}
+
+/// For example `7 min` or `3 h`.
+fn rounded(duration: Duration) -> String {
+    let minutes = duration.as_secs() / 60;
+    if minutes < 120 { format!("{minutes} min") } else { format!("{} h", minutes / 60) }
 }
 
 fn autoscalers(findings: &Findings) -> Check {
@@ -72,6 +94,14 @@ fn autoscalers(findings: &Findings) -> Check {
             check,
             joined(&problems),
             "kubectl describe hpa NAME; most often the metric is missing",
+        );
+    }
+    let unread = unread_for_long(findings);
+    if !unread.is_empty() {
+        return Check::wrong(
+            check,
+            joined(&unread),
+            "nothing scales these groups, or only up: kubectl describe kcg NAME, condition MetricsAvailable",
         );
     }
     let name = |scaler: &AutoscalerFinding| format!("{}/{}", scaler.namespace, scaler.name);

@@ -5,29 +5,30 @@ use kcg_api::crd::{VERSION, VersionSkew};
 use super::Check;
 use super::findings::{Findings, Found};
 
-const APPLY_CRD: &str = "kubectl apply -k deploy/crd, of this version";
-const APPLY_OVERLAY: &str = "apply the operator's overlay again, of this version";
-
 pub(super) fn crd(findings: &Findings) -> Check {
     let check = "CRD";
+    let apply = findings.installer.apply_crd();
     match &findings.crd {
         Err(why) => Check::unknown(check, why),
-        Ok(None) => Check::wrong(check, "KconsumerGroups are not served", APPLY_CRD),
+        Ok(None) => Check::wrong(check, "KconsumerGroups are not served", apply),
         Ok(Some(VersionSkew::None)) => Check::ok(check, format!("version {VERSION}, as this binary")),
         Ok(Some(VersionSkew::Older(version))) => {
             let found = format!("version {version}, older than this binary's {VERSION}");
-            Check::wrong(check, found, APPLY_CRD)
+            Check::wrong(check, found, apply)
         }
         Ok(Some(VersionSkew::Newer(version))) => {
             let found = format!("version {version}, newer than this binary's {VERSION}");
             Check::wrong(check, found, "upgrade the operator, and this doctor, to the CRD's version")
         }
-        Ok(Some(VersionSkew::Unknown)) => Check::wrong(check, "it does not state its version", APPLY_CRD),
+        Ok(Some(VersionSkew::Unknown)) => Check::wrong(check, "it does not state its version", apply),
     }
 }
 
 pub(super) fn leader(findings: &Findings) -> Check {
     let check = "controller";
+    if !findings.elects_a_leader {
+        return without_election(findings, check);
+    }
     let cure = format!("kubectl -n {} get pods, and the logs of the controller", findings.namespace);
     match &findings.lease {
         Err(why) => Check::unknown(check, why),
@@ -39,6 +40,24 @@ pub(super) fn leader(findings: &Findings) -> Check {
             Check::wrong(check, found, cure)
         }
         Ok(Some(lease)) => Check::ok(check, format!("{} is the leader", lease.holder)),
+    }
+}
+
+/// Two controllers without an election write at the same time.
+fn without_election(findings: &Findings, check: &str) -> Check {
+    let found = "it runs without leader election (--leader-elect=false)";
+    match &findings.controller_pods {
+        Ok(Some(controller)) if controller.wanted > 1 => Check::wrong(
+            check,
+            format!("{found}, and its Deployment has {} replicas, which all write", controller.wanted),
+            "set replicas to 1 and the strategy to Recreate, or remove --leader-elect=false",
+        ),
+        Ok(Some(controller)) if !controller.is_recreated => Check::note(
+            check,
+            format!("{found}, and a rollout starts a pod before the old one has ended: both write then"),
+            "set the Deployment's strategy to Recreate, or remove --leader-elect=false",
+        ),
+        _ => Check::ok(check, found),
     }
 }
 
@@ -59,7 +78,7 @@ pub(super) fn permissions(findings: &Findings) -> Vec<Check> {
         if missing.is_empty() {
             Check::ok(check, format!("all {} granted", needed.len()))
         } else {
-            Check::wrong(check, format!("it may not {}", missing.join(", ")), APPLY_OVERLAY)
+            Check::wrong(check, format!("it may not {}", missing.join(", ")), findings.installer.apply())
         }
     };
     vec![of("controller"), of("webhook")]
@@ -82,8 +101,7 @@ pub(super) fn integrations(findings: &Findings) -> Vec<Check> {
     };
     let strimzi = "install Strimzi: without it the partitions of topics are not known";
     let operator = "install prometheus-operator: without it no lag is scraped and no alert fires";
-    let adapter =
-        "install prometheus-adapter with deploy/prometheus-adapter/rules.yaml: without it no group scales";
+    let adapter = "install prometheus-adapter with the values that `kconsumer-group-operator adapter-values` prints: without it no group scales";
     let metrics = match &findings.pod_metrics {
         Err(why) => Check::unknown("custom metrics API", why),
         Ok(None) => missing("custom metrics API", adapter),

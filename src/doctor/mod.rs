@@ -9,6 +9,7 @@ mod defaults;
 mod findings;
 mod groups;
 mod installation;
+mod installer;
 mod pods;
 mod selection;
 #[cfg(test)]
@@ -17,6 +18,8 @@ mod tests;
 use serde::Serialize;
 
 pub use collect::collect;
+#[cfg(test)]
+pub(crate) use collect::flags;
 pub(crate) use collect::reach;
 pub use findings::Findings;
 

@@ -52,25 +52,35 @@ fn labeled() -> LabeledFinding {
     }
 }
 
+fn configuration(bundle: &[u8]) -> ConfigurationFinding {
+    ConfigurationFinding { name: "operator".into(), bundles: vec![bundle.to_vec()], injected_from: None }
+}
+
+/// The validating webhook configuration.
+fn validating(findings: &mut Findings) -> &mut ConfigurationFinding {
+    &mut findings.configurations[1].as_mut().unwrap()[0]
+}
+
 fn ready() -> ProcessFinding {
     let pod = PodFinding { name: "pod".into(), problem: None };
-    ProcessFinding { wanted: 1, ready: 1, refused: None, pods: vec![pod] }
+    ProcessFinding { wanted: 1, ready: 1, pods: vec![pod], ..ProcessFinding::default() }
 }
 
 pub(super) fn healthy() -> Findings {
     let ca = ca();
-    let bundles = || Ok(Some(vec![ca.certificate_pem().as_bytes().to_vec()]));
+    let configuration = || Ok(vec![configuration(ca.certificate_pem().as_bytes())]);
     let served = |version: &str| Ok(Some(version.to_owned()));
     let permission = |process, what: &str| Permission { process, what: what.into(), allowed: Ok(true) };
     Findings {
         namespace: "operator".into(),
         now: now(),
         crd: Ok(Some(VersionSkew::None)),
-        ca_bundles: [bundles(), bundles()],
-        configuration_names: [vec!["operator".into()], vec!["operator".into()]],
+        installer: Installer::Kustomize,
+        configurations: [configuration(), configuration()],
         written_configuration: Some("operator".into()),
         secret: Ok(Some(secret(&ca, &host(), 90 * DAY))),
         dry_run: DryRun { valid: Ok(true), invalid: Err(DryRunError::Rejected("no".into())) },
+        elects_a_leader: true,
         lease: Ok(Some(LeaseFinding { holder: "one".into(), seconds_ago: 3, lease_seconds: 15 })),
         permissions: vec![
             permission("controller", "patch services"),
@@ -84,7 +94,12 @@ pub(super) fn healthy() -> Findings {
         service_monitors: served("monitoring.coreos.com/v1"),
         prometheus_rules: served("monitoring.coreos.com/v1"),
         pod_metrics: Ok(Some(vec!["lag".into()])),
-        groups: Ok(vec![GroupFinding { namespace: "a".into(), name: "g".into(), problem: None }]),
+        groups: Ok(vec![GroupFinding {
+            namespace: "a".into(),
+            name: "g".into(),
+            problem: None,
+            unread_metrics: None,
+        }]),
         autoscalers: Ok(vec![AutoscalerFinding {
             namespace: "a".into(),
             name: "g".into(),
@@ -120,12 +135,22 @@ fn a_healthy_installation_passes_every_check() {
 #[test]
 fn each_wrong_finding_fails_its_own_check_with_a_cure() {
     type Change = fn(&mut Findings);
-    let faults: [(&str, &str, Change); 25] = [
+    let faults: [(&str, &str, Change); 27] = [
         ("CRD", "not served", |f| f.crd = Ok(None)),
         ("CRD", "does not state its version", |f| f.crd = Ok(Some(VersionSkew::Unknown))),
         ("controller", "there was never a leader", |f| f.lease = Ok(None)),
         ("controller", "last renewed its Lease 60 s ago", |f| {
             f.lease = Ok(Some(LeaseFinding { holder: "one".into(), seconds_ago: 60, lease_seconds: 15 }));
+        }),
+        ("controller", "its Deployment has 2 replicas, which all write", |f| {
+            f.elects_a_leader = false;
+            f.controller_pods.as_mut().unwrap().as_mut().unwrap().wanted = 2;
+            f.controller_pods.as_mut().unwrap().as_mut().unwrap().ready = 2;
+        }),
+        ("autoscalers", "a/g for 3 h: MetricsMissing: no figure", |f| {
+            let why = "MetricsMissing: no figure".to_owned();
+            let unread = UnreadMetrics { why, duration: Duration::from_hours(3) };
+            f.groups.as_mut().unwrap()[0].unread_metrics = Some(unread);
         }),
         ("permissions of the controller", "it may not patch services", |f| {
             f.permissions[0].allowed = Ok(false);
@@ -137,23 +162,22 @@ fn each_wrong_finding_fails_its_own_check_with_a_cure() {
         ("certificate", "it has no tls.crt", |f| {
             f.secret.as_mut().unwrap().as_mut().unwrap().remove("tls.crt");
         }),
-        ("mutating configuration", "it does not exist", |f| f.ca_bundles[0] = Ok(None)),
+        ("mutating configuration", "it does not exist", |f| f.configurations[0] = Ok(Vec::new())),
         (
             "validating configuration",
             "it is named ops, but the controller writes the CA bundle of operator",
             |f| {
-                f.configuration_names[1] = vec!["ops".into()];
+                validating(f).name = "ops".into();
             },
         ),
         ("validating configuration", "it has no webhooks", |f| {
-            f.ca_bundles[1] = Ok(Some(Vec::new()));
+            validating(f).bundles = Vec::new();
         }),
         ("validating configuration", "its caBundle is empty", |f| {
-            f.ca_bundles[1] = Ok(Some(vec![Vec::new()]));
+            validating(f).bundles = vec![Vec::new()];
         }),
         ("validating configuration", "not trusted", |f| {
-            let stranger = ca().certificate_pem().as_bytes().to_vec();
-            f.ca_bundles[1] = Ok(Some(vec![stranger]));
+            validating(f).bundles = vec![ca().certificate_pem().as_bytes().to_vec()];
         }),
         ("webhook /mutate", "it was not called", |f| f.dry_run.valid = Ok(false)),
         ("webhook /validate", "an invalid group is accepted", |f| f.dry_run.invalid = Ok(())),
@@ -223,9 +247,8 @@ fn a_short_lived_certificate_is_healthy_until_its_renewal_is_late() {
     let at = |hours: u64| {
         unhealthy(|findings| {
             let ca = ca();
-            let bundle = ca.certificate_pem().as_bytes().to_vec();
-            let bundles = || Ok(Some(vec![bundle.clone()]));
-            findings.ca_bundles = [bundles(), bundles()];
+            let trusts = || Ok(vec![configuration(ca.certificate_pem().as_bytes())]);
+            findings.configurations = [trusts(), trusts()];
             findings.secret = Ok(Some(secret(&ca, &host(), Duration::from_hours(6))));
             findings.now = now() + Duration::from_hours(hours);
         })
@@ -258,9 +281,8 @@ fn a_ca_that_expires_before_its_certificate_is_reported() {
     let short = Ca::create("short", now(), 5 * DAY).unwrap();
     let certificate = secret_of_a_long_leaf(&short);
     let unhealthy = unhealthy(|findings| {
-        let bundle = short.certificate_pem().as_bytes().to_vec();
-        let trusts = || Ok(Some(vec![bundle.clone()]));
-        (findings.secret, findings.ca_bundles) = (Ok(Some(certificate)), [trusts(), trusts()]);
+        let trusts = || Ok(vec![configuration(short.certificate_pem().as_bytes())]);
+        (findings.secret, findings.configurations) = (Ok(Some(certificate)), [trusts(), trusts()]);
     });
     let names: Vec<&str> = unhealthy.iter().map(|(name, ..)| name.as_str()).collect();
     assert_eq!(names, ["mutating configuration", "validating configuration"], "{unhealthy:?}");
@@ -302,7 +324,7 @@ fn an_invalid_group_that_is_accepted_points_at_the_pods_or_at_the_missing_config
         check.expect("it is checked").cure
     };
     assert!(cure(|_| {}).contains("logs of the webhook"));
-    assert!(cure(|findings| findings.ca_bundles[1] = Ok(None)).contains("overlay"));
+    assert!(cure(|findings| findings.configurations[1] = Ok(Vec::new())).contains("overlay"));
 }
 
 #[test]
@@ -343,4 +365,57 @@ fn a_deployment_that_is_missing_or_scaled_to_zero_is_a_note() {
         findings.webhook_pods = Ok(Some(ProcessFinding::default()));
     });
     assert_eq!(unhealthy, []);
+}
+
+#[test]
+fn a_controller_without_leader_election_needs_no_lease_and_one_replica_at_a_time() {
+    let check = |is_recreated| {
+        let mut findings = healthy();
+        (findings.elects_a_leader, findings.lease) = (false, Ok(None));
+        findings.controller_pods.as_mut().unwrap().as_mut().unwrap().is_recreated = is_recreated;
+        analyze(&findings).into_iter().find(|check| check.check == "controller").unwrap()
+    };
+    assert_eq!((check(true).state, check(true).cure.as_str()), (CheckState::Ok, ""));
+    assert_eq!(check(false).state, CheckState::Note);
+    assert!(check(false).cure.contains("strategy to Recreate"));
+}
+
+#[test]
+fn the_cure_of_an_empty_ca_bundle_names_who_writes_it() {
+    let cure = |change: &dyn Fn(&mut Findings)| {
+        let mut findings = healthy();
+        validating(&mut findings).bundles = vec![Vec::new()];
+        change(&mut findings);
+        let check = analyze(&findings).into_iter().find(|check| check.check == "validating configuration");
+        check.expect("it is checked").cure
+    };
+    let injected = |from: &'static str| {
+        cure(&move |findings: &mut Findings| {
+            findings.written_configuration = None;
+            validating(findings).injected_from = Some(from.into());
+        })
+    };
+    assert!(cure(&|_| {}).starts_with("the controller writes caBundle"));
+    assert_eq!(cure(&|findings| findings.written_configuration = None), "write your CA into caBundle");
+    assert!(injected("operator/tls").contains("its cainjector runs"));
+    let moved = injected("kconsumer-group-operator/tls");
+    assert!(moved.contains("list deploy/transformers/namespace below `transformers:`"), "{moved}");
+}
+
+#[test]
+fn no_cure_of_a_helm_installation_names_a_file_of_a_checkout() {
+    let mut findings = healthy();
+    findings.installer = Installer::Helm { release: Some("kcg".into()) };
+    findings.crd = Ok(None);
+    findings.permissions[0].allowed = Ok(false);
+    findings.configurations = [Ok(Vec::new()), Ok(Vec::new())];
+    findings.dry_run.invalid = Ok(());
+    (findings.kafka_topics, findings.pod_metrics) = (Ok(None), Ok(None));
+    findings.defaults_file = Some("sha256:a".into());
+    let checks = analyze(&findings);
+    assert!(checks.iter().filter(|check| !check.cure.is_empty()).count() >= 7, "{checks:?}");
+    for Check { cure, .. } in &checks {
+        assert!(!cure.contains("deploy/") && !cure.contains("overlay"), "{cure}");
+    }
+    assert!(checks.iter().any(|check| check.cure.starts_with("helm upgrade kcg")), "{checks:?}");
 }

@@ -17,6 +17,12 @@ pub fn adapter_rules() -> Value {
     json!({"rules": rules})
 }
 
+/// The same rules as values of prometheus-adapter's chart, without the chart's default rules, which
+/// sum a metric over the pods of a group.
+pub fn adapter_values() -> Value {
+    json!({"rules": {"default": false, "custom": adapter_rules()["rules"]}})
+}
+
 fn statistic_rule(preset: Preset, statistic: LagStatistic) -> Value {
     let metrics = preset.client_metrics();
     let series = LagSeries {

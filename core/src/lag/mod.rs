@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::quantity;
 
-pub use adapter::adapter_rules;
+pub use adapter::{adapter_rules, adapter_values};
 pub use cause::Cause;
 pub use served::{ServedMetrics, metric_in_force};
 pub use tolerance::Tolerance;

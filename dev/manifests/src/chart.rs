@@ -38,7 +38,7 @@ pub fn rules() -> Result<String, serde_saphyr::ser::Error> {
     let templates = [
         ("controllerRules", rbac::controller()),
         ("topicRules", rbac::topics()),
-        ("leaseRules", rbac::lease()),
+        ("leaseRules", rbac::lease(names::LEASE)),
         ("certificateRules", rbac::certificate_secret()),
     ]
     .into_iter()

@@ -15,7 +15,7 @@ pub mod webhook_configurations;
 
 use kcg_api::crd;
 use kcg_core::lag;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// The command that renews every rendered file.
 pub const RENEW: &str = "UPDATE=1 cargo test --package kcg-manifests";
@@ -43,7 +43,7 @@ pub fn files() -> Vec<File> {
         file("components/self-managed/secret.yaml", certificates::self_managed()),
         file("components/self-managed/rbac.yaml", rbac::self_managed_certificates()),
         file("prometheus-adapter/rules.yaml", vec![lag::adapter_rules()]),
-        file("prometheus-adapter/values.yaml", vec![adapter_values()]),
+        file("prometheus-adapter/values.yaml", vec![lag::adapter_values()]),
         file("rbac/namespace/rbac.yaml", rbac::namespace()),
         file("rbac/topics/rbac.yaml", rbac::topic_namespace()),
         file("grafana/groups.json", vec![grafana::groups::dashboard()]),
@@ -57,12 +57,6 @@ pub fn files() -> Vec<File> {
             rbac::user_roles().into_iter().map(chart::in_crd_chart).collect(),
         ),
     ]
-}
-
-/// Values for prometheus-adapter's chart: the rules, without the chart's default rules, which sum a
-/// pod's series.
-fn adapter_values() -> Value {
-    json!({"rules": {"default": false, "custom": lag::adapter_rules()["rules"]}})
 }
 
 /// The CRD as JSON.

@@ -32,7 +32,7 @@ pub fn topic_namespace() -> Vec<Value> {
 
 /// The leader election Lease, in the operator's namespace.
 pub fn lease() -> Vec<Value> {
-    in_own_namespace("lease", &rbac::lease())
+    in_own_namespace("lease", &rbac::lease(names::LEASE))
 }
 
 /// For the component `self-managed`: the certificate's Secret and both webhook configurations, each

@@ -1,58 +1,40 @@
 //! Reads which file of defaults each process of the operator has read: its pods say so in their
 //! metrics, which the API server fetches.
 
-use futures::future::{join_all, try_join_all};
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Container, Pod};
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::Pod;
 use kcg_api::names;
-use kcg_runtime::client::{RequestError, get_bounded_text, with_deadline};
+use kcg_runtime::client::{RequestError, get_bounded_text};
 use kcg_webhook::group_defaults::METRIC;
 use kube::ResourceExt;
-use kube::api::ListParams;
 
-use super::{Collector, found};
+use super::Collector;
+use super::process::OperatorProcess;
 use crate::doctor::findings::{DefaultsRead, DefaultsUnread, Found, ProcessDefaults};
 
 /// The port of the metrics of a pod that names no port `metrics`.
 const METRICS_PORT: i32 = 8080;
 /// Bytes of the metrics of one pod.
 const MAX_METRICS: usize = 16 * 1024 * 1024;
-/// Pods of one process.
-const MAX_PODS: u32 = 100;
 
 impl Collector<'_> {
-    pub(super) async fn defaults(&self) -> Found<Vec<ProcessDefaults>> {
-        let processes = [("controller", names::CONTROLLER), ("webhook", names::WEBHOOK)];
-        let read = |(process, deployment)| self.defaults_of(process, deployment);
-        try_join_all(processes.map(read)).await
+    /// A pod that does not answer takes the whole deadline, so all pods are asked at once.
+    pub(super) async fn defaults(
+        &self,
+        processes: [&Found<OperatorProcess>; 2],
+    ) -> Found<Vec<ProcessDefaults>> {
+        let [controller, webhook] = processes.map(|process| process.as_ref().map_err(Clone::clone));
+        Ok(join_all([controller?, webhook?].map(|process| self.defaults_of(process))).await)
     }
 
-    /// A pod that does not answer takes the whole deadline, so all pods are asked at once.
-    async fn defaults_of(&self, process: &'static str, deployment: &str) -> Found<ProcessDefaults> {
-        let has_file = self.has_file(deployment).await?;
-        let pods = if has_file { self.pods(process).await? } else { Vec::new() };
-        let reads = pods.into_iter().map(|pod| async move {
+    async fn defaults_of(&self, process: &OperatorProcess) -> ProcessDefaults {
+        let has_file = process.flags.has_defaults_file();
+        let reads = process.running_pods().filter(|_| has_file).map(|pod| async move {
             let name = pod.name_any();
-            let read = self.read_by(&name, metrics_port(&pod)).await;
+            let read = self.read_by(&name, metrics_port(pod)).await;
             (name, read)
         });
-        Ok(ProcessDefaults { process, has_file, pods: join_all(reads).await })
-    }
-
-    async fn has_file(&self, deployment: &str) -> Found<bool> {
-        let api = self.own_namespace::<Deployment>();
-        let deployment = found(with_deadline("get a Deployment", api.get_opt(deployment)).await)?;
-        let pod = deployment.and_then(|deployment| deployment.spec.template.spec);
-        Ok(pod.iter().flat_map(|pod| &pod.containers).any(sets_defaults))
-    }
-
-    /// A process's running pods.
-    async fn pods(&self, process: &str) -> Found<Vec<Pod>> {
-        let labels =
-            format!("app.kubernetes.io/name={},app.kubernetes.io/component={process}", names::OPERATOR);
-        let params = ListParams::default().labels(&labels).fields("status.phase=Running").limit(MAX_PODS);
-        let pods = found(with_deadline("list pods", self.own_namespace::<Pod>().list(&params)).await)?;
-        Ok(pods.items)
+        ProcessDefaults { process: process.name, has_file, pods: join_all(reads).await }
     }
 
     async fn read_by(&self, pod: &str, port: i32) -> Result<DefaultsRead, DefaultsUnread> {
@@ -61,13 +43,6 @@ impl Collector<'_> {
         parse(&text.map_err(|error| unread(&error))?)
             .ok_or_else(|| DefaultsUnread::Failed(format!("it has no metric {METRIC}_info")))
     }
-}
-
-/// Whether a container has the flag or its variable.
-fn sets_defaults(container: &Container) -> bool {
-    let is_flag = |arg: &String| arg == "--defaults" || arg.starts_with("--defaults=");
-    container.args.iter().flatten().any(is_flag)
-        || container.env.iter().flatten().any(|variable| variable.name == "KCG_DEFAULTS")
 }
 
 fn metrics_port(pod: &Pod) -> i32 {
@@ -109,31 +84,35 @@ mod tests {
 
     const METRICS: &str = "kconsumer_group_operator_group_defaults_info{hash=\"none\"} 1\n";
 
-    fn deployment(mut container: Value) -> Value {
-        container["name"] = json!("a");
+    fn deployment(process: &str, mut container: Value) -> Value {
+        container["name"] = json!(process);
         json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {
-            "selector": {}, "template": {"spec": {"containers": [container]}}}})
+            "selector": {"matchLabels": {"process": process}}, "template": {"spec": {"containers": [container]}}}})
     }
 
     /// The response to a request; `None` is never sent.
     fn answer(path_and_query: &str) -> Option<(u16, String)> {
-        let pod = |name: &str, ports: Value| json!({"metadata": {"name": name}, "spec": {"containers": [{"name": "a", "ports": ports}]}});
+        let pod = |name: &str, ports: Value| {
+            json!({"metadata": {"name": name}, "status": {"phase": if name == "pending" { "Pending" } else { "Running" }},
+                "spec": {"containers": [{"name": "a", "ports": ports}]}})
+        };
         let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
         let body = match path {
             "/apis/apps/v1/namespaces/ns/deployments/kconsumer-group-operator-controller" => {
-                deployment(json!({"env": [{"name": "KCG_DEFAULTS", "value": "/f"}]}))
+                deployment("controller", json!({"env": [{"name": "KCG_DEFAULTS", "value": "/f"}]}))
             }
             "/apis/apps/v1/namespaces/ns/deployments/kconsumer-group-operator-webhook" => {
-                deployment(json!({"args": ["webhook", "--defaults=/f"]}))
+                deployment("webhook", json!({"args": ["webhook", "--defaults=/f"]}))
             }
             "/api/v1/namespaces/ns/pods" => {
-                let pods = if query.contains("controller") {
+                let pods = if query.contains("process%3Dcontroller") {
                     vec![
                         pod(
                             "moved",
                             json!([{"name": "probes", "containerPort": 1}, {"name": "metrics", "containerPort": 9090}]),
                         ),
                         pod("endless", json!([])),
+                        pod("pending", json!([])),
                     ]
                 } else {
                     vec![pod("silent", json!([])), pod("refused", json!([])), pod("forbidden", json!([]))]
@@ -163,7 +142,9 @@ mod tests {
         let client = Client::new(server, "default");
         let now = SystemTime::UNIX_EPOCH;
         let collector = Collector { client: &client, namespace: "ns", scope: &[], now };
-        let processes = collector.defaults().await.unwrap();
+        let controller = OperatorProcess::read(&client, "ns", ("controller", names::CONTROLLER)).await;
+        let webhook = OperatorProcess::read(&client, "ns", ("webhook", names::WEBHOOK)).await;
+        let processes = collector.defaults([&controller, &webhook]).await.unwrap();
         assert!(processes.iter().all(|process| process.has_file), "{processes:?}");
         let pods: Vec<_> = processes.into_iter().flat_map(|process| process.pods).collect();
         let [moved, endless, silent, refused, forbidden] = &pods[..] else { panic!("{pods:?}") };

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::jiff::Timestamp;
 use kcg_api::names;
 use kcg_core::lag::LagSource;
 use kcg_runtime::client::{RequestError, with_deadline};
@@ -12,7 +13,7 @@ use kube::{Api, ResourceExt as _};
 use serde_json::Value;
 
 use super::{Collector, REPORT_GRACE, found};
-use crate::doctor::findings::{AutoscalerFinding, Found, GroupFinding};
+use crate::doctor::findings::{AutoscalerFinding, Found, GroupFinding, UnreadMetrics};
 
 impl Collector<'_> {
     pub(super) async fn groups(&self) -> Found<Vec<GroupFinding>> {
@@ -33,6 +34,7 @@ impl Collector<'_> {
             name: group.name_any(),
             problem: condition(&group.data, "Ready", |status| status == "False")
                 .or_else(|| self.unprocessed(&group)),
+            unread_metrics: self.unread_metrics(&group.data),
         };
         Ok(groups.into_iter().map(finding).collect())
     }
@@ -45,6 +47,13 @@ impl Collector<'_> {
             "the controller has not processed its spec: check that --namespaces includes its namespace"
                 .to_owned()
         })
+    }
+
+    fn unread_metrics(&self, group: &Value) -> Option<UnreadMetrics> {
+        let why = condition(group, "MetricsAvailable", |status| status == "False")?;
+        let since = transition_time(group, "MetricsAvailable")?;
+        let duration = self.now.duration_since(since).ok().filter(|duration| *duration > REPORT_GRACE)?;
+        Some(UnreadMetrics { why, duration })
     }
 
     fn is_old(&self, object: &DynamicObject) -> bool {
@@ -106,10 +115,20 @@ pub(super) fn owned() -> ListParams {
     ListParams::default().labels(&format!("{}={}", names::LABEL_MANAGED_BY, names::OPERATOR))
 }
 
+fn condition_of<'a>(object: &'a Value, type_: &str) -> Option<&'a Value> {
+    let conditions = object.pointer("/status/conditions")?.as_array()?;
+    conditions.iter().find(|condition| condition["type"] == type_)
+}
+
+/// When the status of a condition changed last.
+fn transition_time(object: &Value, type_: &str) -> Option<SystemTime> {
+    let time: Timestamp = condition_of(object, type_)?["lastTransitionTime"].as_str()?.parse().ok()?;
+    Some(time.into())
+}
+
 /// Reason and message of a condition if its status matches.
 fn condition(object: &Value, type_: &str, matches: impl Fn(&str) -> bool) -> Option<String> {
-    let conditions = object.pointer("/status/conditions")?.as_array()?;
-    let found = conditions.iter().find(|condition| condition["type"] == type_)?;
+    let found = condition_of(object, type_)?;
     let text = |key: &str| found[key].as_str().unwrap_or_default();
     matches(text("status")).then(|| format!("{}: {}", text("reason"), text("message")))
 }

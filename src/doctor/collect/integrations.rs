@@ -14,6 +14,9 @@ use super::{Collector, found};
 use crate::cluster::{optional_kind, served_metrics};
 use crate::doctor::findings::{Found, LabeledFinding, PrometheusFinding, SelectorPair};
 
+/// The labels of each namespace by its name.
+pub(super) type NamespaceLabels = BTreeMap<String, BTreeMap<String, String>>;
+
 impl Collector<'_> {
     pub(super) async fn served_version(&self, kind: &OptionalKind) -> Found<Option<String>> {
         Ok(found(kind.find(self.client).await)?.map(|resource| resource.api_version))
@@ -24,25 +27,32 @@ impl Collector<'_> {
         found(served_metrics::pod_metrics(self.client).await)
     }
 
+    /// The labels of each namespace.
+    pub(super) async fn namespace_labels(&self) -> Found<NamespaceLabels> {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        let namespaces = found(with_deadline("list namespaces", api.list(&ListParams::default())).await)?;
+        let labels =
+            |namespace: Namespace| (namespace.name_any(), namespace.metadata.labels.unwrap_or_default());
+        Ok(namespaces.items.into_iter().map(labels).collect())
+    }
+
     /// The ServiceMonitors or the PrometheusRules of the groups.
-    pub(super) async fn labeled(&self, kind: ChildKind) -> Found<Vec<LabeledFinding>> {
+    pub(super) async fn labeled(
+        &self,
+        kind: ChildKind,
+        namespaces: &Found<NamespaceLabels>,
+    ) -> Found<Vec<LabeledFinding>> {
         let Some(resource) = found(optional_kind(kind).find(self.client).await)? else {
             return Ok(Vec::new());
         };
         let objects = found(self.list(&resource, &owned()).await)?;
-        let api: Api<Namespace> = Api::all(self.client.clone());
-        let namespaces = found(with_deadline("list namespaces", api.list(&ListParams::default())).await)?;
-        let mut labels: BTreeMap<String, BTreeMap<String, String>> = namespaces
-            .items
-            .into_iter()
-            .map(|namespace| (namespace.name_any(), namespace.metadata.labels.unwrap_or_default()))
-            .collect();
+        let namespaces = namespaces.as_ref().map_err(Clone::clone)?;
         let finding = |object: DynamicObject| {
             let namespace = object.namespace().unwrap_or_default();
             LabeledFinding {
                 name: object.name_any(),
                 labels: object.labels().clone(),
-                namespace_labels: labels.entry(namespace.clone()).or_default().clone(),
+                namespace_labels: namespaces.get(&namespace).cloned().unwrap_or_default(),
                 namespace,
             }
         };

@@ -1,28 +1,34 @@
 //! Reads the findings from a cluster. Writes nothing: the two groups are created with dry-run.
 
 mod defaults;
+pub(crate) mod flags;
 mod groups;
 mod integrations;
 mod permissions;
-mod pods;
+mod process;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use http::Request;
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Container, Secret};
-use kcg_api::{KconsumerGroup, names, topic};
+use k8s_openapi::api::core::v1::Secret;
+use kcg_api::{KconsumerGroup, names};
 use kcg_core::children::ChildKind;
 use kcg_runtime::client::{DEADLINE, RequestError, with_deadline};
 use kcg_runtime::discovery::OptionalKind;
+use kcg_webhook::topics;
 use kube::api::PostParams;
 use kube::client::Body;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use super::findings::{DryRun, DryRunError, Findings, Found, LeaseFinding, Permission};
+use flags::Flags;
+use process::OperatorProcess;
+
+use super::findings::{ConfigurationFinding, DryRun, DryRunError, Findings, Found, Installer, LeaseFinding};
 use crate::cluster::{crd_version, optional_kind};
 use crate::webhook_configurations::{WebhookConfiguration, WebhookConfigurationKind};
 
@@ -37,119 +43,55 @@ pub(crate) async fn reach(client: &Client) -> Result<(), RequestError> {
 /// Reads all findings. `namespace` is the operator's.
 pub async fn collect(client: &Client, namespace: &str) -> Findings {
     let now = server_time(client).await;
-    let flags = controller_flags(client, namespace).await;
-    let scope = flags.as_ref().map_or(&[][..], |flags| &flags.namespaces);
-    let collector = Collector { client, namespace, scope, now };
+    let controller = OperatorProcess::read(client, namespace, ("controller", names::CONTROLLER)).await;
+    let webhook = OperatorProcess::read(client, namespace, ("webhook", names::WEBHOOK)).await;
+    let defaults = Flags::of(None, "controller", namespace);
+    let flags = controller.as_ref().map_or(&defaults, |controller| &controller.flags);
+    let scope = flags.namespaces();
+    let collector = Collector { client, namespace, scope: &scope, now };
     let served = |kind: OptionalKind| async move { collector.served_version(&kind).await };
     let [mutating, validating] = WebhookConfigurationKind::ALL;
-    let name = flags.as_ref().map_or(namespace, |flags| flags.webhook_configuration(namespace));
-    let [mutating, validating] =
-        [collector.configurations(mutating, name).await, collector.configurations(validating, name).await];
+    let name = flags.webhook_configuration();
+    let namespaces = collector.namespace_labels().await;
     Findings {
         namespace: namespace.to_owned(),
         now,
+        installer: installer([&controller, &webhook]),
         crd: found(crd_version::skew(client).await),
-        configuration_names: [&mutating, &validating].map(names),
-        ca_bundles: [&mutating, &validating].map(ca_bundles),
-        written_configuration: flags.as_ref().ok().and_then(|flags| flags.written_configuration(namespace)),
+        configurations: [
+            collector.configurations(mutating, name).await,
+            collector.configurations(validating, name).await,
+        ],
+        written_configuration: flags.written_configuration(),
         secret: collector.secret().await,
         dry_run: collector.dry_run(scope.first().map_or("default", String::as_str)).await,
-        lease: collector.lease().await,
-        permissions: match &flags {
-            Ok(flags) => collector.permissions(flags).await,
-            Err(why) => ["controller", "webhook"]
-                .map(|process| Permission { process, what: String::new(), allowed: Err(why.clone()) })
-                .into(),
-        },
-        defaults: collector.defaults().await,
+        elects_a_leader: flags.elects_a_leader(),
+        lease: collector.lease(flags.lease()).await,
+        permissions: collector.permissions(&controller, &webhook).await,
+        defaults: collector.defaults([&controller, &webhook]).await,
         defaults_file: None,
-        controller_pods: collector.deployed_pods(names::CONTROLLER).await,
-        webhook_pods: collector.deployed_pods(names::WEBHOOK).await,
-        kafka_topics: served(OptionalKind::new(topic::GROUP, topic::KIND, &topic::VERSIONS)).await,
+        controller_pods: controller.as_ref().map(OperatorProcess::finding).map_err(Clone::clone),
+        webhook_pods: webhook.as_ref().map(OperatorProcess::finding).map_err(Clone::clone),
+        kafka_topics: served(topics::kind()).await,
         service_monitors: served(optional_kind(ChildKind::ServiceMonitor)).await,
         prometheus_rules: served(optional_kind(ChildKind::PrometheusRule)).await,
         pod_metrics: collector.pod_metrics().await,
         groups: collector.groups().await,
         autoscalers: collector.autoscalers().await,
-        service_monitor_objects: collector.labeled(ChildKind::ServiceMonitor).await,
-        rule_objects: collector.labeled(ChildKind::PrometheusRule).await,
+        service_monitor_objects: collector.labeled(ChildKind::ServiceMonitor, &namespaces).await,
+        rule_objects: collector.labeled(ChildKind::PrometheusRule, &namespaces).await,
         prometheuses: collector.prometheuses().await,
     }
 }
 
+/// How the operator was installed: by kustomize, unless a Deployment says otherwise.
+fn installer(processes: [&Found<OperatorProcess>; 2]) -> Installer {
+    let known = processes.into_iter().flatten().find_map(OperatorProcess::installer);
+    known.unwrap_or(Installer::Kustomize)
+}
+
 fn found<T>(result: Result<T, RequestError>) -> Found<T> {
     result.map_err(|error| error.to_string())
-}
-
-/// The flags in the controller's Deployment.
-#[derive(Debug, Default)]
-struct ControllerFlags {
-    /// Empty: all namespaces.
-    namespaces: Vec<String>,
-    topic_namespaces: Vec<String>,
-    issues_certificates: bool,
-    webhook_configuration: Option<String>,
-}
-
-impl ControllerFlags {
-    fn parse(args: &[String]) -> Self {
-        let values = |flag: &'static str| {
-            let named = args.iter().filter_map(move |arg| arg.strip_prefix(flag)?.strip_prefix('='));
-            let named = named.flat_map(|value| value.split(','));
-            named.filter(|value| !value.is_empty() && *value != "*").map(str::to_owned)
-        };
-        Self {
-            namespaces: values("--namespaces").collect(),
-            topic_namespaces: values("--topic-namespaces").collect(),
-            // The second name is that of an installation which is not upgraded yet.
-            issues_certificates: ["--certificate-mode", "--certificates"]
-                .into_iter()
-                .flat_map(values)
-                .any(|mode| mode == "self-managed"),
-            webhook_configuration: values("--webhook-configuration-name").next(),
-        }
-    }
-
-    /// The name of the webhook configurations. Without a flag it is the operator's namespace.
-    fn webhook_configuration<'a>(&'a self, namespace: &'a str) -> &'a str {
-        self.webhook_configuration.as_deref().unwrap_or(namespace)
-    }
-
-    /// The name of the webhook configurations whose CA bundle the controller writes, if it does.
-    fn written_configuration(&self, namespace: &str) -> Option<String> {
-        self.issues_certificates.then(|| self.webhook_configuration(namespace).to_owned())
-    }
-}
-
-/// The arguments of a container, with the values of its variables that have one.
-fn arguments(container: Container) -> Vec<String> {
-    let variables = container.env.unwrap_or_default().into_iter();
-    let variables: Vec<_> =
-        variables.filter_map(|variable| Some((format!("$({})", variable.name), variable.value?))).collect();
-    let expand = |arg: String| variables.iter().fold(arg, |arg, (name, value)| arg.replace(name, value));
-    container.args.unwrap_or_default().into_iter().map(expand).collect()
-}
-
-/// All CA bundles; `None` if there is no configuration.
-fn ca_bundles(found: &Found<Vec<WebhookConfiguration>>) -> Found<Option<Vec<Vec<u8>>>> {
-    let configurations = found.as_ref().map_err(Clone::clone)?;
-    let bundles = || configurations.iter().flat_map(WebhookConfiguration::ca_bundles).collect();
-    Ok((!configurations.is_empty()).then(bundles))
-}
-
-fn names(configurations: &Found<Vec<WebhookConfiguration>>) -> Vec<String> {
-    configurations.iter().flatten().map(|configuration| configuration.name.clone()).collect()
-}
-
-/// Defaults if there is no such Deployment: then the permissions of the default installation are
-/// checked.
-async fn controller_flags(client: &Client, namespace: &str) -> Found<ControllerFlags> {
-    let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
-    let deployment =
-        found(with_deadline("get the controller's Deployment", api.get_opt(names::CONTROLLER)).await)?;
-    let pod = deployment.and_then(|deployment| deployment.spec.template.spec);
-    let container = pod.and_then(|pod| pod.containers.into_iter().next());
-    Ok(ControllerFlags::parse(&container.map(arguments).unwrap_or_default()))
 }
 
 /// The API server's time, by which certificates expire and Leases are renewed; the local time if
@@ -189,8 +131,14 @@ impl Collector<'_> {
         &self,
         kind: WebhookConfigurationKind,
         name: &str,
-    ) -> Found<Vec<WebhookConfiguration>> {
-        found(kind.of_installation(self.client, name, self.namespace).await)
+    ) -> Found<Vec<ConfigurationFinding>> {
+        let configurations = found(kind.of_installation(self.client, name, self.namespace).await)?;
+        let finding = |configuration: WebhookConfiguration| ConfigurationFinding {
+            bundles: configuration.ca_bundles().collect(),
+            injected_from: configuration.injected_from,
+            name: configuration.name,
+        };
+        Ok(configurations.into_iter().map(finding).collect())
     }
 
     async fn secret(&self) -> Found<Option<BTreeMap<String, Vec<u8>>>> {
@@ -223,9 +171,10 @@ impl Collector<'_> {
         DryRun { valid, invalid }
     }
 
-    async fn lease(&self) -> Found<Option<LeaseFinding>> {
-        let what = format!("get Lease {}/{}", self.namespace, names::LEASE);
-        let lease = found(with_deadline(what, self.own_namespace::<Lease>().get_opt(names::LEASE)).await)?;
+    async fn lease(&self, (namespace, name): (&str, &str)) -> Found<Option<LeaseFinding>> {
+        let what = format!("get Lease {namespace}/{name}");
+        let api: Api<Lease> = Api::namespaced(self.client.clone(), namespace);
+        let lease = found(with_deadline(what, api.get_opt(name)).await)?;
         let Some(spec) = lease.and_then(|lease| lease.spec) else { return Ok(None) };
         let renewed = spec.renew_time.map_or(SystemTime::UNIX_EPOCH, |time| time.0.into());
         Ok(Some(LeaseFinding {

@@ -8,50 +8,41 @@ use kube::Api;
 use kube::api::PostParams;
 use serde_json::Value;
 
-use super::{Collector, ControllerFlags, found};
+use super::flags::Flags;
+use super::process::OperatorProcess;
+use super::{Collector, found};
 use crate::doctor::findings::{Found, Permission};
 use crate::rbac::{self, PolicyRule};
 
+/// A rule, and the namespace in which a process needs it; empty: the whole cluster.
+type NeededRule = (String, PolicyRule);
+
 impl Collector<'_> {
-    pub(super) async fn permissions(&self, flags: &ControllerFlags) -> Vec<Permission> {
+    pub(super) async fn permissions(
+        &self,
+        controller: &Found<OperatorProcess>,
+        webhook: &Found<OperatorProcess>,
+    ) -> Vec<Permission> {
         let mut permissions = Vec::new();
-        for (process, namespace, rule) in self.rules(flags) {
-            for attributes in expand(&namespace, &rule) {
-                let what = describe(&attributes);
-                permissions.push(Permission {
-                    process,
-                    what,
-                    allowed: self.allowed(process, attributes).await,
-                });
+        for (process, found) in [("controller", controller), ("webhook", webhook)] {
+            let rules = match found {
+                Ok(found) if process == "webhook" => webhook_rules(&found.flags),
+                Ok(found) => controller_rules(&found.flags, self.namespace),
+                Err(why) => {
+                    let allowed = Err(why.clone());
+                    permissions.push(Permission { process, what: String::new(), allowed });
+                    continue;
+                }
+            };
+            for (namespace, rule) in rules {
+                for attributes in expand(&namespace, &rule) {
+                    let what = describe(&attributes);
+                    let allowed = self.allowed(process, attributes).await;
+                    permissions.push(Permission { process, what, allowed });
+                }
             }
         }
         permissions
-    }
-
-    /// Every rule with its process and namespace; the empty namespace is the whole cluster.
-    fn rules(&self, flags: &ControllerFlags) -> Vec<(&'static str, String, PolicyRule)> {
-        let cluster = [String::new()];
-        let is_cluster_wide = flags.namespaces.is_empty();
-        let namespaces = if is_cluster_wide { &cluster[..] } else { &flags.namespaces };
-        let topic_namespaces = if is_cluster_wide { &[][..] } else { &flags.topic_namespaces };
-        let mut rules = Vec::new();
-        let mut add = |process, namespace: &str, added: Vec<PolicyRule>| {
-            rules.extend(added.into_iter().map(|rule| (process, namespace.to_owned(), rule)));
-        };
-        for namespace in namespaces {
-            add("controller", namespace, rbac::controller());
-            add("webhook", namespace, rbac::topics());
-        }
-        for namespace in topic_namespaces {
-            add("controller", namespace, rbac::topics());
-            add("webhook", namespace, rbac::topics());
-        }
-        add("controller", self.namespace, rbac::lease());
-        if let Some(name) = flags.written_configuration(self.namespace) {
-            add("controller", self.namespace, rbac::certificate_secret());
-            add("controller", "", rbac::webhook_configurations(&name));
-        }
-        rules
     }
 
     async fn allowed(&self, process: &str, attributes: ResourceAttributes) -> Found<bool> {
@@ -76,6 +67,41 @@ impl Collector<'_> {
         let review = found(with_deadline("create a SubjectAccessReview", created).await)?;
         Ok(review.status.is_some_and(|status| status.allowed))
     }
+}
+
+fn controller_rules(flags: &Flags, own_namespace: &str) -> Vec<NeededRule> {
+    let mut rules = in_each(&watched(flags), &rbac::controller());
+    rules.extend(in_each(&granted(flags), &rbac::topics()));
+    if flags.elects_a_leader() {
+        let (namespace, name) = flags.lease();
+        rules.extend(in_each(&[namespace.to_owned()], &rbac::lease(name)));
+    }
+    if let Some(name) = flags.written_configuration() {
+        rules.extend(in_each(&[own_namespace.to_owned()], &rbac::certificate_secret()));
+        rules.extend(in_each(&[String::new()], &rbac::webhook_configurations(&name)));
+    }
+    rules
+}
+
+fn webhook_rules(flags: &Flags) -> Vec<NeededRule> {
+    in_each(&[watched(flags), granted(flags)].concat(), &rbac::topics())
+}
+
+/// The watched namespaces; the empty one is the whole cluster.
+fn watched(flags: &Flags) -> Vec<String> {
+    let namespaces = flags.namespaces();
+    if namespaces.is_empty() { vec![String::new()] } else { namespaces }
+}
+
+/// The further namespaces with topics, which a process of the whole cluster does not need.
+fn granted(flags: &Flags) -> Vec<String> {
+    if flags.namespaces().is_empty() { Vec::new() } else { flags.topic_namespaces() }
+}
+
+fn in_each(namespaces: &[String], rules: &[PolicyRule]) -> Vec<NeededRule> {
+    let in_one =
+        |namespace: &String| rules.iter().map(|rule| (namespace.clone(), rule.clone())).collect::<Vec<_>>();
+    namespaces.iter().flat_map(in_one).collect()
 }
 
 /// Each verb on each resource of a rule. An empty namespace means the whole cluster.
