@@ -26,6 +26,15 @@ async fn warnings(env: &TestEnv) -> anyhow::Result<String> {
     Ok(answer.stderr)
 }
 
+/// The lines of the webhook's log about a file that it rejects.
+fn rejections(webhook: &Replica) -> Vec<String> {
+    let log = webhook.process().log();
+    log.lines()
+        .filter(|line| line.contains(" WARN ") && line.contains("rejected"))
+        .map(str::to_owned)
+        .collect()
+}
+
 async fn metrics_say(webhook: &Replica, hash: &str, rejected: u8) -> Outcome {
     eventually("the metrics of the file", LIMIT, async || {
         let (_, text) = webhook.get("/metrics").await?;
@@ -59,6 +68,11 @@ async fn a_file_that_cannot_be_used_is_a_warning_of_each_review() -> Outcome {
         "Warning: the product's defaults apply: the operator's file of defaults is rejected: line 2: ";
     assert!(said.contains(start) && said.contains("intervall"), "{said}");
     metrics_say(&webhook, "none", 1).await?;
+    let log = rejections(&webhook);
+    assert_eq!(log.len(), 1, "it is logged once, not with each reading of the file: {log:?}");
+    for said in [&*format!("{}: line 2: ", file.display()), "intervall", "last_good_stays=false"] {
+        assert!(log[0].contains(said), "{said}: {log:?}");
+    }
     let refused = env.plane.kubectl(&["create", "--dry-run=server", "-f", &sample("bad-many")]).await?;
     assert!(refused.stderr.contains(start) && refused.stderr.contains("is invalid"), "{}", refused.stderr);
 
@@ -72,6 +86,11 @@ async fn a_file_that_cannot_be_used_is_a_warning_of_each_review() -> Outcome {
     metrics_say(&webhook, &hash, 1).await?;
     let said = warnings(&env).await?;
     assert!(said.contains("Warning: earlier defaults apply: the operator's file of defaults"), "{said}");
+    let log = rejections(&webhook);
+    assert_eq!(log.len(), 2, "{log:?}");
+    for said in [&*format!("{}: line 1: metrics.interval: ", file.display()), "last_good_stays=true"] {
+        assert!(log[1].contains(said), "{said}: {log:?}");
+    }
     // Nothing of the file is written into a group.
     let group = sample("kconsumer");
     let stored =
