@@ -17,18 +17,13 @@ use kcg_tests::certificate::RENEWED;
 use kcg_tests::env::{TestEnv, all_crds, api_server};
 use kcg_tests::load::{Load, assert_no_failures};
 use kcg_tests::namespace::refusal;
-use kcg_tests::{Outcome, deploy, eventually, measured, met};
+use kcg_tests::{Outcome, deploy, eventually, is_long, measured, met};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::sync::Mutex;
 
 /// One load at a time: two would disturb each other's measurements.
 static TURN: Mutex<()> = Mutex::const_new(());
-
-/// Whether the tests run at full length.
-fn is_long() -> bool {
-    std::env::var_os("KCG_LONG").is_some()
-}
 
 /// `short`, or `long` at full length.
 fn times(short: usize, long: usize) -> usize {

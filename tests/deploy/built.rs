@@ -6,7 +6,7 @@ use kcg_tests::{Outcome, deploy, deploy_copy, promtool};
 use kconsumer_group_operator::cli::Cli;
 use serde_json::{Value, json};
 
-use crate::kustomize::{OVERLAYS, build, of_kind, title};
+use crate::kustomize::{OVERLAYS, build, of_kind, on_top, title};
 
 #[tokio::test]
 async fn no_overlay_contains_the_crd_so_deleting_an_overlay_keeps_the_groups() -> Outcome {
@@ -185,13 +185,11 @@ async fn the_binary_accepts_the_flags_in_the_manifests() -> Outcome {
 
 #[tokio::test]
 async fn the_monitoring_component_builds_with_an_overlay_and_its_rules_are_promql() -> Outcome {
-    let folder = deploy_copy("").await?;
     let own = json!({
         "resources": ["deploy/overlays/cluster/self-managed"],
         "components": ["deploy/components/monitoring"],
     });
-    std::fs::write(folder.path().join("kustomization.yaml"), own.to_string())?;
-    let objects = build(folder.path()).await?;
+    let objects = on_top(&own).await?;
     assert_eq!(of_kind(&objects, "PodMonitor").count(), 1);
     let rules = of_kind(&objects, "PrometheusRule").next().ok_or("no PrometheusRule")?;
     check_rules(&rules["spec"], &[]).await

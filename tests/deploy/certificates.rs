@@ -7,7 +7,7 @@ use kcg_tests::{Outcome, deploy, deploy_copy, kubectl};
 use serde_json::{Value, json};
 
 use crate::installed::cluster;
-use crate::kustomize::{OVERLAYS, build, of_kind, title};
+use crate::kustomize::{OVERLAYS, build, of_kind, on_top, title};
 
 const SCOPES: [&str; 2] = ["cluster", "namespaced"];
 
@@ -142,46 +142,44 @@ fn is_no_namespace(object: &str, way: &str) -> bool {
         || object.ends_with("-lease") && way == " rules resourceNames"
 }
 
+/// No string of the objects is the shipped namespace or contains it.
+fn follow_another_namespace(objects: &[Value], overlay: &str) {
+    for object in objects {
+        let mut found = Vec::new();
+        texts(object, "", &mut found);
+        let title = title(object);
+        for (way, text) in found {
+            let left = text.split(['.', '/', ':']).any(|part| part == names::NAMESPACE);
+            assert!(!left || is_no_namespace(&title, &way), "{overlay}: {title}:{way}: {text}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_object_follows_the_name_of_the_installations_namespace() -> Outcome {
     let script =
         "sed -i 's/^namespace: .*/namespace: other/' deploy/scopes/namespaced/operator/kustomization.yaml";
     let copy = deploy_copy(script).await?;
     for overlay in OVERLAYS.into_iter().filter(|overlay| overlay.contains("namespaced")) {
-        for object in build(&copy.path().join("deploy").join(overlay)).await? {
-            let mut found = Vec::new();
-            texts(&object, "", &mut found);
-            let title = title(&object);
-            for (way, text) in found {
-                let left = text.split(['.', '/', ':']).any(|part| part == names::NAMESPACE);
-                assert!(!left || is_no_namespace(&title, &way), "{overlay}: {title}:{way}: {text}");
-            }
-        }
+        follow_another_namespace(&build(&copy.path().join("deploy").join(overlay)).await?, overlay);
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn every_object_follows_a_namespace_that_is_set_on_top_and_granted_roles_stay() -> Outcome {
-    let copy = deploy_copy("").await?;
     for overlay in OVERLAYS {
         let own = json!({
             "namespace": "other",
             "resources": [format!("deploy/{overlay}")],
             "transformers": ["deploy/transformers/namespace"],
         });
-        std::fs::write(copy.path().join("kustomization.yaml"), own.to_string())?;
+        let objects = on_top(&own).await?;
+        follow_another_namespace(&objects, overlay);
         let mut granted = 0;
-        for object in build(copy.path()).await? {
-            let mut found = Vec::new();
-            texts(&object, "", &mut found);
-            let title = title(&object);
-            for (way, text) in found {
-                let left = text.split(['.', '/', ':']).any(|part| part == names::NAMESPACE);
-                assert!(!left || is_no_namespace(&title, &way), "{overlay}: {title}:{way}: {text}");
-            }
+        for object in objects {
             if let Some(namespace) = object["metadata"]["labels"].get("thenextapps.com/granted-namespace") {
-                assert_eq!(object["metadata"]["namespace"], *namespace, "{overlay}: {title}");
+                assert_eq!(object["metadata"]["namespace"], *namespace, "{overlay}: {}", title(&object));
                 granted += 1;
             }
         }

@@ -1,12 +1,11 @@
 //! Values of the operator's chart that are unusual, wrong or contradict each other.
 
-use std::process::Command;
-
 use kcg_api::GroupDefaults;
-use kcg_tests::{Outcome, deploy};
+use kcg_tests::helm::{MODES, OPERATOR, helm, template};
+use kcg_tests::{Outcome, deploy, deploy_copy};
 use serde_json::{Value, json};
 
-use crate::charts::{OPERATOR, every_value, helm, template};
+use crate::charts::every_value;
 use crate::kustomize::{of_kind, title};
 
 /// The reason why the chart refuses these values.
@@ -26,6 +25,110 @@ async fn a_rollout_on_the_host_network_frees_the_ports_of_a_pod_first() -> Outco
         let webhook = of_kind(&objects, "Deployment").find(|object| title(object).ends_with("-webhook"));
         assert_eq!(webhook.ok_or("no webhook")?["spec"]["strategy"]["rollingUpdate"], expected);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_ports_of_the_pods_reach_flags_probes_policies_and_monitors() -> Outcome {
+    let values = json!({
+        "webhook": {"port": 9443, "hostNetwork": true},
+        "ports": {"metrics": 9080, "probes": 9081},
+        "monitoring": {"podMonitor": true},
+    });
+    let objects = template(&deploy(OPERATOR), "ops", &values).await?;
+    for deployment in of_kind(&objects, "Deployment") {
+        let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+        let named = |name: &str| {
+            let ports = container["ports"].as_array().into_iter().flatten();
+            ports.filter(|port| port["name"] == name).map(|port| port["containerPort"].clone()).next()
+        };
+        assert_eq!(named("metrics"), Some(json!(9080)));
+        assert_eq!(named("probes"), Some(json!(9081)));
+        let args = container["args"].as_array().ok_or("no args")?;
+        for flag in ["--metrics-bind-address=:9080", "--health-probe-bind-address=:9081"] {
+            assert!(args.contains(&json!(flag)), "{args:?}");
+        }
+        for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+            assert_eq!(container[probe]["httpGet"]["port"], "probes");
+        }
+    }
+    let policy = of_kind(&objects, "NetworkPolicy").next().ok_or("no policy")?;
+    assert_eq!(policy["spec"]["ingress"][0]["ports"], json!([{"port": 9080}]));
+    let monitor = of_kind(&objects, "PodMonitor").next().ok_or("no monitor")?;
+    assert_eq!(monitor["spec"]["podMetricsEndpoints"][0]["port"], "metrics");
+    let service = of_kind(&objects, "Service").next().ok_or("no Service")?;
+    assert_eq!(service["spec"]["ports"][0]["targetPort"], "admission");
+    // Nothing else names a port of the defaults.
+    let text = json!(objects).to_string();
+    for port in ["8080", "8081", "8443"] {
+        assert!(!text.contains(port), "{port}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_flag_or_a_variable_that_the_chart_sets_is_refused_in_extra_args_and_extra_env() -> Outcome {
+    let variable = |name: &str| json!([{"name": name, "value": "x"}]);
+    let both = |list: &Value| json!({"controller": list, "webhook": list});
+    for (flag, environment, value) in [
+        ("--metrics-bind-address=:9090", "KCG_METRICS_BIND_ADDRESS", "ports.metrics"),
+        ("--health-probe-bind-address=:9090", "KCG_HEALTH_PROBE_BIND_ADDRESS", "ports.probes"),
+        ("--webhook-bind-address=:9090", "KCG_WEBHOOK_BIND_ADDRESS", "webhook.port"),
+        ("--namespaces=a", "KCG_NAMESPACES", "namespaces"),
+        ("--topic-namespaces=a", "KCG_TOPIC_NAMESPACES", "topicNamespaces"),
+        ("--defaults=/f", "KCG_DEFAULTS", "groupDefaults"),
+        ("--certificate-mode=self-managed", "KCG_CERTIFICATE_MODE", "certificates.mode"),
+        ("--log-format=json", "KCG_LOG_FORMAT", "logging.format"),
+    ] {
+        let name = flag.split('=').next().unwrap_or_default();
+        let message = refusal(&json!({"extraArgs": both(&json!([flag]))})).await?;
+        assert!(message.contains(&format!("extraArgs.controller has {name}, ")), "{message}");
+        assert!(message.contains(&format!("Set {value}, and remove {name} from extraArgs")), "{message}");
+        let message = refusal(&json!({"extraEnv": {"webhook": variable(environment)}})).await?;
+        assert!(message.contains(&format!("extraEnv.webhook has {environment}, ")), "{message}");
+        assert!(message.contains(&format!("Set {value}, and remove {environment} from")), "{message}");
+    }
+    for (values, named) in [
+        (json!({"extraArgs": {"webhook": ["--cert-dir=/c"]}}), "extraArgs.webhook has --cert-dir, which"),
+        (
+            json!({"extraEnv": {"controller": variable("POD_NAME")}}),
+            "extraEnv.controller has POD_NAME, which",
+        ),
+        (json!({"extraArgs": {"webhook": ["--a=1", "--a=2"]}}), "extraArgs.webhook has --a twice"),
+        (
+            json!({"logging": {"level": "debug"}, "extraEnv": {"webhook": variable("RUST_LOG")}}),
+            "Set logging.level, and remove RUST_LOG",
+        ),
+    ] {
+        let message = refusal(&values).await?;
+        assert!(message.contains(named), "{message}");
+    }
+    let free = json!({
+        "extraArgs": {"controller": ["--ca-overlap=6m"], "webhook": ["--max-spec-bytes=1024"]},
+        "extraEnv": {"controller": variable("RUST_LOG"), "webhook": variable("KCG_MAX_SPEC_BYTES")},
+    });
+    template(&deploy(OPERATOR), "ops", &free).await?;
+    Ok(())
+}
+
+/// Every flag that stands in the Deployments is one that `extraArgs` may not repeat.
+#[tokio::test]
+async fn every_flag_of_the_chart_is_refused_in_extra_args() -> Outcome {
+    let values = json!({
+        "namespaces": ["a"], "topicNamespaces": ["b"], "groupDefaults": {"alerts": {"severity": "page"}},
+        "logging": {"level": "debug", "format": "json"},
+    });
+    let mut seen = 0;
+    for deployment in of_kind(&template(&deploy(OPERATOR), "ops", &values).await?, "Deployment") {
+        let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+        let process = container["name"].as_str().ok_or("no name")?;
+        for flag in container["args"].as_array().into_iter().flatten().skip(1) {
+            let message = refusal(&json!({"extraArgs": {process: [flag]}})).await?;
+            assert!(message.contains(&format!("extraArgs.{process} has --")), "{message}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 12, "{seen}");
     Ok(())
 }
 
@@ -120,7 +223,7 @@ async fn a_namespace_of_digits_and_a_word_of_yaml_are_texts() -> Outcome {
         "priorityClassName": "99",
         "monitoring": {"podMonitor": true, "alerts": true},
     });
-    for mode in crate::charts::MODES {
+    for mode in MODES {
         let mut values = values.clone();
         values["certificates"] = json!({"mode": mode});
         let objects = template(&deploy(OPERATOR), "777", &values).await?;
@@ -144,23 +247,26 @@ async fn a_namespace_of_digits_and_a_word_of_yaml_are_texts() -> Outcome {
 }
 
 #[tokio::test]
-async fn the_kubelets_port_is_refused_on_the_host_network_only() -> Outcome {
-    let message = refusal(&json!({"webhook": {"port": 10250, "hostNetwork": true}})).await?;
-    for text in ["webhook.port=10250", "webhook.hostNetwork=true", "Set webhook.port to another port"] {
-        assert!(message.contains(text), "{message}");
+async fn a_port_that_is_taken_is_refused() -> Outcome {
+    for (values, texts) in [
+        (
+            json!({"webhook": {"port": 10250, "hostNetwork": true}}),
+            ["webhook.port=10250", "webhook.hostNetwork=true", "Set webhook.port to another port"],
+        ),
+        (
+            json!({"webhook": {"hostNetwork": true}, "ports": {"probes": 10250}}),
+            ["ports.probes=10250", "webhook.hostNetwork=true", "Set ports.probes to another port"],
+        ),
+        (json!({"webhook": {"port": 8080}}), ["webhook.port=8080", "ports.metrics=8080", "Set one of them"]),
+        (json!({"ports": {"metrics": 8081}}), ["ports.metrics=8081", "ports.probes=8081", "Set one of them"]),
+    ] {
+        let message = refusal(&values).await?;
+        for text in texts {
+            assert!(message.contains(text), "{message}");
+        }
     }
     template(&deploy(OPERATOR), "ops", &json!({"webhook": {"port": 10250}})).await?;
     Ok(())
-}
-
-/// A copy of the chart, in which a shell has run a script.
-fn copied(script: &str) -> Outcome<tempfile::TempDir> {
-    let folder = tempfile::tempdir()?;
-    let script = format!("cp -r \"$1\" chart\n{script}");
-    let mut shell = Command::new("sh");
-    shell.args(["-euc", &script, "sh"]).arg(deploy(OPERATOR)).current_dir(folder.path());
-    let status = shell.status()?;
-    if status.success() { Ok(folder) } else { Err(format!("{status}: {script}").into()) }
 }
 
 #[tokio::test]
@@ -169,10 +275,11 @@ async fn global_is_refused_unless_another_chart_passes_it_to_this_one() -> Outco
     for text in ["global", "imageRegistry", "image.repository"] {
         assert!(message.contains(text), "{message}");
     }
-    let parent = copied(
-        "mkdir -p parent/charts && mv chart parent/charts/operator && printf '%s\\n' \
+    let parent = deploy_copy(
+        "mkdir -p parent/charts && mv deploy/charts/kconsumer-group-operator parent/charts && printf '%s\\n' \
         'apiVersion: v2' 'name: parent' 'version: 0.1.0' > parent/Chart.yaml",
-    )?;
+    )
+    .await?;
     let values = json!({"global": {"imageRegistry": "registry.example.com"}});
     for values in [values, json!({})] {
         assert_eq!(
@@ -199,15 +306,16 @@ async fn only_a_secret_of_this_release_is_the_controllers() -> Outcome {
         (json!({"metadata": {"annotations": {"cert-manager.io/certificate-name": "c"}}}), "cert-manager"),
         (json!({"metadata": {}}), "provided"),
     ] {
-        let chart = copied("")?;
+        let copy = deploy_copy("").await?;
+        let chart = copy.path().join("deploy").join(OPERATOR);
         let issuer_of = format!(
             "kind: Issuer\nissuer: {{{{ include \"kconsumer-group-operator.issuer\" (dict \"root\" . \"secret\" (fromJson `{secret}`)) }}}}\n"
         );
-        std::fs::write(chart.path().join("chart/templates/issuer.yaml"), issuer_of)?;
-        let folder = chart.path().join("chart").display().to_string();
+        std::fs::write(chart.join("templates/issuer.yaml"), issuer_of)?;
+        let folder = chart.display().to_string();
         let arguments =
             ["template", "x", &folder, "--namespace", "ops", "--show-only", "templates/issuer.yaml"];
-        let output = helm(&arguments, &[]).await?;
+        let output = helm(&arguments).await?;
         let text = String::from_utf8(output.stdout)?;
         assert_eq!(
             text.lines().find(|line| line.starts_with("issuer: ")),

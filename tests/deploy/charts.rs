@@ -1,47 +1,13 @@
 //! The Helm charts, rendered by helm.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use kcg_api::names;
-use kcg_devcluster::{Tools, tools};
+use kcg_tests::helm::{self, MODES, OPERATOR, RESOURCE, helm, template};
 use kcg_tests::{Outcome, deploy, deploy_copy};
 use serde_json::{Value, json};
-use tokio::process::Command;
 
-use crate::kustomize::{build, of_kind, title};
-
-pub const OPERATOR: &str = "charts/kconsumer-group-operator";
-pub const RESOURCE: &str = "charts/kconsumer-group-operator-crds";
-pub const MODES: [&str; 3] = ["cert-manager", "self-managed", "provided"];
-
-/// The output of helm, which writes its files to a temporary folder.
-pub async fn helm(arguments: &[&str], variables: &[(&str, &str)]) -> Outcome<std::process::Output> {
-    let home = tempfile::tempdir()?;
-    let mut command = Command::new(Tools::helm(&tools::to_stderr).await?);
-    for folder in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
-        command.env(folder, home.path());
-    }
-    Ok(command.args(arguments).envs(variables.iter().copied()).output().await?)
-}
-
-/// The standard output of helm, which must succeed.
-async fn succeeded(arguments: &[&str]) -> Outcome<String> {
-    let output = helm(arguments, &[]).await?;
-    if !output.status.success() {
-        return Err(format!("helm {arguments:?}: {}", String::from_utf8_lossy(&output.stderr)).into());
-    }
-    Ok(String::from_utf8(output.stdout)?)
-}
-
-/// The objects of a chart, rendered for a namespace with these values.
-pub async fn template(chart: &Path, namespace: &str, values: &Value) -> Outcome<Vec<Value>> {
-    let file = tempfile::NamedTempFile::new()?;
-    std::fs::write(file.path(), values.to_string())?;
-    let (chart, values) = (chart.display().to_string(), file.path().display().to_string());
-    let arguments = ["template", names::OPERATOR, &chart, "--namespace", namespace, "--values", &values];
-    Ok(serde_saphyr::from_multiple(&succeeded(&arguments).await?)?)
-}
+use crate::kustomize::{build, of_kind, on_top, title};
 
 /// Labels that only the charts have.
 const HELMS_LABELS: [&str; 4] = [
@@ -143,13 +109,24 @@ async fn the_objects_of_the_chart_follow_its_namespace_as_those_of_the_overlays_
 
 #[tokio::test]
 async fn the_monitoring_values_add_the_objects_of_the_monitoring_component() -> Outcome {
-    let folder = deploy_copy("").await?;
     let own = json!({"resources": ["deploy/scopes/cluster"], "components": ["deploy/components/monitoring"]});
-    std::fs::write(folder.path().join("kustomization.yaml"), own.to_string())?;
     let values =
         json!({"certificates": {"mode": "provided"}, "monitoring": {"podMonitor": true, "alerts": true}});
     let chart = template(&deploy(OPERATOR), names::NAMESPACE, &values).await?;
-    same(chart, build(folder.path()).await?, "monitoring");
+    same(chart, on_top(&own).await?, "monitoring");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_host_network_of_the_chart_and_the_component_are_the_same() -> Outcome {
+    let own =
+        json!({"resources": ["deploy/scopes/cluster"], "components": ["deploy/components/host-network"]});
+    let values = json!({"certificates": {"mode": "provided"}, "webhook": {"hostNetwork": true}});
+    let chart = template(&deploy(OPERATOR), names::NAMESPACE, &values).await?;
+    let overlay = on_top(&own).await?;
+    let namespace = of_kind(&overlay, "Namespace").next().ok_or("no Namespace")?;
+    assert_eq!(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "privileged");
+    same(chart, overlay, "host network");
     Ok(())
 }
 
@@ -338,7 +315,7 @@ async fn each_template_prints_objects_of_one_kind() -> Outcome {
         let file = format!("templates/{template}.yaml");
         let arguments = ["template", "x", &chart, "--values", &values, "--show-only", &file];
         let namespaces = ["--set", "namespaces={a,b}", "--set", "topicNamespaces={c}"];
-        let text = succeeded(&[&arguments[..], &namespaces].concat()).await?;
+        let text = helm::run(&[&arguments[..], &namespaces].concat()).await?;
         let objects: Vec<Value> = serde_saphyr::from_multiple(&text)?;
         assert_eq!(objects.len(), count, "{text}");
     }
@@ -357,12 +334,13 @@ async fn a_misspelt_or_invalid_value_is_refused_with_its_name() -> Outcome {
         (&operator, "failurePolicy=fail", "failurePolicy"),
         (&operator, "image.digest=sha256:12", "digest"),
         (&operator, "webhook.port=443", "port"),
-        (&operator, "webhook.port=8080", "port"),
+        (&operator, "ports.metrics=80", "metrics"),
+        (&operator, "ports.metric=9090", "metric"),
         (&operator, "podDisruptionBudget.maxUnavailable=0", "maxUnavailable"),
         (&operator, "extraArgs.webhook={log}", "extraArgs"),
         (&resource, "keep=false", "keep"),
     ] {
-        let output = helm(&["template", "x", chart, "--set", value], &[]).await?;
+        let output = helm(&["template", "x", chart, "--set", value]).await?;
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && message.contains(named), "{value}: {message}");
     }
@@ -380,12 +358,28 @@ async fn values_that_contradict_each_other_are_refused_with_both_names_and_the_c
             "set certificates.mode=provided",
         ),
         (
+            "certificates.authority=x",
+            ["certificates.authority", "certificates.ca"],
+            "Set certificates.ca to its value",
+        ),
+        ("replicas.webhook=0", ["replicas.webhook=0", "failurePolicy=Fail"], "set failurePolicy=Ignore"),
+        (
+            "openshift=true,podSecurityContext.runAsUser=1000",
+            ["podSecurityContext.runAsUser=1000", "openshift=true"],
+            "Remove podSecurityContext.runAsUser",
+        ),
+        (
+            "openshift=true,securityContext.runAsGroup=1",
+            ["securityContext.runAsGroup=1", "openshift=true"],
+            "set openshift=false",
+        ),
+        (
             "commonLabels.app\\.kubernetes\\.io/name=x",
             ["commonLabels", "app.kubernetes.io/name"],
             "Remove it from commonLabels",
         ),
     ] {
-        let output = helm(&["template", "x", &operator, "--set", values], &[]).await?;
+        let output = helm(&["template", "x", &operator, "--set", values]).await?;
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success(), "{values}");
         for text in named.into_iter().chain([cure]) {
@@ -406,7 +400,19 @@ async fn charts_pass_helm_lint_and_have_this_version() -> Outcome {
         for mode in MODES {
             let value = format!("certificates.mode={mode}");
             let set: &[&str] = if chart == OPERATOR { &["--set", &value] } else { &[] };
-            succeeded(&[&["lint", "--strict", &folder], set].concat()).await?;
+            helm::run(&[&["lint", "--strict", &folder], set].concat()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A chart is also installed from a repository.
+#[test]
+fn the_notes_name_no_path_of_a_checkout() -> Outcome {
+    for chart in [OPERATOR, RESOURCE] {
+        let notes = std::fs::read_to_string(deploy(chart).join("templates/NOTES.txt"))?;
+        for path in ["deploy/", "docs/", "README"] {
+            assert!(!notes.contains(path), "{chart}: {path}");
         }
     }
     Ok(())

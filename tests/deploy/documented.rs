@@ -4,7 +4,7 @@
 use kcg_tests::{Outcome, deploy_copy, repository};
 use serde_json::{Value, json};
 
-use crate::kustomize::{build, of_kind};
+use crate::kustomize::{build, of_kind, on_top};
 
 /// The patches of docs/operations.md: its YAML blocks that begin with `patches:`.
 fn documented_patches() -> Outcome<Vec<Value>> {
@@ -21,17 +21,15 @@ fn documented_patches() -> Outcome<Vec<Value>> {
 #[tokio::test]
 async fn the_patches_of_the_docs_change_what_they_say() -> Outcome {
     let patches = documented_patches()?;
-    assert_eq!(patches.len(), 2, "{patches:?}");
+    assert_eq!(patches.len(), 4, "{patches:?}");
     let all: Vec<Value> = patches.into_iter().filter_map(|list| list.as_array().cloned()).flatten().collect();
-    let copy = deploy_copy("").await?;
     for overlay in ["cluster/cert-manager", "namespaced/self-managed"] {
         let own = json!({
             "resources": [format!("deploy/overlays/{overlay}")],
-            "components": ["deploy/components/kube-prometheus-stack"],
+            "components": ["deploy/components/kube-prometheus-stack", "deploy/components/host-network"],
             "patches": all,
         });
-        std::fs::write(copy.path().join("kustomization.yaml"), own.to_string())?;
-        let objects = build(copy.path()).await?;
+        let objects = on_top(&own).await?;
         for kind in ["PodMonitor", "PrometheusRule"] {
             let object = of_kind(&objects, kind).next().ok_or(kind)?;
             assert_eq!(object["metadata"]["labels"]["release"], "prometheus", "{kind}");
@@ -48,15 +46,28 @@ async fn the_patches_of_the_docs_change_what_they_say() -> Outcome {
             .collect();
         assert_eq!(addresses, ["--webhook-bind-address=:10250"]);
         assert_eq!(args.len(), if overlay.starts_with("namespaced") { 8 } else { 7 }, "{args:?}");
-        assert_eq!(container["ports"][0], json!({"name": "admission", "containerPort": 10250}));
+        for flag in ["--metrics-bind-address=:9080", "--health-probe-bind-address=:9081"] {
+            assert!(args.contains(&json!(flag)), "{args:?}");
+        }
+        let ports = json!([
+            {"name": "admission", "containerPort": 10250},
+            {"name": "metrics", "containerPort": 9080},
+            {"name": "probes", "containerPort": 9081},
+        ]);
+        assert_eq!(container["ports"], ports);
         assert_eq!(named("NetworkPolicy")?["spec"]["ingress"][0]["ports"], json!([{"port": 10250}]));
+        let policy = of_kind(&objects, "NetworkPolicy")
+            .find(|object| object["metadata"]["name"] == "kconsumer-group-operator");
+        let spec = &policy.ok_or("no policy")?["spec"];
+        let selected = json!({"matchLabels": {"kubernetes.io/metadata.name": "observability"}});
+        assert_eq!(spec["ingress"][0]["from"], json!([{"namespaceSelector": selected}]));
+        assert_eq!(spec["egress"][0], json!({"ports": [{"port": 16443}]}));
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn webhook_configurations_follow_another_namespace_only_with_the_transformer() -> Outcome {
-    let copy = deploy_copy("").await?;
     for (transformers, name) in
         [(json!(["deploy/transformers/namespace"]), "ops"), (json!([]), "kconsumer-group-operator")]
     {
@@ -65,8 +76,7 @@ async fn webhook_configurations_follow_another_namespace_only_with_the_transform
             "resources": ["deploy/overlays/cluster/self-managed"],
             "transformers": transformers,
         });
-        std::fs::write(copy.path().join("kustomization.yaml"), own.to_string())?;
-        let objects = build(copy.path()).await?;
+        let objects = on_top(&own).await?;
         for registration in objects.iter().filter(|object| object.get("webhooks").is_some()) {
             assert_eq!(registration["metadata"]["name"], name);
             assert_eq!(registration["webhooks"][0]["clientConfig"]["service"]["namespace"], "ops");

@@ -5,10 +5,9 @@ use std::time::Duration;
 use kcg_api::names;
 use kcg_devcluster::ControlPlane;
 use kcg_tests::env::own_crd;
+use kcg_tests::helm::{OPERATOR, template};
 use kcg_tests::{Outcome, deploy, eventually, kubectl};
 use serde_json::{Value, json};
-
-use crate::charts::{OPERATOR, template};
 
 #[tokio::test]
 async fn the_only_pod_of_a_process_can_be_evicted() -> Outcome {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use kcg_devcluster::{Tools, tools};
-use kcg_tests::Outcome;
+use kcg_tests::{Outcome, deploy_copy};
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -26,6 +26,13 @@ pub async fn build(folder: &Path) -> Outcome<Vec<Value>> {
         return Err(String::from_utf8_lossy(&output.stderr).into());
     }
     Ok(serde_saphyr::from_multiple(std::str::from_utf8(&output.stdout)?)?)
+}
+
+/// The objects of a user's kustomization next to a copy of `deploy/`.
+pub async fn on_top(own: &Value) -> Outcome<Vec<Value>> {
+    let copy = deploy_copy("").await?;
+    std::fs::write(copy.path().join("kustomization.yaml"), own.to_string())?;
+    build(copy.path()).await
 }
 
 /// The objects of one kind.

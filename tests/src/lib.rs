@@ -13,6 +13,7 @@ mod deploy;
 pub mod env;
 mod eventually;
 pub mod faults;
+pub mod helm;
 pub mod kubectl;
 pub mod load;
 pub mod namespace;
@@ -35,6 +36,11 @@ pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 pub async fn operator_binary() -> kcg_devcluster::Result<&'static Path> {
     static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
     BINARY.get_or_try_init(build_operator).await.map(PathBuf::as_path)
+}
+
+/// Whether tests that have a short and a long form run in the long one.
+pub fn is_long() -> bool {
+    std::env::var_os("KCG_LONG").is_some()
 }
 
 /// Prints a measurement after the name of the running test, even if the output of tests is

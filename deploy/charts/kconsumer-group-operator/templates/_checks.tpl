@@ -4,6 +4,20 @@
 {{- if and .namespaces (has "*" .topicNamespaces) }}
 {{- fail "topicNamespaces=[\"*\"] contradicts namespaces: Roles cannot be granted in every namespace. List the namespaces of the topics in topicNamespaces, or leave namespaces empty" }}
 {{- end }}
+{{- if and (not .replicas.webhook) (eq .failurePolicy "Fail") }}
+{{- fail "replicas.webhook=0 contradicts failurePolicy=Fail: without a webhook every new or changed group is refused. Set replicas.webhook to at least 1, or set failurePolicy=Ignore" }}
+{{- end }}
+{{- if and $.Chart.IsRoot .global }}
+{{- fail (printf "global is not read by this chart, and it has %s. Set the value by its name in values.yaml, for example image.repository or imagePullSecrets, and remove global" (keys .global | sortAlpha | join ", ")) }}
+{{- end }}
+{{- end }}
+{{- range list "Labels" "Certificates" "Ports" "HostNetwork" "Openshift" "Extras" "Defaults" "Issuer" }}
+{{- include (printf "kconsumer-group-operator.check%s" .) $ }}
+{{- end }}
+{{- end }}
+
+{{- define "kconsumer-group-operator.checkLabels" }}
+{{- with .Values }}
 {{- $maps := dict "commonLabels" .commonLabels "podLabels" .podLabels }}
 {{- $maps = merge $maps (dict "monitoring.labels" (.monitoring).labels "monitoring.ruleLabels" (.monitoring).ruleLabels) }}
 {{- range $value, $labels := $maps }}
@@ -13,18 +27,94 @@
 {{- end }}
 {{- end }}
 {{- end }}
-{{- if and .certificates.ca (ne .certificates.mode "provided") }}
-{{- fail (printf "certificates.ca contradicts certificates.mode=%s, which writes the CA bundle itself. Remove certificates.ca, or set certificates.mode=provided" .certificates.mode) }}
-{{- end }}
-{{- if and .webhook.hostNetwork (eq (int .webhook.port) 10250) }}
-{{- fail "webhook.port=10250 contradicts webhook.hostNetwork=true: the kubelet has the port 10250 of each node. Set webhook.port to another port, for example 8443, or set webhook.hostNetwork=false" }}
-{{- end }}
-{{- if and $.Chart.IsRoot .global }}
-{{- fail (printf "global is not read by this chart, and it has %s. Set the value by its name in values.yaml, for example image.repository or imagePullSecrets, and remove global" (keys .global | sortAlpha | join ", ")) }}
 {{- end }}
 {{- end }}
-{{- include "kconsumer-group-operator.checkDefaults" . }}
-{{- include "kconsumer-group-operator.checkIssuer" . }}
+
+{{- define "kconsumer-group-operator.checkCertificates" }}
+{{- with .Values.certificates }}
+{{- if .authority }}
+{{- fail "certificates.authority is now certificates.ca. Set certificates.ca to its value, and certificates.authority=null" }}
+{{- end }}
+{{- if and .ca (ne .mode "provided") }}
+{{- fail (printf "certificates.ca contradicts certificates.mode=%s, which writes the CA bundle itself. Remove certificates.ca, or set certificates.mode=provided" .mode) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* A pod, and with the host network a node, has each port once. */}}
+{{- define "kconsumer-group-operator.checkPorts" }}
+{{- $hostNetwork := .Values.webhook.hostNetwork }}
+{{- $ports := dict "webhook.port" .Values.webhook.port "ports.metrics" .Values.ports.metrics "ports.probes" .Values.ports.probes }}
+{{- range $name, $port := $ports }}
+{{- if and $hostNetwork (eq (int $port) 10250) }}
+{{- fail (printf "%s=10250 contradicts webhook.hostNetwork=true: the kubelet has the port 10250 of each node. Set %s to another port, or set webhook.hostNetwork=false" $name $name) }}
+{{- end }}
+{{- range $other, $number := omit $ports $name }}
+{{- if eq (int $port) (int $number) }}
+{{- fail (printf "%s=%d and %s=%d are one port of a pod. Set one of them to another port" $name (int $port) $other (int $number)) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* `lookup` finds nothing without a cluster. */}}
+{{- define "kconsumer-group-operator.checkHostNetwork" }}
+{{- if .Values.webhook.hostNetwork }}
+{{- $namespace := lookup "v1" "Namespace" "" .Release.Namespace }}
+{{- $level := get (default dict ($namespace.metadata).labels) "pod-security.kubernetes.io/enforce" }}
+{{- if has $level (list "baseline" "restricted") }}
+{{- fail (printf "webhook.hostNetwork=true contradicts the label pod-security.kubernetes.io/enforce=%s of the namespace %s, which refuses such pods. Set the label to privileged, or set webhook.hostNetwork=false" $level .Release.Namespace) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* openshift leaves out the ids of the default podSecurityContext, and no others. */}}
+{{- define "kconsumer-group-operator.checkOpenshift" }}
+{{- if .Values.openshift }}
+{{- range $field := list "runAsUser" "runAsGroup" "fsGroup" }}
+{{- $ids := dict "podSecurityContext" (get (default dict $.Values.podSecurityContext) $field) "securityContext" (get (default dict $.Values.securityContext) $field) }}
+{{- range $value, $id := $ids }}
+{{- if not (has (int $id) (list 0 65532)) }}
+{{- fail (printf "%s.%s=%d contradicts openshift=true, with which OpenShift assigns it. Remove %s.%s, or set openshift=false" $value $field (int $id) $value $field) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /*
+A flag that stands twice ends the process. A variable that stands twice cannot be applied, and a flag wins
+over its variable.
+*/}}
+{{- define "kconsumer-group-operator.checkExtras" }}
+{{- $values := dict "metrics-bind-address" "ports.metrics" "health-probe-bind-address" "ports.probes" "webhook-bind-address" "webhook.port" "namespaces" "namespaces" "topic-namespaces" "topicNamespaces" "defaults" "groupDefaults" "certificate-mode" "certificates.mode" "log-level" "logging.level" "log-format" "logging.format" }}
+{{- $own := list "webhook-configuration-name" "cert-dir" "server-name" "drain-quiet-period" }}
+{{- $variables := list "POD_NAME" "POD_NAMESPACE" "WEBHOOK_CONFIGURATION_NAME" }}
+{{- range $process := list "controller" "webhook" }}
+{{- $seen := list }}
+{{- range $flag := index (default dict $.Values.extraArgs) $process }}
+{{- $seen = append $seen (list "extraArgs" (regexFind "^--[^= ]*" $flag)) }}
+{{- end }}
+{{- range $variable := index (default dict $.Values.extraEnv) $process }}
+{{- $seen = append $seen (list "extraEnv" $variable.name) }}
+{{- end }}
+{{- range $index, $item := $seen }}
+{{- $list := printf "%s.%s" (first $item) $process }}
+{{- $name := last $item }}
+{{- $flag := trimPrefix "--" $name }}
+{{- if hasPrefix "KCG_" $name }}{{ $flag = trimPrefix "KCG_" $name | lower | replace "_" "-" }}{{ end }}
+{{- if eq $name "RUST_LOG" }}{{ $flag = ternary "log-level" "" (not (not ($.Values.logging).level)) }}{{ end }}
+{{- with get $values $flag }}
+{{- fail (printf "%s has %s, which contradicts the chart's value %s. Set %s, and remove %s from %s" $list $name . . $name $list) }}
+{{- end }}
+{{- if or (has $flag $own) (has $name $variables) }}
+{{- fail (printf "%s has %s, which the chart sets itself. Remove it from %s" $list $name $list) }}
+{{- end }}
+{{- if has $item (slice $seen 0 $index) }}
+{{- fail (printf "%s has %s twice. Remove one of them" $list $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- /*

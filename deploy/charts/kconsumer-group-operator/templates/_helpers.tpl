@@ -75,7 +75,7 @@ annotations:
 {{- end }}
 {{- end }}
 
-{{- /* Where and how the pods are scheduled. Arguments: root, process. */}}
+{{- /* How the pods' image is pulled, and where the pods run. Arguments: root, process. */}}
 {{- define "kconsumer-group-operator.scheduling" -}}
 {{- $selector := dict "matchLabels" (include "kconsumer-group-operator.selectorLabels" .process | fromYaml) }}
 {{- with .root.Values }}
@@ -119,7 +119,7 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
-{{- /* The probes and what both containers mount. */}}
+{{- /* The probes of both containers. */}}
 {{- define "kconsumer-group-operator.probes" -}}
 startupProbe:
   httpGet:
@@ -139,6 +139,74 @@ readinessProbe:
     port: probes
   periodSeconds: 5
   timeoutSeconds: 5
+{{- end }}
+
+{{- /* What the two webhook configurations have in common: their metadata. */}}
+{{- define "kconsumer-group-operator.webhookConfigurationMetadata" -}}
+name: {{ .Release.Namespace | quote }}
+labels:
+  {{- include "kconsumer-group-operator.labels" . | nindent 2 }}
+{{- if eq .Values.certificates.mode "cert-manager" }}
+annotations:
+  cert-manager.io/inject-ca-from: {{ .Release.Namespace }}/kconsumer-group-operator-webhook
+{{- end }}
+{{- end }}
+
+{{- /* What the two webhook configurations have in common: which objects are reviewed, and by whom. Arguments: root, path. */}}
+{{- define "kconsumer-group-operator.review" -}}
+admissionReviewVersions:
+  - v1
+clientConfig:
+  {{- with .root.Values.certificates.ca }}
+  caBundle: {{ b64enc . }}
+  {{- end }}
+  service:
+    name: kconsumer-group-operator-webhook
+    namespace: {{ .root.Release.Namespace | quote }}
+    path: {{ .path }}
+    port: 443
+rules:
+  - apiGroups:
+      - thenextapps.com
+    apiVersions:
+      - v1alpha1
+    operations:
+      - CREATE
+      - UPDATE
+    resources:
+      - kconsumergroups
+    scope: Namespaced
+namespaceSelector:
+  matchExpressions:
+    - key: kubernetes.io/metadata.name
+      {{- if .root.Values.namespaces }}
+      operator: In
+      values:
+        {{- toYaml .root.Values.namespaces | nindent 8 }}
+      {{- else }}
+      operator: NotIn
+      values:
+        - kube-system
+      {{- end }}
+# Only a new spec is reviewed.
+matchConditions:
+  - name: spec-is-new
+    expression: request.operation == 'CREATE' || object.spec != oldObject.spec
+matchPolicy: Equivalent
+{{- end }}
+
+{{- /* The file of groupDefaults in both containers, and its volume. */}}
+{{- define "kconsumer-group-operator.defaultsMount" -}}
+- name: group-defaults
+  mountPath: /etc/kconsumer-group-operator
+  readOnly: true
+{{- end }}
+{{- define "kconsumer-group-operator.defaultsVolume" -}}
+- name: group-defaults
+  configMap:
+    name: kconsumer-group-operator-group-defaults
+    # Admission must not depend on it: the webhook starts without it.
+    optional: true
 {{- end }}
 
 {{- /* The ServiceAccount's token, with a shorter expiry than the default one. */}}
