@@ -1,5 +1,4 @@
 //! The webhook and its file of defaults on a real control plane: admission never depends on the file.
-#![allow(clippy::unwrap_used, reason = "test code")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

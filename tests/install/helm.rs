@@ -2,25 +2,30 @@
 //! controller runs with the chart's ServiceAccount.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::time::Duration;
 
 use k8s_openapi::ByteString;
 use kcg_api::names;
-use kcg_devcluster::{ControlPlane, Port, Process};
+use kcg_devcluster::{ControlPlane, KubectlOutput, Port, Process};
 use kcg_tests::certificate::WebhookCertificate;
-use kcg_tests::env::foreign_crds;
-use kcg_tests::{Outcome, deploy_copy, eventually, kubectl, operator_binary};
+use kcg_tests::env::{api_server, foreign_crds};
+use kcg_tests::helm::{OPERATOR, RESOURCE};
+use kcg_tests::load::{Load, assert_no_failures};
+use kcg_tests::{Outcome, deploy, eventually, kubectl, met, operator_binary, repository};
 use serde_json::json;
+use tempfile::TempDir;
 
+use crate::LOAD;
 use crate::documented::{OLDER, Shell, THIS, block, installed_version, make_this_version, older_version};
 use crate::removal::left_of_the_operator;
 
 const DOCS: &str = "docs/operations.md";
 
 /// The entries of the Secret, and the CA bundles of both webhook configurations.
-async fn trust(
-    certificate: &WebhookCertificate,
-) -> anyhow::Result<(BTreeMap<String, ByteString>, Vec<Vec<u8>>)> {
+type Trust = (BTreeMap<String, ByteString>, Vec<Vec<u8>>);
+
+async fn trust(certificate: &WebhookCertificate) -> anyhow::Result<Trust> {
     Ok((certificate.secret().await?.data.unwrap_or_default(), certificate.ca_bundles().await?))
 }
 
@@ -73,6 +78,17 @@ async fn helm_installs_upgrades_and_uninstalls_the_operator_and_the_groups_stay(
     assert_eq!(trust(&certificate).await?, issued, "the upgrade keeps the certificate and the CA bundles");
     assert_eq!(kubectl::run(&plane, &groups).await?, group);
 
+    // Pods on the host network would be refused, and without them every group.
+    let enforce = ["label", "namespace", names::NAMESPACE, "pod-security.kubernetes.io/enforce=restricted"];
+    kubectl::run(&plane, &enforce).await?;
+    let upgrade = block(DOCS, "## Helm", "helm upgrade")?;
+    let refused = shell.try_run(&format!("{} --set webhook.hostNetwork=true", upgrade.trim())).await?;
+    assert_ne!(refused.code, 0);
+    for text in ["webhook.hostNetwork=true", "pod-security.kubernetes.io/enforce=restricted", "to privileged"]
+    {
+        assert!(refused.stderr.contains(text), "{}", refused.stderr);
+    }
+
     drop(controller);
     shell.run(&block(DOCS, "## Helm", "helm uninstall")?).await?;
     assert_eq!(
@@ -99,52 +115,172 @@ async fn helm_installs_upgrades_and_uninstalls_the_operator_and_the_groups_stay(
     Ok(())
 }
 
-/// An older chart whose default issuer was cert-manager, and the chart of this version.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upgrade_to_another_issuer_is_refused_with_the_value_that_keeps_the_issuer() -> Outcome {
-    let plane = ControlPlane::builder().scheduler(false).crds(foreign_crds()).start().await?;
-    plane.start_cert_manager().await?;
-    let certificate = WebhookCertificate::new(&plane.client().await?);
-    let older = deploy_copy(
-        "sed -i 's/mode: self-managed/mode: cert-manager/' deploy/charts/kconsumer-group-operator/values.yaml",
-    );
-    let older = older.await?;
-    let shell = Shell::open_in(older.path(), &plane, "".as_ref()).await?;
-    let release = "helm upgrade --install kconsumer-group-operator deploy/charts/kconsumer-group-operator \
-        --namespace kconsumer-group-operator --create-namespace --reset-then-reuse-values";
-    shell.run(release).await?;
-    let issued = eventually("cert-manager has issued", Duration::from_mins(1), async || {
-        Ok(match trust(&certificate).await {
-            Ok(trust) if trust.1.iter().all(|bundle| !bundle.is_empty()) => Ok(trust),
-            Ok(_) => Err("no caBundle".to_owned()),
-            Err(error) => Err(error.to_string()),
-        })
-    })
-    .await?;
+/// Unpacks the charts of an earlier commit, whose default issuer was cert-manager, and copies those of this version.
+/// No pods run here, so both get a Service that is an alias of localhost, where a webhook listens at the port.
+fn earlier_and_this(webhook: &Port) -> Outcome<TempDir> {
+    let script = r#"
+        mkdir earlier this && tar -xzf "$1" -C earlier && cp -r "$2"/. this
+        alias() {
+            sed -i '/^kind: Service$/,$ { /^spec:/,$d }' "$1"
+            printf 'spec:\n  type: ExternalName\n  externalName: localhost\n' >> "$1"
+        }
+        operator=kconsumer-group-operator
+        alias earlier/$operator/files/webhook.yaml
+        alias this/$operator/templates/webhook-service.yaml
+        for file in earlier/$operator/files/registrations-cluster.yaml this/$operator/templates/_helpers.tpl; do
+            sed "s/port: 443$/port: $3/" "$file" > changed; ! cmp -s changed "$file"; mv changed "$file"
+        done"#;
+    let folder = tempfile::tempdir()?;
+    let mut shell = Command::new("sh");
+    shell.args(["-euc", script, "sh"]).arg(repository("tests/fixtures/charts/earlier-charts.tgz"));
+    shell.arg(deploy("charts")).arg(webhook.number().to_string()).current_dir(folder.path());
+    let output = shell.output()?;
+    if output.status.success() { Ok(folder) } else { Err(String::from_utf8_lossy(&output.stderr).into()) }
+}
 
-    make_this_version(older.path()).await?;
-    let refused = shell.try_run(release).await?;
-    assert_ne!(refused.code, 0);
-    for text in ["certificates.mode=self-managed, but", "Set certificates.mode=cert-manager to keep it"] {
-        assert!(refused.stderr.contains(text), "{}", refused.stderr);
+/// A release of the operator's chart, and who has issued its certificate.
+struct Release {
+    plane: ControlPlane,
+    shell: Shell,
+    webhook: Port,
+    certificate: WebhookCertificate,
+    client: kube::Client,
+    _folder: TempDir,
+}
+
+impl Release {
+    /// Installs the earlier charts.
+    async fn of_the_earlier_charts(values: &str) -> Outcome<Self> {
+        let plane = api_server(foreign_crds()).await?;
+        plane.start_cert_manager().await?;
+        plane.apply_path(&deploy("samples/kafkatopic.yaml")).await?;
+        let client = plane.client().await?;
+        let webhook = Port::take()?;
+        let folder = earlier_and_this(&webhook)?;
+        let shell = Shell::open_in(folder.path(), &plane, "".as_ref()).await?;
+        let certificate = WebhookCertificate::new(&client);
+        let release = Self { plane, shell, webhook, certificate, client, _folder: folder };
+        release.install("earlier", values).await?.ok()?;
+        Ok(release)
     }
-    shell.run(&format!("{release} --set certificates.mode=cert-manager")).await?;
-    assert_eq!(
-        trust(&certificate).await?,
-        issued,
-        "neither the refused nor the kept mode changes what is trusted"
-    );
 
-    // And from this version's default to cert-manager.
-    let uninstall = "helm uninstall kconsumer-group-operator --namespace kconsumer-group-operator";
-    shell
-        .run(&format!("{uninstall}; kubectl --namespace kconsumer-group-operator delete secret --all"))
+    /// Installs the charts of a folder, or upgrades to them.
+    async fn install(&self, version: &str, values: &str) -> Outcome<KubectlOutput> {
+        let [resource, operator] = [RESOURCE, OPERATOR].map(|chart| chart.replace("charts", version));
+        let commands = format!(
+            "helm upgrade --install kconsumer-group-operator-crds {resource}
+            helm upgrade --install kconsumer-group-operator {operator} \
+              --namespace kconsumer-group-operator --create-namespace --reset-then-reuse-values {values}"
+        );
+        self.shell.try_run(&commands).await
+    }
+
+    /// Waits until the certificate is issued and trusted.
+    async fn issued(&self) -> Outcome<Trust> {
+        let issued = eventually("a certificate that is trusted", Duration::from_mins(1), async || {
+            Ok(match trust(&self.certificate).await {
+                Ok(trust) if !trust.0.contains_key("tls.crt") => Err("no certificate".to_owned()),
+                Ok(trust) if trust.1.iter().any(Vec::is_empty) => Err("no caBundle".to_owned()),
+                Ok(trust) => Ok(trust),
+                Err(error) => Err(error.to_string()),
+            })
+        });
+        Ok(issued.await?)
+    }
+
+    /// Starts a process of the operator.
+    async fn start(&self, process: &str, flags: &[String]) -> Outcome<Process> {
+        let account = format!("{}-{process}", names::OPERATOR);
+        let kubeconfig = self.plane.kubeconfig_for(names::NAMESPACE, &account).await?;
+        let (metrics, probes) = (Port::take()?, Port::take()?);
+        let own = [
+            process.to_owned(),
+            format!("--kubeconfig={}", kubeconfig.display()),
+            format!("--metrics-bind-address={}", metrics.address()),
+            format!("--health-probe-bind-address={}", probes.address()),
+        ];
+        let flags = own.iter().chain(flags);
+        Ok(Process::start(process, operator_binary().await?, flags, self.plane.folder())?)
+    }
+
+    /// Starts a webhook with the certificate, and waits until the API server calls it.
+    async fn start_webhook(&self, (entries, _): &Trust) -> Outcome<(Process, TempDir)> {
+        let folder = tempfile::tempdir()?;
+        for (name, content) in entries {
+            std::fs::write(folder.path().join(name), &content.0)?;
+        }
+        let flags = [
+            format!("--webhook-bind-address={}", self.webhook.address()),
+            format!("--cert-dir={}", folder.path().display()),
+            format!("--server-name={}", names::webhook_host(names::NAMESPACE)),
+        ];
+        let webhook = self.start("webhook", &flags).await?;
+        let sample = deploy("samples/bad-min-above-partitions.yaml").display().to_string();
+        let create = ["create", "--dry-run=server", "-f", &sample];
+        eventually("the webhook knows the topic", Duration::from_secs(30), async || {
+            webhook.must_run()?;
+            let answer = self.plane.kubectl(&create).await?;
+            Ok(met(answer.stderr.contains("topic fast-data-topic has 3 partitions"), || answer.stderr))
+        })
         .await?;
-    shell.run(release).await?;
-    let refused = shell.try_run(&format!("{release} --set certificates.mode=cert-manager")).await?;
-    assert_ne!(refused.code, 0);
-    for text in ["certificates.mode=cert-manager, but", "Set certificates.mode=self-managed to keep it"] {
-        assert!(refused.stderr.contains(text), "{}", refused.stderr);
+        Ok((webhook, folder))
+    }
+}
+
+/// An upgrade from a release of the earlier charts and a rollback, while groups are written.
+async fn upgrade_and_rollback(mode: &str) -> Outcome {
+    let _turn = LOAD.lock().await;
+    let set = format!("--set certificates.mode={mode}");
+    // It was the default.
+    let is_default = mode == "cert-manager";
+    let release = Release::of_the_earlier_charts(if is_default { "" } else { &set }).await?;
+    let controller = match mode {
+        "self-managed" => {
+            Some(release.start("controller", &["--certificate-mode=self-managed".into()]).await?)
+        }
+        _ => None,
+    };
+    let issued = release.issued().await?;
+    let (_webhook, _certificate) = release.start_webhook(&issued).await?;
+    let reviews = Load::of_reviews(&release.client);
+    let handshakes = Load::of_handshakes(&release.certificate, release.webhook.address());
+
+    if is_default {
+        let refused = release.install("this", "").await?;
+        assert_ne!(refused.code, 0);
+        for text in ["certificates.mode=self-managed, but", "Set certificates.mode=cert-manager to keep it"] {
+            assert!(refused.stderr.contains(text), "{}", refused.stderr);
+        }
+    }
+    release.install("this", if is_default { &set } else { "" }).await?.ok()?;
+    let flags = ["get", "deployment", "-n=kconsumer-group-operator", "-o=jsonpath={.items[*]..args}"];
+    assert!(kubectl::run(&release.plane, &flags).await?.contains("--health-probe-bind-address"));
+    assert_eq!(trust(&release.certificate).await?, issued, "{mode}: the upgrade keeps what is trusted");
+
+    let rollback = "helm rollback kconsumer-group-operator --namespace kconsumer-group-operator";
+    release.shell.run(rollback).await?;
+    assert!(kubectl::run(&release.plane, &flags).await?.contains("--status-addr"));
+    assert_eq!(trust(&release.certificate).await?, issued, "{mode}: the rollback keeps it");
+    release.install("this", &set).await?.ok()?;
+    assert_eq!(trust(&release.certificate).await?, issued, "{mode}: another upgrade keeps it");
+    assert_no_failures(&format!("helm, {mode}"), &reviews.stop().await?, &handshakes.stop().await?);
+    if let Some(controller) = controller {
+        controller.must_run()?;
+        let refused = release.install("this", "--set certificates.mode=cert-manager").await?;
+        assert_ne!(refused.code, 0);
+        for text in ["certificates.mode=cert-manager, but", "Set certificates.mode=self-managed to keep it"] {
+            assert!(refused.stderr.contains(text), "{}", refused.stderr);
+        }
     }
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upgrade_from_the_earlier_default_issuer_and_back_refuses_no_group() -> Outcome {
+    upgrade_and_rollback("cert-manager").await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upgrade_from_an_earlier_self_managed_release_and_back_refuses_no_group() -> Outcome {
+    upgrade_and_rollback("self-managed").await
 }

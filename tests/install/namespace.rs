@@ -1,15 +1,20 @@
-//! The operator in a namespace that a kustomization on top of an overlay sets.
+//! Each form of the installation, in a namespace that the user chooses.
+//!
+//! CI installs two forms. `KCG_LONG=1 cargo test -p kcg-tests --test install namespace` installs
+//! all of them, which takes some minutes.
 
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use kcg_tests::env::{TestEnv, all_crds, api_server};
-use kcg_tests::{Outcome, deploy_copy, eventually, operator_binary};
+use kcg_tests::helm::{MODES, OPERATOR, template};
+use kcg_tests::{Outcome, deploy, deploy_copy, eventually, is_long, measured, operator_binary};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 const NAMESPACE: &str = "ops";
 /// In a user's kustomization: what `namespace:` does not reach follows it.
-const FOLLOW: &str = "deploy/transformers/namespace";
+const FOLLOW: &[&str] = &["deploy/transformers/namespace"];
 
 /// The checks of doctor that are not healthy.
 async fn faults(env: &TestEnv) -> anyhow::Result<Vec<String>> {
@@ -23,14 +28,12 @@ async fn faults(env: &TestEnv) -> anyhow::Result<Vec<String>> {
     Ok(checks.iter().filter(bad).map(Value::to_string).collect())
 }
 
-/// Installs an overlay with `namespace: ops` on top, and lets it admit a group and refuse another.
-async fn works(overlay: &str, transformers: &[&str]) -> Outcome {
-    let folder = deploy_copy("").await?;
-    let own = json!({"namespace": NAMESPACE, "resources": [overlay], "transformers": transformers});
-    std::fs::write(folder.path().join("kustomization.yaml"), own.to_string())?;
-    let env = TestEnv::install(api_server(all_crds()).await?, folder.path()).await?;
-    assert_eq!(env.operator.namespace(), NAMESPACE);
-
+/// Installs a kustomization whose objects are in the namespace, and lets the operator admit a group
+/// and refuse another.
+async fn works(kustomization: &Path, what: &str) -> Outcome {
+    let began = Instant::now();
+    let env = TestEnv::install(api_server(all_crds()).await?, kustomization).await?;
+    assert_eq!(env.operator.namespace(), NAMESPACE, "{what}");
     let _controller = env.operator.start_controller("one", &[]).await?;
     let _webhook = env.operator.start_webhook(&[]).await?;
     env.operator.wait_trusted(&env.plane).await?;
@@ -42,15 +45,56 @@ async fn works(overlay: &str, transformers: &[&str]) -> Outcome {
     env.create_sample("kafkatopic.yaml").await?;
     env.reviews_work().await?;
     env.create_sample("kconsumer.yaml").await?;
+    measured(&format!("{what}: {:.1} s", began.elapsed().as_secs_f64()));
+    Ok(())
+}
+
+/// A kustomization of a user, next to a copy of `deploy/`.
+async fn overlay(overlay: &str, transformers: &[&str]) -> Outcome {
+    let folder = deploy_copy("").await?;
+    let resources = [format!("deploy/overlays/{overlay}")];
+    let own = json!({"namespace": NAMESPACE, "resources": resources, "transformers": transformers});
+    std::fs::write(folder.path().join("kustomization.yaml"), own.to_string())?;
+    let what = format!("{overlay}, {} transformers", transformers.len());
+    works(folder.path(), &what).await.map_err(|error| format!("{what}: {error}").into())
+}
+
+/// The rendered chart, as tools apply it that render without the cluster.
+async fn chart(mode: &str, namespaces: Value) -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let what = format!("the chart, certificates.mode={mode}, namespaces={namespaces}");
+    let values = json!({"certificates": {"mode": mode}, "namespaces": namespaces});
+    let mut objects = template(&deploy(OPERATOR), NAMESPACE, &values).await?;
+    // As `helm install --create-namespace` does.
+    objects.push(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}));
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+    std::fs::write(folder.path().join("chart.yaml"), list.to_string())?;
+    std::fs::write(folder.path().join("kustomization.yaml"), r#"{"resources": ["chart.yaml"]}"#)?;
+    works(folder.path(), &what).await.map_err(|error| format!("{what}: {error}").into())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_overlay_in_another_namespace_admits_a_group_and_refuses_an_invalid_one() -> Outcome {
+    overlay("namespaced/cert-manager", FOLLOW).await?;
+    if is_long() {
+        overlay("namespaced/self-managed", FOLLOW).await?;
+        overlay("cluster/cert-manager", FOLLOW).await?;
+        overlay("cluster/self-managed", FOLLOW).await?;
+        overlay("cluster/self-managed", &[]).await?;
+    }
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_namespace_on_top_of_the_self_managed_overlay_moves_the_operator() -> Outcome {
-    works("deploy/overlays/cluster/self-managed", &[]).await
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_namespace_on_top_of_a_namespaced_overlay_with_cert_manager_moves_the_operator_alone() -> Outcome {
-    works("deploy/overlays/namespaced/cert-manager", &[FOLLOW]).await
+async fn the_chart_in_another_namespace_admits_a_group_and_refuses_an_invalid_one() -> Outcome {
+    chart("self-managed", json!([])).await?;
+    if is_long() {
+        chart("self-managed", json!(["default"])).await?;
+        for mode in MODES.into_iter().filter(|mode| *mode != "self-managed") {
+            for namespaces in [json!([]), json!(["default"])] {
+                chart(mode, namespaces).await?;
+            }
+        }
+    }
+    Ok(())
 }

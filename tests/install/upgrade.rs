@@ -10,6 +10,7 @@ use kcg_tests::objects::group;
 use kcg_tests::{Outcome, eventually, kubectl, met};
 use serde_json::json;
 
+use crate::LOAD;
 use crate::documented::{OLDER, Shell, THIS, block, installed_version, make_this_version, older_version};
 
 const CHILDREN: &str = "deployments,services,horizontalpodautoscalers,servicemonitors,prometheusrules";
@@ -62,6 +63,7 @@ async fn an_upgrade_under_load_fails_no_admission_and_writes_no_group() -> Outco
 }
 
 async fn upgrade(overlay: &str) -> Outcome {
+    let _turn = LOAD.lock().await;
     let folder = older_version().await?;
     let deploy = folder.path().join("deploy");
     let plane = api_server(Crds::all(deploy.join("crd"))).await?;

@@ -60,7 +60,10 @@ impl Operator {
 
         let background = Background::start()?;
         let folder = plane.folder().join("operator").join("certificates");
-        let certificate = Arc::new(ProjectedVolume::create(folder)?);
+        let volume = ProjectedVolume::create(folder)?;
+        // The API server sets the default mode, which the manifest may leave out.
+        let mode = overlay.certificate.default_mode.and_then(|mode| u32::try_from(mode).ok());
+        let certificate = Arc::new(volume.with_mode(mode.unwrap_or(0o644)));
         let secret_mount = SecretMount::start(
             &background,
             plane.kubeconfig_path().to_owned(),
