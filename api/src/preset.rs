@@ -98,6 +98,9 @@ pub struct ClientMetrics {
     pub last_poll_seconds_ago: &'static str,
     /// Counts the records that a client consumed.
     pub records_consumed: &'static str,
+    /// Counts the fetches that a client sent; `None` for librdkafka, which reports the lag of each
+    /// partition that it has.
+    pub fetches: Option<&'static str>,
     /// Whether the client also exports a topic with dots under a name with underscores. Kafka's
     /// Java client does since 4.1; before, it exported only that name.
     pub writes_dots_as_underscores: bool,
@@ -141,6 +144,7 @@ impl Preset {
                 assigned_partitions: "kafka_consumer_coordinator_assigned_partitions",
                 last_poll_seconds_ago: "kafka_consumer_last_poll_seconds_ago",
                 records_consumed: "kafka_consumer_fetch_manager_records_consumed_total",
+                fetches: Some("kafka_consumer_fetch_manager_fetch_total"),
                 writes_dots_as_underscores: true,
                 former_lag: "kafka_consumer_fetch_manager_records_lag_max",
             },
@@ -149,6 +153,7 @@ impl Preset {
                 assigned_partitions: "kafka_consumer_consumer_coordinator_metrics_assigned_partitions",
                 last_poll_seconds_ago: "kafka_consumer_consumer_metrics_last_poll_seconds_ago",
                 records_consumed: "kafka_consumer_consumer_fetch_manager_metrics_records_consumed",
+                fetches: Some("kafka_consumer_consumer_fetch_manager_metrics_fetch"),
                 writes_dots_as_underscores: true,
                 former_lag: "kafka_consumer_consumer_fetch_manager_metrics_records_lag_max",
             },
@@ -157,6 +162,7 @@ impl Preset {
                 assigned_partitions: "rdkafka_cgrp_assignment_size",
                 last_poll_seconds_ago: "kafka_consumer_last_poll_seconds_ago",
                 records_consumed: "rdkafka_topic_partitions_rxmsgs",
+                fetches: None,
                 writes_dots_as_underscores: false,
                 former_lag: "rdkafka_topic_partitions_consumer_lag",
             },

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 /// `None` if the pod is missing.
 type Scene = (&'static str, Option<[i64; 2]>);
 
-const SCENES: [Scene; 36] = [
+const SCENES: [Scene; 38] = [
     // A client that has just started has no partitions, and so no lag.
     ("spring4-before-first-poll", Some([0, 0])),
     ("spring3-before-first-poll", Some([0, 0])),
@@ -50,6 +50,10 @@ const SCENES: [Scene; 36] = [
     ("spring4-rebalance-joined-30s", None),
     ("spring4-rebalance-joined-70s", Some([0, 0])),
     ("jmx-rebalance-joined-30s", Some([522, 522])),
+    // Partitions without traffic that a rebalance took away and gave back: no response to a fetch
+    // mentions them, or Micrometer shows them a minute later.
+    ("jmx-given-back-30s", Some([0, 0])),
+    ("spring4-given-back-15s", Some([0, 0])),
     // More consumers than partitions.
     ("spring4-no-partitions-75s", Some([0, 0])),
     ("spring3-no-partitions-75s", Some([0, 0])),
@@ -67,18 +71,24 @@ pub fn preset(recording: &str) -> Preset {
     if recording.starts_with("jmx") { Preset::JmxExporter } else { Preset::Spring }
 }
 
+/// What a client that waits for records counts in the 15 s between two scrapes: each of its fetches
+/// waits for half a second.
+const FETCHES: &str = "30";
+
 /// The series of a recording as promtool takes them, scraped from one pod of the group for as long
-/// as `times` says.
+/// as `times` says. Its clients fetch; what else they export stays as it is.
 pub fn series(recording: &str, pod: &str, times: &str) -> Result<Vec<Value>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts/recordings");
     let file = folder.join(format!("{recording}.prom"));
     let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     let own = format!(r#"namespace="default",service="kconsumer",pod="{pod}""#);
+    let fetches = preset(recording).client_metrics().fetches;
     let sample = |line: &str| -> Result<Value> {
         let (series, value) = line.rsplit_once(' ').context("a sample has a value")?;
         let (name, labels) = series.split_once('{').context("a sample has labels")?;
-        let value = if value == "NaN" { "NaN+0" } else { value };
-        Ok(json!({"series": format!("{name}{{{own},{labels}"), "values": format!("{value}{times}")}))
+        let step = if fetches == Some(name) { FETCHES } else { "0" };
+        let values = format!("{value}+{step}{times}");
+        Ok(json!({"series": format!("{name}{{{own},{labels}"), "values": values}))
     };
     text.lines().filter(|line| !line.starts_with('#')).map(sample).collect()
 }
@@ -88,7 +98,11 @@ pub fn adapter_query(preset: Preset, statistic: LagStatistic) -> Result<String> 
     let rules = adapter_rules();
     let name = preset.lag_metric(statistic);
     let rules = rules["rules"].as_array().context("a list")?;
-    let rule = rules.iter().find(|rule| rule["name"]["as"] == *name).context("the lag has a rule")?;
+    resolved(rules.iter().find(|rule| rule["name"]["as"] == *name).context("the lag has a rule")?)
+}
+
+/// The query of a rule, as the adapter sends it.
+fn resolved(rule: &Value) -> Result<String> {
     let series =
         rule["seriesQuery"].as_str().and_then(|query| query.split('{').next()).context("a series")?;
     let query = rule["metricsQuery"].as_str().context("a query")?;
@@ -98,12 +112,17 @@ pub fn adapter_query(preset: Preset, statistic: LagStatistic) -> Result<String> 
         .replace("<<.GroupBy>>", "pod"))
 }
 
+/// When the queries are asked: later than the time for which a client must have received nothing.
+const AT: &str = "3m";
+/// The scrapes until then, and one more.
+const SCRAPES: &str = "x13";
+
 fn expected(query: &str, lags: &[(&str, i64)]) -> Value {
     let samples: Vec<Value> = lags
         .iter()
         .map(|(pod, lag)| json!({"labels": format!(r#"{{pod="{pod}"}}"#), "value": lag}))
         .collect();
-    json!({"expr": query, "eval_time": "1m", "exp_samples": samples})
+    json!({"expr": query, "eval_time": AT, "exp_samples": samples})
 }
 
 async fn test(tests: &[Value]) -> Result<()> {
@@ -124,7 +143,39 @@ async fn the_adapter_reads_the_true_lag_of_every_client_that_was_recorded() -> R
         }
         tests.push(json!({
             "name": recording, "interval": "15s",
-            "input_series": series(recording, "a", "x8")?, "promql_expr_test": queries,
+            "input_series": series(recording, "a", SCRAPES)?, "promql_expr_test": queries,
+        }));
+    }
+    test(&tests).await
+}
+
+#[tokio::test]
+async fn only_a_pod_that_fetches_and_polls_and_receives_nothing_has_no_lag_without_a_figure() -> Result<()> {
+    let query = adapter_query(Preset::JmxExporter, LagStatistic::Sum)?;
+    let metrics = Preset::JmxExporter.client_metrics();
+    let fetches = metrics.fetches.context("the client counts fetches")?;
+    let changed = |metric: &'static str, values: &'static str| Some((metric, values));
+    let mut tests = Vec::new();
+    for (name, change, lag) in [
+        ("it waits for records", None, vec![("a", 0)]),
+        ("it is paused: it polls and does not fetch", changed(fetches, "383x13"), vec![]),
+        ("it consumes", changed(metrics.records_consumed, "0x11 500x2"), vec![]),
+        ("it hangs", changed(metrics.last_poll_seconds_ago, "5+15x13"), vec![]),
+        ("it has its first partitions", changed(metrics.assigned_partitions, "0x6 4x7"), vec![]),
+        ("it has more partitions", changed(metrics.assigned_partitions, "2x6 4x7"), vec![("a", 0)]),
+    ] {
+        let mut input = series("jmx-given-back-30s", "a", SCRAPES)?;
+        if let Some((metric, values)) = change {
+            for series in &mut input {
+                if series["series"].as_str().is_some_and(|series| series.starts_with(&format!("{metric}{{")))
+                {
+                    series["values"] = json!(values);
+                }
+            }
+        }
+        tests.push(json!({
+            "name": name, "interval": "15s", "input_series": input,
+            "promql_expr_test": [expected(&query, &lag)],
         }));
     }
     test(&tests).await
@@ -140,7 +191,7 @@ async fn the_adapter_serves_no_lag_that_is_no_number_and_none_of_a_pod_that_is_g
         })
     };
     let assigned = |pod: &str, count: i64| {
-        one(metrics.assigned_partitions, pod, r#"client_id="1""#, &format!("{count}x8"))
+        one(metrics.assigned_partitions, pod, r#"client_id="1""#, &format!("{count}x13"))
     };
     let lag = |pod: &str, partition: i64, values: &str| {
         one(metrics.records_lag, pod, &format!(r#"client_id="1",topic="t",partition="{partition}""#), values)
@@ -149,18 +200,22 @@ async fn the_adapter_serves_no_lag_that_is_no_number_and_none_of_a_pod_that_is_g
     for (name, series, sum) in [
         (
             "NaN hides no lag",
-            vec![assigned("a", 2), lag("a", 0, "NaN+0x8"), lag("a", 1, "7x8")],
+            vec![assigned("a", 2), lag("a", 0, "NaN+0x13"), lag("a", 1, "7x13")],
             vec![("a", 7)],
         ),
-        ("NaN alone is missing", vec![assigned("a", 1), lag("a", 0, "NaN+0x8")], vec![]),
-        ("infinity is missing", vec![assigned("a", 1), lag("a", 0, "Inf+0x8")], vec![]),
+        ("NaN alone is missing", vec![assigned("a", 1), lag("a", 0, "NaN+0x13")], vec![]),
+        ("infinity is missing", vec![assigned("a", 1), lag("a", 0, "Inf+0x13")], vec![]),
         (
             "infinity adds nothing",
-            vec![assigned("a", 2), lag("a", 0, "+Inf+0x8"), lag("a", 1, "7x8")],
+            vec![assigned("a", 2), lag("a", 0, "+Inf+0x13"), lag("a", 1, "7x13")],
             vec![("a", 7)],
         ),
-        ("a negative value is missing", vec![assigned("a", 1), lag("a", 0, "-1x8")], vec![]),
-        ("a pod that exports nothing is missing", vec![assigned("a", 1), lag("a", 0, "7x8")], vec![("a", 7)]),
+        ("a negative value is missing", vec![assigned("a", 1), lag("a", 0, "-1x13")], vec![]),
+        (
+            "a pod that exports nothing is missing",
+            vec![assigned("a", 1), lag("a", 0, "7x13")],
+            vec![("a", 7)],
+        ),
         (
             "assigned partitions without a figure are missing",
             vec![assigned("a", 1), assigned("b", 0)],
@@ -168,17 +223,17 @@ async fn the_adapter_serves_no_lag_that_is_no_number_and_none_of_a_pod_that_is_g
         ),
         (
             "a client without partitions counts its ghosts as zero",
-            vec![assigned("a", 0), lag("a", 0, "7x8")],
+            vec![assigned("a", 0), lag("a", 0, "7x13")],
             vec![("a", 0)],
         ),
         (
             "a pod that is gone is missing",
-            vec![assigned("a", 1), lag("a", 0, "7x2 stale"), assigned("b", 1), lag("b", 1, "5x8")],
+            vec![assigned("a", 1), lag("a", 0, "7x2 stale"), assigned("b", 1), lag("b", 1, "5x13")],
             vec![("b", 5)],
         ),
         (
             "a pod of another namespace or group is not asked for",
-            vec![assigned("x", 1), lag("x", 0, "7x8")],
+            vec![assigned("x", 1), lag("x", 0, "7x13")],
             vec![],
         ),
     ] {
@@ -186,6 +241,33 @@ async fn the_adapter_serves_no_lag_that_is_no_number_and_none_of_a_pod_that_is_g
         tests.push(
             json!({"name": name, "interval": "15s", "input_series": series, "promql_expr_test": [query]}),
         );
+    }
+    test(&tests).await
+}
+
+#[tokio::test]
+async fn the_rules_of_the_former_names_serve_numbers_alone() -> Result<()> {
+    let mut tests = Vec::new();
+    for preset in Preset::ALL {
+        let metric = preset.client_metrics().former_lag;
+        let rules = adapter_rules();
+        let rules = rules["rules"].as_array().context("a list")?;
+        let former = rules
+            .iter()
+            .find(|rule| {
+                rule["name"].is_null()
+                    && rule["seriesQuery"].as_str().is_some_and(|query| query.starts_with(metric))
+            })
+            .context("a former rule")?;
+        let query = resolved(former)?;
+        for (value, lag) in [("7", vec![("a", 7)]), ("NaN", vec![]), ("Inf", vec![]), ("-1", vec![])] {
+            let series = format!(r#"{metric}{{namespace="default",pod="a",client_id="1"}}"#);
+            tests.push(json!({
+                "name": format!("{metric} {value}"), "interval": "15s",
+                "input_series": [{"series": series, "values": format!("{value}+0{SCRAPES}")}],
+                "promql_expr_test": [expected(&query, &lag)],
+            }));
+        }
     }
     test(&tests).await
 }
@@ -199,7 +281,7 @@ async fn a_topic_with_up_to_fifteen_dots_counts_once() -> Result<()> {
         let series = |topic: &str| {
             json!({
                 "series": format!(r#"{}{{namespace="default",pod="a",topic="{topic}",partition="0"}}"#, metrics.records_lag),
-                "values": "7x8",
+                "values": "7x13",
             })
         };
         let mut names = vec![series(&dotted), series("other")];

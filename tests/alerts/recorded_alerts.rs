@@ -13,7 +13,7 @@ const POD: &str = "kconsumer-7d4b9c-aaaaa";
 
 /// A recorded scrape that stays as it is for four minutes, and the alerts that fire then. A consumer
 /// hangs after two minutes without a poll.
-const SCENES: [(&str, &[AlertName]); 22] = [
+const SCENES: [(&str, &[AlertName]); 24] = [
     ("spring4-hung-150s", &[AlertName::ConsumersHung, AlertName::LagHigh]),
     ("spring3-hung-150s", &[AlertName::ConsumersHung, AlertName::LagHigh]),
     ("jmx-hung-150s", &[AlertName::ConsumersHung]),
@@ -29,6 +29,9 @@ const SCENES: [(&str, &[AlertName]); 22] = [
     ("spring3-drained-120s", &[]),
     ("jmx-drained-120s", &[]),
     ("rust-drained-120s", &[]),
+    // A client that waits for records has no lag, even if it shows none.
+    ("jmx-given-back-30s", &[]),
+    ("spring4-given-back-15s", &[]),
     ("spring4-no-partitions-75s", &[]),
     ("spring3-no-partitions-75s", &[]),
     ("jmx-no-partitions-75s", &[]),

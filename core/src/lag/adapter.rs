@@ -3,7 +3,7 @@
 use kcg_api::preset::{LagStatistic, Preset};
 use serde_json::{Value, json};
 
-use super::expression::LagSeries;
+use super::expression::{ActivitySeries, LagSeries, number};
 
 /// prometheus-adapter's configuration: each preset's lag of a pod as a Pods metric, by statistic,
 /// and the metrics that the operator read before there were statistics.
@@ -25,9 +25,11 @@ pub fn adapter_values() -> Value {
 
 fn statistic_rule(preset: Preset, statistic: LagStatistic) -> Value {
     let metrics = preset.client_metrics();
+    let matched = |metric: &str| format!("{metric}{{<<.LabelMatchers>>}}");
     let series = LagSeries {
-        records_lag: format!("{}{{<<.LabelMatchers>>}}", metrics.records_lag),
-        assigned_partitions: "<<.Series>>{<<.LabelMatchers>>}".to_owned(),
+        records_lag: matched(metrics.records_lag),
+        assigned_partitions: matched("<<.Series>>"),
+        activity: ActivitySeries::of(&metrics, matched),
         pod: "<<.GroupBy>>",
         writes_dots_as_underscores: metrics.writes_dots_as_underscores,
     };
@@ -36,9 +38,10 @@ fn statistic_rule(preset: Preset, statistic: LagStatistic) -> Value {
     rule
 }
 
-/// The largest value of a pod's series. The comparison drops NaN, which an adapter takes for zero.
+/// The largest value of a pod's series. An adapter takes NaN for zero, and an infinite lag would
+/// scale the group to its ceiling.
 fn former_rule(metric: &str) -> Value {
-    rule(metric, "max(<<.Series>>{<<.LabelMatchers>>} >= 0) by (<<.GroupBy>>)")
+    rule(metric, &format!("max({}) by (<<.GroupBy>>)", number("<<.Series>>{<<.LabelMatchers>>}")))
 }
 
 fn rule(series: &str, query: &str) -> Value {

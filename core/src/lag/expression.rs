@@ -2,10 +2,21 @@
 //! the same expressions.
 //!
 //! Each partition counts once. A client that is starting, hangs or has just lost a partition
-//! reports NaN, which is dropped before anything is added up. A pod without any figure is missing:
-//! only a pod whose clients have no partitions has a lag of zero.
+//! reports NaN, which is dropped before anything is added up. A pod without any figure is missing,
+//! not zero, except if its clients have no partitions, or if they fetch and receive nothing.
 
-use kcg_api::preset::LagStatistic;
+use kcg_api::preset::{ClientMetrics, LagStatistic};
+
+/// How long a consumer may show no lag, and how long it must have received nothing until that means
+/// that it has no lag: longer than the minute after which Micrometer shows the lag of a partition
+/// that the client got.
+pub const GRACE: &str = "2m";
+
+/// Seconds. The longest time between two polls of a client that waits for records.
+const STILL_POLLS: i64 = 60;
+
+/// The label with the client's id, which Micrometer and the JMX exporter write alike.
+const CLIENT: &str = "client_id";
 
 /// The series of the clients that the lag is computed from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,10 +25,36 @@ pub struct LagSeries {
     pub records_lag: String,
     /// Selects the number of partitions that each client has.
     pub assigned_partitions: String,
+    /// What tells that clients have nothing to read; `None` if the clients report the lag of every
+    /// partition that they have.
+    pub activity: Option<ActivitySeries>,
     /// The label with the name of the pod.
     pub pod: &'static str,
     /// Whether a client may export one topic under two names, with dots and with underscores.
     pub writes_dots_as_underscores: bool,
+}
+
+/// What the clients do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActivitySeries {
+    /// Selects the counters of fetches.
+    pub fetches: String,
+    /// Selects the counters of consumed records.
+    pub records_consumed: String,
+    /// Selects the seconds since each client's last poll, -1 before the first one.
+    pub last_poll_seconds_ago: String,
+}
+
+impl ActivitySeries {
+    /// The series of a preset's clients; `None` if they do not count fetches. `select` makes a
+    /// selector of the name of a metric.
+    pub fn of(metrics: &ClientMetrics, select: impl Fn(&str) -> String) -> Option<Self> {
+        metrics.fetches.map(|fetches| Self {
+            fetches: select(fetches),
+            records_consumed: select(metrics.records_consumed),
+            last_poll_seconds_ago: select(metrics.last_poll_seconds_ago),
+        })
+    }
 }
 
 /// The label with the name of a topic, its dots replaced.
@@ -34,7 +71,29 @@ impl LagSeries {
             }
             LagStatistic::Max => format!("max by ({pod}) ({})", number(&self.records_lag)),
         };
-        format!("sum by ({pod}) ({assigned}) == 0 or {lag}")
+        let known = format!("sum by ({pod}) ({assigned}) == 0 or {lag}");
+        match self.pods_with_nothing_to_read() {
+            Some(pods) => format!("{known} or 0 * ({pods})"),
+            None => known,
+        }
+    }
+
+    /// The pods whose clients had partitions [`GRACE`] ago, have fetched and polled since, and
+    /// received no record.
+    ///
+    /// The Java client reports the lag of a partition from the first response to a fetch that
+    /// mentions it. If a rebalance takes an idle partition away and gives it back before the next
+    /// fetch, no response mentions it until a record arrives. A client that hangs does not poll, one
+    /// that is paused does not fetch, and one that has just got a backlog consumes.
+    pub fn pods_with_nothing_to_read(&self) -> Option<String> {
+        let ActivitySeries { fetches, records_consumed, last_poll_seconds_ago } = self.activity.as_ref()?;
+        let (pod, assigned) = (self.pod, &self.assigned_partitions);
+        Some(format!(
+            "min by ({pod}) (increase({fetches}[{GRACE}]) and on ({pod}, {CLIENT}) ({assigned} > 0)) > 0 \
+             unless on ({pod}) ({assigned} > 0 unless {assigned} offset {GRACE} > 0) \
+             unless on ({pod}) (sum by ({pod}) (increase({records_consumed}[{GRACE}])) > 0) \
+             unless on ({pod}) ({last_poll_seconds_ago} > {STILL_POLLS})"
+        ))
     }
 
     /// The lag of each partition, by topic and partition. A topic that has two names appears under
@@ -82,6 +141,7 @@ mod tests {
         let series = LagSeries {
             records_lag: "lag{}".into(),
             assigned_partitions: "assigned{}".into(),
+            activity: None,
             pod: "pod",
             writes_dots_as_underscores: false,
         };
@@ -93,6 +153,7 @@ mod tests {
             series.by_pod(LagStatistic::Max),
             "sum by (pod) (assigned{}) == 0 or max by (pod) (lag{} >= 0 < Inf)"
         );
+        assert_eq!(series.pods_with_nothing_to_read(), None);
         assert_eq!(series.by_partition(), "max by (topic, partition) (lag{} >= 0 < Inf)");
     }
 }

@@ -4,7 +4,7 @@ use kcg_api::preset::ClientMetrics;
 use kcg_api::{ValidGroup, names};
 use serde_json::Value;
 
-use crate::lag::expression::{LagSeries, number};
+use crate::lag::expression::{ActivitySeries, GRACE, LagSeries, number};
 
 /// The expressions about one group.
 pub(super) struct Expressions<'a> {
@@ -16,10 +16,6 @@ pub(super) struct Expressions<'a> {
 fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
-
-/// How long a consumer may show no lag: longer than the minute after which Micrometer shows the
-/// lag of a partition that the client got.
-const GRACE: &str = "2m";
 
 impl<'a> Expressions<'a> {
     pub(super) fn of(group: &'a ValidGroup) -> Self {
@@ -49,6 +45,7 @@ impl<'a> Expressions<'a> {
         LagSeries {
             records_lag: self.own(self.client.records_lag),
             assigned_partitions: self.own(self.client.assigned_partitions),
+            activity: ActivitySeries::of(&self.client, |metric| self.own(metric)),
             pod: "pod",
             writes_dots_as_underscores: self.client.writes_dots_as_underscores,
         }
@@ -88,8 +85,8 @@ impl<'a> Expressions<'a> {
         )
     }
 
-    /// The pods that are scraped and have shown no lag, although they are not new and have
-    /// partitions.
+    /// The pods that are scraped and have shown no lag, although they are not new, have partitions
+    /// and something to read.
     pub(super) fn pods_without_lag(&self) -> String {
         let (up, lag) = (self.up(), self.own(self.group.metrics.scraped_lag_metric()));
         let known = format!("max_over_time({lag}[{GRACE}]) >= 0 < Inf");
@@ -97,8 +94,11 @@ impl<'a> Expressions<'a> {
             format!("count by (pod) ({up} == 1 and {up} offset {GRACE} == 1) unless on (pod) ({known})");
         match self.group.metrics.statistic {
             Some(_) => {
-                let assigned = &self.series().assigned_partitions;
-                format!("{without} unless on (pod) (sum by (pod) ({assigned}) == 0)")
+                let series = self.series();
+                let idle = series.pods_with_nothing_to_read();
+                let idle = idle.map(|pods| format!(" unless on (pod) ({pods})")).unwrap_or_default();
+                let assigned = &series.assigned_partitions;
+                format!("{without} unless on (pod) (sum by (pod) ({assigned}) == 0){idle}")
             }
             None => without,
         }

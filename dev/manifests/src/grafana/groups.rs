@@ -4,7 +4,7 @@
 //! scrapes. The operator's metrics about a group are the same in every controller.
 
 use kcg_api::preset::{ClientMetrics, LagStatistic, Preset};
-use kcg_core::lag::expression::LagSeries;
+use kcg_core::lag::expression::{ActivitySeries, LagSeries};
 use serde_json::Value;
 
 use super::{COLUMNS, HALF, Kind, Panel, Variable};
@@ -18,11 +18,23 @@ fn of_presets(metric: impl Fn(ClientMetrics) -> &'static str) -> String {
     Preset::ALL.map(|preset| metric(preset.client_metrics())).join("|")
 }
 
+/// The same metric of the clients that count fetches. No pod exports two of these names, so the
+/// names can be dropped.
+fn of_fetching(metric: impl Fn(ClientMetrics) -> &'static str) -> String {
+    let clients = Preset::ALL.map(Preset::client_metrics).into_iter();
+    clients.filter(|client| client.fetches.is_some()).map(metric).collect::<Vec<_>>().join("|")
+}
+
 /// The lag of one group's consumers.
 fn lag_series() -> LagSeries {
     LagSeries {
         records_lag: consumers(&of_presets(|metrics| metrics.records_lag)),
         assigned_partitions: consumers(&of_presets(|metrics| metrics.assigned_partitions)),
+        activity: Some(ActivitySeries {
+            fetches: consumers(&of_fetching(|metrics| metrics.fetches.unwrap_or_default())),
+            records_consumed: consumers(&of_fetching(|metrics| metrics.records_consumed)),
+            last_poll_seconds_ago: consumers(&of_fetching(|metrics| metrics.last_poll_seconds_ago)),
+        }),
         pod: "pod",
         writes_dots_as_underscores: true,
     }
