@@ -209,9 +209,12 @@ async fn doctor_finds_each_fault_of_an_installation_with_its_cure() -> Outcome {
     let deployment = format!("deployment/{}", names::CONTROLLER);
     let set = ["set", "env", "-n", names::NAMESPACE, &deployment];
     installation.env.kubectl(&[&set[..], &["KCG_LEADER_ELECT=false"]].concat()).await?;
+    let scale = ["scale", "-n", names::NAMESPACE, &deployment];
+    installation.env.kubectl(&[&scale[..], &["--replicas=2"]].concat()).await?;
     installation
         .finds("controller", "its Deployment has 2 replicas, which all write", "replicas to 1")
         .await?;
+    installation.env.kubectl(&[&scale[..], &["--replicas=0"]].concat()).await?;
     installation.env.kubectl(&[&set[..], &["KCG_LEADER_ELECT-"]].concat()).await?;
 
     // The webhook configurations, while no controller repairs them.

@@ -33,6 +33,8 @@ fn images_and_charts_have_the_version_of_the_workspace() -> Result<(), Box<dyn s
         ("deploy/base/controller.yaml", "kconsumer-group-operator:"),
         ("deploy/base/webhook.yaml", "kconsumer-group-operator:"),
         ("deploy/README.md", "kconsumer-group-operator:"),
+        ("README.md", "kconsumer-group-operator:"),
+        ("docs/getting-started.md", "kconsumer-group-operator:"),
         ("deploy/charts/kconsumer-group-operator/Chart.yaml", "appVersion: "),
         ("deploy/charts/kconsumer-group-operator-crds/Chart.yaml", "appVersion: "),
     ] {
