@@ -175,7 +175,8 @@ mod tests {
         settled_world(&group_with(spec, defaults))
     }
 
-    /// The port of pods, Service and alerts, as each child has it.
+    /// The port of the pods and of the Service, and the path and the metric of the lag, as each child
+    /// has them.
     fn ports(state: &DesiredState) -> [Value; 3] {
         let object = |kind| state.child(kind).unwrap().object;
         let container = &object(ChildKind::Deployment)["spec"]["template"]["spec"]["containers"][0];

@@ -1,4 +1,4 @@
-//! Values of flags: durations and namespaces; and flags that were renamed.
+//! Values of flags: durations, namespaces and the file of defaults; and flags that were renamed.
 
 use std::fs::File;
 use std::time::Duration;

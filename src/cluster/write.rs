@@ -226,7 +226,7 @@ impl ChildWrite<'_> {
         let claimed = takeover::take_over(&self.desired.object, &live, &causes(rejection)).filter(|_| !again);
         let Some(claimed) = claimed else {
             let managers = takeover::other_managers(&live);
-            return Err(WriteError::rejected_beside(rejection, kind, self.key, &managers));
+            return Err(WriteError::rejected_among_managers(rejection, kind, self.key, &managers));
         };
         may_write(self.leadership)?;
         let version = &live["metadata"]["resourceVersion"];

@@ -64,7 +64,7 @@ impl WriteError {
 
     /// A rejection of an object of which other field managers own parts, too: one of their fields
     /// can be the cause. Names them, and the command that frees the fields of the first ones.
-    pub(super) fn rejected_beside(
+    pub(super) fn rejected_among_managers(
         error: &RequestError,
         kind: ChildKind,
         key: &ObjectKey,
@@ -152,7 +152,7 @@ mod tests {
                 managers.iter().map(|(name, applies)| OtherManager { name, applies: *applies }).collect();
             let key = ObjectKey::new("a", "b");
             let rejection = rejection(422, &json!({}));
-            match WriteError::rejected_beside(&rejection, ChildKind::Service, &key, &managers) {
+            match WriteError::rejected_among_managers(&rejection, ChildKind::Service, &key, &managers) {
                 WriteError::Child { error: ChildError::Refused { message }, .. } => message,
                 error => panic!("{error:?}"),
             }

@@ -146,7 +146,7 @@ fn a_count_in_use_without_a_confirmation_is_said() {
 }
 
 #[test]
-fn a_passing_failure_asks_nobody_to_correct_the_kafkatopic() {
+fn a_passing_failure_does_not_ask_to_correct_the_kafkatopic() {
     let sentence = |confirmation| {
         let ceiling = resolve_one(facts(3, confirmation, None), None);
         ceiling.counts[0].finding.clone().expect("it is said").sentence

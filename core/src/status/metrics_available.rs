@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_no_lag_is_told_and_neither_shown_nor_a_reason_to_add_partitions() {
+    fn a_number_that_is_no_lag_is_reported_and_neither_shown_nor_a_reason_to_add_partitions() {
         let of = |lag_milli, status| AutoscalerFacts {
             pods_metrics: lag(&group("{}"), Some(lag_milli)),
             scaling_active: Some(Signal { status, ..active() }),

@@ -1044,7 +1044,7 @@ fn the_lag_is_shown_while_the_autoscaler_reads_it() {
 }
 
 #[test]
-fn a_lag_that_is_not_read_beside_other_metrics_is_missing_and_an_unread_other_metric_hides_no_lag() {
+fn an_unread_lag_is_missing_among_other_metrics_and_an_unread_other_metric_hides_no_lag() {
     let seen = |signal: Signal, lag: Option<i64>| {
         let status = composed(
             "{}",
