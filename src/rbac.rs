@@ -11,8 +11,8 @@ pub type PolicyRule = Value;
 
 /// The verbs of a watch.
 const WATCH: [&str; 2] = ["list", "watch"];
-/// The verbs of an owned kind: it is watched, read once more before its creation, and written by
-/// server-side apply, which needs `patch`, and `create` if the object does not exist.
+/// The verbs of an owned kind: it is watched, created, changed by server-side apply, which needs
+/// `patch`, and read if an object of the name exists already or an apply is rejected.
 const OWNED: [&str; 5] = ["get", "list", "watch", "create", "patch"];
 
 /// A rule for all objects of the resources.
@@ -39,8 +39,6 @@ pub fn controller() -> Vec<PolicyRule> {
     ];
     rules.extend(ChildKind::ALL.map(|kind| rule(kind.group(), &[kind.plural()], &OWNED)));
     rules.extend([
-        // A new Deployment is scaled to minReplicas once.
-        rule("apps", &["deployments/scale"], &["patch"]),
         // If a group turns its alerts off, its PrometheusRule is deleted.
         rule(ChildKind::PrometheusRule.group(), &[ChildKind::PrometheusRule.plural()], &["delete"]),
         rule("", &["pods"], &WATCH),

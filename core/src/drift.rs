@@ -1,17 +1,20 @@
 //! Whether a live object has drifted from the desired one in a field that the operator owns.
 //!
 //! The API server records which fields the operator's last apply set, in the managedFields entry of
-//! its field manager. Walking that entry, the desired object and the live one in parallel answers
-//! three questions without a schema and without memory: whether the operator still owns every
-//! desired field (another manager that changes one takes it over), whether each has the desired
-//! value, and whether it owns no field that is no longer desired. Fields of other owners are
-//! ignored. A value that managedFields list as a whole, such as a nodeSelector, is compared as a
-//! whole, apart from what the API server fills in.
+//! its field manager; of a child that was created and not applied since, those of the creation.
+//! Walking that entry, the desired object and the live one in parallel answers three questions
+//! without a schema and without memory: whether the operator still owns every desired field (another
+//! manager that changes one takes it over), whether each has the desired value, and whether it owns
+//! no field that is no longer desired. Fields of other owners are ignored. A value that
+//! managedFields list as a whole, such as a nodeSelector, is compared as a whole, apart from what
+//! the API server fills in.
 
-use kcg_api::names;
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Map, Value};
 
 use crate::children::{Desired, Digest};
+use crate::creation::{self, Shape};
 use crate::quantity::billionths;
 
 /// How a live child compares with the desired one.
@@ -39,27 +42,43 @@ pub fn drift(desired: Option<&Desired>, live: &Value) -> Drift {
 
 /// Whether applying `desired` to `live` would change no field that the operator owns.
 pub fn matches(desired: &Value, live: &Value) -> bool {
-    owned_fields(live, desired["apiVersion"].as_str())
-        .is_some_and(|fields| Level::Root.walk(fields, desired, live))
+    let Some(owned) = OwnedFields::of(live, desired["apiVersion"].as_str()) else {
+        return false;
+    };
+    // Beside the fields that it sent, the creator owns those that the API server filled in.
+    let exact = owned.created_with.is_none();
+    owned.created_with.is_none_or(|sent| sent == creation::shape(desired))
+        && Comparison { exact }.walk(Level::Root, owned.fields, desired, live)
 }
 
-/// The fields that the operator's last apply set, unless it used another API version.
-fn owned_fields<'a>(live: &'a Value, api_version: Option<&str>) -> Option<&'a Map<String, Value>> {
-    let entries = live.pointer("/metadata/managedFields")?.as_array()?;
-    let text = |entry: &'a Value, key: &str| entry.get(key).and_then(Value::as_str);
-    let ours = entries.iter().find(|entry| {
-        text(entry, "manager") == Some(names::OPERATOR)
-            && text(entry, "operation") == Some("Apply")
-            && text(entry, "subresource").is_none()
-            && text(entry, "apiVersion") == api_version
-    })?;
-    ours.get("fieldsV1")?.as_object()
+/// The fields that the operator owns: those of its last apply, or of the creation if it has not
+/// applied the object since.
+struct OwnedFields<'a> {
+    fields: &'a Map<String, Value>,
+    /// Of a creation: the shape of the object that was sent.
+    created_with: Option<Shape>,
 }
 
-/// Whether the operator's last apply set this annotation and no other manager has changed it since.
+impl<'a> OwnedFields<'a> {
+    /// `None` if there are none, or those of another API version.
+    fn of(live: &'a Value, api_version: Option<&str>) -> Option<Self> {
+        let entries = live.pointer("/metadata/managedFields")?.as_array()?;
+        let of_version = || entries.iter().filter(|entry| entry["apiVersion"].as_str() == api_version);
+        if let Some(applied) = of_version().find(|entry| creation::is_applied(entry)) {
+            return Some(Self { fields: applied["fieldsV1"].as_object()?, created_with: None });
+        }
+        let created = |entry: &'a Value| {
+            let created_with = Some(creation::entry_shape(entry)?);
+            Some(Self { fields: entry["fieldsV1"].as_object()?, created_with })
+        };
+        of_version().find_map(created)
+    }
+}
+
+/// Whether the operator set this annotation last.
 pub fn owns_annotation(live: &Value, key: &str) -> bool {
-    let annotations = owned_fields(live, live["apiVersion"].as_str())
-        .and_then(|fields| fields.get("f:metadata")?.get("f:annotations")?.as_object());
+    let annotations = OwnedFields::of(live, live["apiVersion"].as_str())
+        .and_then(|owned| owned.fields.get("f:metadata")?.get("f:annotations")?.as_object());
     annotations.is_some_and(|annotations| annotations.contains_key(&format!("f:{key}")))
 }
 
@@ -83,49 +102,102 @@ impl Level {
     fn below(self, key: &str) -> Self {
         if matches!(self, Self::Root) && key == "metadata" { Self::Metadata } else { Self::Below }
     }
+}
 
-    fn walk(self, fields: &Map<String, Value>, desired: &Value, live: &Value) -> bool {
+/// The walk through the fields of an object that the operator owns. Its time grows linearly with
+/// their number and with the size of the live object.
+#[derive(Clone, Copy)]
+struct Comparison {
+    /// A field that the operator owns and that is not desired is drift.
+    exact: bool,
+}
+
+impl Comparison {
+    fn walk(self, level: Level, fields: &Map<String, Value>, desired: &Value, live: &Value) -> bool {
         let leaf = fields.keys().all(|key| key == ".");
         match desired {
-            Value::Object(wanted) if !leaf => self.walk_object(fields, wanted, live),
-            Value::Array(items) if !leaf => walk_list(fields, items, live),
+            Value::Object(wanted) if !leaf => self.object(level, fields, wanted, live),
+            Value::Array(items) if !leaf => self.list(fields, items, live),
             _ => leaf && same(desired, live),
         }
     }
 
-    fn walk_object(self, fields: &Map<String, Value>, wanted: &Map<String, Value>, live: &Value) -> bool {
+    fn object(
+        self,
+        level: Level,
+        fields: &Map<String, Value>,
+        wanted: &Map<String, Value>,
+        live: &Value,
+    ) -> bool {
         let as_wanted =
-            wanted.iter().filter(|(key, _)| !self.identifies_the_object(key)).all(|(key, value)| {
+            wanted.iter().filter(|(key, _)| !level.identifies_the_object(key)).all(|(key, value)| {
                 let live = live.get(key).unwrap_or(&Value::Null);
                 match fields.get(&format!("f:{key}")).and_then(Value::as_object) {
-                    Some(fields) => self.below(key).walk(fields, value, live),
+                    Some(fields) => self.walk(level.below(key), fields, value, live),
                     // An empty value has no owner. If another manager set it, the live value is not
                     // empty.
                     None => is_empty(value) && is_empty(live),
                 }
             });
-        let no_more =
-            fields.keys().filter_map(|key| key.strip_prefix("f:")).all(|key| wanted.contains_key(key));
-        as_wanted && no_more
+        let mut owned = fields.keys().filter_map(|key| key.strip_prefix("f:"));
+        as_wanted && (!self.exact || owned.all(|key| wanted.contains_key(key)))
+    }
+
+    /// A list that the API server merges item by item: by keys (`k:`) or as a set (`v:`).
+    fn list(self, fields: &Map<String, Value>, items: &[Value], live: &Value) -> bool {
+        let owned: Vec<(&str, &Value)> =
+            fields.iter().filter(|(key, _)| *key != ".").map(|(key, value)| (key.as_str(), value)).collect();
+        if owned.len() != items.len() {
+            return false;
+        }
+        if owned.iter().all(|(key, _)| key.starts_with("v:")) {
+            let wanted: HashSet<String> = items.iter().map(Value::to_string).collect();
+            return owned.iter().all(|(key, _)| {
+                let value = serde_json::from_str::<Value>(&key["v:".len()..]);
+                value.is_ok_and(|value| wanted.contains(&value.to_string()))
+            });
+        }
+        self.keyed_list(&owned, items, live.as_array().map_or(&[][..], Vec::as_slice)).unwrap_or(false)
+    }
+
+    /// `None` if the list has other keys than its first item.
+    fn keyed_list(self, owned: &[(&str, &Value)], items: &[Value], live: &[Value]) -> Option<bool> {
+        let keys = |text: &str| -> Option<Map<String, Value>> {
+            serde_json::from_str(text.strip_prefix("k:")?).ok()
+        };
+        let names: Vec<String> = keys(owned.first()?.0)?.keys().cloned().collect();
+        let (wanted, live) = (by_key(&names, items), by_key(&names, live));
+        for (text, fields) in owned {
+            let keys = keys(text).filter(|keys| keys.keys().eq(&names))?;
+            let key: Vec<Value> = names.iter().map(|name| keys[name].clone()).collect();
+            // The API server fills in an omitted protocol, so the desired item may lack it.
+            let omitted = || with_omitted_protocol(&names, &key);
+            let wanted = wanted.get(&text_of(&key)).or_else(|| wanted.get(&text_of(&omitted())));
+            let (wanted, live) = (*wanted?, *live.get(&text_of(&key))?);
+            if !self.walk(Level::Below, fields.as_object()?, wanted, live) {
+                return Some(false);
+            }
+        }
+        Some(true)
     }
 }
 
-/// A list that the API server merges item by item: by keys (`k:`) or as a set (`v:`).
-fn walk_list(fields: &Map<String, Value>, items: &[Value], live: &Value) -> bool {
-    let owned: Vec<(&String, &Value)> = fields.iter().filter(|(key, _)| *key != ".").collect();
-    owned.len() == items.len()
-        && owned.into_iter().all(|(key, fields)| {
-            if let Some(value) = key.strip_prefix("v:") {
-                return serde_json::from_str(value).is_ok_and(|value: Value| items.contains(&value));
-            }
-            let Some(keys) = key.strip_prefix("k:").and_then(|keys| serde_json::from_str::<Map<String, Value>>(keys).ok()) else {
-                return false;
-            };
-            // The API server fills in an omitted key, so the desired item may lack it.
-            let wanted = items.iter().find(|item| keys.iter().all(|(key, value)| item.get(key).is_none_or(|own| own == value)));
-            let live = live.as_array().and_then(|live| live.iter().find(|item| keys.iter().all(|(key, value)| item.get(key) == Some(value))));
-            matches!((wanted, live, fields.as_object()), (Some(wanted), Some(live), Some(fields)) if Level::Below.walk(fields, wanted, live))
-        })
+/// The items of a list by the text of their keys; of several with the same keys the first.
+fn by_key<'a>(names: &[String], items: &'a [Value]) -> HashMap<String, &'a Value> {
+    let key = |item: &Value| -> Vec<Value> {
+        names.iter().map(|name| item.get(name).cloned().unwrap_or_default()).collect()
+    };
+    // The last one that is collected stays.
+    items.iter().rev().map(|item| (text_of(&key(item)), item)).collect()
+}
+
+fn text_of(key: &[Value]) -> String {
+    key.iter().map(Value::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn with_omitted_protocol(names: &[String], key: &[Value]) -> Vec<Value> {
+    let parts = names.iter().zip(key);
+    parts.map(|(name, value)| if name == "protocol" { Value::Null } else { value.clone() }).collect()
 }
 
 /// Whether the API server drops the value.
@@ -200,8 +272,10 @@ fn may_have_any_field(desired: &Value, live: &Map<String, Value>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use kcg_api::names;
     use serde_json::json;
+
+    use super::*;
 
     fn live(fields: &Value, rest: &Value) -> Value {
         let mut live = rest.clone();
@@ -277,11 +351,88 @@ mod tests {
         assert!(!matches(&wanted(), &wiped));
     }
 
+    /// The same Service, created and not applied since; the API server has filled in a field.
+    fn created(desired: &Value) -> Value {
+        let mut live = service(8085, None);
+        let entry = &mut live["metadata"]["managedFields"][1];
+        entry["manager"] = json!(creation::creator(desired));
+        entry["operation"] = json!("Update");
+        entry["fieldsV1"]["f:spec"]["f:sessionAffinity"] = json!({});
+        live["spec"]["sessionAffinity"] = json!("None");
+        live
+    }
+
+    #[test]
+    fn a_created_object_is_compared_without_what_the_api_server_filled_in() {
+        let live = created(&wanted());
+        assert!(matches(&wanted(), &live));
+        let mut changed = live.clone();
+        changed["spec"]["ports"][0]["name"] = json!("other");
+        assert!(!matches(&wanted(), &changed), "a changed value");
+        let mut taken = live.clone();
+        taken["metadata"]["managedFields"][1]["fieldsV1"]["f:spec"]
+            .as_object_mut()
+            .unwrap()
+            .remove("f:selector");
+        assert!(!matches(&wanted(), &taken), "another owner");
+        let mut fewer = wanted();
+        fewer["metadata"].as_object_mut().unwrap().remove("labels");
+        assert!(!matches(&fewer, &live), "a field that was sent and is no longer desired");
+    }
+
+    #[test]
+    fn of_an_object_that_was_applied_since_its_creation_the_apply_counts() {
+        let mut live = created(&json!({}));
+        let applied = service(8085, None)["metadata"]["managedFields"][1].clone();
+        live["metadata"]["managedFields"].as_array_mut().unwrap().push(applied);
+        assert!(matches(&wanted(), &live));
+    }
+
+    #[test]
+    fn the_items_of_a_list_are_found_by_their_keys_in_any_order() {
+        let port = |number: i32, protocol: &str| json!({"port": number, "protocol": protocol});
+        let fields = |number: i32, protocol: &str| {
+            (
+                format!("k:{{\"port\":{number},\"protocol\":\"{protocol}\"}}"),
+                json!({".": {}, "f:port": {}, "f:protocol": {}}),
+            )
+        };
+        let owned: Map<String, Value> =
+            [fields(1, "TCP"), fields(1, "UDP"), fields(2, "TCP")].into_iter().collect();
+        let owned = json!({"f:metadata": {"f:labels": {"f:app": {}}}, "f:spec": {"f:ports": owned}});
+        let with = |ports: &[Value]| {
+            live(&owned, &json!({"metadata": {"labels": {"app": "k"}}, "spec": {"ports": ports}}))
+        };
+        let seen = [port(2, "TCP"), port(3, "TCP"), port(1, "UDP"), port(1, "TCP")];
+        let wanted = [port(1, "UDP"), port(1, "TCP"), port(2, "TCP")];
+        assert!(matches(&desired(&json!({"ports": wanted})), &with(&seen)));
+        assert!(!matches(&desired(&json!({"ports": wanted})), &with(&seen[1..])), "one is gone");
+        assert!(!matches(&desired(&json!({"ports": wanted[1..]})), &with(&seen)), "one more is owned");
+        let twice = [port(1, "UDP"), port(1, "UDP"), port(2, "TCP")];
+        assert!(!matches(&desired(&json!({"ports": twice})), &with(&seen)), "one is not owned");
+    }
+
+    #[test]
+    fn long_lists_are_compared_in_linear_time() {
+        let list = |count: usize| {
+            (0..count).map(|number| json!({"name": number.to_string(), "value": "v"})).collect::<Vec<_>>()
+        };
+        let fields = |count: usize| -> Map<String, Value> {
+            let key = |number: usize| format!("k:{{\"name\":\"{number}\"}}");
+            (0..count).map(|number| (key(number), json!({".": {}, "f:name": {}, "f:value": {}}))).collect()
+        };
+        // Comparing each of them with each other one would take minutes.
+        let count = 20_000;
+        let comparison = Comparison { exact: true };
+        assert!(comparison.list(&fields(count), &list(count), &json!(list(count))));
+    }
+
     /// A Deployment's pod spec of which every field is owned as a whole.
     fn matches_pod(desired: &Value, live: &Value) -> bool {
         let leaves: Map<String, Value> =
             desired.as_object().unwrap().keys().map(|key| (format!("f:{key}"), json!({}))).collect();
-        Level::Below.walk(
+        Comparison { exact: true }.walk(
+            Level::Below,
             &json!({"f:spec": leaves}).as_object().unwrap().clone(),
             &json!({"spec": desired}),
             &json!({"spec": live}),

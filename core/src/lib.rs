@@ -26,7 +26,7 @@
 //! decision can be tested without a cluster.
 //!
 //! *Invariant:* modules only use those above them in this list: `text`, `lag`, `shown_lag`, `topics`,
-//! `ceiling`, `children`, `child_error`, `drift`, `takeover`, `facts`, `rollout`, `desired`,
+//! `ceiling`, `children`, `child_error`, `creation`, `drift`, `takeover`, `facts`, `rollout`, `desired`,
 //! `topic_wait`, `plan`, `status`.
 
 #![warn(missing_docs, unreachable_pub)]
@@ -34,6 +34,7 @@
 pub mod ceiling;
 pub mod child_error;
 pub mod children;
+pub mod creation;
 pub mod desired;
 pub mod drift;
 pub mod facts;

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::child_error::ChildError;
 use crate::children::{ChildKind, DELETED, Desired, Digest, PerChild};
+use crate::creation::Creation;
 use crate::desired::DesiredState;
 use crate::drift::Drift;
 use crate::facts::{Child, Detail, Observed};
@@ -11,12 +12,15 @@ use crate::facts::{Child, Detail, Observed};
 /// One write, independent of the others of its group.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {
-    /// No object of that name is known: look it up once more, then apply without force.
+    /// No object of that name is known.
     Create {
         /// The child.
         desired: Desired,
         /// Its digest.
         digest: Digest,
+        /// An object of another owner had the name at the last attempt: read it first, which costs
+        /// the cluster less than a creation that is refused.
+        look_up_first: bool,
     },
     /// The group's own child: apply it with its uid and with force, for the fields that the
     /// operator owns.
@@ -27,6 +31,8 @@ pub enum Write {
         digest: Digest,
         /// The uid of the live object.
         uid: Box<str>,
+        /// What is left of its creation in managedFields.
+        creation: Option<Creation>,
         /// Its drift is unknown: read and compare it first, and write it only if it has drifted.
         compare_first: bool,
     },
@@ -75,6 +81,10 @@ impl FailedWrite {
     fn delays(&self, write: &Write, now: Instant) -> bool {
         self.digest == write.digest() && self.retry_at > now
     }
+
+    const fn is_of_a_taken_name(&self) -> bool {
+        matches!(self.error, Some(ChildError::NameConflict { .. } | ChildError::SelectorImmutable))
+    }
 }
 
 /// What to do for one group now.
@@ -98,7 +108,8 @@ pub fn plan(
 ) -> Plan {
     let mut plan = Plan { writes: Vec::new(), errors: PerChild::default(), waiting: PerChild::default() };
     for kind in ChildKind::ALL {
-        let (write, error) = write(&state.group.uid, kind, state.child(kind), observed.child(kind));
+        let is_taken = failed[kind].as_ref().is_some_and(FailedWrite::is_of_a_taken_name);
+        let (write, error) = write(&state.group.uid, kind, state.child(kind), observed.child(kind), is_taken);
         plan.errors[kind] = error;
         let Some(write) = write.filter(|_| !state.group.paused) else {
             continue;
@@ -119,9 +130,11 @@ fn write(
     kind: ChildKind,
     desired: Option<Desired>,
     child: Option<&Child>,
+    look_up_first: bool,
 ) -> (Option<Write>, Option<ChildError>) {
     let Some(child) = child else {
-        return (desired.map(|desired| Write::Create { digest: desired.digest(), desired }), None);
+        let create = |desired: Desired| Write::Create { digest: desired.digest(), desired, look_up_first };
+        return (desired.map(create), None);
     };
     let own = child.controller.as_deref() == Some(group_uid);
     match desired {
@@ -150,7 +163,7 @@ fn repair(desired: Desired, child: &Child) -> Option<Write> {
         Drift::Unknown => true,
         Drift::InSync(_) | Drift::Drifted => false,
     };
-    Some(Write::Repair { desired, digest, uid: child.uid.clone(), compare_first })
+    Some(Write::Repair { desired, digest, uid: child.uid.clone(), creation: child.creation, compare_first })
 }
 
 #[cfg(test)]
@@ -196,6 +209,26 @@ mod tests {
     fn a_fresh_group_has_its_five_children_created() {
         let group = group("{}");
         assert_eq!(writes(&group, &new_world(&group)), ChildKind::ALL.map(|kind| ("create", kind)));
+    }
+
+    #[test]
+    fn a_name_that_was_taken_is_looked_up_before_the_next_creation() {
+        let group = group("{}");
+        let looked_up = |error: ChildError| {
+            let mut failed = PerChild::default();
+            let now = any_moment();
+            failed[ChildKind::Service] =
+                Some(FailedWrite { error: Some(error), digest: DELETED, attempts: 1, retry_at: now });
+            let plan = plan_after(&group, &new_world(&group), &failed, now);
+            let creations = plan.writes.into_iter().filter_map(|write| match write {
+                Write::Create { desired, look_up_first: true, .. } => Some(desired.kind),
+                _ => None,
+            });
+            creations.collect::<Vec<_>>()
+        };
+        assert_eq!(looked_up(ChildError::NameConflict { owner: None }), [ChildKind::Service]);
+        assert_eq!(looked_up(ChildError::SelectorImmutable), [ChildKind::Service]);
+        assert_eq!(looked_up(ChildError::Failed { message: String::new() }), []);
     }
 
     #[test]

@@ -65,6 +65,7 @@ pub(crate) fn settled_world(group: &ValidGroup) -> Observed {
             controller: Some(UID.into()),
             deleting: false,
             drift: Drift::InSync(desired.digest()),
+            creation: None,
             detail: detail(kind, &desired.object, &ceiling),
         })
     });

@@ -12,6 +12,7 @@ pub(crate) mod crd_version;
 pub(crate) mod group_defaults;
 mod handlers;
 mod live;
+mod rejection;
 mod report;
 mod requests;
 pub(crate) mod served_metrics;

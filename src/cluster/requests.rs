@@ -6,15 +6,12 @@ use kcg_runtime::client::{RequestError, with_deadline};
 use kcg_runtime::discovery::OptionalKind;
 use kcg_runtime::watch::ObjectKey;
 use kube::Client;
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, Request};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, Request};
 use kube::core::{ApiResource, Resource as _};
 use serde_json::{Value, json};
 
 use kcg_core::children::ChildKind;
 
-/// The field manager that scales a new Deployment once. The manager of the applies never owns
-/// spec.replicas.
-const SCALE_MANAGER: &str = "kconsumer-group-operator-scale";
 /// The field manager of changes of managedFields. It owns no field.
 const TAKEOVER_MANAGER: &str = "kconsumer-group-operator-takeover";
 
@@ -59,15 +56,28 @@ impl ChildRequests {
         }
     }
 
-    /// Server-side apply of a whole child. With `force`, it takes over fields of other managers.
+    /// Creates a child as this field manager. A conflict if an object of its name exists.
+    pub(super) async fn create(
+        &self,
+        kind: ChildKind,
+        key: &ObjectKey,
+        object: &Value,
+        manager: String,
+    ) -> Result<Value, RequestError> {
+        let parameters = PostParams { field_manager: Some(manager), ..PostParams::default() };
+        let body = serde_json::to_vec(object).expect("invariant: a JSON value serializes");
+        let request = children(kind, key).create(&parameters, body);
+        self.send(&format!("create {} {key}", kind.kind()), request).await
+    }
+
+    /// Server-side apply of a whole child that exists. It takes over fields of other managers.
     pub(super) async fn apply(
         &self,
         kind: ChildKind,
         key: &ObjectKey,
         object: &Value,
-        force: bool,
     ) -> Result<Value, RequestError> {
-        let parameters = PatchParams { force, ..PatchParams::apply(names::OPERATOR) };
+        let parameters = PatchParams::apply(names::OPERATOR).force();
         let request = children(kind, key).patch(key.name(), &parameters, &Patch::Apply(object));
         self.send(&format!("apply {} {key}", kind.kind()), request).await
     }
@@ -85,6 +95,16 @@ impl ChildRequests {
             {"op": "replace", "path": "/metadata/managedFields", "value": managed_fields},
             {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
         ]);
+        self.patch_managed_fields(kind, key, patch).await
+    }
+
+    /// The same by a JSON patch of managedFields. 422 if one of its tests fails.
+    pub(super) async fn patch_managed_fields(
+        &self,
+        kind: ChildKind,
+        key: &ObjectKey,
+        patch: Value,
+    ) -> Result<Value, RequestError> {
         let patch = serde_json::from_value(patch).expect("invariant: these are JSON patch operations");
         let parameters =
             PatchParams { field_manager: Some(TAKEOVER_MANAGER.to_owned()), ..PatchParams::default() };
@@ -103,20 +123,6 @@ impl ChildRequests {
         let parameters = DeleteParams::background().preconditions(preconditions);
         let request = children(kind, key).delete(key.name(), &parameters);
         self.send(&format!("delete {} {key}", kind.kind()), request).await.map(drop)
-    }
-
-    /// Sets the replicas of a new Deployment, which the autoscaler owns from then on.
-    pub(super) async fn scale(&self, key: &ObjectKey, replicas: i32) -> Result<(), RequestError> {
-        let parameters =
-            PatchParams { field_manager: Some(SCALE_MANAGER.to_owned()), ..PatchParams::default() };
-        let scale = json!({"spec": {"replicas": replicas}});
-        let request = children(ChildKind::Deployment, key).patch_subresource(
-            "scale",
-            key.name(),
-            &parameters,
-            &Patch::Merge(scale),
-        );
-        self.send(&format!("scale Deployment {key}"), request).await.map(drop)
     }
 
     /// Applies the whole status of a group.

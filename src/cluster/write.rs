@@ -1,19 +1,21 @@
-//! Carries out one planned write. It looks up the object before it creates one, never modifies an
-//! object of another owner, and names the uid of the object in every later apply.
+//! Carries out one planned write. It creates an object only if none of the name exists, never modifies
+//! an object of another owner, and names the uid of the object in every later request.
 
 use kcg_api::{ValidGroup, names};
 use kcg_core::ceiling::Held;
 use kcg_core::child_error::ChildError;
 use kcg_core::children::{ChildKind, Desired, Digest, TemplateOrigin};
+use kcg_core::creation::{self, Creation};
 use kcg_core::drift::{self, Drift};
 use kcg_core::facts::{Child, Detail, project};
 use kcg_core::plan::Write;
-use kcg_core::takeover::{self, Cause};
+use kcg_core::takeover;
 use kcg_runtime::client::RequestError;
 use kcg_runtime::lease::Leadership;
 use kcg_runtime::watch::ObjectKey;
 use serde_json::{Value, json};
 
+use super::rejection::{causes, is_failed_test};
 use super::{Cluster, WriteError};
 
 /// A request that changed the cluster, for the log.
@@ -24,7 +26,7 @@ pub(crate) struct AppliedWrite {
 }
 
 /// The maximum number of steps of one write. It starts over if the object changes in the meantime.
-const MAX_STEPS: usize = 5;
+const MAX_STEPS: usize = 6;
 
 /// What the log calls a change of managedFields.
 const TAKE_OVER: &str = "take over";
@@ -33,7 +35,8 @@ const TAKE_OVER: &str = "take over";
 enum Step {
     Lookup,
     Create,
-    Repair(Box<str>),
+    /// Of the object with this uid, and what is left of its creation.
+    Repair(Box<str>, Option<Creation>),
     /// The apply of the object with this uid was rejected for this.
     TakeOver(Box<str>, RequestError),
     Done,
@@ -64,10 +67,13 @@ impl Cluster {
     ) -> Result<Vec<AppliedWrite>, WriteError> {
         let key = ObjectKey::new(&group.namespace, &group.name);
         let (desired, digest, first) = match write {
-            Write::Create { desired, digest }
-            | Write::Repair { desired, digest, compare_first: true, .. } => (desired, *digest, Step::Lookup),
-            Write::Repair { desired, digest, uid, compare_first: false } => {
-                (desired, *digest, Step::Repair(uid.clone()))
+            Write::Create { desired, digest, look_up_first } => {
+                let is_listed = self.cache().has_listed(desired.kind);
+                (desired, *digest, if *look_up_first || !is_listed { Step::Lookup } else { Step::Create })
+            }
+            Write::Repair { desired, digest, compare_first: true, .. } => (desired, *digest, Step::Lookup),
+            Write::Repair { desired, digest, uid, creation, compare_first: false } => {
+                (desired, *digest, Step::Repair(uid.clone(), *creation))
             }
             Write::Delete { kind, uid } => return self.delete(&key, *kind, uid, leadership).await,
         };
@@ -107,7 +113,7 @@ impl ChildWrite<'_> {
             step = match step {
                 Step::Lookup => self.look_up().await?,
                 Step::Create => self.create().await?,
-                Step::Repair(uid) => self.repair(uid).await?,
+                Step::Repair(uid, creation) => self.repair(uid, creation).await?,
                 Step::TakeOver(uid, rejection) => self.take_over(uid, &rejection).await?,
                 Step::Done => return Ok(self.applied),
             };
@@ -139,7 +145,7 @@ impl ChildWrite<'_> {
     fn found(&self, live: &Value) -> Result<Step, WriteError> {
         let child = project::child(self.kind(), live);
         if child.controller.as_deref() != Some(self.group_uid) {
-            return Err(ChildError::NameConflict { owner: owner(live) }.into());
+            return Err(WriteError::name_conflict(live));
         }
         if child.deleting {
             return Err(WriteError::Waiting);
@@ -157,7 +163,7 @@ impl ChildWrite<'_> {
                 self.cluster.observe_own_write(self.key, self.kind(), live, self.digest);
                 Ok(Step::Done)
             }
-            Drift::Drifted | Drift::Unknown => Ok(Step::Repair(child.uid)),
+            Drift::Drifted | Drift::Unknown => Ok(Step::Repair(child.uid, child.creation)),
         }
     }
 
@@ -179,29 +185,48 @@ impl ChildWrite<'_> {
         differs && self.cluster.cache().child(self.key, self.kind()).is_none()
     }
 
-    /// No such object existed a moment ago. Without force, the apply does not overwrite one that
-    /// was created since.
+    /// The API server refuses it if an object of the name exists, whoever has created it meanwhile.
     async fn create(&mut self) -> Result<Step, WriteError> {
         may_write(self.leadership)?;
         if !self.cluster.wants_children(self.key, self.group_uid) {
             return Err(WriteError::Waiting);
         }
-        match self.cluster.requests.apply(self.kind(), self.key, &self.desired.object, false).await {
-            Ok(live) => {
-                self.record("create", &live);
-                self.scale(&live).await?;
-                Ok(Step::Done)
-            }
-            Err(error) if error.is_conflict() => Ok(Step::Lookup),
+        let mut object = self.desired.object.clone();
+        if self.kind() == ChildKind::Deployment && self.min > 1 {
+            // From then on the number of pods is the autoscaler's.
+            object["spec"]["replicas"] = json!(self.min);
+        }
+        let manager = creation::creator(&self.desired.object);
+        match self.cluster.requests.create(self.kind(), self.key, &object, manager).await {
+            Ok(live) => Ok(self.created(&live)),
+            Err(error) if error.is_already_exists() => Ok(Step::Lookup),
             Err(error) => Err(WriteError::of(self.kind(), &error)),
         }
     }
 
-    async fn repair(&mut self, uid: Box<str>) -> Result<Step, WriteError> {
+    /// What was created is as desired, unless an admission webhook changed it or a list has two items
+    /// of one key: then an apply shows what the API server says to that.
+    fn created(&mut self, live: &Value) -> Step {
+        if drift::matches(&self.desired.object, live) {
+            self.record("create", live);
+            return Step::Done;
+        }
+        self.applied.push(AppliedWrite { verb: "create", kind: self.kind() });
+        self.cluster.observe_child(self.key, self.kind(), live);
+        Step::Repair(project::child(self.kind(), live).uid, Creation::of(live))
+    }
+
+    async fn repair(&mut self, uid: Box<str>, creation: Option<Creation>) -> Result<Step, WriteError> {
+        let kind = self.kind();
+        if let Some(creation) = creation.filter(|creation| creation.outlives(&self.desired.object))
+            && !self.end_creation(&uid, creation).await?
+        {
+            return Ok(Step::Lookup);
+        }
         may_write(self.leadership)?;
         let mut object = self.desired.object.clone();
         object["metadata"]["uid"] = json!(uid);
-        match self.cluster.requests.apply(self.kind(), self.key, &object, true).await {
+        match self.cluster.requests.apply(kind, self.key, &object).await {
             Ok(live) => {
                 self.record("repair", &live);
                 Ok(Step::Done)
@@ -209,7 +234,21 @@ impl ChildWrite<'_> {
             // Another object has the name now, or none.
             Err(error) if error.is_conflict() => Ok(Step::Lookup),
             Err(error) if error.code() == Some(422) => Ok(Step::TakeOver(uid, error)),
-            Err(error) => Err(WriteError::of(self.kind(), &error)),
+            Err(error) => Err(WriteError::of(kind, &error)),
+        }
+    }
+
+    /// Returns whether the object is still the one of this uid, and its managedFields were as known.
+    async fn end_creation(&mut self, uid: &str, creation: Creation) -> Result<bool, WriteError> {
+        may_write(self.leadership)?;
+        let kind = self.kind();
+        match self.cluster.requests.patch_managed_fields(kind, self.key, creation.end(uid, kind)).await {
+            Ok(_) => {
+                self.applied.push(AppliedWrite { verb: "end creation", kind });
+                Ok(true)
+            }
+            Err(error) if error.is_conflict() || error.is_not_found() || is_failed_test(&error) => Ok(false),
+            Err(error) => Err(WriteError::of(kind, &error)),
         }
     }
 
@@ -219,11 +258,14 @@ impl ChildWrite<'_> {
         let kind = self.kind();
         let live = self.cluster.requests.get(kind, self.key).await;
         let live = live.map_err(|error| WriteError::of(kind, &error))?;
-        let Some(live) = live.filter(|live| live["metadata"]["uid"] == *uid) else {
+        let Some(mut live) = live.filter(|live| live["metadata"]["uid"] == *uid) else {
             return Ok(Step::Lookup);
         };
+        let was_created = Creation::of(&live).is_some_and(|creation| end_locally(creation, &mut live, kind));
         let again = self.applied.iter().any(|write| write.verb == TAKE_OVER);
-        let claimed = takeover::take_over(&self.desired.object, &live, &causes(rejection)).filter(|_| !again);
+        let claimed = takeover::take_over(&self.desired.object, &live, &causes(rejection))
+            .or_else(|| was_created.then(|| live["metadata"]["managedFields"].clone()))
+            .filter(|_| !again);
         let Some(claimed) = claimed else {
             let managers = takeover::other_managers(&live);
             return Err(WriteError::rejected_among_managers(rejection, kind, self.key, &managers));
@@ -233,28 +275,11 @@ impl ChildWrite<'_> {
         match self.cluster.requests.set_managed_fields(kind, self.key, version, claimed).await {
             Ok(_) => {
                 self.applied.push(AppliedWrite { verb: TAKE_OVER, kind });
-                Ok(Step::Repair(uid))
+                Ok(Step::Repair(uid, None))
             }
             Err(error) if error.is_conflict() => Ok(Step::Lookup),
             Err(error) => Err(WriteError::of(kind, &error)),
         }
-    }
-
-    /// Sets the replicas of a new Deployment, which would start with one pod otherwise.
-    async fn scale(&mut self, live: &Value) -> Result<(), WriteError> {
-        let is_new = self.kind() == ChildKind::Deployment && live["spec"]["replicas"] == 1;
-        if !is_new || self.min <= 1 {
-            return Ok(());
-        }
-        may_write(self.leadership)?;
-        match self.cluster.requests.scale(self.key, self.min).await {
-            Ok(()) => self.applied.push(AppliedWrite { verb: "scale", kind: ChildKind::Deployment }),
-            // The autoscaler raises it to its minimum some seconds later.
-            Err(error) => {
-                tracing::warn!(group = %self.key, %error, "could not scale a new Deployment: it starts with one pod");
-            }
-        }
-        Ok(())
     }
 
     fn record(&mut self, verb: &'static str, live: &Value) {
@@ -263,23 +288,13 @@ impl ChildWrite<'_> {
     }
 }
 
-/// Why the API server rejected a request.
-fn causes(rejection: &RequestError) -> Vec<Cause<'_>> {
-    let details = rejection.status().and_then(|status| status.details.as_ref());
-    let causes = details.map_or(&[][..], |details| &details.causes).iter();
-    causes
-        .map(|cause| Cause { field: &cause.field, is_duplicate: cause.reason == "FieldValueDuplicate" })
-        .collect()
+/// Ends a creation in the copy of the object. Returns whether the object allows it.
+fn end_locally(creation: Creation, live: &mut Value, kind: ChildKind) -> bool {
+    let uid = live["metadata"]["uid"].as_str().unwrap_or_default();
+    let patch = serde_json::from_value::<json_patch::Patch>(creation.end(uid, kind));
+    patch.is_ok_and(|patch| json_patch::patch(live, &patch).is_ok())
 }
 
 fn may_write(leadership: &Leadership) -> Result<(), WriteError> {
     if leadership.still_held() { Ok(()) } else { Err(WriteError::NotLeading) }
-}
-
-/// The controller of an object, in words.
-fn owner(live: &Value) -> Option<String> {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    project::controller(live).map(|owner| {
-        format!("{} {} of uid {}", text(&owner["kind"]), text(&owner["name"]), text(&owner["uid"]))
-    })
 }

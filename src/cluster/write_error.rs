@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use kcg_core::child_error::ChildError;
 use kcg_core::children::ChildKind;
+use kcg_core::facts::project;
 use kcg_core::takeover::OtherManager;
 use kcg_core::text::one_line;
 use kcg_runtime::client::RequestError;
 use kcg_runtime::watch::ObjectKey;
+use serde_json::Value;
 
 /// Why a write failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +87,15 @@ impl WriteError {
         ChildError::Refused { message }.into()
     }
 
+    /// The live object of the child's name is not the group's.
+    pub(super) fn name_conflict(live: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let owner = project::controller(live).map(|owner| {
+            format!("{} {} of uid {}", text(&owner["kind"]), text(&owner["name"]), text(&owner["uid"]))
+        });
+        ChildError::NameConflict { owner }.into()
+    }
+
     /// A failure that a retry may solve.
     pub(super) fn failed(error: &RequestError) -> Self {
         let retry_after = error.status().and_then(|_| error.retry_after());
@@ -128,7 +139,7 @@ fn message(error: &RequestError) -> String {
 #[cfg(test)]
 mod tests {
     use kube::core::Status;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 

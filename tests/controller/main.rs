@@ -1,6 +1,7 @@
 //! The controller against a real API server whose answers fail: every request of the controller
 //! passes a layer that can refuse it, lose its answer or let it hang.
 
+mod creation;
 mod endpoint;
 mod env;
 mod group_defaults;
@@ -12,8 +13,8 @@ mod served_metrics;
 use std::time::{Duration, Instant};
 
 use kcg_tests::Outcome;
-use kcg_tests::faults::{Action, Rule};
-use kcg_tests::objects::{AUTOSCALER, CHILDREN, GROUP, SERVICE, condition};
+use kcg_tests::faults::{Action, Lift, Rule};
+use kcg_tests::objects::{AUTOSCALER, CHILDREN, DEPLOYMENT, GROUP, SERVICE, condition};
 use serde_json::json;
 
 use env::ControllerEnv;
@@ -31,7 +32,10 @@ async fn fresh_group_costs_five_creations_and_one_status_write() -> Outcome {
     env.condition_is("g", "Paused", "Running").await?;
     let writes = env.faults.log.writes();
     assert_eq!(writes.len(), 6, "{writes:?}");
-    assert_eq!(env.faults.log.count("GET", "/g"), 5, "each child is read once");
+    for kind in CHILDREN {
+        assert_eq!(env.faults.log.count("POST", &format!("/{}?", kind.plural)), 1, "{}", kind.name);
+    }
+    assert_eq!(env.faults.log.count("GET", "/g"), 0, "nothing is read");
     env.stop().await
 }
 
@@ -39,20 +43,25 @@ async fn fresh_group_costs_five_creations_and_one_status_write() -> Outcome {
 async fn a_creation_whose_response_is_lost_is_not_repeated() -> Outcome {
     let env = ControllerEnv::start("lost-answer").await?;
     for kind in CHILDREN {
-        env.faults.add(Rule::new("PATCH", &format!("/{}/g", kind.plural)).times(1).act(Action::LoseAnswer));
+        env.faults.add(Rule::new("POST", &format!("/{}?", kind.plural)).times(1).act(Action::LoseAnswer));
     }
     env.create_group("g", &json!({"minReplicas": 2})).await?;
     env.children_exist("g").await?;
     env.condition_is("g", "Ready", NO_FAILED_WRITE).await?;
     for kind in CHILDREN {
-        assert_eq!(env.faults.log.count("PATCH", &format!("/{}/g?", kind.plural)), 1, "{}", kind.name);
+        assert_eq!(env.faults.log.count("PATCH", &format!("/{}/g?", kind.plural)), 0, "{}", kind.name);
     }
+    assert_eq!(env.get(DEPLOYMENT, "g").await?["spec"]["replicas"], 2, "the creation has the minimum");
     env.stop().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_that_fail_occasionally_succeed_in_the_end() -> Outcome {
     let env = ControllerEnv::start("failing").await?;
+    for kind in CHILDREN {
+        let creation = Rule::new("POST", &format!("/{}?", kind.plural));
+        env.faults.add(creation.every_second().act(Action::Answer(500)));
+    }
     env.faults.add(Rule::new("PATCH", "/g").every_second().act(Action::Answer(500)));
     env.faults.add(Rule::new("GET", "/g").every_second().act(Action::Answer(429)));
     env.create_group("g", &json!({})).await?;
@@ -64,7 +73,7 @@ async fn writes_that_fail_occasionally_succeed_in_the_end() -> Outcome {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kind_whose_requests_hang_does_not_delay_other_kinds() -> Outcome {
     let env = ControllerEnv::start("stalled").await?;
-    let stalled = env.faults.add(Rule::new("PATCH", "/services/g").act(Action::Hang));
+    let stalled = env.faults.add(Rule::new("POST", "/services?").act(Action::Hang));
     let began = Instant::now();
     env.create_group("g", &json!({})).await?;
     for kind in CHILDREN.into_iter().filter(|kind| *kind != SERVICE) {
@@ -81,8 +90,7 @@ async fn a_kind_whose_requests_hang_does_not_delay_other_kinds() -> Outcome {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_right_affects_one_child_until_it_is_granted_again() -> Outcome {
     let env = ControllerEnv::start("forbidden").await?;
-    let forbidden =
-        env.faults.add(Rule::new("PATCH", "/horizontalpodautoscalers/g").act(Action::Answer(403)));
+    let forbidden = env.faults.add(Rule::new("POST", "/horizontalpodautoscalers?").act(Action::Answer(403)));
     env.create_group("g", &json!({})).await?;
     let message = env.reason_is("g", "Ready", "ApplyRefused").await?;
     assert!(message.contains("the API server rejected HorizontalPodAutoscaler g"), "{message}");
@@ -105,7 +113,7 @@ async fn a_conflict_over_a_field_is_slowed_down() -> Outcome {
         env.patch(SERVICE, "g", &json!({"spec": {"selector": {"app": "other"}}})).await?;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let repairs = env.faults.log.count("PATCH", "/services/g?") - 1;
+    let repairs = env.faults.log.count("PATCH", "/services/g?");
     assert!((10..=18).contains(&repairs), "{repairs} repairs in 6 s");
     env.eventually(SERVICE, "g", "its own selector", |service| service["spec"]["selector"]["app"] == "g")
         .await?;
@@ -135,11 +143,12 @@ async fn holder_that_cannot_renew_its_lease_stops_writing_until_it_can() -> Outc
 #[tokio::test(flavor = "multi_thread")]
 async fn a_terminating_namespace_limits_writes_and_reports_no_refusal() -> Outcome {
     let env = ControllerEnv::start("terminating").await?;
-    let held = env.faults.add(Rule::new("PATCH", "/g").act(Action::Answer(500)));
+    let creations = CHILDREN.map(|kind| Rule::new("POST", &format!("/{}?", kind.plural)));
+    let held = creations.map(|creation| env.faults.add(creation.act(Action::Answer(500))));
     env.create_group("g", &json!({})).await?;
-    env.faults.log.eventually("PATCH", "/deployments/g").await?;
+    env.faults.log.eventually("POST", "/deployments?").await?;
     env.kubectl(&["delete", "namespace", &env.name, "--wait=false"]).await?.ok()?;
-    held.lift();
+    held.into_iter().for_each(Lift::lift);
     env.faults.log.clear();
     // The absence of writes can only be observed for a while.
     tokio::time::sleep(Duration::from_secs(5)).await;

@@ -133,7 +133,7 @@ impl TemplateOrigin {
 }
 
 /// The hash of an object: 32-bit FNV-1a of its text. It is stored, so it must never change.
-pub(super) fn hash(object: &Value) -> u32 {
+pub(crate) fn hash(object: &Value) -> u32 {
     // serde_json's maps are sorted, so equal objects print alike.
     object
         .to_string()

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::ceiling::Ceiling;
 use crate::facts::Observed;
 
+pub(crate) use defaults_version::hash as stable_hash;
 pub use defaults_version::{DefaultsVersion, TemplateOrigin};
 pub(crate) use deployment::spec_hash;
 pub use kind::{ChildKind, PerChild};

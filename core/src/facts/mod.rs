@@ -12,6 +12,7 @@ use kcg_api::topic::TopicLookups;
 
 use crate::ceiling::Held;
 use crate::children::{ChildKind, DefaultsVersion, PerChild, TemplateOrigin};
+use crate::creation::Creation;
 use crate::drift::Drift;
 use crate::lag::{self, Cause, ServedMetrics, Tolerance};
 use crate::shown_lag;
@@ -32,6 +33,8 @@ pub struct Child {
     pub deleting: bool,
     /// How it compares with the desired object.
     pub drift: Drift,
+    /// What is left of its creation in managedFields.
+    pub creation: Option<Creation>,
     /// The facts that the status needs.
     pub detail: Detail,
 }

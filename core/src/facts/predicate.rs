@@ -71,6 +71,7 @@ mod tests {
             controller: Some("g".into()),
             deleting: false,
             drift: Drift::InSync(1),
+            creation: None,
             detail: Detail::Autoscaler(facts),
         }
     }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{Acceptance, AutoscalerFacts, Child, DeploymentFacts, Detail, PodsMetric, Progress, Signal};
 use crate::ceiling::Held;
 use crate::children::{self, ChildKind, TemplateOrigin};
+use crate::creation::{self, Creation};
 use crate::drift::{self, Drift};
 use crate::lag::{self, LagSource};
 use crate::quantity;
@@ -25,6 +26,7 @@ pub fn child(kind: ChildKind, live: &Value) -> Child {
         controller: controller(live).and_then(|owner| owner["uid"].as_str()).map(Into::into),
         deleting: metadata.get("deletionTimestamp").is_some(),
         drift: Drift::Unknown,
+        creation: Creation::of(live),
         detail: match kind {
             ChildKind::Deployment => Detail::Deployment(deployment(live)),
             ChildKind::HorizontalPodAutoscaler => Detail::Autoscaler(autoscaler(live)),
@@ -59,8 +61,9 @@ pub fn fingerprint(live: &Value) -> u64 {
         metadata[name].to_string().hash(&mut hasher);
     }
     let managers = metadata["managedFields"].as_array().into_iter().flatten();
-    for entry in managers.filter(|entry| entry["manager"] == names::OPERATOR) {
-        for name in ["operation", "subresource", "apiVersion", "fieldsV1"] {
+    let is_ours = |entry: &&Value| creation::is_applied(entry) || creation::entry_shape(entry).is_some();
+    for entry in managers.filter(is_ours) {
+        for name in ["manager", "apiVersion", "fieldsV1"] {
             entry[name].to_string().hash(&mut hasher);
         }
     }
@@ -98,12 +101,11 @@ fn deployment(live: &Value) -> DeploymentFacts {
     }
 }
 
-/// The time of the operator's last apply that changed something.
+/// The time of the operator's last apply that changed something, or of the creation.
 fn applied(live: &Value) -> Option<Timestamp> {
     let managers = live["metadata"]["managedFields"].as_array()?;
-    let own = managers.iter().find(|entry| {
-        entry["manager"] == names::OPERATOR && entry["operation"] == "Apply" && entry["subresource"].is_null()
-    });
+    let applied = managers.iter().find(|entry| creation::is_applied(entry));
+    let own = applied.or_else(|| managers.iter().find(|entry| creation::entry_shape(entry).is_some()));
     own?["time"].as_str()?.parse().ok()
 }
 

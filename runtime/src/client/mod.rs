@@ -83,9 +83,14 @@ impl RequestError {
         self.status().is_some_and(Status::is_not_found)
     }
 
-    /// Whether the object changed since it was read, or exists already, or has other field owners.
+    /// Whether the object changed since it was read, or has other field owners.
     pub fn is_conflict(&self) -> bool {
         self.status().is_some_and(Status::is_conflict)
+    }
+
+    /// Whether an object of the name exists already, which is no [conflict](Self::is_conflict).
+    pub fn is_already_exists(&self) -> bool {
+        self.status().is_some_and(Status::is_already_exists)
     }
 
     /// Whether RBAC or an admission plugin denied the request.

@@ -35,6 +35,7 @@ fn autoscaler(version: u64, held: Option<&str>, from_own_write: bool) -> CachedC
         controller: Some("uid-of-a".into()),
         deleting: false,
         drift: Drift::InSync(u128::from(version)),
+        creation: None,
         detail: Detail::Autoscaler(facts),
     };
     CachedChild::new(child, version, from_own_write)

@@ -71,12 +71,6 @@
   - create
   - patch
 - apiGroups:
-  - apps
-  resources:
-  - deployments/scale
-  verbs:
-  - patch
-- apiGroups:
   - monitoring.coreos.com
   resources:
   - prometheusrules
