@@ -36,43 +36,6 @@ pub(super) fn delay(error: &WriteError, attempts: u32, random: f64) -> Duration 
     }
 }
 
-/// How many repairs of one group may follow each other at once, and how many a second after that.
-/// If another manager keeps reverting the operator's fields, each of its changes lasts up to a
-/// second, and the API server is not flooded.
-const BURST: f64 = 10.0;
-const PER_SECOND: f64 = 1.0;
-
-/// The number of repairs that one group may have now: a token bucket.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct RepairLimit {
-    left: f64,
-    /// Seconds since any fixed moment.
-    at: f64,
-}
-
-impl RepairLimit {
-    /// A full bucket, at a moment in seconds.
-    pub(super) const fn new(now: f64) -> Self {
-        Self { left: BURST, at: now }
-    }
-
-    /// Takes one repair, or returns how long to wait for it.
-    pub(super) fn take(&mut self, now: f64) -> Result<(), Duration> {
-        self.left = (now - self.at).max(0.0).mul_add(PER_SECOND, self.left).min(BURST);
-        self.at = now;
-        if self.left >= 1.0 {
-            self.left -= 1.0;
-            return Ok(());
-        }
-        Err(Duration::from_secs_f64((1.0 - self.left) / PER_SECOND))
-    }
-
-    /// Whether the bucket is as good as new.
-    pub(super) fn is_full(&self, now: f64) -> bool {
-        (now - self.at).mul_add(PER_SECOND, self.left) >= BURST
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,14 +69,5 @@ mod tests {
     fn retry_after_may_lengthen_a_delay_and_never_shortens_it() {
         assert_eq!(delay(&failed(Some(20)), 1, 0.5), Duration::from_secs(20));
         assert!(delay(&failed(Some(1)), 60, 0.5) > Duration::from_secs(1));
-    }
-
-    #[test]
-    fn repeated_repairs_are_limited_to_one_a_second() {
-        let mut limit = RepairLimit::new(0.0);
-        let taken = (0..100).filter(|tenth| limit.take(f64::from(*tenth) / 10.0).is_ok()).count();
-        assert!((18..=20).contains(&taken), "{taken} in ten seconds");
-        assert!(limit.take(100.0).is_ok());
-        assert!(limit.is_full(101.0) && !limit.is_full(100.0));
     }
 }

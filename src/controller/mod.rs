@@ -7,6 +7,7 @@ mod metrics;
 mod reconcile;
 mod retry_state;
 mod workqueue;
+mod write_limit;
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -265,7 +266,7 @@ impl Workers {
             self.retry_states.lock().insert(key.clone(), retry_state);
         }
         self.queue.add(result.affected);
-        self.queue.done(key, result.requeue_at);
+        self.queue.done(key, result.requeue_at, result.is_limited);
     }
 }
 

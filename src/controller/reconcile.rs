@@ -10,9 +10,8 @@ use kcg_api::{KconsumerGroupStatus, ValidGroup};
 use kcg_core::child_error::ChildError;
 use kcg_core::children::ChildKind;
 use kcg_core::desired::DesiredState;
-use kcg_core::drift::Drift;
 use kcg_core::facts::Observed;
-use kcg_core::plan::{self, Plan, Write};
+use kcg_core::plan::{self, Plan};
 use kcg_core::status;
 use kcg_core::topic_wait::topic_wait;
 use kcg_runtime::lease::Leadership;
@@ -64,6 +63,8 @@ pub(super) struct ReconcileResult {
     pub(super) outcome: Outcome,
     /// When to reconcile again, if nothing changes before.
     pub(super) requeue_at: Option<Instant>,
+    /// Writes wait because of the group's rate: a change does not lead to an earlier reconcile.
+    pub(super) is_limited: bool,
     pub(super) applied: Vec<AppliedWrite>,
     pub(super) status_written: bool,
     /// Groups that have to be reconciled because of what this reconcile learned.
@@ -126,8 +127,8 @@ impl Reconcile<'_> {
             .retry_state
             .with(|retry_state| plan::plan(state, &observed, retry_state.failed_writes(), now.into_std()));
         self.cluster.remember(self.key, state.ceiling.held());
-        self.hold_back(&mut plan, &observed, now, &mut result);
         wait_for_topics(state, &observed, &mut plan, now, &mut result);
+        self.hold_back(&mut plan, now, &mut result);
         self.retry_state.with(|retry_state| retry_state.retain_planned(&plan));
 
         self.write(&state.group, state.ceiling.min, &mut plan, &mut result).await;
@@ -155,26 +156,20 @@ impl Reconcile<'_> {
         result
     }
 
-    /// Removes writes of kinds that the cluster does not serve, and repairs beyond their rate
-    /// limit.
-    fn hold_back(&self, plan: &mut Plan, observed: &Observed, now: Instant, result: &mut ReconcileResult) {
+    /// Removes writes of kinds that the cluster does not serve, and those beyond the group's rate.
+    fn hold_back(&self, plan: &mut Plan, now: Instant, result: &mut ReconcileResult) {
         plan.writes.retain(|write| {
-            let kind = write.kind();
-            if !self.cluster.serves(kind) {
-                plan.errors[kind] = Some(ChildError::NotServed);
-                return false;
+            let is_served = self.cluster.serves(write.kind());
+            if !is_served {
+                plan.errors[write.kind()] = Some(ChildError::NotServed);
             }
-            if !repairs_drift(write, observed) {
-                return true;
-            }
-            match self.retry_state.with(|retry_state| retry_state.may_repair(now.into_std())) {
-                Ok(()) => true,
-                Err(wait) => {
-                    result.requeue_at(now + wait);
-                    false
-                }
-            }
+            is_served
         });
+        let wait = self.retry_state.with(|retry_state| retry_state.limit_writes(plan, now.into_std()));
+        if let Some(wait) = wait {
+            result.requeue_at(now + wait);
+            result.is_limited = true;
+        }
     }
 
     /// Makes all writes of the group concurrently, so that a slow one does not delay the others.
@@ -263,11 +258,4 @@ fn wait_for_topics(
     plan.writes.retain(|write| write.kind() != ChildKind::Deployment);
     plan.errors[ChildKind::Deployment] = Some(wait.error);
     result.requeue_at(now + wait.remaining);
-}
-
-/// Whether a write reverts a change of another manager, rather than following a change of the
-/// group.
-fn repairs_drift(write: &Write, observed: &Observed) -> bool {
-    matches!(write, Write::Repair { compare_first: false, .. })
-        && observed.child(write.kind()).is_some_and(|child| child.drift == Drift::Drifted)
 }

@@ -2,15 +2,15 @@
 //! something was written lately. Nothing is kept of a group that is in sync. Pure: time and
 //! randomness are arguments.
 
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use kcg_core::children::{ChildKind, PerChild};
 use kcg_core::plan::{FailedWrite, Plan, Write};
 use parking_lot::Mutex;
 
-use super::backoff::{self, RepairLimit};
+use super::backoff;
 use super::lag_writes::LagWrites;
+use super::write_limit::WriteLimit;
 use crate::cluster::WriteError;
 
 /// A status that brings a new lag alone is written at most this often.
@@ -22,8 +22,7 @@ const GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct RetryState {
     failed: PerChild<Option<FailedWrite>>,
-    /// Limits the repairs of drift; `None` if there were none lately.
-    repairs: Option<RepairLimit>,
+    limit: WriteLimit,
     status_written: Option<Instant>,
     status_failures: u32,
     status_retry_at: Option<Instant>,
@@ -84,10 +83,15 @@ impl RetryState {
         self.failed.iter().filter_map(|(_, failed)| failed.as_ref()).map(|failed| failed.retry_at).min()
     }
 
-    /// Whether one more repair of drift may be made, or how long to wait for it.
-    pub(super) fn may_repair(&mut self, now: Instant) -> Result<(), Duration> {
-        let seconds = seconds(now);
-        self.repairs.get_or_insert_with(|| RepairLimit::new(seconds)).take(seconds)
+    /// Makes the writes wait that are beyond their rate. Returns how long.
+    pub(super) fn limit_writes(&mut self, plan: &mut Plan, now: Instant) -> Option<Duration> {
+        let waits = self.limit.take(&plan.writes, now);
+        plan.writes.retain(|write| waits[write.kind()].is_none());
+        for (kind, _) in waits.iter().filter(|(_, wait)| wait.is_some()) {
+            plan.waiting[kind] = true;
+            plan.errors[kind] = self.failed[kind].as_ref().and_then(|failed| failed.error.clone());
+        }
+        waits.iter().filter_map(|(_, wait)| *wait).min()
     }
 
     /// Whether the status may be written now, or when.
@@ -137,17 +141,11 @@ impl RetryState {
     pub(super) fn is_empty(&self, now: Instant) -> bool {
         let recently = |at: &Instant| now.saturating_duration_since(*at) < LAG_INTERVAL;
         self.failed.iter().all(|(_, failed)| failed.is_none())
-            && self.repairs.is_none_or(|repairs| repairs.is_full(seconds(now)))
+            && self.limit.is_full(now)
             && !self.status_written.as_ref().is_some_and(recently)
             && self.status_retry_at.is_none()
             && self.lag_write_at.is_none()
     }
-}
-
-/// Seconds since a moment that stays the same while the process runs.
-fn seconds(now: Instant) -> f64 {
-    static START: OnceLock<Instant> = OnceLock::new();
-    now.saturating_duration_since(*START.get_or_init(|| now)).as_secs_f64()
 }
 
 #[cfg(test)]
@@ -192,6 +190,26 @@ mod tests {
         assert!(state.next_retry().is_some());
         state.retain_planned(&plan(false, Vec::new()));
         assert!(state.next_retry().is_none());
+    }
+
+    #[test]
+    fn a_write_beyond_the_rate_waits_and_keeps_its_error() {
+        let (mut state, now) = (RetryState::default(), Instant::now());
+        state.failed(&delete(), &refused(), now, 0.0);
+        let wait = std::iter::from_fn(|| {
+            let mut plan = plan(false, vec![delete()]);
+            let wait = state.limit_writes(&mut plan, now);
+            Some((wait, plan))
+        });
+        let (wait, mut plan) = { wait }.find(|(wait, _)| wait.is_some()).unwrap();
+        assert!(wait.is_some_and(|wait| wait <= Duration::from_secs(1)));
+        let rule = ChildKind::PrometheusRule;
+        assert!(plan.writes.is_empty() && plan.waiting[rule] && plan.errors[rule].is_some());
+        state.retain_planned(&plan);
+        assert!(state.failed_writes()[rule].is_some());
+        plan.writes.push(delete());
+        assert_eq!(state.limit_writes(&mut plan, now + Duration::from_secs(1)), None);
+        assert_eq!(plan.writes.len(), 1);
     }
 
     #[test]

@@ -61,6 +61,19 @@ impl ControllerEnv {
         Self::start_in(plane, namespace, None).await
     }
 
+    /// The controller has a second namespace, which is returned, too.
+    pub async fn start_beside(name: &str, neighbor: &str) -> Outcome<(Self, Namespace)> {
+        let plane = plane().await?;
+        let create = async |name: &str| -> Outcome<Namespace> {
+            let namespace = Namespace::create(plane, &plane.client().await?, name).await?.within(SOON);
+            namespace.create_topic("fast-data-topic", 3).await?;
+            Ok(namespace)
+        };
+        let scope = Scope::Namespaces([name.to_owned(), neighbor.to_owned()].into());
+        let (namespace, neighbor) = (create(name).await?, create(neighbor).await?);
+        Ok((Self::start_for(plane, namespace, scope, None).await?, neighbor))
+    }
+
     /// Stops the controller, changes something without it, and starts another one.
     pub async fn restart(self, meanwhile: impl AsyncFnOnce(&Namespace) -> Outcome) -> Outcome<Self> {
         self.restart_with(None, meanwhile).await
@@ -85,13 +98,22 @@ impl ControllerEnv {
         namespace: Namespace,
         defaults: Option<PathBuf>,
     ) -> Outcome<Self> {
+        let scope = Scope::Namespaces([namespace.name.clone()].into());
+        Self::start_for(plane, namespace, scope, defaults).await
+    }
+
+    async fn start_for(
+        plane: &ControlPlane,
+        namespace: Namespace,
+        scope: Scope,
+        defaults: Option<PathBuf>,
+    ) -> Outcome<Self> {
         let defaults = Arc::new(group_defaults::file(defaults));
         defaults.reload().await?;
         let name = &namespace.name;
         let faults = Faults::default();
         let client = faults.client(plane.kubeconfig_path()).await?;
         let metrics = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let scope = Scope::Namespaces([name.clone()].into());
         let settings = ControllerConfig {
             scopes: Scopes { groups: scope.clone(), topics: scope },
             grants: TopicGrants::Own,

@@ -76,10 +76,10 @@ impl WorkQueue {
     }
 
     /// Ends the reconcile of a group, which is queued again at `requeue_at` unless something
-    /// changes before.
-    pub(super) fn done(&self, key: ObjectKey, requeue_at: Option<Instant>) {
+    /// changes before. If it `is_limited`, changes wait until then, too.
+    pub(super) fn done(&self, key: ObjectKey, requeue_at: Option<Instant>, is_limited: bool) {
         if let Some(queues) = self.queues.lock().as_mut() {
-            queues.done(key, requeue_at);
+            queues.done(key, requeue_at, is_limited);
         }
         self.filled.notify_one();
     }
@@ -108,7 +108,7 @@ mod tests {
         let (first, ()) = tokio::join!(queue.next(), async { queue.add(vec![key("a")]) });
         assert_eq!(first, key("a"));
         let before = Instant::now();
-        queue.done(key("a"), Some(before + Duration::from_secs(3)));
+        queue.done(key("a"), Some(before + Duration::from_secs(3)), false);
         assert_eq!(queue.next().await, key("a"));
         assert!(before.elapsed() >= Duration::from_secs(3));
     }

@@ -23,6 +23,8 @@ struct ItemState {
     /// It is queued again when the worker is done.
     requeue: Option<Priority>,
     due: Option<Instant>,
+    /// It is not queued before it is due, whatever changes.
+    is_limited: bool,
 }
 
 impl ItemState {
@@ -77,6 +79,8 @@ impl Queues {
         let item = self.items.entry(key.clone()).or_default();
         if item.running {
             item.requeue = item.requeue.max(Some(priority));
+        } else if item.is_limited && item.due.is_some() {
+            // The changes until then are reconciled together.
         } else if item.queued < Some(priority) {
             // Its entry in the low queue is skipped later.
             item.queued = Some(priority);
@@ -127,12 +131,14 @@ impl Queues {
         self.delayed.peek().map(|Reverse((at, _))| *at)
     }
 
-    pub(super) fn done(&mut self, key: ObjectKey, requeue_at: Option<Instant>) {
+    pub(super) fn done(&mut self, key: ObjectKey, requeue_at: Option<Instant>, is_limited: bool) {
         let Some(item) = self.items.get_mut(&key) else {
             return;
         };
         item.running = false;
-        if let Some(priority) = item.requeue.take() {
+        item.is_limited = is_limited && requeue_at.is_some();
+        let changed = item.requeue.take().filter(|_| !item.is_limited);
+        if let Some(priority) = changed {
             return self.add(key, priority);
         }
         if let Some(at) = requeue_at {
@@ -197,9 +203,9 @@ mod tests {
         queues.add(key("a"), Priority::High);
         queues.add(key("a"), Priority::Low);
         assert_eq!(queues.take(now), None, "one worker at a time");
-        queues.done(key("a"), Some(at(now, 9)));
+        queues.done(key("a"), Some(at(now, 9)), false);
         assert_eq!(queues.take(now), Some(key("a")));
-        queues.done(key("a"), None);
+        queues.done(key("a"), None, false);
         assert_eq!(queues.take(at(now, 100)), None);
         assert!(queues.items.is_empty());
     }
@@ -209,14 +215,31 @@ mod tests {
         let (mut queues, now) = (Queues::default(), Instant::now());
         queues.add(key("a"), Priority::High);
         queues.take(now);
-        queues.done(key("a"), Some(at(now, 5)));
+        queues.done(key("a"), Some(at(now, 5)), false);
         assert_eq!(queues.take(at(now, 4)), None);
         queues.add(key("a"), Priority::High);
         assert_eq!(queues.take(at(now, 4)), Some(key("a")));
-        queues.done(key("a"), Some(at(now, 10)));
+        queues.done(key("a"), Some(at(now, 10)), false);
         assert_eq!(queues.take(at(now, 6)), None, "the reconcile in between set another time");
         assert_eq!(queues.take(at(now, 10)), Some(key("a")));
-        queues.done(key("a"), None);
+        queues.done(key("a"), None, false);
         assert!(queues.items.is_empty());
+    }
+
+    #[test]
+    fn a_limited_group_waits_until_it_is_due_whatever_changes() {
+        let (mut queues, now) = (Queues::default(), Instant::now());
+        queues.add(key("a"), Priority::High);
+        queues.take(now);
+        queues.add(key("a"), Priority::High);
+        queues.done(key("a"), Some(at(now, 5)), true);
+        queues.add(key("a"), Priority::High);
+        queues.add(key("b"), Priority::High);
+        assert_eq!(queues.take(at(now, 4)), Some(key("b")), "another group does not wait");
+        assert_eq!(queues.take(at(now, 4)), None);
+        assert_eq!(queues.take(at(now, 5)), Some(key("a")));
+        queues.done(key("a"), None, false);
+        queues.add(key("a"), Priority::High);
+        assert_eq!(queues.take(at(now, 5)), Some(key("a")));
     }
 }
