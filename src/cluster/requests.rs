@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 
 use kcg_core::children::ChildKind;
 
-/// The field manager of changes of managedFields. It owns no field.
+/// The field managers of changes of managedFields. They own no field.
 const TAKEOVER_MANAGER: &str = "kconsumer-group-operator-takeover";
+const CREATION_MANAGER: &str = "kconsumer-group-operator-end-creation";
 
 /// Sends the requests.
 #[derive(Clone)]
@@ -95,21 +96,30 @@ impl ChildRequests {
             {"op": "replace", "path": "/metadata/managedFields", "value": managed_fields},
             {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
         ]);
-        self.patch_managed_fields(kind, key, patch).await
+        self.patch_managed_fields(kind, key, patch, TAKEOVER_MANAGER).await
     }
 
-    /// The same by a JSON patch of managedFields. 422 if one of its tests fails.
-    pub(super) async fn patch_managed_fields(
+    /// Ends the creation of a child by this JSON patch of managedFields. 422 if one of its tests fails.
+    pub(super) async fn end_creation(
         &self,
         kind: ChildKind,
         key: &ObjectKey,
         patch: Value,
     ) -> Result<Value, RequestError> {
+        self.patch_managed_fields(kind, key, patch, CREATION_MANAGER).await
+    }
+
+    async fn patch_managed_fields(
+        &self,
+        kind: ChildKind,
+        key: &ObjectKey,
+        patch: Value,
+        manager: &str,
+    ) -> Result<Value, RequestError> {
         let patch = serde_json::from_value(patch).expect("invariant: these are JSON patch operations");
-        let parameters =
-            PatchParams { field_manager: Some(TAKEOVER_MANAGER.to_owned()), ..PatchParams::default() };
+        let parameters = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
         let request = children(kind, key).patch(key.name(), &parameters, &Patch::<Value>::Json(patch));
-        self.send(&format!("take over fields of {} {key}", kind.kind()), request).await
+        self.send(&format!("patch managedFields of {} {key}", kind.kind()), request).await
     }
 
     /// Deletes the object with this uid only.

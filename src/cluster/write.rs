@@ -242,7 +242,7 @@ impl ChildWrite<'_> {
     async fn end_creation(&mut self, uid: &str, creation: Creation) -> Result<bool, WriteError> {
         may_write(self.leadership)?;
         let kind = self.kind();
-        match self.cluster.requests.patch_managed_fields(kind, self.key, creation.end(uid, kind)).await {
+        match self.cluster.requests.end_creation(kind, self.key, creation.end(uid, kind)).await {
             Ok(_) => {
                 self.applied.push(AppliedWrite { verb: "end creation", kind });
                 Ok(true)

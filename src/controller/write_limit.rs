@@ -114,9 +114,7 @@ mod tests {
         assert_eq!(wait, None);
         let wait = limit.take(&service, now + Duration::from_secs(30))[ChildKind::Service];
         assert!(wait.is_some_and(|wait| wait <= Duration::from_secs(1)), "{wait:?}");
-        assert!(
-            !limit.is_full(now + Duration::from_secs(40)) && limit.is_full(now + Duration::from_mins(1))
-        );
+        assert!(!limit.is_full(now + Duration::from_secs(40)) && limit.is_full(now + Duration::from_mins(1)));
         assert_eq!(made(&mut limit, 100..110), 29, "another burst");
     }
 

@@ -46,6 +46,7 @@ async fn a_new_group_costs_five_creations_and_a_few_status_writes(env: Arc<Share
     let statuses = audit.statuses("kconsumer")?;
     assert_eq!(creations(&audit)?, 5);
     assert_eq!(audit.children()?.len(), 5, "{:?}", audit.children()?);
+    assert_eq!((audit.reads()?, audit.ended_creations()?.len()), (0, 0), "nothing is read");
     gathered(&statuses)?;
     // One with the children, then one each for its pod, its metric and the status of the
     // autoscaler.
@@ -65,8 +66,7 @@ fn gathered(statuses: &[AuditEvent]) -> Result<()> {
 }
 
 fn creations(audit: &NamespaceAudit) -> Result<usize> {
-    let created =
-        |event: &&AuditEvent| event.response_status.code == 201 && event.object_ref.resource != "events";
+    let created = |event: &&AuditEvent| event.verb == "create" && event.object_ref.resource != "events";
     Ok(audit.by_operator()?.iter().filter(created).count())
 }
 

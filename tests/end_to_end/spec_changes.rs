@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use kcg_tests::namespace::Namespace;
 use kcg_tests::objects::{
-    AUTOSCALER, DEPLOYMENT, GROUP, Kind, MONITOR, RULE, SERVICE, assert_contains, is_observed,
+    AUTOSCALER, CHILDREN, DEPLOYMENT, GROUP, Kind, MONITOR, RULE, SERVICE, assert_contains, is_observed,
 };
 use serde_json::{Value, json};
 
@@ -232,6 +232,7 @@ async fn every_change_reaches_every_child_that_it_concerns(env: Arc<SharedEnv>) 
     ns.create_topic("orders", 4).await?;
     ns.create_group(NAME, &json!({"scaling": {"partitions": "Sum"}})).await?;
     ns.group_is_ready(NAME).await?;
+    let whole = ns.audit()?;
     for Change { spec, children } in of_the_consumer().into_iter().chain(of_the_rest()) {
         let audit = ns.audit()?;
         ns.patch(GROUP, NAME, &json!({"spec": spec})).await?;
@@ -246,6 +247,9 @@ async fn every_change_reaches_every_child_that_it_concerns(env: Arc<SharedEnv>) 
             assert_contains(&ns.get(*kind, NAME).await?, fields);
         }
     }
+    let mut children = CHILDREN.map(|kind| kind.plural);
+    children.sort_unstable();
+    assert_eq!(whole.ended_creations()?, children, "once for each child");
     removed_fields_leave_no_trace(&ns).await?;
     ns.close().await
 }

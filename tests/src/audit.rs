@@ -54,18 +54,37 @@ impl NamespaceAudit {
         written.await
     }
 
-    /// The plurals of the children that the controller wrote, one for each write, sorted.
+    /// The plurals of the children that the controller wrote, one for each write, sorted. The patches
+    /// of [`Self::ended_creations`] are not among them.
     pub fn children(&self) -> Result<Vec<String>> {
-        let mut written: Vec<String> = self
-            .by_operator()?
-            .iter()
-            .filter(|event| {
-                event.object_ref.resource != "kconsumergroups" && event.object_ref.resource != "events"
-            })
-            .map(AuditEvent::resource)
-            .collect();
+        self.children_where(|event| !ends_a_creation(event))
+    }
+
+    /// The plurals of the children whose first apply that left out a field was preceded by a patch of
+    /// managedFields alone, one for each patch, sorted.
+    pub fn ended_creations(&self) -> Result<Vec<String>> {
+        self.children_where(ends_a_creation)
+    }
+
+    fn children_where(&self, counts: impl Fn(&AuditEvent) -> bool) -> Result<Vec<String>> {
+        let is_child = |event: &&AuditEvent| {
+            event.object_ref.resource != "kconsumergroups" && event.object_ref.resource != "events"
+        };
+        let events = self.by_operator()?;
+        let counted = events.iter().filter(is_child).filter(|event| counts(event));
+        let mut written: Vec<String> = counted.map(AuditEvent::resource).collect();
         written.sort();
         Ok(written)
+    }
+
+    /// How often the controller read a single object in this namespace, whatever the answer.
+    pub fn reads(&self) -> Result<usize> {
+        let is_read = |event: &&AuditEvent| {
+            event.verb == "get"
+                && event.object_ref.namespace == self.namespace
+                && event.is_by(names::NAMESPACE, names::CONTROLLER)
+        };
+        Ok(self.log.since(self.since)?.iter().filter(is_read).count())
     }
 
     /// The controller's writes of a group's status.
@@ -106,6 +125,10 @@ impl NamespaceAudit {
             })
             .collect())
     }
+}
+
+fn ends_a_creation(event: &AuditEvent) -> bool {
+    event.request_uri.contains("fieldManager=kconsumer-group-operator-end-creation")
 }
 
 /// When the API server received a request.
