@@ -6,12 +6,10 @@ use k8s_openapi::api::autoscaling::v2::{
     MetricSpec, MetricTarget, ObjectMetricSource, PodsMetricSource, ResourceMetricSource,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
 use super::field_errors::FieldErrors;
 use super::messages;
-use super::template::{container_resource, dns_label};
-use crate::names;
+use super::template::{container_resource, dns_label, selector};
 use crate::quantity::{self, GRAMMAR};
 use crate::rule_input::RuleInput;
 use crate::violation::{Rule, Violation};
@@ -209,9 +207,8 @@ fn identifier(metric: &MetricIdentifier, path: &str, errors: &mut FieldErrors<'_
         errors.required(format!("{path}.name"), "must specify a metric name");
     }
     path_segment(&metric.name, &format!("{path}.name"), errors);
-    if let Some(written) = &metric.selector {
-        selector(written, &format!("{path}.selector"), errors);
-    }
+    // The API server stores any selector, and the HorizontalPodAutoscaler then cannot use it.
+    selector(metric.selector.as_ref(), &format!("{path}.selector"), errors);
 }
 
 /// A text that can stand between two slashes of a URL.
@@ -222,49 +219,6 @@ fn path_segment(text: &str, field: &str, errors: &mut FieldErrors<'_>) {
     }
     for illegal in ["/", "%"].into_iter().filter(|illegal| text.contains(illegal)) {
         errors.invalid(field, text, &format!("may not contain '{illegal}'"));
-    }
-}
-
-/// The API server stores any selector, and the HorizontalPodAutoscaler then cannot use it.
-fn selector(written: &LabelSelector, path: &str, errors: &mut FieldErrors<'_>) {
-    for (key, value) in written.match_labels.iter().flatten() {
-        label_key(key, &format!("{path}.matchLabels"), errors);
-        label_value(value, &format!("{path}.matchLabels[{key}]"), errors);
-    }
-    for (index, requirement) in written.match_expressions.iter().flatten().enumerate() {
-        let path = format!("{path}.matchExpressions[{index}]");
-        let LabelSelectorRequirement { key, operator, values } = requirement;
-        let values = values.as_deref().unwrap_or_default();
-        label_key(key, &format!("{path}.key"), errors);
-        match operator.as_str() {
-            "In" | "NotIn" if values.is_empty() => {
-                let message = "must be specified when `operator` is 'In' or 'NotIn'";
-                errors.required(format!("{path}.values"), message);
-            }
-            "In" | "NotIn" => {
-                for (index, value) in values.iter().enumerate() {
-                    label_value(value, &format!("{path}.values[{index}]"), errors);
-                }
-            }
-            "Exists" | "DoesNotExist" if !values.is_empty() => {
-                let message = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
-                errors.forbidden(format!("{path}.values"), message);
-            }
-            "Exists" | "DoesNotExist" => {}
-            other => errors.invalid(format!("{path}.operator"), other, "not a valid selector operator"),
-        }
-    }
-}
-
-fn label_key(key: &str, field: &str, errors: &mut FieldErrors<'_>) {
-    if !names::LABEL_KEY.matches(key) {
-        errors.invalid(field, key, messages::LABEL_KEY);
-    }
-}
-
-fn label_value(value: &str, field: &str, errors: &mut FieldErrors<'_>) {
-    if !names::LABEL_VALUE.matches(value) {
-        errors.invalid(field, value, messages::LABEL_VALUE);
     }
 }
 

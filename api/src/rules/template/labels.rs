@@ -101,7 +101,7 @@ pub(super) fn annotations(
     }
 }
 
-pub(super) fn selector(selector: Option<&LabelSelector>, path: &str, errors: &mut FieldErrors<'_>) {
+pub(in crate::rules) fn selector(selector: Option<&LabelSelector>, path: &str, errors: &mut FieldErrors<'_>) {
     let Some(selector) = selector else {
         return;
     };

@@ -26,6 +26,7 @@ use crate::violation::{Rule, Violation};
 
 use container::ContainerRole;
 
+pub(super) use labels::selector;
 pub(super) use resources::container_resource;
 
 const NOT_NEGATIVE: &str = "must be greater than or equal to 0";
