@@ -55,11 +55,7 @@ async fn serve(args: &WebhookArgs, stop: CancellationToken) -> Result<(), CliErr
         server_name: args.server_name.clone(),
         quiet_period: args.drain_quiet_period,
         scope: args.server.topic_scope(),
-        policy: AdmissionPolicy {
-            grants: args.server.grants(),
-            max_spec_bytes: args.server.max_spec_bytes,
-            ..AdmissionPolicy::default()
-        },
+        policy: AdmissionPolicy { grants: args.server.grants(), max_spec_bytes: args.server.max_spec_bytes },
         defaults: args.server.defaults(),
         limits: Limits::default(),
     })?;

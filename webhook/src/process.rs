@@ -192,8 +192,7 @@ impl Admission for GroupAdmission {
     fn admit(&self, request: &AdmissionRequest<'_>) -> Verdict {
         let in_force = self.defaults.in_force();
         let warning = group_defaults::warning(&in_force);
-        let policy = AdmissionPolicy { defaults: in_force.settings, ..self.policy.clone() };
-        let verdict = admit(request, &policy, |topic| self.topics.lookup(topic));
+        let verdict = admit(request, &self.policy, &in_force.settings, |topic| self.topics.lookup(topic));
         warning.into_iter().fold(verdict, Verdict::with_warning)
     }
 }

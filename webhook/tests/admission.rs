@@ -13,6 +13,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use harness::{Client, Response, TestServer};
+use kcg_api::GroupDefaults;
 use kcg_api::topic::{TopicFacts, TopicLookup, TopicLookups, TopicRef};
 use kcg_api::valid::TopicGrants;
 use kcg_webhook::admit::{Admission, AdmissionPolicy, AdmissionRequest, Verdict, admit};
@@ -39,7 +40,8 @@ impl Admission for Cluster {
     fn admit(&self, request: &AdmissionRequest<'_>) -> Verdict {
         let topics = self.0.lock().unwrap();
         let grants = TopicGrants::Named(vec!["kafka".to_owned()]);
-        admit(request, &AdmissionPolicy { grants, ..AdmissionPolicy::default() }, |topic| match &*topics {
+        let policy = AdmissionPolicy { grants, ..AdmissionPolicy::default() };
+        admit(request, &policy, &GroupDefaults::default(), |topic| match &*topics {
             Topics::Known(lookups) => lookups.get(topic).cloned().unwrap_or(TopicLookup::NotFound),
             Topics::All(lookup) => lookup.clone(),
         })

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use kcg_api::GroupDefaults;
 use kcg_api::topic::{TopicFacts, TopicLookup};
 use kcg_webhook::admit::{AdmissionPolicy, AdmissionRequest, Operation, ReviewObject, Stage, Verdict, admit};
 use proptest::prelude::*;
@@ -38,7 +39,7 @@ fn decide_text(stage: Stage, old: Option<&str>, new: &str) -> Verdict {
         old_object: old,
     };
     let three = TopicFacts::stated("t", 3);
-    admit(&request, &AdmissionPolicy::default(), |_| TopicLookup::Found(three.clone()))
+    admit(&request, &AdmissionPolicy::default(), &GroupDefaults::default(), |_| TopicLookup::Found(three.clone()))
 }
 
 fn refusals(verdict: &Verdict) -> Vec<String> {

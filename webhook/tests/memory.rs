@@ -10,6 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use harness::TestServer;
+use kcg_api::GroupDefaults;
 use kcg_api::spec_bounds::{MAX_BYTES, MAX_NODES};
 use kcg_api::topic::TopicLookup;
 use kcg_webhook::admit::{Admission, AdmissionPolicy, AdmissionRequest, Verdict, admit};
@@ -26,7 +27,7 @@ struct Rules;
 
 impl Admission for Rules {
     fn admit(&self, request: &AdmissionRequest<'_>) -> Verdict {
-        admit(request, &AdmissionPolicy::default(), |_| TopicLookup::NotFound)
+        admit(request, &AdmissionPolicy::default(), &GroupDefaults::default(), |_| TopicLookup::NotFound)
     }
 }
 

@@ -3,7 +3,6 @@
 mod object;
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use json_patch::Patch;
 use kcg_api::rule_input::RuleInput;
@@ -108,29 +107,23 @@ pub trait Admission: Send + Sync + 'static {
     fn admit(&self, request: &AdmissionRequest<'_>) -> Verdict;
 }
 
-/// What the installation sets for the rules.
+/// What the flags set for the rules.
 #[derive(Clone, Debug)]
 pub struct AdmissionPolicy {
     /// The namespaces whose KafkaTopics a group may use.
     pub grants: TopicGrants,
     /// The most bytes of a spec as compact JSON.
     pub max_spec_bytes: usize,
-    /// The defaults of the installation.
-    pub defaults: Arc<GroupDefaults>,
 }
 
 impl Default for AdmissionPolicy {
     fn default() -> Self {
-        Self {
-            grants: TopicGrants::default(),
-            max_spec_bytes: spec_bounds::MAX_BYTES,
-            defaults: Arc::default(),
-        }
+        Self { grants: TopicGrants::default(), max_spec_bytes: spec_bounds::MAX_BYTES }
     }
 }
 
-/// Decides one request. `lookup` finds a topic in the current state of the cluster; it is called
-/// only for topics that the group is granted.
+/// Decides one request. `defaults` are those of the installation. `lookup` finds a topic in the current
+/// state of the cluster; it is called only for topics that the group is granted.
 ///
 /// Anything but the creation or update of a KconsumerGroup is allowed unchanged. The webhook
 /// configuration sends nothing else; if a user widened it, other kinds, deletions and status
@@ -138,8 +131,10 @@ impl Default for AdmissionPolicy {
 pub fn admit(
     request: &AdmissionRequest<'_>,
     policy: &AdmissionPolicy,
+    defaults: &GroupDefaults,
     lookup: impl Fn(&TopicRef) -> TopicLookup,
 ) -> Verdict {
+    let rules = Rules { policy, defaults, lookup };
     if !is_group_write(request) {
         return Verdict::Allowed { patch: Patch::default(), warnings: Vec::new() };
     }
@@ -166,10 +161,10 @@ pub fn admit(
         };
     }
     group.read_spec();
-    let Validation { violations, mut warnings } = validate(&group, policy, &lookup);
+    let Validation { violations, mut warnings } = rules.validate(&group);
     warnings
         .extend(group.spec.as_ref().filter(|_| request.operation == Operation::Update).and_then(lag_warning));
-    let mut ratcheted = ratchet(request, policy, &lookup, violations);
+    let mut ratcheted = rules.ratchet(request, violations);
     ratcheted.tolerated.extend(sizes);
     warnings.extend(ratcheted.tolerated.iter().map(to_warning));
     if !ratcheted.refused.is_empty() {
@@ -200,33 +195,55 @@ struct Validation {
     warnings: Vec<String>,
 }
 
-/// Applies all rules: the static ones first, then those that need the topics.
-fn validate(
-    group: &ReviewedGroup<'_>,
-    policy: &AdmissionPolicy,
-    lookup: &impl Fn(&TopicRef) -> TopicLookup,
-) -> Validation {
-    let Some(spec) = &group.spec else {
-        return Validation { violations: group.type_errors.clone(), ..Validation::default() };
-    };
-    let (name, namespace, grants) = (group.name, group.namespace, &policy.grants);
-    let filled = policy.defaults.fill_in(spec);
-    let mut violations = group.type_errors.clone();
-    let input = RuleInput::new(name, namespace, &filled, grants);
-    violations.extend(rules::check(&input));
-    let mut warnings = rules::advice(&input);
-    drop(input);
-    let topics = topic::named_by(spec, namespace);
-    let granted = topics.iter().all(|topic| grants.allow(namespace, &topic.namespace));
-    // The number of a topic's partitions is not disclosed to groups that may not name the topic.
-    if granted {
-        let lookups = topics.into_iter().map(|topic| (topic.clone(), lookup(&topic))).collect();
-        let live = live::check(spec, namespace, &lookups);
-        violations.extend(live.violation);
-        warnings.extend(live.warnings);
+/// What the rules need besides a group.
+struct Rules<'a, L> {
+    policy: &'a AdmissionPolicy,
+    defaults: &'a GroupDefaults,
+    lookup: L,
+}
+
+impl<L: Fn(&TopicRef) -> TopicLookup> Rules<'_, L> {
+    /// Applies all rules: the static ones first, then those that need the topics.
+    fn validate(&self, group: &ReviewedGroup<'_>) -> Validation {
+        let Some(spec) = &group.spec else {
+            return Validation { violations: group.type_errors.clone(), ..Validation::default() };
+        };
+        let (name, namespace, grants) = (group.name, group.namespace, &self.policy.grants);
+        let filled = self.defaults.fill_in(spec);
+        let mut violations = group.type_errors.clone();
+        let input = RuleInput::new(name, namespace, &filled, grants);
+        violations.extend(rules::check(&input));
+        let mut warnings = rules::advice(&input);
+        drop(input);
+        let topics = topic::named_by(spec, namespace);
+        let granted = topics.iter().all(|topic| grants.allow(namespace, &topic.namespace));
+        // The number of a topic's partitions is not disclosed to groups that may not name the topic.
+        if granted {
+            let lookups = topics.into_iter().map(|topic| (topic.clone(), (self.lookup)(&topic))).collect();
+            let live = live::check(spec, namespace, &lookups);
+            violations.extend(live.violation);
+            warnings.extend(live.warnings);
+        }
+        group.drop_followup_errors(&mut violations);
+        Validation { violations, warnings }
     }
-    group.drop_followup_errors(&mut violations);
-    Validation { violations, warnings }
+
+    /// Of an update's violations only the new and the worse ones count; of a creation's, all.
+    fn ratchet(&self, request: &AdmissionRequest<'_>, violations: Vec<Violation>) -> Ratcheted {
+        // The usual case: the old object need not be parsed.
+        if violations.is_empty() {
+            return Ratcheted::default();
+        }
+        let old_object = request.old_object.map(ReviewObject::read);
+        let old = match old_object.as_ref().map(|object| ReviewedGroup::read(object, request)) {
+            Some(Ok(mut old)) if !spec_bounds::forbid_typing(&old.check_size(usize::MAX)) => {
+                old.read_spec();
+                self.validate(&old).violations
+            }
+            Some(_) | None => Vec::new(),
+        };
+        violation::ratchet(&old, violations)
+    }
 }
 
 /// Compares the size of the spec with the bounds: an update may keep a spec that is too large.
@@ -238,28 +255,6 @@ fn ratchet_size(group: &ReviewedGroup<'_>, request: &AdmissionRequest<'_>, max_b
     let old_object = request.old_object.map(ReviewObject::read);
     let old = old_object.as_ref().and_then(|object| ReviewedGroup::read(object, request).ok());
     violation::ratchet(&old.map(|old| old.check_size(max_bytes)).unwrap_or_default(), sizes)
-}
-
-/// Of an update's violations only the new and the worse ones count; of a creation's, all.
-fn ratchet(
-    request: &AdmissionRequest<'_>,
-    policy: &AdmissionPolicy,
-    lookup: &impl Fn(&TopicRef) -> TopicLookup,
-    violations: Vec<Violation>,
-) -> Ratcheted {
-    // The usual case: the old object need not be parsed.
-    if violations.is_empty() {
-        return Ratcheted::default();
-    }
-    let old_object = request.old_object.map(ReviewObject::read);
-    let old = match old_object.as_ref().map(|object| ReviewedGroup::read(object, request)) {
-        Some(Ok(mut old)) if !spec_bounds::forbid_typing(&old.check_size(usize::MAX)) => {
-            old.read_spec();
-            validate(&old, policy, lookup).violations
-        }
-        Some(_) | None => Vec::new(),
-    };
-    violation::ratchet(&old, violations)
 }
 
 /// Until the group states how a pod's lag is computed: the meaning of its limit has changed.
