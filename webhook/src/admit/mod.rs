@@ -161,7 +161,7 @@ pub fn admit(
         };
     }
     group.read_spec();
-    let Validation { violations, mut warnings } = rules.validate(&group);
+    let Validation { violations, mut warnings } = rules.validate(&group, rules::advice);
     warnings
         .extend(group.spec.as_ref().filter(|_| request.operation == Operation::Update).and_then(lag_warning));
     let mut ratcheted = rules.ratchet(request, violations);
@@ -203,8 +203,13 @@ struct Rules<'a, L> {
 }
 
 impl<L: Fn(&TopicRef) -> TopicLookup> Rules<'_, L> {
-    /// Applies all rules: the static ones first, then those that need the topics.
-    fn validate(&self, group: &ReviewedGroup<'_>) -> Validation {
+    /// Applies all rules: the static ones first, then those that need the topics. `advise` has the
+    /// warnings of a spec; the old group needs none.
+    fn validate(
+        &self,
+        group: &ReviewedGroup<'_>,
+        advise: impl FnOnce(&RuleInput<'_>) -> Vec<String>,
+    ) -> Validation {
         let Some(spec) = &group.spec else {
             return Validation { violations: group.type_errors.clone(), ..Validation::default() };
         };
@@ -213,7 +218,7 @@ impl<L: Fn(&TopicRef) -> TopicLookup> Rules<'_, L> {
         let mut violations = group.type_errors.clone();
         let input = RuleInput::new(name, namespace, &filled, grants);
         violations.extend(rules::check(&input));
-        let mut warnings = rules::advice(&input);
+        let mut warnings = advise(&input);
         drop(input);
         let topics = topic::named_by(spec, namespace);
         let granted = topics.iter().all(|topic| grants.allow(namespace, &topic.namespace));
@@ -238,7 +243,7 @@ impl<L: Fn(&TopicRef) -> TopicLookup> Rules<'_, L> {
         let old = match old_object.as_ref().map(|object| ReviewedGroup::read(object, request)) {
             Some(Ok(mut old)) if !spec_bounds::forbid_typing(&old.check_size(usize::MAX)) => {
                 old.read_spec();
-                self.validate(&old).violations
+                self.validate(&old, |_| Vec::new()).violations
             }
             Some(_) | None => Vec::new(),
         };

@@ -9,6 +9,8 @@ use regex_syntax::ast::{
 use regex_syntax::hir::{Hir, HirKind};
 use regex_syntax::{ParserBuilder, hir};
 
+use super::MAX_TEXT;
+
 /// How deep groups may be nested.
 const NEST_LIMIT: u32 = 50;
 /// The most bytes of a compiled expression.
@@ -28,6 +30,9 @@ pub(super) struct Pattern {
 impl Pattern {
     /// Reads an expression, or says what is wrong with it. An empty one is the default.
     pub(super) fn parse(regex: &str) -> Result<Self, String> {
+        if regex.len() > MAX_TEXT {
+            return Err(format!("it has more than {MAX_TEXT} bytes"));
+        }
         let regex = if regex.is_empty() { DEFAULT } else { regex };
         let ast = ast::parse::ParserBuilder::new().nest_limit(NEST_LIMIT).build().parse(regex);
         ast::visit(&ast.map_err(|error| error.kind().to_string())?, Re2 { repeats: vec![1] })?;
@@ -271,6 +276,7 @@ mod tests {
             (r"\pL", "Unicode"),
             ("a{1001}", "more than 1000 times"),
             ("(a{40}){40}", "more than 1000 times"),
+            (&"a".repeat(MAX_TEXT + 1), "more than 1024 bytes"),
         ] {
             let why = Pattern::parse(regex).expect_err(regex);
             assert!(why.contains(want), "{regex}: {why}");
