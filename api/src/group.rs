@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, LocalObjectReference, ResourceRequirements};
 use kube::CustomResource;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 pub use crate::alerts::AlertsSpec;
 use crate::endpoint::{AdditionalEndpoint, EndpointSpec};
@@ -17,7 +17,7 @@ use crate::inherited_metadata::InheritedMetadata;
 use crate::preset::{LagStatistic, Preset};
 pub use crate::scaling::{PartitionPolicy, ScalingSpec};
 use crate::status::KconsumerGroupStatus;
-use crate::{overlay, strict_object};
+use crate::strict_object;
 
 /// Labels, sorted by key.
 pub type Labels = BTreeMap<String, String>;
@@ -169,7 +169,7 @@ pub struct ConsumerSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub env_from: Vec<EnvFromSource>,
     /// Compute resources of the container, as in a Pod.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "resources")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
     /// When the image is pulled, as in a Pod: Always, IfNotPresent or Never. Defaults to Always if
     /// the image's tag is latest or missing, and to IfNotPresent otherwise.
@@ -232,13 +232,4 @@ pub struct MetricsSpec {
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
-}
-
-/// Accepts quantities that are written as numbers, such as `cpu: 1`.
-fn resources<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ResourceRequirements>, D::Error> {
-    let Some(mut value) = Option::<serde_json::Value>::deserialize(deserializer)? else {
-        return Ok(None);
-    };
-    overlay::quantities_as_text(&mut value);
-    serde_json::from_value(value).map(Some).map_err(serde::de::Error::custom)
 }

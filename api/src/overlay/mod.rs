@@ -79,8 +79,7 @@ fn is_required(path: &str) -> bool {
 /// required field, or the first value with a wrong type.
 pub fn parse(overlay: &Value) -> Result<Overlay, Vec<OverlayError>> {
     let mut errors = Vec::new();
-    let mut set = without_nulls("", overlay, &mut errors).unwrap_or_default();
-    quantities_as_text(&mut set);
+    let set = without_nulls("", overlay, &mut errors).unwrap_or_default();
     let template: PodTemplateSpec = serde_path_to_error::deserialize(&set).map_err(|error| {
         vec![OverlayError::WrongType { path: error.path().to_string(), expected: error.inner().to_string() }]
     })?;
@@ -166,31 +165,6 @@ fn find_unknown(path: &str, source: &Value, parsed: &Value, errors: &mut Vec<Ove
                 find_unknown(&format!("{path}[{index}]"), item, parsed, errors);
             }
         }
-        _ => {}
-    }
-}
-
-/// Converts quantities that are written as numbers (`cpu: 1`) to strings, below limits, requests,
-/// overhead, sizeLimit and divisor. The API server accepts numbers there; k8s-openapi does not.
-pub fn quantities_as_text(value: &mut Value) {
-    let text = |value: &mut Value| {
-        if value.is_number() {
-            *value = Value::String(value.to_string());
-        }
-    };
-    match value {
-        Value::Object(fields) => {
-            for (name, value) in fields {
-                match (name.as_str(), &mut *value) {
-                    ("limits" | "requests" | "overhead", Value::Object(quantities)) => {
-                        quantities.values_mut().for_each(text);
-                    }
-                    ("sizeLimit" | "divisor", value) => text(value),
-                    (_, value) => quantities_as_text(value),
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(quantities_as_text),
         _ => {}
     }
 }
