@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::field_errors::FieldErrors;
 use super::metric_specs::METRICS;
-use super::pod::OVERLAY;
+use super::pod;
 use crate::overlay::ContainerMerge;
 use crate::rule_input::RuleInput;
 use crate::violation::{Rule, Violation};
@@ -117,12 +117,15 @@ impl Pod {
         };
         let written =
             input.overlay.as_ref().and_then(|overlay| overlay.as_ref().ok()?.template().spec.as_ref());
-        let pod: PodSpec = template.spec?;
+        let merged: PodSpec = template.spec?;
         let is_sidecar = |of: &&Container| of.restart_policy.as_deref() == Some("Always");
-        let init = pod.init_containers.iter().flatten().filter(is_sidecar);
-        let path = |of: &Container| match written.and_then(|written| place(written, &of.name)) {
-            Some(place) if of.name != consumer => format!("{OVERLAY}.spec.{place}.resources"),
-            _ => "spec.consumerSpec.resources".to_owned(),
+        let init = merged.init_containers.iter().flatten().filter(is_sidecar);
+        let path = |of: &Container| {
+            let mut written = written.into_iter().flat_map(pod::containers);
+            match written.find(|(_, container)| container.name == of.name) {
+                Some((path, _)) if of.name != consumer => format!("{path}.resources"),
+                _ => "spec.consumerSpec.resources".to_owned(),
+            }
         };
         let running = |of: &Container| Running {
             path: path(of),
@@ -130,8 +133,8 @@ impl Pod {
             resources: Resources::of(of.resources.as_ref()),
         };
         Some(Self {
-            whole: Resources::of(pod.resources.as_ref()),
-            containers: pod.containers.iter().chain(init).map(running).collect(),
+            whole: Resources::of(merged.resources.as_ref()),
+            containers: merged.containers.iter().chain(init).map(running).collect(),
         })
     }
 
@@ -142,16 +145,6 @@ impl Pod {
             || (!self.whole.0.is_empty() && self.containers.iter().any(|of| of.requests(resource)));
         self.containers.iter().filter(move |of| !is_enough && !of.requests(resource))
     }
-}
-
-/// Where a container of the overlay is written.
-fn place(written: &PodSpec, name: &str) -> Option<String> {
-    let position = |list: &[Container]| list.iter().position(|of| of.name == name);
-    let place = |list: &str, index: usize| format!("{list}[{index}]");
-    position(&written.containers).map(|index| place("containers", index)).or_else(|| {
-        let init = written.init_containers.as_deref().unwrap_or_default();
-        position(init).map(|index| place("initContainers", index))
-    })
 }
 
 #[cfg(test)]
