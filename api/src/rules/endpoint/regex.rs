@@ -6,8 +6,8 @@ use regex_syntax::ast::{
     self, AssertionKind, Ast, ClassSetBinaryOp, ClassSetItem, Flag, Flags, FlagsItemKind, GroupKind,
     HexLiteralKind, LiteralKind, RepetitionKind, RepetitionRange, Visitor,
 };
-use regex_syntax::hir::{Hir, HirKind};
-use regex_syntax::{ParserBuilder, hir};
+use regex_syntax::hir::translate::TranslatorBuilder;
+use regex_syntax::hir::{self, Hir, HirKind};
 
 use super::MAX_TEXT;
 
@@ -18,7 +18,7 @@ const SIZE_LIMIT: usize = 256 << 10;
 /// RE2's limit of repetitions, also if they are nested.
 const MAX_REPEAT: u32 = 1000;
 /// What a relabeling without a regex has.
-const DEFAULT: &str = "(.*)";
+pub(super) const DEFAULT: &str = "(.*)";
 
 /// A regular expression that matches a whole text.
 #[derive(Debug)]
@@ -35,15 +35,11 @@ impl Pattern {
         }
         let regex = if regex.is_empty() { DEFAULT } else { regex };
         let ast = ast::parse::ParserBuilder::new().nest_limit(NEST_LIMIT).build().parse(regex);
-        ast::visit(&ast.map_err(|error| error.kind().to_string())?, Re2 { repeats: vec![1] })?;
-        let hir = ParserBuilder::new()
-            .nest_limit(NEST_LIMIT)
-            .unicode(false)
-            .utf8(false)
-            .dot_matches_new_line(true)
-            .build()
-            .parse(regex)
-            .map_err(|error| words(&error))?;
+        let ast = ast.map_err(|error| error.kind().to_string())?;
+        ast::visit(&ast, Re2 { repeats: vec![1] })?;
+        let mut translator =
+            TranslatorBuilder::new().unicode(false).utf8(false).dot_matches_new_line(true).build();
+        let hir = translator.translate(regex, &ast).map_err(|error| error.kind().to_string())?;
         let whole = compile(&format!("(?s:{regex})")).ok_or("it is too large")?;
         Ok(Self { whole, hir })
     }
@@ -129,15 +125,6 @@ fn find_group<'h>(hir: &'h Hir, is_it: &impl Fn(&hir::Capture) -> bool) -> Optio
 fn compile(expression: &str) -> Option<Regex> {
     let mut builder = RegexBuilder::new(&format!("^(?:{expression})$"));
     builder.unicode(false).size_limit(SIZE_LIMIT).nest_limit(NEST_LIMIT * 2).build().ok()
-}
-
-/// The error without the drawing of its place.
-fn words(error: &regex_syntax::Error) -> String {
-    match error {
-        regex_syntax::Error::Parse(error) => error.kind().to_string(),
-        regex_syntax::Error::Translate(error) => error.kind().to_string(),
-        _ => "it is not a regular expression".to_owned(),
-    }
 }
 
 /// Finds what RE2 does not have.

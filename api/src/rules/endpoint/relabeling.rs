@@ -1,7 +1,7 @@
 //! Relabelings: what prometheus-operator requires of them, and which labels they must leave alone.
 
 use super::super::field_errors::FieldErrors;
-use super::regex::Pattern;
+use super::regex::{DEFAULT as DEFAULT_REGEX, Pattern};
 use super::{MAX_RELABELINGS, MAX_SOURCE_LABELS, text};
 use crate::endpoint::RelabelConfig;
 use crate::names;
@@ -171,7 +171,7 @@ fn superfluous(relabeling: &RelabelConfig, action: &str) -> Vec<&'static str> {
     let replacement = differs(&relabeling.replacement, DEFAULT_REPLACEMENT).then_some("replacement");
     let separator = differs(&relabeling.separator, DEFAULT_SEPARATOR).then_some("separator");
     let modulus = relabeling.modulus.is_some_and(|modulus| modulus != 0).then_some("modulus");
-    let regex = differs(&relabeling.regex, "(.*)") && differs(&relabeling.regex, "");
+    let regex = differs(&relabeling.regex, DEFAULT_REGEX) && differs(&relabeling.regex, "");
     let target = differs(&relabeling.target_label, "").then_some("targetLabel");
     let sources = (!relabeling.source_labels.is_empty()).then_some("sourceLabels");
     let fields = match action {
