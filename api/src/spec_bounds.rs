@@ -9,7 +9,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use crate::violation::{ErrorType, Rule, Violation};
+use crate::violation::{Rule, Violation};
 
 /// The default of `--max-spec-bytes`: bytes of a spec as compact JSON.
 pub const MAX_BYTES: usize = 64 << 10;
@@ -78,32 +78,26 @@ enum Segment {
 
 impl Count {
     fn violations(self, max_bytes: usize) -> Vec<Violation> {
-        let excess =
-            |count: usize, most: usize| i64::try_from(count.saturating_sub(most)).unwrap_or(i64::MAX);
-        let too_many = |rule, field: String, count: usize, most: usize, what: &str| Violation {
-            value: Some(count.into()),
-            ..Violation::new(rule, ErrorType::TooMany, field, format!("must have at most {most} {what}"))
-                .with_excess(excess(count, most))
-        };
         let mut violations = Vec::new();
         if self.nodes > MAX_NODES {
-            let what = "values (objects, list items and scalars)";
-            violations.push(too_many(Rule::SpecNodes, "spec".to_owned(), self.nodes, MAX_NODES, what));
+            let detail =
+                format!("must have at most {MAX_NODES} values (objects, list items and scalars)");
+            let violation = Violation::too_many(Rule::SpecNodes, "spec", self.nodes, MAX_NODES);
+            violations.push(Violation { detail, ..violation });
         }
         if self.bytes > max_bytes {
             let detail = format!("must have at most {max_bytes} bytes as compact JSON");
-            let violation = Violation::new(Rule::SpecSize, ErrorType::TooLong, "spec", detail);
-            violations.push(violation.with_excess(excess(self.bytes, max_bytes)));
+            let violation = Violation::too_long(Rule::SpecSize, "spec", self.bytes, max_bytes);
+            violations.push(Violation { detail, ..violation });
         }
         if let Some(field) = self.deep {
             let detail = format!("must be nested at most {MAX_DEPTH} levels deep");
-            let violation = Violation::new(Rule::SpecSize, ErrorType::TooLong, field, detail);
-            violations.push(violation.with_excess(excess(self.deepest, MAX_DEPTH)));
+            let violation = Violation::too_long(Rule::SpecSize, field, self.deepest, MAX_DEPTH);
+            violations.push(Violation { detail, ..violation });
         }
+        let long = self.long.into_iter();
         violations.extend(
-            self.long
-                .into_iter()
-                .map(|(field, count, most)| too_many(Rule::SpecSize, field, count, most, "items")),
+            long.map(|(field, count, most)| Violation::too_many(Rule::SpecSize, field, count, most)),
         );
         violations
     }

@@ -217,6 +217,19 @@ impl Violation {
         Self::new(rule, ErrorType::Forbidden, field, detail)
     }
 
+    /// A list of too many items. The excess is how many.
+    pub fn too_many(rule: Rule, field: impl Into<String>, count: usize, most: usize) -> Self {
+        let detail = format!("must have at most {most} items");
+        let violation = Self::new(rule, ErrorType::TooMany, field, detail);
+        Self { value: Some(count.into()), ..violation.with_excess(above(count, most)) }
+    }
+
+    /// A text that is too long. The excess is how many bytes.
+    pub fn too_long(rule: Rule, field: impl Into<String>, bytes: usize, most: usize) -> Self {
+        let detail = format!("must be at most {most} bytes");
+        Self::new(rule, ErrorType::TooLong, field, detail).with_excess(above(bytes, most))
+    }
+
     /// The same violation with an excess, which the ratchet compares.
     #[must_use]
     pub fn with_excess(self, excess: i64) -> Self {
@@ -244,6 +257,10 @@ impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.field, self.message())
     }
+}
+
+fn above(count: usize, most: usize) -> i64 {
+    i64::try_from(count.saturating_sub(most)).unwrap_or(i64::MAX)
 }
 
 /// The most violations that one response lists; the rest is counted.

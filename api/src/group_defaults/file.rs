@@ -12,7 +12,7 @@ use crate::names;
 use crate::rule_input::{RuleInput, TopicGrants};
 use crate::rules::{self, messages};
 use crate::strict_object::StrictObject;
-use crate::violation::{ErrorType, Rule, Violation};
+use crate::violation::{Rule, Violation};
 
 /// The most bytes of the file.
 pub const MAX_BYTES: usize = 64 * 1024;
@@ -69,11 +69,7 @@ impl GroupDefaults {
             ("spec.inheritedMetadata.annotations", self.inherited_metadata.annotations.len()),
         ];
         for (field, items) in maps.into_iter().filter(|(_, items)| *items > MAX_ITEMS) {
-            let message = format!("must have at most {MAX_ITEMS} items");
-            violations.push(Violation {
-                value: Some(items.into()),
-                ..Violation::new(Rule::SpecSize, ErrorType::TooMany, field, message)
-            });
+            violations.push(Violation::too_many(Rule::SpecSize, field, items, MAX_ITEMS));
         }
         for (index, secret) in self.consumer_spec.image_pull_secrets.iter().enumerate() {
             if !names::SUBDOMAIN.matches(&secret.name) {

@@ -8,7 +8,7 @@ use super::messages;
 use crate::names;
 use crate::rule_input::RuleInput;
 use crate::spec_bounds;
-use crate::violation::{ErrorType, Rule, Violation};
+use crate::violation::{Rule, Violation};
 
 /// The most items of `topics`.
 pub(crate) const MAX_TOPICS: usize = spec_bounds::MAX_ITEMS;
@@ -32,10 +32,7 @@ fn is_short_enough<T>(
 ) -> bool {
     let count = items.len();
     if count > most {
-        let message = format!("must have at most {most} items");
-        let excess = i64::try_from(count - most).unwrap_or(i64::MAX);
-        let violation = Violation::new(rule, ErrorType::TooMany, field(name), message).with_excess(excess);
-        violations.push(Violation { value: Some(count.into()), ..violation });
+        violations.push(Violation::too_many(rule, field(name), count, most));
     }
     count <= most
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use crate::violation::{ErrorType, Rule, Violation};
+use crate::violation::{Rule, Violation};
 
 /// Collects the field errors of one rule.
 pub(super) struct FieldErrors<'a> {
@@ -41,15 +41,12 @@ impl<'a> FieldErrors<'a> {
         self.violations.push(Violation::forbidden(self.rule, field, detail));
     }
 
-    pub(super) fn too_long(&mut self, field: impl Into<String>, most: usize) {
-        let detail = format!("must be at most {most} bytes");
-        self.violations.push(Violation::new(self.rule, ErrorType::TooLong, field, detail));
+    pub(super) fn too_long(&mut self, field: impl Into<String>, bytes: usize, most: usize) {
+        self.violations.push(Violation::too_long(self.rule, field, bytes, most));
     }
 
     pub(super) fn too_many(&mut self, field: impl Into<String>, count: usize, most: usize) {
-        let detail = format!("must have at most {most} items");
-        let violation = Violation::new(self.rule, ErrorType::TooMany, field, detail);
-        self.violations.push(Violation { value: Some(count.into()), ..violation });
+        self.violations.push(Violation::too_many(self.rule, field, count, most));
     }
 
     /// A value that is set must be one of the supported ones.

@@ -9,7 +9,7 @@ use crate::alerts::{AlertName, AlertRule};
 use crate::group::Labels;
 use crate::names::{self, Grammar};
 use crate::rule_input::RuleInput;
-use crate::violation::{ErrorType, Rule, Violation};
+use crate::violation::{Rule, Violation};
 
 fn matches(
     grammar: &Grammar,
@@ -93,8 +93,12 @@ pub(crate) fn inherited_metadata_is_well_formed(input: &RuleInput<'_>, violation
         } else if OWN_ANNOTATIONS.iter().any(|prefix| key.starts_with(prefix)) {
             violations.push(Violation::forbidden(Rule::InheritedMetadata, field(), messages::OWN_ANNOTATION));
         } else if value.len() > ANNOTATION_LENGTH {
-            let message = format!("must be at most {ANNOTATION_LENGTH} bytes");
-            violations.push(Violation::new(Rule::InheritedMetadata, ErrorType::TooLong, field(), message));
+            violations.push(Violation::too_long(
+                Rule::InheritedMetadata,
+                field(),
+                value.len(),
+                ANNOTATION_LENGTH,
+            ));
         }
     }
 }

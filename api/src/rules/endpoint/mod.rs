@@ -123,7 +123,7 @@ fn text(value: Option<&str>, field: &str, errors: &mut FieldErrors<'_>) -> bool 
     let value = value.unwrap_or_default();
     let (is_long, is_expanded) = (value.len() > MAX_TEXT, value.contains("$("));
     if is_long {
-        errors.too_long(field, MAX_TEXT);
+        errors.too_long(field, value.len(), MAX_TEXT);
     } else if is_expanded {
         errors.invalid(field, value, EXPANDED);
     }
