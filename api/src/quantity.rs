@@ -1,5 +1,7 @@
 //! Kubernetes quantities: parsed by value, and formatted as the API server stores them.
 
+use std::cmp::Ordering;
+
 use crate::names;
 
 /// What the API server says of a text that is not a quantity.
@@ -9,6 +11,21 @@ pub const GRAMMAR: &str =
 /// Whether the API server reads the text as a quantity.
 pub fn is_quantity(text: &str) -> bool {
     names::QUANTITY.matches(text)
+}
+
+/// The sign of a quantity: whether it is less than zero, zero or more; `None` if the API server does not
+/// read the text as a quantity.
+pub fn sign(text: &str) -> Option<Ordering> {
+    let number = text.split(|c: char| c.is_ascii_alphabetic()).next().unwrap_or_default();
+    let is_zero = !number.contains(|c: char| matches!(c, '1'..='9'));
+    let sign = if is_zero {
+        Ordering::Equal
+    } else if number.starts_with('-') {
+        Ordering::Less
+    } else {
+        Ordering::Greater
+    };
+    is_quantity(text).then_some(sign)
 }
 
 /// A whole number as the API server prints it: `1000` is stored as `1k`.
@@ -88,6 +105,25 @@ mod tests {
         }
         for bad in ["", "256MB", "1 Gi", "1gi", "Gi", "1K", "1e", "1e3k", "0x1", "1..2", "1Mib"] {
             assert!(!is_quantity(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_quantity_has_the_sign_of_its_number_whatever_its_suffix() {
+        for (text, want) in [
+            ("1", Some(Ordering::Greater)),
+            ("+.5Gi", Some(Ordering::Greater)),
+            ("0.0000000000001", Some(Ordering::Greater)),
+            ("1e-9", Some(Ordering::Greater)),
+            ("-1m", Some(Ordering::Less)),
+            ("-1e99", Some(Ordering::Less)),
+            ("-0", Some(Ordering::Equal)),
+            ("0e5", Some(Ordering::Equal)),
+            ("0.00Gi", Some(Ordering::Equal)),
+            ("-", None),
+            ("many", None),
+        ] {
+            assert_eq!(sign(text), want, "{text}");
         }
     }
 

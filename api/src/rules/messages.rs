@@ -5,6 +5,8 @@
 pub const NAME: &str = "must be a lowercase DNS label of at most 63 characters that starts with a letter, because a Service and labels are named after the group";
 /// Numbers of at least 1.
 pub const POSITIVE: &str = "must be at least 1";
+/// Numbers of at least 0. The API server's own text.
+pub const NOT_NEGATIVE: &str = "must be greater than or equal to 0";
 /// spec.minReplicas; takes spec.maxReplicas.
 pub const MIN_WITHIN_MAX: &str = "must not be more than spec.maxReplicas, which is {}";
 /// spec.consumerSpec.image.

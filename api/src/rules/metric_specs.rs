@@ -1,6 +1,8 @@
 //! Rules for spec.scaling.metrics: what the API server would refuse in the HorizontalPodAutoscaler,
 //! with its own words (pkg/apis/autoscaling/validation), and a second statement of the lag.
 
+use std::cmp::Ordering;
+
 use k8s_openapi::api::autoscaling::v2::{
     ContainerResourceMetricSource, CrossVersionObjectReference, ExternalMetricSource, MetricIdentifier,
     MetricSpec, MetricTarget, ObjectMetricSource, PodsMetricSource, ResourceMetricSource,
@@ -180,10 +182,12 @@ fn target(target: &MetricTarget, path: &str, errors: &mut FieldErrors<'_>) {
 
 fn positive(written: Option<&Quantity>, field: String, errors: &mut FieldErrors<'_>) {
     let Some(Quantity(text)) = written else { return };
-    if !quantity::is_quantity(text) {
-        errors.invalid(field, text.as_str(), GRAMMAR);
-    } else if quantity::billionths(text).is_some_and(|billionths| billionths <= 0) {
-        errors.invalid(field, text.as_str(), "must be positive");
+    match quantity::sign(text) {
+        None => errors.invalid(field, text.as_str(), GRAMMAR),
+        Some(Ordering::Less | Ordering::Equal) => {
+            errors.invalid(field, text.as_str(), "must be positive");
+        }
+        Some(Ordering::Greater) => {}
     }
 }
 

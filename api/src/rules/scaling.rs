@@ -1,14 +1,16 @@
 //! Rules for values of spec.scaling, in the words of the API server.
 
+use std::cmp::Ordering;
+
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::json;
 
 use super::field_errors::FieldErrors;
+use super::messages::NOT_NEGATIVE;
 use crate::quantity::{self, GRAMMAR};
 use crate::rule_input::RuleInput;
 use crate::violation::{Rule, Violation};
 
-const NOT_NEGATIVE: &str = "must be greater than or equal to 0";
 const PERCENT: &str = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
 
 /// A rolling update counts pods or percent, and at most all pods are unavailable.
@@ -55,10 +57,10 @@ pub(crate) fn tolerance_is_not_negative(input: &RuleInput<'_>, violations: &mut 
             continue;
         };
         let field = format!("spec.scaling.behavior.{direction}.tolerance");
-        if !quantity::is_quantity(&tolerance.0) {
-            errors.invalid(field, tolerance.0.as_str(), GRAMMAR);
-        } else if tolerance.0.starts_with('-') && quantity::billionths(&tolerance.0) != Some(0) {
-            errors.invalid(field, tolerance.0.as_str(), NOT_NEGATIVE);
+        match quantity::sign(&tolerance.0) {
+            None => errors.invalid(field, tolerance.0.as_str(), GRAMMAR),
+            Some(Ordering::Less) => errors.invalid(field, tolerance.0.as_str(), NOT_NEGATIVE),
+            Some(_) => {}
         }
     }
 }

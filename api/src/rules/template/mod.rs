@@ -29,7 +29,6 @@ use container::ContainerRole;
 pub(super) use labels::selector;
 pub(super) use resources::container_resource;
 
-const NOT_NEGATIVE: &str = "must be greater than or equal to 0";
 const DNS_LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
 
 /// The consumer's own fields are those of a container.

@@ -6,8 +6,8 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::super::field_errors::FieldErrors;
-use super::NOT_NEGATIVE;
 use super::container::port_name;
+use crate::rules::messages::NOT_NEGATIVE;
 
 const ONE_HANDLER: &str = "may not specify more than 1 handler type";
 

@@ -1,13 +1,14 @@
 //! Compute resources.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::super::field_errors::FieldErrors;
-use super::NOT_NEGATIVE;
 use crate::quantity::{self, GRAMMAR};
+use crate::rules::messages::NOT_NEGATIVE;
 
 type Quantities = BTreeMap<String, Quantity>;
 
@@ -40,10 +41,10 @@ pub(super) fn check(
 
 fn check_one(name: &str, quantity: &str, field: String, errors: &mut FieldErrors<'_>) {
     container_resource(name, &field, errors);
-    if !quantity::is_quantity(quantity) {
-        errors.invalid(field, quantity, GRAMMAR);
-    } else if quantity::billionths(quantity).is_some_and(|billionths| billionths < 0) {
-        errors.invalid(field, quantity, NOT_NEGATIVE);
+    match quantity::sign(quantity) {
+        None => errors.invalid(field, quantity, GRAMMAR),
+        Some(Ordering::Less) => errors.invalid(field, quantity, NOT_NEGATIVE),
+        Some(_) => {}
     }
 }
 
