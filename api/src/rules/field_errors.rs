@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use crate::names::Grammar;
 use crate::violation::{Rule, Violation};
 
 /// Collects the field errors of one rule.
@@ -47,6 +48,19 @@ impl<'a> FieldErrors<'a> {
 
     pub(super) fn too_many(&mut self, field: impl Into<String>, count: usize, most: usize) {
         self.violations.push(Violation::too_many(self.rule, field, count, most));
+    }
+
+    /// A text that is set must follow the grammar.
+    pub(super) fn follows<'t>(
+        &mut self,
+        field: impl Into<String>,
+        text: impl Into<Option<&'t str>>,
+        grammar: &Grammar,
+        message: &str,
+    ) {
+        if let Some(text) = text.into().filter(|text| !grammar.matches(text)) {
+            self.invalid(field, text, message);
+        }
     }
 
     /// A value that is set must be one of the supported ones.

@@ -4,37 +4,26 @@ use k8s_openapi::api::autoscaling::v2::HPAScalingRules;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::json;
 
+use super::field_errors::FieldErrors;
 use super::messages;
 use crate::alerts::{AlertName, AlertRule};
 use crate::group::Labels;
-use crate::names::{self, Grammar};
+use crate::names;
 use crate::rule_input::RuleInput;
 use crate::violation::{Rule, Violation};
-
-fn matches(
-    grammar: &Grammar,
-    rule: Rule,
-    field: &str,
-    value: Option<&str>,
-    message: &str,
-    violations: &mut Vec<Violation>,
-) {
-    if let Some(value) = value.filter(|value| !grammar.matches(value)) {
-        violations.push(Violation::invalid(rule, field, value, message));
-    }
-}
 
 /// Prometheus can scrape the port and path, and the lag metric has a valid name.
 pub(crate) fn endpoint_can_be_scraped(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     let metrics = &input.spec.metrics;
+    let mut errors = FieldErrors::new(Rule::Metrics, violations);
     if let Some(port) = metrics.port.filter(|port| !(1..=65535).contains(port)) {
-        violations.push(Violation::invalid(Rule::Metrics, "spec.metrics.port", port, messages::PORT));
+        errors.invalid("spec.metrics.port", port, messages::PORT);
     }
-    let mut check =
-        |grammar, field, value, message| matches(grammar, Rule::Metrics, field, value, message, violations);
-    check(&names::HTTP_PATH, "spec.metrics.path", metrics.path.as_deref(), messages::PATH);
-    check(&names::DURATION, "spec.metrics.interval", metrics.interval.as_deref(), messages::DURATION);
-    check(&names::METRIC_NAME, "spec.metrics.lagMetric", metrics.lag_metric.as_deref(), messages::METRIC);
+    errors.follows("spec.metrics.path", metrics.path.as_deref(), &names::HTTP_PATH, messages::PATH);
+    let interval = metrics.interval.as_deref();
+    errors.follows("spec.metrics.interval", interval, &names::DURATION, messages::DURATION);
+    let lag = metrics.lag_metric.as_deref();
+    errors.follows("spec.metrics.lagMetric", lag, &names::METRIC_NAME, messages::METRIC);
 }
 
 /// A metric of the user's own has no statistic: a pod's largest value counts.
@@ -52,25 +41,22 @@ pub(crate) fn lag_is_defined_once(input: &RuleInput<'_>, violations: &mut Vec<Vi
 /// The labels by which the operator and Services select objects; users may not set them.
 pub(crate) const OWN_LABELS: [&str; 3] = [names::LABEL_APP, names::LABEL_MANAGED_BY, names::LABEL_GROUP];
 
-fn object_labels(rule: Rule, field: &str, labels: &Labels, violations: &mut Vec<Violation>) {
+fn object_labels(field: &str, labels: &Labels, errors: &mut FieldErrors<'_>) {
     for (key, value) in labels {
         if !names::LABEL_KEY.matches(key) {
-            violations.push(Violation::invalid(rule, field, key.as_str(), messages::LABEL_KEY));
+            errors.invalid(field, key.as_str(), messages::LABEL_KEY);
         } else if OWN_LABELS.contains(&key.as_str()) {
-            violations.push(Violation::forbidden(rule, format!("{field}[{key}]"), messages::OWN_LABEL));
-        } else if !names::LABEL_VALUE.matches(value) {
-            violations.push(Violation::invalid(
-                rule,
-                format!("{field}[{key}]"),
-                value.as_str(),
-                messages::LABEL_VALUE,
-            ));
+            errors.forbidden(format!("{field}[{key}]"), messages::OWN_LABEL);
+        } else {
+            let field = format!("{field}[{key}]");
+            errors.follows(field, value.as_str(), &names::LABEL_VALUE, messages::LABEL_VALUE);
         }
     }
 }
 
 pub(crate) fn monitor_labels_are_labels(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
-    object_labels(Rule::Metrics, "spec.metrics.labels", &input.spec.metrics.labels, violations);
+    let mut errors = FieldErrors::new(Rule::Metrics, violations);
+    object_labels("spec.metrics.labels", &input.spec.metrics.labels, &mut errors);
 }
 
 /// The annotations that the operator, kubectl or the Deployment controller sets, by their prefixes.
@@ -83,22 +69,16 @@ pub(crate) const ANNOTATION_LENGTH: usize = 4096;
 pub(crate) fn inherited_metadata_is_well_formed(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     const ANNOTATIONS: &str = "spec.inheritedMetadata.annotations";
     let inherited = &input.spec.inherited_metadata;
-    object_labels(Rule::InheritedMetadata, "spec.inheritedMetadata.labels", &inherited.labels, violations);
+    let mut errors = FieldErrors::new(Rule::InheritedMetadata, violations);
+    object_labels("spec.inheritedMetadata.labels", &inherited.labels, &mut errors);
     for (key, value) in &inherited.annotations {
         let field = || format!("{ANNOTATIONS}[{key}]");
         if !names::LABEL_KEY.matches(key) {
-            let violation =
-                Violation::invalid(Rule::InheritedMetadata, ANNOTATIONS, key.as_str(), messages::LABEL_KEY);
-            violations.push(violation);
+            errors.invalid(ANNOTATIONS, key.as_str(), messages::LABEL_KEY);
         } else if OWN_ANNOTATIONS.iter().any(|prefix| key.starts_with(prefix)) {
-            violations.push(Violation::forbidden(Rule::InheritedMetadata, field(), messages::OWN_ANNOTATION));
+            errors.forbidden(field(), messages::OWN_ANNOTATION);
         } else if value.len() > ANNOTATION_LENGTH {
-            violations.push(Violation::too_long(
-                Rule::InheritedMetadata,
-                field(),
-                value.len(),
-                ANNOTATION_LENGTH,
-            ));
+            errors.too_long(field(), value.len(), ANNOTATION_LENGTH);
         }
     }
 }
@@ -109,61 +89,41 @@ pub(crate) const OWN_ALERT_LABELS: [&str; 4] = ["alertname", "namespace", "kcons
 /// Prometheus can load the PrometheusRule.
 pub(crate) fn alerts_are_well_formed(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     let alerts = &input.spec.alerts;
-    matches(
-        &names::DURATION,
-        Rule::Alerts,
-        "spec.alerts.for",
-        Some(&alerts.hold),
-        messages::DURATION,
-        violations,
-    );
-    matches(
-        &names::PRINTED,
-        Rule::Alerts,
-        "spec.alerts.severity",
-        alerts.severity.as_deref(),
-        &messages::fill(messages::PRINTED, names::PRINTED.length),
-        violations,
-    );
+    let mut errors = FieldErrors::new(Rule::Alerts, violations);
+    errors.follows("spec.alerts.for", alerts.hold.as_str(), &names::DURATION, messages::DURATION);
+    severity("spec.alerts.severity", alerts.severity.as_deref(), &mut errors);
     if let Some(labels) = &alerts.rule_labels {
-        object_labels(Rule::Alerts, "spec.alerts.ruleLabels", labels, violations);
+        object_labels("spec.alerts.ruleLabels", labels, &mut errors);
     }
     for (name, rule) in &alerts.rules {
-        alert_is_well_formed(name, rule, violations);
+        alert_is_well_formed(name, rule, &mut errors);
     }
     for key in alerts.labels.keys() {
         if OWN_ALERT_LABELS.contains(&key.as_str()) {
-            violations.push(Violation::forbidden(
-                Rule::Alerts,
-                format!("spec.alerts.labels[{key}]"),
-                messages::OWN_LABEL,
-            ));
-        } else if !names::PROMETHEUS_LABEL.matches(key) {
-            violations.push(Violation::invalid(
-                Rule::Alerts,
-                "spec.alerts.labels",
-                key.as_str(),
-                messages::PROMETHEUS_LABEL,
-            ));
+            errors.forbidden(format!("spec.alerts.labels[{key}]"), messages::OWN_LABEL);
+        } else {
+            let message = messages::PROMETHEUS_LABEL;
+            errors.follows("spec.alerts.labels", key.as_str(), &names::PROMETHEUS_LABEL, message);
         }
     }
 }
 
-fn alert_is_well_formed(name: &str, settings: &AlertRule, violations: &mut Vec<Violation>) {
+fn severity(field: &str, value: Option<&str>, errors: &mut FieldErrors<'_>) {
+    let message = messages::fill(messages::PRINTED, names::PRINTED.length);
+    errors.follows(field, value, &names::PRINTED, &message);
+}
+
+fn alert_is_well_formed(name: &str, settings: &AlertRule, errors: &mut FieldErrors<'_>) {
     let field = |field: &str| format!("spec.alerts.rules[{name}].{field}");
     let Some(alert) = AlertName::ALL.into_iter().find(|alert| alert.as_str() == name) else {
-        let known = AlertName::ALL.map(AlertName::as_str);
-        violations.push(Violation::not_supported(Rule::Alerts, "spec.alerts.rules", name, &known));
-        return;
+        return errors.not_supported("spec.alerts.rules", name, &AlertName::ALL.map(AlertName::as_str));
     };
-    let (hold, severity) = (settings.hold.as_deref(), settings.severity.as_deref());
-    matches(&names::DURATION, Rule::Alerts, &field("for"), hold, messages::DURATION, violations);
-    let message = messages::fill(messages::PRINTED, names::PRINTED.length);
-    matches(&names::PRINTED, Rule::Alerts, &field("severity"), severity, &message, violations);
+    errors.follows(field("for"), settings.hold.as_deref(), &names::DURATION, messages::DURATION);
+    severity(&field("severity"), settings.severity.as_deref(), errors);
     let thresholds = alert.thresholds();
     if let Some(threshold) = settings.threshold.filter(|threshold| !thresholds.contains(threshold)) {
         let message = format!("must be between {} and {}", thresholds.start(), thresholds.end());
-        violations.push(Violation::invalid(Rule::Alerts, field("threshold"), threshold, message));
+        errors.invalid(field("threshold"), threshold, &message);
     }
 }
 

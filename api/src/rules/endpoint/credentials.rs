@@ -83,8 +83,8 @@ fn key_of(name: &str, key: &str, path: &str, errors: &mut FieldErrors<'_>) {
     {
         if value.is_empty() {
             errors.required(format!("{path}.{field}"), "");
-        } else if !grammar.matches(value) {
-            errors.invalid(format!("{path}.{field}"), value, message);
+        } else {
+            errors.follows(format!("{path}.{field}"), value, grammar, message);
         }
     }
 }

@@ -96,9 +96,7 @@ fn additional(metrics: &MetricsSpec, path: &str, errors: &mut FieldErrors<'_>) {
         }
         text(Some(&endpoint.path), &format!("{path}.path"), errors);
         let interval = endpoint.interval.as_deref();
-        if let Some(interval) = interval.filter(|interval| !names::DURATION.matches(interval)) {
-            errors.invalid(format!("{path}.interval"), interval, messages::DURATION);
-        }
+        errors.follows(format!("{path}.interval"), interval, &names::DURATION, messages::DURATION);
         scraped(&endpoint.scrape, &[], &path, errors);
     }
 }
@@ -109,9 +107,8 @@ fn scraped(endpoint: &EndpointSpec, lag: &[&str], path: &str, errors: &mut Field
         errors.forbidden(format!("{path}.basicAuth"), messages::TWO_CREDENTIALS);
     }
     credentials::check(endpoint, path, errors);
-    if let Some(timeout) = endpoint.scrape_timeout.as_deref().filter(|it| !names::DURATION.matches(it)) {
-        errors.invalid(format!("{path}.scrapeTimeout"), timeout, messages::DURATION);
-    }
+    let timeout = endpoint.scrape_timeout.as_deref();
+    errors.follows(format!("{path}.scrapeTimeout"), timeout, &names::DURATION, messages::DURATION);
     let relabelings = format!("{path}.relabelings");
     relabeling::check(&endpoint.relabelings, Stage::Target, &relabelings, errors);
     let series = Stage::Series { metrics: lag };

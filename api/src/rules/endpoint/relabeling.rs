@@ -124,8 +124,9 @@ fn source_labels(relabeling: &RelabelConfig, path: &str, errors: &mut FieldError
     if labels.len() > MAX_SOURCE_LABELS {
         return errors.too_many(format!("{path}.sourceLabels"), labels.len(), MAX_SOURCE_LABELS);
     }
-    for (index, label) in labels.iter().enumerate().filter(|(_, label)| !names::LABEL_NAME.matches(label)) {
-        errors.invalid(format!("{path}.sourceLabels[{index}]"), label.as_str(), super::LABEL_NAME);
+    for (index, label) in labels.iter().enumerate() {
+        let field = format!("{path}.sourceLabels[{index}]");
+        errors.follows(field, label.as_str(), &names::LABEL_NAME, super::LABEL_NAME);
     }
 }
 
@@ -144,21 +145,15 @@ fn fields_fit(relabeling: &RelabelConfig, action: &str, path: &str, errors: &mut
             } else {
                 (&names::LABEL_NAME, super::LABEL_NAME)
             };
-            if !grammar.matches(target) {
-                errors.invalid(format!("{path}.targetLabel"), target, message);
-            }
+            errors.follows(format!("{path}.targetLabel"), target, grammar, message);
         }
         None => {}
     }
     if action == "hashmod" && relabeling.modulus.is_none_or(|modulus| modulus < 1) {
         errors.required(format!("{path}.modulus"), "action hashmod needs a modulus of at least 1");
     }
-    let replacement = relabeling.replacement.as_deref();
-    if let Some(name) =
-        replacement.filter(|name| action == "labelmap" && !names::LABEL_TEMPLATE.matches(name))
-    {
-        errors.invalid(format!("{path}.replacement"), name, super::LABEL_TEMPLATE);
-    }
+    let name = relabeling.replacement.as_deref().filter(|_| action == "labelmap");
+    errors.follows(format!("{path}.replacement"), name, &names::LABEL_TEMPLATE, super::LABEL_TEMPLATE);
     for field in superfluous(relabeling, action) {
         errors.forbidden(format!("{path}.{field}"), &format!("action {action} does not use it"));
     }

@@ -3,7 +3,6 @@
 use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, EnvVarSource, ObjectFieldSelector};
 
 use super::super::field_errors::FieldErrors;
-use super::follows;
 use crate::names;
 use crate::rules::messages;
 
@@ -33,7 +32,7 @@ pub(super) fn env(variables: &[EnvVar], path: &str, errors: &mut FieldErrors<'_>
         if variable.name.is_empty() {
             errors.required(field, "");
         } else {
-            follows(&variable.name, &names::ENV_NAME, field, NAME, errors);
+            errors.follows(field, variable.name.as_str(), &names::ENV_NAME, NAME);
         }
         let value = variable.value.as_deref().is_some_and(|value| !value.is_empty());
         if value && variable.value_from.is_some() {
@@ -102,9 +101,8 @@ fn pod_field(selector: &ObjectFieldSelector, field: &str, errors: &mut FieldErro
 /// Each source of variables is one.
 pub(super) fn env_from(sources: &[EnvFromSource], path: &str, errors: &mut FieldErrors<'_>) {
     for (index, source) in sources.iter().enumerate() {
-        if let Some(prefix) = source.prefix.as_deref().filter(|prefix| !prefix.is_empty()) {
-            follows(prefix, &names::ENV_NAME, format!("{path}[{index}].prefix"), NAME, errors);
-        }
+        let prefix = source.prefix.as_deref().filter(|prefix| !prefix.is_empty());
+        errors.follows(format!("{path}[{index}].prefix"), prefix, &names::ENV_NAME, NAME);
         let named = [
             ("configMapRef", source.config_map_ref.as_ref().map(|source| source.name.as_str())),
             ("secretRef", source.secret_ref.as_ref().map(|source| source.name.as_str())),

@@ -19,7 +19,7 @@ use k8s_openapi::api::core::v1::PodSpec;
 
 use super::field_errors::FieldErrors;
 use super::pod::OVERLAY;
-use crate::names::{self, Grammar};
+use crate::names;
 use crate::rule_input::RuleInput;
 use crate::spec_bounds::MAX_ENV_ITEMS;
 use crate::violation::{Rule, Violation};
@@ -121,10 +121,8 @@ fn pod_fields(pod: &PodSpec, path: &str, errors: &mut FieldErrors<'_>) {
     let aliases = pod.host_aliases.iter().flatten().map(|alias| alias.ip.as_str());
     errors.distinct(&format!("{path}.hostAliases"), "ip", aliases);
     scheduling::check(pod, path, errors);
-    if let Some(account) = pod.service_account_name.as_deref().filter(|account| !account.is_empty()) {
-        let field = format!("{path}.serviceAccountName");
-        follows(account, &names::SUBDOMAIN, field, labels::SUBDOMAIN, errors);
-    }
+    let account = pod.service_account_name.as_deref().filter(|account| !account.is_empty());
+    errors.follows(format!("{path}.serviceAccountName"), account, &names::SUBDOMAIN, labels::SUBDOMAIN);
     if let Some(context) = &pod.security_context {
         let path = format!("{path}.securityContext");
         let ids = [
@@ -154,15 +152,8 @@ pub(super) fn dns_label(name: &str, field: String, errors: &mut FieldErrors<'_>)
         errors.required(field, "");
     } else if name.len() > names::LABEL_LENGTH {
         errors.invalid(field, name, "must be no more than 63 characters");
-    } else if !names::DNS_LABEL.matches(name) {
-        errors.invalid(field, name, DNS_LABEL);
-    }
-}
-
-/// A text that follows a grammar, with the words of the API server if it does not.
-fn follows(text: &str, grammar: &Grammar, field: String, message: &str, errors: &mut FieldErrors<'_>) {
-    if !grammar.matches(text) {
-        errors.invalid(field, text, message);
+    } else {
+        errors.follows(field, name, &names::DNS_LABEL, DNS_LABEL);
     }
 }
 

@@ -8,8 +8,7 @@ use k8s_openapi::api::core::v1::{
 };
 
 use super::super::field_errors::FieldErrors;
-use super::labels;
-use super::{DNS_LABEL, follows};
+use super::{DNS_LABEL, labels};
 use crate::names;
 
 const POSITIVE: &str = "must be greater than zero";
@@ -160,7 +159,7 @@ fn pod_term(term: &PodAffinityTerm, path: &str, errors: &mut FieldErrors<'_>) {
     labels::selector(term.label_selector.as_ref(), &format!("{path}.labelSelector"), errors);
     labels::selector(term.namespace_selector.as_ref(), &format!("{path}.namespaceSelector"), errors);
     for namespace in term.namespaces.iter().flatten() {
-        follows(namespace, &names::DNS_LABEL, format!("{path}.namespace"), DNS_LABEL, errors);
+        errors.follows(format!("{path}.namespace"), namespace.as_str(), &names::DNS_LABEL, DNS_LABEL);
     }
     let field = format!("{path}.topologyKey");
     if term.topology_key.is_empty() {
