@@ -6,12 +6,11 @@ use serde_json::{Value, json};
 use super::{at, grammar};
 use crate::names;
 use crate::rules::endpoint::{
-    ACTIONS, MAX_ENDPOINTS, MAX_RELABELINGS, MAX_SOURCE_LABELS, MAX_TEXT, SCHEMES, TLS_VERSIONS,
+    ACTIONS, ADDITIONAL, MAIN, MAX_ENDPOINTS, MAX_RELABELINGS, MAX_SOURCE_LABELS, MAX_TEXT, SCHEMES,
+    TLS_VERSIONS,
 };
 use crate::rules::messages;
 
-const ENDPOINT: &str = "spec.metrics.endpoint";
-const ADDITIONAL: &str = "spec.metrics.additionalEndpoints";
 const ITEM: &str = "spec.metrics.additionalEndpoints.[]";
 
 /// The constraints by field.
@@ -26,7 +25,7 @@ pub(super) fn constraints() -> impl Iterator<Item = (String, Value)> {
         (item("path"), grammar(&names::HTTP_PATH, messages::PATH)),
         (item("interval"), grammar(&names::DURATION, messages::DURATION)),
     ];
-    own.into_iter().chain(of_one(ENDPOINT)).chain(of_one(ITEM))
+    own.into_iter().chain(of_one(MAIN)).chain(of_one(ITEM))
 }
 
 fn of_one(path: &'static str) -> impl Iterator<Item = (String, Value)> {
@@ -72,7 +71,7 @@ pub(super) fn shrink(schema: &mut Value) {
     let selectors = ["tlsConfig.ca", "tlsConfig.cert", "tlsConfig.keySecret", "authorization.credentials"]
         .into_iter()
         .chain(["basicAuth.username", "basicAuth.password"])
-        .map(|field| format!("{ENDPOINT}.{field}"));
+        .map(|field| format!("{MAIN}.{field}"));
     let repeated = ["tlsConfig", "authorization", "basicAuth", "relabelings", "metricRelabelings"];
     for path in selectors.chain(repeated.map(|field| format!("{ITEM}.{field}"))) {
         super::keep_own_description(at(schema, &path));

@@ -31,6 +31,10 @@ pub(crate) const MAX_SOURCE_LABELS: usize = 20;
 pub(crate) const MAX_TEXT: usize = 1024;
 pub(crate) const SCHEMES: [&str; 2] = ["http", "https"];
 
+/// The path of the endpoint of the consumers, and of the further ones.
+pub(crate) const MAIN: &str = "spec.metrics.endpoint";
+pub(crate) const ADDITIONAL: &str = "spec.metrics.additionalEndpoints";
+
 const LABEL_NAME: &str =
     "must be a Prometheus label: letters, digits and underscores, not starting with a digit";
 const LABEL_TEMPLATE: &str =
@@ -44,60 +48,81 @@ const QUERY: &str = "must not contain a question mark: prometheus-operator would
 pub(crate) fn endpoints_are_well_formed(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     let metrics = &input.spec.metrics;
     let mut errors = FieldErrors::new(Rule::Endpoint, violations);
-    let lag = lag_metrics(metrics);
-    let lag: Vec<&str> = lag.iter().map(String::as_str).collect();
-    scraped(&metrics.endpoint, &lag, "spec.metrics.endpoint", &mut errors);
-    additional(metrics, "spec.metrics.additionalEndpoints", &mut errors);
+    scraped(&metrics.endpoint, &lag_series(metrics), MAIN, &mut errors);
+    additional(metrics, &mut errors);
 }
 
 /// A scrape ends before the next one begins, or prometheus-operator rejects the ServiceMonitor.
 pub(crate) fn timeouts_are_within_intervals(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
-    let metrics = &input.spec.metrics;
-    let mut check = |path: &str, endpoint: &EndpointSpec, interval: &str| {
-        let Some(timeout) = endpoint.scrape_timeout.as_deref() else { return };
-        if duration::is_longer(timeout, interval) {
+    let mut errors = FieldErrors::new(Rule::ScrapeTimeout, violations);
+    for Endpoint { path, scrape, interval } in each(&input.spec.metrics) {
+        let timeout = scrape.scrape_timeout.as_deref();
+        if let Some(timeout) = timeout.filter(|timeout| duration::is_longer(timeout, interval)) {
             let message = format!("must not be more than the interval, which is {interval}");
-            let field = format!("{path}.scrapeTimeout");
-            violations.push(Violation::invalid(Rule::ScrapeTimeout, field, timeout, message));
+            errors.invalid(format!("{path}.scrapeTimeout"), timeout, &message);
         }
-    };
-    check("spec.metrics.endpoint", &metrics.endpoint, metrics.interval());
-    for (index, endpoint) in metrics.additional_endpoints.iter().take(MAX_ENDPOINTS).enumerate() {
-        let interval = endpoint.interval.as_deref().unwrap_or(metrics.interval());
-        check(&format!("spec.metrics.additionalEndpoints[{index}]"), &endpoint.scrape, interval);
     }
+}
+
+/// An endpoint of the pods.
+struct Endpoint<'a> {
+    /// The path of its fields in the group.
+    path: String,
+    scrape: &'a EndpointSpec,
+    interval: &'a str,
+}
+
+/// All endpoints of the pods. Of a list that is too long, the first ones.
+fn each(metrics: &MetricsSpec) -> impl Iterator<Item = Endpoint<'_>> {
+    let main = Endpoint { path: MAIN.to_owned(), scrape: &metrics.endpoint, interval: metrics.interval() };
+    let additional = metrics.additional_endpoints.iter().take(MAX_ENDPOINTS).enumerate();
+    std::iter::once(main).chain(additional.map(|(index, one)| Endpoint {
+        path: format!("{ADDITIONAL}[{index}]"),
+        scrape: &one.scrape,
+        interval: one.interval.as_deref().unwrap_or(metrics.interval()),
+    }))
 }
 
 /// The Prometheus metrics that the lag is computed from.
-fn lag_metrics(metrics: &MetricsSpec) -> Vec<String> {
+fn lag_series(metrics: &MetricsSpec) -> Vec<&str> {
     let client = metrics.preset().client_metrics();
-    let series = || [client.records_lag, client.assigned_partitions].map(str::to_owned).into();
-    metrics.lag_metric.clone().map_or_else(series, |metric| vec![metric])
+    match &metrics.lag_metric {
+        Some(metric) => vec![metric],
+        None => vec![client.records_lag, client.assigned_partitions],
+    }
 }
 
 /// Which endpoint has the lag is not known here, so these may drop it.
-fn additional(metrics: &MetricsSpec, path: &str, errors: &mut FieldErrors<'_>) {
+fn additional(metrics: &MetricsSpec, errors: &mut FieldErrors<'_>) {
     let endpoints = &metrics.additional_endpoints;
     if endpoints.len() > MAX_ENDPOINTS {
-        return errors.too_many(path, endpoints.len(), MAX_ENDPOINTS);
+        return errors.too_many(ADDITIONAL, endpoints.len(), MAX_ENDPOINTS);
     }
     let mut ports = HashSet::from([metrics.port()]);
     for (index, endpoint) in endpoints.iter().enumerate() {
-        let path = format!("{path}[{index}]");
+        let path = format!("{ADDITIONAL}[{index}]");
         if !(1..=65535).contains(&endpoint.port) {
             errors.invalid(format!("{path}.port"), endpoint.port, messages::PORT);
         } else if !ports.insert(endpoint.port) {
             errors.duplicate(format!("{path}.port"), endpoint.port);
         }
-        if !names::HTTP_PATH.matches(&endpoint.path) {
-            errors.invalid(format!("{path}.path"), endpoint.path.as_str(), messages::PATH);
-        } else if endpoint.path.contains('?') {
-            errors.invalid(format!("{path}.path"), endpoint.path.as_str(), QUERY);
+        if let Some(message) = wrong_path(&endpoint.path) {
+            errors.invalid(format!("{path}.path"), endpoint.path.as_str(), message);
         }
-        text(Some(&endpoint.path), &format!("{path}.path"), errors);
         let interval = endpoint.interval.as_deref();
         errors.follows(format!("{path}.interval"), interval, &names::DURATION, messages::DURATION);
         scraped(&endpoint.scrape, &[], &path, errors);
+    }
+}
+
+/// What is wrong with the path of an endpoint.
+fn wrong_path(path: &str) -> Option<&'static str> {
+    if !names::HTTP_PATH.matches(path) {
+        Some(messages::PATH)
+    } else if path.contains('?') {
+        Some(QUERY)
+    } else {
+        path.contains("$(").then_some(EXPANDED)
     }
 }
 
@@ -129,16 +154,14 @@ fn text(value: Option<&str>, field: &str, errors: &mut FieldErrors<'_>) -> bool 
 
 /// Warnings about endpoints that are valid and probably not what is meant.
 pub(super) fn warnings(spec: &KconsumerGroupSpec) -> Vec<String> {
-    let main = ("metrics.endpoint".to_owned(), &spec.metrics.endpoint);
-    let additional = spec.metrics.additional_endpoints.iter().take(MAX_ENDPOINTS).enumerate();
-    let additional =
-        additional.map(|(index, one)| (format!("metrics.additionalEndpoints[{index}]"), &one.scrape));
     let mut warnings = Vec::new();
-    for (path, endpoint) in std::iter::once(main).chain(additional) {
-        if endpoint.tls_config.is_some() && endpoint.scheme.as_deref() != Some("https") {
+    for Endpoint { path, scrape, .. } in each(&spec.metrics) {
+        // A warning has 120 characters.
+        let path = path.trim_start_matches("spec.");
+        if scrape.tls_config.is_some() && scrape.scheme.as_deref() != Some("https") {
             warnings.push(format!("{path}.tlsConfig has no effect: scheme is not https"));
         }
-        if relabeling::remove(&endpoint.metric_relabelings, "client_id") {
+        if relabeling::remove(&scrape.metric_relabelings, "client_id") {
             warnings.push(format!(
                 "{path} removes client_id: if a pod has several clients, their series become one"
             ));
