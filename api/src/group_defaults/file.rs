@@ -80,7 +80,7 @@ impl GroupDefaults {
         }
         let empty = KconsumerGroupSpec::default();
         let spec = self.fill_in(&empty);
-        rules::check_defaults(&RuleInput::new(None, "default", &spec, &TopicGrants::Own), &mut violations);
+        violations.extend(rules::check_defaults(&RuleInput::new(None, "default", &spec, &TopicGrants::Own)));
         violations
     }
 }

@@ -40,6 +40,7 @@ const RULES: &[RuleFn] = &[
     consumer::env_from_is_bounded,
     consumer::pull_policy_is_known,
     template::consumer_is_a_container,
+    template::pull_secrets_are_distinct,
     consumer::readiness_has_a_path,
     pod::overlay_is_a_pod_template,
     pod_security::pod_keeps_baseline,
@@ -73,16 +74,18 @@ const RULES_OF_DEFAULTS: &[RuleFn] = &[
 ];
 
 /// Every violation of the rules for what a file of defaults can set.
-pub(crate) fn check_defaults(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
-    for rule in RULES_OF_DEFAULTS {
-        rule(input, violations);
-    }
+pub(crate) fn check_defaults(input: &RuleInput<'_>) -> Vec<Violation> {
+    violations(RULES_OF_DEFAULTS, input)
 }
 
 /// Every violation of the static rules, in the order of the rules.
 pub fn check(input: &RuleInput<'_>) -> Vec<Violation> {
+    violations(RULES, input)
+}
+
+fn violations(rules: &[RuleFn], input: &RuleInput<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
-    for rule in RULES {
+    for rule in rules {
         rule(input, &mut violations);
     }
     violations

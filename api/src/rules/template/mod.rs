@@ -46,7 +46,6 @@ pub(crate) fn consumer_is_a_container(input: &RuleInput<'_>, violations: &mut Ve
     if let Some(resources) = &consumer.resources {
         resources::check(resources, None, &format!("{path}.resources"), &mut errors);
     }
-    pull_secrets_are_distinct(input, violations);
 }
 
 /// A pod refers to each Secret once.
