@@ -31,28 +31,24 @@ pub(super) fn check(pod: &PodSpec, path: &str, errors: &mut FieldErrors<'_>) {
 }
 
 fn tolerates(toleration: &Toleration, path: &str, errors: &mut FieldErrors<'_>) {
-    let text = |field: &Option<String>| field.clone().unwrap_or_default();
-    let (key, operator, value, effect) = (
-        text(&toleration.key),
-        text(&toleration.operator),
-        text(&toleration.value),
-        text(&toleration.effect),
-    );
+    let Toleration { key, operator, value, effect, .. } = toleration;
+    let [key, operator, value, effect] =
+        [key, operator, value, effect].map(|field| field.as_deref().unwrap_or_default());
     let at_operator = format!("{path}.operator");
     if !key.is_empty() {
-        labels::key(&key, &format!("{path}.key"), errors);
+        labels::key(key, &format!("{path}.key"), errors);
     } else if operator != "Exists" {
         let detail =
             "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
-        errors.invalid(at_operator.as_str(), operator.as_str(), detail);
+        errors.invalid(at_operator.as_str(), operator, detail);
     }
     if toleration.toleration_seconds.is_some() && effect != "NoExecute" {
         let detail = "effect must be 'NoExecute' when `tolerationSeconds` is set";
-        errors.invalid(format!("{path}.effect"), effect.as_str(), detail);
+        errors.invalid(format!("{path}.effect"), effect, detail);
     }
-    match operator.as_str() {
+    match operator {
         "" | "Equal" => {
-            let wrong = labels::value_errors(&value).join(";");
+            let wrong = labels::value_errors(value).join(";");
             if !wrong.is_empty() {
                 errors.invalid(at_operator, value, &wrong);
             }
@@ -65,7 +61,7 @@ fn tolerates(toleration: &Toleration, path: &str, errors: &mut FieldErrors<'_>) 
         unknown => errors.not_supported(at_operator, unknown, &["Equal", "Exists"]),
     }
     let effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
-    errors.one_of(format!("{path}.effect"), Some(&*effect).filter(|effect| !effect.is_empty()), &effects);
+    errors.one_of(format!("{path}.effect"), Some(effect).filter(|effect| !effect.is_empty()), &effects);
 }
 
 fn affinity(affinity: &Affinity, path: &str, errors: &mut FieldErrors<'_>) {
@@ -73,16 +69,14 @@ fn affinity(affinity: &Affinity, path: &str, errors: &mut FieldErrors<'_>) {
         node_affinity(nodes, &format!("{path}.nodeAffinity"), errors);
     }
     if let Some(pods) = &affinity.pod_affinity {
-        let path = format!("{path}.podAffinity");
-        let required = pods.required_during_scheduling_ignored_during_execution.as_deref();
-        let preferred = pods.preferred_during_scheduling_ignored_during_execution.as_deref();
-        pod_affinity(required.unwrap_or_default(), preferred.unwrap_or_default(), &path, errors);
+        let required = pods.required_during_scheduling_ignored_during_execution.iter().flatten();
+        let preferred = pods.preferred_during_scheduling_ignored_during_execution.iter().flatten();
+        pod_affinity(required, preferred, &format!("{path}.podAffinity"), errors);
     }
     if let Some(pods) = &affinity.pod_anti_affinity {
-        let path = format!("{path}.podAntiAffinity");
-        let required = pods.required_during_scheduling_ignored_during_execution.as_deref();
-        let preferred = pods.preferred_during_scheduling_ignored_during_execution.as_deref();
-        pod_affinity(required.unwrap_or_default(), preferred.unwrap_or_default(), &path, errors);
+        let required = pods.required_during_scheduling_ignored_during_execution.iter().flatten();
+        let preferred = pods.preferred_during_scheduling_ignored_during_execution.iter().flatten();
+        pod_affinity(required, preferred, &format!("{path}.podAntiAffinity"), errors);
     }
 }
 
@@ -139,16 +133,16 @@ fn node_term(term: &NodeSelectorTerm, is_required: bool, path: &str, errors: &mu
     }
 }
 
-fn pod_affinity(
-    required: &[PodAffinityTerm],
-    preferred: &[WeightedPodAffinityTerm],
+fn pod_affinity<'a>(
+    required: impl Iterator<Item = &'a PodAffinityTerm>,
+    preferred: impl Iterator<Item = &'a WeightedPodAffinityTerm>,
     path: &str,
     errors: &mut FieldErrors<'_>,
 ) {
-    for (index, term) in required.iter().enumerate() {
+    for (index, term) in required.enumerate() {
         pod_term(term, &format!("{path}.{REQUIRED}[{index}]"), errors);
     }
-    for (index, term) in preferred.iter().enumerate() {
+    for (index, term) in preferred.enumerate() {
         let path = format!("{path}.{PREFERRED}[{index}]");
         weight(term.weight, &path, errors);
         pod_term(&term.pod_affinity_term, &format!("{path}.podAffinityTerm"), errors);
