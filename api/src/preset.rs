@@ -62,6 +62,11 @@ impl Default for LagMetrics {
 }
 
 impl LagMetrics {
+    /// Those of a statistic; without one the group has named a metric.
+    fn of(statistic: Option<LagStatistic>, named: &str) -> Self {
+        statistic.map_or_else(|| Self::Named(named.into()), Self::OfPresets)
+    }
+
     /// Whether an autoscaler that reads this metric reads the group's lag.
     pub fn contain(&self, name: &str) -> bool {
         match self {
@@ -175,6 +180,11 @@ impl Preset {
     }
 }
 
+/// The custom metric of a statistic; without one the group has named a metric.
+fn custom_metric(statistic: Option<LagStatistic>, preset: Preset, named: &str) -> String {
+    statistic.map_or_else(|| named.to_owned(), |statistic| preset.lag_metric(statistic))
+}
+
 impl MetricsSpec {
     /// The preset in force.
     pub fn preset(&self) -> Preset {
@@ -203,33 +213,24 @@ impl MetricsSpec {
 
     /// The name of the metric that the autoscaler reads from the custom metrics API.
     pub fn custom_metric(&self) -> String {
-        match &self.lag_metric {
-            Some(name) => name.clone(),
-            None => self.preset().lag_metric(self.lag_statistic.unwrap_or_default()),
-        }
+        custom_metric(self.statistic(), self.preset(), self.lag_metric.as_deref().unwrap_or_default())
     }
 
     /// The metrics by which the group's autoscaler may read its lag.
     pub fn lag_metrics(&self) -> LagMetrics {
-        match &self.lag_metric {
-            Some(name) => LagMetrics::Named(name.as_str().into()),
-            None => LagMetrics::OfPresets(self.lag_statistic.unwrap_or_default()),
-        }
+        LagMetrics::of(self.statistic(), self.lag_metric.as_deref().unwrap_or_default())
     }
 }
 
 impl MetricsEndpoint {
     /// The metrics by which the group's autoscaler may read its lag.
     pub fn lag_metrics(&self) -> LagMetrics {
-        match self.statistic {
-            None => LagMetrics::Named(self.lag_metric.as_str().into()),
-            Some(statistic) => LagMetrics::OfPresets(statistic),
-        }
+        LagMetrics::of(self.statistic, &self.lag_metric)
     }
 
     /// The metric that the group's autoscaler is meant to read.
     pub fn own_lag_metric(&self) -> String {
-        self.statistic.map_or_else(|| self.lag_metric.clone(), |statistic| self.preset.lag_metric(statistic))
+        custom_metric(self.statistic, self.preset, &self.lag_metric)
     }
 
     /// The Prometheus metric that the lag is computed from.
