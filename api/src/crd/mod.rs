@@ -19,7 +19,7 @@ use crate::group::KconsumerGroup;
 use crate::names::{self, Grammar};
 use crate::rules::consumer::{GROUP_ID_LENGTH, MAX_ENV, MAX_ENV_FROM, MAX_TOPICS, PULL_POLICIES};
 use crate::rules::messages;
-use crate::rules::metric_specs::{SOURCES, TARGETS};
+use crate::rules::metric_specs::{METRICS, SOURCES, TARGETS};
 use crate::rules::metrics::{
     ANNOTATION_LENGTH, MAX_PERIOD, MAX_READY_SECONDS, MAX_WINDOW, OWN_ALERT_LABELS, OWN_ANNOTATIONS,
     OWN_LABELS, POLICY_TYPES, SELECT_POLICIES, STRATEGIES,
@@ -165,7 +165,6 @@ fn constraints() -> impl Iterator<Item = (String, Value)> {
 
 /// The validation of autoscaling/v2 for metrics, as far as a schema can express it.
 fn metric_rules() -> impl Iterator<Item = (String, Value)> {
-    const METRICS: &str = "spec.scaling.metrics";
     let list = [
         (METRICS.to_owned(), json!({"maxItems": MAX_ITEMS})),
         (format!("{METRICS}.[].type"), json!({"enum": SOURCES.map(|(kind, _)| kind)})),

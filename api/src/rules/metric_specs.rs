@@ -17,7 +17,7 @@ use crate::rule_input::RuleInput;
 use crate::violation::{Rule, Violation};
 
 /// The path of the list.
-pub(super) const METRICS: &str = "spec.scaling.metrics";
+pub(crate) const METRICS: &str = "spec.scaling.metrics";
 /// The types of a metric, and the field that describes each.
 pub(crate) const SOURCES: [(&str, &str); 5] = [
     ("ContainerResource", "containerResource"),
