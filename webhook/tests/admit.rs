@@ -304,7 +304,7 @@ fn a_second_container_of_the_consumers_image_is_warned_of_and_allowed() {
         };
         warnings
     };
-    let warning = "podTemplate container \"order\" has the consumer's image: each pod runs it beside container \"orders\"";
+    let warning = "podTemplate container \"order\" has the consumer's image: each pod runs it next to container \"orders\"";
     assert_eq!(of(None, &second), [warning]);
     assert_eq!(of(Some(&group("orders", &spec(&json!({})))), &second), [warning]);
     assert_eq!(of(None, &json!({})), [""; 0]);

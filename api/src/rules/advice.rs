@@ -30,7 +30,7 @@ fn second_consumers(input: &RuleInput<'_>) -> Vec<String> {
         .filter(|container| container.command.is_none() && container.args.is_none())
         .map(|container| {
             format!(
-                "podTemplate container {:?} has the consumer's image: each pod runs it beside container {consumer:?}",
+                "podTemplate container {:?} has the consumer's image: each pod runs it next to container {consumer:?}",
                 container.name
             )
         })
@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(
             warnings(&json!({"name": "order", "image": "shop/orders:1.4"})),
             [
-                "podTemplate container \"order\" has the consumer's image: each pod runs it beside container \"orders\""
+                "podTemplate container \"order\" has the consumer's image: each pod runs it next to container \"orders\""
             ]
         );
         for harmless in [
