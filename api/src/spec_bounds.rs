@@ -9,6 +9,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
+use crate::field_path;
 use crate::violation::{Rule, Violation};
 
 /// The default of `--max-spec-bytes`: bytes of a spec as compact JSON.
@@ -27,9 +28,24 @@ const MAX_REPORTED: usize = 8;
 /// The most bytes of a key and the most segments of a path in a message.
 const MAX_KEY: usize = 63;
 const MAX_SEGMENTS: usize = 10;
-/// Lists whose length a rule of their own checks.
-const OWN_RULE: [&str; 3] =
-    ["spec.consumerSpec.topics", "spec.consumerSpec.env", "spec.consumerSpec.envFrom"];
+/// Lists whose length a rule of their own checks. `[]` is any item of a list.
+const OWN_RULE: [&str; 4] = [
+    "spec.consumerSpec.topics",
+    "spec.consumerSpec.env",
+    "spec.consumerSpec.envFrom",
+    "spec.metrics.additionalEndpoints",
+];
+/// Such lists of an endpoint.
+const OWN_RULE_OF_ENDPOINT: [&str; 4] =
+    ["relabelings", "relabelings[].sourceLabels", "metricRelabelings", "metricRelabelings[].sourceLabels"];
+
+fn has_own_rule(path: &str) -> bool {
+    let path = field_path::without_indices(path);
+    let of_endpoint = ["spec.metrics.endpoint.", "spec.metrics.additionalEndpoints[]."]
+        .iter()
+        .find_map(|endpoint| path.strip_prefix(endpoint));
+    OWN_RULE.contains(&path.as_str()) || of_endpoint.is_some_and(|list| OWN_RULE_OF_ENDPOINT.contains(&list))
+}
 
 /// The violations of a spec's JSON text. A text that is not JSON is counted up to its error.
 pub fn check_text(spec: &str, max_bytes: usize) -> Vec<Violation> {
@@ -80,8 +96,7 @@ impl Count {
     fn violations(self, max_bytes: usize) -> Vec<Violation> {
         let mut violations = Vec::new();
         if self.nodes > MAX_NODES {
-            let detail =
-                format!("must have at most {MAX_NODES} values (objects, list items and scalars)");
+            let detail = format!("must have at most {MAX_NODES} values (objects, list items and scalars)");
             let violation = Violation::too_many(Rule::SpecNodes, "spec", self.nodes, MAX_NODES);
             violations.push(Violation { detail, ..violation });
         }
@@ -96,9 +111,8 @@ impl Count {
             violations.push(Violation { detail, ..violation });
         }
         let long = self.long.into_iter();
-        violations.extend(
-            long.map(|(field, count, most)| Violation::too_many(Rule::SpecSize, field, count, most)),
-        );
+        violations
+            .extend(long.map(|(field, count, most)| Violation::too_many(Rule::SpecSize, field, count, most)));
         violations
     }
 
@@ -132,7 +146,7 @@ impl Count {
         };
         if items > most && self.long.len() < MAX_REPORTED {
             let path = self.path();
-            if !OWN_RULE.contains(&path.as_str()) {
+            if !has_own_rule(&path) {
                 self.long.push((path, items, most));
             }
         }
@@ -340,6 +354,11 @@ mod tests {
     #[test]
     fn a_list_with_a_rule_of_its_own_is_left_to_it() {
         assert_eq!(words(&json!({"consumerSpec": {"topics": vec!["a"; 101]}})), [""; 0]);
+        let endpoint = json!({"relabelings": vec![json!({}); 101], "metricRelabelings": [{"sourceLabels": vec!["a"; 101]}]});
+        let metrics = json!({"endpoint": endpoint, "additionalEndpoints": vec![json!({}); 101]});
+        assert_eq!(words(&json!({"metrics": metrics})), [""; 0]);
+        assert_eq!(words(&json!({"metrics": {"additionalEndpoints": [endpoint]}})), [""; 0]);
+        assert_eq!(words(&json!({"metrics": {"endpoint": {"lists": vec![0; 101]}}})).len(), 1);
     }
 
     fn any_json() -> impl Strategy<Value = Value> {

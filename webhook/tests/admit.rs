@@ -39,7 +39,9 @@ fn decide_text(stage: Stage, old: Option<&str>, new: &str) -> Verdict {
         old_object: old,
     };
     let three = TopicFacts::stated("t", 3);
-    admit(&request, &AdmissionPolicy::default(), &GroupDefaults::default(), |_| TopicLookup::Found(three.clone()))
+    admit(&request, &AdmissionPolicy::default(), &GroupDefaults::default(), |_| {
+        TopicLookup::Found(three.clone())
+    })
 }
 
 fn refusals(verdict: &Verdict) -> Vec<String> {
@@ -205,16 +207,22 @@ fn no_review_of_large_regular_expressions_blocks_a_thread() {
 #[test]
 fn a_list_that_is_too_long_is_one_violation_and_shortening_it_is_allowed() {
     let of = |field: &str, count: usize, item: &Value| {
-        let mut consumer = json!({"image": "a", "topic": "t"});
-        consumer[field] = Value::from(vec![item.clone(); count]);
-        group("kconsumer", &json!({"consumerSpec": consumer}))
+        let mut spec = json!({"consumerSpec": {"image": "a", "topic": "t"}});
+        let list = field.split('.').fold(&mut spec, |object, field| &mut object[field]);
+        *list = Value::from(vec![item.clone(); count]);
+        group("kconsumer", &spec)
     };
-    for (field, most, item) in
-        [("topics", 100, json!("A B")), ("env", 1000, json!({"name": ""})), ("envFrom", 1000, json!({}))]
-    {
+    let rule = json!({"sourceLabels": ["a"], "targetLabel": "1"});
+    for (field, most, item) in [
+        ("consumerSpec.topics", 100, json!("A B")),
+        ("consumerSpec.env", 1000, json!({"name": ""})),
+        ("consumerSpec.envFrom", 1000, json!({})),
+        ("metrics.additionalEndpoints", 5, json!({"port": 0})),
+        ("metrics.endpoint.relabelings", 30, rule.clone()),
+        ("metrics.endpoint.metricRelabelings", 30, rule),
+    ] {
         let long = of(field, most + 2, &item);
-        let expected =
-            format!("spec.consumerSpec.{field}: Too many: {}: must have at most {most} items", most + 2);
+        let expected = format!("spec.{field}: Too many: {}: must have at most {most} items", most + 2);
         assert_eq!(refusals(&decide(Stage::Validate, None, &long)), [expected]);
         let longer = of(field, most + 3, &item);
         assert_eq!(refusals(&decide(Stage::Validate, Some(&long), &longer)).len(), 1, "{field}");
