@@ -18,7 +18,7 @@ pub fn group_id<'a>(spec: &'a KconsumerGroupSpec, name: &'a str) -> Option<&'a s
 }
 
 /// Whether spec.consumerSpec.groupId may have this value.
-pub fn is_group_id(id: &str) -> bool {
+pub(crate) fn is_group_id(id: &str) -> bool {
     id.len() <= GROUP_ID_LENGTH && names::PRINTED.matches(id)
 }
 

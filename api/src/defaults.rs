@@ -16,19 +16,19 @@ use crate::group::{
 use crate::inherited_metadata::InheritedMetadata;
 
 /// spec.minReplicas.
-pub const MIN_REPLICAS: i32 = 1;
+pub(crate) const MIN_REPLICAS: i32 = 1;
 /// spec.averageRecordsLagLimit, in records.
-pub const AVERAGE_RECORDS_LAG_LIMIT: i64 = 1000;
+pub(crate) const AVERAGE_RECORDS_LAG_LIMIT: i64 = 1000;
 /// spec.consumerSpec.partitionsPerConsumer.
-pub const PARTITIONS_PER_CONSUMER: i32 = 1;
+pub(crate) const PARTITIONS_PER_CONSUMER: i32 = 1;
 /// spec.scaling.minReadySeconds: a container that fails soon after its start is not available.
-pub const MIN_READY_SECONDS: i32 = 15;
+pub(crate) const MIN_READY_SECONDS: i32 = 15;
 /// spec.metrics.interval.
-pub const SCRAPE_INTERVAL: &str = "5s";
+pub(crate) const SCRAPE_INTERVAL: &str = "5s";
 /// spec.alerts.for.
-pub const ALERT_FOR: &str = "1m";
+pub(crate) const ALERT_FOR: &str = "1m";
 /// spec.alerts.severity.
-pub const ALERT_SEVERITY: &str = "warning";
+pub(crate) const ALERT_SEVERITY: &str = "warning";
 
 /// spec.alerts.ruleLabels: the labels by which the Prometheus of kube-prometheus selects
 /// PrometheusRules.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::strict_object;
 
 /// The path of an additional endpoint that names none: Prometheus' own default.
-pub const DEFAULT_PATH: &str = "/metrics";
+const DEFAULT_PATH: &str = "/metrics";
 
 /// How Prometheus scrapes an endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -212,7 +212,7 @@ impl MetricsSpec {
     }
 
     /// The name of the metric that the autoscaler reads from the custom metrics API.
-    pub fn custom_metric(&self) -> String {
+    pub(crate) fn custom_metric(&self) -> String {
         custom_metric(self.statistic(), self.preset(), self.lag_metric.as_deref().unwrap_or_default())
     }
 

@@ -9,13 +9,13 @@ pub const GRAMMAR: &str =
     "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
 
 /// Whether the API server reads the text as a quantity.
-pub fn is_quantity(text: &str) -> bool {
+pub(crate) fn is_quantity(text: &str) -> bool {
     names::QUANTITY.matches(text)
 }
 
 /// The sign of a quantity: whether it is less than zero, zero or more; `None` if the API server does not
 /// read the text as a quantity.
-pub fn sign(text: &str) -> Option<Ordering> {
+pub(crate) fn sign(text: &str) -> Option<Ordering> {
     let number = text.split(|c: char| c.is_ascii_alphabetic()).next().unwrap_or_default();
     let is_zero = !number.contains(|c: char| matches!(c, '1'..='9'));
     let sign = if is_zero {

@@ -218,14 +218,14 @@ impl Violation {
     }
 
     /// A list of too many items. The excess is how many.
-    pub fn too_many(rule: Rule, field: impl Into<String>, count: usize, most: usize) -> Self {
+    pub(crate) fn too_many(rule: Rule, field: impl Into<String>, count: usize, most: usize) -> Self {
         let detail = format!("must have at most {most} items");
         let violation = Self::new(rule, ErrorType::TooMany, field, detail);
         Self { value: Some(count.into()), ..violation.with_excess(above(count, most)) }
     }
 
     /// A text that is too long. The excess is how many bytes.
-    pub fn too_long(rule: Rule, field: impl Into<String>, bytes: usize, most: usize) -> Self {
+    pub(crate) fn too_long(rule: Rule, field: impl Into<String>, bytes: usize, most: usize) -> Self {
         let detail = format!("must be at most {most} bytes");
         Self::new(rule, ErrorType::TooLong, field, detail).with_excess(above(bytes, most))
     }

@@ -116,7 +116,7 @@ pub fn min_within_ceiling(known: &KnownPartitions<'_>) -> Option<Violation> {
 }
 
 /// The topics and their partitions as a clause, for example `topic orders has 3 partitions`.
-pub fn describe_partitions(known: &[(&str, i32)], partitions: i32, policy: PartitionPolicy) -> String {
+fn describe_partitions(known: &[(&str, i32)], partitions: i32, policy: PartitionPolicy) -> String {
     let plural = if partitions == 1 { "partition" } else { "partitions" };
     if let [(name, _)] = known {
         return format!("topic {name} has {partitions} {plural}");

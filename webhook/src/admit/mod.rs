@@ -93,7 +93,7 @@ pub enum Verdict {
 impl Verdict {
     /// The same verdict with one more warning, before all others.
     #[must_use]
-    pub fn with_warning(mut self, warning: String) -> Self {
+    pub(crate) fn with_warning(mut self, warning: String) -> Self {
         if let Self::Allowed { warnings, .. } | Self::Refused { warnings, .. } = &mut self {
             warnings.insert(0, warning);
         }
