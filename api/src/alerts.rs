@@ -27,8 +27,8 @@ pub struct AlertsSpec {
     #[serde(skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
     /// Labels of the PrometheusRule, by which a Prometheus selects it. Defaults to what
-    /// kube-prometheus selects (prometheus: k8s, role: alert-rules), unless the installation has
-    /// other defaults, which are added to these.
+    /// kube-prometheus selects (prometheus: k8s, role: alert-rules). Defaults of the installation
+    /// replace these, and are added to labels that the group sets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule_labels: Option<Labels>,
     /// Settings of single alerts, by the alert's name, for example KafkaConsumerGroupLagHigh.
