@@ -107,7 +107,7 @@ impl AlertName {
     }
 
     /// The thresholds that make sense.
-    pub const fn thresholds(self) -> RangeInclusive<i64> {
+    pub(crate) const fn thresholds(self) -> RangeInclusive<i64> {
         match self {
             Self::ConsumersHung => 1..=SECONDS_PER_DAY,
             Self::NoConsumers => 1..=i64::MAX,
