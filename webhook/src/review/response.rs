@@ -85,11 +85,8 @@ impl StatusCause<'_> {
     }
 }
 
-/// Writes the response to `review` as JSON; also returns the message of a denial.
-pub(super) fn write(
-    review: &ReviewRequest<'_>,
-    verdict: &Verdict,
-) -> Result<(Vec<u8>, Option<String>), serde_json::Error> {
+/// Writes the response to `review` as JSON.
+pub(super) fn write(review: &ReviewRequest<'_>, verdict: &Verdict) -> Result<Vec<u8>, serde_json::Error> {
     let (patch, status, warnings) = match verdict {
         Verdict::Allowed { patch, warnings } => (encode(patch)?, None, warnings.as_slice()),
         Verdict::Refused { violations, warnings } => {
@@ -97,7 +94,6 @@ pub(super) fn write(
         }
         Verdict::Unreadable(message) => (None, Some(bad_request(message)), [].as_slice()),
     };
-    let message = status.as_ref().map(|status| status.message.clone());
     let response = OutgoingReview {
         api_version: API_VERSION,
         kind: KIND,
@@ -110,7 +106,7 @@ pub(super) fn write(
             warnings: format_warnings(warnings),
         },
     };
-    Ok((serde_json::to_vec(&response)?, message))
+    serde_json::to_vec(&response)
 }
 
 /// Base64, as the API documents it. Even an empty patch is forbidden in the response of a

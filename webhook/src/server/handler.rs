@@ -19,6 +19,10 @@ use crate::log_limit::LogLimit;
 use crate::metrics::WebhookMetrics;
 use crate::review::{self, Denial, ReviewError, ReviewOutcome};
 
+/// The most bytes of what a log line names of a denial. With the namespace and the name, the line has
+/// about 1 KiB.
+const MAX_FAULTS: usize = 600;
+
 /// Handles the requests of all connections.
 #[derive(Debug)]
 pub(super) struct RequestHandler<A> {
@@ -211,7 +215,7 @@ impl<A: Admission> RequestHandler<A> {
                 name = %one_line(&denial.name, 253),
                 suppressed,
                 "denied: {}",
-                one_line(&denial.message, 1000),
+                one_line(&denial.faults, MAX_FAULTS),
             );
         }
     }
