@@ -1,7 +1,12 @@
 //! Logs with fields, as text or JSON, on standard error.
 
 use clap::{Args, ValueEnum};
-use tracing_subscriber::EnvFilter;
+use tracing::{Metadata, Subscriber};
+use tracing_subscriber::filter::{EnvFilter, filter_fn};
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::registry;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::CliError;
 
@@ -30,11 +35,72 @@ impl LogArgs {
                 self.log_level
             ))
         })?;
-        let events = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-        let started = match self.log_format {
-            LogFormat::Text => events.with_ansi(false).try_init(),
-            LogFormat::Json => events.json().flatten_event(true).with_current_span(false).try_init(),
-        };
-        started.map_err(CliError::permanent)
+        subscriber(filter, self.log_format, std::io::stderr).try_init().map_err(CliError::permanent)
+    }
+}
+
+fn subscriber<W>(filter: EnvFilter, format: LogFormat, writer: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let events = fmt::layer().with_writer(writer);
+    let events = match format {
+        LogFormat::Text => events.with_ansi(false).boxed(),
+        LogFormat::Json => events.json().flatten_event(true).with_current_span(false).boxed(),
+    };
+    registry().with(filter).with(events.with_filter(filter_fn(has_no_body)))
+}
+
+/// kube's client logs the text of a response that it cannot parse, which is an object of a user with its
+/// secrets, at the level WARN. Whoever sent the request gets the error.
+fn has_no_body(event: &Metadata<'_>) -> bool {
+    event.target() != "kube_client::client"
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use http::{Request, Response};
+    use k8s_openapi::api::core::v1::Secret;
+    use kube::client::Body;
+    use kube::{Api, Client};
+    use tower::service_fn;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn an_object_that_does_not_parse_is_not_logged() {
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let log = Log::default();
+            let writer = log.clone();
+            let subscriber = subscriber(EnvFilter::new("trace"), format, move || writer.clone());
+            let guard = tracing::subscriber::set_default(subscriber);
+            let server = service_fn(|_: Request<Body>| async {
+                let body = Body::from(br#"{"metadata": 5, "data": "hunter2"}"#.to_vec());
+                Ok::<_, io::Error>(Response::new(body))
+            });
+            let secrets: Api<Secret> = Api::namespaced(Client::new(server, "default"), "default");
+            assert!(secrets.get("a").await.is_err());
+            tracing::info!("a line");
+            drop(guard);
+            let lines = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+            assert!(lines.contains("a line") && !lines.contains("hunter2"), "{lines}");
+        }
     }
 }
