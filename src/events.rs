@@ -2,13 +2,10 @@
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kcg_api::names;
-use kcg_core::text::one_line;
+use kcg_core::text::{MAX_MESSAGE, bounded, one_line};
 use kcg_runtime::client::with_deadline;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-
-/// The maximum length of an Event's note in bytes; the API allows 1024.
-const MAX_NOTE: usize = 1000;
 
 /// Records Events. Clones share one recorder, which merges repeated Events into a series.
 #[derive(Clone)]
@@ -40,7 +37,7 @@ impl EventRecorder {
         let event = Event {
             type_,
             reason: reason.to_owned(),
-            note: Some(one_line(note, MAX_NOTE)),
+            note: Some(bounded(one_line(note, 2 * MAX_MESSAGE))),
             action: action.to_owned(),
             secondary: None,
         };

@@ -49,7 +49,18 @@ impl ChildError {
         }
     }
 
-    /// The error in words, with the cure, for the condition and the log. `name` is the group's.
+    /// The error in words for the log. The API server's answer to a write repeats values of the spec,
+    /// which can be secrets: only the condition has it.
+    pub fn logged(&self, kind: ChildKind, name: &str) -> String {
+        match self {
+            Self::Refused { .. } => {
+                format!("the API server rejected {} {name}: see the condition Ready", kind.kind())
+            }
+            _ => self.describe(kind, name),
+        }
+    }
+
+    /// The error in words, with the cure, for the condition. `name` is the group's.
     pub fn describe(&self, kind: ChildKind, name: &str) -> String {
         let child = format!("{} {name}", kind.kind());
         match self {
@@ -72,5 +83,23 @@ impl ChildError {
             Self::Refused { message } => format!("the API server rejected {child}: {message}"),
             Self::Failed { message } => format!("{child} could not be written and is retried: {message}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_of_the_api_server_is_in_the_condition_and_not_in_the_log() {
+        let refused = ChildError::Refused { message: "env[0].name: Invalid value: \"hunter2\"".to_owned() };
+        let kind = ChildKind::Deployment;
+        assert!(refused.describe(kind, "g").ends_with("\"hunter2\""));
+        assert_eq!(
+            refused.logged(kind, "g"),
+            "the API server rejected Deployment g: see the condition Ready"
+        );
+        let failed = ChildError::Failed { message: "timeout".to_owned() };
+        assert_eq!(failed.logged(kind, "g"), failed.describe(kind, "g"));
     }
 }

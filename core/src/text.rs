@@ -21,7 +21,8 @@ pub fn one_line(text: &str, max: usize) -> String {
     line
 }
 
-/// The most bytes of a message that is stored: a condition, an Event.
+/// The most bytes of a message that is stored or logged: a condition, an Event, an error. It is the
+/// bound of the API server on an Event's note.
 pub const MAX_MESSAGE: usize = 1024;
 
 /// Says that a message goes on.
@@ -30,10 +31,15 @@ pub(crate) const OTHERS: &str = " and others";
 /// The message, cut to [`MAX_MESSAGE`] bytes behind a sentence or an item of a list. A message is
 /// kept in memory and in etcd for each group, so its length may not depend on what it lists.
 pub fn bounded(message: String) -> String {
-    if message.len() <= MAX_MESSAGE {
+    within(MAX_MESSAGE, message)
+}
+
+/// Like [`bounded`] with another bound, which is larger than [`OTHERS`].
+pub(crate) fn within(most: usize, message: String) -> String {
+    if message.len() <= most {
         return message;
     }
-    let room = message.floor_char_boundary(MAX_MESSAGE - OTHERS.len() - 1);
+    let room = message.floor_char_boundary(most - OTHERS.len() - 1);
     let end = ["; ", ". ", ", "].iter().filter_map(|end| message[..room].rfind(end)).max();
     match end {
         // A message that begins with a very long item is cut in it.

@@ -286,7 +286,7 @@ fn log(key: &ObjectKey, result: &ReconcileResult, are_new_errors: bool, took: Du
         .map(|write| format!("{} {}", write.verb, write.kind.kind()))
         .chain(result.status_written.then(|| "status".to_owned()))
         .collect();
-    let (writes, errors) = (writes.join(", "), result.errors.join("; "));
+    let (writes, errors) = (writes.join(", "), kcg_core::text::bounded(result.errors.join("; ")));
     let outcome = result.outcome.as_str();
     let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     match result.outcome {

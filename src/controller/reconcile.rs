@@ -188,7 +188,7 @@ impl Reconcile<'_> {
                 Err(error) => {
                     plan.errors[kind] = error.child_error().cloned();
                     if let Some(error) = error.child_error() {
-                        result.errors.push(error.describe(kind, &group.name));
+                        result.errors.push(error.logged(kind, &group.name));
                         result.outcome = Outcome::Failed;
                     }
                     let (now, random) = (Instant::now().into_std(), fastrand::f64());

@@ -121,12 +121,10 @@ fn describe_partitions(known: &[(&str, i32)], partitions: i32, policy: Partition
     if let [(name, _)] = known {
         return format!("topic {name} has {partitions} {plural}");
     }
-    let mut listed: Vec<String> =
+    let listed: Vec<String> =
         known.iter().take(MAX_LISTED).map(|(name, count)| format!("{name} ({count})")).collect();
-    if known.len() > MAX_LISTED {
-        listed.push(format!("{} more", known.len() - MAX_LISTED));
-    }
-    let listed = listed.join(", ");
+    let others = if known.len() > MAX_LISTED { " and others" } else { "" };
+    let listed = format!("{}{others}", listed.join(", "));
     match policy {
         PartitionPolicy::Sum => format!("topics {listed} have {partitions} {plural} in total"),
         PartitionPolicy::Max => format!("the largest of topics {listed} has {partitions} {plural}"),
@@ -134,7 +132,7 @@ fn describe_partitions(known: &[(&str, i32)], partitions: i32, policy: Partition
 }
 
 /// The most topics that one message names.
-const MAX_LISTED: usize = 5;
+const MAX_LISTED: usize = 3;
 
 fn ordinal(number: i64) -> String {
     const WORDS: [&str; 13] = [

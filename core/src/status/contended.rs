@@ -6,6 +6,7 @@ use kcg_api::condition::Reason;
 use super::condition::{ConditionValue, no};
 use crate::facts::{Observed, Signal};
 use crate::lag::Cause;
+use crate::text;
 
 /// Another autoscaler selects the same pods, or another group consumes the same partitions.
 pub(super) fn contended(group: &ValidGroup, observed: &Observed) -> Option<ConditionValue> {
@@ -39,7 +40,7 @@ fn ambiguous(group: &ValidGroup, signal: &Signal) -> String {
         labels.into_iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
     let others = match others(&signal.message, &group.namespace, name) {
         found if found.is_empty() => "another HorizontalPodAutoscaler".to_owned(),
-        found => format!("HorizontalPodAutoscaler {}", found.join(", ")),
+        found => format!("HorizontalPodAutoscaler {}", text::listed(&found)),
     };
     let cure = if copied.is_empty() {
         format!(
@@ -48,7 +49,7 @@ fn ambiguous(group: &ValidGroup, signal: &Signal) -> String {
     } else {
         format!(
             "the selector of the Deployment that it scales matches labels that spec.consumerSpec.podTemplate.metadata.labels gives these pods ({}): take the copied ones out",
-            copied.join(", ")
+            text::listed(&copied)
         )
     };
     format!(

@@ -10,6 +10,8 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kcg_api::KconsumerGroupStatus;
 use kcg_api::condition::{ConditionType, Reason};
 
+use crate::text::{self, MAX_MESSAGE};
+
 /// How long the lag may be missing before it is reported.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(5);
 /// The end of the message of the condition from then on.
@@ -21,7 +23,8 @@ pub(super) fn mark(conditions: &mut [Condition], now: Timestamp) {
         return;
     };
     if wait(condition, now).is_zero() && !is_marked(condition) {
-        condition.message.push_str(NOTE);
+        let message = std::mem::take(&mut condition.message);
+        condition.message = text::within(MAX_MESSAGE - NOTE.len(), message) + NOTE;
     }
 }
 
@@ -56,4 +59,26 @@ fn is_dead(condition: &Condition) -> bool {
 
 fn is_marked(condition: &Condition) -> bool {
     is_dead(condition) && condition.message.ends_with(NOTE)
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::*;
+
+    #[test]
+    fn a_long_message_with_the_note_is_as_long_as_any_other() {
+        let dead = Condition {
+            type_: ConditionType::MetricsAvailable.as_str().to_owned(),
+            reason: Reason::MetricsMissing.as_str().to_owned(),
+            message: "x".repeat(MAX_MESSAGE),
+            last_transition_time: Time(Timestamp::UNIX_EPOCH),
+            status: "False".to_owned(),
+            observed_generation: None,
+        };
+        let mut conditions = [dead];
+        mark(&mut conditions, Timestamp::UNIX_EPOCH + PATIENCE);
+        assert!(conditions[0].message.len() <= MAX_MESSAGE && is_marked(&conditions[0]));
+    }
 }

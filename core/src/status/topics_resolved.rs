@@ -4,17 +4,15 @@ use kcg_api::condition::Reason;
 
 use super::condition::{ConditionValue, no, unknown, yes};
 use crate::ceiling::{Ceiling, Severity};
-
-/// The most findings that the message has.
-const MAX_FINDINGS: usize = 5;
+use crate::text::MAX_LISTED;
 
 /// The gravest finding decides.
 pub(super) fn topics_resolved(ceiling: &Ceiling) -> ConditionValue {
     let findings = ceiling.findings();
     let mut sentences: Vec<&str> =
-        findings.iter().take(MAX_FINDINGS).map(|finding| finding.sentence.as_str()).collect();
-    if findings.len() > MAX_FINDINGS {
-        sentences.push("further topics have findings, too");
+        findings.iter().take(MAX_LISTED).map(|finding| finding.sentence.as_str()).collect();
+    if findings.len() > MAX_LISTED {
+        sentences.push("and others");
     }
     match findings.first().map(|finding| (finding.severity, finding.reason)) {
         Some((Severity::Problem, reason)) => no(reason, sentences.join("; ")),
