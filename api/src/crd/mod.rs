@@ -1,6 +1,7 @@
 //! The CustomResourceDefinition: the schema derived from the types, plus what types cannot express:
 //! bounds, grammars and rules across fields. `deploy/crd` is this CRD as YAML.
 
+mod bounds;
 mod cross_field;
 mod endpoint;
 mod enum_fields;
@@ -24,7 +25,7 @@ use crate::rules::metrics::{
     ANNOTATION_LENGTH, MAX_PERIOD, MAX_READY_SECONDS, MAX_WINDOW, OWN_ALERT_LABELS, OWN_ANNOTATIONS,
     OWN_LABELS, POLICY_TYPES, SELECT_POLICIES, STRATEGIES,
 };
-use crate::spec_bounds::MAX_ITEMS;
+use crate::spec_bounds::{MAX_ITEMS, MAX_LABELS};
 
 /// The longest message of a Condition in Kubernetes.
 const MAX_STATUS_MESSAGE: usize = 32768;
@@ -45,6 +46,7 @@ fn constrained(mut crd: Value) -> Value {
     for (path, constraint) in constraints() {
         merge(at(schema, &path), constraint);
     }
+    bounds::fill_in(at(schema, "spec"), "spec");
     for (path, required) in [("spec", "consumerSpec"), ("spec.consumerSpec", "image")] {
         let object = at(schema, path);
         object["required"] = json!([required]);
@@ -113,7 +115,7 @@ fn constraints() -> impl Iterator<Item = (String, Value)> {
         ("spec.consumerSpec.env.[].name", grammar(&names::ENV_NAME, messages::ENV_NAME)),
         ("spec.consumerSpec.envFrom", json!({"maxItems": MAX_ENV_FROM})),
         ("spec.consumerSpec.imagePullPolicy", json!({"enum": PULL_POLICIES})),
-        ("spec.consumerSpec.imagePullSecrets", json!({"maxItems": 100})),
+        ("spec.consumerSpec.imagePullSecrets", json!({"maxItems": MAX_ITEMS})),
         (
             "spec.consumerSpec.podTemplate",
             json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}),
@@ -195,7 +197,7 @@ fn scaling_rules() -> impl Iterator<Item = (String, Value)> {
 /// A map's keys have no schema of their own: only a rule over all of them reaches them.
 fn labels(keys: &Grammar, message: &str, own: &[&str]) -> Value {
     json!({
-        "maxProperties": 32,
+        "maxProperties": MAX_LABELS,
         "x-kubernetes-validations": [
             {"rule": format!("self.all(key, key.matches(r\"{}\"))", keys.pattern), "message": message},
             {"rule": format!("self.all(key, !(key in {own:?}))"), "message": messages::OWN_LABEL},
@@ -205,7 +207,7 @@ fn labels(keys: &Grammar, message: &str, own: &[&str]) -> Value {
 
 fn annotations() -> Value {
     json!({
-        "maxProperties": 32,
+        "maxProperties": MAX_LABELS,
         "x-kubernetes-validations": [
             {"rule": format!("self.all(key, key.matches(r\"{}\"))", names::LABEL_KEY.pattern), "message": messages::LABEL_KEY},
             {"rule": format!("self.all(key, !{OWN_ANNOTATIONS:?}.exists(own, key.startsWith(own)))"), "message": messages::OWN_ANNOTATION},
@@ -346,6 +348,46 @@ mod tests {
         let schema = schema();
         let description = schema["description"].as_str().unwrap();
         assert_eq!(VersionSkew::from_description(description), VersionSkew::None);
+    }
+
+    #[test]
+    fn each_list_map_and_text_of_a_spec_has_a_bound() {
+        fn unbounded(schema: &Value, path: &str, found: &mut Vec<String>) {
+            let is_map = schema["additionalProperties"].is_object();
+            let keyword = match schema["type"].as_str() {
+                Some("array") => "maxItems",
+                Some("object") if is_map => "maxProperties",
+                Some("string") | None if schema["enum"].is_null() => "maxLength",
+                _ => "type",
+            };
+            // Only the whole spec bounds what is in a template.
+            if schema.get(keyword).is_none() && path != ".consumerSpec.podTemplate" {
+                found.push(path.to_owned());
+            }
+            for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+                unbounded(property, &format!("{path}.{name}"), found);
+            }
+            for inner in ["items", "additionalProperties"].map(|inner| &schema[inner]) {
+                if inner.is_object() {
+                    unbounded(inner, &format!("{path}.[]"), found);
+                }
+            }
+        }
+        let mut found = Vec::new();
+        unbounded(&schema()["properties"]["spec"], "", &mut found);
+        assert_eq!(found, [""; 0]);
+        let spec = &schema()["properties"]["spec"]["properties"];
+        let bound = |path: &str| spec.pointer(path).cloned().unwrap_or_default();
+        for (path, most) in [
+            ("/metrics/properties/labels/maxProperties", 32),
+            ("/consumerSpec/properties/env/items/properties/value/maxLength", 128 << 10),
+            ("/consumerSpec/properties/resources/properties/limits/maxProperties", 100),
+            ("/alerts/properties/labels/additionalProperties/maxLength", 1024),
+            ("/scaling/properties/strategy/properties/rollingUpdate/properties/maxSurge/maxLength", 64),
+            ("/consumerSpec/properties/image/maxLength", 1024),
+        ] {
+            assert_eq!(bound(path), json!(most), "{path}");
+        }
     }
 
     #[test]
