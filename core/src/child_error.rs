@@ -28,6 +28,11 @@ pub enum ChildError {
         /// The API server's message.
         message: String,
     },
+    /// A ResourceQuota has no room for the object (403): other objects may make room.
+    QuotaExceeded {
+        /// The API server's message.
+        message: String,
+    },
     /// The API server was not reached, or failed: a retry may help.
     Failed {
         /// What happened.
@@ -44,6 +49,7 @@ impl ChildError {
             Self::SelectorImmutable => Some(Reason::SelectorImmutable),
             Self::WaitsForTopics { reason, .. } => Some(*reason),
             Self::Refused { .. } => Some(Reason::ApplyRefused),
+            Self::QuotaExceeded { .. } => Some(Reason::QuotaExceeded),
             Self::Failed { .. } => Some(Reason::ApplyFailed),
             Self::NotServed => None,
         }
@@ -81,6 +87,9 @@ impl ChildError {
                 format!("{child} is created when these KafkaTopics exist, or 60 s after the group: {topics}")
             }
             Self::Refused { message } => format!("the API server rejected {child}: {message}"),
+            Self::QuotaExceeded { message } => {
+                format!("a ResourceQuota has no room for {child}, which is tried again: {message}")
+            }
             Self::Failed { message } => format!("{child} could not be written and is retried: {message}"),
         }
     }

@@ -12,6 +12,7 @@
 //! | [`drift`] | whether a live object is as it should be |
 //! | [`takeover`] | what blocks an apply that the API server would accept for a new object |
 //! | [`facts`] | what is kept of a live object, and which changes of it matter |
+//! | [`refusal`] | whether a refusal of the API server ends by itself |
 //! | [`rollout`] | how far a Deployment has rolled out its pod template |
 //! | [`plan`] | which writes are due |
 //! | [`status`] | the status, its conditions and the Events |
@@ -25,9 +26,9 @@
 //! that read the time. The same facts therefore always lead to the same decision, and every
 //! decision can be tested without a cluster.
 //!
-//! *Invariant:* modules only use those above them in this list: `text`, `lag`, `shown_lag`, `topics`,
-//! `ceiling`, `children`, `child_error`, `creation`, `drift`, `takeover`, `facts`, `rollout`, `desired`,
-//! `topic_wait`, `plan`, `status`.
+//! *Invariant:* modules only use those above them in this list: `text`, `refusal`, `lag`, `shown_lag`,
+//! `topics`, `ceiling`, `children`, `child_error`, `creation`, `drift`, `takeover`, `facts`, `rollout`,
+//! `desired`, `topic_wait`, `plan`, `status`.
 
 #![warn(missing_docs, unreachable_pub)]
 
@@ -40,6 +41,7 @@ pub mod drift;
 pub mod facts;
 pub mod lag;
 pub mod plan;
+pub mod refusal;
 pub mod rollout;
 pub mod shown_lag;
 pub mod status;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use kcg_core::child_error::ChildError;
 use kcg_core::children::ChildKind;
 use kcg_core::facts::project;
+use kcg_core::refusal::Refusal;
 use kcg_core::takeover::OtherManager;
 use kcg_core::text::one_line;
 use kcg_runtime::client::RequestError;
@@ -52,9 +53,13 @@ impl WriteError {
             403 if causes.iter().any(|cause| cause.reason == "NamespaceTerminating") => Self::Waiting,
             404 if is_namespace => Self::Waiting,
             404 if kind.is_optional() => ChildError::NotServed.into(),
-            400 | 403 | 405 | 413 | 415 | 422 => Self::rejected(error),
-            // What the API server answers to an apply with a list that has a key twice.
-            500 if status.message.contains("duplicate entries for key") => Self::rejected(error),
+            403 => match Refusal::of(&status.message) {
+                Refusal::Quota => ChildError::QuotaExceeded { message: message(error) }.into(),
+                Refusal::Passing => Self::failed(error),
+                Refusal::Verdict => Self::rejected(error),
+            },
+            400 | 405 | 413 | 415 | 422 => Self::rejected(error),
+            500 if is_about_the_object(&status.message) => Self::rejected(error),
             _ => Self::failed(error),
         }
     }
@@ -109,6 +114,12 @@ impl WriteError {
             Self::Waiting | Self::NotLeading => None,
         }
     }
+}
+
+/// Whether the API server answers so to every apply of the object: a list has a key twice, or this
+/// version of Kubernetes does not know a field.
+fn is_about_the_object(message: &str) -> bool {
+    ["duplicate entries for key", "field not declared in schema"].iter().any(|words| message.contains(words))
 }
 
 /// How a person removes the fields of a manager. A name that a shell could misread is in no command.
@@ -191,12 +202,25 @@ mod tests {
             };
             assert_eq!(retry_after, Some(Duration::from_secs(2)), "{code}");
         }
-        let twice = "errors:\n  .spec.template.spec.containers[name=\"a\"].env: duplicate entries for key [name=\"B\"]";
-        let error = WriteError::of(kind, &rejection_with(500, twice, &json!({})));
-        assert!(matches!(error.child_error(), Some(ChildError::Refused { .. })), "{error:?}");
-        for code in [400, 403] {
-            let error = of(kind, code, json!({}));
-            assert!(matches!(error.child_error(), Some(ChildError::Refused { .. })), "{code}: {error:?}");
+        for message in [
+            "errors:\n  .spec.template.spec.containers[name=\"a\"].env: duplicate entries for key [name=\"B\"]",
+            "failed to create typed patch object (ns/a; apps/v1, Kind=Deployment): .spec.template.spec.hostnameOverride: field not declared in schema",
+        ] {
+            let error = WriteError::of(kind, &rejection_with(500, message, &json!({})));
+            assert!(matches!(error.child_error(), Some(ChildError::Refused { .. })), "{error:?}");
         }
+        let error = of(kind, 400, json!({}));
+        assert!(matches!(error.child_error(), Some(ChildError::Refused { .. })), "{error:?}");
+    }
+
+    #[test]
+    fn what_is_forbidden_is_a_verdict_or_a_full_quota_or_passes() {
+        let of = |message| WriteError::of(ChildKind::Service, &rejection_with(403, message, &json!({})));
+        let error = of("services \"a\" is forbidden: User \"u\" cannot patch resource \"services\"");
+        assert!(matches!(error.child_error(), Some(ChildError::Refused { .. })), "{error:?}");
+        let error = of("services \"a\" is forbidden: exceeded quota: q, requested: count/services=1");
+        assert!(matches!(error.child_error(), Some(ChildError::QuotaExceeded { .. })), "{error:?}");
+        let error = of("services \"a\" is forbidden: status unknown for quota: q, resources: services");
+        assert!(matches!(error.child_error(), Some(ChildError::Failed { .. })), "{error:?}");
     }
 }

@@ -16,8 +16,8 @@ const fn backoff(error: &WriteError) -> Backoff {
             // The watches report when the kind is served or the topic exists; this is only a
             // fallback.
             ChildError::NotServed | ChildError::WaitsForTopics { .. } => (10_000, 30_000),
-            // A user has to change something.
-            ChildError::Refused { .. } => (5_000, 30_000),
+            // A user has to change something, or other objects have to go.
+            ChildError::Refused { .. } | ChildError::QuotaExceeded { .. } => (5_000, 30_000),
             ChildError::Failed { .. } => (250, 15_000),
         },
         WriteError::Waiting => (1_000, 30_000),

@@ -19,7 +19,9 @@ pub(super) fn child_errors(
             Some((error.reason()?, error.describe(kind, &group.name)))
         })
         .collect();
-    let gravest = found.iter().map(|(reason, _)| *reason).min()?;
+    // A quota may have room again. What only a person can change weighs more.
+    let weight = |reason: &Reason| (*reason == Reason::QuotaExceeded, *reason);
+    let gravest = found.iter().map(|(reason, _)| *reason).min_by_key(weight)?;
     let sentences: Vec<String> =
         found.into_iter().filter(|(reason, _)| *reason == gravest).map(|(_, sentence)| sentence).collect();
     let sentences = sentences.join("; ");

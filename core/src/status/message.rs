@@ -28,7 +28,9 @@ pub(super) fn message(errors: &PerChild<Option<ChildError>>, ceiling: &Ceiling) 
                 ChildError::SelectorImmutable => "the selector is another and cannot be changed".to_owned(),
                 ChildError::WaitsForTopics { topics, .. } => format!("it waits for KafkaTopics {topics}"),
                 ChildError::NotServed => "the kind is not served".to_owned(),
-                ChildError::Refused { message } | ChildError::Failed { message } => message.clone(),
+                ChildError::Refused { message }
+                | ChildError::QuotaExceeded { message }
+                | ChildError::Failed { message } => message.clone(),
             };
             return original_message(&format!("Error reconciling {}", kind.label()), &error);
         }
