@@ -78,9 +78,9 @@ named!(
         PodsNotReady,
         /// The Deployment's rollout makes no progress.
         RolloutStuck,
-        /// The API server refuses the Deployment's pods.
+        /// The API server refuses the Deployment's pods. Unknown if that may pass.
         ReplicaFailure,
-        /// A ResourceQuota has no room for another pod.
+        /// A ResourceQuota has no room for another pod or for an owned resource.
         QuotaExceeded,
         /// The Deployment was scaled to 0, which turns off autoscaling.
         ScaledToZero,

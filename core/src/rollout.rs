@@ -1,13 +1,14 @@
 //! How far a Deployment has rolled out its pod template, as `kubectl rollout status` decides it.
 
 use crate::facts::{DeploymentFacts, Progress};
+use crate::refusal::Refusal;
 
 /// What the Deployment controller is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rollout<'a> {
     /// spec.replicas is 0.
     ScaledToZero,
-    /// It has not reported about the current spec yet.
+    /// It is not known to have reported about the current spec yet.
     Unobserved,
     /// spec.paused: it scales, but rolls out nothing.
     Paused {
@@ -16,6 +17,8 @@ pub enum Rollout<'a> {
     },
     /// The API server refuses the pods, and that is why.
     Refused(&'a str),
+    /// The API server refuses the pods for a reason that may pass, and that is why.
+    Delayed(&'a str),
     /// It makes no progress, and that is why.
     Stuck(&'a str),
     /// The pods of the current template are not all available yet.
@@ -28,26 +31,23 @@ pub enum Rollout<'a> {
 }
 
 impl<'a> Rollout<'a> {
-    /// The state of a Deployment. `trusted`: its status is known to be of the current pod template,
-    /// even if it is of an earlier generation.
-    pub fn of(facts: &'a DeploymentFacts, trusted: bool) -> Self {
+    /// The state of a Deployment by its status, of whatever generation that is. `was_rolled_out`: the
+    /// pods of the current pod template are known to have been available before.
+    pub fn of(facts: &'a DeploymentFacts, was_rolled_out: bool) -> Self {
         if facts.wanted == 0 {
             return Self::ScaledToZero;
-        }
-        if !facts.is_observed && !trusted {
-            return Self::Unobserved;
         }
         if facts.paused {
             let outdated = facts.updated < facts.replicas || facts.replicas == 0;
             return Self::Paused { outdated };
         }
-        let rolled_out = is_rolled_out(facts);
+        let rolled_out = is_rolled_out(facts, was_rolled_out);
         if rolled_out && facts.replicas == facts.wanted && facts.available >= facts.wanted {
             return Self::Complete;
         }
         match (&facts.refused, &facts.progress) {
-            // The quota of a namespace is often free again when old pods are gone.
-            (Some(why), Progress::Stuck(_)) if is_quota(why) => Self::Stuck(why),
+            (Some(why), Progress::Stuck(_)) if Refusal::of(why) != Refusal::Verdict => Self::Stuck(why),
+            (Some(why), _) if Refusal::of(why) == Refusal::Passing => Self::Delayed(why),
             (Some(why), _) => Self::Refused(why),
             (None, Progress::Stuck(why)) => Self::Stuck(why),
             (None, _) if rolled_out => Self::Scaling,
@@ -58,15 +58,15 @@ impl<'a> Rollout<'a> {
 
 /// Whether only pods of the current template exist, and all of them were available at some moment
 /// since that template was applied. A scale-up does not change it.
-pub fn is_rolled_out(facts: &DeploymentFacts) -> bool {
-    let all_available = facts.updated >= facts.wanted && facts.available >= facts.updated;
-    facts.updated == facts.replicas && (facts.progress == Progress::Completed || all_available)
-}
-
-/// Whether the API server refuses a pod because a ResourceQuota has no room for it now. Other
-/// refusals, such as a missing limit, do not end by themselves.
-pub fn is_quota(refusal: &str) -> bool {
-    refusal.contains("exceeded quota")
+///
+/// With the strategy Recreate there are no pods at all for a while, and the Deployment still has
+/// the reason NewReplicaSetAvailable of the rollout before. So that reason counts only if a pod is
+/// available, or if the rollout is known to be over.
+pub fn is_rolled_out(facts: &DeploymentFacts, was_rolled_out: bool) -> bool {
+    let all_available =
+        facts.updated > 0 && facts.updated >= facts.wanted && facts.available >= facts.updated;
+    let completed = facts.progress == Progress::Completed && (facts.available > 0 || was_rolled_out);
+    facts.updated == facts.replicas && (completed || all_available)
 }
 
 #[cfg(test)]
@@ -104,6 +104,13 @@ mod tests {
             ("scaled up, pods start", [12, 12, 12, 1], true, Rollout::Scaling),
             ("scaled down", [1, 3, 3, 3], true, Rollout::Scaling),
             ("a pod was lost", [3, 3, 3, 2], true, Rollout::Scaling),
+            ("Recreate: the old pods are gone", [1, 0, 0, 0], true, Rollout::RollingOut),
+            (
+                "Recreate, back to an earlier template: the pod starts",
+                [1, 1, 1, 0],
+                true,
+                Rollout::RollingOut,
+            ),
             ("scaled to zero", [0, 0, 0, 0], true, Rollout::ScaledToZero),
         ] {
             assert_eq!(Rollout::of(&facts(counts, completed), false), want, "{what}");
@@ -111,10 +118,11 @@ mod tests {
     }
 
     #[test]
-    fn a_status_of_an_earlier_generation_says_nothing_unless_it_is_trusted() {
-        let old = DeploymentFacts { is_observed: false, ..facts([3, 3, 3, 3], true) };
-        assert_eq!(Rollout::of(&old, false), Rollout::Unobserved);
-        assert_eq!(Rollout::of(&old, true), Rollout::Complete);
+    fn pods_that_are_all_gone_are_scaling_once_their_template_was_rolled_out() {
+        for counts in [[2, 0, 0, 0], [2, 2, 2, 0]] {
+            assert_eq!(Rollout::of(&facts(counts, true), true), Rollout::Scaling, "{counts:?}");
+        }
+        assert_eq!(Rollout::of(&facts([2, 1, 0, 1], true), true), Rollout::RollingOut);
     }
 
     #[test]
@@ -126,12 +134,16 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_quoted_and_a_full_quota_only_becomes_stuck_at_the_deadline() {
+    fn a_refusal_is_quoted_and_becomes_stuck_at_the_deadline_unless_it_is_a_verdict() {
         let (quota, policy) = ("exceeded quota: pods", "violates PodSecurity");
+        let webhook = "failed calling webhook \"w\": connection refused";
         for (refused, stuck, want) in [
             (Some(quota), None, Rollout::Refused(quota)),
             (Some(quota), Some("timed out"), Rollout::Stuck(quota)),
             (Some(policy), Some("timed out"), Rollout::Refused(policy)),
+            (Some(policy), None, Rollout::Refused(policy)),
+            (Some(webhook), None, Rollout::Delayed(webhook)),
+            (Some(webhook), Some("timed out"), Rollout::Stuck(webhook)),
             (None, Some("timed out"), Rollout::Stuck("timed out")),
         ] {
             let facts = DeploymentFacts {

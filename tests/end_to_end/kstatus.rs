@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use kcg_devcluster::tools::{self, Tools};
-use kcg_tests::objects::{DEPLOYMENT, GROUP, condition, group};
+use kcg_tests::objects::{DEPLOYMENT, GROUP, POD, QUOTA, condition, group};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -17,12 +17,13 @@ use crate::env::SharedEnv;
 cases![
     a_group_that_nobody_has_looked_at_is_in_progress,
     a_group_is_current_in_progress_or_failed_as_its_pods_are,
+    what_only_a_person_can_change_is_failed_and_all_else_in_progress,
 ];
 
 const NAME: &str = "kconsumer";
 
 /// The first word of kstatus' verdict.
-async fn verdict(object: &Value) -> Result<String> {
+pub async fn verdict(object: &Value) -> Result<String> {
     let mut kstatus = Command::new(Tools::kstatus(&tools::to_stderr).await?)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -71,5 +72,78 @@ async fn a_group_is_current_in_progress_or_failed_as_its_pods_are(env: Arc<Share
     ns.kubectl(&["scale", "deployment/kconsumer", "--replicas=0"]).await?.ok()?;
     let zero = ns.group_is(NAME, "False", "ScaledToZero").await?;
     assert_eq!(verdict(&zero).await?, "Failed");
+    ns.close().await
+}
+
+async fn what_only_a_person_can_change_is_failed_and_all_else_in_progress(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace_with_a_topic("kstatus-reasons").await?;
+    ns.create_group(NAME, &json!({})).await?;
+    ns.group_is_ready(NAME).await?;
+    // Its one pod may be restarting.
+    let pod = ns.list(POD).await?[0]["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let not_ready =
+        json!({"conditions": [{"type": "Ready", "status": "False", "reason": "ContainersNotReady"}]});
+    ns.patch_status(POD, &pod, &not_ready).await?;
+    let lost = ns.group_is(NAME, "False", "PodsNotReady").await?;
+    assert_eq!(verdict(&lost).await?, "InProgress");
+
+    let shared = json!({"consumerSpec": {"groupId": NAME}});
+    ns.create_group("other", &shared).await?;
+    let shared = ns.group_is("other", "False", "GroupIdShared").await?;
+    assert_eq!(verdict(&shared).await?, "Failed");
+    ns.delete(GROUP, "other").await?;
+
+    let policy = json!({"apiVersion": "v1", "kind": "List", "items": [
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+            "metadata": {"name": ns.name},
+            "spec": {
+                "matchConstraints": {"resourceRules": [
+                    {"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["services"]},
+                ]},
+                "validations": [{"expression": "false", "message": "no Service here"}],
+            },
+        },
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": {"name": ns.name},
+            "spec": {
+                "policyName": ns.name, "validationActions": ["Deny"],
+                "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": ns.name}}},
+            },
+        },
+    ]});
+    ns.kubectl_with(&["create", "-f", "-"], &policy.to_string()).await?.ok()?;
+    kcg_tests::eventually("the policy takes effect", kcg_tests::env::LIMIT, async || {
+        let args = ["create", "service", "clusterip", "a", "--tcp=80", "--dry-run=server"];
+        let tried = ns.kubectl(&args).await;
+        Ok(tried.is_ok_and(|tried| tried.code != 0).then_some(()).ok_or("it is not evaluated"))
+    })
+    .await?;
+    ns.create_group("refused", &json!({"consumerSpec": {"groupId": "refused"}})).await?;
+    let refused = ns.group_is("refused", "False", "ApplyRefused").await?;
+    assert_eq!(verdict(&refused).await?, "Failed");
+    ns.kubectl(&["delete", "validatingadmissionpolicy,validatingadmissionpolicybinding", &ns.name])
+        .await?
+        .ok()?;
+    ns.delete(GROUP, "refused").await?;
+
+    let quota = json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "pods"},
+        "spec": {"hard": {"pods": "1"}},
+    });
+    ns.create_object(QUOTA, &quota).await?;
+    ns.eventually(QUOTA, "pods", "it is counted", |quota| !quota["status"]["hard"].is_null()).await?;
+    ns.create_group("crowded", &json!({"consumerSpec": {"groupId": "crowded"}})).await?;
+    let crowded = ns.group_is("crowded", "False", "QuotaExceeded").await?;
+    assert_eq!(verdict(&crowded).await?, "InProgress");
+    ns.patch(QUOTA, "pods", &json!({"spec": {"hard": {"pods": null, "limits.cpu": "1"}}})).await?;
+    ns.eventually(QUOTA, "pods", "the limit is counted", |quota| {
+        quota["status"]["hard"]["limits.cpu"] == "1"
+    })
+    .await?;
+    ns.create_group("unlimited", &json!({"consumerSpec": {"groupId": "unlimited"}})).await?;
+    let refused = ns.group_is("unlimited", "False", "ReplicaFailure").await?;
+    assert_eq!(verdict(&refused).await?, "Failed");
     ns.close().await
 }

@@ -31,6 +31,7 @@ mod metric_rules;
 mod original;
 mod paused;
 mod pod_rules;
+mod refusals;
 mod render;
 mod replicas;
 mod rights;
@@ -76,6 +77,7 @@ fn phases() -> Vec<(usize, Vec<Case>)> {
         invalid::cases(),
         admission::cases(),
         pod_rules::cases(),
+        refusals::cases(),
         render::cases(),
     ];
     let alone = [

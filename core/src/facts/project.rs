@@ -13,6 +13,7 @@ use crate::creation::{self, Creation};
 use crate::drift::{self, Drift};
 use crate::lag::{self, LagSource};
 use crate::quantity;
+use crate::refusal::Refusal;
 
 /// The most Pods metrics that are kept of an autoscaler: the lag, and those that a group can have.
 const MAX_METRICS: usize = spec_bounds::MAX_ITEMS + 1;
@@ -77,7 +78,7 @@ fn has_cluster_ip(service: &Value) -> bool {
 
 fn deployment(live: &Value) -> DeploymentFacts {
     let status = &live["status"];
-    let refused = condition(status, "ReplicaFailure").filter(|signal| signal.status);
+    let (progress, refused) = progress(status);
     let observed = status["observedGeneration"].as_i64();
     DeploymentFacts {
         template: TemplateOrigin::of(live),
@@ -88,16 +89,31 @@ fn deployment(live: &Value) -> DeploymentFacts {
         updated: number(&status["updatedReplicas"]),
         ready: number(&status["readyReplicas"]),
         available: number(&status["availableReplicas"]),
-        progress: match condition(status, "Progressing") {
-            Some(signal) if !signal.status => Progress::Stuck(signal.words()),
-            Some(signal) if &*signal.reason == "NewReplicaSetAvailable" => Progress::Completed,
-            Some(_) | None => Progress::Other,
-        },
-        refused: refused.map(Signal::words),
+        progress,
+        refused,
         progress_deadline: number(&live["spec"]["progressDeadlineSeconds"]),
         applied: applied(live),
         selector_is_ours: live["spec"]["selector"]
             == json!({"matchLabels": children::selector(text(&live["metadata"]["name"]))}),
+    }
+}
+
+/// How a rollout proceeds, and why the API server refuses pods or, unless that is a verdict on it,
+/// the ReplicaSet.
+fn progress(status: &Value) -> (Progress, Option<Box<str>>) {
+    let pods = condition(status, "ReplicaFailure").filter(|signal| signal.status).map(Signal::words);
+    match condition(status, "Progressing") {
+        Some(signal) if !signal.status => {
+            let may_pass = &*signal.reason == "ReplicaSetCreateError"
+                && Refusal::of(&signal.message) != Refusal::Verdict;
+            if may_pass {
+                (Progress::Other, pods.or_else(|| Some(signal.words())))
+            } else {
+                (Progress::Stuck(signal.words()), pods)
+            }
+        }
+        Some(signal) if &*signal.reason == "NewReplicaSetAvailable" => (Progress::Completed, pods),
+        Some(_) | None => (Progress::Other, pods),
     }
 }
 
@@ -282,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_deployment_s_condition_progressing_is_read_in_all_three_states() {
-        let stuck = || Progress::Stuck("why".into());
+        let stuck = || Progress::Stuck("it is forbidden: why".into());
         for (status, reason, want) in [
             ("True", "NewReplicaSetCreated", Progress::Other),
             ("True", "ReplicaSetUpdated", Progress::Other),
@@ -292,11 +308,21 @@ mod tests {
             ("Unknown", "DeploymentPaused", Progress::Other),
         ] {
             let facts = deployment(&json!({"status": {"conditions": [
-                {"type": "Progressing", "status": status, "reason": reason, "message": "why"},
+                {"type": "Progressing", "status": status, "reason": reason, "message": "it is forbidden: why"},
                 {"type": "ReplicaFailure", "status": "False", "message": "gone"},
             ]}}));
             assert_eq!(facts.progress, want, "{status} {reason}");
             assert_eq!(facts.refused, None);
+        }
+    }
+
+    #[test]
+    fn a_replicaset_that_may_be_created_later_is_refused_and_not_stuck() {
+        for words in ["exceeded quota: q", "etcdserver: request timed out"] {
+            let facts = deployment(&json!({"status": {"conditions": [
+                {"type": "Progressing", "status": "False", "reason": "ReplicaSetCreateError", "message": words},
+            ]}}));
+            assert_eq!((facts.progress, facts.refused.as_deref()), (Progress::Other, Some(words)));
         }
     }
 

@@ -1,5 +1,6 @@
 //! The status of a group: counts, the original's message, and conditions that explain both.
 
+mod before;
 mod child_errors;
 mod condition;
 mod contended;
@@ -40,6 +41,7 @@ pub use condition::ConditionStatus;
 pub use events::{Event, events};
 pub use lag::Change;
 
+use before::Before;
 use condition::{ConditionValue, find, no};
 use lag::lag;
 use message::{message, original_message};
@@ -47,7 +49,7 @@ use metrics_available::metrics_available;
 use monitoring_accepted::monitoring_accepted;
 use partition_bound::{in_force, partition_bound};
 use paused::paused;
-use pods_available::{Before, deployed};
+use pods_available::deployed;
 use progressing::{Deployed, of_deployment, progressing};
 use ready::ready;
 use stalled::stalled;
@@ -115,10 +117,8 @@ pub fn until_next_change(
     status: &KconsumerGroupStatus,
     now: Timestamp,
 ) -> Option<Duration> {
-    let ends = [
-        pods_available::deadline(group, observed, status, now),
-        scaling_dead::until_scaling_is_dead(status, now),
-    ];
+    let ends =
+        [before::deadline(group, observed, status, now), scaling_dead::until_scaling_is_dead(status, now)];
     ends.into_iter().flatten().min()
 }
 
@@ -136,7 +136,9 @@ pub fn invalid(
     let deployment = observed.deployment(uid);
     let sentence = violation::summary(violations);
     let ready = no(Reason::InvalidSpec, format!("{sentence}. The owned resources are not modified"));
-    let deployed = deployment.map(|facts| Deployed { facts, rollout: Rollout::of(facts, true) });
+    // It rolls out an earlier spec.
+    let settled = progressing::is_over(find(&previous.conditions, ConditionType::Progressing));
+    let deployed = deployment.map(|facts| Deployed { facts, rollout: Rollout::of(facts, settled) });
     let name = group.metadata.name.as_deref().unwrap_or_default();
     let values = [
         (ConditionType::Stalled, stalled(&ready)),

@@ -1,13 +1,15 @@
 //! The condition Progressing: whether the Deployment is rolling out or scaling.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kcg_api::ValidGroup;
 use kcg_api::condition::Reason;
 
-use super::condition::{ConditionValue, no, no_quoting, unknown, yes};
+use super::condition::{ConditionStatus, ConditionValue, no, no_quoting, unknown, yes};
 use crate::child_error::ChildError;
 use crate::children::{ChildKind, PerChild};
 use crate::facts::DeploymentFacts;
-use crate::rollout::{Rollout, is_quota};
+use crate::refusal::Refusal;
+use crate::rollout::Rollout;
 
 /// The group's Deployment, and how far it has rolled out.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +48,9 @@ pub(super) fn of_deployment(name: &str, deployed: Option<Deployed<'_>>) -> Condi
             format!("Deployment {name} is paused; to resume it: kubectl rollout resume deployment/{name}"),
         ),
         Rollout::Refused(why) => no_quoting(refusal(why), why),
+        Rollout::Delayed(why) => {
+            ConditionValue { status: ConditionStatus::True, ..no_quoting(Reason::ReplicaFailure, why) }
+        }
         Rollout::Stuck(why) => no_quoting(Reason::RolloutStuck, why),
         Rollout::RollingOut => yes(Reason::RollingOut, rolling_out(facts)),
         Rollout::Scaling => yes(
@@ -57,6 +62,12 @@ pub(super) fn of_deployment(name: &str, deployed: Option<Deployed<'_>>) -> Condi
             format!("all pods ({}) are of the current pod template and available", facts.wanted),
         ),
     }
+}
+
+/// Whether the last rollout was over by this condition.
+pub(super) fn is_over(progressing: Option<&Condition>) -> bool {
+    let reason = progressing.and_then(|progressing| Reason::named(&progressing.reason));
+    matches!(reason, Some(Reason::RolloutComplete | Reason::Scaling | Reason::ScaledToZero))
 }
 
 /// What is missing until `kubectl rollout status` ends.
@@ -72,5 +83,8 @@ pub(super) fn rolling_out(facts: &DeploymentFacts) -> String {
 
 /// The reason for a refusal of the API server.
 pub(super) fn refusal(why: &str) -> Reason {
-    if is_quota(why) { Reason::QuotaExceeded } else { Reason::ReplicaFailure }
+    match Refusal::of(why) {
+        Refusal::Quota => Reason::QuotaExceeded,
+        Refusal::Passing | Refusal::Verdict => Reason::ReplicaFailure,
+    }
 }

@@ -4,11 +4,12 @@ use kcg_api::ValidGroup;
 use kcg_api::condition::Reason;
 use kcg_api::rules::live::{self, KnownPartitions};
 
+use super::before::Before;
 use super::child_errors::child_errors;
 use super::condition::{ConditionValue, yes};
 use super::contended::contended;
 use super::idle::idle;
-use super::pods_available::{Before, pods_available};
+use super::pods_available::pods_available;
 use super::progressing::Deployed;
 use crate::ceiling::Ceiling;
 use crate::child_error::ChildError;

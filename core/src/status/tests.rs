@@ -391,6 +391,106 @@ fn a_new_spec_is_not_ready_until_its_pods_run() {
     assert_eq!(condition_of(&lag_limit, ConditionType::Ready), as_text("True", Reason::Reconciled));
 }
 
+/// The status of generation 2, whose write failed, or whose spec was invalid.
+fn failed_of_generation_2(error: Option<ChildError>) -> KconsumerGroupStatus {
+    let settled = composed("{}", |_| {});
+    let mut group = group("{}");
+    group.generation = 2;
+    let world = settled_world(&group);
+    let Some(error) = error else {
+        let mut stored = stored("{}");
+        stored.metadata.generation = Some(2);
+        return invalid(&stored, &[], &world, &settled, at(EARLIER));
+    };
+    let mut errors = NO_ERRORS;
+    errors[ChildKind::Deployment] = Some(error);
+    compose(&group, &world, &ceiling_of(&group, &world), &errors, &settled, at(EARLIER))
+}
+
+#[test]
+fn a_spec_that_could_not_be_written_at_first_is_not_ready_until_its_pods_run() {
+    let message = || String::from("no");
+    for error in [
+        Some(ChildError::Failed { message: message() }),
+        Some(ChildError::Refused { message: message() }),
+        Some(ChildError::QuotaExceeded { message: message() }),
+        None,
+    ] {
+        let failed = failed_of_generation_2(error.clone());
+        assert_eq!(condition_of(&failed, ConditionType::Ready).0, "False", "{error:?}");
+        // The answer to the retry has the status of the Deployment's earlier generation.
+        let applied = pods_after(&failed, "{}", 2, |facts| facts.is_observed = false);
+        let rolling = as_text("Unknown", Reason::RollingOut);
+        assert_eq!(condition_of(&applied, ConditionType::Ready), rolling, "{error:?}");
+        let done = pods_after(&applied, "{}", 2, |_| {});
+        assert_eq!(condition_of(&done, ConditionType::Ready), as_text("True", Reason::Reconciled));
+    }
+}
+
+#[test]
+fn a_child_that_could_not_be_written_does_not_forget_that_the_pods_run() {
+    let settled = composed("{}", |_| {});
+    let mut errors = NO_ERRORS;
+    errors[ChildKind::Service] = Some(ChildError::Failed { message: "no".into() });
+    let group = group("{}");
+    let mut world = settled_world(&group);
+    deployment(|facts| (facts.wanted, facts.is_observed) = (3, false))(&mut world);
+    let failed = compose(&group, &world, &ceiling_of(&group, &world), &errors, &settled, at(EARLIER));
+    let cured = pods_after(&failed, "{}", 1, |facts| (facts.wanted, facts.is_observed) = (3, false));
+    assert_eq!(condition_of(&cured, ConditionType::Ready), as_text("True", Reason::Reconciled));
+    assert_eq!(condition_of(&cured, ConditionType::Progressing), as_text("True", Reason::Scaling));
+}
+
+/// Something else than its pods keeps a group from being ready, and it is scaled.
+#[test]
+fn a_failed_rollout_that_is_scaled_stays_failed_and_does_not_succeed_by_an_old_status() {
+    let settled = composed("{}", |_| {});
+    let timed_out = || Progress::Stuck("ReplicaSet has timed out progressing.".into());
+    let stuck = pods_after(&settled, "{}", 2, |facts| {
+        counts(facts, [1, 2, 1, 1]);
+        facts.progress = timed_out();
+    });
+    let scaled = pods_after(&stuck, "{}", 2, |facts| {
+        counts(facts, [3, 2, 1, 1]);
+        (facts.progress, facts.is_observed) = (timed_out(), false);
+    });
+    assert_eq!(condition_of(&scaled, ConditionType::Ready), as_text("False", Reason::RolloutStuck));
+    assert_eq!(events(&stuck, &scaled), []);
+    // Rolled back by hand, and written again.
+    let repaired = pods_after(&stuck, "{}", 2, |facts| facts.is_observed = false);
+    assert_eq!(condition_of(&repaired, ConditionType::Ready), as_text("Unknown", Reason::RollingOut));
+}
+
+#[test]
+fn a_recreated_pod_completes_the_rollout_once_it_is_available() {
+    for reason in [Progress::Other, Progress::Completed] {
+        let mut status = composed("{}", |_| {});
+        let mut said = Vec::new();
+        let mut see = |seen: bool, pods: [i32; 4], progress: &Progress| {
+            let next = pods_after(&status, "{}", 2, |facts| {
+                counts(facts, pods);
+                (facts.is_observed, facts.progress) = (seen, progress.clone());
+            });
+            said.extend(events(&status, &next).into_iter().map(|event| event.reason));
+            status = next;
+            (condition_of(&status, ConditionType::Ready), said.clone())
+        };
+        let rolling = as_text("Unknown", Reason::RollingOut);
+        for (seen, pods, progress) in [
+            (false, [1, 1, 1, 1], &Progress::Completed),
+            (true, [1, 1, 0, 1], &Progress::Completed),
+            // The old pod stops, and its Deployment still has the reason of the rollout before.
+            (true, [1, 0, 0, 0], &Progress::Completed),
+            // That of a new ReplicaSet, and that of one from an earlier rollout.
+            (true, [1, 1, 1, 0], &reason),
+        ] {
+            assert_eq!(see(seen, pods, progress), (rolling.clone(), Vec::new()), "{pods:?}");
+        }
+        let done = see(true, [1, 1, 1, 1], &Progress::Completed);
+        assert_eq!(done, (as_text("True", Reason::Reconciled), vec!["RolloutComplete"]));
+    }
+}
+
 #[test]
 fn a_spec_that_the_deployment_does_not_have_yet_is_not_ready() {
     let old = composed("{}", |_| {});
@@ -442,7 +542,7 @@ fn a_raised_minimum_is_waited_for_until_the_deadline() {
     assert_eq!(condition_of(&starting, ConditionType::Ready), waits);
     let now = at(EARLIER + 60);
     let (raised, world) = world_after("{minReplicas: 3}", 2, |facts| counts(facts, [3, 3, 3, 1]));
-    let deadline = |status| pods_available::deadline(&raised, &world, status, now);
+    let deadline = |status| before::deadline(&raised, &world, status, now);
     assert_eq!(deadline(&starting), Some(std::time::Duration::from_mins(10)));
     assert_eq!(deadline(&settled), None);
 
@@ -530,7 +630,7 @@ fn pods_that_crash_again_and_again_are_a_stuck_rollout_until_one_is_available() 
     let unknown = as_text("Unknown", Reason::RollingOut);
     assert_eq!(condition_of(&rolling, ConditionType::Ready), unknown);
     let (group, world) = world_after("{}", 2, crashing);
-    let deadline = |now| pods_available::deadline(&group, &world, &rolling, at(now));
+    let deadline = |now| before::deadline(&group, &world, &rolling, at(now));
     assert_eq!(deadline(now), Some(Duration::from_secs(615)), "nothing changes by itself before");
     assert_eq!(deadline(now + 614), Some(Duration::from_secs(1)));
     assert_eq!(deadline(now + 615), None);
@@ -604,6 +704,74 @@ fn refused_pods_are_reported_in_the_words_of_the_api_server() {
         assert_eq!(condition_of(&full, ConditionType::Progressing), as_text("False", reason));
         assert_eq!(condition_of(&full, ConditionType::Stalled), as_text("False", Reason::NotStalled));
     }
+}
+
+#[test]
+fn a_refusal_of_pods_that_may_pass_is_only_stuck_at_the_deadline() {
+    let words = "Internal error occurred: failed calling webhook \"w\": connection refused";
+    let settled = composed("{}", |_| {});
+    let now = EARLIER + 60;
+    let refused = |pods: [i32; 4], progress: Progress| {
+        move |facts: &mut DeploymentFacts| {
+            counts(facts, pods);
+            (facts.refused, facts.progress) = (Some(words.into()), progress);
+        }
+    };
+    let delayed = as_text("Unknown", Reason::ReplicaFailure);
+    // A rollout, and a pod that was lost.
+    for (generation, pods, progress) in
+        [(2, [1, 1, 0, 1], Progress::Other), (1, [1, 0, 0, 0], Progress::Completed)]
+    {
+        let seen = pods_after(&settled, "{}", generation, refused(pods, progress.clone()));
+        assert_eq!(condition_of(&seen, ConditionType::Ready), delayed, "{pods:?}");
+        assert!(message_of(&seen, ConditionType::Ready).ends_with(words));
+        let progressing = condition_of(&seen, ConditionType::Progressing);
+        assert_eq!(progressing, as_text("True", Reason::ReplicaFailure));
+        assert_eq!(condition_of(&seen, ConditionType::Stalled), as_text("False", Reason::NotStalled));
+        let mut group = group("{}");
+        group.generation = generation;
+        let mut world = settled_world(&group);
+        deployment(refused(pods, progress.clone()))(&mut world);
+        let left = before::deadline(&group, &world, &seen, at(now));
+        assert_eq!(left, Some(Duration::from_secs(615)), "{pods:?}");
+
+        let mut late = seen.clone();
+        late.conditions[0].last_transition_time = Time(at(now - 615));
+        let stuck = pods_after(&late, "{}", generation, refused(pods, progress.clone()));
+        let want = |status| as_text(status, Reason::RolloutStuck);
+        assert_eq!(condition_of(&stuck, ConditionType::Ready), want("False"), "{pods:?}");
+        assert_eq!(condition_of(&stuck, ConditionType::Stalled), want("True"));
+        assert!(message_of(&stuck, ConditionType::Ready).starts_with(words));
+        let still = pods_after(&stuck, "{}", generation, refused(pods, progress));
+        assert_eq!(condition_of(&still, ConditionType::Ready), want("False"), "{pods:?}");
+        assert_eq!(
+            condition_of(&pods_after(&stuck, "{}", generation, |_| {}), ConditionType::Ready).0,
+            "True"
+        );
+    }
+    // The deadline of the Deployment itself.
+    let timed_out = Progress::Stuck("ReplicaSet has timed out progressing.".into());
+    let stuck = pods_after(&settled, "{}", 2, refused([1, 1, 0, 1], timed_out));
+    assert_eq!(condition_of(&stuck, ConditionType::Ready), as_text("False", Reason::RolloutStuck));
+    // It has what must be there.
+    let grows = pods_after(&settled, "{}", 1, refused([3, 1, 1, 1], Progress::Completed));
+    assert_eq!(condition_of(&grows, ConditionType::Ready), as_text("True", Reason::ReplicaFailure));
+}
+
+#[test]
+fn a_quota_that_has_no_room_for_an_owned_resource_is_no_verdict() {
+    let message = "services \"a\" is forbidden: exceeded quota: q".to_owned();
+    let status = composed_with(ChildKind::Service, ChildError::QuotaExceeded { message });
+    assert_eq!(condition_of(&status, ConditionType::Ready), as_text("False", Reason::QuotaExceeded));
+    assert_eq!(condition_of(&status, ConditionType::Stalled), as_text("False", Reason::NotStalled));
+    assert!(message_of(&status, ConditionType::Ready).contains("exceeded quota: q"));
+
+    let mut errors = NO_ERRORS;
+    errors[ChildKind::Service] = Some(ChildError::QuotaExceeded { message: "full".into() });
+    errors[ChildKind::Deployment] = Some(ChildError::Refused { message: "denied".into() });
+    let group = group("{}");
+    let both = first(&group, &settled_world(&group), &errors);
+    assert_eq!(condition_of(&both, ConditionType::Ready), as_text("False", Reason::ApplyRefused));
 }
 
 #[test]
