@@ -9,13 +9,15 @@
 //! managedFields list as a whole, such as a nodeSelector, is compared as a whole, apart from what
 //! the API server fills in.
 
+mod equality;
+
 use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
 use crate::children::{Desired, Digest};
 use crate::creation::{self, Shape};
-use crate::quantity::billionths;
+use equality::{Place, ROOT, is_empty, is_like_absent, same};
 
 /// How a live child compares with the desired one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,7 +50,7 @@ pub fn matches(desired: &Value, live: &Value) -> bool {
     // Beside the fields that it sent, the creator owns those that the API server filled in.
     let exact = owned.created_with.is_none();
     owned.created_with.is_none_or(|sent| sent == creation::shape(desired))
-        && Comparison { exact }.walk(Level::Root, owned.fields, desired, live)
+        && Comparison { exact }.walk(ROOT, owned.fields, desired, live)
 }
 
 /// The fields that the operator owns: those of its last apply, or of the creation if it has not
@@ -82,28 +84,6 @@ pub fn owns_annotation(live: &Value, key: &str) -> bool {
     annotations.is_some_and(|annotations| annotations.contains_key(&format!("f:{key}")))
 }
 
-/// The depth of the walk: managedFields do not list the fields that identify an object.
-#[derive(Clone, Copy)]
-enum Level {
-    Root,
-    Metadata,
-    Below,
-}
-
-impl Level {
-    fn identifies_the_object(self, key: &str) -> bool {
-        match self {
-            Self::Root => matches!(key, "apiVersion" | "kind"),
-            Self::Metadata => matches!(key, "name" | "namespace" | "uid"),
-            Self::Below => false,
-        }
-    }
-
-    fn below(self, key: &str) -> Self {
-        if matches!(self, Self::Root) && key == "metadata" { Self::Metadata } else { Self::Below }
-    }
-}
-
 /// The walk through the fields of an object that the operator owns. Its time grows linearly with
 /// their number and with the size of the live object.
 #[derive(Clone, Copy)]
@@ -113,30 +93,31 @@ struct Comparison {
 }
 
 impl Comparison {
-    fn walk(self, level: Level, fields: &Map<String, Value>, desired: &Value, live: &Value) -> bool {
+    fn walk(self, place: Place<'_>, fields: &Map<String, Value>, desired: &Value, live: &Value) -> bool {
         let leaf = fields.keys().all(|key| key == ".");
         match desired {
-            Value::Object(wanted) if !leaf => self.object(level, fields, wanted, live),
-            Value::Array(items) if !leaf => self.list(fields, items, live),
-            _ => leaf && same(desired, live),
+            Value::Object(wanted) if !leaf => self.object(place, fields, wanted, live),
+            Value::Array(items) if !leaf => self.list(place, fields, items, live),
+            _ => leaf && same(place, desired, live),
         }
     }
 
     fn object(
         self,
-        level: Level,
+        place: Place<'_>,
         fields: &Map<String, Value>,
         wanted: &Map<String, Value>,
         live: &Value,
     ) -> bool {
         let as_wanted =
-            wanted.iter().filter(|(key, _)| !level.identifies_the_object(key)).all(|(key, value)| {
+            wanted.iter().filter(|(key, _)| !place.identifies_the_object(key)).all(|(key, value)| {
                 let live = live.get(key).unwrap_or(&Value::Null);
                 match fields.get(&format!("f:{key}")).and_then(Value::as_object) {
-                    Some(fields) => self.walk(level.below(key), fields, value, live),
+                    Some(fields) => self.walk(place.below(key), fields, value, live),
                     // An empty value has no owner. If another manager set it, the live value is not
                     // empty.
-                    None => is_empty(value) && is_empty(live),
+                    None if live.is_null() => is_like_absent(key, value),
+                    None => is_empty(value) && is_empty(live) && same(place.below(key), value, live),
                 }
             });
         let mut owned = fields.keys().filter_map(|key| key.strip_prefix("f:"));
@@ -144,7 +125,7 @@ impl Comparison {
     }
 
     /// A list that the API server merges item by item: by keys (`k:`) or as a set (`v:`).
-    fn list(self, fields: &Map<String, Value>, items: &[Value], live: &Value) -> bool {
+    fn list(self, place: Place<'_>, fields: &Map<String, Value>, items: &[Value], live: &Value) -> bool {
         let owned: Vec<(&str, &Value)> =
             fields.iter().filter(|(key, _)| *key != ".").map(|(key, value)| (key.as_str(), value)).collect();
         if owned.len() != items.len() {
@@ -157,11 +138,19 @@ impl Comparison {
                 value.is_ok_and(|value| wanted.contains(&value.to_string()))
             });
         }
-        self.keyed_list(&owned, items, live.as_array().map_or(&[][..], Vec::as_slice)).unwrap_or(false)
+        let live = live.as_array().map_or(&[][..], Vec::as_slice);
+        (!place.is_ordered() || has_the_order_of(items, live))
+            && self.keyed_list(place, &owned, items, live).unwrap_or(false)
     }
 
     /// `None` if the list has other keys than its first item.
-    fn keyed_list(self, owned: &[(&str, &Value)], items: &[Value], live: &[Value]) -> Option<bool> {
+    fn keyed_list(
+        self,
+        place: Place<'_>,
+        owned: &[(&str, &Value)],
+        items: &[Value],
+        live: &[Value],
+    ) -> Option<bool> {
         let keys = |text: &str| -> Option<Map<String, Value>> {
             serde_json::from_str(text.strip_prefix("k:")?).ok()
         };
@@ -174,12 +163,21 @@ impl Comparison {
             let omitted = || with_omitted_protocol(&names, &key);
             let wanted = wanted.get(&text_of(&key)).or_else(|| wanted.get(&text_of(&omitted())));
             let (wanted, live) = (*wanted?, *live.get(&text_of(&key))?);
-            if !self.walk(Level::Below, fields.as_object()?, wanted, live) {
+            if !self.walk(place, fields.as_object()?, wanted, live) {
                 return Some(false);
             }
         }
         Some(true)
     }
+}
+
+/// Whether the items that are desired have their order in a live list of named items. Those of other
+/// managers may be among them.
+fn has_the_order_of(items: &[Value], live: &[Value]) -> bool {
+    let name = |item: &Value| item["name"].as_str().map(str::to_owned);
+    let wanted: Vec<Option<String>> = items.iter().map(name).collect();
+    let known: HashSet<&Option<String>> = wanted.iter().collect();
+    live.iter().map(name).filter(|name| known.contains(name)).eq(wanted.iter().cloned())
 }
 
 /// The items of a list by the text of their keys; of several with the same keys the first.
@@ -198,76 +196,6 @@ fn text_of(key: &[Value]) -> String {
 fn with_omitted_protocol(names: &[String], key: &[Value]) -> Vec<Value> {
     let parts = names.iter().zip(key);
     parts.map(|(name, value)| if name == "protocol" { Value::Null } else { value.clone() }).collect()
-}
-
-/// Whether the API server drops the value.
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Object(fields) => fields.values().all(is_empty),
-        Value::Array(items) => items.is_empty(),
-        Value::String(text) => text.is_empty(),
-        Value::Number(number) => number.as_f64() == Some(0.0),
-        Value::Bool(true) => false,
-    }
-}
-
-/// Fields of a ServiceMonitor's endpoint of which an empty value means something else than no value:
-/// Prometheus follows redirects, and a relabeling has a separator and a replacement.
-const NOT_EMPTY_BY_DEFAULT: [&str; 3] = ["followRedirects", "separator", "replacement"];
-
-/// Whether a field with this value is the same as no field.
-fn is_like_absent(key: &str, value: &Value) -> bool {
-    is_empty(value) && !NOT_EMPTY_BY_DEFAULT.contains(&key)
-}
-
-/// Fields that the API server fills in below a value that managedFields list as a whole: of a
-/// fieldRef, a resourceFieldRef, a projected ServiceAccount token, and a relabeling of a
-/// ServiceMonitor.
-fn is_default(key: &str, value: &Value) -> bool {
-    match key {
-        "apiVersion" => value == "v1",
-        "divisor" => value == "0",
-        "expirationSeconds" => value == 3600,
-        "action" => value == "replace",
-        _ => false,
-    }
-}
-
-/// Equality after the API server has filled in omitted fields, dropped empty values and normalized
-/// quantities.
-fn same(desired: &Value, live: &Value) -> bool {
-    match (desired, live) {
-        (_, Value::Null) => is_empty(desired),
-        (Value::Object(wanted), Value::Object(live)) => {
-            wanted.iter().all(|(key, value)| match live.get(key) {
-                Some(live) => same(value, live),
-                None => is_like_absent(key, value),
-            }) && (no_field_is_left(wanted, live) || may_have_any_field(desired, live))
-        }
-        (Value::Array(desired), Value::Array(live)) => {
-            desired.len() == live.len() && desired.iter().zip(live).all(|(desired, live)| same(desired, live))
-        }
-        (Value::String(desired), Value::String(live)) => {
-            desired == live || matches!((billionths(desired), billionths(live)), (Some(a), Some(b)) if a == b)
-        }
-        (Value::Number(_), Value::Number(_)) => desired == live || desired.as_f64() == live.as_f64(),
-        _ => desired == live,
-    }
-}
-
-/// Whether every live field is desired or a default. A field that an earlier apply set below a
-/// value that is owned as a whole has no owner of its own, so this is the only trace of it.
-fn no_field_is_left(wanted: &Map<String, Value>, live: &Map<String, Value>) -> bool {
-    let mut others = live.iter().filter(|(key, _)| !wanted.contains_key(*key));
-    others.all(|(key, value)| is_like_absent(key, value) || is_default(key, value))
-}
-
-/// An empty value also stands for one that is owned field by field, such as a securityContext or an
-/// emptyDir: its fields belong to others. A label selector never is such a value.
-fn may_have_any_field(desired: &Value, live: &Map<String, Value>) -> bool {
-    let is_selector = |key: &String| matches!(key.as_str(), "matchLabels" | "matchExpressions");
-    is_empty(desired) && !live.keys().any(is_selector)
 }
 
 #[cfg(test)]
@@ -424,7 +352,7 @@ mod tests {
         // Comparing each of them with each other one would take minutes.
         let count = 20_000;
         let comparison = Comparison { exact: true };
-        assert!(comparison.list(&fields(count), &list(count), &json!(list(count))));
+        assert!(comparison.list(ROOT, &fields(count), &list(count), &json!(list(count))));
     }
 
     /// A Deployment's pod spec of which every field is owned as a whole.
@@ -432,7 +360,7 @@ mod tests {
         let leaves: Map<String, Value> =
             desired.as_object().unwrap().keys().map(|key| (format!("f:{key}"), json!({}))).collect();
         Comparison { exact: true }.walk(
-            Level::Below,
+            Place { depth: 1, ..ROOT },
             &json!({"f:spec": leaves}).as_object().unwrap().clone(),
             &json!({"spec": desired}),
             &json!({"spec": live}),
@@ -513,6 +441,7 @@ mod tests {
 
     #[test]
     fn quantities_are_equal_by_value() {
+        let limit = Place { parent: "limits", field: "cpu", depth: 9 };
         for (a, b) in [
             ("1000m", "1"),
             ("1k", "1000"),
@@ -521,10 +450,73 @@ mod tests {
             ("1e3", "1k"),
             ("-1.5", "-1500m"),
         ] {
-            assert!(same(&json!(a), &json!(b)), "{a} {b}");
+            assert!(same(limit, &json!(a), &json!(b)), "{a} {b}");
         }
         for (a, b) in [("1", "2"), ("1k", "1Ki"), ("latest", "1"), ("", "0")] {
-            assert!(!same(&json!(a), &json!(b)), "{a} {b}");
+            assert!(!same(limit, &json!(a), &json!(b)), "{a} {b}");
         }
+    }
+
+    #[test]
+    fn only_what_is_a_quantity_in_the_schema_is_compared_by_value() {
+        for (spec, is_quantity) in [
+            ("/resources/limits/cpu", true),
+            ("/resources/requests/nvidia.com~1gpu", true),
+            ("/overhead/cpu", true),
+            ("/volumes/0/emptyDir/sizeLimit", true),
+            ("/volumes/0/ephemeral/volumeClaimTemplate/spec/resources/requests/storage", true),
+            ("/env/0/valueFrom/resourceFieldRef/divisor", true),
+            ("/metrics/0/pods/target/averageValue", true),
+            ("/metrics/0/object/target/value", true),
+            ("/behavior/scaleUp/tolerance", true),
+            ("/env/0/value", false),
+            ("/tolerations/0/value", false),
+            ("/nodeSelector/requests", false),
+            ("/metadata/annotations/sizeLimit", false),
+            ("/metadata/labels/version", false),
+            ("/containers/0/args/0", false),
+        ] {
+            let with = |text: &str| {
+                let keys: Vec<&str> = spec.split('/').skip(1).collect();
+                keys.iter().rev().fold(json!(text), |inner, key| match *key {
+                    "0" => json!([inner]),
+                    key => json!({key.replace("~1", "/"): inner}),
+                })
+            };
+            assert_eq!(matches_pod(&with("1.10"), &with("1.1")), is_quantity, "{spec}");
+            assert!(!matches_pod(&with("1.10"), &with("1.2")), "{spec}");
+        }
+    }
+
+    /// A container's variables, each with its name alone.
+    fn variables(names: &[&str], owned: &[&str], live: &[&str]) -> bool {
+        let list = |names: &[&str]| names.iter().map(|name| json!({"name": name})).collect::<Value>();
+        let fields: Map<String, Value> = owned
+            .iter()
+            .map(|name| (format!("k:{{\"name\":\"{name}\"}}"), json!({".": {}, "f:name": {}})))
+            .collect();
+        Comparison { exact: true }.walk(
+            ROOT,
+            &Map::from_iter([("f:env".to_owned(), Value::Object(fields))]),
+            &json!({"env": list(names)}),
+            &json!({"env": list(live)}),
+        )
+    }
+
+    #[test]
+    fn the_order_of_our_own_variables_is_compared_among_those_of_others() {
+        assert!(variables(&["A", "B"], &["A", "B"], &["A", "B"]));
+        assert!(variables(&["A", "B"], &["A", "B"], &["X", "A", "Y", "B"]));
+        assert!(!variables(&["A", "B"], &["A", "B"], &["B", "A"]));
+        assert!(!variables(&["A", "B"], &["A", "B"], &["B", "X", "A"]));
+    }
+
+    #[test]
+    fn a_false_that_another_manager_removed_is_drift_where_it_is_not_the_default() {
+        let fields = json!({"f:metadata": {"f:labels": {"f:app": {}}}});
+        let live = live(&fields, &json!({"metadata": {"labels": {"app": "k"}}, "spec": {}}));
+        assert!(!matches(&desired(&json!({"automountServiceAccountToken": false})), &live));
+        assert!(!matches(&desired(&json!({"runAsUser": 0})), &live));
+        assert!(matches(&desired(&json!({"hostNetwork": false})), &live));
     }
 }
