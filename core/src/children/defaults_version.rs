@@ -97,6 +97,11 @@ impl TemplateOrigin {
         }
     }
 
+    /// The version of a live template, or the one that the group's status records if that is newer.
+    pub(super) fn version_since(&self, recorded: Option<DefaultsVersion>) -> DefaultsVersion {
+        recorded.map_or(self.version, |recorded| recorded.max(self.version))
+    }
+
     /// Whether a template of this origin keeps its defaults: the spec describes the same template.
     pub fn keeps_defaults(&self, spec_hash: u32) -> bool {
         self.spec_hash.is_none_or(|known| known == spec_hash)
@@ -105,6 +110,9 @@ impl TemplateOrigin {
     /// The origin of the template that the Deployment should have now: the version is that of the
     /// live one until the spec describes another template. `recorded` is the version that the
     /// group's status records, `installation` are the defaults that the group was read with.
+    ///
+    /// `kubectl rollout undo` brings back the annotations of the revision, too, and one from before
+    /// the upgrade has none. So a live version below the recorded one counts as that.
     pub fn next(
         live: Option<&Self>,
         recorded: Option<DefaultsVersion>,
@@ -113,8 +121,8 @@ impl TemplateOrigin {
     ) -> Self {
         let version = match live {
             None => DefaultsVersion::of_a_new_deployment(recorded),
-            Some(live) if live.keeps_defaults(spec_hash) => live.version,
-            Some(live) => live.version.next(),
+            Some(live) if live.keeps_defaults(spec_hash) => live.version_since(recorded),
+            Some(live) => live.version_since(recorded).next(),
         };
         Self { version, spec_hash: Some(spec_hash), installation: Some(installation) }
     }
@@ -167,6 +175,23 @@ mod tests {
                 origin(want, Some(spec_hash)),
                 "{live:?} {spec_hash}"
             );
+        }
+    }
+
+    #[test]
+    fn an_undo_past_the_upgrade_brings_no_older_defaults_back() {
+        use DefaultsVersion::{V1, V2, V3};
+        // The revision of before has no annotations, or those of an earlier spec.
+        for (live, recorded, want) in [
+            (origin(V1, None), V2, V2),
+            (origin(V1, None), V3, V3),
+            (origin(V1, Some(6)), V2, V2),
+            (origin(V2, Some(6)), V3, V3),
+            (origin(V1, None), V1, V1),
+            (origin(V3, Some(7)), V2, V3),
+        ] {
+            let next = TemplateOrigin::next(Some(&live), Some(recorded), 7, TemplateDefaults::default());
+            assert_eq!(next, origin(want, Some(7)), "{live:?} {recorded:?}");
         }
     }
 

@@ -61,10 +61,11 @@ impl Inherited {
         }
     }
 
-    /// The version of the defaults of the live pod template, or of the one that will be created.
+    /// The version of the defaults of the live pod template, or of the one that will be created. It
+    /// never falls.
     pub fn defaults_version(&self) -> DefaultsVersion {
         match &self.template {
-            Some(origin) => origin.version,
+            Some(origin) => origin.version_since(self.recorded_defaults),
             None => DefaultsVersion::of_a_new_deployment(self.recorded_defaults),
         }
     }
