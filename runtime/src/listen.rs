@@ -50,6 +50,15 @@ impl fmt::Display for BindAddress {
 }
 
 impl BindAddress {
+    /// Whether two listeners cannot have these addresses at once. Port 0 is any free port.
+    pub fn overlaps(self, other: Self) -> bool {
+        let (a, b) = (self.0, other.0);
+        let covers = |every: SocketAddr, one: SocketAddr| {
+            every.ip().is_unspecified() && (every.is_ipv6() || one.is_ipv4())
+        };
+        a.port() != 0 && a.port() == b.port() && (a.ip() == b.ip() || covers(a, b) || covers(b, a))
+    }
+
     /// The same port on every IPv4 address, if this is every address of the machine.
     fn without_ipv6(self) -> Option<SocketAddr> {
         let every = self.0.ip() == Ipv6Addr::UNSPECIFIED;
@@ -113,6 +122,19 @@ mod tests {
         for text in ["", ":", "8080", ":+1", ":65536", ":http", "localhost:8080", "::8080", "1.2.3.4"] {
             assert_eq!(parsed(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn every_address_overlaps_with_each_of_the_same_port() {
+        let overlaps = |a: &str, b: &str| {
+            let [a, b] = [a, b].map(|text| text.parse::<BindAddress>().unwrap());
+            assert_eq!(a.overlaps(b), b.overlaps(a), "{a} {b}");
+            a.overlaps(b)
+        };
+        assert!(overlaps(":8080", ":8080") && overlaps(":8080", "127.0.0.1:8080"));
+        assert!(overlaps("0.0.0.0:8080", "127.0.0.1:8080") && overlaps("[::1]:8080", "[::1]:8080"));
+        assert!(!overlaps(":8080", ":8081") && !overlaps(":0", ":0"));
+        assert!(!overlaps("127.0.0.1:8080", "127.0.0.2:8080") && !overlaps("0.0.0.0:8080", "[::1]:8080"));
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl CertificateArgs {
 }
 
 pub(super) fn run(args: &ControllerArgs) -> Result<ExitCode, CliError> {
-    server::run(&args.server, |stop| serve(args, stop))
+    server::run(&args.server, &[], |stop| serve(args, stop))
 }
 
 async fn serve(args: &ControllerArgs, stop: CancellationToken) -> Result<(), CliError> {

@@ -74,8 +74,28 @@ impl ServerArgs {
         Arc::new(group_defaults::file(self.defaults.clone()))
     }
 
-    /// Fails if a flag contradicts another one. A Role grants nothing in namespaces that are not known.
-    fn check(&self) -> Result<(), CliError> {
+    /// Fails if a flag contradicts another one. `further` are the listeners of one of the servers, by
+    /// their flags.
+    fn check(&self, further: &[(&str, BindAddress)]) -> Result<(), CliError> {
+        let mut listeners = vec![
+            ("metrics-bind-address", self.metrics_bind_address),
+            ("health-probe-bind-address", self.health_probe_bind_address),
+        ];
+        listeners.extend(further);
+        for (index, (flag, address)) in listeners.iter().enumerate() {
+            if let Some((other, taken)) =
+                listeners[..index].iter().find(|(_, taken)| address.overlaps(*taken))
+            {
+                return Err(CliError::permanent(format_args!(
+                    "--{flag}={address} contradicts --{other}={taken}: each needs a port of its own"
+                )));
+            }
+        }
+        self.check_namespaces()
+    }
+
+    /// A Role grants nothing in namespaces that are not known.
+    fn check_namespaces(&self) -> Result<(), CliError> {
         let namespaces = args::without_empty(&self.namespaces);
         if !namespaces.is_empty() && self.grants() == TopicGrants::Every {
             return Err(CliError::permanent(format_args!(
@@ -93,13 +113,18 @@ impl ServerArgs {
     }
 }
 
-/// Runs a server until it fails, or until SIGTERM or Ctrl-C.
-pub(super) fn run<S, F>(args: &ServerArgs, serve: S) -> Result<ExitCode, CliError>
+/// Runs a server until it fails, or until SIGTERM or Ctrl-C. `further` are the addresses on which it
+/// listens besides those of the shared flags, by their flags.
+pub(super) fn run<S, F>(
+    args: &ServerArgs,
+    further: &[(&str, BindAddress)],
+    serve: S,
+) -> Result<ExitCode, CliError>
 where
     S: FnOnce(CancellationToken) -> F,
     F: Future<Output = Result<(), CliError>>,
 {
-    args.check()?;
+    args.check(further)?;
     args.log.init()?;
     raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -39,7 +39,8 @@ pub(super) struct WebhookArgs {
 }
 
 pub(super) fn run(args: &WebhookArgs) -> Result<ExitCode, CliError> {
-    server::run(&args.server, |stop| serve(args, stop))
+    let reviews = [("webhook-bind-address", args.webhook_bind_address)];
+    server::run(&args.server, &reviews, |stop| serve(args, stop))
 }
 
 async fn serve(args: &WebhookArgs, stop: CancellationToken) -> Result<(), CliError> {

@@ -35,6 +35,23 @@ fn topics_of_all_namespaces_contradict_a_list_of_watched_namespaces() -> Outcome
 }
 
 #[test]
+fn two_listeners_on_one_port_are_refused_with_both_flags() -> Outcome {
+    for (arguments, message) in [
+        (
+            &["controller", "--health-probe-bind-address=127.0.0.1:8080"][..],
+            "--health-probe-bind-address=127.0.0.1:8080 contradicts --metrics-bind-address=[::]:8080: each needs a port of its own",
+        ),
+        (
+            &["webhook", "--webhook-bind-address=:8081"],
+            "--webhook-bind-address=[::]:8081 contradicts --health-probe-bind-address=[::]:8081: each needs a port of its own",
+        ),
+    ] {
+        crate::assert_output(&run(arguments, "")?, 2, "", &format!("kconsumer-group-operator: {message}\n"));
+    }
+    Ok(())
+}
+
+#[test]
 fn the_help_of_render_names_only_the_clusters_that_it_reads() -> Outcome {
     let help = |command: &str| Ok::<_, std::io::Error>(run(&[command, "--help"], "")?.stdout);
     let [render, doctor] =
