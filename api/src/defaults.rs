@@ -23,6 +23,9 @@ pub(crate) const AVERAGE_RECORDS_LAG_LIMIT: i64 = 1000;
 pub(crate) const PARTITIONS_PER_CONSUMER: i32 = 1;
 /// spec.scaling.minReadySeconds: a container that fails soon after its start is not available.
 pub(crate) const MIN_READY_SECONDS: i32 = 15;
+/// How long a pod has to end, in seconds: enough to finish a message, commit and leave the consumer
+/// group.
+pub const TERMINATION_GRACE_SECONDS: i64 = 60;
 /// spec.metrics.interval.
 pub(crate) const SCRAPE_INTERVAL: &str = "5s";
 /// spec.alerts.for.

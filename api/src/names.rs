@@ -183,6 +183,14 @@ grammar!(
     HTTP_PATH, 1024, r"^/[-A-Za-z0-9._~!$&'()*+,;=:@%/?]*$"
 );
 grammar!(
+    /// Name of an HTTP header.
+    HTTP_HEADER, 1024, r"^[-A-Za-z0-9]+$"
+);
+grammar!(
+    /// A domain in which names are searched: a subdomain that may have underscores.
+    SEARCH_DOMAIN, SUBDOMAIN_LENGTH, r"^_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*$"
+);
+grammar!(
     /// Quantity of a resource: `100m`, `1.5Gi`, `2e3`.
     QUANTITY, 64, r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E|[eE][+-]?[0-9]+)?$"
 );
@@ -265,6 +273,8 @@ mod tests {
         assert_grammar(&LABEL_KEY, &["example.com/team", "release"], &["a/b/c", "", "-x"]);
         assert_grammar(&LABEL_VALUE, &["", "k8s"], &["-x", "a b"]);
         assert_grammar(&HTTP_PATH, &["/actuator/prometheus", "/m?x=1"], &["metrics", "/a b", "/\""]);
+        assert_grammar(&HTTP_HEADER, &["X-From"], &["", "a b", "a_b"]);
+        assert_grammar(&SEARCH_DOMAIN, &["example.com", "_tcp.a_b"], &["", "a b", "a.", "A"]);
         assert_grammar(&ENV_NAME, &["KAFKA_TOPICS", "a.b"], &["", "A=B", "ä"]);
         assert_grammar(&PRINTED, &["my-cluster-kafka-bootstrap:9092"], &["", " a", "a\nb"]);
     }

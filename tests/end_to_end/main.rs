@@ -28,6 +28,7 @@ mod kstatus;
 mod lag;
 mod many_groups;
 mod metric_rules;
+mod mistaken_pods;
 mod original;
 mod paused;
 mod pod_rules;
@@ -78,6 +79,7 @@ fn phases() -> Vec<(usize, Vec<Case>)> {
         admission::cases(),
         pod_rules::cases(),
         refusals::cases(),
+        mistaken_pods::cases(),
         render::cases(),
     ];
     let alone = [

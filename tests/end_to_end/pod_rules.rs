@@ -23,7 +23,7 @@ cases![
 ];
 
 /// The Deployment that the controller would write for a group that was already stored.
-fn deployment(name: &str, spec: &Value) -> Result<Value> {
+pub(crate) fn deployment(name: &str, spec: &Value) -> Result<Value> {
     child(name, ChildKind::Deployment, spec)
 }
 
@@ -94,7 +94,7 @@ fn mistaken_scheduling() -> Value {
 }
 
 /// The webhook and the API server say the same of a group and of the object made of it.
-async fn assert_same_words(
+pub(crate) async fn assert_same_words(
     ns: &kcg_tests::namespace::Namespace,
     spec: &Value,
     least: usize,
@@ -121,12 +121,16 @@ async fn assert_same_words(
                 .replacen("spec.template.", "spec.consumerSpec.podTemplate.", 1)
         })
         .collect();
-    // It also leaves out which mount has a wrong path.
+    // It also leaves out which mount has a wrong field.
     let without_position = |error: &String| {
-        (0..2).fold(error.clone(), |error, index| {
-            error.replace(&format!("volumeMounts[{index}].subPath"), "volumeMounts.subPath")
+        let fields = ["subPath", "subPathExpr", "mountPropagation", "recursiveReadOnly"];
+        (0..10).fold(error.clone(), |error, index| {
+            fields.iter().fold(error, |error, field| {
+                error.replace(&format!("volumeMounts[{index}].{field}:"), &format!("volumeMounts.{field}:"))
+            })
         })
     };
+    theirs = theirs.iter().map(without_position).collect();
     let mut ours: Vec<String> = ours.iter().map(without_position).collect();
     for errors in [&mut ours, &mut theirs] {
         errors.sort();

@@ -34,6 +34,12 @@ impl<'a> FieldErrors<'a> {
         self.violations.push(Violation::not_found(self.rule, field, value));
     }
 
+    /// A reference to something that is not among what `detail` names.
+    pub(super) fn not_among(&mut self, field: impl Into<String>, value: &str, detail: &str) {
+        let violation = Violation::not_found(self.rule, field, value);
+        self.violations.push(Violation { detail: detail.to_owned(), ..violation });
+    }
+
     pub(super) fn not_supported(&mut self, field: impl Into<String>, value: &str, supported: &[&str]) {
         self.violations.push(Violation::not_supported(self.rule, field, value, supported));
     }

@@ -1,6 +1,7 @@
 //! The Deployment that runs the consumers. It never has spec.replicas, which the autoscaler owns.
 
 use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
+use kcg_api::defaults::TERMINATION_GRACE_SECONDS;
 use kcg_api::overlay::ContainerMerge;
 use kcg_api::valid::TemplateFields;
 use kcg_api::{ValidGroup, names};
@@ -9,9 +10,6 @@ use serde_json::{Value, json};
 use super::defaults_version::{self, DefaultsVersion, TemplateOrigin};
 use super::{ChildKind, Inherited, head, selector};
 use crate::ceiling::Ceiling;
-
-/// Enough time to finish a message, commit and leave the consumer group.
-const TERMINATION_GRACE_SECONDS: i64 = 60;
 
 pub(super) fn build(group: &ValidGroup, ceiling: &Ceiling, inherited: &Inherited) -> Value {
     let (live, recorded) = (inherited.template.as_ref(), inherited.recorded_defaults);

@@ -1,11 +1,12 @@
 //! One container of the overlay.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
-use k8s_openapi::api::core::v1::{Container, ContainerPort, VolumeMount};
+use k8s_openapi::api::core::v1::{Container, ContainerPort};
 
 use super::super::field_errors::FieldErrors;
-use super::{dns_label, env, linux_id, probe, resources};
+use super::volume::Volumes;
+use super::{claims, dns_label, env, mount, probe, resources, restart, security};
 use crate::names;
 use crate::rule_input::RuleInput;
 use crate::rules::consumer::PULL_POLICIES;
@@ -27,8 +28,13 @@ pub(super) enum ContainerRole {
 /// What the containers have in common.
 pub(super) struct Context<'a> {
     pub(super) input: &'a RuleInput<'a>,
-    /// The names of the volumes.
-    pub(super) volumes: HashSet<&'a str>,
+    pub(super) volumes: Volumes<'a>,
+    /// The names of spec.resourceClaims.
+    pub(super) claims: BTreeSet<&'a str>,
+    /// How long a pod has to end, in seconds.
+    pub(super) grace_seconds: i64,
+    /// spec.hostUsers.
+    pub(super) host_users: bool,
 }
 
 pub(super) fn check(
@@ -42,11 +48,19 @@ pub(super) fn check(
     image(container, role, context, path, errors);
     ports(container, role, context, &format!("{path}.ports"), errors);
     env::env(container.env.as_deref().unwrap_or_default(), &format!("{path}.env"), errors);
+    env::files(
+        container.env.as_deref().unwrap_or_default(),
+        &context.volumes,
+        &format!("{path}.env"),
+        errors,
+    );
     env::env_from(container.env_from.as_deref().unwrap_or_default(), &format!("{path}.envFrom"), errors);
-    mounts(container, context, path, errors);
+    mount::check(container, &context.volumes, path, errors);
+    if !context.host_users && container.volume_devices.as_ref().is_some_and(|devices| !devices.is_empty()) {
+        errors.forbidden(format!("{path}.volumeDevices"), "when `hostUsers` is false");
+    }
     if let Some(security) = &container.security_context {
-        linux_id(security.run_as_user, format!("{path}.securityContext.runAsUser"), errors);
-        linux_id(security.run_as_group, format!("{path}.securityContext.runAsGroup"), errors);
+        security::of_container(security, &format!("{path}.securityContext"), errors);
     }
     errors.one_of(format!("{path}.imagePullPolicy"), container.image_pull_policy.as_deref(), &PULL_POLICIES);
     errors.one_of(
@@ -56,12 +70,17 @@ pub(super) fn check(
     );
     if let Some(written) = &container.resources {
         let under = (role == ContainerRole::Consumer).then_some(&context.input.spec.consumer_spec.resources);
-        resources::check(written, under.and_then(Option::as_ref), &format!("{path}.resources"), errors);
+        let path = format!("{path}.resources");
+        resources::check(written, resources::container_resource, &path, errors);
+        resources::requests_fit(written, under.and_then(Option::as_ref), &path, errors);
+        let claims = written.claims.as_deref().unwrap_or_default();
+        claims::of_container(claims, &context.claims, &format!("{path}.claims"), errors);
     }
-    if role == ContainerRole::Init && container.restart_policy.as_deref() != Some("Always") {
+    restart::check(container, role == ContainerRole::Init, path, errors);
+    if role == ContainerRole::Init && !restart::is_sidecar(container) {
         probe::forbidden(container, path, errors);
     } else {
-        probe::check(container, path, errors);
+        probe::check(container, context.grace_seconds, path, errors);
     }
 }
 
@@ -151,54 +170,4 @@ pub(super) fn port_name(name: &str) -> Vec<&'static str> {
         (name.starts_with('-') || name.ends_with('-'), "must not begin or end with a hyphen"),
     ];
     checks.into_iter().filter(|(wrong, _)| *wrong).map(|(_, message)| message).collect()
-}
-
-/// A path that stays below its volume.
-fn descending(path: &str, field: String, errors: &mut FieldErrors<'_>) {
-    if path.starts_with('/') {
-        errors.invalid(field, path, "must be a relative path");
-    } else if path.split('/').any(|part| part == "..") {
-        errors.invalid(field, path, "must not contain '..'");
-    }
-}
-
-fn mounts(container: &Container, context: &Context<'_>, path: &str, errors: &mut FieldErrors<'_>) {
-    let mut paths = HashSet::new();
-    for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
-        let VolumeMount { name, mount_path, .. } = mount;
-        let path = format!("{path}.volumeMounts[{index}]");
-        if name.is_empty() {
-            errors.required(format!("{path}.name"), "");
-        } else if !context.volumes.contains(name.as_str()) {
-            errors.not_found(format!("{path}.name"), name);
-        }
-        if mount_path.is_empty() {
-            errors.required(format!("{path}.mountPath"), "");
-        } else if !paths.insert(mount_path.as_str()) {
-            errors.invalid(format!("{path}.mountPath"), mount_path.as_str(), "must be unique");
-        }
-        let sub_path = mount.sub_path.as_deref().filter(|path| !path.is_empty());
-        if let Some(expression) =
-            mount.sub_path_expr.as_deref().filter(|path| !path.is_empty() && sub_path.is_some())
-        {
-            let message = "subPathExpr and subPath are mutually exclusive";
-            errors.invalid(format!("{path}.subPathExpr"), expression, message);
-        }
-        for (field, below) in [("subPath", &mount.sub_path), ("subPathExpr", &mount.sub_path_expr)] {
-            if let Some(below) = below {
-                descending(below, format!("{path}.{field}"), errors);
-            }
-        }
-    }
-    let devices = container.volume_devices.iter().flatten();
-    for (index, device) in devices.clone().enumerate() {
-        if !context.volumes.contains(device.name.as_str()) {
-            errors.not_found(format!("{path}.volumeDevices[{index}].name"), &device.name);
-        }
-    }
-    errors.distinct(
-        &format!("{path}.volumeDevices"),
-        "devicePath",
-        devices.map(|device| device.device_path.as_str()),
-    );
 }

@@ -1,8 +1,10 @@
 //! Environment variables and their sources.
 
-use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, EnvVarSource, ObjectFieldSelector};
+use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, EnvVarSource, FileKeySelector};
 
 use super::super::field_errors::FieldErrors;
+use super::volume::{self, Volumes, no_backsteps};
+use super::{dns_label, fields, labels};
 use crate::names;
 use crate::rules::messages;
 
@@ -11,6 +13,7 @@ const NAME: &str =
 const NO_SOURCE: &str =
     "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`";
 const TWO_SOURCES: &str = "may not have more than one field specified at a time";
+const KEY: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
 /// The fields of a pod that a variable can have, in the API server's order.
 const POD_FIELDS: [&str; 9] = [
     "metadata.name",
@@ -57,17 +60,20 @@ pub(super) fn sources(variables: &[EnvVar], path: &str, errors: &mut FieldErrors
 fn value_from(source: &EnvVarSource, has_value: bool, path: &str, errors: &mut FieldErrors<'_>) {
     let EnvVarSource { config_map_key_ref, field_ref, file_key_ref, resource_field_ref, secret_key_ref } =
         source;
-    if let Some(field_ref) = field_ref {
-        pod_field(field_ref, &format!("{path}.fieldRef.fieldPath"), errors);
+    if let Some(field) = field_ref {
+        fields::of_pod(field, &POD_FIELDS, &format!("{path}.fieldRef"), errors);
     }
-    let keys = [
-        ("configMapKeyRef", config_map_key_ref.as_ref().map(|selector| selector.key.as_str())),
-        ("secretKeyRef", secret_key_ref.as_ref().map(|selector| selector.key.as_str())),
-    ];
-    for (name, key) in keys {
-        if key.is_some_and(str::is_empty) {
-            errors.required(format!("{path}.{name}.key"), "");
-        }
+    if let Some(resource) = resource_field_ref {
+        fields::of_container(resource, false, &format!("{path}.resourceFieldRef"), errors);
+    }
+    if let Some(key) = config_map_key_ref {
+        object_key(&key.name, &key.key, &format!("{path}.configMapKeyRef"), errors);
+    }
+    if let Some(key) = secret_key_ref {
+        object_key(&key.name, &key.key, &format!("{path}.secretKeyRef"), errors);
+    }
+    if let Some(key) = file_key_ref {
+        file_key(key, &format!("{path}.fileKeyRef"), errors);
     }
     let count = [
         field_ref.is_some(),
@@ -85,16 +91,51 @@ fn value_from(source: &EnvVarSource, has_value: bool, path: &str, errors: &mut F
     }
 }
 
-fn pod_field(selector: &ObjectFieldSelector, field: &str, errors: &mut FieldErrors<'_>) {
-    let path = selector.field_path.as_str();
-    let has_key = ["metadata.labels['", "metadata.annotations['"]
-        .iter()
-        .any(|prefix| path.strip_prefix(prefix).is_some_and(|rest| rest.ends_with("']")));
-    if path.is_empty() {
-        errors.required(field, "");
-    } else if !has_key && !POD_FIELDS.contains(&path) {
-        let message = format!("error converting fieldPath: field label not supported: {path}");
-        errors.invalid(field, path, &message);
+/// The key of a Secret or a ConfigMap. Names were once optional, so an empty one is allowed.
+fn object_key(name: &str, key: &str, path: &str, errors: &mut FieldErrors<'_>) {
+    let name = Some(name).filter(|name| !name.is_empty());
+    errors.follows(format!("{path}.name"), name, &names::SUBDOMAIN, labels::SUBDOMAIN);
+    let field = format!("{path}.key");
+    match key {
+        "" => errors.required(field, ""),
+        "." => errors.invalid(field, key, "must not be '.'"),
+        ".." => errors.invalid(field, key, "must not be '..'"),
+        _ if key.starts_with("..") => errors.invalid(field, key, "must not start with '..'"),
+        _ => errors.follows(field, key, &names::DATA_KEY, KEY),
+    }
+}
+
+fn file_key(file: &FileKeySelector, path: &str, errors: &mut FieldErrors<'_>) {
+    let key = format!("{path}.key");
+    if file.key.is_empty() {
+        errors.required(key, "");
+    } else {
+        errors.follows(key, file.key.as_str(), &names::ENV_NAME, NAME);
+    }
+    dns_label(&file.volume_name, format!("{path}.volumeName"), errors);
+    if file.path.is_empty() {
+        errors.required(format!("{path}.path"), "");
+    } else {
+        no_backsteps(&file.path, &format!("{path}.path"), errors);
+    }
+}
+
+/// Variables that are read from files come from an emptyDir of the pod.
+pub(super) fn files(variables: &[EnvVar], volumes: &Volumes<'_>, path: &str, errors: &mut FieldErrors<'_>) {
+    for (index, variable) in variables.iter().enumerate() {
+        let Some(file) = variable.value_from.as_ref().and_then(|source| source.file_key_ref.as_ref()) else {
+            continue;
+        };
+        let field = format!("{path}[{index}].valueFrom.fileKeyRef.volumeName");
+        match volumes.get(file.volume_name.as_str()) {
+            None => errors.not_found(field, &file.volume_name),
+            // A volume without a type is an emptyDir.
+            Some(volume) if volume.empty_dir.is_some() || volume::is_untyped(volume) => {}
+            Some(_) => {
+                let detail = "referenced volume must be of type emptyDir";
+                errors.invalid(field, file.volume_name.as_str(), detail);
+            }
+        }
     }
 }
 
@@ -108,8 +149,10 @@ pub(super) fn env_from(sources: &[EnvFromSource], path: &str, errors: &mut Field
             ("secretRef", source.secret_ref.as_ref().map(|source| source.name.as_str())),
         ];
         for (kind, name) in named {
-            if name.is_some_and(str::is_empty) {
-                errors.required(format!("{path}[{index}].{kind}.name"), "");
+            let field = format!("{path}[{index}].{kind}.name");
+            match name {
+                Some("") => errors.required(field, ""),
+                name => errors.follows(field, name, &names::SUBDOMAIN, labels::SUBDOMAIN),
             }
         }
         // The API server names the list here, not the item.

@@ -5,20 +5,29 @@
 //! Only what is checked here can be refused here: what depends on the cluster (quotas, Pod Security
 //! of the namespace, admission plugins) is left to the API server.
 
+mod claims;
 mod container;
 mod env;
+mod fields;
 mod labels;
+mod mount;
+mod network;
+mod pod;
 mod probe;
 mod resources;
+mod restart;
 mod scheduling;
+mod security;
 mod volume;
 
 use std::collections::HashSet;
 
-use k8s_openapi::api::core::v1::PodSpec;
+use k8s_openapi::api::core::v1::{Container, PodSpec};
+use serde_json::Value;
 
 use super::field_errors::FieldErrors;
 use super::pod::OVERLAY;
+use crate::defaults::TERMINATION_GRACE_SECONDS;
 use crate::names;
 use crate::rule_input::RuleInput;
 use crate::spec_bounds::MAX_ENV_ITEMS;
@@ -29,6 +38,8 @@ use container::ContainerRole;
 pub(super) use labels::selector;
 pub(super) use resources::container_resource;
 
+/// Kubernetes' default of terminationGracePeriodSeconds.
+const KUBERNETES_GRACE_SECONDS: i64 = 30;
 const DNS_LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
 
 /// The consumer's own fields are those of a container.
@@ -43,8 +54,18 @@ pub(crate) fn consumer_is_a_container(input: &RuleInput<'_>, violations: &mut Ve
     if consumer.env_from.len() <= MAX_ENV_ITEMS {
         env::env_from(&consumer.env_from, &format!("{path}.envFrom"), &mut errors);
     }
-    if let Some(resources) = &consumer.resources {
-        resources::check(resources, None, &format!("{path}.resources"), &mut errors);
+    if let Some(written) = &consumer.resources {
+        let path = format!("{path}.resources");
+        let overlaid = overlaid_consumer(input).is_some_and(|container| container.resources.is_some());
+        resources::check(written, resources::container_resource, &path, &mut errors);
+        // Else what they are together is looked at with the overlay.
+        if !overlaid {
+            resources::requests_fit(written, None, &path, &mut errors);
+        }
+        let claims = written.claims.as_deref().unwrap_or_default();
+        let of_pod = overlaid_pod(input).and_then(|pod| pod.resource_claims.as_ref());
+        let of_pod = of_pod.into_iter().flatten().map(|claim| claim.name.as_str()).collect();
+        claims::of_container(claims, &of_pod, &format!("{path}.claims"), &mut errors);
     }
 }
 
@@ -53,6 +74,28 @@ pub(crate) fn pull_secrets_are_distinct(input: &RuleInput<'_>, violations: &mut 
     let secrets = input.spec.consumer_spec.image_pull_secrets.iter().map(|secret| secret.name.as_str());
     let mut errors = FieldErrors::new(Rule::Deployment, violations);
     errors.distinct("spec.consumerSpec.imagePullSecrets", "name", secrets);
+}
+
+fn overlaid_pod<'a>(input: &'a RuleInput<'_>) -> Option<&'a PodSpec> {
+    input.overlay.as_ref()?.as_ref().ok()?.template().spec.as_ref()
+}
+
+/// The consumer's container in the overlay.
+fn overlaid_consumer<'a>(input: &'a RuleInput<'_>) -> Option<&'a Container> {
+    let name = input.container_name()?;
+    overlaid_pod(input)?.containers.iter().find(|container| container.name == name)
+}
+
+/// How long a pod has to end, in seconds: null leaves it to Kubernetes.
+fn grace_seconds(input: &RuleInput<'_>, pod: &PodSpec) -> i64 {
+    let template = input.spec.consumer_spec.pod_template.as_ref();
+    let written = template.and_then(|template| template.pointer("/spec/terminationGracePeriodSeconds"));
+    let default = if written.is_some_and(Value::is_null) {
+        KUBERNETES_GRACE_SECONDS
+    } else {
+        TERMINATION_GRACE_SECONDS
+    };
+    pod.termination_grace_period_seconds.unwrap_or(default)
 }
 
 /// The overlay makes a pod that the API server accepts in a Deployment.
@@ -64,7 +107,9 @@ pub(crate) fn overlay_makes_a_pod(input: &RuleInput<'_>, violations: &mut Vec<Vi
     if let Some(metadata) = &overlay.template().metadata {
         let path = format!("{OVERLAY}.metadata");
         labels::labels(metadata.labels.as_ref(), &format!("{path}.labels"), &mut errors);
-        labels::annotations(metadata.annotations.as_ref(), &format!("{path}.annotations"), &mut errors);
+        let (annotations, pod) = (metadata.annotations.as_ref(), overlay.template().spec.as_ref());
+        let path = format!("{path}.annotations");
+        pod::annotations(annotations, pod, input.container_name(), &path, &mut errors);
     }
     let Some(pod) = &overlay.template().spec else {
         return;
@@ -73,8 +118,16 @@ pub(crate) fn overlay_makes_a_pod(input: &RuleInput<'_>, violations: &mut Vec<Vi
     let written =
         input.spec.consumer_spec.pod_template.as_ref().and_then(|template| template.pointer("/spec/volumes"));
     let volumes = volume::check(pod.volumes.as_deref().unwrap_or_default(), written, &path, &mut errors);
-    pod_fields(pod, &path, &mut errors);
-    let context = container::Context { input, volumes };
+    let claims = pod.resource_claims.as_deref().unwrap_or_default();
+    let claims = claims::of_pod(claims, &format!("{path}.resourceClaims"), &mut errors);
+    pod::check(pod, &path, &mut errors);
+    let context = container::Context {
+        input,
+        volumes,
+        claims,
+        grace_seconds: grace_seconds(input, pod),
+        host_users: pod.host_users.unwrap_or(true),
+    };
     container_names(input, pod, &path, &mut errors);
     for (index, container) in pod.containers.iter().enumerate() {
         // Before generateName has made a name, any container may be the consumer's.
@@ -107,37 +160,6 @@ fn container_names(input: &RuleInput<'_>, pod: &PodSpec, path: &str, errors: &mu
     }
 }
 
-fn pod_fields(pod: &PodSpec, path: &str, errors: &mut FieldErrors<'_>) {
-    errors.one_of(format!("{path}.restartPolicy"), pod.restart_policy.as_deref(), &["Always"]);
-    if pod.active_deadline_seconds.is_some() {
-        let message = "activeDeadlineSeconds in ReplicaSet is not Supported";
-        errors.forbidden(format!("{path}.activeDeadlineSeconds"), message);
-    }
-    let policies = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
-    errors.one_of(format!("{path}.dnsPolicy"), pod.dns_policy.as_deref(), &policies);
-    let secrets = pod.image_pull_secrets.iter().flatten().map(|secret| secret.name.as_str());
-    errors.distinct(&format!("{path}.imagePullSecrets"), "name", secrets);
-    let aliases = pod.host_aliases.iter().flatten().map(|alias| alias.ip.as_str());
-    errors.distinct(&format!("{path}.hostAliases"), "ip", aliases);
-    scheduling::check(pod, path, errors);
-    let account = pod.service_account_name.as_deref().filter(|account| !account.is_empty());
-    errors.follows(format!("{path}.serviceAccountName"), account, &names::SUBDOMAIN, labels::SUBDOMAIN);
-    if let Some(context) = &pod.security_context {
-        let path = format!("{path}.securityContext");
-        let ids = [
-            ("fsGroup", context.fs_group),
-            ("runAsUser", context.run_as_user),
-            ("runAsGroup", context.run_as_group),
-        ];
-        for (name, id) in ids {
-            linux_id(id, format!("{path}.{name}"), errors);
-        }
-        for (index, group) in context.supplemental_groups.iter().flatten().enumerate() {
-            linux_id(Some(*group), format!("{path}.supplementalGroups[{index}]"), errors);
-        }
-    }
-}
-
 /// The id of a user or a group.
 fn linux_id(id: Option<i64>, field: String, errors: &mut FieldErrors<'_>) {
     if let Some(id) = id.filter(|id| !(0..=i64::from(i32::MAX)).contains(id)) {
@@ -149,10 +171,19 @@ fn linux_id(id: Option<i64>, field: String, errors: &mut FieldErrors<'_>) {
 pub(super) fn dns_label(name: &str, field: String, errors: &mut FieldErrors<'_>) {
     if name.is_empty() {
         errors.required(field, "");
-    } else if name.len() > names::LABEL_LENGTH {
-        errors.invalid(field, name, "must be no more than 63 characters");
     } else {
-        errors.follows(field, name, &names::DNS_LABEL, DNS_LABEL);
+        label(name, field, errors);
+    }
+}
+
+/// A text that is a DNS label.
+fn label(text: &str, field: String, errors: &mut FieldErrors<'_>) {
+    if text.len() > names::LABEL_LENGTH {
+        errors.invalid(field, text, "must be no more than 63 characters");
+    } else if text.contains('.') && names::SUBDOMAIN.matches(text) {
+        errors.invalid(field, text, "must not contain dots");
+    } else {
+        errors.follows(field, text, &names::DNS_LABEL, DNS_LABEL);
     }
 }
 

@@ -7,8 +7,10 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::super::field_errors::FieldErrors;
 use super::container::port_name;
+use crate::names;
 use crate::rules::messages::NOT_NEGATIVE;
 
+const HEADER: &str = "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for validation is '[-A-Za-z0-9]+')";
 const ONE_HANDLER: &str = "may not specify more than 1 handler type";
 
 /// The action of a probe or a hook.
@@ -21,7 +23,8 @@ struct Handler<'a> {
     sleep: Option<&'a SleepAction>,
 }
 
-pub(super) fn check(container: &Container, path: &str, errors: &mut FieldErrors<'_>) {
+/// `grace_seconds` is how long a pod has to end.
+pub(super) fn check(container: &Container, grace_seconds: i64, path: &str, errors: &mut FieldErrors<'_>) {
     if let Some(lifecycle) = &container.lifecycle {
         for (name, hook) in [("postStart", &lifecycle.post_start), ("preStop", &lifecycle.pre_stop)] {
             if let Some(LifecycleHandler { exec, http_get, tcp_socket, sleep }) = hook {
@@ -32,7 +35,16 @@ pub(super) fn check(container: &Container, path: &str, errors: &mut FieldErrors<
                     sleep: sleep.as_ref(),
                     ..Handler::default()
                 };
-                handler.check(&format!("{path}.lifecycle.{name}"), errors);
+                let path = format!("{path}.lifecycle.{name}");
+                handler.check(&path, errors);
+                if let Some(sleep) =
+                    sleep.as_ref().filter(|sleep| !(0..=grace_seconds).contains(&sleep.seconds))
+                {
+                    let detail = format!(
+                        "must be non-negative and less than terminationGracePeriodSeconds ({grace_seconds})"
+                    );
+                    errors.invalid(format!("{path}.sleep"), sleep.seconds, &detail);
+                }
             }
         }
     }
@@ -118,8 +130,7 @@ impl Handler<'_> {
             errors.required(format!("{path}.exec.command"), "");
         }
         if let Some(http_get) = self.http_get {
-            port(&http_get.port, format!("{path}.httpGet.port"), errors);
-            errors.one_of(format!("{path}.httpGet.scheme"), http_get.scheme.as_deref(), &["HTTP", "HTTPS"]);
+            check_http_get(http_get, &format!("{path}.httpGet"), errors);
         }
         if let Some(tcp_socket) = self.tcp_socket {
             port(&tcp_socket.port, format!("{path}.tcpSocket.port"), errors);
@@ -127,6 +138,14 @@ impl Handler<'_> {
         if let Some(grpc) = self.grpc {
             port(&IntOrString::Int(grpc.port), format!("{path}.grpc.port"), errors);
         }
+    }
+}
+
+fn check_http_get(http_get: &HTTPGetAction, path: &str, errors: &mut FieldErrors<'_>) {
+    port(&http_get.port, format!("{path}.port"), errors);
+    errors.one_of(format!("{path}.scheme"), http_get.scheme.as_deref(), &["HTTP", "HTTPS"]);
+    for header in http_get.http_headers.iter().flatten() {
+        errors.follows(format!("{path}.httpHeaders"), header.name.as_str(), &names::HTTP_HEADER, HEADER);
     }
 }
 

@@ -6,9 +6,10 @@ use k8s_openapi::api::core::v1::{
     Affinity, NodeAffinity, NodeSelectorTerm, PodAffinityTerm, PodSpec, Toleration, TopologySpreadConstraint,
     WeightedPodAffinityTerm,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::super::field_errors::FieldErrors;
-use super::{DNS_LABEL, labels};
+use super::{label, labels};
 use crate::names;
 
 const POSITIVE: &str = "must be greater than zero";
@@ -56,8 +57,13 @@ fn tolerates(toleration: &Toleration, path: &str, errors: &mut FieldErrors<'_>) 
         "Exists" if !value.is_empty() => {
             errors.invalid(at_operator, value, "value must be empty when `operator` is 'Exists'");
         }
-        // A feature gate of the API server decides about the last two.
-        "Exists" | "Lt" | "Gt" => {}
+        // A feature gate of the API server decides about these two.
+        "Lt" | "Gt" if value.parse::<i64>().is_ok_and(|number| number.to_string() == value) => {}
+        "Lt" | "Gt" => {
+            let detail = "must be a valid decimal integer in canonical form";
+            errors.invalid(format!("{path}.value"), value, detail);
+        }
+        "Exists" => {}
         unknown => errors.not_supported(at_operator, unknown, &["Equal", "Exists"]),
     }
     let effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
@@ -129,6 +135,11 @@ fn node_term(term: &NodeSelectorTerm, is_required: bool, path: &str, errors: &mu
         }
         if wanted.key != "metadata.name" {
             errors.invalid(format!("{path}.key"), wanted.key.as_str(), "not a valid field selector key");
+            continue;
+        }
+        for (at, name) in values.iter().enumerate() {
+            let field = format!("{path}.values[{at}]");
+            errors.follows(field, name.as_str(), &names::SUBDOMAIN, labels::SUBDOMAIN);
         }
     }
 }
@@ -153,8 +164,11 @@ fn pod_term(term: &PodAffinityTerm, path: &str, errors: &mut FieldErrors<'_>) {
     labels::selector(term.label_selector.as_ref(), &format!("{path}.labelSelector"), errors);
     labels::selector(term.namespace_selector.as_ref(), &format!("{path}.namespaceSelector"), errors);
     for namespace in term.namespaces.iter().flatten() {
-        errors.follows(format!("{path}.namespace"), namespace.as_str(), &names::DNS_LABEL, DNS_LABEL);
+        label(namespace, format!("{path}.namespace"), errors);
     }
+    let [keys, others] =
+        [&term.match_label_keys, &term.mismatch_label_keys].map(|keys| keys.as_deref().unwrap_or_default());
+    label_keys(keys, others, term.label_selector.as_ref(), path, errors);
     let field = format!("{path}.topologyKey");
     if term.topology_key.is_empty() {
         errors.required(field.as_str(), EMPTY_KEY);
@@ -205,6 +219,33 @@ fn spread(constraints: &[TopologySpreadConstraint], path: &str, errors: &mut Fie
         let policies = ["Honor", "Ignore"];
         errors.one_of(format!("{path}.nodeAffinityPolicy"), one.node_affinity_policy.as_deref(), &policies);
         errors.one_of(format!("{path}.nodeTaintsPolicy"), one.node_taints_policy.as_deref(), &policies);
+        let keys = one.match_label_keys.as_deref().unwrap_or_default();
+        label_keys(keys, &[], one.label_selector.as_ref(), &path, errors);
         labels::selector(one.label_selector.as_ref(), &format!("{path}.labelSelector"), errors);
+    }
+}
+
+/// Keys of the pod's own labels, which are added to a selector. That the selector has none of them is
+/// left to the API server, whose rule differs from version to version.
+fn label_keys(
+    keys: &[String],
+    others: &[String],
+    selector: Option<&LabelSelector>,
+    path: &str,
+    errors: &mut FieldErrors<'_>,
+) {
+    for (field, keys) in [("matchLabelKeys", keys), ("mismatchLabelKeys", others)] {
+        let path = format!("{path}.{field}");
+        if selector.is_none() && !keys.is_empty() {
+            errors.forbidden(path, "must not be specified when labelSelector is not set");
+            continue;
+        }
+        for (index, key) in keys.iter().enumerate() {
+            labels::key(key, &format!("{path}[{index}]"), errors);
+        }
+    }
+    for (index, key) in keys.iter().enumerate().filter(|(_, key)| others.contains(key)) {
+        let detail = "exists in both matchLabelKeys and mismatchLabelKeys";
+        errors.invalid(format!("{path}.matchLabelKeys[{index}]"), key.as_str(), detail);
     }
 }

@@ -302,7 +302,8 @@ fn quantities_parse_and_requests_are_within_limits() {
     assert_eq!(
         words(&over),
         [
-            "containers[0].resources.requests: Invalid value: \"2Gi\": must be less than or equal to memory limit of 1Gi"
+            "containers[0].resources.requests: Invalid value: \"2Gi\": must be less than or equal to memory limit of 1Gi",
+            "containers[0].resources.limits: Required value: Limit must be set for non overcommitable resources",
         ]
     );
 }
@@ -360,4 +361,119 @@ fn a_mount_stays_below_its_volume() {
         assert_pod(&of(mount), &[&format!("containers[0].volumeMounts[0].{want}")]);
     }
     assert_pod(&of(json!({"subPath": "a..b/c"})), &[]);
+}
+
+#[test]
+fn a_hook_sleeps_no_longer_than_a_pod_has_to_end() {
+    let sleep = |pod: Value, seconds: i64| {
+        let hook = json!({"name": "orders", "lifecycle": {"preStop": {"sleep": {"seconds": seconds}}}});
+        let mut pod = pod;
+        pod["containers"] = json!([hook]);
+        pod
+    };
+    let refused = |seconds: i64, grace: i64| {
+        format!(
+            "containers[0].lifecycle.preStop.sleep: Invalid value: {seconds}: must be non-negative and less than terminationGracePeriodSeconds ({grace})"
+        )
+    };
+    // By the operator's default, by the person's value, by Kubernetes' default.
+    for (pod, grace) in [
+        (json!({}), 60),
+        (json!({"terminationGracePeriodSeconds": 300}), 300),
+        (json!({"terminationGracePeriodSeconds": null}), 30),
+    ] {
+        assert_pod(&sleep(pod.clone(), grace), &[]);
+        assert_pod(&sleep(pod.clone(), 0), &[]);
+        assert_pod(&sleep(pod.clone(), grace + 1), &[&refused(grace + 1, grace)]);
+        assert_pod(&sleep(pod, -1), &[&refused(-1, grace)]);
+    }
+}
+
+#[test]
+fn the_files_of_a_volume_stay_below_it() {
+    let items =
+        json!([{"key": "app.yaml", "path": "/etc/app.yaml"}, {"key": "", "path": "..data", "mode": 512}]);
+    assert_pod(
+        &json!({"volumes": [
+            {"name": "c", "configMap": {"name": "c", "items": items}},
+            {"name": "p", "projected": {"sources": [
+                {"serviceAccountToken": {"path": "token", "expirationSeconds": 300}},
+                {"secret": {"name": "s", "items": [{"key": "a", "path": "a"}]}, "configMap": {"name": "c", "items": [{"key": "a", "path": "a"}]}}]}},
+            {"name": "d", "downwardAPI": {"items": [{"path": "cpu", "resourceFieldRef": {"resource": "limits.cpu"}}]}}]}),
+        &[
+            "volumes[0].configMap.items[0].path: Invalid value: \"/etc/app.yaml\": must be a relative path",
+            "volumes[0].configMap.items[1].key: Required value",
+            "volumes[0].configMap.items[1].path: Invalid value: \"..data\": must not start with '..'",
+            "volumes[0].configMap.items[1].mode: Invalid value: 512: must be a number between 0 and 0777 (octal), both inclusive",
+            "volumes[1].projected.sources[0].serviceAccountToken.expirationSeconds: Invalid value: 300: may not specify a duration less than 10 minutes",
+            "volumes[1].projected: Invalid value: \"c\": conflicting duplicate paths",
+            "volumes[1].projected.sources[1]: Forbidden: may not specify more than 1 volume type per source",
+            "volumes[2].downwardAPI.resourceFieldRef.containerName: Required value",
+        ],
+    );
+}
+
+#[test]
+fn an_ephemeral_volume_claims_storage_for_some_kind_of_access() {
+    let claim = |spec: Value| json!({"volumes": [{"name": "s", "ephemeral": {"volumeClaimTemplate": {"spec": spec}}}]});
+    let path = "volumes[0].ephemeral.volumeClaimTemplate.spec";
+    assert_pod(
+        &claim(json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}})),
+        &[],
+    );
+    assert_pod(
+        &claim(json!({})),
+        &[
+            &format!("{path}.accessModes: Required value: at least 1 access mode is required"),
+            &format!("{path}.resources[storage]: Required value"),
+        ],
+    );
+}
+
+#[test]
+fn addresses_and_names_of_the_pod_are_addresses_and_names() {
+    let address = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+    assert_pod(
+        &json!({"hostAliases": [{"ip": "kafka-0"}, {"ip": "10.0.0.1"}, {"ip": "010.000.0.2"}, {"ip": "::1"}, {"ip": "10.0.0"}, {"ip": "10.0.0.256"}],
+            "dnsPolicy": "None", "hostname": "a.b"}),
+        &[
+            "hostname: Invalid value: \"a.b\": must not contain dots",
+            &format!("hostAliases[0].ip: Invalid value: \"kafka-0\": {address}"),
+            &format!("hostAliases[4].ip: Invalid value: \"10.0.0\": {address}"),
+            &format!("hostAliases[5].ip: Invalid value: \"10.0.0.256\": {address}"),
+            "dnsConfig: Required value: must provide `dnsConfig` when `dnsPolicy` is None",
+        ],
+    );
+}
+
+#[test]
+fn what_cannot_be_overcommitted_has_a_limit_equal_to_its_request() {
+    let consumer = |resources: Value| json!({"resources": resources});
+    let with = |resources: Value, overlaid: Value| {
+        words(
+            &json!({"resources": resources, "podTemplate": {"spec": {"containers": [{"name": "orders", "resources": overlaid}]}}}),
+        )
+    };
+    let limit = "Required value: Limit must be set for non overcommitable resources";
+    let gpu = json!({"nvidia.com/gpu": 1});
+    assert_eq!(
+        words(&consumer(json!({"requests": gpu}))),
+        [format!("spec.consumerSpec.resources.limits: {limit}")]
+    );
+    // The overlay's limit is of the same container.
+    assert_eq!(with(json!({"requests": gpu}), json!({"limits": gpu})), [""; 0]);
+    assert_eq!(
+        with(json!({"requests": gpu}), json!({"limits": {"nvidia.com/gpu": 2}})),
+        [
+            "containers[0].resources.requests: Invalid value: \"1\": must be equal to nvidia.com/gpu limit of 2"
+        ]
+    );
+    let pages = json!({"limits": {"hugepages-2Mi": "3Mi"}});
+    assert_eq!(
+        words(&consumer(pages)),
+        [
+            "spec.consumerSpec.resources.limits[hugepages-2Mi]: Invalid value: \"3Mi\": 3Mi is not positive integer multiple of hugepages-2Mi",
+            "spec.consumerSpec.resources: Forbidden: HugePages require cpu or memory",
+        ]
+    );
 }
