@@ -162,10 +162,12 @@ pub struct ConsumerSpec {
     /// How many partitions one consumer processes in parallel, for example its number of threads.
     /// The ceiling is the number of partitions divided by this, rounded up.
     pub partitions_per_consumer: i32,
-    /// Environment variables of the container, as in a Pod.
+    /// Environment variables of the container, as in a Pod. One that the operator sets, too, replaces
+    /// the operator's.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<EnvVar>,
-    /// Sources of environment variables, as in a Pod.
+    /// Sources of environment variables, as in a Pod. The operator's KAFKA_TOPICS and KAFKA_GROUP_ID
+    /// come before theirs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub env_from: Vec<EnvFromSource>,
     /// Compute resources of the container, as in a Pod.

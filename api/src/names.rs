@@ -67,12 +67,21 @@ pub const ANNOTATION_TEMPLATE_HASH: &str = "thenextapps.com/template-hash";
 /// built with, as JSON. Without it there are none.
 pub const ANNOTATION_TEMPLATE_DEFAULTS: &str = "thenextapps.com/template-defaults";
 
+/// The annotation of a pod template with which `kubectl rollout restart` makes new pods.
+pub const ANNOTATION_RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
+
 /// The environment variable with the comma-separated topics, as they are named in Kafka.
 pub const ENV_TOPICS: &str = "KAFKA_TOPICS";
 /// The environment variable with the consumer group's id.
 pub const ENV_GROUP_ID: &str = "KAFKA_GROUP_ID";
 /// The environment variable with Kafka's bootstrap servers.
 pub const ENV_BOOTSTRAP_SERVERS: &str = "KAFKA_BOOTSTRAP_SERVERS";
+/// The variables by which Spring Boot takes the consumer group's id and the bootstrap servers, before
+/// what an application sets from the operator's variables. The first that is set counts.
+pub const SPRING_GROUP_ID: &str = "SPRING_KAFKA_CONSUMER_GROUP_ID";
+/// See [`SPRING_GROUP_ID`].
+pub const SPRING_BOOTSTRAP_SERVERS: [&str; 2] =
+    ["SPRING_KAFKA_CONSUMER_BOOTSTRAP_SERVERS", "SPRING_KAFKA_BOOTSTRAP_SERVERS"];
 
 /// The name of the container port and of the Service port that Prometheus scrapes.
 pub const METRICS_PORT_NAME: &str = "metrics";

@@ -1,6 +1,8 @@
 //! The input of the static rules: a spec, the group's name, and the namespaces whose KafkaTopics it
 //! may use.
 
+use k8s_openapi::api::core::v1::{Container, PodSpec};
+
 use crate::group::KconsumerGroupSpec;
 use crate::overlay::{self, Overlay, OverlayError};
 
@@ -63,6 +65,17 @@ impl<'a> RuleInput<'a> {
     ) -> Self {
         let overlay = spec.consumer_spec.pod_template.as_ref().map(overlay::parse);
         Self { name, namespace, spec, grants, overlay }
+    }
+
+    /// The pod of the overlay.
+    pub(crate) fn overlaid_pod(&self) -> Option<&PodSpec> {
+        self.overlay.as_ref()?.as_ref().ok()?.template().spec.as_ref()
+    }
+
+    /// The consumer's container in the overlay.
+    pub(crate) fn overlaid_consumer(&self) -> Option<&Container> {
+        let name = self.container_name()?;
+        self.overlaid_pod()?.containers.iter().find(|container| container.name == name)
     }
 
     /// The name of the consumer's container; `None` if it is not known yet.

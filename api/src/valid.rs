@@ -114,7 +114,7 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    fn derive(spec: &KconsumerGroupSpec) -> Option<Self> {
+    pub(crate) fn derive(spec: &KconsumerGroupSpec) -> Option<Self> {
         let of_preset = || spec.metrics.preset().readiness_path(spec.metrics.path());
         let (path, is_requested) = match spec.consumer_spec.readiness.as_deref() {
             Some(READINESS_NONE) => return None,

@@ -1,15 +1,28 @@
 //! What is allowed and is most often a mistake: a warning, not a violation.
 
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::EnvFromSource;
+
 use crate::consumer_group;
+use crate::names;
 use crate::preset::Preset;
 use crate::rule_input::RuleInput;
+use crate::valid::Readiness;
 
 /// Micrometer looks for new metrics once a minute.
 const MICROMETER_SECONDS: i32 = 60;
 
 /// The warnings of a spec.
 pub fn advice(input: &RuleInput<'_>) -> Vec<String> {
-    let rules = [window_is_longer_than_micrometer_s_minute, group_id_is_unique_among_namespaces];
+    let rules = [
+        window_is_longer_than_micrometer_s_minute,
+        group_id_is_unique_among_namespaces,
+        group_id_comes_before_env_from,
+        topics_are_those_of_the_spec,
+        probe_asks_as_prometheus_does,
+        restarts_are_kubectls,
+    ];
     let mut warnings = second_consumers(input);
     warnings.extend(rules.into_iter().filter_map(|rule| rule(input)));
     warnings.extend(super::endpoint::warnings(input.spec));
@@ -19,12 +32,16 @@ pub fn advice(input: &RuleInput<'_>) -> Vec<String> {
 /// A further container that starts as the consumer does: its name is a slip, or comes from a
 /// Deployment of before. Each pod then runs two consumers of one metrics port.
 fn second_consumers(input: &RuleInput<'_>) -> Vec<String> {
-    let (Some(Ok(overlay)), Some(consumer)) = (&input.overlay, input.container_name()) else {
+    let (Some(pod), Some(consumer)) = (input.overlaid_pod(), input.container_name()) else {
         return Vec::new();
     };
-    let containers = overlay.template().spec.iter().flat_map(|pod| &pod.containers);
+    // An init container runs as long as the pod if it restarts.
+    let sidecars =
+        pod.init_containers.iter().flatten().filter(|one| is_always(one.restart_policy.as_deref()));
     let of_image = |image: &str| image == input.spec.consumer_spec.image;
-    containers
+    pod.containers
+        .iter()
+        .chain(sidecars)
         .filter(|container| container.name != consumer && container.image.as_deref().is_some_and(of_image))
         // With a command of its own it may be anything.
         .filter(|container| container.command.is_none() && container.args.is_none())
@@ -35,6 +52,10 @@ fn second_consumers(input: &RuleInput<'_>) -> Vec<String> {
             )
         })
         .collect()
+}
+
+fn is_always(policy: Option<&str>) -> bool {
+    policy == Some("Always")
 }
 
 /// The lag of a partition that a Spring application has just got is not part of the pod's lag. A
@@ -62,6 +83,68 @@ fn group_id_is_unique_among_namespaces(input: &RuleInput<'_>) -> Option<String> 
     (is_granted && is_name).then(|| {
         "spec.consumerSpec.groupId: is the group's name, which groups of other namespaces may have too: set a unique one"
             .to_owned()
+    })
+}
+
+/// The variables of a container come before those of its envFrom, so a group whose id stands in a
+/// ConfigMap would join another one, named after the resource. The webhook fills the groupId in, so
+/// this is said once.
+fn group_id_comes_before_env_from(input: &RuleInput<'_>) -> Option<String> {
+    let consumer = &input.spec.consumer_spec;
+    let overlaid = input.overlaid_consumer().and_then(|container| container.env_from.as_deref());
+    let mut sources = consumer.env_from.iter().chain(overlaid.unwrap_or_default());
+    // With its prefix a source can have the variable.
+    let can_have = |source: &EnvFromSource| {
+        names::ENV_GROUP_ID.starts_with(source.prefix.as_deref().unwrap_or_default())
+    };
+    let is_filled_in = consumer.group_id.is_none()
+        && !consumer_group::has_own_group_id(input.spec, input.name.unwrap_or_default());
+    (is_filled_in && sources.any(can_have)).then(|| {
+        "spec.consumerSpec.groupId: set it: the operator's KAFKA_GROUP_ID, the group's name, comes before one of envFrom"
+            .to_owned()
+    })
+}
+
+/// The ceiling, the wait for topics and conflicts go by the KafkaTopics that the spec names.
+fn topics_are_those_of_the_spec(input: &RuleInput<'_>) -> Option<String> {
+    let consumer = &input.spec.consumer_spec;
+    let own = consumer_group::own_topics(input.spec, input.name.unwrap_or_default())?;
+    let named: BTreeSet<&str> = consumer.topic.iter().chain(&consumer.topics).map(String::as_str).collect();
+    let is_same =
+        own.value().is_some_and(|own| own.split(',').map(str::trim).collect::<BTreeSet<_>>() == named);
+    (!is_same).then(|| {
+        "spec.consumerSpec: KAFKA_TOPICS in env: maxReplicas, conditions and alerts still go by topic and topics"
+            .to_owned()
+    })
+}
+
+/// The kubelet's probe asks the port that Prometheus scrapes. With a client certificate Prometheus
+/// calls a mesh, whose sidecar answers the kubelet's HTTP.
+fn probe_asks_as_prometheus_does(input: &RuleInput<'_>) -> Option<String> {
+    let readiness = Readiness::derive(input.spec)?;
+    let endpoint = &input.spec.metrics.endpoint;
+    let has_certificate = endpoint.tls_config.as_ref().is_some_and(|tls| tls.cert.is_some());
+    let is_probed = input.overlaid_consumer().is_some_and(|own| {
+        let has_other = own.liveness_probe.is_some() || own.startup_probe.is_some();
+        own.readiness_probe.is_some() || (has_other && !readiness.is_requested)
+    });
+    let applies = endpoint.scheme.as_deref() == Some("https") && !has_certificate && !is_probed;
+    applies.then(|| {
+        "spec.consumerSpec.readiness: its probe uses HTTP, and the endpoint https: set None and a probe in podTemplate"
+            .to_owned()
+    })
+}
+
+/// `kubectl rollout restart` changes an annotation of the pod template. A group that has it, too, takes
+/// the change back.
+fn restarts_are_kubectls(input: &RuleInput<'_>) -> Option<String> {
+    let template = input.overlay.as_ref()?.as_ref().ok()?.template();
+    let annotations = template.metadata.as_ref()?.annotations.as_ref()?;
+    annotations.contains_key(names::ANNOTATION_RESTARTED_AT).then(|| {
+        format!(
+            "podTemplate.metadata.annotations: remove {}: it undoes kubectl rollout restart",
+            names::ANNOTATION_RESTARTED_AT
+        )
     })
 }
 
@@ -137,5 +220,97 @@ mod tests {
         ] {
             assert_eq!(warned(&json!({"consumerSpec": consumer})).len(), want, "{consumer}");
         }
+    }
+
+    #[test]
+    fn a_native_sidecar_of_the_consumers_image_is_told() {
+        let pod = |policy: Value| {
+            let mut sidecar = json!({"name": "order", "image": "shop/orders:1.4"});
+            sidecar["restartPolicy"] = policy;
+            warned(
+                &json!({"consumerSpec": {"image": "shop/orders:1.4", "podTemplate": {"spec": {"initContainers": [sidecar]}}}}),
+            )
+        };
+        assert_eq!(
+            pod(json!("Always")),
+            [
+                "podTemplate container \"order\" has the consumer's image: each pod runs it next to container \"orders\""
+            ]
+        );
+        assert_eq!(pod(Value::Null), [""; 0]);
+    }
+
+    #[test]
+    fn a_group_id_that_may_be_in_env_from_is_told_until_one_is_set() {
+        let source = |prefix: &str| json!([{"prefix": prefix, "configMapRef": {"name": "c"}}]);
+        let own = |name: &str| json!([{"name": name, "value": "shop"}]);
+        let in_template = json!({"spec": {"containers": [{"name": "orders", "envFrom": source("")}]}});
+        let in_sidecar =
+            json!({"spec": {"containers": [{"name": "proxy", "image": "i", "envFrom": source("")}]}});
+        for (consumer, want) in [
+            (json!({"envFrom": source("")}), 1),
+            (json!({"envFrom": source("KAFKA_")}), 1),
+            (json!({"podTemplate": in_template}), 1),
+            (json!({"podTemplate": in_sidecar}), 0),
+            (json!({"envFrom": source("DB_")}), 0),
+            (json!({"envFrom": source(""), "groupId": "orders"}), 0),
+            (json!({"envFrom": source(""), "env": own("KAFKA_GROUP_ID")}), 0),
+            (json!({"envFrom": source(""), "env": own("SPRING_KAFKA_CONSUMER_GROUP_ID")}), 0),
+            (json!({}), 0),
+        ] {
+            assert_eq!(warned(&json!({"consumerSpec": consumer})).len(), want, "{consumer}");
+        }
+    }
+
+    #[test]
+    fn topics_of_ones_own_are_told_unless_they_are_those_of_the_spec() {
+        let env = |topics: Value| json!({"topics": ["a", "b"], "env": [topics]});
+        let own = |value: &str| env(json!({"name": "KAFKA_TOPICS", "value": value}));
+        let container = json!({"name": "orders", "env": [{"name": "KAFKA_TOPICS", "value": "c"}]});
+        for (consumer, want) in [
+            (own("c"), 1),
+            (own("a"), 1),
+            (own("b, a"), 0),
+            (
+                env(
+                    json!({"name": "KAFKA_TOPICS", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}}),
+                ),
+                1,
+            ),
+            (json!({"topic": "a", "podTemplate": {"spec": {"containers": [container]}}}), 1),
+            (json!({"topic": "a"}), 0),
+        ] {
+            assert_eq!(warned(&json!({"consumerSpec": consumer})).len(), want, "{consumer}");
+        }
+    }
+
+    #[test]
+    fn a_probe_by_http_of_an_endpoint_by_https_is_told() {
+        let https =
+            |tls: Value| json!({"preset": "Spring", "endpoint": {"scheme": "https", "tlsConfig": tls}});
+        let serves = https(json!({"insecureSkipVerify": true}));
+        let in_mesh = https(json!({"cert": {"secret": {"name": "c", "key": "k"}}}));
+        let probed = |probe: &str| json!({"spec": {"containers": [{"name": "orders", probe: {"httpGet": {"port": 8085, "scheme": "HTTPS"}}}]}});
+        for (metrics, consumer, want) in [
+            (&serves, json!({}), 1),
+            (&serves, json!({"readiness": "/ready"}), 1),
+            (&serves, json!({"readiness": "None"}), 0),
+            (&serves, json!({"podTemplate": probed("readinessProbe")}), 0),
+            (&serves, json!({"podTemplate": probed("livenessProbe")}), 0),
+            (&serves, json!({"readiness": "Preset", "podTemplate": probed("livenessProbe")}), 1),
+            (&in_mesh, json!({}), 0),
+            (&json!({"preset": "Spring"}), json!({}), 0),
+            (&json!({"endpoint": {"scheme": "https"}}), json!({}), 0),
+        ] {
+            let warned = warned(&json!({"metrics": metrics, "consumerSpec": consumer}));
+            assert_eq!(warned.len(), want, "{metrics} {consumer}: {warned:?}");
+        }
+    }
+
+    #[test]
+    fn an_annotation_that_kubectl_writes_to_restart_pods_is_told() {
+        let template = |name: &str| json!({"consumerSpec": {"podTemplate": {"metadata": {"annotations": {name: "2026-01-01T00:00:00Z"}}}}});
+        assert_eq!(warned(&template("kubectl.kubernetes.io/restartedAt")).len(), 1);
+        assert_eq!(warned(&template("example.com/restartedAt")), [""; 0]);
     }
 }

@@ -22,7 +22,7 @@ mod volume;
 
 use std::collections::HashSet;
 
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use k8s_openapi::api::core::v1::PodSpec;
 use serde_json::Value;
 
 use super::field_errors::FieldErrors;
@@ -56,14 +56,14 @@ pub(crate) fn consumer_is_a_container(input: &RuleInput<'_>, violations: &mut Ve
     }
     if let Some(written) = &consumer.resources {
         let path = format!("{path}.resources");
-        let overlaid = overlaid_consumer(input).is_some_and(|container| container.resources.is_some());
+        let overlaid = input.overlaid_consumer().is_some_and(|container| container.resources.is_some());
         resources::check(written, resources::container_resource, &path, &mut errors);
         // Else what they are together is looked at with the overlay.
         if !overlaid {
             resources::requests_fit(written, None, &path, &mut errors);
         }
         let claims = written.claims.as_deref().unwrap_or_default();
-        let of_pod = overlaid_pod(input).and_then(|pod| pod.resource_claims.as_ref());
+        let of_pod = input.overlaid_pod().and_then(|pod| pod.resource_claims.as_ref());
         let of_pod = of_pod.into_iter().flatten().map(|claim| claim.name.as_str()).collect();
         claims::of_container(claims, &of_pod, &format!("{path}.claims"), &mut errors);
     }
@@ -74,16 +74,6 @@ pub(crate) fn pull_secrets_are_distinct(input: &RuleInput<'_>, violations: &mut 
     let secrets = input.spec.consumer_spec.image_pull_secrets.iter().map(|secret| secret.name.as_str());
     let mut errors = FieldErrors::new(Rule::Deployment, violations);
     errors.distinct("spec.consumerSpec.imagePullSecrets", "name", secrets);
-}
-
-fn overlaid_pod<'a>(input: &'a RuleInput<'_>) -> Option<&'a PodSpec> {
-    input.overlay.as_ref()?.as_ref().ok()?.template().spec.as_ref()
-}
-
-/// The consumer's container in the overlay.
-fn overlaid_consumer<'a>(input: &'a RuleInput<'_>) -> Option<&'a Container> {
-    let name = input.container_name()?;
-    overlaid_pod(input)?.containers.iter().find(|container| container.name == name)
 }
 
 /// How long a pod has to end, in seconds: null leaves it to Kubernetes.
