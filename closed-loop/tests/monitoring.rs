@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use kcg_closed_loop::{AlertState, Monitoring};
-use kcg_devcluster::{ControlPlane, build_operator, wait};
+use kcg_devcluster::{ControlPlane, build_operator, deploy_folder, wait};
 use serde_json::{Value, json};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -153,20 +153,24 @@ fn monitoring_objects(rendered: &str) -> Outcome<Vec<Value>> {
     Ok(ours.collect())
 }
 
-/// The owned monitor and rule of a group.
-async fn rendered_group(folder: &Path, name: &str, labels: &Value) -> Outcome<Vec<Value>> {
-    let group = json!({
-        "apiVersion": "thenextapps.com/v1alpha1", "kind": "KconsumerGroup",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {
-            "consumerSpec": {"image": "orders:1", "topic": "orders"},
-            "metrics": {"labels": labels}, "alerts": {"ruleLabels": labels},
-        },
-    });
-    let file = folder.join(format!("{name}.yaml"));
-    std::fs::write(&file, group.to_string())?;
+/// The owned monitors and rules of groups with these names and labels.
+async fn rendered_groups(folder: &Path, groups: &[(&str, Value)]) -> Outcome<Vec<Value>> {
+    let group = |(name, labels): &(&str, Value)| {
+        json!({
+            "apiVersion": "thenextapps.com/v1alpha1", "kind": "KconsumerGroup",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {
+                "consumerSpec": {"image": "orders:1", "topic": "orders"},
+                "metrics": {"labels": labels}, "alerts": {"ruleLabels": labels},
+            },
+        })
+        .to_string()
+    };
+    let file = folder.join("groups.yaml");
+    std::fs::write(&file, groups.iter().map(group).collect::<Vec<_>>().join("\n---\n"))?;
+    // Offline: no cluster of the person who runs the test is asked for the topic.
     let mut render = std::process::Command::new(build_operator().await?);
-    let output = render.args(["render", "--partitions", "orders=3"]).arg(&file).output()?;
+    let output = render.args(["render", "--offline", "--partitions", "orders=3"]).arg(&file).output()?;
     assert!(output.status.success(), "{output:?}");
     monitoring_objects(&String::from_utf8(output.stdout)?)
 }
@@ -179,8 +183,8 @@ async fn kube_prometheus_stack_loads_the_monitors_and_rules_of_the_operator_and_
 
     let folder = plane.folder().join("user");
     std::fs::create_dir_all(&folder)?;
-    let copy = ["cp", "-r", concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy")];
-    assert!(std::process::Command::new(copy[0]).args(&copy[1..]).arg(&folder).status()?.success());
+    let copy = std::process::Command::new("cp").arg("-r").arg(deploy_folder()?).arg(&folder).status()?;
+    assert!(copy.success());
     let own = json!({
         "resources": ["deploy/scopes/cluster"],
         "components": ["deploy/components/kube-prometheus-stack"],
@@ -189,8 +193,9 @@ async fn kube_prometheus_stack_loads_the_monitors_and_rules_of_the_operator_and_
     let rendered = plane.kubectl(&["kustomize", &folder.display().to_string()]).await?.ok()?;
     let mut objects = monitoring_objects(&rendered)?;
     assert_eq!(objects.len(), 2, "{objects:?}");
-    objects.extend(rendered_group(&folder, "orders", &json!({"release": "kube-prometheus-stack"})).await?);
-    objects.extend(rendered_group(&folder, "unlabelled", &json!({})).await?);
+    let groups = [("orders", json!({"release": "kube-prometheus-stack"})), ("unlabelled", json!({}))];
+    objects.extend(rendered_groups(&folder, &groups).await?);
+    assert_eq!(objects.len(), 6, "{objects:?}");
     plane.kubectl(&["create", "namespace", "kconsumer-group-operator"]).await?.ok()?;
     let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
     plane.apply_yaml(&list.to_string()).await?;
