@@ -9,6 +9,7 @@ mod group;
 mod harness;
 mod lag;
 mod load;
+mod membership;
 mod outage;
 
 use std::process::ExitCode;
@@ -33,7 +34,7 @@ macro_rules! tests {
     };
 }
 
-const PARALLEL: [Test; 11] = tests![
+const PARALLEL: [Test; 12] = tests![
     consumer::a_hung_consumer_in_rust_fires_an_alert,
     consumer::a_hung_spring_application_fires_an_alert,
     consumer::a_hung_consumer_with_the_jmx_exporter_fires_an_alert,
@@ -44,6 +45,7 @@ const PARALLEL: [Test; 11] = tests![
     load::a_hot_partition_fires_an_alert_while_the_average_lag_is_within_the_limit,
     load::a_lagging_group_at_its_ceiling_is_reported,
     load::consumers_without_a_partition_are_reported_and_fire_an_alert,
+    membership::static_members_delay_a_rollout_by_two_sessions_and_lose_no_record,
     dashboards::every_panel_of_both_dashboards_has_data,
 ];
 
