@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use kcg_api::preset::Preset;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::tools::consumers::{self, JavaConsumer};
 
@@ -35,12 +36,21 @@ impl Consumer {
         format!("thenextapps/{name}")
     }
 
-    /// The preset of its groups. The consumer in Rust has Micrometer's names, too, and the group of
-    /// the demo uses the default.
+    /// The preset for its kind of client.
     pub fn preset(self) -> Preset {
         match self {
-            Self::Rust | Self::Spring => Preset::Spring,
+            Self::Rust => Preset::Librdkafka,
+            Self::Spring => Preset::Spring,
             Self::Jmx => Preset::JmxExporter,
+        }
+    }
+
+    /// spec.metrics of its groups. The consumer in Rust serves its metrics on another port than its
+    /// preset has.
+    pub fn metrics(self) -> Value {
+        match self {
+            Self::Rust => json!({"preset": self.preset(), "port": 8085}),
+            Self::Spring | Self::Jmx => json!({"preset": self.preset()}),
         }
     }
 

@@ -112,7 +112,9 @@ async fn create(runner: &mut Runner) -> Result<()> {
     let mut objects = Vec::new();
     for (group, title) in GROUPS {
         let scaling = scaling(group, &runner.settings);
-        runner.print(&format!("{title}: spec.scaling of group {group} is {scaling}"))?;
+        let text = serde_saphyr::to_string(&scaling)?;
+        let text = text.trim_end().replace('\n', "\n  ");
+        runner.print(&format!("{title}: spec.scaling of group {group} is\n  {text}"))?;
         objects.push(objects::topic(&topic_of(group), PARTITIONS));
         objects.push(objects::group(
             Consumer::Rust,

@@ -29,6 +29,10 @@ pub(super) fn group(
     let (interval, hold) = if settings.realistic { ("5s", "1m") } else { ("1s", "5s") };
     let env: Vec<Value> =
         consumer.env().iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+    let mut metrics = consumer.metrics();
+    metrics["interval"] = json!(interval);
+    // The default. A group that does not state it is warned.
+    metrics["lagStatistic"] = json!("Sum");
     json!({
         "apiVersion": "thenextapps.com/v1alpha1", "kind": "KconsumerGroup",
         "metadata": {"name": name},
@@ -48,7 +52,7 @@ pub(super) fn group(
                     },
                 }]}},
             },
-            "metrics": {"preset": consumer.preset(), "interval": interval},
+            "metrics": metrics,
             "alerts": {"for": hold},
             "scaling": scaling,
         },

@@ -26,7 +26,11 @@ pub async fn a_hung_consumer_with_the_jmx_exporter_fires_an_alert(harness: &Harn
 async fn hangs(harness: &Harness, group: &Group) -> Result<()> {
     const SECONDS: u32 = 20;
     let (name, hung) = (group.name, AlertName::ConsumersHung);
-    let mut resource = group.resource(&[("preset", json!(group.consumer.preset()))]);
+    let mut resource = group.resource(&[]);
+    let own = group.consumer.metrics();
+    for (field, value) in own.as_object().into_iter().flatten() {
+        resource["spec"]["metrics"][field] = value.clone();
+    }
     if let Some(consumer) = resource["spec"]["consumerSpec"].as_object_mut() {
         consumer.remove("podTemplate");
     }
