@@ -68,13 +68,16 @@ fn records(counts: &Counts) -> Vec<Row> {
 }
 
 fn times(group: &GroupMetrics) -> Vec<Row> {
-    vec![
+    // Not every scenario changes a topic.
+    let ceiling = group.topic_to_ceiling_ms.map(|took| {
         Row::new(
             "Topic change to maxReplicas",
-            group.topic_to_ceiling_ms,
+            Some(took),
             "ms",
             "From the KafkaTopic's change to the autoscaler's, both from the API server's audit log.",
-        ),
+        )
+    });
+    let since_load = [
         Row::new(
             "Load to first new pod",
             group.load_to_first_pod,
@@ -111,7 +114,8 @@ fn times(group: &GroupMetrics) -> Vec<Row> {
             "s",
             "From the first record sent until no alert fired any more.",
         ),
-    ]
+    ];
+    ceiling.into_iter().chain(since_load).collect()
 }
 
 fn costs(group: &GroupMetrics) -> Vec<Row> {

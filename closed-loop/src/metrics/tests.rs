@@ -159,3 +159,12 @@ fn a_number_has_as_many_digits_as_a_reader_needs() {
     }
     assert_eq!(group_rows(&GroupMetrics::default())[4].text(), "not seen");
 }
+
+#[test]
+fn the_time_to_the_ceiling_is_shown_only_if_a_topic_has_changed() {
+    let shown = |topic_to_ceiling_ms| {
+        let group = GroupMetrics { topic_to_ceiling_ms, ..GroupMetrics::default() };
+        group_rows(&group).iter().filter(|row| row.name.starts_with("Topic change")).count()
+    };
+    assert_eq!([shown(None), shown(Some(31.0))], [0, 1]);
+}

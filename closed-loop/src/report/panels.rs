@@ -150,8 +150,7 @@ pub(super) fn alerts(group: &GroupTimeline, end: f64) -> Plot {
                 shape,
             });
         }
-        // The name needs room, so it begins early even if the bar begins late.
-        let shape = Shape::Text { at: first.min(end * 0.6), value: row + 0.58 };
+        let shape = Shape::Text { at: first, value: row + 0.58 };
         layers.push(Layer { label: (*name).to_owned(), colour: INK, shape });
     }
     let fired = names

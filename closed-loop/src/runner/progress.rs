@@ -12,7 +12,7 @@ const INTERVAL: f64 = 2.0;
 
 /// Explains the numbers, before the first line.
 const LEGEND: &str =
-    "(lag: records not committed, and those of the worst partition; pods: ready/wanted of the ceiling)\n";
+    "lag: records not committed, and those of the worst partition; pods: ready/wanted of the ceiling";
 
 /// The progress printed last.
 #[derive(Debug, Default)]
@@ -27,9 +27,13 @@ impl Progress {
         let is_due = self.last.as_ref().is_none_or(|(printed, last)| {
             now.differs_by_an_event(last) || (*last != now && at - printed >= INTERVAL)
         });
-        let legend = if self.last.is_none() { LEGEND } else { "" };
+        let legend = match (&self.last, groups.len()) {
+            (Some(_), _) => String::new(),
+            (None, 1) => format!("({LEGEND})\n"),
+            (None, many) => format!("(of all {many} groups together, {LEGEND})\n"),
+        };
         is_due.then(|| {
-            let line = legend.to_owned() + &now.line(at);
+            let line = legend + &now.line(at);
             self.last = Some((at, now));
             line
         })
@@ -81,9 +85,12 @@ impl Totals {
             "{at:.1} s  lag {lag} (max {worst})  pods {ready}/{wanted} of {ceiling}  processed {processed} of {sent}  \
              rebalances {rebalances}"
         );
-        for (firing, word) in [(true, "firing"), (false, "pending")] {
-            let names: BTreeSet<&str> =
-                alerts.iter().filter(|alert| alert.firing == firing).map(|alert| &*alert.name).collect();
+        let named =
+            |firing| alerts.iter().filter(move |alert| alert.firing == firing).map(|alert| &*alert.name);
+        let firing: BTreeSet<&str> = named(true).collect();
+        // One that fires for a group or a partition may be pending for another.
+        let pending: BTreeSet<&str> = named(false).filter(|name| !firing.contains(name)).collect();
+        for (names, word) in [(firing, "firing"), (pending, "pending")] {
             if !names.is_empty() {
                 let names = Vec::from_iter(names).join(", ");
                 line.extend(["  ", word, ": ", &names]);
@@ -115,7 +122,7 @@ mod tests {
     fn a_line_shows_lag_pods_and_alerts_and_the_first_one_explains_the_numbers() {
         let mut progress = Progress::default();
         let want = "12.3 s  lag 6,204 (max 6,204)  pods 2/3 of 3  processed 3,797 of 10,001  rebalances 0  firing: Lag";
-        assert_eq!(progress.next(12.3, &group(6204, 2)), Some(LEGEND.to_owned() + want));
+        assert_eq!(progress.next(12.3, &group(6204, 2)), Some(format!("({LEGEND})\n{want}")));
         let next = progress.next(12.4, &group(6204, 3));
         assert!(next.as_ref().is_some_and(|line| line.starts_with("12.4 s  lag")), "{next:?}");
     }
@@ -130,8 +137,11 @@ mod tests {
 
     #[test]
     fn several_groups_add_up_in_one_line() {
-        let groups = [group(10, 1), group(20, 2)].concat();
+        let mut groups = [group(10, 1), group(20, 2)].concat();
+        groups[1].alerts[0].firing = false;
         let line = Progress::default().next(1.0, &groups).unwrap_or_default();
+        assert!(line.starts_with("(of all 2 groups together, lag"), "{line}");
         assert!(line.contains("lag 30 (max 20)  pods 3/6 of 6  processed 7,594 of 20,002"), "{line}");
+        assert!(line.ends_with("firing: Lag"), "{line}");
     }
 }

@@ -197,7 +197,13 @@ fn draw_layer(chart: &mut Chart, layer: &Layer) -> Result<()> {
         }
         Shape::Text { at, value } => {
             let style = font(14).color(colour).pos(Pos::new(HPos::Left, VPos::Bottom));
-            chart.draw_series([Text::new(label.clone(), (*at, *value), style)])?;
+            // Where it has room.
+            let area = chart.plotting_area();
+            let times = area.get_x_range();
+            let long = f64::from(pixels(label, 14)) / f64::from(area.dim_in_pixel().0);
+            let last = times.end - long * (times.end - times.start);
+            let at = at.min(last).max(times.start);
+            chart.draw_series([Text::new(label.clone(), (at, *value), style)])?;
         }
     }
     Ok(())
