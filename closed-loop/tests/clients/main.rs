@@ -1,6 +1,8 @@
 //! What the example consumers export on a real Kafka, without Kubernetes: each has the metrics that
 //! the presets for it name, and an idle one has a lag of 0.
 
+mod record;
+
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, TcpStream};
@@ -99,31 +101,31 @@ impl Running {
         Self::start(name, expected, port, command, kafka, folder)
     }
 
-    /// The status code and the body of a GET.
-    fn get(&self, path: &str) -> std::io::Result<(u16, String)> {
-        let mut stream = TcpStream::connect((LOOPBACK, self.port.number()))?;
-        stream.set_read_timeout(Some(LIMIT))?;
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-        let code = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-        Ok((code.unwrap_or_default(), body.to_owned()))
-    }
-
     /// What is still missing of what is expected.
     fn missing(&self) -> Result<(), String> {
         let Expected { presets, path, topics, probes } = self.expected;
         let of_presets = presets.iter().filter_map(|preset| preset.readiness_path(path));
         for probe in probes.iter().map(|probe| (*probe).to_owned()).chain(of_presets) {
-            let (code, body) = self.get(&probe).map_err(|error| error.to_string())?;
+            let (code, body) = get(&self.port, &probe).map_err(|error| error.to_string())?;
             if code != 200 {
                 return Err(format!("{probe} is {code}: {body}"));
             }
         }
-        let (_, text) = self.get(path).map_err(|error| error.to_string())?;
+        let (_, text) = get(&self.port, path).map_err(|error| error.to_string())?;
         presets.iter().try_for_each(|preset| is_idle(&text, *preset, topics))
     }
+}
+
+/// The status code and the body of a GET.
+fn get(port: &Port, path: &str) -> std::io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect((LOOPBACK, port.number()))?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let code = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+    Ok((code.unwrap_or_default(), body.to_owned()))
 }
 
 /// Whether the metrics are those of a client that has all partitions and nothing to read.
