@@ -33,6 +33,8 @@ pub struct Findings {
     /// `None`: there was never a leader in this namespace.
     pub(super) lease: Found<Option<LeaseFinding>>,
     pub(super) permissions: Vec<Permission>,
+    /// How the flags differ that both processes should have; `None` if a Deployment is missing.
+    pub(super) flag_differences: Option<Vec<String>>,
     /// The file of defaults that each process has read.
     pub(super) defaults: Found<Vec<ProcessDefaults>>,
     /// The hash of a file of defaults that is about to be applied.

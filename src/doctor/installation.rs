@@ -84,6 +84,18 @@ pub(super) fn permissions(findings: &Findings) -> Vec<Check> {
     vec![of("controller"), of("webhook")]
 }
 
+/// With other namespaces than the controller, the webhook refuses groups that would run, or admits
+/// groups that will not. Nothing is said of a Deployment that is missing, which has a check of its own.
+pub(super) fn flags(findings: &Findings) -> Option<Check> {
+    let check = "flags";
+    let differences = findings.flag_differences.as_ref()?;
+    Some(if differences.is_empty() {
+        Check::ok(check, "both processes have the same namespaces")
+    } else {
+        Check::wrong(check, differences.join("; "), "set both flags on both processes, with the same values")
+    })
+}
+
 /// A missing integration is a problem only if there is a group.
 pub(super) fn integrations(findings: &Findings) -> Vec<Check> {
     let is_needed = findings.groups.as_ref().is_ok_and(|groups| !groups.is_empty());

@@ -79,6 +79,7 @@ impl Check {
 pub fn analyze(findings: &Findings) -> Vec<Check> {
     let mut checks = vec![installation::crd(findings), installation::leader(findings)];
     checks.extend(installation::permissions(findings));
+    checks.extend(installation::flags(findings));
     checks.push(defaults::check(findings, findings.defaults_file.as_deref()));
     checks.extend(pods::checks(findings));
     checks.extend(admission::checks(findings));

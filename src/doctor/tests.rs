@@ -86,6 +86,7 @@ pub(super) fn healthy() -> Findings {
             permission("controller", "patch services"),
             permission("webhook", "list kafkatopics"),
         ],
+        flag_differences: Some(Vec::new()),
         defaults: Ok(Vec::new()),
         defaults_file: None,
         controller_pods: Ok(Some(ready())),
@@ -135,7 +136,7 @@ fn a_healthy_installation_passes_every_check() {
 #[test]
 fn each_wrong_finding_fails_its_own_check_with_a_cure() {
     type Change = fn(&mut Findings);
-    let faults: [(&str, &str, Change); 27] = [
+    let faults: [(&str, &str, Change); 28] = [
         ("CRD", "not served", |f| f.crd = Ok(None)),
         ("CRD", "does not state its version", |f| f.crd = Ok(Some(VersionSkew::Unknown))),
         ("controller", "there was never a leader", |f| f.lease = Ok(None)),
@@ -157,6 +158,10 @@ fn each_wrong_finding_fails_its_own_check_with_a_cure() {
         }),
         ("permissions of the webhook", "it may not list kafkatopics", |f| {
             f.permissions[1].allowed = Ok(false);
+        }),
+        ("flags", "--namespaces of the controller is a, of the webhook b", |f| {
+            let difference = "--namespaces of the controller is a, of the webhook b";
+            f.flag_differences = Some(vec![difference.to_owned()]);
         }),
         ("certificate", "it expires in 3 days", |f| f.now = now() + 87 * DAY),
         ("certificate", "it has no tls.crt", |f| {

@@ -1,6 +1,6 @@
 //! The flags with which a process of the operator runs, as its Deployment sets them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Container, EnvVar};
@@ -102,10 +102,33 @@ impl Flags {
         self.values(flag).pop().filter(|value| !value.is_empty())
     }
 
+    /// The items of a list.
+    fn items(&self, flag: Flag) -> impl Iterator<Item = &str> {
+        let items = self.values(flag).into_iter().flat_map(|value| value.split(','));
+        items.filter(|item| !item.is_empty())
+    }
+
     /// The items of a list of namespaces, without `*`.
     fn list(&self, flag: Flag) -> Vec<String> {
-        let items = self.values(flag).into_iter().flat_map(|value| value.split(','));
-        items.filter(|item| !item.is_empty() && *item != "*").map(str::to_owned).collect()
+        self.items(flag).filter(|item| *item != "*").map(str::to_owned).collect()
+    }
+
+    /// The flags that both processes have to have with the same value, and do not.
+    pub(super) fn differences(controller: &Self, webhook: &Self) -> Vec<String> {
+        let shown = |flags: &Self, flag| {
+            let items: BTreeSet<&str> = flags.items(flag).collect();
+            if items.is_empty() {
+                "not set".to_owned()
+            } else {
+                items.into_iter().collect::<Vec<_>>().join(",")
+            }
+        };
+        let difference = |flag: Flag| {
+            let (one, other) = (shown(controller, flag), shown(webhook, flag));
+            (one != other)
+                .then(|| format!("--{} of the controller is {one}, of the webhook {other}", flag.name))
+        };
+        [NAMESPACES, TOPIC_NAMESPACES].into_iter().filter_map(difference).collect()
     }
 
     /// The watched namespaces; empty: all.
@@ -211,6 +234,20 @@ mod tests {
         assert_eq!(both.namespaces(), ["c"]);
         assert!(both.elects_a_leader());
         assert_eq!((both.webhook_configuration(), both.written_configuration()), ("registration", None));
+    }
+
+    #[test]
+    fn lists_of_namespaces_are_compared_whatever_their_form_and_order() {
+        let differences =
+            |one: &[&str], other: &[&str]| Flags::differences(&with_arguments(one), &with_arguments(other));
+        assert_eq!(differences(&["--namespaces=a,b"], &["--namespaces=b", "--namespaces", "a"]), [""; 0]);
+        assert_eq!(
+            differences(&["--namespaces=a", "--topic-namespaces=*"], &["--namespaces=a,b"]),
+            [
+                "--namespaces of the controller is a, of the webhook a,b",
+                "--topic-namespaces of the controller is *, of the webhook not set",
+            ]
+        );
     }
 
     #[test]

@@ -68,6 +68,7 @@ pub async fn collect(client: &Client, namespace: &str) -> Findings {
         elects_a_leader: flags.elects_a_leader(),
         lease: collector.lease(flags.lease()).await,
         permissions: collector.permissions(&controller, &webhook).await,
+        flag_differences: flag_differences(&controller, &webhook),
         defaults: collector.defaults([&controller, &webhook]).await,
         defaults_file: None,
         controller_pods: controller.as_ref().map(OperatorProcess::finding).map_err(Clone::clone),
@@ -82,6 +83,16 @@ pub async fn collect(client: &Client, namespace: &str) -> Findings {
         rule_objects: collector.labeled(ChildKind::PrometheusRule, &namespaces).await,
         prometheuses: collector.prometheuses().await,
     }
+}
+
+fn flag_differences(
+    controller: &Found<OperatorProcess>,
+    webhook: &Found<OperatorProcess>,
+) -> Option<Vec<String>> {
+    let deployed = |process: &OperatorProcess| process.is_deployed();
+    let controller = controller.as_ref().ok().filter(|process| deployed(process))?;
+    let webhook = webhook.as_ref().ok().filter(|process| deployed(process))?;
+    Some(Flags::differences(&controller.flags, &webhook.flags))
 }
 
 /// How the operator was installed: by kustomize, unless a Deployment says otherwise.

@@ -51,6 +51,10 @@ impl OperatorProcess {
         Ok(Self { name, deployment, pods, flags })
     }
 
+    pub(super) fn is_deployed(&self) -> bool {
+        self.deployment.is_some()
+    }
+
     /// What the checks of its pods need; `None` if there is no Deployment.
     pub(super) fn finding(&self) -> Option<ProcessFinding> {
         let deployment = self.deployment.as_ref()?;
