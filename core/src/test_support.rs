@@ -47,6 +47,7 @@ pub(crate) fn new_world(group: &ValidGroup) -> Observed {
 
 fn three_partitions(topic: &TopicRef) -> TopicLookup {
     TopicLookup::Found(TopicFacts {
+        cluster: None,
         topic_name: TopicName::Reported(topic.name.clone()),
         partitions: Partitions::Known(3),
         confirmation: Confirmation::Confirmed { rejected: None },

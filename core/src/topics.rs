@@ -83,6 +83,11 @@ impl<K: Borrow<str> + Eq + Hash> TopicStore<K> {
         self.facts.contains_key(topic)
     }
 
+    /// The facts of a topic that was reported and not deleted since.
+    pub fn get(&self, topic: &str) -> Option<&TopicFacts> {
+        self.facts.get(topic)
+    }
+
     /// The result of a lookup of a topic.
     pub fn lookup(&self, topic: &str) -> TopicLookup {
         let of_namespace = || self.availability.get(namespace_of(topic));

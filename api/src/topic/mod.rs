@@ -25,6 +25,9 @@ pub const PLURAL: &str = "kafkatopics";
 /// The supported versions, newest first.
 pub const VERSIONS: [&str; 2] = ["v1", "v1beta2"];
 
+/// The label by which Strimzi finds the Kafka cluster of a KafkaTopic.
+const CLUSTER_LABEL: &str = "strimzi.io/cluster";
+
 /// A KafkaTopic by namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicRef {
@@ -119,6 +122,9 @@ pub struct TopicFacts {
     pub partitions: Partitions,
     /// Whether the spec is in force in Kafka.
     pub confirmation: Confirmation,
+    /// The Kafka cluster that it is a topic of: the label that Strimzi demands. `None` if it is
+    /// missing.
+    pub cluster: Option<Box<str>>,
     /// The topic's id in Kafka; `None` until Strimzi has reported one. It becomes part of the
     /// group's status and of an annotation, so no other text is taken for one.
     pub topic_id: Option<String>,
@@ -130,6 +136,7 @@ impl TopicFacts {
     pub fn decode(topic: &Value) -> Self {
         let topic_id = topic.pointer("/status/topicId").and_then(Value::as_str);
         Self {
+            cluster: topic["metadata"]["labels"][CLUSTER_LABEL].as_str().map(Into::into),
             topic_name: TopicName::decode(topic),
             partitions: partitions(topic.pointer("/spec/partitions")),
             confirmation: Confirmation::decode(topic),
@@ -140,11 +147,18 @@ impl TopicFacts {
     /// A topic whose partitions are known without Strimzi, for example from a flag.
     pub fn stated(name: &str, partitions: i32) -> Self {
         Self {
+            cluster: None,
             topic_name: TopicName::Stated(name.to_owned()),
             partitions: Partitions::Known(partitions),
             confirmation: Confirmation::NoStatus,
             topic_id: None,
         }
+    }
+
+    /// The Kafka cluster and the name in it, by which two KafkaTopics of one namespace are the same
+    /// topic; `None` if Kafka does not allow the name.
+    pub fn identity(&self) -> Option<(Option<&str>, &str)> {
+        Some((self.cluster.as_deref(), self.topic_name.valid()?))
     }
 
     /// Whether the stated count may be used if none was ever confirmed. Strimzi reports no topicId
@@ -238,6 +252,18 @@ mod tests {
         assert_eq!(name(&json!({"topicName": "Other"}), &reported), TopicName::Reported("Fast_Data".into()));
         assert_eq!(name(&json!({"topicName": "Other"}), &json!({})), TopicName::Stated("Other".into()));
         assert_eq!(name(&json!({}), &json!(null)), TopicName::Stated("fast-data-topic".into()));
+    }
+
+    #[test]
+    fn a_topic_is_identified_by_its_cluster_and_its_name_there() {
+        let identity = |labels: &Value, name: &str| {
+            let topic = json!({"metadata": {"name": "a", "labels": labels}, "spec": {"topicName": name}});
+            TopicFacts::decode(&topic).identity().map(|(cluster, name)| format!("{cluster:?} {name}"))
+        };
+        let of_cluster = json!({"strimzi.io/cluster": "k"});
+        assert_eq!(identity(&of_cluster, "Orders").as_deref(), Some("Some(\"k\") Orders"));
+        assert_eq!(identity(&json!({}), "Orders").as_deref(), Some("None Orders"));
+        assert_eq!(identity(&of_cluster, "a b"), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Groups that share a consumer group in Kafka and a topic, in any namespace.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use kcg_core::facts::ConflictingGroups;
 use kcg_core::text::MAX_LISTED;
@@ -94,9 +94,14 @@ fn by_cluster(server: &str, topic: &ObjectKey, group_id: &str) -> String {
     format!("\n{server}\n{}\n{group_id}", topic.name())
 }
 
-/// All lists that a group is in. A group that is deleted consumes nothing soon.
+/// The id of the consumer group of a group. One that is deleted consumes nothing soon.
+fn group_id(group: &CachedGroup) -> Option<&str> {
+    group.group_id.as_deref().filter(|_| !group.deleting)
+}
+
+/// All lists that a group is in.
 fn lists(group: &CachedGroup) -> Vec<String> {
-    let Some(group_id) = group.group_id.as_deref().filter(|_| !group.deleting) else {
+    let Some(group_id) = group_id(group) else {
         return Vec::new();
     };
     let topics = group.topics.iter().map(|topic| by_topic(topic, group_id));
@@ -109,11 +114,52 @@ fn lists(group: &CachedGroup) -> Vec<String> {
 
 impl ClusterCache {
     pub(super) fn index_conflicts(&mut self, key: &ObjectKey, group: &CachedGroup) -> Affected {
-        lists(group).iter().flat_map(|list| self.conflicts.insert(list, key)).collect()
+        if let Some(group_id) = group_id(group) {
+            self.same_group_id.insert(group_id, key);
+        }
+        let mut affected = self.of_the_same_name(key, group);
+        affected.extend(lists(group).iter().flat_map(|list| self.conflicts.insert(list, key)));
+        affected
     }
 
     pub(super) fn unindex_conflicts(&mut self, key: &ObjectKey, group: &CachedGroup) -> Affected {
-        lists(group).iter().flat_map(|list| self.conflicts.remove(list, key)).collect()
+        let mut affected = self.of_the_same_name(key, group);
+        if let Some(group_id) = group_id(group) {
+            self.same_group_id.remove(group_id, key);
+        }
+        affected.extend(lists(group).iter().flat_map(|list| self.conflicts.remove(list, key)));
+        affected
+    }
+
+    /// The groups with the same groupId that consume a topic of this one by another KafkaTopic of its
+    /// namespace.
+    fn of_the_same_name(&self, key: &ObjectKey, group: &CachedGroup) -> Affected {
+        let members = group_id(group).map(|id| self.same_group_id.groups(id)).unwrap_or_default();
+        if members.len() < 2 {
+            return Vec::new();
+        }
+        let own: HashSet<_> = group.topics.iter().filter_map(|topic| self.in_kafka(topic)).collect();
+        let is_shared = |other: &CachedGroup| {
+            let mut topics = other.topics.iter();
+            topics.any(|topic| {
+                self.in_kafka(topic).is_some_and(|named| own.contains(&named))
+                    && !group.topics.contains(topic)
+            })
+        };
+        let others = members.iter().take(MAX_COMPARED).filter(|other| *other != key);
+        others.filter(|other| self.group(other).is_some_and(is_shared)).cloned().collect()
+    }
+
+    /// The namespace of a KafkaTopic, its Kafka cluster and its name there.
+    fn in_kafka<'a>(&'a self, topic: &'a ObjectKey) -> Option<(&'a str, Option<&'a str>, &'a str)> {
+        let (cluster, name) = self.topics.get(topic.as_str())?.identity()?;
+        Some((topic.namespace(), cluster, name))
+    }
+
+    /// The groups that conflict with a consumer of this KafkaTopic by another one of its name in Kafka.
+    pub(super) fn share_a_topic_by_name(&self, topic: &ObjectKey) -> Affected {
+        let consumers = self.by_topic.groups(topic).iter();
+        consumers.filter_map(|key| Some(self.of_the_same_name(key, self.group(key)?))).flatten().collect()
     }
 
     /// The groups whose conflicts depend on whether this KafkaTopic exists.
@@ -147,6 +193,10 @@ impl ClusterCache {
                 }
             }
         }
+        let by_name = self.of_the_same_name(key, group);
+        elsewhere |= by_name.iter().any(|other| other.namespace() != key.namespace());
+        let neighbors = by_name.iter().filter(|other| other.namespace() == key.namespace());
+        names.extend(neighbors.map(ObjectKey::name));
         ConflictingGroups::new(names, elsewhere)
     }
 

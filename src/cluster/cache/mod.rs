@@ -34,6 +34,7 @@ pub(super) struct ClusterCache {
     topics: TopicStore<ObjectKey>,
     by_topic: Index,
     conflicts: ConflictIndex,
+    same_group_id: ConflictIndex,
     /// Running pods that are not terminating, each with its group.
     active_pods: HashMap<ObjectKey, ObjectKey>,
     /// Whether the cluster does not serve this kind of child.
@@ -88,20 +89,35 @@ pub(crate) struct Snapshot {
 impl ClusterCache {
     /// Stores a topic.
     pub(super) fn set_topic(&mut self, topic: ObjectKey, facts: TopicFacts) -> Affected {
+        let before = self.topics.get(topic.as_str());
+        let is_new = before.is_none();
+        let is_renamed = before.is_none_or(|before| before.identity() != facts.identity());
         let mut affected = self.consumers(&topic);
-        if !self.topics.contains(topic.as_str()) {
+        if is_new {
             affected.extend(self.depend_on_existence(&topic));
         }
-        if self.topics.insert(topic, facts) { affected } else { Vec::new() }
+        if is_renamed {
+            affected.extend(self.share_a_topic_by_name(&topic));
+        }
+        let key = topic.clone();
+        if !self.topics.insert(topic, facts) {
+            return Vec::new();
+        }
+        if is_renamed {
+            affected.extend(self.share_a_topic_by_name(&key));
+        }
+        affected
     }
 
     /// Removes a deleted topic.
     pub(super) fn remove_topic(&mut self, topic: &ObjectKey) -> Affected {
+        let share_it = self.share_a_topic_by_name(topic);
         if !self.topics.remove(topic.as_str()) {
             return Vec::new();
         }
         let mut affected = self.consumers(topic);
         affected.extend(self.depend_on_existence(topic));
+        affected.extend(share_it);
         affected
     }
 

@@ -160,6 +160,53 @@ fn a_group_id_in_env_is_compared_and_one_that_only_the_pod_knows_is_not() {
 }
 
 #[test]
+fn two_kafkatopics_of_one_topic_are_found_by_their_cluster_and_name_in_kafka() {
+    let mut cache = ClusterCache::default();
+    cache.set_topics_availability(None, TopicsAvailability::Available);
+    let named = |name: &str, cluster: Option<&str>| TopicFacts {
+        cluster: cluster.map(Into::into),
+        ..TopicFacts::stated(name, 3)
+    };
+    let consumer = |topic: &str| json!({"topic": topic, "groupId": "x"});
+    cache.set_group(&key("a"), group("a", 1, &consumer("first")), false);
+    cache.set_group(&key("b"), group("b", 1, &consumer("second")), false);
+    cache.set_topic(key("first"), named("orders", Some("k")));
+    // Another cluster, another name, and another namespace.
+    cache.set_topic(key("second"), named("orders", Some("other")));
+    cache.set_topic(ObjectKey::new("prod", "second"), named("orders", Some("k")));
+    let there = ObjectKey::new("prod", "b");
+    cache.set_group(&there, group_of(&there, 1, &consumer("second")), false);
+    assert_eq!(conflicts(&cache, "a"), "");
+    cache.set_topic(key("second"), named("payments", Some("k")));
+    assert_eq!(conflicts(&cache, "a"), "");
+
+    let affected = cache.set_topic(key("second"), named("orders", Some("k")));
+    assert!(affected.contains(&key("a")) && affected.contains(&key("b")), "{affected:?}");
+    assert_eq!((conflicts(&cache, "a"), conflicts(&cache, "b")), ("group b".into(), "group a".into()));
+    assert_eq!(conflicts(&cache, "prod/b"), "");
+    assert!(cache.remove_topic(&key("first")).contains(&key("b")));
+    assert_eq!(conflicts(&cache, "b"), "");
+    cache.set_topic(key("first"), named("orders", Some("k")));
+
+    // A group that is created, changed or deleted affects the other one.
+    assert!(cache.remove_group(&key("b")).contains(&key("a")));
+    assert_eq!(conflicts(&cache, "a"), "");
+    assert!(cache.set_group(&key("b"), group("b", 1, &consumer("second")), false).contains(&key("a")));
+    let other = json!({"topic": "second", "groupId": "y"});
+    assert!(cache.set_group(&key("b"), group("b", 2, &other), false).contains(&key("a")));
+    assert_eq!(conflicts(&cache, "a"), "");
+    // A group of another namespace that may consume these KafkaTopics.
+    let granted = json!({"topic": "second", "topicNamespace": "ns", "groupId": "x"});
+    let other = ObjectKey::new("prod", "c");
+    assert!(cache.set_group(&other, group_of(&other, 1, &granted), false).contains(&key("a")));
+    assert_eq!(conflicts(&cache, "a"), "a group in another namespace");
+    for group in [key("a"), key("b"), there, other] {
+        cache.remove_group(&group);
+    }
+    assert!(cache.conflicts.is_empty() && cache.same_group_id.is_empty());
+}
+
+#[test]
 fn many_conflicting_groups_are_described_alike_and_affected_only_if_that_changes() {
     let mut cache = ClusterCache::default();
     let consumer = json!({"groupId": "x", "topic": "t"});
