@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kcg_tests::namespace::refusal;
 use kcg_tests::objects::{AUTOSCALER, DEPLOYMENT, GROUP, TOPIC, assert_contains, condition, topic};
 use serde_json::{Value, json};
@@ -46,7 +47,10 @@ async fn a_new_group_waits_for_its_topic_and_runs_its_minimum_after_a_minute(
          topic-late/fast-data-topic"
     );
     let patient = ns.within(Duration::from_secs(90));
-    patient.eventually(DEPLOYMENT, NAME, "two run", |seen| seen["status"]["readyReplicas"] == 2).await?;
+    let runs =
+        patient.eventually(DEPLOYMENT, NAME, "two run", |seen| seen["status"]["readyReplicas"] == 2).await?;
+    let waited = created(&runs)?.duration_since(created(&group)?);
+    assert!(waited >= SignedDuration::from_secs(60), "{waited}");
 
     ns.create_topic("fast-data-topic", 4).await?;
     ns.bounds_are(NAME, 2, 4).await?;
@@ -55,6 +59,10 @@ async fn a_new_group_waits_for_its_topic_and_runs_its_minimum_after_a_minute(
     ns.confirm_topic("fast-data-topic", "one").await?;
     ns.condition_is(NAME, "TopicsResolved", "Resolved").await?;
     ns.close().await
+}
+
+fn created(object: &Value) -> Result<Timestamp> {
+    Ok(object["metadata"]["creationTimestamp"].as_str().unwrap_or_default().parse()?)
 }
 
 async fn a_group_whose_topic_is_created_after_it_starts_with_the_topic(env: Arc<SharedEnv>) -> Result<()> {

@@ -131,8 +131,12 @@ fn count_stated(topic: &TopicRef, facts: &TopicFacts, stated: i32, known: &mut H
     if is_confirmed && !is_decrease {
         known.partitions = Some(stated);
     } else if confirmed.is_none() && facts.counts_unconfirmed()
-        // Strimzi may not run at all: the KafkaTopic is all there is.
-        || facts.confirmation == Confirmation::NoStatus && !is_decrease && confirmed != Some(stated)
+        // Strimzi may not run at all: the KafkaTopic is all there is. A known topicId shows that it
+        // did, so it will confirm a KafkaTopic that was deleted and created again.
+        || facts.confirmation == Confirmation::NoStatus
+            && !is_decrease
+            && confirmed != Some(stated)
+            && known.topic_id.is_none()
     {
         known.unconfirmed = Some(stated);
     }

@@ -113,8 +113,8 @@ fn a_count_that_was_never_confirmed_follows_the_kafkatopic_and_is_not_held() {
         (facts(10, Confirmation::Pending, Some("a")), 10),
         (facts(10, failed(), None), 1),
         (facts(4, CONFIRMED, Some("a")), 4),
-        // A KafkaTopic without a status counts, and a confirmed count is not forgotten over it.
-        (facts(8, Confirmation::NoStatus, None), 8),
+        // Strimzi confirmed the topic once, so it will confirm a KafkaTopic that was created again.
+        (facts(8, Confirmation::NoStatus, None), 4),
         (facts(8, Confirmation::Pending, Some("a")), 4),
     ] {
         let ceiling = resolve_one(lookup.clone(), held.as_ref());
@@ -123,6 +123,14 @@ fn a_count_that_was_never_confirmed_follows_the_kafkatopic_and_is_not_held() {
         assert!(confirmed.is_none_or(|confirmed| confirmed == 4), "{lookup:?}: {confirmed:?}");
         held = Some(ceiling.held());
     }
+}
+
+#[test]
+fn without_a_topic_id_a_larger_count_is_used_and_a_confirmed_one_is_not_forgotten() {
+    let before = held(4, None);
+    let ceiling = resolve_one(facts(8, Confirmation::NoStatus, None), Some(&before));
+    assert_eq!((ceiling.max, ceiling.held().0[&topic().to_string()].partitions), (8, Some(4)));
+    assert_eq!(resolve_one(facts(8, Confirmation::Pending, Some("a")), Some(&ceiling.held())).max, 4);
 }
 
 #[test]
@@ -288,6 +296,7 @@ fn any_lookup() -> impl Strategy<Value = TopicLookup> {
         4 => (partitions, confirmation, id).prop_map(|(partitions, confirmation, id)| {
             let topic_id = id.map(str::to_owned);
             TopicLookup::Found(TopicFacts {
+                cluster: None,
                 partitions, confirmation, topic_id, topic_name: TopicName::Stated(NAME.into()),
             })
         }),

@@ -11,6 +11,7 @@ use crate::ceiling::Ceiling;
 use crate::children::{ChildKind, Inherited, desired_after};
 use crate::drift::Drift;
 use crate::facts::{DeploymentFacts, Observed};
+use crate::refusal::Refusal;
 use crate::rollout::{Rollout, is_rolled_out};
 
 /// What a rollout without a single available pod is reported with.
@@ -123,7 +124,16 @@ fn paused(name: &str, facts: &DeploymentFacts, min: i32) -> ConditionValue {
     let command = format!("kubectl rollout resume deployment/{name}");
     if facts.available < min {
         let pods = format!("{} of at least {min} pods are available", facts.available);
-        return no(Reason::PodsNotReady, format!("{pods}, and Deployment {name} is paused: {command}"));
+        let sentence = format!("{pods}, and Deployment {name} is paused: {command}");
+        // A paused Deployment still replaces the pods that it loses.
+        return match &facts.refused {
+            Some(why) => {
+                let passes = Refusal::of(why) == Refusal::Passing;
+                let reason = if passes { Reason::PodsNotReady } else { refusal(why) };
+                no_quoting(reason, format!("{sentence}; the API server refuses more pods: {why}"))
+            }
+            None => no(Reason::PodsNotReady, sentence),
+        };
     }
     yes(
         Reason::RolloutPaused,

@@ -805,6 +805,26 @@ fn a_paused_rollout_is_ready_by_the_pods_that_run_and_names_the_command() {
 }
 
 #[test]
+fn a_paused_rollout_quotes_what_refuses_the_pods_that_it_lost() {
+    for (words, reason) in [
+        ("exceeded quota: q", Reason::QuotaExceeded),
+        ("it is forbidden: no", Reason::ReplicaFailure),
+        ("etcdserver: request timed out", Reason::PodsNotReady),
+    ] {
+        let status = composed(
+            "{}",
+            deployment(|facts| {
+                counts(facts, [2, 1, 1, 0]);
+                (facts.paused, facts.progress, facts.refused) = (true, Progress::Other, Some(words.into()));
+            }),
+        );
+        assert_eq!(condition_of(&status, ConditionType::Ready), as_text("False", reason));
+        let message = message_of(&status, ConditionType::Ready);
+        assert!(message.contains("rollout resume") && message.ends_with(words), "{message}");
+    }
+}
+
+#[test]
 fn a_paused_group_is_ready_by_what_was_last_applied() {
     let settled = composed("{}", |_| {});
     let mut group = group("{paused: true, minReplicas: 3, consumerSpec: {image: \"example.com/other:2\"}}");
