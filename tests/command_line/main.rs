@@ -36,7 +36,12 @@ fn run(arguments: &[&str], input: &str) -> Result<Output, std::io::Error> {
     let mut command = operator();
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = command.spawn()?;
-    process.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(input.as_bytes()))?;
+    let written = process.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(input.as_bytes()));
+    match written {
+        // A process with a wrong flag ends without reading: its output and its exit code are judged.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+        written => written?,
+    }
     process.wait_with_output()
 }
 
