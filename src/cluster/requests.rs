@@ -57,7 +57,8 @@ impl ChildRequests {
         }
     }
 
-    /// Creates a child as this field manager. A conflict if an object of its name exists.
+    /// Creates a child as this field manager. Refused if an object of its name exists, or if the cluster
+    /// does not know one of its fields, which it would drop without a word otherwise.
     pub(super) async fn create(
         &self,
         kind: ChildKind,
@@ -67,7 +68,7 @@ impl ChildRequests {
     ) -> Result<Value, RequestError> {
         let parameters = PostParams { field_manager: Some(manager), ..PostParams::default() };
         let body = serde_json::to_vec(object).expect("invariant: a JSON value serializes");
-        let request = children(kind, key).create(&parameters, body);
+        let request = children(kind, key).create(&parameters, body).map(validated_strictly);
         self.send(&format!("create {} {key}", kind.kind()), request).await
     }
 
@@ -153,6 +154,13 @@ impl ChildRequests {
         })
         .await
     }
+}
+
+/// Makes an unknown field an error. kube's parameters of a creation lack this one.
+fn validated_strictly(mut creation: http::Request<Vec<u8>>) -> http::Request<Vec<u8>> {
+    let uri = format!("{}&fieldValidation=Strict", creation.uri());
+    *creation.uri_mut() = uri.parse().expect("invariant: one more parameter leaves it a URI");
+    creation
 }
 
 /// A kind of child as API resource.

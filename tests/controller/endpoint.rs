@@ -226,10 +226,11 @@ async fn a_crd_without_a_field_of_ours_is_reported_and_leaves_the_other_children
     .await?;
     let env = ControllerEnv::start_in(&plane, namespace, None).await?;
     env.create_group("g", &json!({})).await?;
-    let message = env.reason_is("g", "Ready", "ApplyFailed").await?;
-    assert!(message.contains("followRedirects: field not declared in schema"), "{message}");
+    let message = env.reason_is("g", "Ready", "ApplyRefused").await?;
+    assert!(message.contains("unknown field \"spec.endpoints[0].followRedirects\""), "{message}");
     for kind in CHILDREN.into_iter().filter(|kind| *kind != MONITOR) {
         env.exists(kind, "g").await?;
     }
+    assert!(env.get(MONITOR, "g").await.is_err(), "none without the field");
     env.stop().await
 }
