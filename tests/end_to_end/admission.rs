@@ -18,6 +18,7 @@ cases![
     defaults_are_set_and_written_values_are_kept,
     a_dry_run_has_no_effect,
     an_invalid_group_can_be_edited_but_not_made_worse,
+    what_is_most_often_a_mistake_is_warned_of,
 ];
 
 async fn a_refusal_of_one_violation_is_one_sentence(env: Arc<SharedEnv>) -> Result<()> {
@@ -185,4 +186,34 @@ async fn an_invalid_group_can_be_edited_but_not_made_worse(env: Arc<SharedEnv>) 
     assert_eq!((answer.code, answer.stderr.as_str()), (0, ""));
     ns.kubectl(&["delete", "kcg", "kconsumer"]).await?.ok()?;
     Ok(())
+}
+
+async fn what_is_most_often_a_mistake_is_warned_of(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace_with_a_topic("warned").await?;
+    let consumer = json!({
+        "envFrom": [{"configMapRef": {"name": "orders", "optional": true}}],
+        "env": [{"name": "KAFKA_TOPICS", "value": "other-topic"}, {"name": "KAFKA_GROUP_INSTANCE_ID", "value": "$(HOSTNAME)"}],
+        "podTemplate": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"}}},
+    });
+    let warnings = |stderr: &str| {
+        let mut warnings: Vec<String> =
+            stderr.lines().filter_map(|line| line.strip_prefix("Warning: ")).map(str::to_owned).collect();
+        warnings.sort();
+        warnings
+    };
+    let always = [
+        "podTemplate.metadata.annotations: remove kubectl.kubernetes.io/restartedAt: it undoes kubectl rollout restart",
+        "spec.consumerSpec: KAFKA_GROUP_INSTANCE_ID: the partitions of a static member lie still after it: see docs/operations.md",
+        "spec.consumerSpec: KAFKA_TOPICS in env: maxReplicas, conditions and alerts still go by topic and topics",
+    ];
+    let group_id = "spec.consumerSpec.groupId: set it: the operator's KAFKA_GROUP_ID, the group's name, comes before one of envFrom";
+    let group = group("kconsumer", &json!({"consumerSpec": consumer}));
+    let created = warnings(&ns.kubectl_create(&group).await?.stderr);
+    assert_eq!(created, [always[0], group_id, always[1], always[2]]);
+    // The webhook has filled the groupId in.
+    let patch = ["patch", "kcg", "kconsumer", "--type=merge", "-p", "{\"spec\": {\"minReplicas\": 2}}"];
+    let patched = warnings(&ns.kubectl(&patch).await?.stderr);
+    assert!(!patched.iter().any(|warning| warning == group_id), "{patched:#?}");
+    assert!(always.iter().all(|warning| patched.iter().any(|other| other == warning)), "{patched:#?}");
+    ns.close().await
 }

@@ -13,6 +13,9 @@ use crate::valid::Readiness;
 /// Micrometer looks for new metrics once a minute.
 const MICROMETER_SECONDS: i32 = 60;
 
+/// The end of a variable that sets group.instance.id, whatever the framework.
+const STATIC_MEMBER: &str = "GROUP_INSTANCE_ID";
+
 /// The warnings of a spec.
 pub fn advice(input: &RuleInput<'_>) -> Vec<String> {
     let rules = [
@@ -22,6 +25,7 @@ pub fn advice(input: &RuleInput<'_>) -> Vec<String> {
         topics_are_those_of_the_spec,
         probe_asks_as_prometheus_does,
         restarts_are_kubectls,
+        members_are_not_static,
     ];
     let mut warnings = second_consumers(input);
     warnings.extend(rules.into_iter().filter_map(|rule| rule(input)));
@@ -133,6 +137,19 @@ fn probe_asks_as_prometheus_does(input: &RuleInput<'_>) -> Option<String> {
         "spec.consumerSpec.readiness: its probe uses HTTP, and the endpoint https: set None and a probe in podTemplate"
             .to_owned()
     })
+}
+
+/// A static member does not leave its group when its pod ends, and the next pod has another name.
+fn members_are_not_static(input: &RuleInput<'_>) -> Option<String> {
+    let consumer = &input.spec.consumer_spec;
+    let overlaid = input.overlaid_consumer().and_then(|container| container.env.as_deref());
+    let mut variables = consumer.env.iter().chain(overlaid.unwrap_or_default());
+    let name = &variables.find(|variable| variable.name.ends_with(STATIC_MEMBER))?.name;
+    // A warning has 120 characters.
+    let name = if name.len() > STATIC_MEMBER.len() + 6 { STATIC_MEMBER } else { name };
+    Some(format!(
+        "spec.consumerSpec: {name}: the partitions of a static member lie still after it: see docs/operations.md"
+    ))
 }
 
 /// `kubectl rollout restart` changes an annotation of the pod template. A group that has it, too, takes
@@ -305,6 +322,14 @@ mod tests {
             let warned = warned(&json!({"metrics": metrics, "consumerSpec": consumer}));
             assert_eq!(warned.len(), want, "{metrics} {consumer}: {warned:?}");
         }
+    }
+
+    #[test]
+    fn a_static_member_is_told_of_by_a_variable_that_makes_it_one() {
+        let env = |name: &str| json!({"consumerSpec": {"env": [{"name": name, "value": "$(HOSTNAME)"}]}});
+        assert_eq!(warned(&env("KAFKA_GROUP_INSTANCE_ID")).len(), 1);
+        assert_eq!(warned(&env("SPRING_KAFKA_CONSUMER_PROPERTIES_GROUP_INSTANCE_ID")).len(), 1);
+        assert_eq!(warned(&env("KAFKA_CLIENT_ID")), [""; 0]);
     }
 
     #[test]

@@ -149,8 +149,9 @@ fn a_group_id_in_env_is_compared_and_one_that_only_the_pod_knows_is_not() {
     let with = |variable: Value| json!({"topic": "t", "env": [variable]});
     let own = with(json!({"name": "KAFKA_GROUP_ID", "value": "x"}));
     let secret = json!({"name": "KAFKA_GROUP_ID", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}});
-    for name in ["a", "b"] {
-        cache.set_group(&key(name), group(name, 1, &own), false);
+    let of_spring = with(json!({"name": "SPRING_KAFKA_CONSUMER_GROUP_ID", "value": "x"}));
+    for (name, consumer) in [("a", &own), ("b", &of_spring)] {
+        cache.set_group(&key(name), group(name, 1, consumer), false);
     }
     for name in ["c", "d"] {
         cache.set_group(&key(name), group(name, 1, &with(secret.clone())), false);
