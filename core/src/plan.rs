@@ -174,6 +174,7 @@ mod tests {
     use kcg_api::topic::{Partitions, TopicLookup};
 
     use super::*;
+    use crate::lag::Tolerance;
     use crate::test_support::{group, new_world, settled_world};
 
     /// Any moment: only differences count.
@@ -270,6 +271,8 @@ mod tests {
             ("{alerts: {labels: {team: t}}}", vec![Rule]),
             ("{alerts: {ruleLabels: {release: p}}}", vec![Rule]),
             ("{scaling: {behavior: {scaleDown: {stabilizationWindowSeconds: 1}}}}", vec![Autoscaler]),
+            // The alerts follow the autoscaler once it has the tolerance.
+            ("{scaling: {behavior: {scaleUp: {tolerance: '0.2'}}}}", vec![Autoscaler]),
             ("{scaling: {strategy: {type: Recreate}}}", vec![Deployment]),
             ("{scaling: {minReadySeconds: 0}}", vec![Deployment]),
             ("{consumerSpec: {readiness: /ready}}", vec![Deployment]),
@@ -280,6 +283,27 @@ mod tests {
                 writes(&group(spec), &world).into_iter().map(|(_, kind)| kind).collect();
             assert_eq!(written, concerned, "{spec}");
         }
+    }
+
+    #[test]
+    fn the_alerts_follow_the_tolerance_of_the_live_autoscaler_and_are_written_once() {
+        let group = group("{scaling: {behavior: {scaleUp: {tolerance: '0.2'}}}}");
+        let mut world = settled_world(&group);
+        assert_eq!(writes(&group, &world), []);
+        let live = |world: &mut Observed, tolerance: &str| {
+            let child = world.children[ChildKind::HorizontalPodAutoscaler].as_mut().unwrap();
+            let Detail::Autoscaler(facts) = &mut child.detail else { panic!("an autoscaler") };
+            let spec = serde_json::json!({"behavior": {"scaleUp": {"tolerance": tolerance}}});
+            facts.tolerance = Tolerance::of_live(&serde_json::json!({"spec": spec}));
+        };
+        // A version of Kubernetes without the field, or another field manager.
+        live(&mut world, "0.1");
+        assert_eq!(writes(&group, &world), [("repair", ChildKind::PrometheusRule)]);
+        let state = DesiredState::new(group.clone(), &world);
+        let rule = state.child(ChildKind::PrometheusRule).unwrap();
+        assert!(rule.object.to_string().contains("1.1 * 1000"), "{}", rule.object);
+        world.children[ChildKind::PrometheusRule].as_mut().unwrap().drift = Drift::InSync(rule.digest());
+        assert_eq!(writes(&group, &world), []);
     }
 
     #[test]

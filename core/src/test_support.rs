@@ -9,6 +9,7 @@ use crate::ceiling::{self, Ceiling};
 use crate::children::{self, ChildKind, PerChild, TemplateOrigin};
 use crate::drift::Drift;
 use crate::facts::{Acceptance, AutoscalerFacts, Child, DeploymentFacts, Detail, Observed, Progress};
+use crate::lag::Tolerance;
 
 /// The uid of the example group.
 pub(crate) const UID: &str = "4c9a6c6e-0000-4000-8000-000000000001";
@@ -88,6 +89,7 @@ fn detail(kind: ChildKind, object: &Value, ceiling: &Ceiling) -> Detail {
             current_replicas: 1,
             min_replicas: ceiling.min,
             max_replicas: ceiling.max,
+            tolerance: Tolerance::of_live(object),
             ..Default::default()
         }),
         ChildKind::Deployment => Detail::Deployment(DeploymentFacts {

@@ -15,7 +15,6 @@ use kcg_api::{KconsumerGroup, KconsumerGroupSpec, KconsumerGroupStatus, spec_bou
 use kcg_core::children::DefaultsVersion;
 use kcg_core::facts::predicate::ShownLag;
 use kcg_core::facts::project;
-use kcg_core::lag::Tolerance;
 use kcg_core::status::ConditionStatus;
 use kcg_runtime::watch::ObjectKey;
 use kube::api::ObjectMeta;
@@ -37,8 +36,6 @@ pub(crate) struct CachedGroup {
     pub(crate) deleting: bool,
     /// In records.
     pub(crate) lag_limit: i64,
-    /// Of its autoscaler.
-    pub(crate) tolerance: Tolerance,
     /// The metrics by which its autoscaler may read the lag.
     pub(super) lag_metrics: LagMetrics,
     /// By `namespace/name`.
@@ -79,7 +76,6 @@ impl CachedGroup {
             created: metadata["creationTimestamp"].as_str().and_then(|created| created.parse().ok()),
             deleting: metadata.get("deletionTimestamp").is_some(),
             lag_limit: 0,
-            tolerance: Tolerance::default(),
             lag_metrics: LagMetrics::default(),
             topics: Box::default(),
             group_id: None,
@@ -90,7 +86,6 @@ impl CachedGroup {
         };
         let spec = group.parse(key, usize::MAX).group.spec;
         group.lag_limit = spec.average_records_lag_limit;
-        group.tolerance = Tolerance::of(spec.scaling.behavior.as_ref());
         group.lag_metrics = spec.metrics.lag_metrics();
         group.topics = topic::named_by(&spec, key.namespace())
             .iter()
@@ -132,7 +127,7 @@ impl CachedGroup {
     /// What its stored status shows of its lag.
     pub(super) fn shown_lag(&self) -> ShownLag {
         let metrics = self.lag_metrics.clone();
-        ShownLag { metrics, limit: self.lag_limit, tolerance: self.tolerance, current: self.summary.lag }
+        ShownLag { metrics, limit: self.lag_limit, current: self.summary.lag }
     }
 
     /// Whether every decision is the same for both: they may differ in resourceVersion and labels.

@@ -188,10 +188,15 @@ impl Cluster {
             state.map_or(Drift::Unknown, |state| state.drift(kind, live))
         }));
         let mut drift = drift.unwrap_or_default();
-        // Which of the installation's defaults the group has taken is written on its Deployment. Only
-        // until that is known: repairs of unknown drift have no rate limit.
-        let is_known =
-            observed.deployment(&group.uid).is_some() || self.cache().has_listed(ChildKind::Deployment);
+        // Which of the installation's defaults the group has taken is written on its Deployment, and the
+        // alerts go by its autoscaler. Only until both are known: repairs of unknown drift have no rate
+        // limit.
+        let is_known = {
+            let cache = self.cache();
+            let knows = |kind| observed.own(kind, &group.uid).is_some() || cache.has_listed(kind);
+            knows(ChildKind::Deployment)
+                && (kind != ChildKind::PrometheusRule || knows(ChildKind::HorizontalPodAutoscaler))
+        };
         if drift == Drift::Drifted && !is_known {
             drift = Drift::Unknown;
         }

@@ -11,6 +11,7 @@ use kcg_core::child_error::ChildError;
 use kcg_core::children::ChildKind;
 use kcg_core::desired::DesiredState;
 use kcg_core::facts::Observed;
+use kcg_core::lag::Tolerance;
 use kcg_core::plan::{self, Plan};
 use kcg_core::status;
 use kcg_core::topic_wait::topic_wait;
@@ -109,7 +110,7 @@ impl Reconcile<'_> {
                 let (previous, now) = (group.status(), Timestamp::now());
                 let status = status::invalid(&stored.group, &violations, &observed, &previous, now);
                 let mut result = ReconcileResult::ended(Outcome::Invalid);
-                self.report(&group, &status, &mut result).await;
+                self.report(&group, Tolerance::default(), &status, &mut result).await;
                 result
             }
         }
@@ -147,7 +148,8 @@ impl Reconcile<'_> {
             &after.group.status(),
             Timestamp::now(),
         );
-        self.report(&after.group, &status, &mut result).await;
+        let tolerance = after.observed.tolerance(&state.group);
+        self.report(&after.group, tolerance, &status, &mut result).await;
         if let Some(wait) =
             status::until_next_change(&state.group, &after.observed, &status, Timestamp::now())
         {
@@ -202,10 +204,16 @@ impl Reconcile<'_> {
     }
 
     /// Writes the status if it has changed, and records what happened as Events.
-    async fn report(&self, group: &CachedGroup, status: &KconsumerGroupStatus, result: &mut ReconcileResult) {
+    async fn report(
+        &self,
+        group: &CachedGroup,
+        tolerance: Tolerance,
+        status: &KconsumerGroupStatus,
+        result: &mut ReconcileResult,
+    ) {
         let previous = group.status();
         let now = Instant::now().into_std();
-        let may_write = match status::Change::between(&previous, status, group.tolerance) {
+        let may_write = match status::Change::between(&previous, status, tolerance) {
             status::Change::Nothing => return,
             status::Change::Lag => {
                 let mut lag_writes = self.lag_writes.lock();

@@ -52,7 +52,12 @@ async fn fields_of_other_managers_are_kept(env: Arc<SharedEnv>) -> Result<()> {
     ns.json_patch(DEPLOYMENT, "kconsumer", &additional).await?;
 
     await_a_repair(&ns, &audit).await?;
-    assert_eq!(audit.children()?, [SERVICE.plural], "only the repair was written");
+    // The alerts follow the tolerance of the autoscaler.
+    ns.eventually(RULE, "kconsumer", "the other tolerance", |rule| {
+        rule["spec"]["groups"][0].to_string().contains("1.05 * ")
+    })
+    .await?;
+    assert_eq!(audit.children()?, [RULE.plural, SERVICE.plural], "the repair, and the alerts");
     for kind in CHILDREN {
         assert_contains(&ns.get(kind, "kconsumer").await?, &noted);
     }

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::ceiling::Ceiling;
 use crate::facts::Observed;
+use crate::lag::Tolerance;
 
 pub(crate) use defaults_version::hash as stable_hash;
 pub use defaults_version::{DefaultsVersion, TemplateOrigin};
@@ -47,6 +48,8 @@ pub struct Inherited {
     pub template: Option<TemplateOrigin>,
     /// The version of the defaults that the group's status records; `None` for a new group.
     pub recorded_defaults: Option<DefaultsVersion>,
+    /// The tolerance of the live HorizontalPodAutoscaler, by which the alerts go.
+    pub tolerance: Option<Tolerance>,
     /// The live Service has an address, which cannot be removed.
     pub has_cluster_ip: bool,
 }
@@ -57,6 +60,7 @@ impl Inherited {
         Self {
             template: observed.deployment(group_uid).map(|facts| facts.template.clone()),
             recorded_defaults: observed.recorded_defaults,
+            tolerance: observed.autoscaler(group_uid).map(|facts| facts.tolerance),
             has_cluster_ip: observed.has_cluster_ip(group_uid),
         }
     }
@@ -91,7 +95,7 @@ pub fn desired_after(
     let object = match kind {
         ChildKind::Service => service::build(group, inherited.has_cluster_ip),
         ChildKind::ServiceMonitor => monitor::build(group),
-        ChildKind::PrometheusRule if group.alerts.enabled => rule::build(group, ceiling),
+        ChildKind::PrometheusRule if group.alerts.enabled => rule::build(group, ceiling, inherited.tolerance),
         ChildKind::PrometheusRule => return None,
         ChildKind::HorizontalPodAutoscaler => autoscaler::build(group, ceiling),
         ChildKind::Deployment => deployment::build(group, ceiling, inherited),

@@ -7,6 +7,7 @@ pub mod predicate;
 pub mod project;
 
 use k8s_openapi::jiff::Timestamp;
+use kcg_api::ValidGroup;
 use kcg_api::preset::LagMetrics;
 use kcg_api::topic::TopicLookups;
 
@@ -112,6 +113,9 @@ pub struct AutoscalerFacts {
     pub min_replicas: i32,
     /// spec.maxReplicas.
     pub max_replicas: i32,
+    /// By how much the lag may exceed its limit before it adds consumers. It need not be that of the
+    /// group: a version of Kubernetes may drop the field, and another manager may set it.
+    pub tolerance: Tolerance,
     /// The Pods metrics of spec.metrics. Which of them is the lag is known by its name.
     pub pods_metrics: Box<[PodsMetric]>,
     /// One of its metrics could not be read at its last sync.
@@ -165,14 +169,8 @@ impl AutoscalerFacts {
 
     /// Whether `max` consumers run and the lag still asks for more; `None` while the lag is not known.
     /// `lag_limit` is in records.
-    pub fn is_bound(
-        &self,
-        max: i32,
-        metrics: &LagMetrics,
-        lag_limit: i64,
-        tolerance: Tolerance,
-    ) -> Option<bool> {
-        let is_behind = tolerance.is_exceeded(self.possible_lag(metrics)?.into(), lag_limit);
+    pub fn is_bound(&self, max: i32, metrics: &LagMetrics, lag_limit: i64) -> Option<bool> {
+        let is_behind = self.tolerance.is_exceeded(self.possible_lag(metrics)?.into(), lag_limit);
         Some(is_behind && self.current_replicas >= max)
     }
 
@@ -268,6 +266,11 @@ impl Observed {
             Detail::Autoscaler(facts) => Some(facts),
             _ => None,
         }
+    }
+
+    /// The tolerance of the group's HorizontalPodAutoscaler, or the one that it will be created with.
+    pub fn tolerance(&self, group: &ValidGroup) -> Tolerance {
+        self.autoscaler(&group.uid).map_or_else(|| Tolerance::of_group(group), |facts| facts.tolerance)
     }
 
     /// The held partitions: those of the autoscaler's annotation, or those in memory if the

@@ -4,7 +4,7 @@
 use kcg_api::preset::LagMetrics;
 
 use super::{AutoscalerFacts, Child, Detail};
-use crate::lag::{Cause, Tolerance};
+use crate::lag::Cause;
 use crate::shown_lag;
 
 /// What the status of a group shows of its lag, in records.
@@ -14,8 +14,6 @@ pub struct ShownLag {
     pub metrics: LagMetrics,
     /// The limit in the spec.
     pub limit: i64,
-    /// The autoscaler's tolerance.
-    pub tolerance: Tolerance,
     /// The lag in the status.
     pub current: Option<i64>,
 }
@@ -37,17 +35,17 @@ fn autoscaler_differs(before: &AutoscalerFacts, after: &AutoscalerFacts, shown: 
     // The wording of a condition differs from sync to sync; its cause does not.
     let metrics = &shown.metrics;
     let scaling = |facts: &AutoscalerFacts| reason_and_cause(facts, metrics);
-    let bound =
-        |facts: &AutoscalerFacts| facts.is_bound(facts.max_replicas, metrics, shown.limit, shown.tolerance);
+    let bound = |facts: &AutoscalerFacts| facts.is_bound(facts.max_replicas, metrics, shown.limit);
     let metric = |facts: &AutoscalerFacts| facts.lag(metrics).map(|metric| metric.name.clone());
     before.held != after.held
         || metric(before) != metric(after)
         || before.max_replicas != after.max_replicas
+        || before.tolerance != after.tolerance
         || scaling(before) != scaling(after)
         || before.unable.is_some() != after.unable.is_some()
         || before.impossible_lag(metrics).is_some() != after.impossible_lag(metrics).is_some()
         || bound(before) != bound(after)
-        || shown_lag::is_worth_a_write(shown.current, after.shown_lag(metrics), shown.limit, shown.tolerance)
+        || shown_lag::is_worth_a_write(shown.current, after.shown_lag(metrics), shown.limit, after.tolerance)
 }
 
 fn reason_and_cause(facts: &AutoscalerFacts, metrics: &LagMetrics) -> Option<(Box<str>, Cause)> {
@@ -78,7 +76,7 @@ mod tests {
 
     fn shown(current: Option<i64>) -> ShownLag {
         let metrics = LagMetrics::Named("lag".into());
-        ShownLag { metrics, limit: 1000, tolerance: Tolerance::default(), current }
+        ShownLag { metrics, limit: 1000, current }
     }
 
     fn facts(current_replicas: i32, lag: Option<i64>) -> AutoscalerFacts {

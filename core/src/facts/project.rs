@@ -11,7 +11,7 @@ use crate::ceiling::Held;
 use crate::children::{self, ChildKind, TemplateOrigin};
 use crate::creation::{self, Creation};
 use crate::drift::{self, Drift};
-use crate::lag::{self, LagSource};
+use crate::lag::{self, LagSource, Tolerance};
 use crate::quantity;
 use crate::refusal::Refusal;
 
@@ -143,6 +143,7 @@ fn autoscaler(live: &Value) -> AutoscalerFacts {
         current_replicas: number(&status["currentReplicas"]),
         min_replicas: number(&live["spec"]["minReplicas"]),
         max_replicas: number(&live["spec"]["maxReplicas"]),
+        tolerance: Tolerance::of_live(live),
         pods_metrics: pods_metrics.map(pods_metric).collect(),
         has_unread_metric: lag::has_unread_metric(status),
         scaling_active: condition(status, "ScalingActive"),
@@ -341,7 +342,7 @@ mod tests {
     fn an_autoscaler_is_reduced_to_lag_conditions_and_held_partitions() {
         let live = json!({
             "metadata": {"annotations": {names::ANNOTATION_HELD: r#"{"ns/t":{"partitions":3,"topicName":"t"}}"#}},
-            "spec": {"minReplicas": 2, "maxReplicas": 3, "metrics": [
+            "spec": {"minReplicas": 2, "maxReplicas": 3, "behavior": {"scaleUp": {"tolerance": "50m"}}, "metrics": [
                 {"type": "Pods", "pods": {"metric": {"name": "rate"}}},
                 {"type": "Resource", "resource": {"name": "cpu"}},
                 {"type": "Pods", "pods": {"metric": {"name": "lag"}}},
@@ -364,6 +365,7 @@ mod tests {
         assert_eq!((seen.current_replicas, seen.max_replicas, seen.has_unread_metric), (2, 3, true));
         assert_eq!(metrics, [("rate", None), ("lag", Some(1_200_000))]);
         assert_eq!((seen.min_replicas, seen.unable.as_deref()), (2, Some("no quota")));
+        assert_eq!(seen.tolerance.percent(), "5");
         assert_eq!(seen.held.unwrap().0["ns/t"].partitions, Some(3));
         assert!(
             seen.scaling_active

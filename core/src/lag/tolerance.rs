@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerBehavior;
 use kcg_api::{ValidGroup, quantity};
+use serde_json::Value;
 
 /// Billionths in one.
 const ONE: i64 = 1_000_000_000;
@@ -24,10 +25,18 @@ impl Tolerance {
     /// That of behavior.scaleUp, else the default. A value that no autoscaler can have counts as
     /// the nearest one that it can have.
     pub fn of(behavior: Option<&HorizontalPodAutoscalerBehavior>) -> Self {
-        let written = behavior
-            .and_then(|behavior| behavior.scale_up.as_ref()?.tolerance.as_ref())
-            .and_then(|tolerance| quantity::billionths(&tolerance.0));
-        written.map_or_else(Self::default, |billionths| Self {
+        let written = behavior.and_then(|behavior| behavior.scale_up.as_ref()?.tolerance.as_ref());
+        written.map_or_else(Self::default, |tolerance| Self::written(&tolerance.0))
+    }
+
+    /// The same of a live HorizontalPodAutoscaler.
+    pub fn of_live(autoscaler: &Value) -> Self {
+        let written = autoscaler["spec"]["behavior"]["scaleUp"]["tolerance"].as_str();
+        written.map_or_else(Self::default, Self::written)
+    }
+
+    fn written(tolerance: &str) -> Self {
+        quantity::billionths(tolerance).map_or_else(Self::default, |billionths| Self {
             billionths: i64::try_from(billionths.max(0)).unwrap_or(i64::MAX),
         })
     }

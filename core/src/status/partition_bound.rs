@@ -18,18 +18,18 @@ pub(super) fn partition_bound(group: &ValidGroup, observed: &Observed, ceiling: 
     }
     let metrics = group.metrics.lag_metrics();
     let max = in_force(group, observed, ceiling);
-    let tolerance = Tolerance::of_group(group);
+    let tolerance = observed.tolerance(group);
     let percent = tolerance.percent();
-    let Some(is_bound) = observed
-        .autoscaler(&group.uid)
-        .and_then(|facts| facts.is_bound(max, &metrics, group.lag_limit, tolerance))
+    let other = other_tolerance(group, tolerance);
+    let Some(is_bound) =
+        observed.autoscaler(&group.uid).and_then(|facts| facts.is_bound(max, &metrics, group.lag_limit))
     else {
-        return unknown(Reason::Pending, "the lag is not known yet");
+        return unknown(Reason::Pending, format!("the lag is not known yet{other}"));
     };
     if !is_bound {
         return no(
             Reason::RoomToScale,
-            format!("more consumers can be added, or the lag is at most {percent} % above its limit"),
+            format!("more consumers can be added, or the lag is at most {percent} % above its limit{other}"),
         );
     }
     let behind = format!("the lag is more than {percent} % above {} records", group.lag_limit);
@@ -37,7 +37,7 @@ pub(super) fn partition_bound(group: &ValidGroup, observed: &Observed, ceiling: 
         return yes(
             Reason::AtCeiling,
             format!(
-                "{max} consumers run, {behind}, and the paused group cannot have more: set spec.paused to false"
+                "{max} consumers run, {behind}, and the paused group cannot have more: set spec.paused to false{other}"
             ),
         );
     }
@@ -48,7 +48,20 @@ pub(super) fn partition_bound(group: &ValidGroup, observed: &Observed, ceiling: 
     } else {
         ("more would be idle", "add partitions to the topic, or make the consumer faster")
     };
-    yes(Reason::AtCeiling, format!("{max} consumers run, {why}, and {behind}: {cure}"))
+    yes(Reason::AtCeiling, format!("{max} consumers run, {why}, and {behind}: {cure}{other}"))
+}
+
+/// What to add if the HorizontalPodAutoscaler does not have the tolerance of the spec.
+fn other_tolerance(group: &ValidGroup, live: Tolerance) -> String {
+    let stated = Tolerance::of_group(group);
+    if live == stated || group.paused {
+        return String::new();
+    }
+    format!(
+        ". The HorizontalPodAutoscaler tolerates {} %, and the spec {} %: before version 1.35, Kubernetes ignores spec.scaling.behavior.scaleUp.tolerance, or another field manager set it",
+        live.percent(),
+        stated.percent()
+    )
 }
 
 /// The HorizontalPodAutoscaler's maxReplicas: the ceiling, or the earlier value if the group is

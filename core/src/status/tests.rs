@@ -253,6 +253,31 @@ fn partition_bound_follows_the_tolerance_of_the_spec() {
 }
 
 #[test]
+fn partition_bound_follows_the_live_autoscaler_and_says_where_it_differs_from_the_spec() {
+    let spec = "{scaling: {behavior: {scaleUp: {tolerance: '0.05'}}}}";
+    let live = |tolerance: &str| {
+        Tolerance::of_live(&serde_json::json!({"spec": {"behavior": {"scaleUp": {"tolerance": tolerance}}}}))
+    };
+    for (tolerance, lag, reason) in
+        [("0.1", 1_100_000, Reason::RoomToScale), ("0.1", 1_100_001, Reason::AtCeiling)]
+    {
+        let status = composed(
+            spec,
+            autoscaler(|facts| {
+                (facts.current_replicas, facts.pods_metrics) = (3, lag_of(Some(lag)));
+                facts.tolerance = live(tolerance);
+            }),
+        );
+        assert_eq!(condition_of(&status, ConditionType::PartitionBound).1, reason.as_str());
+        let message = message_of(&status, ConditionType::PartitionBound);
+        assert!(
+            message.contains("The HorizontalPodAutoscaler tolerates 10 %, and the spec 5 %"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
 fn without_known_partitions_the_cap_is_a_ceiling_and_the_minimum_is_none() {
     for (spec, running, want) in [
         ("{maxReplicas: 2}", 2, as_text("True", Reason::AtCeiling)),

@@ -18,7 +18,9 @@ const RUNBOOK: &str = "https://github.com/thenextapps/kconsumer-group-operator/b
 /// after which the broker gives its partitions to others.
 const HUNG_SECONDS: i64 = 300;
 
-pub(super) fn build(group: &ValidGroup, ceiling: &Ceiling) -> Value {
+/// `tolerance` is that of the live autoscaler, if there is one.
+pub(super) fn build(group: &ValidGroup, ceiling: &Ceiling, tolerance: Option<Tolerance>) -> Value {
+    let tolerance = tolerance.unwrap_or_else(|| Tolerance::of_group(group));
     let mut rule = head(ChildKind::PrometheusRule, group);
     for (key, value) in &group.alerts.rule_labels {
         rule["metadata"]["labels"][key] = json!(value);
@@ -26,7 +28,7 @@ pub(super) fn build(group: &ValidGroup, ceiling: &Ceiling) -> Value {
     let alerts: Vec<Value> = AlertName::ALL
         .into_iter()
         .filter(|name| group.alerts.rule(*name).is_none_or(|rule| rule.enabled))
-        .filter_map(|name| Some(rendered(name, group, &alert(name, group, ceiling)?)))
+        .filter_map(|name| Some(rendered(name, group, &alert(name, group, ceiling, tolerance)?)))
         .collect();
     rule["spec"] = json!({"groups": [{"name": format!("./{}.rules", group.name), "rules": alerts}]});
     rule
@@ -40,11 +42,11 @@ struct Alert {
 }
 
 /// `None` if what the alert compares with is not known.
-fn alert(name: AlertName, group: &ValidGroup, ceiling: &Ceiling) -> Option<Alert> {
+fn alert(name: AlertName, group: &ValidGroup, ceiling: &Ceiling, tolerance: Tolerance) -> Option<Alert> {
     match name {
-        AlertName::LagHigh => Some(lag_high(group)),
-        AlertName::AtCeiling => ceiling.is_known(group).then(|| at_ceiling(group, ceiling.max)),
-        AlertName::PartitionLagHigh => Some(partition_lag_high(group)),
+        AlertName::LagHigh => Some(lag_high(group, tolerance)),
+        AlertName::AtCeiling => ceiling.is_known(group).then(|| at_ceiling(group, ceiling.max, tolerance)),
+        AlertName::PartitionLagHigh => Some(partition_lag_high(group, tolerance)),
         AlertName::ConsumersIdle => ceiling.all_partitions().map(|partitions| idle(group, partitions)),
         AlertName::LagMissing => Some(lag_missing(group)),
         AlertName::NoConsumers => Some(no_consumers(group)),
@@ -84,13 +86,12 @@ fn threshold(name: AlertName, group: &ValidGroup) -> Option<i64> {
 }
 
 /// The threshold of an alert about the lag: the user's, or where the autoscaler adds consumers.
-fn lag_threshold(name: AlertName, group: &ValidGroup) -> String {
-    threshold(name, group)
-        .map_or_else(|| Tolerance::of_group(group).threshold(group.lag_limit), |records| records.to_string())
+fn lag_threshold(name: AlertName, group: &ValidGroup, tolerance: Tolerance) -> String {
+    threshold(name, group).map_or_else(|| tolerance.threshold(group.lag_limit), |records| records.to_string())
 }
 
-fn is_behind(name: AlertName, group: &ValidGroup) -> String {
-    format!("avg({}) > {}", Expressions::of(group).lag_by_pod(), lag_threshold(name, group))
+fn is_behind(name: AlertName, group: &ValidGroup, tolerance: Tolerance) -> String {
+    format!("avg({}) > {}", Expressions::of(group).lag_by_pod(), lag_threshold(name, group, tolerance))
 }
 
 fn whose(group: &ValidGroup) -> String {
@@ -100,22 +101,22 @@ fn whose(group: &ValidGroup) -> String {
 /// `$value` as a whole number.
 const VALUE: &str = r#"{{ printf "%.0f" $value }}"#;
 
-fn lag_high(group: &ValidGroup) -> Alert {
+fn lag_high(group: &ValidGroup, tolerance: Tolerance) -> Alert {
     Alert {
-        expr: is_behind(AlertName::LagHigh, group),
+        expr: is_behind(AlertName::LagHigh, group, tolerance),
         summary: format!("{VALUE} records wait for each consumer of {} on average.", whose(group)),
         description: format!(
             "The limit is {} records. Above {} times the limit the autoscaler adds consumers, up to the ceiling. If it does not, the condition MetricsAvailable of the group has the reason.",
             group.lag_limit,
-            Tolerance::of_group(group).factor()
+            tolerance.factor()
         ),
     }
 }
 
-fn at_ceiling(group: &ValidGroup, max: i32) -> Alert {
+fn at_ceiling(group: &ValidGroup, max: i32, tolerance: Tolerance) -> Alert {
     let up = Expressions::of(group).pods_of_one_template();
     Alert {
-        expr: format!("({}) and on() ({up} >= {max})", is_behind(AlertName::AtCeiling, group)),
+        expr: format!("({}) and on() ({up} >= {max})", is_behind(AlertName::AtCeiling, group, tolerance)),
         summary: format!(
             "{} runs at its ceiling of {max} consumers, and {VALUE} records wait for each of them on average.",
             whose(group)
@@ -125,14 +126,14 @@ fn at_ceiling(group: &ValidGroup, max: i32) -> Alert {
 }
 
 /// By partition, if the metric has that label.
-fn partition_lag_high(group: &ValidGroup) -> Alert {
+fn partition_lag_high(group: &ValidGroup, tolerance: Tolerance) -> Alert {
     let name = AlertName::PartitionLagHigh;
     Alert {
         expr: format!(
             "({} > {}) unless on() ({})",
             Expressions::of(group).lag_by_partition(),
-            lag_threshold(name, group),
-            is_behind(AlertName::LagHigh, group)
+            lag_threshold(name, group, tolerance),
+            is_behind(AlertName::LagHigh, group, tolerance)
         ),
         summary: format!(
             "{VALUE} records wait in {{{{ with $labels.partition }}}}partition {{{{ $labels.topic }}}}/{{{{ . }}}}{{{{ else }}}}one consumer{{{{ end }}}} of {}, while the average is within the limit.",
