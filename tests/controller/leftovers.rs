@@ -27,6 +27,16 @@ async fn started(name: &str, spec: &Value) -> Outcome<ControllerEnv> {
     Ok(env)
 }
 
+/// Changes the group once, so that its children are applied and not only created.
+async fn apply_once(ns: &Namespace) -> Outcome {
+    ns.patch(GROUP, "g", &json!({"spec": {"consumerSpec": {"image": "example.com/consumer:2"}}})).await?;
+    ns.eventually(DEPLOYMENT, "g", "the image", |seen| {
+        seen["spec"]["template"]["spec"]["containers"][0]["image"] == "example.com/consumer:2"
+    })
+    .await?;
+    Ok(())
+}
+
 /// Replaces the whole spec of the group except for its image and topic.
 async fn set_pod(ns: &Namespace, pod: &Value) -> Outcome {
     let path = "/spec/consumerSpec/podTemplate";
@@ -319,6 +329,66 @@ async fn what_is_removed_while_no_controller_runs_is_removed_from_the_children()
     assert_eq!(generation(&after), generation(&before).map(|before| before + 1));
     let has_label = |rule: &Value| rule.to_string().contains("\"team\":\"x\"");
     env.eventually(RULE, "g", "no label of the team", |rule| !has_label(rule)).await?;
+    env.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_changed_while_no_controller_runs_is_changed_in_the_children() -> Outcome {
+    let spec = |version: &str, inits: [&str; 2]| {
+        let inits = inits.map(|name| json!({"name": name, "image": "i"}));
+        let mut spec = with_pod(&json!({"initContainers": inits}));
+        spec["consumerSpec"]["env"] = json!([{"name": "VERSION", "value": version}]);
+        spec
+    };
+    let env = started("changed", &spec("1.10", ["first", "second"])).await?;
+    apply_once(&env).await?;
+    let before = env.get(DEPLOYMENT, "g").await?;
+    let env = env
+        .restart(async |ns: &Namespace| {
+            ns.patch(GROUP, "g", &json!({"spec": spec("1.1", ["second", "first"])})).await?;
+            // Without it the pods would have a token.
+            let token = "/spec/template/spec/automountServiceAccountToken";
+            ns.json_patch(DEPLOYMENT, "g", &json!([{"op": "remove", "path": token}])).await?;
+            Ok(())
+        })
+        .await?;
+    let after = env
+        .eventually(DEPLOYMENT, "g", "it is as the spec says", |seen| {
+            let pod = &seen["spec"]["template"]["spec"];
+            let names = |list: &str| -> Vec<Value> {
+                pod[list].as_array().into_iter().flatten().map(|item| item["name"].clone()).collect()
+            };
+            let env = pod["containers"][0]["env"].as_array().into_iter().flatten();
+            let version = env.filter(|variable| variable["name"] == "VERSION").map(|found| &found["value"]);
+            version.eq([&json!("1.1")])
+                && names("initContainers") == ["second", "first"]
+                && pod["automountServiceAccountToken"] == false
+        })
+        .await?;
+    // The removal by hand, and the repair.
+    assert_eq!(generation(&after), generation(&before).map(|before| before + 2));
+    env.stop().await
+}
+
+/// Each alone is found, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_order_of_init_containers_is_found_after_a_restart() -> Outcome {
+    let inits = |names: [&str; 2]| {
+        let inits = names.map(|name| json!({"name": name, "image": "i"}));
+        with_pod(&json!({"initContainers": inits}))
+    };
+    let env = started("reordered", &inits(["first", "second"])).await?;
+    apply_once(&env).await?;
+    let env = env
+        .restart(async |ns: &Namespace| {
+            ns.patch(GROUP, "g", &json!({"spec": inits(["second", "first"])})).await?;
+            Ok(())
+        })
+        .await?;
+    env.eventually(DEPLOYMENT, "g", "the new order", |seen| {
+        seen["spec"]["template"]["spec"]["initContainers"][0]["name"] == "second"
+    })
+    .await?;
     env.stop().await
 }
 
