@@ -3,6 +3,7 @@
 mod flags;
 mod listening;
 mod manifests;
+mod proxy;
 
 use std::io::Write as _;
 use std::path::Path;
