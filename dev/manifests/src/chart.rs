@@ -4,22 +4,12 @@ use kcg_api::names;
 use kconsumer_group_operator::rbac::{self, PolicyRule};
 use serde_json::{Value, json};
 
-/// A file of deploy/ that the operator's chart copies, because it is no template: it holds braces of
-/// its own.
-#[derive(Clone, Copy, Debug)]
-pub struct CopiedFile {
-    /// The original, relative to deploy/.
-    pub from: &'static str,
-    /// The copy's file name.
-    pub to: &'static str,
-}
+/// The operator's alerts, relative to deploy/.
+pub const ALERTS: &str = "components/monitoring/alerts.yaml";
 
-/// The folder of the copies, relative to deploy/.
-pub const FILES: &str = "charts/kconsumer-group-operator/files";
-
-/// Every file that is copied.
-pub const COPIED: [CopiedFile; 1] =
-    [CopiedFile { from: "components/monitoring/alerts.yaml", to: "alerts.yaml" }];
+/// Their copy in the operator's chart, relative to deploy/. It is no template, because it holds
+/// braces of its own.
+pub const COPIED_ALERTS: &str = "charts/kconsumer-group-operator/files/alerts.yaml";
 
 /// The operator's templates for its RBAC rules, relative to deploy/.
 pub const RULES: &str = "charts/kconsumer-group-operator/templates/_rules.tpl";
@@ -46,11 +36,9 @@ pub fn rules() -> Result<String, serde_saphyr::ser::Error> {
     std::iter::once(Ok(header)).chain(templates).collect()
 }
 
-impl CopiedFile {
-    /// The copy's text: a header that names the original, then the original's text.
-    pub fn text(self, original: &str) -> String {
-        format!("# Copied from deploy/{}: edit that file, then run {}\n{original}", self.from, crate::RENEW)
-    }
+/// The text of [`COPIED_ALERTS`]: a header that names the original, then the original's text.
+pub fn copied_alerts(original: &str) -> String {
+    format!("# Copied from deploy/{ALERTS}: edit that file, then run {}\n{original}", crate::RENEW)
 }
 
 /// An object as the CRD chart holds it. The CRD, and so every group, survives the chart's
