@@ -174,7 +174,7 @@ async fn everything_that_the_original_created_is_taken_over_except_the_deploymen
                     "{rules}"
                 );
                 assert!(
-                    !rules.contains("client_id") && rules.contains("KafkaConsumerGroupAtCeiling"),
+                    !rules.contains("RecordsLagBreached") && rules.contains("KafkaConsumerGroupAtCeiling"),
                     "{rules}"
                 );
             }
