@@ -24,6 +24,11 @@ pub fn millis(duration: &str) -> Option<u64> {
     Some(sum)
 }
 
+/// The longer of a least duration and another one.
+pub fn at_least<'a>(least: &'a str, duration: &'a str) -> &'a str {
+    if is_longer(least, duration) { least } else { duration }
+}
+
 /// Whether one Prometheus duration is longer than another; false if one of them is not a duration.
 pub fn is_longer(one: &str, other: &str) -> bool {
     millis(one).zip(millis(other)).is_some_and(|(one, other)| one > other)

@@ -226,6 +226,19 @@ pub struct MetricsSpec {
     /// Further endpoints of the pods, for example a sidecar's, with the fields of endpoint.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub additional_endpoints: Vec<AdditionalEndpoint>,
+    /// Most samples of one scrape of a pod, as in a ServiceMonitor. Prometheus rejects a scrape with more
+    /// as a whole. Defaults to 50000, unless the installation has another default; the installation
+    /// also limits it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample_limit: Option<i64>,
+    /// Most labels of a sample, as in a ServiceMonitor. Defaults to 64, unless the installation has
+    /// another default; the installation also limits it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_limit: Option<i64>,
+    /// Most bytes of one scrape's body without compression, as in a ServiceMonitor, for example 32MB.
+    /// Defaults to 16MB, unless the installation has another default; the installation also limits it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_size_limit: Option<String>,
     /// Labels of the ServiceMonitor, for example the `release` label by which a Prometheus selects
     /// it.
     #[serde(skip_serializing_if = "Labels::is_empty")]

@@ -27,6 +27,7 @@ mod ratchet;
 pub mod rule_input;
 pub mod rules;
 mod scaling;
+pub mod scrape_limits;
 pub mod spec_bounds;
 pub mod status;
 pub mod strict_object;

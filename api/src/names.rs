@@ -200,6 +200,10 @@ grammar!(
     SEARCH_DOMAIN, SUBDOMAIN_LENGTH, r"^_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*$"
 );
 grammar!(
+    /// Size of a scrape's body, as in a ServiceMonitor: `16MB`. 0 is none.
+    BODY_SIZE, 32, r"^(0|[1-9][0-9]{0,8}([KMG]i?)?B)$"
+);
+grammar!(
     /// Quantity of a resource: `100m`, `1.5Gi`, `2e3`.
     QUANTITY, 64, r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E|[eE][+-]?[0-9]+)?$"
 );

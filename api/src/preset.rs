@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::defaults::SCRAPE_INTERVAL;
 use crate::group::MetricsSpec;
+use crate::scrape_limits::ScrapeLimits;
 use crate::valid::MetricsEndpoint;
 
 /// The kind of client whose metrics are scraped. It sets the port, path and lag metric that
@@ -199,6 +200,15 @@ impl MetricsSpec {
     /// How often the metrics are scraped.
     pub fn interval(&self) -> &str {
         self.interval.as_deref().unwrap_or(SCRAPE_INTERVAL)
+    }
+
+    /// The limits of a scrape that the spec sets.
+    pub(crate) fn scrape_limits(&self) -> ScrapeLimits {
+        ScrapeLimits {
+            sample_limit: self.sample_limit,
+            label_limit: self.label_limit,
+            body_size_limit: self.body_size_limit.clone(),
+        }
     }
 
     /// The path of the metrics.

@@ -4,7 +4,9 @@
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 
 use crate::group::KconsumerGroupSpec;
+use crate::group_defaults::GroupDefaults;
 use crate::overlay::{self, Overlay, OverlayError};
+use crate::scrape_limits::ScrapeLimits;
 
 /// The namespaces, besides a group's own, whose KafkaTopics the group may use. Set with
 /// `--topic-namespaces`.
@@ -51,6 +53,8 @@ pub struct RuleInput<'a> {
     pub spec: &'a KconsumerGroupSpec,
     /// The namespaces whose KafkaTopics the group may use.
     pub grants: &'a TopicGrants,
+    /// The most that the group may set of a scrape.
+    pub scrape_limits: ScrapeLimits,
     /// The parsed spec.consumerSpec.podTemplate. It is parsed once: its types need much memory.
     pub overlay: Option<Result<Overlay, Vec<OverlayError>>>,
 }
@@ -64,7 +68,14 @@ impl<'a> RuleInput<'a> {
         grants: &'a TopicGrants,
     ) -> Self {
         let overlay = spec.consumer_spec.pod_template.as_ref().map(overlay::parse);
-        Self { name, namespace, spec, grants, overlay }
+        let scrape_limits = ScrapeLimits::most_of_product();
+        Self { name, namespace, spec, grants, scrape_limits, overlay }
+    }
+
+    /// The same input with what an installation lets a group set.
+    #[must_use]
+    pub fn within(self, installation: &GroupDefaults) -> Self {
+        Self { scrape_limits: installation.most(), ..self }
     }
 
     /// The pod of the overlay.

@@ -9,6 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 
 pub use crate::alerts::Alerts;
 use crate::consumer_group;
+use crate::duration;
 use crate::endpoint::{AdditionalEndpoint, EndpointSpec};
 use crate::group::{KconsumerGroup, KconsumerGroupSpec, Labels, PartitionPolicy};
 use crate::group_defaults::{GroupDefaults, TemplateDefaults};
@@ -20,6 +21,7 @@ use crate::rule_input::RuleInput;
 pub use crate::rule_input::TopicGrants;
 use crate::rules;
 use crate::rules::consumer::{READINESS_NONE, READINESS_PRESET};
+use crate::scrape_limits::{MIN_INTERVAL, ScrapeLimits};
 use crate::topic::{self, TopicRef};
 use crate::violation::{Rule, Violation};
 
@@ -145,6 +147,8 @@ pub struct MetricsEndpoint {
     pub path: String,
     /// How often Prometheus scrapes, as a Prometheus duration.
     pub interval: String,
+    /// The bounds of a scrape.
+    pub limits: ScrapeLimits,
     /// How Prometheus scrapes it.
     pub scrape: EndpointSpec,
     /// Further endpoints of the pods.
@@ -205,7 +209,7 @@ impl ValidGroup {
         let name = metadata.name.as_deref().filter(|name| !name.is_empty());
         let namespace = metadata.namespace.as_deref().unwrap_or("default");
         let spec = &*defaults.fill_in(&group.spec);
-        let input = RuleInput::new(name, namespace, spec, grants);
+        let input = RuleInput::new(name, namespace, spec, grants).within(defaults);
         let (tolerated, violations): (Vec<_>, Vec<_>) =
             rules::check(&input).into_iter().partition(|violation| tolerates(violation.rule));
         if !violations.is_empty() {
@@ -226,7 +230,8 @@ impl ValidGroup {
             metrics: MetricsEndpoint {
                 port: spec.metrics.port(),
                 path: spec.metrics.path().to_owned(),
-                interval: spec.metrics.interval().to_owned(),
+                interval: duration::at_least(MIN_INTERVAL, spec.metrics.interval()).to_owned(),
+                limits: spec.metrics.scrape_limits().or(ScrapeLimits::of_product()).at_most(defaults.most()),
                 scrape: spec.metrics.endpoint.clone(),
                 additional: spec.metrics.additional_endpoints.clone(),
                 preset: spec.metrics.preset(),

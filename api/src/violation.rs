@@ -113,6 +113,9 @@ rules!(
     /// The scrape timeouts of spec.metrics are within their intervals, which the installation may
     /// set.
     ScrapeTimeout,
+    /// spec.metrics asks no more of Prometheus than the installation allows: how often and how much it
+    /// scrapes, and no variable of its environment.
+    ScrapeLimits,
     /// spec.alerts makes a valid PrometheusRule.
     Alerts,
     /// spec.scaling makes a valid HorizontalPodAutoscaler and Deployment.
@@ -143,6 +146,7 @@ impl Rule {
                 | Self::ScalingMetrics
                 | Self::SpecSize
                 | Self::ScrapeTimeout
+                | Self::ScrapeLimits
         )
     }
 }

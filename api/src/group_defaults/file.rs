@@ -78,9 +78,12 @@ impl GroupDefaults {
                 violations.push(Violation::invalid(Rule::Deployment, field, name, messages::SECRET));
             }
         }
+        rules::scrape_limits::limits_are_well_formed(&self.limits, &mut violations);
         let empty = KconsumerGroupSpec::default();
         let spec = self.fill_in(&empty);
-        violations.extend(rules::check_defaults(&RuleInput::new(None, "default", &spec, &TopicGrants::Own)));
+        violations.extend(rules::check_defaults(
+            &RuleInput::new(None, "default", &spec, &TopicGrants::Own).within(self),
+        ));
         violations
     }
 }

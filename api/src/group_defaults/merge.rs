@@ -18,6 +18,9 @@ impl GroupDefaults {
         let metrics = &mut filled.metrics;
         metrics.preset = metrics.preset.or(self.metrics.preset);
         fill(&mut metrics.interval, self.metrics.interval.as_ref());
+        fill(&mut metrics.sample_limit, self.metrics.sample_limit.as_ref());
+        fill(&mut metrics.label_limit, self.metrics.label_limit.as_ref());
+        fill(&mut metrics.body_size_limit, self.metrics.body_size_limit.as_ref());
         add(&mut metrics.labels, &self.metrics.labels, own);
         fill(&mut filled.alerts.severity, self.alerts.severity.as_ref());
         if let Some(labels) = &self.alerts.rule_labels {

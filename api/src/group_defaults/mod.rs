@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::group::Labels;
 use crate::preset::Preset;
+use crate::scrape_limits::ScrapeLimits;
 use crate::strict_object;
 
 /// The content of the file. A field that is not set is the product's default.
@@ -32,6 +33,9 @@ pub struct GroupDefaults {
     /// Of spec.inheritedMetadata.
     #[serde(deserialize_with = "strict_object::deserialize")]
     pub inherited_metadata: MetadataDefaults,
+    /// The most that a group may set of the fields of spec.metrics with these names.
+    #[serde(deserialize_with = "strict_object::deserialize")]
+    pub limits: ScrapeLimits,
 }
 
 /// Defaults of spec.metrics.
@@ -42,6 +46,12 @@ pub struct MetricsDefaults {
     pub preset: Option<Preset>,
     /// How often Prometheus scrapes, as a Prometheus duration.
     pub interval: Option<String>,
+    /// The most samples of a scrape.
+    pub sample_limit: Option<i64>,
+    /// The most labels of a sample.
+    pub label_limit: Option<i64>,
+    /// The most bytes of a scrape's body.
+    pub body_size_limit: Option<String>,
     /// Labels of the ServiceMonitors.
     pub labels: Labels,
 }
@@ -103,6 +113,11 @@ impl TemplateDefaults {
 }
 
 impl GroupDefaults {
+    /// The most that a group may set; what the file leaves out is the product's.
+    pub(crate) fn most(&self) -> ScrapeLimits {
+        self.limits.or(ScrapeLimits::most_of_product())
+    }
+
     /// The part that belongs to the pod template.
     pub fn template(&self) -> TemplateDefaults {
         TemplateDefaults {

@@ -13,6 +13,7 @@ mod pod;
 mod pod_security;
 mod replicas;
 mod scaling;
+pub(crate) mod scrape_limits;
 mod template;
 
 pub use advice::advice;
@@ -48,6 +49,9 @@ const RULES: &[RuleFn] = &[
     metrics::endpoint_can_be_scraped,
     endpoint::endpoints_are_well_formed,
     endpoint::timeouts_are_within_intervals,
+    scrape_limits::scrapes_are_not_too_frequent,
+    scrape_limits::scrapes_are_within_the_limits,
+    scrape_limits::paths_are_passed_on_as_they_are,
     metrics::lag_is_defined_once,
     metrics::monitor_labels_are_labels,
     metrics::alerts_are_well_formed,
@@ -67,6 +71,8 @@ const RULES: &[RuleFn] = &[
 /// The rules for what a file of defaults can set.
 const RULES_OF_DEFAULTS: &[RuleFn] = &[
     metrics::endpoint_can_be_scraped,
+    scrape_limits::scrapes_are_not_too_frequent,
+    scrape_limits::scrapes_are_within_the_limits,
     metrics::monitor_labels_are_labels,
     metrics::alerts_are_well_formed,
     metrics::inherited_metadata_is_well_formed,

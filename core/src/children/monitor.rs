@@ -1,6 +1,7 @@
 //! The ServiceMonitor: prometheus-operator configures Prometheus to scrape the consumers.
 
 use kcg_api::endpoint::EndpointSpec;
+use kcg_api::scrape_limits::{MIN_INTERVAL, ScrapeLimits};
 use kcg_api::{ValidGroup, duration, names};
 use serde_json::{Value, json};
 
@@ -14,9 +15,11 @@ pub(super) fn build(group: &ValidGroup) -> Value {
     }
     let own = endpoint(names::METRICS_PORT_NAME, &metrics.path, &metrics.interval, &metrics.scrape);
     let additional = metrics.additional.iter().map(|additional| {
-        let interval = additional.interval.as_ref().unwrap_or(&metrics.interval);
+        let interval =
+            duration::at_least(MIN_INTERVAL, additional.interval.as_ref().unwrap_or(&metrics.interval));
         endpoint(&service::additional_port(additional.port), &additional.path, interval, &additional.scrape)
     });
+    let ScrapeLimits { sample_limit, label_limit, body_size_limit } = &metrics.limits;
     monitor["spec"] = json!({
         // The Service's label with the name of the job.
         "jobLabel": names::LABEL_APP,
@@ -24,6 +27,15 @@ pub(super) fn build(group: &ValidGroup) -> Value {
         "namespaceSelector": {"matchNames": [group.namespace]},
         "endpoints": std::iter::once(own).chain(additional).collect::<Vec<_>>(),
     });
+    // A limit of 0 is none, and is left out: prometheus-operator before 0.73 has no bodySizeLimit.
+    for (field, limit) in [("sampleLimit", sample_limit), ("labelLimit", label_limit)] {
+        if let Some(limit) = limit.filter(|limit| *limit != 0) {
+            monitor["spec"][field] = json!(limit);
+        }
+    }
+    if let Some(size) = body_size_limit.as_deref().filter(|size| *size != "0") {
+        monitor["spec"]["bodySizeLimit"] = json!(size);
+    }
     monitor
 }
 

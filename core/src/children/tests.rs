@@ -200,6 +200,35 @@ fn a_scrape_never_takes_longer_than_an_interval_that_the_installation_shortens()
 }
 
 #[test]
+fn a_scrape_of_a_stored_group_keeps_the_limits_of_the_installation_and_changes_no_pod() {
+    let of = |spec: &str, installation: &str| {
+        let defaults = kcg_api::GroupDefaults::parse(installation).unwrap();
+        let grants = kcg_api::valid::TopicGrants::Every;
+        ValidGroup::read_stored(&crate::test_support::stored(spec), &grants, &defaults).unwrap()
+    };
+    let built = |kind: ChildKind, group: &ValidGroup| {
+        desired_one(kind, group, &ceiling_of(group, &new_world(group))).unwrap().object
+    };
+    let limits = |group: &ValidGroup| {
+        let monitor = built(ChildKind::ServiceMonitor, group);
+        ["sampleLimit", "labelLimit", "bodySizeLimit"].map(|field| monitor["spec"][field].clone())
+    };
+    assert_eq!(limits(&of("{}", "")), [json!(50_000), json!(64), json!("16MB")]);
+    let own = "{metrics: {sampleLimit: 60000, labelLimit: 1000, bodySizeLimit: 1GB, interval: 1ms, path: '/a?b=$(c)',
+        additionalEndpoints: [{port: 1, interval: 10ms}]}}";
+    let stored = of(own, "");
+    assert_eq!(limits(&stored), [json!(60_000), json!(128), json!("64MB")]);
+    let endpoints = &built(ChildKind::ServiceMonitor, &stored)["spec"]["endpoints"];
+    assert_eq!([&endpoints[0]["interval"], &endpoints[1]["interval"]], [&json!("1s"), &json!("1s")]);
+    assert_eq!(stored.tolerated.len(), 5, "{:?}", stored.tolerated);
+    let none =
+        "metrics: {bodySizeLimit: '0'}\nlimits: {sampleLimit: 1000, labelLimit: 0, bodySizeLimit: '0'}";
+    assert_eq!(limits(&of("{}", none)), [json!(1000), json!(64), Value::Null]);
+    let pods = |spec: &str| built(ChildKind::Deployment, &of(spec, ""));
+    assert_eq!(pods("{metrics: {sampleLimit: 60000, interval: 1ms}}"), pods("{}"));
+}
+
+#[test]
 fn an_additional_endpoint_has_a_port_of_the_service_and_changes_no_pod() {
     let spec = "metrics: {additionalEndpoints: [{port: 15020, path: /stats/prometheus, interval: 1m, scheme: https}, {port: 9404}]}";
     let endpoints = child(ChildKind::ServiceMonitor, spec)["spec"]["endpoints"].clone();
@@ -261,7 +290,7 @@ fn a_readiness_probe_follows_from_a_preset_that_is_set_or_is_requested() {
     for (spec, want) in [
         ("{}", "null"),
         ("{metrics: {preset: Spring}}", "8085/actuator/health/readiness"),
-        ("{metrics: {preset: Spring, port: 1, path: '/m/prometheus?a=b'}}", "1/m/health/readiness"),
+        ("{metrics: {preset: Spring, port: 1, path: /m/prometheus}}", "1/m/health/readiness"),
         ("{metrics: {preset: Spring, path: /metrics}}", "null"),
         ("{metrics: {preset: JmxExporter}}", "5556/-/healthy"),
         ("{metrics: {preset: Librdkafka}}", "9090/metrics"),

@@ -59,10 +59,11 @@ fn value(group: &ValidGroup, autoscaler: &AutoscalerFacts, ready: i32) -> Option
             exported(group)
         )),
         Cause::NotShown => missing(format!(
-            "the custom metrics API knows {metric}, but for none of this group's pods, of which {ready} are ready (NaN, infinite and negative values do not count): {}, and that Prometheus scrapes them (up{{namespace=\"{}\",service=\"{}\"}} is 1; condition MonitoringAccepted)",
+            "the custom metrics API knows {metric}, but for none of this group's pods, of which {ready} are ready (NaN, infinite and negative values do not count): {}, and that Prometheus scrapes them (up{{namespace=\"{}\",service=\"{}\"}} is 1; condition MonitoringAccepted){}",
             exported(group),
             group.namespace,
-            group.name
+            group.name,
+            above_limits(group)
         )),
         Cause::NotRegistered => unavailable(&format!(
             "the cluster has no custom metrics API: install one, for instance prometheus-adapter with the rules of {RULES}"
@@ -114,6 +115,16 @@ fn impossible(metric: &str, milli: i64) -> ConditionValue {
             milli.div_euclid(1000)
         ),
     )
+}
+
+/// What Prometheus rejects as a whole; the autoscaler cannot know whether it did.
+fn above_limits(group: &ValidGroup) -> String {
+    group
+        .metrics
+        .limits
+        .describe()
+        .map(|limits| format!(". It rejects a scrape above {limits}"))
+        .unwrap_or_default()
 }
 
 /// What to check on the consumers.

@@ -116,6 +116,8 @@ fn the_charts_schema_has_the_grammars_of_group_defaults() -> Outcome {
     let labels = &schema["definitions"]["groupLabels"]["patternProperties"];
     for (text, grammar) in [
         (&defaults["metrics"]["properties"]["interval"], &names::DURATION),
+        (&defaults["metrics"]["properties"]["bodySizeLimit"], &names::BODY_SIZE),
+        (&defaults["limits"]["properties"]["bodySizeLimit"], &names::BODY_SIZE),
         (&defaults["alerts"]["properties"]["severity"], &names::PRINTED),
         (secret, &names::SUBDOMAIN),
         (&labels[names::LABEL_KEY.pattern], &names::LABEL_VALUE),

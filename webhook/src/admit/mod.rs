@@ -216,7 +216,7 @@ impl<L: Fn(&TopicRef) -> TopicLookup> Rules<'_, L> {
         let (name, namespace, grants) = (group.name, group.namespace, &self.policy.grants);
         let filled = self.defaults.fill_in(spec);
         let mut violations = group.type_errors.clone();
-        let input = RuleInput::new(name, namespace, &filled, grants);
+        let input = RuleInput::new(name, namespace, &filled, grants).within(self.defaults);
         violations.extend(rules::check(&input));
         let mut warnings = advise(&input);
         drop(input);

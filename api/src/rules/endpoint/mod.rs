@@ -39,9 +39,9 @@ const LABEL_NAME: &str =
     "must be a Prometheus label: letters, digits and underscores, not starting with a digit";
 const LABEL_TEMPLATE: &str =
     "must be a Prometheus label, in which $1 or ${1} may stand for a group of the regex";
-const EXPANDED: &str =
+pub(super) const EXPANDED: &str =
     "must not contain $(: prometheus-operator would replace it by a variable of its own environment";
-const QUERY: &str = "must not contain a question mark: prometheus-operator would escape it";
+pub(super) const QUERY: &str = "must not contain a question mark: prometheus-operator would escape it";
 
 /// The endpoints of the ServiceMonitor are accepted by prometheus-operator and reach only the
 /// group's pods.

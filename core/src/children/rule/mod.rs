@@ -185,7 +185,15 @@ fn no_consumers(group: &ValidGroup) -> Alert {
     Alert {
         expr: format!("(count({}) or vector(0)) < {least}", Expressions::of(group).pods_up()),
         summary: format!("Consumers of {} that can be scraped: {VALUE}.", whose(group)),
-        description: "They do not run, or do not answer on their metrics port: look at the group's pods and at spec.metrics.".into(),
+        description: format!(
+            "They do not run, or do not answer on their metrics port: look at the group's pods and at spec.metrics.{}",
+            group
+                .metrics
+                .limits
+                .describe()
+                .map(|limits| format!(" Prometheus also rejects a scrape above {limits}."))
+                .unwrap_or_default()
+        ),
     }
 }
 
