@@ -91,8 +91,33 @@ async fn upgrade(env: &Arc<SharedEnv>) -> Result<()> {
         audit.by_operator()?.iter().map(|event| format!("{} {}", event.verb, event.request_uri)).collect();
     assert_eq!(again, [] as [String; 0], "the writes of another restart");
     assert_are_kept(&before, &running(&ns).await?);
+    an_undo_past_the_upgrade_brings_no_older_defaults_back(&ns).await?;
     a_recreated_deployment_has_no_probe_of_a_preset_that_the_crd_filled_in(&ns).await?;
     ns.close().await
+}
+
+/// The revision of before has no annotation with the version of its defaults, and `kubectl rollout
+/// undo` restores the annotations, too.
+async fn an_undo_past_the_upgrade_brings_no_older_defaults_back(ns: &Namespace) -> Result<()> {
+    let groups = ns.list(GROUP).await?;
+    let runs = |group: &&Value| group["spec"]["paused"] != true && group["status"]["defaultsVersion"] == "1";
+    let group = groups.iter().find(runs).context("a group with the first defaults")?;
+    let name = text(&group["metadata"]["name"]);
+    let image = json!({"spec": {"consumerSpec": {"image": "example.com/consumer:2"}}});
+    ns.patch(GROUP, name, &image).await?;
+    let version = |seen: &Value| seen["metadata"]["annotations"][names::ANNOTATION_DEFAULTS_VERSION].clone();
+    let newer =
+        ns.eventually(DEPLOYMENT, name, "it has the next defaults", |seen| version(seen) == "2").await?;
+    ns.group_is_ready(name).await?;
+    ns.kubectl(&["rollout", "undo", "deployment", name]).await?.ok()?;
+    let undone = |seen: &Value| {
+        seen["metadata"]["generation"].as_i64() > newer["metadata"]["generation"].as_i64().map(|now| now + 1)
+            && version(seen) == "2"
+    };
+    let repaired = ns.eventually(DEPLOYMENT, name, "the undo is taken back", undone).await?;
+    assert_eq!(repaired["spec"]["template"], newer["spec"]["template"], "{name}");
+    assert_eq!(ns.group_is_ready(name).await?["status"]["defaultsVersion"], "2");
+    Ok(())
 }
 
 /// The CRD of the earlier version wrote its default into the spec, where it looks like a choice.
