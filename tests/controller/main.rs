@@ -7,6 +7,7 @@ mod env;
 mod group_defaults;
 mod leftovers;
 mod namespaces;
+mod pod_fields;
 mod scaling_metrics;
 mod served_metrics;
 mod tenants;

@@ -15,6 +15,7 @@ mod eventually;
 pub mod faults;
 pub mod helm;
 pub mod kubectl;
+pub mod legal_pod;
 pub mod load;
 pub mod namespace;
 pub mod objects;
