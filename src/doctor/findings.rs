@@ -221,15 +221,15 @@ pub(super) struct LabeledFinding {
     pub(super) namespace_labels: BTreeMap<String, String>,
 }
 
-/// One Prometheus or ThanosRuler, and what it selects.
+/// One Prometheus, PrometheusAgent or ThanosRuler, and what it selects.
 #[derive(Clone, Debug)]
 pub(super) struct PrometheusFinding {
     pub(super) namespace: String,
     pub(super) name: String,
-    /// ServiceMonitors.
-    pub(super) monitors: SelectorPair,
-    /// PrometheusRules.
-    pub(super) rules: SelectorPair,
+    /// ServiceMonitors; `None` if it does not scrape.
+    pub(super) monitors: Option<SelectorPair>,
+    /// PrometheusRules; `None` if it does not evaluate rules.
+    pub(super) rules: Option<SelectorPair>,
 }
 
 /// Which objects are selected, and in which namespaces.

@@ -11,8 +11,8 @@ use super::groups::joined;
 
 pub(super) fn checks(findings: &Findings) -> Vec<Check> {
     let kind = |check, kind, field, objects, selectors| Selection { check, kind, field, objects, selectors };
-    let monitors: fn(&PrometheusFinding) -> &SelectorPair = |prometheus| &prometheus.monitors;
-    let rules: fn(&PrometheusFinding) -> &SelectorPair = |prometheus| &prometheus.rules;
+    let monitors: Selectors = |prometheus| prometheus.monitors.as_ref();
+    let rules: Selectors = |prometheus| prometheus.rules.as_ref();
     vec![
         kind(
             "scraping",
@@ -27,6 +27,9 @@ pub(super) fn checks(findings: &Findings) -> Vec<Check> {
     ]
 }
 
+/// What a Prometheus selects of one kind of objects.
+type Selectors = fn(&PrometheusFinding) -> Option<&SelectorPair>;
+
 /// One kind of object that Prometheus selects by its labels.
 struct Selection<'a> {
     check: &'static str,
@@ -34,7 +37,7 @@ struct Selection<'a> {
     /// The field of a group that sets the labels.
     field: &'static str,
     objects: &'a Found<Vec<LabeledFinding>>,
-    selectors: fn(&PrometheusFinding) -> &SelectorPair,
+    selectors: Selectors,
 }
 
 impl Selection<'_> {
@@ -50,19 +53,28 @@ impl Selection<'_> {
             }
             Ok(Some(prometheuses)) => prometheuses,
         };
-        let selects = |prometheus: &PrometheusFinding, object: &LabeledFinding| {
-            (self.selectors)(prometheus).select(&prometheus.namespace, object)
+        let selecting: Vec<(&PrometheusFinding, &SelectorPair)> = prometheuses
+            .iter()
+            .filter_map(|prometheus| Some((prometheus, (self.selectors)(prometheus)?)))
+            .collect();
+        if selecting.is_empty() && !prometheuses.is_empty() {
+            let found = format!("skipped: no Prometheus of the cluster reads {}s", self.kind);
+            return Check::note(self.check, found, "");
+        }
+        let selected = |object: &LabeledFinding| {
+            selecting.iter().any(|(prometheus, pair)| pair.select(&prometheus.namespace, object))
         };
         let unselected: Vec<String> = objects
             .iter()
-            .filter(|object| !prometheuses.iter().any(|prometheus| selects(prometheus, object)))
+            .filter(|object| !selected(object))
             .map(|object| format!("{}/{} (labels: {})", object.namespace, object.name, own_labels(object)))
             .collect();
         if unselected.is_empty() {
             return Check::ok(self.check, format!("all {} {}s are selected", objects.len(), self.kind));
         }
         let found = format!("no Prometheus selects the {} {}", self.kind, joined(&unselected));
-        let known: Vec<String> = prometheuses.iter().map(|prometheus| self.described(prometheus)).collect();
+        let known: Vec<String> =
+            selecting.iter().map(|(prometheus, pair)| self.described(prometheus, pair)).collect();
         let cure = if known.is_empty() {
             "create a Prometheus".to_owned()
         } else {
@@ -71,9 +83,8 @@ impl Selection<'_> {
         Check::wrong(self.check, found, cure)
     }
 
-    fn described(&self, prometheus: &PrometheusFinding) -> String {
-        let selector = (self.selectors)(prometheus).objects.clone();
-        let labels = match selector.and_then(|selector| Selector::try_from(selector).ok()) {
+    fn described(&self, prometheus: &PrometheusFinding, pair: &SelectorPair) -> String {
+        let labels = match pair.objects.clone().and_then(|selector| Selector::try_from(selector).ok()) {
             None => format!("no {}", self.kind),
             Some(selector) if selector.selects_all() => "any label, in other namespaces".to_owned(),
             Some(selector) => selector.to_string(),

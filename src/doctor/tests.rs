@@ -113,8 +113,8 @@ pub(super) fn healthy() -> Findings {
         prometheuses: Ok(Some(vec![PrometheusFinding {
             namespace: "monitoring".into(),
             name: "k8s".into(),
-            monitors: pair("one"),
-            rules: pair("one"),
+            monitors: Some(pair("one")),
+            rules: Some(pair("one")),
         }])),
     }
 }
@@ -198,10 +198,10 @@ fn each_wrong_finding_fails_its_own_check_with_a_cure() {
             f.autoscalers.as_mut().unwrap()[0].problem = Some("FailedGetPodsMetric: no".into());
         }),
         ("scraping", "no Prometheus selects the ServiceMonitor a/g (labels: release=one)", |f| {
-            f.prometheuses.as_mut().unwrap().as_mut().unwrap()[0].monitors = pair("two");
+            f.prometheuses.as_mut().unwrap().as_mut().unwrap()[0].monitors = Some(pair("two"));
         }),
         ("alerting", "no Prometheus selects the PrometheusRule a/g (labels: release=one)", |f| {
-            f.prometheuses.as_mut().unwrap().as_mut().unwrap()[0].rules = pair("two");
+            f.prometheuses.as_mut().unwrap().as_mut().unwrap()[0].rules = Some(pair("two"));
         }),
         ("pods of the controller", "pod: ImagePullBackOff: no such image", |f| {
             let pods = f.controller_pods.as_mut().unwrap().as_mut().unwrap();
@@ -349,9 +349,22 @@ fn a_webhook_that_does_not_answer_in_time_points_at_the_firewall() {
 fn a_prometheus_without_a_namespace_selector_selects_from_its_own_namespace_only() {
     let unhealthy = unhealthy(|findings| {
         let prometheus = &mut findings.prometheuses.as_mut().unwrap().as_mut().unwrap()[0];
-        (prometheus.monitors.namespaces, prometheus.rules.namespaces) = (None, None);
+        prometheus.monitors.as_mut().unwrap().namespaces = None;
+        prometheus.rules.as_mut().unwrap().namespaces = None;
     });
     assert_eq!(unhealthy.len(), 2, "{unhealthy:?}");
+}
+
+#[test]
+fn agents_alone_scrape_the_groups_and_evaluate_no_rules() {
+    let mut findings = healthy();
+    let agent = &mut findings.prometheuses.as_mut().unwrap().as_mut().unwrap()[0];
+    agent.rules = None;
+    let checks = analyze(&findings);
+    let check = |name: &str| checks.iter().find(|check| check.check == name).unwrap();
+    assert_eq!(check("scraping").state, CheckState::Ok);
+    assert_eq!(check("alerting").state, CheckState::Note);
+    assert_eq!(check("alerting").found, "skipped: no Prometheus of the cluster reads PrometheusRules");
 }
 
 #[test]

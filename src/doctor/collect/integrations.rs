@@ -59,29 +59,35 @@ impl Collector<'_> {
         Ok(objects.into_iter().map(finding).collect())
     }
 
-    /// What selects ServiceMonitors and PrometheusRules; a ThanosRuler selects rules alone.
+    /// What selects ServiceMonitors and PrometheusRules: an agent scrapes alone, and a ThanosRuler
+    /// evaluates rules alone.
     pub(super) async fn prometheuses(&self) -> Found<Option<Vec<PrometheusFinding>>> {
         let mut selecting = None;
-        for kind in ["Prometheus", "ThanosRuler"] {
-            let kind = OptionalKind::new("monitoring.coreos.com", kind, &["v1"]);
+        for (kind, version, scrapes, evaluates) in [
+            ("Prometheus", "v1", true, true),
+            ("PrometheusAgent", "v1alpha1", true, false),
+            ("ThanosRuler", "v1", false, true),
+        ] {
+            let kind = OptionalKind::new("monitoring.coreos.com", kind, &[version]);
             let Some(resource) = found(kind.find(self.client).await)? else { continue };
             let objects = found(self.list_all(&resource, &ListParams::default()).await)?;
-            selecting.get_or_insert_with(Vec::new).extend(objects.iter().map(selectors));
+            let finding = |object: &DynamicObject| PrometheusFinding {
+                namespace: object.namespace().unwrap_or_default(),
+                name: object.name_any(),
+                monitors: scrapes.then(|| selectors(object, "serviceMonitor")),
+                rules: evaluates.then(|| selectors(object, "rule")),
+            };
+            selecting.get_or_insert_with(Vec::new).extend(objects.iter().map(finding));
         }
         Ok(selecting)
     }
 }
 
-fn selectors(prometheus: &DynamicObject) -> PrometheusFinding {
-    let selector = |name: &str| serde_json::from_value(prometheus.data["spec"].get(name)?.clone()).ok();
-    let pair = |objects: &str, namespaces: &str| SelectorPair {
-        objects: selector(objects),
-        namespaces: selector(namespaces),
-    };
-    PrometheusFinding {
-        namespace: prometheus.namespace().unwrap_or_default(),
-        name: prometheus.name_any(),
-        monitors: pair("serviceMonitorSelector", "serviceMonitorNamespaceSelector"),
-        rules: pair("ruleSelector", "ruleNamespaceSelector"),
+/// What the object selects of a kind, which is the prefix of the fields.
+fn selectors(object: &DynamicObject, kind: &str) -> SelectorPair {
+    let selector = |name: String| serde_json::from_value(object.data["spec"].get(name)?.clone()).ok();
+    SelectorPair {
+        objects: selector(format!("{kind}Selector")),
+        namespaces: selector(format!("{kind}NamespaceSelector")),
     }
 }
