@@ -84,7 +84,7 @@ impl DesiredState {
         let live = observed.autoscaler(&group.uid).and_then(|facts| Some(&*facts.lag(&lag)?.name));
         group.metrics.lag_metric = metric_in_force(&group.metrics, live, &observed.served_metrics);
         let ceiling = ceiling::resolve(&group, &observed.topics, observed.held(&group.uid));
-        let inherited = Inherited::from(observed, &group.uid);
+        let inherited = observed.inherited(&group.uid);
         Self { group, ceiling, inherited }
     }
 

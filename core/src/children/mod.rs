@@ -17,7 +17,6 @@ use kcg_api::{ValidGroup, names};
 use serde_json::{Value, json};
 
 use crate::ceiling::Ceiling;
-use crate::facts::Observed;
 use crate::lag::Tolerance;
 
 pub(crate) use defaults_version::hash as stable_hash;
@@ -55,16 +54,6 @@ pub struct Inherited {
 }
 
 impl Inherited {
-    /// From the live objects that the group controls.
-    pub fn from(observed: &Observed, group_uid: &str) -> Self {
-        Self {
-            template: observed.deployment(group_uid).map(|facts| facts.template.clone()),
-            recorded_defaults: observed.recorded_defaults,
-            tolerance: observed.autoscaler(group_uid).map(|facts| facts.tolerance),
-            has_cluster_ip: observed.has_cluster_ip(group_uid),
-        }
-    }
-
     /// The version of the defaults of the live pod template, or of the one that will be created. It
     /// never falls.
     pub fn defaults_version(&self) -> DefaultsVersion {

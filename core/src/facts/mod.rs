@@ -12,7 +12,7 @@ use kcg_api::preset::LagMetrics;
 use kcg_api::topic::TopicLookups;
 
 use crate::ceiling::Held;
-use crate::children::{ChildKind, DefaultsVersion, PerChild, TemplateOrigin};
+use crate::children::{ChildKind, DefaultsVersion, Inherited, PerChild, TemplateOrigin};
 use crate::creation::Creation;
 use crate::drift::Drift;
 use crate::lag::{self, Cause, ServedMetrics, Tolerance};
@@ -254,8 +254,18 @@ impl Observed {
         }
     }
 
+    /// What the children take over from the live objects that the group controls.
+    pub fn inherited(&self, group_uid: &str) -> Inherited {
+        Inherited {
+            template: self.deployment(group_uid).map(|facts| facts.template.clone()),
+            recorded_defaults: self.recorded_defaults,
+            tolerance: self.autoscaler(group_uid).map(|facts| facts.tolerance),
+            has_cluster_ip: self.has_cluster_ip(group_uid),
+        }
+    }
+
     /// Whether the group's Service has an address.
-    pub fn has_cluster_ip(&self, group_uid: &str) -> bool {
+    fn has_cluster_ip(&self, group_uid: &str) -> bool {
         let service = self.own(ChildKind::Service, group_uid);
         service.is_some_and(|service| matches!(service.detail, Detail::Service { has_cluster_ip: true }))
     }

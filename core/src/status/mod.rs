@@ -32,7 +32,7 @@ use kcg_api::{KconsumerGroup, KconsumerGroupStatus, ValidGroup, Violation, viola
 
 use crate::ceiling::{Ceiling, TopicCount};
 use crate::child_error::ChildError;
-use crate::children::{Inherited, PerChild};
+use crate::children::PerChild;
 use crate::facts::Observed;
 use crate::rollout::Rollout;
 use crate::text;
@@ -159,7 +159,7 @@ pub fn invalid(
 }
 
 fn defaults_version(observed: &Observed, uid: &str) -> String {
-    Inherited::from(observed, uid).defaults_version().as_str().to_owned()
+    observed.inherited(uid).defaults_version().as_str().to_owned()
 }
 
 fn topic_status(count: &TopicCount) -> TopicStatus {

@@ -8,7 +8,7 @@ use super::before::Before;
 use super::condition::{ConditionStatus, ConditionValue, no, no_quoting, unknown, yes};
 use super::progressing::{Deployed, refusal, rolling_out};
 use crate::ceiling::Ceiling;
-use crate::children::{ChildKind, Inherited, desired_after};
+use crate::children::{ChildKind, desired_after};
 use crate::drift::Drift;
 use crate::facts::{DeploymentFacts, Observed};
 use crate::refusal::Refusal;
@@ -52,7 +52,7 @@ pub(super) fn deployed<'a>(
 
 /// Whether the Deployment is the one that the group's spec describes.
 fn is_written(group: &ValidGroup, observed: &Observed, ceiling: &Ceiling) -> bool {
-    let inherited = Inherited::from(observed, &group.uid);
+    let inherited = observed.inherited(&group.uid);
     let desired = desired_after(ChildKind::Deployment, group, ceiling, &inherited);
     let child = observed.own(ChildKind::Deployment, &group.uid);
     child.zip(desired).is_some_and(|(child, desired)| child.drift == Drift::InSync(desired.digest()))
