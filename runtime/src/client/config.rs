@@ -10,6 +10,7 @@ use kube::{
 };
 use thiserror::Error;
 
+use super::proxy::{proxy, proxy_url};
 use super::{DEADLINE, RequestMetrics, chain, retry_after::RetryAfter};
 
 /// Why no client could be built.
@@ -81,17 +82,32 @@ impl ClientConfig {
     }
 
     async fn config(&self) -> Result<Config, ClientError> {
-        if self.kubeconfig.is_none() && self.context.is_none() {
-            return Config::infer()
-                .await
-                .map_err(|source| ClientError::NoCluster { source: Box::new(source) });
-        }
-        let path = self.kubeconfig.clone().or_else(default_kubeconfig);
-        let path = path.unwrap_or_else(|| "~/.kube/config".into());
-        let unreadable = |source| ClientError::Kubeconfig { path: path.clone(), source: Box::new(source) };
+        let is_named = self.kubeconfig.is_some() || self.context.is_some();
         let read = self.kubeconfig.as_ref().map_or_else(Kubeconfig::read, Kubeconfig::read_from);
+        let loaded = match read {
+            Ok(kubeconfig) => self.loaded(kubeconfig).await,
+            Err(error) => Err(error),
+        };
+        match loaded {
+            Ok(config) => Ok(config),
+            Err(source) if is_named => {
+                let path = self.kubeconfig.clone().or_else(default_kubeconfig);
+                let path = path.unwrap_or_else(|| "~/.kube/config".into());
+                Err(ClientError::Kubeconfig { path, source: Box::new(source) })
+            }
+            Err(_) => {
+                Config::infer().await.map_err(|source| ClientError::NoCluster { source: Box::new(source) })
+            }
+        }
+    }
+
+    async fn loaded(&self, kubeconfig: Kubeconfig) -> Result<Config, KubeconfigError> {
+        let proxy_url = proxy_url(&kubeconfig, self.context.as_deref());
         let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
-        Config::from_custom_kubeconfig(read.map_err(unreadable)?, &options).await.map_err(unreadable)
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+        config.proxy_url = proxy(&config.cluster_url, proxy_url, |name| std::env::var(name).ok())
+            .map_err(KubeconfigError::ParseProxyUrl)?;
+        Ok(config)
     }
 }
 

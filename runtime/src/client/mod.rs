@@ -2,6 +2,7 @@
 
 mod bounded;
 mod config;
+mod proxy;
 mod request_metrics;
 mod retry_after;
 
