@@ -167,7 +167,7 @@ pub struct ConsumerSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<EnvVar>,
     /// Sources of environment variables, as in a Pod. The operator's KAFKA_TOPICS and KAFKA_GROUP_ID
-    /// come before theirs.
+    /// take precedence over theirs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub env_from: Vec<EnvFromSource>,
     /// Compute resources of the container, as in a Pod.
@@ -205,10 +205,10 @@ pub struct MetricsSpec {
     /// TCP port of the container on which the metrics are served.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<i32>,
-    /// HTTP path of the metrics.
+    /// HTTP path of the metrics, without a query and without `$(`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// How often Prometheus scrapes, as a Prometheus duration. Defaults to 5s, unless the
+    /// How often Prometheus scrapes, as a Prometheus duration of at least 1s. Defaults to 5s, unless the
     /// installation has another default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<String>,

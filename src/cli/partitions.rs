@@ -5,8 +5,9 @@ use kcg_api::topic::{Partitions, TopicFacts, TopicLookup, TopicLookups, TopicRef
 
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct PartitionArgs {
-    /// Number of partitions of a KafkaTopic: TOPIC=N or NAMESPACE/TOPIC=N. Can be repeated
-    #[arg(long = "partitions", value_name = "[NAMESPACE/]TOPIC=N", value_parser = parse)]
+    /// Number of partitions of a KafkaTopic: TOPIC=N or NAMESPACE/TOPIC=N. Can be repeated; the last
+    /// one of a topic counts
+    #[arg(long = "partitions", value_delimiter = ',', value_name = "[NAMESPACE/]TOPIC=N", value_parser = parse)]
     topics: Vec<TopicPartitions>,
     /// What was read from a cluster. A count of the flag replaces that of the KafkaTopic.
     #[arg(skip)]

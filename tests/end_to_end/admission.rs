@@ -203,7 +203,7 @@ async fn what_is_most_often_a_mistake_is_warned_of(env: Arc<SharedEnv>) -> Resul
     };
     let always = [
         "podTemplate.metadata.annotations: remove kubectl.kubernetes.io/restartedAt: it undoes kubectl rollout restart",
-        "spec.consumerSpec: KAFKA_GROUP_INSTANCE_ID: the partitions of a static member lie still after it: see docs/operations.md",
+        "spec.consumerSpec: KAFKA_GROUP_INSTANCE_ID: a static member that ends blocks its partitions: see docs/operations.md",
         "spec.consumerSpec: KAFKA_TOPICS in env: maxReplicas, conditions and alerts still go by topic and topics",
     ];
     let group_id = "spec.consumerSpec.groupId: set it: the operator's KAFKA_GROUP_ID, the group's name, comes before one of envFrom";

@@ -148,7 +148,7 @@ fn members_are_not_static(input: &RuleInput<'_>) -> Option<String> {
     // A warning has 120 characters.
     let name = if name.len() > STATIC_MEMBER.len() + 6 { STATIC_MEMBER } else { name };
     Some(format!(
-        "spec.consumerSpec: {name}: the partitions of a static member lie still after it: see docs/operations.md"
+        "spec.consumerSpec: {name}: a static member that ends blocks its partitions: see docs/operations.md"
     ))
 }
 
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_container_of_the_consumers_image_is_told() {
+    fn a_second_container_of_the_consumers_image_is_warned_of() {
         assert_eq!(
             warnings(&json!({"name": "order", "image": "shop/orders:1.4"})),
             [
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_native_sidecar_of_the_consumers_image_is_told() {
+    fn a_native_sidecar_of_the_consumers_image_is_warned_of() {
         let pod = |policy: Value| {
             let mut sidecar = json!({"name": "order", "image": "shop/orders:1.4"});
             sidecar["restartPolicy"] = policy;
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_id_that_may_be_in_env_from_is_told_until_one_is_set() {
+    fn a_group_id_that_may_be_in_env_from_is_warned_of_until_one_is_set() {
         let source = |prefix: &str| json!([{"prefix": prefix, "configMapRef": {"name": "c"}}]);
         let own = |name: &str| json!([{"name": name, "value": "shop"}]);
         let in_template = json!({"spec": {"containers": [{"name": "orders", "envFrom": source("")}]}});
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_by_http_of_an_endpoint_by_https_is_told() {
+    fn a_probe_by_http_of_an_endpoint_by_https_is_warned_of() {
         let https =
             |tls: Value| json!({"preset": "Spring", "endpoint": {"scheme": "https", "tlsConfig": tls}});
         let serves = https(json!({"insecureSkipVerify": true}));
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_static_member_is_told_of_by_a_variable_that_makes_it_one() {
+    fn a_variable_that_makes_a_static_member_is_warned_of() {
         let env = |name: &str| json!({"consumerSpec": {"env": [{"name": name, "value": "$(HOSTNAME)"}]}});
         assert_eq!(warned(&env("KAFKA_GROUP_INSTANCE_ID")).len(), 1);
         assert_eq!(warned(&env("SPRING_KAFKA_CONSUMER_PROPERTIES_GROUP_INSTANCE_ID")).len(), 1);
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn an_annotation_that_kubectl_writes_to_restart_pods_is_told() {
+    fn an_annotation_that_kubectl_writes_to_restart_pods_is_warned_of() {
         let template = |name: &str| json!({"consumerSpec": {"podTemplate": {"metadata": {"annotations": {name: "2026-01-01T00:00:00Z"}}}}});
         assert_eq!(warned(&template("kubectl.kubernetes.io/restartedAt")).len(), 1);
         assert_eq!(warned(&template("example.com/restartedAt")), [""; 0]);

@@ -144,7 +144,12 @@ fn classify(value: Value) -> Document {
     if is_our_group && kind == names::KIND {
         return Document::Group(value);
     }
-    let ours = format!("a {} has the apiVersion {}/{}", names::KIND, names::GROUP, names::VERSION);
+    let ours = format!(
+        "a group has the kind {} and the apiVersion {}/{}",
+        names::KIND,
+        names::GROUP,
+        names::VERSION
+    );
     let name = value["metadata"]["name"].as_str().unwrap_or_default();
     if kind == names::KIND {
         return Document::LooksLikeOurs(format!(
