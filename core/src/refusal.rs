@@ -12,6 +12,8 @@ pub enum Refusal {
     Verdict,
 }
 
+const QUOTA: &str = "exceeded quota";
+
 /// Verdicts on an object: by a policy's webhook, a ValidatingAdmissionPolicy, Pod Security, a
 /// ResourceQuota that demands requests or limits, and the API server's own validation.
 const VERDICTS: [&str; 5] =
@@ -37,15 +39,28 @@ impl Refusal {
     /// From the message of the API server. What is neither forbidden nor invalid was not judged: a
     /// webhook, etcd or the API server itself failed.
     pub fn of(message: &str) -> Self {
-        let says = |words: &[&str]| words.iter().any(|words| message.contains(words));
-        if message.contains("exceeded quota") {
-            Self::Quota
-        } else if says(&VERDICTS) || (message.contains("forbidden: ") && !says(&PASSING)) {
-            Self::Verdict
+        if says(message, &["forbidden: ", QUOTA]) || says(message, &VERDICTS) {
+            Self::of_forbidden(message)
         } else {
             Self::Passing
         }
     }
+
+    /// From the message of a response with the code 403. It is a verdict unless its words say that it
+    /// passes: an authorizer or a proxy may word it in its own way.
+    pub fn of_forbidden(message: &str) -> Self {
+        if message.contains(QUOTA) {
+            Self::Quota
+        } else if says(message, &PASSING) && !says(message, &VERDICTS) {
+            Self::Passing
+        } else {
+            Self::Verdict
+        }
+    }
+}
+
+fn says(message: &str, words: &[&str]) -> bool {
+    words.iter().any(|words| message.contains(words))
 }
 
 #[cfg(test)]
@@ -136,5 +151,13 @@ mod tests {
         ] {
             assert_eq!(Refusal::of(message), want, "{message}");
         }
+    }
+
+    #[test]
+    fn a_403_in_words_of_its_own_is_a_verdict() {
+        assert_eq!(Refusal::of_forbidden("access denied by policy 7"), Refusal::Verdict);
+        let webhook = r#"pods "a" is forbidden: not yet ready to handle request"#;
+        assert_eq!(Refusal::of_forbidden(webhook), Refusal::Passing);
+        assert_eq!(Refusal::of_forbidden("exceeded quota: q"), Refusal::Quota);
     }
 }

@@ -53,7 +53,7 @@ impl WriteError {
             403 if causes.iter().any(|cause| cause.reason == "NamespaceTerminating") => Self::Waiting,
             404 if is_namespace => Self::Waiting,
             404 if kind.is_optional() => ChildError::NotServed.into(),
-            403 => match Refusal::of(&status.message) {
+            403 => match Refusal::of_forbidden(&status.message) {
                 Refusal::Quota => ChildError::QuotaExceeded { message: message(error) }.into(),
                 Refusal::Passing => Self::failed(error),
                 Refusal::Verdict => Self::rejected(error),

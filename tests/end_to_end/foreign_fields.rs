@@ -29,7 +29,7 @@ async fn fields_of_other_managers_are_kept(env: Arc<SharedEnv>) -> Result<()> {
     }
     let additions = [
         (SERVICE, json!({"spec": {"publishNotReadyAddresses": true, "sessionAffinity": "ClientIP"}})),
-        (MONITOR, json!({"spec": {"sampleLimit": 1000}})),
+        (MONITOR, json!({"spec": {"targetLimit": 1000}})),
         (AUTOSCALER, json!({"spec": {"behavior": {"scaleUp": {"tolerance": "50m"}}}})),
         (
             DEPLOYMENT,
