@@ -4,6 +4,7 @@ use kcg_api::crd::{VERSION, VersionSkew};
 
 use super::Check;
 use super::findings::{Findings, Found};
+use super::groups::joined;
 
 pub(super) fn crd(findings: &Findings) -> Check {
     let check = "CRD";
@@ -70,15 +71,15 @@ pub(super) fn permissions(findings: &Findings) -> Vec<Check> {
         if let Some(why) = needed.iter().find_map(|permission| permission.allowed.as_ref().err()) {
             return Check::unknown(check, why);
         }
-        let missing: Vec<&str> = needed
+        let missing: Vec<String> = needed
             .iter()
             .filter(|permission| permission.allowed == Ok(false))
-            .map(|permission| permission.what.as_str())
+            .map(|permission| permission.what.clone())
             .collect();
         if missing.is_empty() {
             Check::ok(check, format!("all {} granted", needed.len()))
         } else {
-            Check::wrong(check, format!("it may not {}", missing.join(", ")), findings.installer.apply())
+            Check::wrong(check, format!("it may not {}", joined(&missing)), findings.installer.apply())
         }
     };
     vec![of("controller"), of("webhook")]

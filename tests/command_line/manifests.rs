@@ -90,7 +90,9 @@ fn a_misspelt_kind_or_api_version_fails() -> Outcome {
             let stderr = String::from_utf8(output.stderr)?;
             assert_eq!(output.status.code(), Some(1), "{wrong}: {stderr}");
             assert!(
-                stderr.contains("a KconsumerGroup has the apiVersion thenextapps.com/v1alpha1"),
+                stderr.contains(
+                    "a group has the kind KconsumerGroup and the apiVersion thenextapps.com/v1alpha1"
+                ),
                 "{stderr}"
             );
         }
