@@ -21,7 +21,7 @@ fn documented_patches() -> Outcome<Vec<Value>> {
 #[tokio::test]
 async fn the_patches_of_the_docs_change_what_they_say() -> Outcome {
     let patches = documented_patches()?;
-    assert_eq!(patches.len(), 4, "{patches:?}");
+    assert_eq!(patches.len(), 5, "{patches:?}");
     let all: Vec<Value> = patches.into_iter().filter_map(|list| list.as_array().cloned()).flatten().collect();
     for overlay in ["cluster/cert-manager", "namespaced/self-managed"] {
         let own = json!({
@@ -30,6 +30,7 @@ async fn the_patches_of_the_docs_change_what_they_say() -> Outcome {
             "patches": all,
         });
         let objects = on_top(&own).await?;
+        assert_eq!(of_kind(&objects, "Namespace").count(), 0);
         for kind in ["PodMonitor", "PrometheusRule"] {
             let object = of_kind(&objects, kind).next().ok_or(kind)?;
             assert_eq!(object["metadata"]["labels"]["release"], "prometheus", "{kind}");
