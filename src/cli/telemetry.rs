@@ -52,7 +52,7 @@ where
 }
 
 /// kube's client logs the text of a response that it cannot parse, which is an object of a user with its
-/// secrets, at the level WARN. Whoever sent the request gets the error.
+/// secrets, at the level WARN. The caller of the request gets the error.
 fn has_no_body(event: &Metadata<'_>) -> bool {
     event.target() != "kube_client::client"
 }

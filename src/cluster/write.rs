@@ -185,7 +185,7 @@ impl ChildWrite<'_> {
         differs && self.cluster.cache().child(self.key, self.kind()).is_none()
     }
 
-    /// The API server refuses it if an object of the name exists, whoever has created it meanwhile.
+    /// The API server refuses it if an object of the name exists, whichever client has created it meanwhile.
     async fn create(&mut self) -> Result<Step, WriteError> {
         may_write(self.leadership)?;
         if !self.cluster.wants_children(self.key, self.group_uid) {

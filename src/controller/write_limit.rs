@@ -1,4 +1,4 @@
-//! How fast the operator writes the children of one group, whoever causes the writes: a user or a
+//! How fast the operator writes the children of one group, whatever causes the writes: a user or a
 //! program that changes the spec or the topic all the time, or another manager that keeps reverting
 //! the operator's fields. Pure: the time is an argument.
 
@@ -44,7 +44,7 @@ impl TokenBucket {
 pub(super) struct WriteLimit {
     /// Applies to children that exist, and deletions. `None` is a full bucket.
     changes: Option<TokenBucket>,
-    /// Creations: of children that somebody keeps deleting.
+    /// Creations: of children that are deleted again and again.
     creations: Option<TokenBucket>,
     /// When a write of each child was last permitted.
     permitted: PerChild<Option<Instant>>,

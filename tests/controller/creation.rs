@@ -1,4 +1,4 @@
-//! Children are created by POST, so an object that somebody else creates at the same moment is never
+//! Children are created by POST, so an object that another client creates at the same moment is never
 //! written. What is left of a creation in managedFields keeps no field alive.
 
 use std::collections::BTreeMap;

@@ -68,7 +68,7 @@ async fn a_finished_rollout_is_an_event_and_scaling_is_none(env: Arc<SharedEnv>)
     let complete = "the rollout is complete: all pods are of the current pod template";
     assert_eq!(await_event(&ns, "RolloutComplete", complete).await?, "Normal");
 
-    // More pods are no rollout, whoever adds them.
+    // More pods are no rollout, whatever adds them.
     ns.patch(GROUP, NAME, &json!({"spec": {"minReplicas": 2}})).await?;
     ns.group_is_ready(NAME).await?;
     ns.kubectl(&["scale", "deployment/kconsumer", "--replicas=3"]).await?.ok()?;

@@ -47,7 +47,7 @@ pub fn matches(desired: &Value, live: &Value) -> bool {
     let Some(owned) = OwnedFields::of(live, desired["apiVersion"].as_str()) else {
         return false;
     };
-    // Beside the fields that it sent, the creator owns those that the API server filled in.
+    // Besides the fields that it sent, the creator owns those that the API server filled in.
     let exact = owned.created_with.is_none();
     owned.created_with.is_none_or(|sent| sent == creation::shape(desired))
         && Comparison { exact }.walk(ROOT, owned.fields, desired, live)
