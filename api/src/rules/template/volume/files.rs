@@ -10,10 +10,21 @@ const FILE_MODE: &str = "must be a number between 0 and 0777 (octal), both inclu
 const POD_FIELDS: [&str; 5] =
     ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
 
-pub(super) fn mode(mode: Option<i32>, field: String, errors: &mut FieldErrors<'_>) {
+fn mode(mode: Option<i32>, field: String, errors: &mut FieldErrors<'_>) {
     if let Some(mode) = mode.filter(|mode| !(0..=0o777).contains(mode)) {
         errors.invalid(field, mode, FILE_MODE);
     }
+}
+
+/// The mode and the owner of a source's files that set none. `path` is that of the source.
+pub(super) fn defaults(
+    default_mode: Option<i32>,
+    default_user: Option<i64>,
+    path: &str,
+    errors: &mut FieldErrors<'_>,
+) {
+    mode(default_mode, format!("{path}.defaultMode"), errors);
+    linux_id(default_user, format!("{path}.defaultUser"), errors);
 }
 
 /// A path that stays below its volume.

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{CSIVolumeSource, Volume};
 use serde_json::Value;
 
 use super::super::field_errors::FieldErrors;
-use super::{dns_label, labels, linux_id};
+use super::{dns_label, labels};
 use crate::names;
 use crate::quantity::{self, GRAMMAR};
 use crate::rules::consumer::PULL_POLICIES;
@@ -90,8 +90,7 @@ fn source(volume: &Volume, path: &str, errors: &mut FieldErrors<'_>) {
         if secret.secret_name.as_deref().is_none_or(str::is_empty) {
             errors.required(format!("{path}.secretName"), "");
         }
-        files::mode(secret.default_mode, format!("{path}.defaultMode"), errors);
-        linux_id(secret.default_user, format!("{path}.defaultUser"), errors);
+        files::defaults(secret.default_mode, secret.default_user, &path, errors);
         files::keys(secret.items.as_ref(), &path, errors);
     }
     if let Some(config_map) = &volume.config_map {
@@ -99,14 +98,12 @@ fn source(volume: &Volume, path: &str, errors: &mut FieldErrors<'_>) {
         if config_map.name.is_empty() {
             errors.required(format!("{path}.name"), "");
         }
-        files::mode(config_map.default_mode, format!("{path}.defaultMode"), errors);
-        linux_id(config_map.default_user, format!("{path}.defaultUser"), errors);
+        files::defaults(config_map.default_mode, config_map.default_user, &path, errors);
         files::keys(config_map.items.as_ref(), &path, errors);
     }
     if let Some(api) = &volume.downward_api {
         let path = format!("{path}.downwardAPI");
-        files::mode(api.default_mode, format!("{path}.defaultMode"), errors);
-        linux_id(api.default_user, format!("{path}.defaultUser"), errors);
+        files::defaults(api.default_mode, api.default_user, &path, errors);
         files::of_the_pod(api.items.as_ref(), &path, errors);
     }
     if let Some(projected) = &volume.projected {

@@ -17,8 +17,7 @@ const SAME_PATH: &str = "conflicting duplicate paths";
 /// `path` is that of the volume's source. The sources that need a feature gate of the API server
 /// (trust bundles, certificates of pods) are left to it.
 pub(super) fn check(projected: &ProjectedVolumeSource, path: &str, errors: &mut FieldErrors<'_>) {
-    files::mode(projected.default_mode, format!("{path}.defaultMode"), errors);
-    linux_id(projected.default_user, format!("{path}.defaultUser"), errors);
+    files::defaults(projected.default_mode, projected.default_user, path, errors);
     let mut paths = HashSet::new();
     for (index, source) in projected.sources.iter().flatten().enumerate() {
         let at = format!("{path}.sources[{index}]");
