@@ -128,12 +128,7 @@ async fn what_only_a_person_can_change_is_failed_and_all_else_in_progress(env: A
         .ok()?;
     ns.delete(GROUP, "refused").await?;
 
-    let quota = json!({
-        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "pods"},
-        "spec": {"hard": {"pods": "1"}},
-    });
-    ns.create_object(QUOTA, &quota).await?;
-    ns.eventually(QUOTA, "pods", "it is counted", |quota| !quota["status"]["hard"].is_null()).await?;
+    ns.create_quota("pods", &json!({"pods": "1"})).await?;
     ns.create_group("crowded", &json!({"consumerSpec": {"groupId": "crowded"}})).await?;
     let crowded = ns.group_is("crowded", "False", "QuotaExceeded").await?;
     assert_eq!(verdict(&crowded).await?, "InProgress");

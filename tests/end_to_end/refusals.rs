@@ -111,12 +111,7 @@ async fn a_webhook_of_pods_that_does_not_answer_delays_the_rollout(env: Arc<Shar
 
 async fn a_quota_without_room_for_an_owned_resource_is_waited_for(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace_with_a_topic("object-quota").await?;
-    let quota = json!({
-        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "objects"},
-        "spec": {"hard": {"count/services": "0"}},
-    });
-    ns.create_object(QUOTA, &quota).await?;
-    ns.eventually(QUOTA, "objects", "it is counted", |quota| !quota["status"]["hard"].is_null()).await?;
+    ns.create_quota("objects", &json!({"count/services": "0"})).await?;
     ns.create_group(NAME, &json!({})).await?;
     let group = ns.group_is(NAME, "False", "QuotaExceeded").await?;
     let message = condition(&group, "Ready")[2];

@@ -8,7 +8,7 @@ use futures::StreamExt;
 use kcg_tests::env::LIMIT;
 use kcg_tests::eventually;
 use kcg_tests::namespace::Namespace;
-use kcg_tests::objects::{AUTOSCALER, DEPLOYMENT, EVENT, GROUP, POD, QUOTA, TOPIC, condition, is_observed};
+use kcg_tests::objects::{AUTOSCALER, DEPLOYMENT, EVENT, GROUP, POD, TOPIC, condition, is_observed};
 use kube::runtime::watcher;
 use serde_json::{Value, json};
 
@@ -183,12 +183,7 @@ async fn a_paused_rollout_is_ready_by_what_runs_and_names_the_command(env: Arc<S
 
 async fn a_quota_that_refuses_the_pods_is_quoted(env: Arc<SharedEnv>) -> Result<()> {
     let ns = env.namespace_with_a_topic("quota").await?;
-    let quota = json!({
-        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "compute"},
-        "spec": {"hard": {"limits.cpu": "1"}},
-    });
-    ns.create_object(QUOTA, &quota).await?;
-    ns.eventually(QUOTA, "compute", "it is counted", |quota| !quota["status"]["hard"].is_null()).await?;
+    ns.create_quota("compute", &json!({"limits.cpu": "1"})).await?;
     ns.create_group(NAME, &json!({})).await?;
     let group = ns.group_is(NAME, "False", "ReplicaFailure").await?;
     assert_condition(&group, "Stalled", "True", "ReplicaFailure");

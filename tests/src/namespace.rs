@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::audit::NamespaceAudit;
 use crate::env::LIMIT;
-use crate::objects::{self, AUTOSCALER, CHILDREN, GROUP, Kind, SERVICE, TOPIC, group, topic};
+use crate::objects::{self, AUTOSCALER, CHILDREN, GROUP, Kind, QUOTA, SERVICE, TOPIC, group, topic};
 
 /// The field manager of what a test does as a third party.
 const THIRD_PARTY: &str = "third-party";
@@ -78,6 +78,17 @@ impl Namespace {
     /// Creates the shortest group with `spec` merged into its spec.
     pub async fn create_group(&self, name: &str, spec: &Value) -> Result<Value> {
         self.create_object(GROUP, &group(name, spec)).await
+    }
+
+    /// Creates a ResourceQuota, and waits until the controller manager has counted it: the API server
+    /// does not enforce it before.
+    pub async fn create_quota(&self, name: &str, hard: &Value) -> Result<()> {
+        let quota = json!({
+            "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": name}, "spec": {"hard": hard},
+        });
+        self.create_object(QUOTA, &quota).await?;
+        self.eventually(QUOTA, name, "it is counted", |quota| !quota["status"]["hard"].is_null()).await?;
+        Ok(())
     }
 
     /// Creates a KafkaTopic.
