@@ -113,6 +113,12 @@ impl Grammar {
     }
 }
 
+/// Whether a text follows [`LABEL_KEY`], and its prefix is no longer than a DNS subdomain, which a
+/// regular expression cannot say.
+pub fn is_label_key(key: &str) -> bool {
+    LABEL_KEY.matches(key) && key.split_once('/').is_none_or(|(prefix, _)| prefix.len() <= SUBDOMAIN_LENGTH)
+}
+
 macro_rules! grammar {
     ($(#[$doc:meta])* $name:ident, $length:expr, $pattern:expr) => {
         $(#[$doc])*
@@ -146,7 +152,8 @@ grammar!(
     TOPIC_ID, 64, r"^[A-Za-z0-9_-]+={0,2}$"
 );
 grammar!(
-    /// Label key: an optional DNS subdomain and a slash, then a name of up to 63 characters.
+    /// Label key: an optional DNS subdomain and a slash, then a name of up to 63 characters. See
+    /// [`is_label_key`].
     LABEL_KEY, 317, r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
 );
 grammar!(
@@ -284,6 +291,8 @@ mod tests {
         assert_grammar(&METRIC_NAME, &["kafka:lag_max"], &["9lag", "lag max", "", "a{b}"]);
         assert_grammar(&PROMETHEUS_LABEL, &["team"], &["te:am", "1a", "", "__name__"]);
         assert_grammar(&LABEL_KEY, &["example.com/team", "release"], &["a/b/c", "", "-x"]);
+        let key = |prefix: usize| format!("{}/{}", "a".repeat(prefix), "b".repeat(63));
+        assert!(is_label_key(&key(253)) && !is_label_key(&key(254)) && is_label_key(&"b".repeat(63)));
         assert_grammar(&LABEL_VALUE, &["", "k8s"], &["-x", "a b"]);
         assert_grammar(&HTTP_PATH, &["/actuator/prometheus", "/m?x=1"], &["metrics", "/a b", "/\""]);
         assert_grammar(&HTTP_HEADER, &["X-From"], &["", "a b", "a_b"]);

@@ -103,11 +103,76 @@ async fn a_flag_or_a_variable_that_the_chart_sets_is_refused_in_extra_args_and_e
         let message = refusal(&values).await?;
         assert!(message.contains(named), "{message}");
     }
+    for (variable_name, flag) in [
+        ("KCG_IDENTITY", "identity"),
+        ("KCG_LEADER_ELECT_RESOURCE_NAMESPACE", "leader-elect-resource-namespace"),
+    ] {
+        let message = refusal(&json!({"extraEnv": {"controller": variable(variable_name)}})).await?;
+        let cure = format!(
+            "extraEnv.controller has {variable_name}, which the operator does not read. Put --{flag}=VALUE into \
+             extraArgs.controller"
+        );
+        assert!(message.contains(&cure), "{message}");
+    }
     let free = json!({
         "extraArgs": {"controller": ["--ca-overlap=6m"], "webhook": ["--max-spec-bytes=1024"]},
         "extraEnv": {"controller": variable("RUST_LOG"), "webhook": variable("KCG_MAX_SPEC_BYTES")},
     });
     template(&deploy(OPERATOR), "ops", &free).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_one_controller_may_run_without_leader_election() -> Outcome {
+    let off = |name: &str| json!([{"name": name, "value": "false"}]);
+    for extras in [
+        json!({"extraArgs": {"controller": ["--leader-elect=false"]}}),
+        json!({"extraEnv": {"controller": off("KCG_LEADER_ELECT")}}),
+    ] {
+        let message = refusal(&extras).await?;
+        assert!(message.contains("replicas.controller=2 contradicts leader-elect=false"), "{message}");
+        let mut one = extras.clone();
+        one["replicas"] = json!({"controller": 1});
+        assert_eq!(controller_strategy(&one).await?, json!({"type": "Recreate"}), "{one}");
+    }
+    for on in [
+        json!({}),
+        json!({"extraArgs": {"controller": ["--leader-elect"]}}),
+        json!({"extraArgs": {"controller": ["--leader-elect=true"]}, "extraEnv": {"controller": off("KCG_LEADER_ELECT")}}),
+    ] {
+        assert_eq!(controller_strategy(&on).await?, Value::Null, "{on}");
+    }
+    Ok(())
+}
+
+async fn controller_strategy(values: &Value) -> Outcome<Value> {
+    let objects = template(&deploy(OPERATOR), "ops", values).await?;
+    let mut deployments = of_kind(&objects, "Deployment");
+    let controller = deployments.find(|object| title(object).ends_with("-controller"));
+    Ok(controller.ok_or("no controller")?["spec"]["strategy"].clone())
+}
+
+#[tokio::test]
+async fn the_policy_allows_dns_in_the_namespaces_and_on_the_ports_of_the_values() -> Outcome {
+    for (values, namespaces, ports) in [
+        (json!({}), json!(["kube-system", "openshift-dns"]), vec![53, 53, 5353, 5353, 8053, 8053]),
+        (
+            json!({"networkPolicy": {"dnsNamespaces": ["dns"], "dnsPorts": [1053]}}),
+            json!(["dns"]),
+            vec![1053, 1053],
+        ),
+    ] {
+        let objects = template(&deploy(OPERATOR), "ops", &values).await?;
+        let policy = of_kind(&objects, "NetworkPolicy").next().ok_or("no policy")?;
+        let rule = &policy["spec"]["egress"][1];
+        assert_eq!(rule["to"][0]["namespaceSelector"]["matchExpressions"][0]["values"], namespaces);
+        let allowed: Vec<&Value> =
+            rule["ports"].as_array().into_iter().flatten().map(|port| &port["port"]).collect();
+        assert_eq!(
+            allowed,
+            ports.iter().map(|port| json!(port)).collect::<Vec<_>>().iter().collect::<Vec<_>>()
+        );
+    }
     Ok(())
 }
 
@@ -340,6 +405,9 @@ async fn the_chart_refuses_the_group_defaults_that_the_controllers_refuse_and_no
     let interval = |interval: &str| json!({"metrics": {"interval": interval}});
     let severity = |severity: &str| json!({"alerts": {"severity": severity}});
     let secret = |name: &str| json!({"consumerSpec": {"imagePullSecrets": [{"name": name}]}});
+    let scrape = |samples: i64, labels: i64, body: &str| json!({"sampleLimit": samples, "labelLimit": labels, "bodySizeLimit": body});
+    let limits = |limits: &Value, metrics: &Value| json!({"limits": limits, "metrics": metrics});
+    let none = scrape(0, 0, "0");
     let long = |length: usize| "a".repeat(length);
     for good in [
         interval("5s"),
@@ -355,6 +423,16 @@ async fn the_chart_refuses_the_group_defaults_that_the_controllers_refuse_and_no
         secret("registry.example-1"),
         json!({"alerts": {"ruleLabels": {}}}),
         json!({"inheritedMetadata": {"labels": {"team": "a"}}}),
+        labels(&format!("{}/{}", long(253), long(63)), "d"),
+        annotations(&format!("{}/a", long(253)), "d"),
+        interval("1000ms"),
+        interval("1s"),
+        json!({"metrics": scrape(200_000, 128, "65536KiB")}),
+        limits(&none, &none),
+        limits(&none, &scrape(10_000_000, 1000, "2GB")),
+        limits(&scrape(1_000_000, 500, "1GB"), &scrape(1_000_000, 500, "1024MiB")),
+        limits(&json!({"sampleLimit": 1_000_000}), &scrape(1_000_000, 1, "1B")),
+        limits(&scrape(1, 1, "1B"), &json!({})),
     ] {
         assert_eq!(accepted(&good).await, (true, true), "{good}");
     }
@@ -387,6 +465,24 @@ async fn the_chart_refuses_the_group_defaults_that_the_controllers_refuse_and_no
         secret("a..b"),
         secret("B"),
         secret(&long(254)),
+        labels(&format!("{}/a", long(254)), "d"),
+        annotations(&format!("{}/a", long(254)), "d"),
+        json!({"alerts": {"ruleLabels": {format!("{}/a", long(254)): "d"}}}),
+        json!({"inheritedMetadata": {"labels": {format!("{}/a", long(254)): "d"}}}),
+        interval("1ms"),
+        interval("999ms"),
+        json!({"metrics": {"sampleLimit": 300_000}}),
+        json!({"metrics": {"sampleLimit": 0}}),
+        json!({"metrics": {"labelLimit": 129}}),
+        json!({"metrics": {"labelLimit": 0}}),
+        json!({"metrics": {"bodySizeLimit": "0"}}),
+        json!({"metrics": {"bodySizeLimit": "1GB"}}),
+        json!({"metrics": {"bodySizeLimit": "67108865B"}}),
+        limits(&scrape(10_000_000, 500, "1GB"), &json!({"sampleLimit": 10_000_001})),
+        limits(&scrape(10_000_000, 500, "1GB"), &json!({"labelLimit": 0})),
+        limits(&scrape(10_000_000, 500, "1GB"), &json!({"bodySizeLimit": "1025MB"})),
+        limits(&json!({"labelLimit": 500}), &json!({"sampleLimit": 200_001})),
+        limits(&scrape(-1, 1, "1B"), &json!({})),
     ] {
         assert_eq!(accepted(&wrong).await, (false, false), "{wrong}");
     }

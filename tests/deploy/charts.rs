@@ -374,6 +374,21 @@ async fn values_that_contradict_each_other_are_refused_with_both_names_and_the_c
             "set openshift=false",
         ),
         (
+            "openshift=true,securityContext.runAsUser=65532",
+            ["securityContext.runAsUser=65532", "openshift=true"],
+            "Remove securityContext.runAsUser",
+        ),
+        (
+            "openshift=true,podSecurityContext.fsGroup=0",
+            ["podSecurityContext.fsGroup=0", "openshift=true"],
+            "Remove podSecurityContext.fsGroup",
+        ),
+        (
+            "openshift=true,webhook.hostNetwork=true",
+            ["webhook.hostNetwork=true", "openshift=true"],
+            "Set webhook.hostNetwork=false",
+        ),
+        (
             "commonLabels.app\\.kubernetes\\.io/name=x",
             ["commonLabels", "app.kubernetes.io/name"],
             "Remove it from commonLabels",

@@ -43,7 +43,7 @@ pub(crate) const OWN_LABELS: [&str; 3] = [names::LABEL_APP, names::LABEL_MANAGED
 
 fn object_labels(field: &str, labels: &Labels, errors: &mut FieldErrors<'_>) {
     for (key, value) in labels {
-        if !names::LABEL_KEY.matches(key) {
+        if !names::is_label_key(key) {
             errors.invalid(field, key.as_str(), messages::LABEL_KEY);
         } else if OWN_LABELS.contains(&key.as_str()) {
             errors.forbidden(format!("{field}[{key}]"), messages::OWN_LABEL);
@@ -73,7 +73,7 @@ pub(crate) fn inherited_metadata_is_well_formed(input: &RuleInput<'_>, violation
     object_labels("spec.inheritedMetadata.labels", &inherited.labels, &mut errors);
     for (key, value) in &inherited.annotations {
         let field = || format!("{ANNOTATIONS}[{key}]");
-        if !names::LABEL_KEY.matches(key) {
+        if !names::is_label_key(key) {
             errors.invalid(ANNOTATIONS, key.as_str(), messages::LABEL_KEY);
         } else if OWN_ANNOTATIONS.iter().any(|prefix| key.starts_with(prefix)) {
             errors.forbidden(field(), messages::OWN_ANNOTATION);

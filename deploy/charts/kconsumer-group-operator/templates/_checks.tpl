@@ -11,7 +11,7 @@
 {{- fail (printf "global is not read by this chart, and it has %s. Set the value by its name in values.yaml, for example image.repository or imagePullSecrets, and remove global" (keys .global | sortAlpha | join ", ")) }}
 {{- end }}
 {{- end }}
-{{- range list "Labels" "Certificates" "Ports" "HostNetwork" "Openshift" "Extras" "Defaults" "Issuer" }}
+{{- range list "Labels" "Certificates" "Ports" "HostNetwork" "Openshift" "Extras" "LeaderElection" "Defaults" "ScrapeLimits" "Issuer" }}
 {{- include (printf "kconsumer-group-operator.check%s" .) $ }}
 {{- end }}
 {{- end }}
@@ -68,14 +68,23 @@
 {{- end }}
 {{- end }}
 
-{{- /* openshift leaves out the ids of the default podSecurityContext, and no others. */}}
+{{- /*
+openshift leaves out the ids of the default podSecurityContext, and no others. restricted-v2 allows
+neither the host network nor an id that it does not assign.
+*/}}
 {{- define "kconsumer-group-operator.checkOpenshift" }}
 {{- if .Values.openshift }}
+{{- if .Values.webhook.hostNetwork }}
+{{- fail "openshift=true contradicts webhook.hostNetwork=true, which restricted-v2 does not allow. Set webhook.hostNetwork=false, or set openshift=false and grant the webhook's ServiceAccount another SecurityContextConstraint" }}
+{{- end }}
+{{- range $value := list "podSecurityContext" "securityContext" }}
 {{- range $field := list "runAsUser" "runAsGroup" "fsGroup" }}
-{{- $ids := dict "podSecurityContext" (get (default dict $.Values.podSecurityContext) $field) "securityContext" (get (default dict $.Values.securityContext) $field) }}
-{{- range $value, $id := $ids }}
-{{- if not (has (int $id) (list 0 65532)) }}
-{{- fail (printf "%s.%s=%d contradicts openshift=true, with which OpenShift assigns it. Remove %s.%s, or set openshift=false" $value $field (int $id) $value $field) }}
+{{- $context := default dict (index $.Values $value) }}
+{{- if hasKey $context $field }}
+{{- $id := get $context $field | int64 }}
+{{- if or (eq $value "securityContext") (ne $id 65532) }}
+{{- fail (printf "%s.%s=%d contradicts openshift=true, with which OpenShift assigns it. Remove %s.%s, or set openshift=false" $value $field $id $value $field) }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -90,6 +99,8 @@ over its variable.
 {{- $values := dict "metrics-bind-address" "ports.metrics" "health-probe-bind-address" "ports.probes" "webhook-bind-address" "webhook.port" "namespaces" "namespaces" "topic-namespaces" "topicNamespaces" "defaults" "groupDefaults" "certificate-mode" "certificates.mode" "log-level" "logging.level" "log-format" "logging.format" }}
 {{- $own := list "webhook-configuration-name" "cert-dir" "server-name" "drain-quiet-period" }}
 {{- $variables := list "POD_NAME" "POD_NAMESPACE" "WEBHOOK_CONFIGURATION_NAME" }}
+{{- /* Flags whose variables have other names, which the chart sets. */}}
+{{- $named := dict "KCG_IDENTITY" "identity" "KCG_LEADER_ELECT_RESOURCE_NAMESPACE" "leader-elect-resource-namespace" }}
 {{- range $process := list "controller" "webhook" }}
 {{- $seen := list }}
 {{- range $flag := index (default dict $.Values.extraArgs) $process }}
@@ -107,6 +118,9 @@ over its variable.
 {{- with get $values $flag }}
 {{- fail (printf "%s has %s, which contradicts the chart's value %s. Set %s, and remove %s from %s" $list $name . . $name $list) }}
 {{- end }}
+{{- with get $named $name }}
+{{- fail (printf "%s has %s, which the operator does not read. Put --%s=VALUE into extraArgs.%s, and remove %s from %s" $list $name . $process $name $list) }}
+{{- end }}
 {{- if or (has $flag $own) (has $name $variables) }}
 {{- fail (printf "%s has %s, which the chart sets itself. Remove it from %s" $list $name $list) }}
 {{- end }}
@@ -114,6 +128,13 @@ over its variable.
 {{- fail (printf "%s has %s twice. Remove one of them" $list $name) }}
 {{- end }}
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Two controllers without an election reconcile at once. */}}
+{{- define "kconsumer-group-operator.checkLeaderElection" }}
+{{- if and (eq (include "kconsumer-group-operator.leaderElection" .) "false") (gt (int .Values.replicas.controller) 1) }}
+{{- fail (printf "replicas.controller=%d contradicts leader-elect=false in extraArgs.controller or extraEnv.controller: all of them would reconcile at once. Set replicas.controller=1, or leave leader election on" (int .Values.replicas.controller)) }}
 {{- end }}
 {{- end }}
 
@@ -153,6 +174,18 @@ root, secret.
 {{- /* The bounds in bytes that a schema cannot express: it counts characters. */}}
 {{- define "kconsumer-group-operator.checkDefaults" }}
 {{- with .Values.groupDefaults }}
+{{- $maps := dict "metrics.labels" (.metrics).labels "alerts.ruleLabels" (.alerts).ruleLabels }}
+{{- $maps = merge $maps (dict "inheritedMetadata.labels" (.inheritedMetadata).labels "inheritedMetadata.annotations" (.inheritedMetadata).annotations) }}
+{{- range $map, $entries := $maps }}
+{{- range $key, $_ := $entries }}
+{{- if gt (len (splitList "/" $key | first)) 253 }}
+{{- fail (printf "groupDefaults.%s has a key whose prefix has %d characters, and at most 253 are allowed: shorten %s" $map (len (splitList "/" $key | first)) $key) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if regexMatch "^[0-9]{1,3}ms$" (default "" (.metrics).interval) }}
+{{- fail (printf "groupDefaults.metrics.interval=%s is too short: set at least 1s" .metrics.interval) }}
+{{- end }}
 {{- range $key, $value := (.inheritedMetadata).annotations }}
 {{- if gt (len $value) 4096 }}
 {{- fail (printf "groupDefaults.inheritedMetadata.annotations[%s] has %d bytes, and at most 4096 are read: shorten it" $key (len $value)) }}
@@ -162,5 +195,33 @@ root, secret.
 {{- if gt $bytes 65536 }}
 {{- fail (printf "groupDefaults has %d bytes, and at most 65536 are read: shorten it" $bytes) }}
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* What groupDefaults.metrics sets is within groupDefaults.limits, or else within the product's. 0 stands for no limit. */}}
+{{- define "kconsumer-group-operator.checkScrapeLimits" }}
+{{- with .Values.groupDefaults }}
+{{- $metrics := default dict .metrics }}
+{{- $limits := default dict .limits }}
+{{- range $field, $most := dict "sampleLimit" 200000 "labelLimit" 128 "bodySizeLimit" "64MB" }}
+{{- if hasKey $limits $field }}{{ $most = get $limits $field }}{{ end }}
+{{- if hasKey $metrics $field }}
+{{- $own := get $metrics $field }}
+{{- $number := include "kconsumer-group-operator.amount" $own | int64 }}
+{{- $mostNumber := include "kconsumer-group-operator.amount" $most | int64 }}
+{{- if and (ne $mostNumber 0) (or (eq $number 0) (gt $number $mostNumber)) }}
+{{- fail (printf "groupDefaults.metrics.%s=%v is above the limit of this installation, groupDefaults.limits.%s, which is %v. Set more than 0 and at most %v, or raise groupDefaults.limits.%s" $field $own $field $most $most $field) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* A number, or the bytes of a size. Prometheus takes MB and MiB for the same. */}}
+{{- define "kconsumer-group-operator.amount" -}}
+{{- if kindIs "string" . }}
+{{- $factor := get (dict "K" 1024 "M" 1048576 "G" 1073741824) (regexFind "[KMG]" .) | default 1 }}
+{{- mul (regexFind "^[0-9]+" . | int64) $factor }}
+{{- else }}{{ int64 . }}
 {{- end }}
 {{- end }}

@@ -55,6 +55,19 @@ kconsumer-group-operator-webhook.{{ .Release.Namespace }}.svc
 {{- end }}
 {{- end }}
 
+{{- /* Whether the controller's replicas elect a leader, as extraArgs and extraEnv say: true or false. A flag wins over its variable. */}}
+{{- define "kconsumer-group-operator.leaderElection" -}}
+{{- $value := "true" }}
+{{- range (.Values.extraEnv).controller }}
+{{- if eq .name "KCG_LEADER_ELECT" }}{{ $value = toString .value }}{{ end }}
+{{- end }}
+{{- range (.Values.extraArgs).controller }}
+{{- if hasPrefix "--leader-elect=" . }}{{ $value = trimPrefix "--leader-elect=" . }}{{ end }}
+{{- if eq "--leader-elect" . }}{{ $value = "true" }}{{ end }}
+{{- end }}
+{{- $value }}
+{{- end }}
+
 {{- /* OpenShift's restricted-v2 assigns the user and the groups. */}}
 {{- define "kconsumer-group-operator.podSecurityContext" -}}
 {{- $context := default dict .Values.podSecurityContext }}
