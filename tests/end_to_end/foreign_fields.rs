@@ -42,6 +42,9 @@ async fn fields_of_other_managers_are_kept(env: Arc<SharedEnv>) -> Result<()> {
     let group = json!({"name": "other", "rules": [{"alert": "Other", "expr": "vector(1)"}]});
     ns.json_patch(RULE, "kconsumer", &json!([{"op": "add", "path": "/spec/groups/-", "value": group}]))
         .await?;
+    // A service mesh reads it.
+    let protocol = json!({"op": "add", "path": "/spec/ports/0/appProtocol", "value": "http"});
+    ns.json_patch(SERVICE, "kconsumer", &json!([protocol])).await?;
     let sidecar = json!({"name": "sidecar", "image": "example.com/sidecar:1"});
     let variable = json!({"name": "THEIRS", "value": "1"});
     let containers = "/spec/template/spec/containers";
@@ -65,6 +68,7 @@ async fn fields_of_other_managers_are_kept(env: Arc<SharedEnv>) -> Result<()> {
         assert_contains(&ns.get(*kind, "kconsumer").await?, addition);
     }
     assert_eq!(ns.get(RULE, "kconsumer").await?["spec"]["groups"][1]["name"], "other");
+    assert_eq!(ns.get(SERVICE, "kconsumer").await?["spec"]["ports"][0]["appProtocol"], "http");
     let deployment = ns.get(DEPLOYMENT, "kconsumer").await?;
     assert_eq!(deployment.pointer(&format!("{containers}/1/name")), Some(&json!("sidecar")));
     assert_eq!(deployment.pointer(&format!("{containers}/0/env/2")), Some(&variable));
