@@ -104,9 +104,6 @@ impl RotatorEnv {
 
     /// A rotator with the controller's rights.
     pub async fn rotator(&self, identity: &str) -> Outcome<CertRotator> {
-        let kubeconfig = self.plane.kubeconfig_for(names::NAMESPACE, names::CONTROLLER).await?;
-        let config = Kubeconfig::read_from(kubeconfig)?;
-        let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
         let rotator_config = CertRotatorConfig {
             namespace: names::NAMESPACE.into(),
             webhook_configuration: names::NAMESPACE.into(),
@@ -114,7 +111,20 @@ impl RotatorEnv {
             lifetimes: Lifetimes::default(),
         };
         let mut registry = kcg_runtime::metrics::registry(names::METRIC_PREFIX, env!("CARGO_PKG_VERSION"));
-        Ok(CertRotator::new(Client::try_from(config)?, &rotator_config, self.clock.clone(), &mut registry))
+        Ok(CertRotator::new(self.controller().await?, &rotator_config, self.clock.clone(), &mut registry))
+    }
+
+    /// A client with a token of the controller's ServiceAccount.
+    pub async fn controller(&self) -> Outcome<Client> {
+        let kubeconfig = self.plane.kubeconfig_for(names::NAMESPACE, names::CONTROLLER).await?;
+        let config = Kubeconfig::read_from(kubeconfig)?;
+        let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
+        Ok(Client::try_from(config)?)
+    }
+
+    /// An administrator's client.
+    pub async fn administrator(&self) -> Outcome<Client> {
+        Ok(self.plane.client().await?)
     }
 
     /// One reconciliation; its errors.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 mod env;
+mod policy;
 
 use std::time::Duration;
 

@@ -41,6 +41,8 @@ async fn each_certificate_mode_adds_only_the_objects_that_it_needs() -> Outcome 
                 "Role kconsumer-group-operator/kconsumer-group-operator-controller-certificates",
                 "RoleBinding kconsumer-group-operator/kconsumer-group-operator-controller-certificates",
                 "Secret kconsumer-group-operator/kconsumer-group-operator-webhook-tls",
+                "ValidatingAdmissionPolicy kconsumer-group-operator.certificates",
+                "ValidatingAdmissionPolicyBinding kconsumer-group-operator.certificates",
             ]
         );
     }

@@ -491,3 +491,19 @@ async fn the_chart_refuses_the_group_defaults_that_the_controllers_refuse_and_no
     assert_eq!(accepted(&json!({"inheritedMetadata": {"annotations": many}})).await, (false, false));
     Ok(())
 }
+
+#[tokio::test]
+async fn the_admission_policy_is_rendered_for_the_controllers_certificate_and_can_be_turned_off() -> Outcome {
+    for (certificates, expected) in [
+        (json!({"mode": "self-managed"}), 1),
+        (json!({"mode": "self-managed", "admissionPolicy": false}), 0),
+        (json!({"mode": "cert-manager"}), 0),
+        (json!({"mode": "provided"}), 0),
+    ] {
+        let objects = template(&deploy(OPERATOR), "ops", &json!({"certificates": certificates})).await?;
+        for kind in ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"] {
+            assert_eq!(of_kind(&objects, kind).count(), expected, "{certificates}");
+        }
+    }
+    Ok(())
+}

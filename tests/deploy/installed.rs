@@ -6,7 +6,7 @@ use kcg_api::names;
 use kcg_devcluster::ControlPlane;
 use kcg_tests::env::{api_server, own_crd};
 use kcg_tests::{Outcome, deploy, eventually, kubectl, met};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::kustomize::{build, of_kind, title};
 
@@ -149,5 +149,23 @@ async fn the_clusters_default_roles_grant_access_to_groups() -> Outcome {
     ] {
         assert_eq!(can(role, verb).await?, may, "{role} {verb}");
     }
+    Ok(())
+}
+
+/// The controller manager checks the types of a policy's expressions, and writes what it finds into
+/// its status.
+#[tokio::test]
+async fn the_expressions_of_the_admission_policy_have_no_warnings() -> Outcome {
+    let plane = ControlPlane::builder().scheduler(false).crds(own_crd()).start().await?;
+    let overlay = deploy("overlays/cluster/self-managed").display().to_string();
+    kubectl::run(&plane, &["apply", "-k", &overlay]).await?;
+    let get = ["get", "validatingadmissionpolicy", "kconsumer-group-operator.certificates", "-o=json"];
+    let checked = eventually("the expressions are checked", Duration::from_secs(30), async || {
+        let policy: Value = serde_json::from_str(&kubectl::run(&plane, &get).await?)?;
+        let checked = policy["status"]["observedGeneration"] == policy["metadata"]["generation"];
+        Ok(if checked { Ok(policy) } else { Err(policy["status"].to_string()) })
+    })
+    .await?;
+    assert_eq!(checked["status"]["typeChecking"], json!({}), "{}", checked["status"]);
     Ok(())
 }

@@ -1,8 +1,10 @@
 //! The files of the Helm charts that are taken from the code or from the rest of deploy/.
 
 use kcg_api::names;
-use kconsumer_group_operator::rbac::{self, PolicyRule};
+use kconsumer_group_operator::rbac;
 use serde_json::{Value, json};
+
+use crate::admission_policy;
 
 /// The operator's alerts, relative to deploy/.
 pub const ALERTS: &str = "components/monitoring/alerts.yaml";
@@ -11,25 +13,26 @@ pub const ALERTS: &str = "components/monitoring/alerts.yaml";
 /// braces of its own.
 pub const COPIED_ALERTS: &str = "charts/kconsumer-group-operator/files/alerts.yaml";
 
-/// The operator's templates for its RBAC rules, relative to deploy/.
+/// The operator's templates for its RBAC rules and its admission policy, relative to deploy/.
 pub const RULES: &str = "charts/kconsumer-group-operator/templates/_rules.tpl";
 
-/// The text of [`RULES`]: a named template for the rules of each Role.
+/// The text of [`RULES`]: a named template for the rules of each Role, and for the policy.
 ///
 /// # Errors
 /// If a rule cannot be written as YAML.
 pub fn rules() -> Result<String, serde_saphyr::ser::Error> {
     let header =
         format!("{{{{- /* Rendered from dev/manifests: edit the code, then run {} */}}}}\n", crate::RENEW);
-    let template = |(name, rules): (&str, Vec<PolicyRule>)| {
+    let template = |(name, rules): (&str, Value)| {
         let rules = serde_saphyr::to_string(&rules)?;
         Ok(format!("\n{{{{- define \"{}.{name}\" -}}}}\n{rules}{{{{- end }}}}\n", names::OPERATOR))
     };
     let templates = [
-        ("controllerRules", rbac::controller()),
-        ("topicRules", rbac::topics()),
-        ("leaseRules", rbac::lease(names::LEASE)),
-        ("certificateRules", rbac::certificate_secret()),
+        ("controllerRules", rbac::controller().into()),
+        ("topicRules", rbac::topics().into()),
+        ("leaseRules", rbac::lease(names::LEASE).into()),
+        ("certificateRules", rbac::certificate_secret().into()),
+        ("certificatePolicy", admission_policy::policy("{{.Release.Namespace}}")),
     ]
     .into_iter()
     .map(template);

@@ -6,6 +6,7 @@
 //! the binary.
 #![warn(missing_docs, unreachable_pub)]
 
+pub mod admission_policy;
 pub mod certificates;
 pub mod chart;
 pub mod grafana;
@@ -42,6 +43,7 @@ pub fn files() -> Vec<File> {
         file("components/cert-manager/certificates.yaml", certificates::cert_manager()),
         file("components/self-managed/secret.yaml", certificates::self_managed()),
         file("components/self-managed/rbac.yaml", rbac::self_managed_certificates()),
+        file("components/self-managed/admission-policy.yaml", admission_policy::self_managed()),
         file("prometheus-adapter/rules.yaml", vec![lag::adapter_rules()]),
         file("prometheus-adapter/values.yaml", vec![lag::adapter_values()]),
         file("rbac/namespace/rbac.yaml", rbac::namespace()),

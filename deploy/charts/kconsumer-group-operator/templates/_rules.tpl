@@ -145,3 +145,64 @@
   - create
   - patch
 {{- end }}
+
+{{- define "kconsumer-group-operator.certificatePolicy" -}}
+failurePolicy: Fail
+matchConditions:
+- expression: >-
+    request.userInfo.username ==
+    'system:serviceaccount:{{.Release.Namespace}}:kconsumer-group-operator-controller'
+  name: is-controller
+matchConstraints:
+  resourceRules:
+  - apiGroups:
+    - admissionregistration.k8s.io
+    apiVersions:
+    - v1
+    operations:
+    - UPDATE
+    resources:
+    - mutatingwebhookconfigurations
+    - validatingwebhookconfigurations
+    scope: Cluster
+validations:
+- expression: variables.webhooks.map(w, w.name) == variables.oldWebhooks.map(w, w.name)
+  message: >-
+    the controller of kconsumer-group-operator may change only
+    webhooks[*].clientConfig.caBundle, not the list of the webhooks
+  reason: Forbidden
+- expression: >-
+    variables.webhooks.all(new, variables.oldWebhooks.exists(old, old.name ==
+    new.name && dyn(new).all(field, field in ['clientConfig'] || (field in dyn(old) &&
+    dyn(new)[field] == dyn(old)[field])) && dyn(old).all(field, field in
+    ['clientConfig'] || field in dyn(new))))
+  message: >-
+    the controller of kconsumer-group-operator may change only
+    webhooks[*].clientConfig.caBundle, not another field of a webhook
+  reason: Forbidden
+- expression: >-
+    variables.webhooks.all(new, variables.oldWebhooks.exists(old, old.name ==
+    new.name && dyn(new.clientConfig).all(field, field in ['caBundle'] || (field in
+    dyn(old.clientConfig) && dyn(new.clientConfig)[field] == dyn(old.clientConfig)[field]))
+    && dyn(old.clientConfig).all(field, field in ['caBundle'] || field in
+    dyn(new.clientConfig))))
+  message: >-
+    the controller of kconsumer-group-operator may change only
+    webhooks[*].clientConfig.caBundle, not the url or the service of clientConfig
+  reason: Forbidden
+- expression: >-
+    dyn(object.metadata).all(field, field in ['managedFields', 'resourceVersion',
+    'generation'] || (field in dyn(oldObject.metadata) && dyn(object.metadata)[field]
+    == dyn(oldObject.metadata)[field])) && dyn(oldObject.metadata).all(field, field
+    in ['managedFields', 'resourceVersion', 'generation'] || field in
+    dyn(object.metadata))
+  message: >-
+    the controller of kconsumer-group-operator may change only
+    webhooks[*].clientConfig.caBundle, not metadata
+  reason: Forbidden
+variables:
+- expression: object.?webhooks.orValue([])
+  name: webhooks
+- expression: oldObject.?webhooks.orValue([])
+  name: oldWebhooks
+{{- end }}
