@@ -20,10 +20,10 @@ pub fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {
     json!({"apiGroups": [group], "resources": resources, "verbs": verbs})
 }
 
-/// A rule for one object of each of the resources.
-fn named_rule(group: &str, resources: &[&str], name: &str, verbs: &[&str]) -> PolicyRule {
+/// A rule for the objects of these names of each of the resources.
+fn named_rule(group: &str, resources: &[&str], names: &[&str], verbs: &[&str]) -> PolicyRule {
     let mut rule = rule(group, resources, verbs);
-    rule["resourceNames"] = json!([name]);
+    rule["resourceNames"] = json!(names);
     rule
 }
 
@@ -57,14 +57,14 @@ pub fn topics() -> Vec<PolicyRule> {
 /// cannot limit `create` to a name; the other verbs are limited.
 pub fn lease(name: &str) -> Vec<PolicyRule> {
     let (group, leases) = ("coordination.k8s.io", ["leases"]);
-    vec![rule(group, &leases, &["create"]), named_rule(group, &leases, name, &["get", "update"])]
+    vec![rule(group, &leases, &["create"]), named_rule(group, &leases, &[name], &["get", "update"])]
 }
 
 /// The controller's further rules in the operator's namespace if it issues the webhook's
-/// certificate: the one Secret, which the manifests create, and events.
-pub fn certificate_secret() -> Vec<PolicyRule> {
+/// certificate: the Secrets of the certificate and of its CA, which the manifests create, and events.
+pub fn certificate_secrets() -> Vec<PolicyRule> {
     vec![
-        named_rule("", &["secrets"], names::CERTIFICATE_SECRET, &["get", "update"]),
+        named_rule("", &["secrets"], &[names::CERTIFICATE_SECRET, names::CA_SECRET], &["get", "update"]),
         rule("events.k8s.io", &["events"], &["create", "patch"]),
     ]
 }
@@ -73,7 +73,7 @@ pub fn certificate_secret() -> Vec<PolicyRule> {
 /// into both webhook configurations of the installation. `patch` creates nothing.
 pub fn webhook_configurations(name: &str) -> Vec<PolicyRule> {
     let kinds = ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"];
-    vec![named_rule("admissionregistration.k8s.io", &kinds, name, &["get", "patch"])]
+    vec![named_rule("admissionregistration.k8s.io", &kinds, &[name], &["get", "patch"])]
 }
 
 #[cfg(test)]
@@ -108,8 +108,8 @@ mod tests {
 
     #[test]
     fn the_rules_for_issuing_certificates_are_limited_to_objects_by_name() {
-        for rule in certificate_secret().into_iter().chain(webhook_configurations(names::OPERATOR)) {
-            let named = rule["resourceNames"].as_array().is_some_and(|names| names.len() == 1);
+        for rule in certificate_secrets().into_iter().chain(webhook_configurations(names::OPERATOR)) {
+            let named = rule["resourceNames"].as_array().is_some_and(|names| !names.is_empty());
             assert!(named || rule["resources"] == json!(["events"]), "{rule}");
             for verb in rule["verbs"].as_array().unwrap() {
                 assert!(["get", "update", "patch", "create"].contains(&verb.as_str().unwrap()), "{rule}");

@@ -33,9 +33,11 @@ pub const CONTROLLER: &str = "kconsumer-group-operator-controller";
 pub const WEBHOOK: &str = "kconsumer-group-operator-webhook";
 /// The Lease with which the controller's replicas elect a leader.
 pub const LEASE: &str = "kconsumer-group-operator";
-/// The Secret of the webhook's certificate: `tls.crt` and `tls.key`, and the CA's entries if the
-/// operator issues the certificate.
+/// The Secret that the webhook mounts: its certificate `tls.crt` with the key `tls.key`, and the
+/// certificate of its CA, `ca.crt`.
 pub const CERTIFICATE_SECRET: &str = "kconsumer-group-operator-webhook-tls";
+/// The Secret of the CA with its key if the operator issues the certificate. No pod mounts it.
+pub const CA_SECRET: &str = "kconsumer-group-operator-ca";
 /// The field manager of caBundle in the webhook configurations if the operator issues the
 /// certificate.
 pub const CERTIFICATES_MANAGER: &str = "kconsumer-group-operator-certificates";

@@ -4,12 +4,12 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PublicKeyData,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, NameConstraints, PublicKeyData,
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{self, PemObject};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use crate::bundle;
 use crate::pair::{PairError, Validity};
@@ -28,6 +28,8 @@ pub struct Ca {
     validity: Validity,
     pem: String,
     issuer: Issuer<'static, KeyPair>,
+    /// The DNS names of its name constraints, sorted; empty if it has none.
+    permitted: Vec<String>,
 }
 
 /// A serving certificate with its key, both as PEM.
@@ -68,9 +70,18 @@ pub enum CaError {
 impl Ca {
     /// Creates a CA that is valid from an hour before `now` until `duration` after it.
     ///
+    /// Its name constraints permit it to sign for `dns_names` and their subdomains alone; without
+    /// names it has no constraints. A client that trusts it for the webhook can be deceived about no
+    /// other server by a thief of its key.
+    ///
     /// The subject ends with a digest of the key: a client that looks for the signer of a
     /// certificate would otherwise confuse two CAs of the same name.
-    pub fn create(name: &str, now: SystemTime, duration: Duration) -> Result<Self, CaError> {
+    pub fn create(
+        name: &str,
+        dns_names: &[String],
+        now: SystemTime,
+        duration: Duration,
+    ) -> Result<Self, CaError> {
         let key = KeyPair::generate().map_err(CaError::Issue)?;
         let mut params = CertificateParams::default();
         let digest =
@@ -79,6 +90,9 @@ impl Ca {
         params.distinguished_name.push(DnType::CommonName, format!("{name} {digest:016x}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let permitted_subtrees: Vec<_> = dns_names.iter().cloned().map(GeneralSubtree::DnsName).collect();
+        params.name_constraints = (!permitted_subtrees.is_empty())
+            .then_some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
         set_validity(&mut params, now, now + duration);
         let certificate = params.self_signed(&key).map_err(CaError::Issue)?;
         Self::from_pem(certificate.pem().as_bytes(), key.serialize_pem().as_bytes())
@@ -99,8 +113,9 @@ impl Ca {
             return Err(CaError::Mismatch);
         }
         let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(|_| CaError::Certificate)?;
+        let permitted = permitted(&parsed);
         let pem = bundle::to_pem([&certificate]);
-        Ok(Self { pem, validity, issuer, certificate: certificate.clone() })
+        Ok(Self { pem, validity, issuer, permitted, certificate: certificate.clone() })
     }
 
     /// Issues a serving certificate for DNS names, valid from an hour before `now` until `duration`
@@ -127,6 +142,13 @@ impl Ca {
         Ok(IssuedCertificate { chain, key: key.serialize_pem() })
     }
 
+    /// Whether its name constraints permit these DNS names and no other.
+    pub fn is_limited_to(&self, dns_names: &[String]) -> bool {
+        let mut names = dns_names.to_vec();
+        names.sort();
+        self.permitted == names
+    }
+
     /// The CA certificate, which clients trust.
     pub fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
@@ -146,6 +168,22 @@ impl Ca {
     pub fn validity(&self) -> Validity {
         self.validity
     }
+}
+
+/// The DNS names that the name constraints of a CA permit, sorted.
+fn permitted(ca: &X509Certificate<'_>) -> Vec<String> {
+    let constraints = ca.name_constraints().ok().flatten();
+    let subtrees = constraints.and_then(|constraints| constraints.value.permitted_subtrees.as_ref());
+    let mut names: Vec<String> = subtrees
+        .into_iter()
+        .flatten()
+        .filter_map(|subtree| match &subtree.base {
+            GeneralName::DNSName(name) => Some((*name).to_owned()),
+            _ => None,
+        })
+        .collect();
+    names.sort();
+    names
 }
 
 /// X.509 rounds both times to whole seconds.

@@ -13,7 +13,7 @@ fn now() -> SystemTime {
 }
 
 fn ca(duration: Duration) -> Ca {
-    Ca::create("test", now(), duration).unwrap()
+    Ca::create("test", &[], now(), duration).unwrap()
 }
 
 fn issue(ca: &Ca, duration: Duration) -> Pair {

@@ -1,8 +1,8 @@
-//! The certificate rotation: issues the webhook's certificate and its CA into one Secret, and
+//! The certificate rotation: issues the webhook's certificate and its CA into a Secret each, and
 //! writes the CA bundle into the webhook configurations. [`kcg_certs::rotation`] decides what is
 //! due.
 //!
-//! Only the leader reconciles, but correctness does not depend on it: every write of the Secret
+//! Only the leader reconciles, but correctness does not depend on it: every write of a Secret
 //! carries the resourceVersion on which it was decided, so one of two concurrent writes fails and
 //! is decided again.
 
@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use kcg_api::names;
 use kcg_certs::CaError;
 use kcg_certs::rotation::{
-    CertificateRequest, CertificateSet, Entries, Issuance, IssuedKind, Lifetimes, RotationStep, next_step,
+    CertificateRequest, CertificateSet, Issuance, IssuedKind, Lifetimes, RotationStep, Secrets, next_step,
 };
 use kcg_runtime::backoff::Backoff;
 use kcg_runtime::client::RequestError;
@@ -26,7 +26,7 @@ use tokio::time::sleep;
 
 use crate::webhook_configurations::WebhookConfiguration;
 use metrics::CertRotatorMetrics;
-use requests::{RotationRequests, StoredSecret};
+use requests::{RotationRequests, StoredSecrets};
 
 /// The time between reconciliations. Within it, a removed caBundle is restored, an invalid Secret
 /// is replaced, and a renewal that became due while the machine was suspended is noticed.
@@ -50,12 +50,16 @@ pub struct CertRotatorConfig {
 /// Why a reconciliation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CertRotatorError {
-    /// The Secret does not exist. The overlay ships it, so that the operator needs no right to
+    /// A Secret does not exist. The overlay ships it, so that the operator needs no right to
     /// create Secrets.
-    #[error("Secret {namespace}/{secret} does not exist: apply the operator's overlay again, which creates it empty", secret = names::CERTIFICATE_SECRET)]
+    #[error(
+        "Secret {namespace}/{name} does not exist: apply the operator's overlay again, which creates it empty"
+    )]
     NoSecret {
         /// The operator's namespace.
         namespace: String,
+        /// The name of the Secret.
+        name: &'static str,
     },
     /// The operator may not do this.
     #[error("{0}: apply the operator's overlay again, which grants this")]
@@ -154,10 +158,10 @@ impl CertRotator {
             |error: &CertRotatorError| !matches!(error, CertRotatorError::NoWebhookConfiguration { .. });
         trusted.extend(errors.iter().filter(|error| is_unread(error)).map(|_| Vec::new()));
 
-        let (entries, error) = self.rotate(&trusted, &may_write).await;
+        let (secrets, error) = self.rotate(&trusted, &may_write).await;
         errors.extend(error);
-        if let Some(entries) = entries {
-            let set = CertificateSet::read(&entries, self.now());
+        if let Some(secrets) = secrets {
+            let set = CertificateSet::read(&secrets, self.now());
             self.metrics.set_expirations(&set);
             for configuration in &configurations {
                 errors.extend(self.publish(&set, configuration, &may_write).await.err());
@@ -167,36 +171,36 @@ impl CertRotator {
         errors
     }
 
-    /// Performs the next step of the rotation. Returns the stored entries, or `None` if they are
-    /// not known or the Secret was changed concurrently; and the error, if any.
+    /// Performs the next step of the rotation. Returns what is stored, or `None` if that is not known
+    /// or a Secret was changed concurrently; and the error, if any.
     async fn rotate(
         &self,
         trusted: &[Vec<u8>],
         may_write: &impl Fn() -> bool,
-    ) -> (Option<Entries>, Option<CertRotatorError>) {
-        let stored = match self.requests.secret().await {
+    ) -> (Option<Secrets>, Option<CertRotatorError>) {
+        let stored = match self.requests.secrets().await {
             Ok(stored) => stored,
-            Err(error) => return (None, Some(error)),
+            Err((known, error)) => return ((!known.is_empty()).then_some(known), Some(error)),
         };
-        let RotationStep { entries, issued } =
-            match next_step(&stored.entries, trusted, &self.request, self.now()) {
+        let RotationStep { secrets, issued } =
+            match next_step(&stored.content, trusted, &self.request, self.now()) {
                 Ok(Some(step)) => step,
-                Ok(None) => return (Some(stored.entries), None),
-                Err(error) => return (Some(stored.entries), Some(error.into())),
+                Ok(None) => return (Some(stored.content), None),
+                Err(error) => return (Some(stored.content), Some(error.into())),
             };
         if !may_write() {
             return (None, None);
         }
-        match self.requests.replace(&stored, &entries).await {
+        match self.requests.replace(&stored, &secrets).await {
             Ok(true) => {}
             Ok(false) => return (None, None),
             // The stored certificate is still served, so its CA must be trusted.
-            Err(error) => return (Some(stored.entries), Some(error)),
+            Err(error) => return (Some(stored.content), Some(error)),
         }
         for issuance in &issued {
             self.announce(&stored, issuance).await;
         }
-        (Some(entries), None)
+        (Some(secrets), None)
     }
 
     /// Writes the CA bundle of one webhook configuration if it is outdated.
@@ -221,7 +225,7 @@ impl CertRotator {
         self.clock.now().wall
     }
 
-    async fn announce(&self, stored: &StoredSecret, issuance: &Issuance) {
+    async fn announce(&self, stored: &StoredSecrets, issuance: &Issuance) {
         let Issuance { kind, reason, scheduled } = issuance;
         self.metrics.count_renewal(*kind);
         let what = match kind {
@@ -230,7 +234,7 @@ impl CertRotator {
         };
         tracing::info!(reason, "{what} issued");
         // No Event for the first certificates and for scheduled renewals.
-        if !scheduled && !stored.entries.is_empty() {
+        if !scheduled && !stored.content.is_empty() {
             self.requests.warn(stored, &format!("The {what} was reissued: {reason}")).await;
         }
     }

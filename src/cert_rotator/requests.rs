@@ -1,9 +1,9 @@
-//! The requests of the rotation: one Secret and two webhook configurations, each by its name.
+//! The requests of the rotation: two Secrets and two webhook configurations, each by its name.
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kcg_api::names;
-use kcg_certs::rotation::Entries;
+use kcg_certs::rotation::{Entries, Secrets};
 use kcg_runtime::client::{RequestError, with_deadline};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::events::EventType;
@@ -28,11 +28,12 @@ impl std::fmt::Debug for RotationRequests {
     }
 }
 
-/// The Secret as it was read.
+/// The two Secrets as they were read.
 #[derive(Debug)]
-pub(super) struct StoredSecret {
-    pub(super) entries: Entries,
-    secret: Secret,
+pub(super) struct StoredSecrets {
+    pub(super) content: Secrets,
+    ca: Secret,
+    serving: Secret,
 }
 
 impl RotationRequests {
@@ -46,29 +47,57 @@ impl RotationRequests {
         }
     }
 
-    pub(super) async fn secret(&self) -> Result<StoredSecret, CertRotatorError> {
-        let what = format!("get Secret {}/{}", self.namespace, names::CERTIFICATE_SECRET);
-        let found = with_deadline(what, self.secrets().get_opt(names::CERTIFICATE_SECRET)).await?;
-        let secret = found.ok_or_else(|| CertRotatorError::NoSecret { namespace: self.namespace.clone() })?;
-        let data = secret.data.iter().flatten();
-        let entries = data.map(|(name, content)| (name.clone(), content.0.clone())).collect();
-        Ok(StoredSecret { entries, secret })
+    /// Reads both Secrets. If only that of the CA cannot be read, the error comes with the content of
+    /// the other one.
+    pub(super) async fn secrets(&self) -> Result<StoredSecrets, (Secrets, CertRotatorError)> {
+        let (ca, serving) =
+            tokio::join!(self.secret(names::CA_SECRET), self.secret(names::CERTIFICATE_SECRET));
+        let serving = serving.map_err(|error| (Secrets::default(), error))?;
+        let mut content = Secrets { ca: Entries::new(), serving: entries(&serving) };
+        match ca {
+            Ok(ca) => {
+                content.ca = entries(&ca);
+                Ok(StoredSecrets { content, ca, serving })
+            }
+            Err(error) => Err((content, error)),
+        }
     }
 
-    /// Replaces the entries that were read. Returns false if the Secret has changed since then.
+    async fn secret(&self, name: &'static str) -> Result<Secret, CertRotatorError> {
+        let what = format!("get Secret {}/{name}", self.namespace);
+        let found = with_deadline(what, self.api().get_opt(name)).await?;
+        found.ok_or_else(|| CertRotatorError::NoSecret { namespace: self.namespace.clone(), name })
+    }
+
+    /// Replaces what was read by `wanted`, first in the CA's Secret. Returns false if a Secret that has
+    /// to change was changed since it was read.
     pub(super) async fn replace(
         &self,
-        stored: &StoredSecret,
+        stored: &StoredSecrets,
+        wanted: &Secrets,
+    ) -> Result<bool, CertRotatorError> {
+        let StoredSecrets { content, ca, serving } = stored;
+        if content.ca != wanted.ca && !self.replace_one(names::CA_SECRET, ca, &wanted.ca).await? {
+            return Ok(false);
+        }
+        if content.serving == wanted.serving {
+            return Ok(true);
+        }
+        self.replace_one(names::CERTIFICATE_SECRET, serving, &wanted.serving).await
+    }
+
+    async fn replace_one(
+        &self,
+        name: &'static str,
+        stored: &Secret,
         entries: &Entries,
     ) -> Result<bool, CertRotatorError> {
         let data = entries.iter().map(|(name, content)| (name.clone(), ByteString(content.clone())));
-        let secret = Secret { data: Some(data.collect()), ..stored.secret.clone() };
+        let secret = Secret { data: Some(data.collect()), ..stored.clone() };
         let parameters =
             PostParams { field_manager: Some(names::CERTIFICATES_MANAGER.into()), ..PostParams::default() };
-        let what = format!("update Secret {}/{}", self.namespace, names::CERTIFICATE_SECRET);
-        match with_deadline(what, self.secrets().replace(names::CERTIFICATE_SECRET, &parameters, &secret))
-            .await
-        {
+        let what = format!("update Secret {}/{name}", self.namespace);
+        match with_deadline(what, self.api().replace(name, &parameters, &secret)).await {
             Ok(_) => Ok(true),
             Err(error) if error.is_conflict() => Ok(false),
             Err(error) => Err(error.into()),
@@ -119,13 +148,18 @@ impl RotationRequests {
         Ok(())
     }
 
-    /// Records a Warning about the Secret.
-    pub(super) async fn warn(&self, stored: &StoredSecret, note: &str) {
-        let regarding = stored.secret.object_ref(&());
+    /// Records a Warning about the Secret of the certificate.
+    pub(super) async fn warn(&self, stored: &StoredSecrets, note: &str) {
+        let regarding = stored.serving.object_ref(&());
         self.events.record(&regarding, EventType::Warning, "Renew", "CertificateReissued", note).await;
     }
 
-    fn secrets(&self) -> Api<Secret> {
+    fn api(&self) -> Api<Secret> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
+}
+
+fn entries(secret: &Secret) -> Entries {
+    let data = secret.data.iter().flatten();
+    data.map(|(name, content)| (name.clone(), content.0.clone())).collect()
 }

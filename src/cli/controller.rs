@@ -85,7 +85,7 @@ struct CertificateArgs {
     #[arg(long, value_enum, default_value_t = CertificateMode::Provided, value_name = "MODE")]
     certificate_mode: CertificateMode,
     /// How long a self-managed certificate is valid; it is renewed after two thirds of that time
-    #[arg(long, default_value = "90d", value_parser = args::duration, value_name = "DURATION")]
+    #[arg(long, default_value = "30d", value_parser = args::duration, value_name = "DURATION")]
     certificate_duration: Duration,
     /// How long the CA of self-managed certificates is valid; it is replaced after two thirds of
     /// that time

@@ -18,7 +18,7 @@ fn now() -> SystemTime {
 }
 
 fn ca() -> Ca {
-    Ca::create("test", now(), 3650 * DAY).unwrap()
+    Ca::create("test", &[], now(), 3650 * DAY).unwrap()
 }
 
 fn secret(ca: &Ca, name: &str, life: Duration) -> BTreeMap<String, Vec<u8>> {
@@ -283,7 +283,7 @@ fn a_finding_that_could_not_be_read_is_not_healthy() {
 
 #[test]
 fn a_ca_that_expires_before_its_certificate_is_reported() {
-    let short = Ca::create("short", now(), 5 * DAY).unwrap();
+    let short = Ca::create("short", &[], now(), 5 * DAY).unwrap();
     let certificate = secret_of_a_long_leaf(&short);
     let unhealthy = unhealthy(|findings| {
         let trusts = || Ok(vec![configuration(short.certificate_pem().as_bytes())]);

@@ -60,9 +60,10 @@ impl RotatorEnv {
     pub async fn shared() -> Outcome<Self> {
         let turn = TURN.lock().await;
         let plane = SHARED.get_or_try_init(start).await?;
-        let secret =
-            ["delete", "--ignore-not-found", "-n", names::NAMESPACE, "secret", names::CERTIFICATE_SECRET];
-        kubectl::run(plane, &secret).await?;
+        for secret in [names::CERTIFICATE_SECRET, names::CA_SECRET] {
+            let delete = ["delete", "--ignore-not-found", "-n", names::NAMESPACE, "secret", secret];
+            kubectl::run(plane, &delete).await?;
+        }
         for kind in WEBHOOK_CONFIGURATIONS {
             kubectl::run(plane, &["delete", "--ignore-not-found", kind, names::NAMESPACE]).await?;
         }
@@ -171,8 +172,9 @@ impl RotatorEnv {
 
     /// The resourceVersions of all objects that the rotator writes.
     pub async fn resource_versions(&self) -> Outcome<Vec<String>> {
-        let secret = self.certificate.secret().await?;
-        let mut versions = vec![secret.metadata.resource_version.unwrap_or_default()];
+        let secrets = [self.certificate.secret().await?, self.certificate.ca_secret().await?];
+        let mut versions: Vec<String> =
+            secrets.into_iter().filter_map(|secret| secret.metadata.resource_version).collect();
         for kind in WEBHOOK_CONFIGURATIONS {
             let get = ["get", kind, names::NAMESPACE, "-o=jsonpath={.metadata.resourceVersion}"];
             versions.push(self.kubectl(&get).await?);

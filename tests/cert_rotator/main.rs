@@ -5,8 +5,10 @@
 mod env;
 mod policy;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use kcg_api::names;
+use kcg_certs::Ca;
 use kcg_tests::{Outcome, eventually};
 use serde_json::json;
 
@@ -75,17 +77,20 @@ async fn an_invalid_secret_is_reissued_and_reported() -> Outcome {
     let rotator = env.rotator("one").await?;
     env.reconcile(&rotator).await;
     let old_key = env.certificate.entry("tls.key").await?;
-    let edits: [(&str, Option<Vec<u8>>); 6] = [
-        ("tls.crt", Some(b"nonsense".into())),
-        ("tls.key", Some(b"nonsense".into())),
-        ("tls.key", None),
-        ("ca.key", Some(old_key)),
-        ("ca.crt", Some(b"nonsense".into())),
-        ("ca.crt", None),
+    let (serving, ca) = (names::CERTIFICATE_SECRET, names::CA_SECRET);
+    let edits: [(&str, &str, Option<Vec<u8>>); 8] = [
+        (serving, "tls.crt", Some(b"nonsense".into())),
+        (serving, "tls.key", Some(b"nonsense".into())),
+        (serving, "tls.key", None),
+        (serving, "ca.crt", Some(b"nonsense".into())),
+        (ca, "ca.key", Some(old_key)),
+        (ca, "ca.key", None),
+        (ca, "ca.crt", Some(b"nonsense".into())),
+        (ca, "ca.crt", None),
     ];
-    for (entry, content) in edits {
-        let edit = format!("{entry} {content:?}");
-        env.certificate.set_entry(entry, content).await?;
+    for (secret, entry, content) in edits {
+        let edit = format!("{secret} {entry} {content:?}");
+        env.certificate.set_entry_of(secret, entry, content).await?;
         env.reconcile(&rotator).await;
         env.certificate_is_trusted().await.map_err(|error| format!("{edit}: {error}"))?;
     }
@@ -148,7 +153,7 @@ async fn a_removed_ca_bundle_is_restored_even_if_the_secret_cannot_be_written() 
     env.reconcile(&rotator).await;
     let before = env.certificate.ca_bundles().await?;
     let patch = json!([{"op": "replace", "path": "/rules/0/verbs", "value": ["get"]}]);
-    let role = ["role", "kconsumer-group-operator-controller-certificates", "-n", kcg_api::names::NAMESPACE];
+    let role = ["role", "kconsumer-group-operator-controller-certificates", "-n", names::NAMESPACE];
     env.patch(&role, &patch).await?;
     env.certificate.set_entry("tls.crt", None).await?;
     let refused = eventually("the write is refused", Duration::from_secs(20), async || {
@@ -169,7 +174,7 @@ async fn a_missing_object_of_the_overlay_is_reported() -> Outcome {
     let env = RotatorEnv::shared().await?;
     let rotator = env.rotator("one").await?;
     env.reconcile(&rotator).await;
-    env.delete("validatingwebhookconfiguration", kcg_api::names::NAMESPACE).await?;
+    env.delete("validatingwebhookconfiguration", names::NAMESPACE).await?;
     let errors = env.reconcile(&rotator).await;
     assert!(
         errors[0].starts_with("ValidatingWebhookConfiguration kconsumer-group-operator does not exist"),
@@ -179,12 +184,72 @@ async fn a_missing_object_of_the_overlay_is_reported() -> Outcome {
     env.reconcile(&rotator).await;
     env.certificate_is_trusted().await?;
 
-    env.delete("secret", kcg_api::names::CERTIFICATE_SECRET).await?;
-    let errors = env.reconcile(&rotator).await;
-    let missing =
-        format!("Secret {}/{} does not exist", kcg_api::names::NAMESPACE, kcg_api::names::CERTIFICATE_SECRET);
-    assert!(errors[0].starts_with(&missing), "{errors:?}");
-    env.apply().await?;
+    for secret in [names::CERTIFICATE_SECRET, names::CA_SECRET] {
+        env.delete("secret", secret).await?;
+        let errors = env.reconcile(&rotator).await;
+        let missing = format!("Secret {}/{secret} does not exist", names::NAMESPACE);
+        assert!(errors[0].starts_with(&missing), "{errors:?}");
+        env.apply().await?;
+        env.reconcile(&rotator).await;
+        env.certificate_is_trusted().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_removed_ca_bundle_is_restored_while_the_secret_of_the_ca_is_missing() -> Outcome {
+    let env = RotatorEnv::shared().await?;
+    let rotator = env.rotator("one").await?;
     env.reconcile(&rotator).await;
+    env.delete("secret", names::CA_SECRET).await?;
+    env.certificate.remove_ca_bundles().await?;
+    assert_eq!(env.reconcile(&rotator).await.len(), 1);
     env.certificate_is_trusted().await
+}
+
+/// The names of the entries of the two Secrets.
+async fn entries(env: &RotatorEnv) -> Outcome<[Vec<String>; 2]> {
+    let secrets = [env.certificate.secret().await?, env.certificate.ca_secret().await?];
+    Ok(secrets.map(|secret| secret.data.into_iter().flatten().map(|(name, _)| name).collect()))
+}
+
+#[tokio::test]
+async fn the_keys_of_the_cas_are_in_a_secret_of_their_own() -> Outcome {
+    let env = RotatorEnv::shared().await?;
+    let rotator = env.rotator("one").await?;
+    env.reconcile(&rotator).await;
+    assert_eq!(entries(&env).await?, [vec!["ca.crt", "tls.crt", "tls.key"], vec!["ca.crt", "ca.key"]]);
+    Ok(())
+}
+
+/// An upgrade of an installation with everything in one Secret.
+#[tokio::test]
+async fn the_key_of_a_ca_that_an_earlier_version_stored_leaves_the_secret_of_the_certificate() -> Outcome {
+    let env = RotatorEnv::shared().await?;
+    let rotator = env.rotator("one").await?;
+    let now = SystemTime::now();
+    let ca = Ca::create("of an earlier version", &[], now, Duration::from_hours(24 * 365))?;
+    let leaf = ca.issue(&[names::webhook_host(names::NAMESPACE)], now, Duration::from_hours(24 * 90))?;
+    for (entry, content) in [
+        ("ca.crt", ca.certificate_pem().to_owned()),
+        ("ca.key", ca.key_pem()),
+        ("tls.crt", leaf.chain.clone()),
+        ("tls.key", leaf.key),
+    ] {
+        env.certificate.set_entry(entry, Some(content.into())).await?;
+    }
+    assert_eq!(env.reconcile(&rotator).await, Vec::<String>::new());
+    let in_ca = vec!["ca-next.crt", "ca-next.key", "ca.crt", "ca.key"];
+    assert_eq!(entries(&env).await?, [vec!["ca.crt", "tls.crt", "tls.key"], in_ca]);
+    assert_eq!(env.certificate.entry("tls.crt").await?, leaf.chain.as_bytes());
+    env.certificate_is_trusted().await?;
+    // The CA may sign for any name, so another one takes its place.
+    for _ in 0..2 {
+        env.clock.jump(301);
+        env.reconcile(&rotator).await;
+        env.certificate_is_trusted().await?;
+    }
+    assert_ne!(env.certificate.entry("ca.crt").await?, ca.certificate_pem().as_bytes());
+    assert_eq!(env.certificate.ca_bundle().await?, env.certificate.entry("ca.crt").await?);
+    Ok(())
 }

@@ -152,7 +152,7 @@ async fn as_shipped(env: &TestEnv) -> Outcome {
 /// Has the operator's CA replaced, in its three steps, each within `limit`.
 async fn replace_ca(env: &TestEnv, limit: Duration) -> Outcome {
     let (old, leaf) = (env.certificate.entry("ca.crt").await?, env.certificate.entry("tls.crt").await?);
-    env.certificate.set_entry("ca.key", None).await?;
+    env.certificate.set_entry_of(names::CA_SECRET, "ca.key", None).await?;
     env.certificate.changed("ca.crt", &old, limit).await?;
     let leaf = env.certificate.changed("tls.crt", &leaf, limit).await?;
     env.certificate.served(env.webhook_address(), &leaf, limit).await?;

@@ -40,6 +40,7 @@ async fn each_certificate_mode_adds_only_the_objects_that_it_needs() -> Outcome 
                 "ClusterRoleBinding kconsumer-group-operator:certificates",
                 "Role kconsumer-group-operator/kconsumer-group-operator-controller-certificates",
                 "RoleBinding kconsumer-group-operator/kconsumer-group-operator-controller-certificates",
+                "Secret kconsumer-group-operator/kconsumer-group-operator-ca",
                 "Secret kconsumer-group-operator/kconsumer-group-operator-webhook-tls",
                 "ValidatingAdmissionPolicy kconsumer-group-operator.certificates",
                 "ValidatingAdmissionPolicyBinding kconsumer-group-operator.certificates",
@@ -58,6 +59,10 @@ fn deployment<'a>(objects: &'a [Value], name: &str) -> Outcome<&'a Value> {
 async fn the_webhook_mounts_its_certificate_and_never_the_ca_key() -> Outcome {
     for overlay in OVERLAYS {
         let objects = build(&deploy(overlay)).await?;
+        for deployment in of_kind(&objects, "Deployment") {
+            let text = deployment["spec"].to_string();
+            assert!(!text.contains(names::CA_SECRET), "{overlay}: {}", title(deployment));
+        }
         let webhook = deployment(&objects, names::WEBHOOK)?;
         let secret = &webhook["spec"]["template"]["spec"]["volumes"][0]["secret"];
         assert_eq!(secret["secretName"], names::CERTIFICATE_SECRET, "{overlay}");
@@ -199,17 +204,20 @@ async fn may(plane: &ControlPlane, account: &str, request: &[&str]) -> Outcome<b
 }
 
 #[tokio::test]
-async fn only_the_controller_may_access_the_secret_and_no_other_secret() -> Outcome {
+async fn only_the_controller_may_access_the_two_secrets_and_no_other_secret() -> Outcome {
     let plane = cluster().await?;
     let overlay = deploy("overlays/cluster/self-managed").display().to_string();
     kubectl::run(&plane, &["apply", "-k", &overlay]).await?;
-    let secret = format!("secret/{}", names::CERTIFICATE_SECRET);
+    let [secret, ca] = [names::CERTIFICATE_SECRET, names::CA_SECRET].map(|name| format!("secret/{name}"));
     let registrations =
         ["mutating", "validating"].map(|kind| format!("{kind}webhookconfiguration/{}", names::OPERATOR));
     let other = format!("validatingwebhookconfiguration/{}-other", names::OPERATOR);
     for (request, allowed) in [
         (["get", &secret], true),
         (["update", &secret], true),
+        (["get", &ca], true),
+        (["update", &ca], true),
+        (["delete", &ca], false),
         (["patch", &registrations[0]], true),
         (["patch", &registrations[1]], true),
         (["create", "events.events.k8s.io"], true),

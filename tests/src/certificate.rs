@@ -25,7 +25,7 @@ use crate::{eventually, met};
 /// How long a certificate may take from the request to issue it to the webhook that serves it.
 pub const RENEWED: Duration = Duration::from_mins(1);
 
-/// The Secret and the two webhook configurations of an installation in the shipped namespace.
+/// The Secrets and the two webhook configurations of an installation in the shipped namespace.
 #[derive(Clone)]
 pub struct WebhookCertificate {
     secrets: Api<Secret>,
@@ -48,16 +48,26 @@ impl WebhookCertificate {
         Ok(self.secrets.get(names::CERTIFICATE_SECRET).await?)
     }
 
-    /// One entry of the Secret, for instance `tls.crt`.
+    /// The Secret with the key of the operator's own CA.
+    pub async fn ca_secret(&self) -> Result<Secret> {
+        Ok(self.secrets.get(names::CA_SECRET).await?)
+    }
+
+    /// One entry of the Secret that the webhook mounts, for instance `tls.crt`.
     pub async fn entry(&self, name: &str) -> Result<Vec<u8>> {
         let entry = self.secret().await?.data.unwrap_or_default().remove(name);
         Ok(entry.with_context(|| format!("the Secret has no {name}"))?.0)
     }
 
-    /// Overwrites an entry of the Secret, or removes it.
+    /// Overwrites an entry of the Secret that the webhook mounts, or removes it.
     pub async fn set_entry(&self, name: &str, content: Option<Vec<u8>>) -> Result<()> {
+        self.set_entry_of(names::CERTIFICATE_SECRET, name, content).await
+    }
+
+    /// Overwrites an entry of a Secret, or removes it.
+    pub async fn set_entry_of(&self, secret: &str, name: &str, content: Option<Vec<u8>>) -> Result<()> {
         let patch = Patch::Merge(json!({"data": {name: content.map(ByteString)}}));
-        self.secrets.patch(names::CERTIFICATE_SECRET, &PatchParams::default(), &patch).await?;
+        self.secrets.patch(secret, &PatchParams::default(), &patch).await?;
         Ok(())
     }
 

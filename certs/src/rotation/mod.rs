@@ -14,16 +14,16 @@
 //! the overlap the one before it) verifies against the bundle that clients trust, at every step and
 //! whatever gets lost on the way.
 
+mod secrets;
 mod set;
 
-use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use crate::bundle;
 use crate::ca::{Ca, CaError};
-use crate::pair::{CA_FILE, CHAIN_FILE, KEY_FILE};
 use crate::renewal::{issued_at, renewal_due};
 
+pub use self::secrets::{CA_ENTRIES, Entries, SERVING_ENTRIES, Secrets};
 pub use self::set::CertificateSet;
 
 use self::set::{Leaf, LeafFault};
@@ -36,12 +36,6 @@ pub const NEXT_CA: &str = "ca-next.crt";
 pub const NEXT_CA_KEY: &str = "ca-next.key";
 /// The entry with the certificates of previous CAs, which are trusted and no longer sign.
 pub const PREVIOUS_CAS: &str = "ca-previous.crt";
-
-/// The names of all entries that the rotation owns. It does not modify other entries.
-pub const ENTRIES: [&str; 7] = [CHAIN_FILE, KEY_FILE, CA_FILE, CA_KEY, NEXT_CA, NEXT_CA_KEY, PREVIOUS_CAS];
-
-/// Stored certificates and keys: PEM by entry name, as in the data of a Secret.
-pub type Entries = BTreeMap<String, Vec<u8>>;
 
 /// How long certificates are valid and how long old and new ones overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +53,7 @@ impl Default for Lifetimes {
     fn default() -> Self {
         Self {
             ca: Duration::from_hours(5 * 365 * 24),
-            certificate: Duration::from_hours(90 * 24),
+            certificate: Duration::from_hours(30 * 24),
             overlap: Duration::from_mins(5),
         }
     }
@@ -96,35 +90,37 @@ pub struct Issuance {
     pub scheduled: bool,
 }
 
-/// One step of the rotation: the entries to store, and what was issued for them.
+/// One step of the rotation: what to store, and what was issued for it.
 #[derive(Clone, Debug)]
 pub struct RotationStep {
-    /// All entries to store, the foreign ones included.
-    pub entries: Entries,
+    /// Both Secrets, the foreign entries included.
+    pub secrets: Secrets,
     /// The certificates issued in this step; empty if the step only moves or removes a CA.
     pub issued: Vec<Issuance>,
 }
 
-/// The next step of the rotation from `entries` at `now`; `None` if nothing is due.
+/// The next step of the rotation from what is stored at `now`; `None` if nothing is due.
 ///
 /// `trusted` contains the bundle of each client (PEM). A CA signs only after it is in all of them.
 ///
 /// # Errors
 /// Fails only if a certificate cannot be issued at all.
 pub fn next_step(
-    entries: &Entries,
+    stored: &Secrets,
     trusted: &[Vec<u8>],
     request: &CertificateRequest,
     now: SystemTime,
 ) -> Result<Option<RotationStep>, CaError> {
-    let mut set = CertificateSet::read(entries, now);
+    let mut set = CertificateSet::read(stored, now);
     let mut issued = Vec::new();
     let lifetimes = &request.lifetimes;
 
-    let due = set.current.as_ref().and_then(|current| renewal_due(current.validity(), now));
+    let due = set.current.as_ref().and_then(|current| replacement_due(current, request, now));
+    // One that a former step created for other names signs nothing.
+    set.next = set.next.take().filter(|next| next.is_limited_to(&request.dns_names));
     if set.next.is_none() && (set.current.is_none() || due.is_some()) {
-        set.next = Some(Ca::create(&request.ca_name, now, lifetimes.ca)?);
-        let reason = due.map_or_else(|| set.no_ca.clone(), |due| due.to_string());
+        set.next = Some(Ca::create(&request.ca_name, &request.dns_names, now, lifetimes.ca)?);
+        let reason = due.clone().unwrap_or_else(|| set.no_ca.clone());
         issued.push(Issuance { kind: IssuedKind::Ca, reason, scheduled: due.is_some() });
     }
     let next_is_trusted = set.next.as_ref().is_some_and(|next| {
@@ -150,10 +146,17 @@ pub fn next_step(
     if set.is_settled(now, lifetimes) {
         set.previous.clear();
     }
-    let foreign = entries.iter().filter(|(name, _)| !ENTRIES.contains(&name.as_str()));
-    let mut wanted = set.to_entries();
-    wanted.extend(foreign.map(|(name, content)| (name.clone(), content.clone())));
-    Ok((wanted != *entries).then_some(RotationStep { entries: wanted, issued }))
+    let secrets = stored.with(&set.to_entries());
+    Ok((secrets != *stored).then_some(RotationStep { secrets, issued }))
+}
+
+/// Why a CA that can sign has to be replaced, if it has to.
+fn replacement_due(ca: &Ca, request: &CertificateRequest, now: SystemTime) -> Option<String> {
+    let unlimited = || {
+        // Until 0.1.0 was released, a CA could sign for any name, and its key was in the serving Secret.
+        (!ca.is_limited_to(&request.dns_names)).then(|| "it may sign for other names".to_owned())
+    };
+    renewal_due(ca.validity(), now).map(|due| due.to_string()).or_else(unlimited)
 }
 
 fn contains(bundle: &[u8], ca: &Ca) -> bool {

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use rustls_pki_types::CertificateDer;
 
-use super::{CA_KEY, CertificateRequest, Entries, Lifetimes, NEXT_CA, NEXT_CA_KEY, PREVIOUS_CAS};
+use super::{CA_KEY, CertificateRequest, Entries, Lifetimes, NEXT_CA, NEXT_CA_KEY, PREVIOUS_CAS, Secrets};
 use crate::bundle;
 use crate::ca::{Ca, CaError};
 use crate::pair::{CA_FILE, CHAIN_FILE, KEY_FILE, Pair, Validity, ValidityStatus};
@@ -40,11 +40,12 @@ pub(super) struct LeafFault {
 }
 
 impl CertificateSet {
-    /// Reads the entries at `now`.
+    /// Reads the Secrets at `now`.
     ///
     /// An entry that cannot be read or is not valid counts as missing. If the key of a CA is lost,
     /// its certificate stays trusted.
-    pub fn read(entries: &Entries, now: SystemTime) -> Self {
+    pub fn read(secrets: &Secrets, now: SystemTime) -> Self {
+        let entries = secrets.as_one();
         let entry = |name: &str| entries.get(name).map_or(&[][..], Vec::as_slice);
         let certificates = |name: &str| bundle::parse(entry(name)).unwrap_or_default();
 

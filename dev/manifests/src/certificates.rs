@@ -1,5 +1,5 @@
 //! The webhook's certificate: issued by cert-manager, or by the controller. Either way it ends in
-//! one Secret, which the webhook's Deployment mounts.
+//! the Secret that the webhook's Deployment mounts.
 
 use kcg_api::names;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ pub const ANNOTATION_INJECT: &str = "cert-manager.io/inject-ca-from";
 /// How long the CA is valid.
 const CA_DAYS: u32 = 3650;
 /// How long the serving certificate is valid.
-const SERVING_DAYS: u32 = 90;
+const SERVING_DAYS: u32 = 30;
 const HOURS_PER_DAY: u32 = 24;
 
 /// The name of the self-signed Issuer, which issues the CA.
@@ -85,14 +85,17 @@ fn object(kind: &str, name: &str, spec: &Value) -> Value {
     })
 }
 
-/// For the component `self-managed`: the Secret that the controller fills. It has no `data`, so
-/// that applying it again does not change its content, and the controller does not need the right
-/// to create Secrets.
+/// For the component `self-managed`: the Secrets that the controller fills, of the certificate and of
+/// its CA. They have no `data`, so that applying them again does not change their content, and the
+/// controller does not need the right to create Secrets.
 pub fn self_managed() -> Vec<Value> {
-    vec![json!({
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": names::CERTIFICATE_SECRET, "namespace": names::NAMESPACE},
-        "type": "Opaque",
-    })]
+    let secret = |name: &str| {
+        json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "namespace": names::NAMESPACE},
+            "type": "Opaque",
+        })
+    };
+    [names::CERTIFICATE_SECRET, names::CA_SECRET].map(secret).into()
 }

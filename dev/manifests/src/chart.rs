@@ -31,7 +31,7 @@ pub fn rules() -> Result<String, serde_saphyr::ser::Error> {
         ("controllerRules", rbac::controller().into()),
         ("topicRules", rbac::topics().into()),
         ("leaseRules", rbac::lease(names::LEASE).into()),
-        ("certificateRules", rbac::certificate_secret().into()),
+        ("certificateRules", rbac::certificate_secrets().into()),
         ("certificatePolicy", admission_policy::policy("{{.Release.Namespace}}")),
     ]
     .into_iter()

@@ -41,7 +41,7 @@ pub fn files() -> Vec<File> {
         file("scopes/cluster/webhook-configurations.yaml", webhook_configurations::cluster()),
         file("scopes/namespaced/webhook-configurations.yaml", webhook_configurations::namespaced()),
         file("components/cert-manager/certificates.yaml", certificates::cert_manager()),
-        file("components/self-managed/secret.yaml", certificates::self_managed()),
+        file("components/self-managed/secrets.yaml", certificates::self_managed()),
         file("components/self-managed/rbac.yaml", rbac::self_managed_certificates()),
         file("components/self-managed/admission-policy.yaml", admission_policy::self_managed()),
         file("prometheus-adapter/rules.yaml", vec![lag::adapter_rules()]),

@@ -42,7 +42,7 @@ pub fn lease() -> Vec<Value> {
 /// installations do not share them.
 pub fn self_managed_certificates() -> Vec<Value> {
     let cluster_scoped = format!("{}:certificates", names::NAMESPACE);
-    let mut objects = in_own_namespace("certificates", &rbac::certificate_secret());
+    let mut objects = in_own_namespace("certificates", &rbac::certificate_secrets());
     objects.extend([
         role("ClusterRole", &cluster_scoped, &rbac::webhook_configurations(names::OPERATOR)),
         binding("ClusterRole", &cluster_scoped, names::CONTROLLER),

@@ -77,7 +77,7 @@ fn controller_rules(flags: &Flags, own_namespace: &str) -> Vec<NeededRule> {
         rules.extend(in_each(&[namespace.to_owned()], &rbac::lease(name)));
     }
     if let Some(name) = flags.written_configuration() {
-        rules.extend(in_each(&[own_namespace.to_owned()], &rbac::certificate_secret()));
+        rules.extend(in_each(&[own_namespace.to_owned()], &rbac::certificate_secrets()));
         rules.extend(in_each(&[String::new()], &rbac::webhook_configurations(&name)));
     }
     rules
@@ -104,26 +104,32 @@ fn in_each(namespaces: &[String], rules: &[PolicyRule]) -> Vec<NeededRule> {
     namespaces.iter().flat_map(in_one).collect()
 }
 
-/// Each verb on each resource of a rule. An empty namespace means the whole cluster.
+/// Each verb on each resource of a rule, by each name. An empty namespace means the whole cluster.
 fn expand(namespace: &str, rule: &PolicyRule) -> Vec<ResourceAttributes> {
     let list = |key: &str| {
         let items = rule[key].as_array().into_iter().flatten();
         items.filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()
     };
-    let (groups, names) = (list("apiGroups"), list("resourceNames"));
+    let (groups, mut names) =
+        (list("apiGroups"), list("resourceNames").into_iter().map(Some).collect::<Vec<_>>());
+    if names.is_empty() {
+        names.push(None);
+    }
     let mut expanded = Vec::new();
     for resource in list("resources") {
         let (resource, subresource) = match resource.split_once('/') {
             Some((resource, subresource)) => (resource.to_owned(), Some(subresource.to_owned())),
             None => (resource, None),
         };
-        for verb in list("verbs") {
+        for (verb, name) in
+            list("verbs").into_iter().flat_map(|verb| names.iter().map(move |name| (verb.clone(), name)))
+        {
             expanded.push(ResourceAttributes {
                 group: groups.first().cloned(),
                 resource: Some(resource.clone()),
                 subresource: subresource.clone(),
                 verb: Some(verb),
-                name: names.first().cloned(),
+                name: name.clone(),
                 namespace: (!namespace.is_empty()).then(|| namespace.to_owned()),
                 ..ResourceAttributes::default()
             });

@@ -132,6 +132,7 @@
   - ""
   resourceNames:
   - kconsumer-group-operator-webhook-tls
+  - kconsumer-group-operator-ca
   resources:
   - secrets
   verbs:
