@@ -32,6 +32,7 @@ mod mistaken_pods;
 mod original;
 mod paused;
 mod pod_rules;
+mod pod_security;
 mod refusals;
 mod render;
 mod replicas;
@@ -78,6 +79,7 @@ fn phases() -> Vec<(usize, Vec<Case>)> {
         invalid::cases(),
         admission::cases(),
         pod_rules::cases(),
+        pod_security::cases(),
         refusals::cases(),
         mistaken_pods::cases(),
         render::cases(),

@@ -379,7 +379,7 @@ async fn what_pod_security_refuses_is_refused_and_what_it_allows_is_allowed(
 }
 
 /// The pod of a Deployment: Pod Security refuses pods, and only warns of a Deployment.
-fn pod_of(deployment: &Value) -> Value {
+pub(crate) fn pod_of(deployment: &Value) -> Value {
     let template = &deployment["spec"]["template"];
     let mut metadata = template["metadata"].clone();
     metadata["name"] = json!("pod");
