@@ -27,6 +27,7 @@ mod process;
 mod reaper;
 mod test_cluster;
 pub mod tools;
+pub mod usage;
 mod user_command;
 mod volume;
 pub mod wait;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rustix::param::clock_ticks_per_second;
+use kcg_devcluster::usage::{cpu_seconds, peak_kib};
 use serde::Serialize;
 
 /// The side that a process belongs to.
@@ -49,10 +49,8 @@ impl Meter {
             reading.runs = false;
         }
         for (side, pid) in processes {
-            let text =
-                |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
-            let Some(cpu) = cpu_ticks(&text("stat")).map(seconds) else { continue };
-            let peak = peak_kib(&text("status")).unwrap_or_default();
+            let Some(cpu) = cpu_seconds(pid) else { continue };
+            let peak = peak_kib(pid).unwrap_or_default();
             let first = if self.has_started { 0.0 } else { cpu };
             let new = Reading { side, first, last: cpu, peak_kib: 0, runs: true };
             let reading = self.readings.entry(pid).or_insert(new);
@@ -72,40 +70,9 @@ impl Meter {
     }
 }
 
-/// User and system time of /proc/PID/stat, in ticks. The name before them may contain anything, so
-/// its end is searched from the right.
-fn cpu_ticks(stat: &str) -> Option<u64> {
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
-    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
-}
-
-#[allow(clippy::cast_precision_loss)] // 2^52 ticks are more than a million years.
-fn seconds(ticks: u64) -> f64 {
-    ticks as f64 / clock_ticks_per_second() as f64
-}
-
-/// The most memory that the process ever used, of /proc/PID/status.
-fn peak_kib(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_process_name_with_brackets_and_blanks_is_skipped() {
-        let stat = "42 (a) b (c) S 1 1 1 0 -1 4194560 100 0 0 0 150 50 0 0 20 0 8 0 100 1 1";
-        assert_eq!(cpu_ticks(stat), Some(200));
-        assert_eq!(cpu_ticks(""), None);
-    }
-
-    #[test]
-    fn the_peak_is_read_in_kib() {
-        assert_eq!(peak_kib("VmPeak:\t  10 kB\nVmHWM:\t  2048 kB\n"), Some(2048));
-        assert_eq!(peak_kib("VmPeak: 1 kB"), None);
-    }
 
     #[test]
     fn a_running_process_costs_what_it_used_since_the_first_reading() {

@@ -1,0 +1,96 @@
+//! A new group while many others converge: the time from its creation until its five children exist.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use futures::{StreamExt as _, stream::select_all};
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::{Bench, converge, progress};
+use crate::cluster::Cluster;
+use crate::contestant::Contestant;
+use crate::kinds::{CHILDREN, GROUP, Kind, post};
+use crate::observe::{Convergence, watch};
+use crate::report::Row;
+use crate::workload::{Workload, group};
+
+const CASE: &str = "backlog";
+/// The groups that are measured, one after the other.
+const FRESH: Workload = Workload::new("fresh", 20);
+/// Each round's longest time, in seconds.
+const MOST: f64 = 1.0;
+/// Between two of them.
+const PAUSE: Duration = Duration::from_millis(250);
+const LIMIT: Duration = Duration::from_mins(2);
+
+pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
+    let groups = bench.options.most_groups();
+    for contestant in bench.contestants.clone() {
+        let mut longest = Vec::new();
+        for round in 0..bench.options.rounds.min(3) {
+            let times = measure(bench, &contestant, Workload::new("bench", groups)).await?;
+            let most = times.iter().copied().fold(0.0, f64::max);
+            progress(&format!(
+                "{}: backlog, round {}: {} new groups, the longest {most:.2} s",
+                contestant.name,
+                round + 1,
+                times.len()
+            ));
+            longest.push(most);
+        }
+        let row =
+            Row::new(CASE, groups, format!("{}: the longest of a round", contestant.name), "s", longest);
+        bench.add(vec![if contestant.is_ours() { row.at_most(MOST) } else { row }])?;
+    }
+    Ok(())
+}
+
+/// The times of the fresh groups that were created before the others were complete.
+async fn measure(bench: &Bench<'_>, contestant: &Contestant, others: Workload) -> Result<Vec<f64>> {
+    let cluster = bench.cluster().await?;
+    let running = contestant.start(&cluster).await?;
+    converge(&cluster, &running, Workload::new("early", 30)).await?;
+    others.create_topics(&cluster.client).await?;
+    FRESH.create_topics(&cluster.client).await?;
+    running.rest().await?;
+    let convergence = Convergence::begin(&cluster.client, others).await?;
+    others.create_groups(&cluster.client, None).await?;
+    let others = async { convergence.end(&cluster.client, || Ok(())).await.map(|(end, ())| end) };
+    let (end, fresh) = tokio::try_join!(others, fresh(&cluster))?;
+    let during: Vec<f64> =
+        fresh.into_iter().filter(|(created, _)| *created < end).map(|(_, took)| took).collect();
+    ensure!(!during.is_empty(), "the other groups were complete before the first new one was created");
+    Ok(during)
+}
+
+/// When each of the fresh groups was created, and how many seconds later its children existed.
+async fn fresh(cluster: &Cluster) -> Result<Vec<(Instant, f64)>> {
+    let mut watches = Vec::new();
+    for kind in CHILDREN {
+        let events = watch(&cluster.client, kind).await?;
+        watches.push(events.map(move |seen| seen.map(|seen| (kind, seen))).boxed());
+    }
+    let mut events = select_all(watches);
+    let mut times = Vec::new();
+    for index in 0..FRESH.last {
+        let (namespace, object) = (FRESH.namespace(index), FRESH.name(index));
+        cluster.client.request::<Value>(post(&GROUP.in_namespace(&namespace), &group(&object))).await?;
+        let created = Instant::now();
+        let complete = async {
+            let mut missing: BTreeSet<&str> = CHILDREN.iter().map(|kind: &Kind| kind.plural).collect();
+            while !missing.is_empty() {
+                let (kind, seen) = events.next().await.context("the watches ended")??;
+                if (&seen.metadata.namespace, &seen.metadata.name) == (&namespace, &object) {
+                    missing.remove(kind.plural);
+                }
+            }
+            anyhow::Ok(())
+        };
+        timeout(LIMIT, complete).await.with_context(|| format!("{namespace}/{object} lacks children"))??;
+        times.push((created, created.elapsed().as_secs_f64()));
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(times)
+}

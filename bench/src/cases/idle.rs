@@ -1,0 +1,151 @@
+//! What the status writes of the autoscalers cost an operator at rest: those that move no lag far, and those
+//! that do.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use kube::Client;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{Bench, progress};
+use crate::cluster::Cluster;
+use crate::contestant::{Contestant, Running};
+use crate::kinds::{AUTOSCALER, get, merge_patch};
+use crate::observe::Tally;
+use crate::report::{COUNT, Row};
+use crate::workload::Workload;
+
+const CASE: &str = "idle";
+/// Status writes a second.
+const RATE: u32 = 300;
+/// The most autoscalers whose status is written.
+const MOST_AUTOSCALERS: usize = 3000;
+const WRITERS: usize = 16;
+/// The most writes a second while lags change much.
+const MOST_WRITES: f64 = 10.0;
+/// The most of a core, in percent.
+const MOST_CPU: f64 = 3.0;
+/// How long an operator may gather what the last status writes have changed.
+const GATHER: Duration = Duration::from_secs(3);
+
+/// The lag that a status write reports, by its number and its round over all autoscalers.
+type Lag = fn(usize, usize) -> usize;
+
+/// Within a factor of two of 500, and below the limit of 1000.
+fn still(number: usize, _: usize) -> usize {
+    500 + number * 7 % 400
+}
+
+/// From 500 to 50,000 and back.
+fn moving(_: usize, round: usize) -> usize {
+    if round.is_multiple_of(2) { 50_000 } else { 500 }
+}
+
+pub(super) async fn run(
+    bench: &mut Bench<'_>,
+    contestant: &Contestant,
+    cluster: &Cluster,
+    running: &Running,
+) -> Result<()> {
+    let groups = bench.options.most_groups();
+    let churn = Churn {
+        client: cluster.client.clone(),
+        workload: Workload::new("bench", groups),
+        autoscalers: groups.min(MOST_AUTOSCALERS),
+        metric: metric(cluster).await?,
+    };
+    progress(&format!("{}: the first status of {} autoscalers", contestant.name, churn.autoscalers));
+    churn.first().await?;
+    running.rest().await?;
+    let rest = Duration::from_secs(bench.options.rest);
+    for (lags, what) in [(still as Lag, "lags that stay"), (moving as Lag, "lags that change much")] {
+        progress(&format!("{}: {RATE} status writes a second, {what}", contestant.name));
+        let tally = Tally::begin(&cluster.client).await?;
+        let (before, began) = (running.cpu()?, Instant::now());
+        let written = churn.write(lags, rest).await?;
+        let seconds = began.elapsed().as_secs_f64();
+        let cpu = (running.cpu()? - before) / seconds * 100.0;
+        tokio::time::sleep(GATHER).await;
+        let writes = tally.total()?.saturating_sub(written) as f64;
+        let row = |figure: &str, unit, value| {
+            Row::new(CASE, groups, format!("{}, {what}: {figure}", contestant.name), unit, vec![value])
+        };
+        let by_operator = if what == "lags that stay" {
+            row("its writes", COUNT, writes).at_most(0.0)
+        } else {
+            row("its writes a second", COUNT, writes / seconds).at_most(MOST_WRITES)
+        };
+        let rate = row("status writes a second", COUNT, written as f64 / seconds);
+        bench.add(vec![rate, by_operator, row("its CPU, % of a core", COUNT, cpu).at_most(MOST_CPU)])?;
+        running.rest().await?;
+    }
+    Ok(())
+}
+
+/// The metric by which the autoscalers of this operator read the lag.
+async fn metric(cluster: &Cluster) -> Result<String> {
+    let path = Workload::new("bench", 1).path(AUTOSCALER, 0);
+    let autoscaler: Value = cluster.client.request(get(&path)).await?;
+    let mut metrics = autoscaler["spec"]["metrics"].as_array().into_iter().flatten();
+    let name = metrics.find_map(|metric| metric["pods"]["metric"]["name"].as_str());
+    Ok(name.context("the autoscaler has no metric of its pods")?.to_owned())
+}
+
+/// Writes the statuses of autoscalers as their controller does.
+struct Churn {
+    client: Client,
+    workload: Workload,
+    autoscalers: usize,
+    metric: String,
+}
+
+impl Churn {
+    /// Gives each autoscaler a status.
+    async fn first(&self) -> Result<()> {
+        let writes = (0..self.autoscalers).map(|index| self.client.request::<Value>(self.patch(index, 500)));
+        stream::iter(writes).buffer_unordered(WRITERS).try_collect::<Vec<_>>().await?;
+        Ok(())
+    }
+
+    /// Writes at [`RATE`] for some time; returns how many writes there were.
+    async fn write(&self, lags: Lag, time: Duration) -> Result<usize> {
+        let count = usize::try_from(time.as_secs() * u64::from(RATE))?;
+        let mut clock = interval(Duration::from_secs(1) / RATE);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        let mut writing = JoinSet::new();
+        for number in 0..count {
+            clock.tick().await;
+            let lag = lags(number, number / self.autoscalers);
+            let request = self.patch(number % self.autoscalers, lag);
+            let client = self.client.clone();
+            writing.spawn(async move { client.request::<Value>(request).await });
+            while let Some(written) = writing.try_join_next() {
+                written??;
+            }
+        }
+        while let Some(written) = writing.join_next().await {
+            written??;
+        }
+        Ok(count)
+    }
+
+    fn patch(&self, index: usize, lag: usize) -> http::Request<Vec<u8>> {
+        let path = format!("{}/status", self.workload.path(AUTOSCALER, index));
+        let value = json!({"metric": {"name": self.metric}, "current": {"averageValue": lag.to_string()}});
+        merge_patch(&path, &json!({"status": {"currentMetrics": [{"type": "Pods", "pods": value}]}}))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lags_that_stay_are_within_a_factor_of_two() {
+        assert!((0..1000).all(|number| (500..1000).contains(&still(number, 0))));
+        assert_eq!([0, 1, 2].map(|round| moving(0, round)), [50_000, 500, 50_000]);
+    }
+}
