@@ -1,7 +1,6 @@
 //! The computer that the figures are from, and which cores a process may use.
 
 use std::process::Stdio;
-use std::thread::available_parallelism;
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
@@ -42,8 +41,10 @@ pub fn load() -> String {
     text.split(' ').take(3).collect::<Vec<_>>().join(" ")
 }
 
+/// Those of the computer: this process may be pinned to some of them.
 fn cores() -> usize {
-    available_parallelism().map_or(1, usize::from)
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    text.lines().filter(|line| line.starts_with("processor")).count().max(1)
 }
 
 /// Who has which cores.

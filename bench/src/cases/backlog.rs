@@ -47,7 +47,7 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The times of the fresh groups that were created before the others were complete.
+/// The times of the fresh groups that were created while the others were created and completed.
 async fn measure(bench: &Bench<'_>, contestant: &Contestant, others: Workload) -> Result<Vec<f64>> {
     let cluster = bench.cluster().await?;
     let running = contestant.start(&cluster).await?;
@@ -56,8 +56,10 @@ async fn measure(bench: &Bench<'_>, contestant: &Contestant, others: Workload) -
     FRESH.create_topics(&cluster.client).await?;
     running.rest().await?;
     let convergence = Convergence::begin(&cluster.client, others).await?;
-    others.create_groups(&cluster.client, None).await?;
-    let others = async { convergence.end(&cluster.client, || Ok(())).await.map(|(end, ())| end) };
+    let others = async {
+        others.create_groups(&cluster.client, None).await?;
+        convergence.end(&cluster.client, || Ok(())).await.map(|(end, ())| end)
+    };
     let (end, fresh) = tokio::try_join!(others, fresh(&cluster))?;
     let during: Vec<f64> =
         fresh.into_iter().filter(|(created, _)| *created < end).map(|(_, took)| took).collect();

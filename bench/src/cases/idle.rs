@@ -135,7 +135,18 @@ impl Churn {
     fn patch(&self, index: usize, lag: usize) -> http::Request<Vec<u8>> {
         let path = format!("{}/status", self.workload.path(AUTOSCALER, index));
         let value = json!({"metric": {"name": self.metric}, "current": {"averageValue": lag.to_string()}});
-        merge_patch(&path, &json!({"status": {"currentMetrics": [{"type": "Pods", "pods": value}]}}))
+        let condition = |type_: &str, status: &str, reason: &str| {
+            json!({"type": type_, "status": status, "reason": reason, "message": format!("the lag is {lag}"),
+                "lastTransitionTime": "2026-01-01T00:00:00Z"})
+        };
+        let conditions = [
+            condition("AbleToScale", "True", "ReadyForNewScale"),
+            condition("ScalingActive", "True", "ValidMetricFound"),
+            condition("ScalingLimited", "False", "DesiredWithinRange"),
+        ];
+        let metrics = [json!({"type": "Pods", "pods": value})];
+        let status = json!({"currentReplicas": 1, "desiredReplicas": 1, "currentMetrics": metrics, "conditions": conditions});
+        merge_patch(&path, &json!({"status": status}))
     }
 }
 

@@ -132,6 +132,7 @@ fn is_path(code: &str) -> bool {
     let folders = [
         "api",
         "apps",
+        "bench",
         "certs",
         "closed-loop",
         "core",
