@@ -81,6 +81,18 @@ async fn a_body_of_seven_mebibytes_is_accepted_and_one_more_byte_is_rejected() {
     assert_eq!(client.response().await.status, 413, "chunked");
 }
 
+/// On a connection that has carried large bodies, a body arrives in larger pieces than a small body has
+/// bytes. A smaller bound makes every piece such a one.
+#[tokio::test]
+async fn a_large_body_may_begin_with_a_piece_that_is_larger_than_a_small_body() {
+    let server = TestServer::start(Limits { small_body_bytes: 1000, ..Limits::default() }).await;
+    let mut client = server.client().await;
+    let object = format!(r#"{{"metadata":{{"annotations":{{"a":"{}"}}}}}}"#, "a".repeat(1 << 20));
+    for uid in ["first", "second", "third"] {
+        assert_eq!(client.post("/validate", &review(uid, &object)).await.status, 200, "{uid}");
+    }
+}
+
 #[tokio::test]
 async fn a_content_length_above_the_limit_is_rejected_before_the_body_arrives() {
     let server = TestServer::start(Limits::default()).await;

@@ -187,7 +187,8 @@ impl<A: Admission> RequestHandler<A> {
         let mut large = None;
         let expected =
             content_length(headers).and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
-        let mut whole = Vec::with_capacity(expected.clamp(first.len(), self.limits.small_body_bytes));
+        // On a connection that has carried large bodies, the first piece alone can be a large one.
+        let mut whole = Vec::with_capacity(expected.min(self.limits.small_body_bytes).max(first.len()));
         whole.extend_from_slice(&first);
         while let Some(chunk) = next_chunk(body).await? {
             let length = whole.len() + chunk.len();
