@@ -1,4 +1,4 @@
-//! A restart with nothing to do, beside a program that lists and parses the same kinds.
+//! A restart with nothing to do, next to a program that lists and parses the same kinds.
 
 use std::collections::BTreeMap;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! From a topic's new partitions to its group's autoscaler, beside a bare watch and a bare patch.
+//! From a topic's new partitions to its group's autoscaler, next to a bare watch and a bare patch.
 
 use std::time::{Duration, Instant};
 
@@ -69,7 +69,7 @@ pub(super) async fn run(bench: &mut Bench<'_>, contestant: &Contestant, cluster:
         let ratio = ratios(&samples[0], &samples[1]);
         let [ours, raw] = samples;
         rows.push(row(format!("{name}: {figure}"), "ms", ours));
-        rows.push(row(format!("floor beside {name}: {figure}"), "ms", raw));
+        rows.push(row(format!("floor next to {name}: {figure}"), "ms", raw));
         let ratio = row(format!("{name} / floor: {figure}"), RATIO, ratio);
         rows.push(if contestant.is_ours() { ratio.at_most(most) } else { ratio });
     }

@@ -1,5 +1,5 @@
-//! What a review costs the webhook, beside a server with a constant answer; and what the webhook adds to a
-//! creation through the API server, beside the same server as a webhook.
+//! What a review costs the webhook, next to a server with a constant answer; and what the webhook adds to a
+//! creation through the API server, next to the same server as a webhook.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
