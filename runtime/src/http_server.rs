@@ -1,7 +1,7 @@
 //! A small HTTP/1.1 server for probes and metrics: one request a connection, and a bound on
 //! everything that a client can make grow or last.
 
-use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+use std::{collections::HashMap, io, net::SocketAddr, thread, time::Duration};
 
 use axum::{
     Router,
@@ -15,12 +15,15 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
+    runtime,
+    sync::oneshot,
     task::JoinHandle,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::listen::{BindAddress, ListenError, listen};
+use crate::peer::Peer;
 
 /// The pause after a failed accept. The usual cause, a lack of file descriptors, passes.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -28,7 +31,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What a client may cost.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ServerLimits {
-    /// Connections at a time. A further one closes the oldest.
+    /// Connections at a time. A further one closes the oldest of the client that has the most.
     pub(crate) connections: usize,
     /// How long a client may take to send its request head.
     pub(crate) head: Duration,
@@ -67,15 +70,46 @@ impl HttpServer {
         stop.run_until_cancelled(self.accept(router)).await;
     }
 
+    /// Serves on a thread of its own until `stop` is cancelled, so that an answer waits for none of the
+    /// caller's tasks.
+    pub(crate) async fn serve_on_own_thread(self, router: Router, stop: CancellationToken) {
+        let purpose = self.purpose;
+        // If the caller drops this future, the thread ends as well.
+        let stop = stop.child_token();
+        let _ended = stop.clone().drop_guard();
+        let (done, served) = oneshot::channel();
+        let run = move || {
+            let outcome = self.block_on_serve(router, stop);
+            // The receiver is gone if the caller has dropped the future.
+            let _ = done.send(outcome);
+        };
+        let outcome = match thread::Builder::new().name(purpose.to_owned()).spawn(run) {
+            Ok(_) => served.await.unwrap_or(Ok(())),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = outcome {
+            tracing::error!(%error, purpose, "cannot serve on a thread of its own");
+        }
+    }
+
+    fn block_on_serve(self, router: Router, stop: CancellationToken) -> io::Result<()> {
+        let listener = self.listener.into_std()?;
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let listener = TcpListener::from_std(listener)?;
+            Self { listener, ..self }.serve(router, stop).await;
+            Ok(())
+        })
+    }
+
     async fn accept(&self, router: Router) {
-        // In the order of their acceptance.
-        let mut open = VecDeque::with_capacity(self.limits.connections);
+        let mut open = Vec::with_capacity(self.limits.connections);
         loop {
             match self.listener.accept().await {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     make_room(&mut open, self.limits.connections).await;
                     let answering = answer(stream, router.clone(), self.purpose, self.limits);
-                    open.push_back(tokio::spawn(answering));
+                    open.push(OpenConnection { peer: peer.ip().into(), task: tokio::spawn(answering) });
                 }
                 Err(error) => {
                     tracing::warn!(%error, purpose = self.purpose, "failed to accept a connection");
@@ -86,17 +120,33 @@ impl HttpServer {
     }
 }
 
-/// Closes the oldest connections, and waits until they have ended, so that there is room for one more:
-/// clients that hold connections cannot keep others out.
-async fn make_room(open: &mut VecDeque<JoinHandle<()>>, most: usize) {
-    open.retain(|connection| !connection.is_finished());
-    while open.len() >= most
-        && let Some(oldest) = open.pop_front()
-    {
-        oldest.abort();
+struct OpenConnection {
+    peer: Peer,
+    task: JoinHandle<()>,
+}
+
+/// Closes connections, and waits until they have ended, so that there is room for one more: clients that
+/// hold connections cannot keep others out. `open` is in the order of acceptance.
+async fn make_room(open: &mut Vec<OpenConnection>, most: usize) {
+    open.retain(|connection| !connection.task.is_finished());
+    while open.len() >= most {
+        let peers: Vec<Peer> = open.iter().map(|connection| connection.peer).collect();
+        let OpenConnection { task, .. } = open.remove(first_to_close(&peers));
+        task.abort();
         // An error says that it was aborted.
-        let _ = oldest.await;
+        let _ = task.await;
     }
+}
+
+/// The position of the oldest connection of the client that has the most. `peers` are the clients of all
+/// connections, the oldest first.
+fn first_to_close(peers: &[Peer]) -> usize {
+    let mut counts = HashMap::<Peer, usize>::new();
+    for peer in peers {
+        *counts.entry(*peer).or_default() += 1;
+    }
+    let most = counts.values().copied().max().unwrap_or_default();
+    peers.iter().position(|peer| counts[peer] == most).unwrap_or_default()
 }
 
 /// Answers one request, then closes the connection.
@@ -175,6 +225,19 @@ pub(crate) mod tests {
             closed.spawn(async move { stream.read(&mut [0]).await.unwrap_or(0) });
         }
         assert_eq!(closed.join_all().await, vec![0; 3 * LIMITS.connections], "the rest ends by its deadline");
+    }
+
+    #[test]
+    fn the_client_with_the_most_connections_makes_room_with_its_oldest() {
+        let first = |addresses: &[&str]| {
+            let peers: Vec<Peer> =
+                addresses.iter().map(|text| text.parse::<std::net::IpAddr>().unwrap().into()).collect();
+            first_to_close(&peers)
+        };
+        let (a, b, c) = ("192.0.2.1", "192.0.2.2", "192.0.2.3");
+        assert_eq!(first(&[a, b, b, c]), 1);
+        assert_eq!(first(&[a, b, c]), 0, "if all have the same, the oldest");
+        assert_eq!(first(&["2001:db8:1::1", "2001:db8::1", "2001:db8::2"]), 1, "a /64 is one client");
     }
 
     #[tokio::test]

@@ -7,9 +7,10 @@
 //! - [`discovery`]: kinds that a cluster may not serve, or may start or stop serving at any time.
 //! - [`client`]: a client without retries; a deadline and a metric for each request.
 //! - [`lease`]: leader election; check [`lease::Leadership::still_held`] right before each write.
-//! - [`probes`]: /healthz and /readyz on a port of their own.
+//! - [`probes`]: /healthz and /readyz on a port and a thread of their own.
 //! - [`metrics`]: /metrics on another one.
 //! - [`listen`]: sockets that accept IPv4 and IPv6.
+//! - [`peer`]: what the limits of a listener count as one client.
 //! - [`config_file`]: a file of settings whose last good content stays in force.
 //! - [`bounded_text`]: text from files and streams, with a bound.
 //! - [`backoff`]: exponential backoff with jitter.
@@ -66,6 +67,7 @@ mod http_server;
 pub mod lease;
 pub mod listen;
 pub mod metrics;
+pub mod peer;
 pub mod probes;
 pub mod timestamp_gauge;
 pub mod watch;

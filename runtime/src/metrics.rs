@@ -1,6 +1,6 @@
 //! /metrics over plain HTTP on a port of its own.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, sync::Weak, time::Duration};
 
 use axum::{
     Router,
@@ -9,8 +9,10 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
+use bytes::Bytes;
 use prometheus_client::{encoding::text::encode, metrics::info::Info, registry::Registry};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::http_server::{HttpServer, ServerLimits, plain};
@@ -19,6 +21,10 @@ use crate::listen::{BindAddress, ListenError};
 /// A few Prometheus servers at a time. The lifetime is Prometheus' default scrape timeout.
 const LIMITS: ServerLimits =
     ServerLimits { connections: 16, head: Duration::from_secs(5), lifetime: Duration::from_secs(10) };
+
+/// Texts in memory at a time. A client that does not read its response keeps a text until the
+/// connection's lifetime ends; a text of ten thousand groups has about 5 MB.
+const MAX_TEXTS: usize = 4;
 
 /// OpenMetrics, as prometheus-client writes it.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -52,17 +58,56 @@ impl MetricsServer {
 
     /// Serves until `stop` is cancelled.
     pub async fn serve(self, registry: Registry, stop: CancellationToken) {
-        let router = Router::new().route("/metrics", get(metrics)).with_state(Arc::new(Mutex::new(registry)));
+        let texts = Texts { registry, newest: None, kept: Vec::new() };
+        let router = Router::new().route("/metrics", get(metrics)).with_state(Arc::new(Mutex::new(texts)));
         self.0.serve(router, stop).await;
     }
 }
 
-/// Encodes one text at a time: scrapes cost at most one thread, however many clients there are.
-async fn metrics(State(registry): State<Arc<Mutex<Registry>>>) -> Response {
-    let mut text = String::new();
-    let encoded = encode(&mut text, &*registry.lock().await);
+/// The registry and the texts of it that clients still read.
+struct Texts {
+    registry: Registry,
+    /// When the encoding of the newest text began, and the text.
+    newest: Option<(Instant, Weak<String>)>,
+    kept: Vec<Weak<String>>,
+}
+
+impl Texts {
+    /// The text for a request of this time. It is a shared one if its encoding began later, or if too
+    /// many are in memory already.
+    fn current(&mut self, requested: Instant) -> Result<Arc<String>, fmt::Error> {
+        self.kept.retain(|text| text.strong_count() > 0);
+        if let Some((began, text)) = &self.newest
+            && (*began >= requested || self.kept.len() >= MAX_TEXTS)
+            && let Some(text) = text.upgrade()
+        {
+            return Ok(text);
+        }
+        let (began, mut text) = (Instant::now(), String::new());
+        encode(&mut text, &self.registry)?;
+        let text = Arc::new(text);
+        self.newest = Some((began, Arc::downgrade(&text)));
+        self.kept.push(Arc::downgrade(&text));
+        Ok(text)
+    }
+}
+
+/// The body of a response, which frees the text after the last client has read it.
+struct SharedText(Arc<String>);
+
+impl AsRef<[u8]> for SharedText {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+/// Encodes one text at a time for all that wait: scrapes cost at most one thread, however many clients
+/// there are.
+async fn metrics(State(texts): State<Arc<Mutex<Texts>>>) -> Response {
+    let requested = Instant::now();
+    let encoded = texts.lock().await.current(requested);
     match encoded {
-        Ok(()) => ([(CONTENT_TYPE, OPENMETRICS)], text).into_response(),
+        Ok(text) => ([(CONTENT_TYPE, OPENMETRICS)], Bytes::from_owner(SharedText(text))).into_response(),
         Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("encode the metrics: {error}\n")),
     }
 }
@@ -104,5 +149,36 @@ mod tests {
         for path in ["/healthz", "/readyz", "/"] {
             assert!(got(address, path).await.starts_with("HTTP/1.1 404 "), "{path}");
         }
+    }
+
+    fn texts() -> Texts {
+        Texts { registry: registry("example", "1.2.3"), newest: None, kept: Vec::new() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn scrapes_that_waited_share_a_text_and_a_later_one_gets_a_new_text() {
+        let mut texts = texts();
+        let requested = Instant::now();
+        let first = texts.current(requested).unwrap();
+        assert!(Arc::ptr_eq(&first, &texts.current(requested).unwrap()));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        let later = texts.current(Instant::now()).unwrap();
+        assert!(!Arc::ptr_eq(&first, &later));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn clients_that_do_not_read_keep_few_texts_in_memory_and_keep_no_one_out() {
+        let mut texts = texts();
+        let mut unread = Vec::new();
+        for _ in 0..3 * MAX_TEXTS {
+            tokio::time::advance(Duration::from_millis(1)).await;
+            unread.push(texts.current(Instant::now()).unwrap());
+        }
+        unread.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        assert_eq!(unread.len(), MAX_TEXTS);
+        unread.remove(0);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        let fresh = texts.current(Instant::now()).unwrap();
+        assert!(unread.iter().all(|text| !Arc::ptr_eq(text, &fresh)));
     }
 }

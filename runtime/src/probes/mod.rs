@@ -1,5 +1,5 @@
-//! /healthz and /readyz over plain HTTP on a port of their own, so that they wait neither behind the
-//! work that they report on nor behind scrapes.
+//! /healthz and /readyz over plain HTTP on a port and a thread of their own, so that they wait neither
+//! behind the work that they report on nor behind scrapes.
 
 mod readiness;
 
@@ -34,14 +34,14 @@ impl ProbeServer {
         self.0.address()
     }
 
-    /// Serves until `stop` is cancelled. Cancel it last: /readyz should fail while the process
-    /// drains.
+    /// Serves on a thread of its own until `stop` is cancelled. Cancel it last: /readyz should fail
+    /// while the process drains.
     pub async fn serve(self, readiness: Readiness, stop: CancellationToken) {
         let router = Router::new()
             .route("/healthz", get(|| async { plain(StatusCode::OK, "ok\n".to_owned()) }))
             .route("/readyz", get(ready))
             .with_state(readiness);
-        self.0.serve(router, stop).await;
+        self.0.serve_on_own_thread(router, stop).await;
     }
 }
 
@@ -55,6 +55,7 @@ async fn ready(State(readiness): State<Readiness>) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use prometheus_client::metrics::counter::Counter;
@@ -85,6 +86,20 @@ mod tests {
         check.pass();
         let ready = got(address, "/readyz").await;
         assert!(ready.starts_with("HTTP/1.1 200 ") && ready.ends_with("\r\n\r\nok\n"), "{ready}");
+    }
+
+    #[tokio::test]
+    async fn probes_are_answered_while_every_thread_of_the_runtime_is_busy() {
+        let address = served(Readiness::default());
+        // Until it has answered once, its thread may not have started.
+        assert!(got(address, "/healthz").await.starts_with("HTTP/1.1 200 "));
+        // Blocks the one thread of this runtime.
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     }
 
     #[tokio::test]
