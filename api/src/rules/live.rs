@@ -63,11 +63,12 @@ fn counted<'a>(topic: &'a TopicRef, facts: &'a TopicFacts) -> Result<TopicPartit
                 confirmed: facts.confirmation != Confirmation::NoStatus,
             });
         }
-        (Partitions::Known(_), Confirmation::Rejected(words)) => {
-            format!("Strimzi rejected KafkaTopic {topic} ({words})")
+        // Without Strimzi's words: who may write a group need not be allowed to read the KafkaTopic.
+        (Partitions::Known(_), Confirmation::Rejected(_)) => {
+            format!("Strimzi rejected KafkaTopic {topic}; its status says why")
         }
-        (Partitions::Known(_), Confirmation::Failed(words)) => {
-            format!("Strimzi could not bring KafkaTopic {topic} to Kafka yet ({words})")
+        (Partitions::Known(_), Confirmation::Failed(_)) => {
+            format!("Strimzi could not bring KafkaTopic {topic} to Kafka yet; its status says why")
         }
         (Partitions::Known(count), Confirmation::Pending) => {
             format!("Strimzi has not confirmed the {count} partitions of KafkaTopic {topic} yet")
