@@ -9,6 +9,7 @@ use kcg_runtime::client::RequestMetrics;
 use kcg_runtime::listen::BindAddress;
 use kcg_runtime::metrics;
 use kcg_webhook::admit::AdmissionPolicy;
+use kcg_webhook::client_ca::ClientAuth;
 use kcg_webhook::server::Limits;
 use kcg_webhook::{Process, StartError, WebhookConfig};
 use tokio_util::sync::CancellationToken;
@@ -31,11 +32,26 @@ pub(super) struct WebhookArgs {
     /// [default: any name is accepted]
     #[arg(long, value_name = "NAME")]
     server_name: Option<String>,
+    /// File with the CAs of clients in PEM; only clients with a certificate of one of them may send
+    /// reviews. Changes are picked up without a restart
+    /// [default: every client is accepted]
+    #[arg(long, value_name = "FILE")]
+    client_ca_file: Option<PathBuf>,
+    /// Common names of the client certificates that are accepted [default: all of --client-ca-file]
+    #[arg(long, value_delimiter = ',', requires = "client_ca_file", value_name = "NAME,...")]
+    client_allowed_names: Vec<String>,
     /// How long to keep accepting reviews after SIGTERM; every review restarts the period
     #[arg(long, default_value = "5s", value_parser = args::duration, value_name = "DURATION")]
     drain_quiet_period: Duration,
     #[command(flatten)]
     _renamed: RenamedWebhookFlags,
+}
+
+impl WebhookArgs {
+    fn client_auth(&self) -> Option<ClientAuth> {
+        let ca_file = self.client_ca_file.clone()?;
+        Some(ClientAuth { ca_file, allowed_names: args::without_empty(&self.client_allowed_names) })
+    }
 }
 
 pub(super) fn run(args: &WebhookArgs) -> Result<ExitCode, CliError> {
@@ -54,6 +70,7 @@ async fn serve(args: &WebhookArgs, stop: CancellationToken) -> Result<(), CliErr
         health_probe_bind_address: args.server.health_probe_bind_address,
         cert_dir: args.cert_dir.clone(),
         server_name: args.server_name.clone(),
+        client_auth: args.client_auth(),
         quiet_period: args.drain_quiet_period,
         scope: args.server.topic_scope(),
         policy: AdmissionPolicy { grants: args.server.grants(), max_spec_bytes: args.server.max_spec_bytes },

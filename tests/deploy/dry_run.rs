@@ -53,6 +53,7 @@ async fn kustomizations() -> Outcome<Vec<(String, Vec<Value>)>> {
         "monitoring",
         "kube-prometheus-stack",
         "group-defaults",
+        "client-certificates",
     ];
     for (component, overlay) in components.into_iter().zip(OVERLAYS.into_iter().cycle()) {
         let own = json!({

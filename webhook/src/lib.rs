@@ -2,7 +2,7 @@
 //! verdicts.
 //!
 //! - [`admit`] decides; it is pure.
-//! - [`cert_watcher`] loads the certificate files, and [`topics`] caches the KafkaTopics.
+//! - [`cert_watcher`] loads the certificate files, [`client_ca`] the CAs of clients, and [`topics`] caches the KafkaTopics.
 //! - [`review`] reads and writes AdmissionReviews; [`server`] is the port that they come through.
 //! - [`process`] joins the parts.
 //!
@@ -24,6 +24,7 @@
 
 pub mod admit;
 pub mod cert_watcher;
+pub mod client_ca;
 pub mod group_defaults;
 mod log_limit;
 pub mod metrics;

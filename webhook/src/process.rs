@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kcg_certs::Resolver;
+use kcg_certs::client_verifier::ClientVerifier;
 use kcg_runtime::config_file;
 use kcg_runtime::listen::{BindAddress, ListenError, listen};
 use kcg_runtime::metrics::MetricsServer;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admit::{Admission, AdmissionPolicy, AdmissionRequest, Verdict, admit};
 use crate::cert_watcher::{self, CertWatcher};
+use crate::client_ca::{self, ClientAuth};
 use crate::group_defaults::{self, DefaultsFile};
 use crate::metrics::WebhookMetrics;
 use crate::server::{self, Drain, Limits};
@@ -38,6 +40,8 @@ pub struct WebhookConfig {
     /// The DNS name by which the API server calls the webhook. A certificate for other names is
     /// rejected. `None` accepts any certificate.
     pub server_name: Option<String>,
+    /// Who may send reviews; `None` accepts every client.
+    pub client_auth: Option<ClientAuth>,
     /// How long the webhook still accepts reviews after SIGTERM.
     pub quiet_period: Duration,
     /// The namespaces whose KafkaTopics the webhook watches.
@@ -104,20 +108,30 @@ impl Process {
         stop: CancellationToken,
     ) -> Result<(), StartError> {
         let Self { listener, metrics: metrics_server, probes, config } = self;
-        let WebhookConfig { cert_dir, server_name, quiet_period, scope, policy, defaults, limits, .. } =
-            config;
+        let WebhookConfig {
+            cert_dir,
+            server_name,
+            client_auth,
+            quiet_period,
+            scope,
+            policy,
+            defaults,
+            limits,
+            ..
+        } = config;
         let readiness = Readiness::default();
         let metrics = WebhookMetrics::register(&mut registry);
         let resolver = Arc::new(server_name.map_or_else(Resolver::new, Resolver::for_name));
-        let tls = server::tls(Arc::clone(&resolver))?;
+        let served = CancellationToken::new();
+        let clients = client_auth.map(|auth| verify_clients(auth, &readiness, &served));
+        let tls = server::tls(Arc::clone(&resolver), clients)?;
 
         defaults.register(&mut registry, group_defaults::METRIC);
         // A file that is rejected is no reason not to start; the watch below logs it.
         drop(defaults.reload().await);
         let followed = Arc::clone(&defaults);
 
-        // The other tasks end after the server, not when the shutdown begins.
-        let served = CancellationToken::new();
+        // The other tasks end with `served`, after the server, not when the shutdown begins.
         let certificate_check = readiness.check("certificate", "not read yet");
         let cert_watcher = CertWatcher::new(cert_dir, resolver, metrics.clone(), certificate_check);
         let topics = watch_topics(client, scope, &readiness, &mut registry, &served);
@@ -156,6 +170,19 @@ fn unready_before(stop: CancellationToken, readiness: &Readiness) -> Cancellatio
         unready_now.cancel();
     });
     unready
+}
+
+/// Starts to follow the file of the clients' CAs.
+fn verify_clients(
+    auth: ClientAuth,
+    readiness: &Readiness,
+    served: &CancellationToken,
+) -> Arc<ClientVerifier> {
+    let verifier = Arc::new(ClientVerifier::new(auth.allowed_names));
+    let check = readiness.check("client-ca", "not read yet: no client is accepted; see the log");
+    let watch = client_ca::watch(auth.ca_file, Arc::clone(&verifier), check);
+    tokio::spawn(served.clone().run_until_cancelled_owned(watch));
+    verifier
 }
 
 /// Starts the watch of KafkaTopics that fills the returned cache.

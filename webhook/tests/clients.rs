@@ -275,12 +275,8 @@ struct Blocking(Arc<Barrier>);
 impl Admission for Blocking {
     fn admit(&self, request: &AdmissionRequest<'_>) -> Verdict {
         if request.stage == Stage::Mutate {
-            // Without block_in_place, a blocked worker also blocks the tasks in its queue, such as
-            // the other client's connection.
-            tokio::task::block_in_place(|| {
-                self.0.wait();
-                self.0.wait();
-            });
+            self.0.wait();
+            self.0.wait();
         }
         AllowAll.admit(request)
     }
@@ -304,6 +300,47 @@ async fn too_many_reviews_at_once_get_a_503() {
     assert_eq!(blocked.await.unwrap(), 200);
     // The place is free once the server has written the response, which may be after it was read.
     while quick.post("/validate", &review("b", "{}")).await.status != 200 {}
+}
+
+/// Takes this long for each decision.
+#[derive(Debug)]
+struct Slow(Duration);
+
+impl Admission for Slow {
+    fn admit(&self, request: &AdmissionRequest<'_>) -> Verdict {
+        std::thread::sleep(self.0);
+        AllowAll.admit(request)
+    }
+}
+
+/// This runtime has one thread: if a decision blocked it, no other client would be served.
+#[tokio::test]
+async fn a_review_that_is_not_decided_by_its_deadline_gets_a_503_and_delays_no_other_client() {
+    let decision = Duration::from_secs(2);
+    let server = TestServer::start_with(short_limits(), Slow(decision), Duration::ZERO).await;
+    let (mut slow, mut other) = (server.client().await, server.client().await);
+    let began = Instant::now();
+    let body = review("a", "{}");
+    slow.send(format!("{HEAD}Content-Length: {}\r\n\r\n{body}", body.len())).await;
+    assert_eq!(other.post("/elsewhere", "").await.status, 404);
+    let overdue = slow.response().await;
+    assert!(began.elapsed() < decision, "nothing waited for the decision");
+    assert_eq!(overdue.status, 503);
+    assert!(overdue.head.contains("retry-after: 1"), "{}", overdue.head);
+    assert_eq!(overdue.body, "the review could not be decided in time: try again\n");
+}
+
+#[tokio::test]
+async fn a_client_with_many_denials_gets_a_429() {
+    let limits = Limits { denials: 2, denials_per_second: 1, ..Limits::default() };
+    let server = TestServer::start_with(limits, LongDenials, Duration::ZERO).await;
+    let mut client = server.client().await;
+    for _ in 0..2 {
+        assert_eq!(client.post("/validate", &review("a", "{}")).await.status, 200);
+    }
+    let refused = client.post("/validate", &review("a", "{}")).await;
+    assert_eq!(refused.status, 429);
+    assert!(refused.head.contains("retry-after: 1"), "{}", refused.head);
 }
 
 #[tokio::test]

@@ -1,14 +1,18 @@
 //! Limits the number of connections.
 //!
-//! Every pod of the cluster can reach the port, so a full server must not lock the API server out:
-//! the oldest connection that has not sent a complete review yet makes room for the newest one. If
-//! each has sent one, the connection whose last review is the longest ago is closed gracefully: it
-//! finishes its current request, and the API server's client opens a new connection.
+//! Every pod of the cluster can reach the port, so a full server must not lock the API server out. A
+//! connection that has not brought a complete review yet is unproven. A quarter of all places is kept
+//! for those, so that a client can always connect. If the server is full, the client that has the most
+//! connections makes room: among the unproven ones with its oldest, which closes at once; among the
+//! proven ones with the one whose last review is the longest ago, which closes gracefully: it finishes
+//! its current request, and the API server's client opens a new connection.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use kcg_runtime::peer::Peer;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -16,19 +20,21 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug)]
 pub(super) struct ConnLimiter {
     capacity: usize,
+    per_client: usize,
     open: AtomicUsize,
     connections: Mutex<Connections>,
 }
 
-/// The connections that were not asked to close, in the order in which they make room.
 #[derive(Debug, Default)]
 struct Connections {
-    /// A logical clock; its ticks are the keys of both maps.
+    /// A logical clock; its ticks are the keys of connections.
     clock: u64,
     /// Without a complete review yet, by their arrival.
-    unproven: BTreeMap<u64, CancellationToken>,
+    unproven: ByClient,
     /// With a complete review, by their latest one.
-    proven: BTreeMap<u64, CancellationToken>,
+    proven: ByClient,
+    /// The open connections of each client, with those that were asked to close.
+    open: HashMap<Peer, usize>,
 }
 
 impl Connections {
@@ -37,8 +43,63 @@ impl Connections {
         self.clock
     }
 
-    fn remove(&mut self, key: u64) -> Option<CancellationToken> {
-        self.unproven.remove(&key).or_else(|| self.proven.remove(&key))
+    fn remove(&mut self, peer: Peer, key: u64) -> Option<CancellationToken> {
+        self.unproven.remove(peer, key).or_else(|| self.proven.remove(peer, key))
+    }
+
+    fn open_of(&self, peer: Peer) -> usize {
+        self.open.get(&peer).copied().unwrap_or_default()
+    }
+
+    /// The next connection of this client that makes room.
+    fn first_of(&mut self, peer: Peer) -> Option<CancellationToken> {
+        self.unproven.pop_first_of(peer).or_else(|| self.proven.pop_first_of(peer))
+    }
+
+    /// The next connection of any client that makes room.
+    fn first(&mut self, kept_for_unproven: usize) -> Option<CancellationToken> {
+        if self.unproven.count < kept_for_unproven {
+            self.proven.pop_first().or_else(|| self.unproven.pop_first())
+        } else {
+            self.unproven.pop_first().or_else(|| self.proven.pop_first())
+        }
+    }
+}
+
+/// Connections that were not asked to close, those of a client in the order in which they make room.
+#[derive(Debug, Default)]
+struct ByClient {
+    clients: HashMap<Peer, BTreeMap<u64, CancellationToken>>,
+    count: usize,
+}
+
+impl ByClient {
+    fn insert(&mut self, peer: Peer, key: u64, close: CancellationToken) {
+        self.clients.entry(peer).or_default().insert(key, close);
+        self.count += 1;
+    }
+
+    fn remove(&mut self, peer: Peer, key: u64) -> Option<CancellationToken> {
+        let of_client = self.clients.get_mut(&peer)?;
+        let close = of_client.remove(&key)?;
+        if of_client.is_empty() {
+            self.clients.remove(&peer);
+        }
+        self.count -= 1;
+        Some(close)
+    }
+
+    fn pop_first_of(&mut self, peer: Peer) -> Option<CancellationToken> {
+        let key = *self.clients.get(&peer)?.keys().next()?;
+        self.remove(peer, key)
+    }
+
+    /// The first one of the client that has the most; if several have as many, the first of all.
+    fn pop_first(&mut self) -> Option<CancellationToken> {
+        let rank =
+            |of_client: &BTreeMap<u64, _>| (of_client.len(), Reverse(of_client.keys().next().copied()));
+        let (peer, _) = self.clients.iter().max_by_key(|(_, of_client)| rank(of_client))?;
+        self.pop_first_of(*peer)
     }
 }
 
@@ -46,6 +107,7 @@ impl Connections {
 #[derive(Debug)]
 pub(super) struct ConnSlot {
     limiter: Arc<ConnLimiter>,
+    peer: Peer,
     /// The connection's key in [`Connections`].
     key: Mutex<u64>,
     evicted: CancellationToken,
@@ -53,31 +115,33 @@ pub(super) struct ConnSlot {
 }
 
 impl ConnLimiter {
-    pub(super) fn new(capacity: usize) -> Arc<Self> {
-        Arc::new(Self { capacity, open: AtomicUsize::new(0), connections: Mutex::default() })
+    /// At most `capacity` connections, and of one client at most `per_client`.
+    pub(super) fn new(capacity: usize, per_client: usize) -> Arc<Self> {
+        Arc::new(Self { capacity, per_client, open: AtomicUsize::new(0), connections: Mutex::default() })
     }
 
     /// A slot for a new connection; `None` if no connection is left that could make room.
     ///
     /// A connection that was asked to close releases its slot a moment later, so up to twice the
-    /// capacity can be open for a short time.
-    pub(super) fn acquire(self: &Arc<Self>) -> Option<ConnSlot> {
+    /// limits can be open for a short time.
+    pub(super) fn acquire(self: &Arc<Self>, peer: Peer) -> Option<ConnSlot> {
         let mut connections = self.connections.lock();
-        let open = self.open.load(Ordering::Relaxed);
-        if open >= self.capacity {
-            if open >= self.capacity * 2 {
-                return None;
-            }
-            let first = connections.unproven.pop_first().or_else(|| connections.proven.pop_first());
-            let (_, close) = first?;
-            close.cancel();
+        let (open, of_client) = (self.open.load(Ordering::Relaxed), connections.open_of(peer));
+        if open >= self.capacity * 2 || of_client >= self.per_client * 2 {
+            return None;
+        }
+        if of_client >= self.per_client {
+            connections.first_of(peer)?.cancel();
+        } else if open >= self.capacity {
+            let kept_for_unproven = (self.capacity / 4).max(1);
+            connections.first(kept_for_unproven)?.cancel();
         }
         self.open.fetch_add(1, Ordering::Relaxed);
+        *connections.open.entry(peer).or_default() += 1;
         let key = connections.tick();
-        let evicted = CancellationToken::new();
-        connections.unproven.insert(key, evicted.clone());
-        let displaced = CancellationToken::new();
-        Some(ConnSlot { limiter: Arc::clone(self), key: Mutex::new(key), evicted, displaced })
+        let (evicted, displaced) = (CancellationToken::new(), CancellationToken::new());
+        connections.unproven.insert(peer, key, evicted.clone());
+        Some(ConnSlot { limiter: Arc::clone(self), peer, key: Mutex::new(key), evicted, displaced })
     }
 
     /// How many connections are open.
@@ -87,15 +151,19 @@ impl ConnLimiter {
 }
 
 impl ConnSlot {
-    /// Records a complete review: all connections without one, and those with an older one, make
-    /// room first.
+    /// The client of the connection.
+    pub(super) const fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// Records a complete review.
     pub(super) fn mark_proven(&self) {
         let mut key = self.key.lock();
         let mut connections = self.limiter.connections.lock();
         // A connection that was asked to close is in neither map, and stays out.
-        if connections.remove(*key).is_some() {
+        if connections.remove(self.peer, *key).is_some() {
             *key = connections.tick();
-            connections.proven.insert(*key, self.displaced.clone());
+            connections.proven.insert(self.peer, *key, self.displaced.clone());
         }
     }
 
@@ -114,66 +182,120 @@ impl ConnSlot {
 impl Drop for ConnSlot {
     fn drop(&mut self) {
         let key = *self.key.get_mut();
-        self.limiter.connections.lock().remove(key);
+        let mut connections = self.limiter.connections.lock();
+        connections.remove(self.peer, key);
+        let left = connections.open_of(self.peer).saturating_sub(1);
+        if left == 0 {
+            connections.open.remove(&self.peer);
+        } else {
+            connections.open.insert(self.peer, left);
+        }
         self.limiter.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
+
+    fn peer(number: u8) -> Peer {
+        Peer::from(IpAddr::from([192, 0, 2, number]))
+    }
+
+    fn slots(limiter: &Arc<ConnLimiter>, of: u8, count: usize) -> Vec<ConnSlot> {
+        (0..count).map(|_| limiter.acquire(peer(of)).unwrap()).collect()
+    }
+
+    #[test]
+    fn at_capacity_the_client_with_the_most_connections_makes_room() {
+        let limiter = ConnLimiter::new(8, 8);
+        let single = limiter.acquire(peer(1)).unwrap();
+        let many = slots(&limiter, 2, 7);
+        for _ in 0..5 {
+            drop(limiter.acquire(peer(2)).unwrap());
+        }
+        let newcomer = limiter.acquire(peer(3)).unwrap();
+        assert!(many[0].evicted.is_cancelled());
+        assert!(!single.evicted.is_cancelled() && !newcomer.evicted.is_cancelled());
+    }
+
+    #[test]
+    fn a_client_above_its_share_makes_room_itself() {
+        let limiter = ConnLimiter::new(8, 2);
+        let other = limiter.acquire(peer(1)).unwrap();
+        let own = slots(&limiter, 2, 3);
+        assert!(own[0].evicted.is_cancelled());
+        assert!(!own[1].evicted.is_cancelled() && !other.evicted.is_cancelled());
+        let _closing = limiter.acquire(peer(2)).unwrap();
+        assert!(limiter.acquire(peer(2)).is_none(), "until its closing connections are gone");
+        assert!(limiter.acquire(peer(1)).is_some());
+    }
+
+    #[test]
+    fn a_quarter_is_kept_for_clients_that_have_not_sent_a_review_yet() {
+        let limiter = ConnLimiter::new(8, 8);
+        let guests = slots(&limiter, 1, 8);
+        guests.iter().for_each(ConnSlot::mark_proven);
+        let newcomers = slots(&limiter, 2, 2);
+        assert_eq!(guests.iter().filter(|slot| slot.displaced.is_cancelled()).count(), 2);
+        assert!(newcomers.iter().all(|slot| !slot.evicted.is_cancelled()));
+        let _flood = slots(&limiter, 3, 3);
+        assert_eq!(guests.iter().filter(|slot| slot.displaced.is_cancelled()).count(), 2);
+    }
 
     #[test]
     fn at_capacity_the_oldest_unproven_connection_is_evicted() {
-        let limiter = ConnLimiter::new(2);
-        let first = limiter.acquire().unwrap();
-        let second = limiter.acquire().unwrap();
-        let third = limiter.acquire().unwrap();
+        let limiter = ConnLimiter::new(2, 9);
+        let first = limiter.acquire(peer(1)).unwrap();
+        let second = limiter.acquire(peer(1)).unwrap();
+        let third = limiter.acquire(peer(1)).unwrap();
         assert!(first.evicted.is_cancelled());
         assert!(!second.evicted.is_cancelled() && !third.evicted.is_cancelled());
     }
 
     #[test]
     fn unproven_connections_make_room_before_proven_ones() {
-        let limiter = ConnLimiter::new(2);
-        let proven = limiter.acquire().unwrap();
+        let limiter = ConnLimiter::new(2, 9);
+        let proven = limiter.acquire(peer(1)).unwrap();
         proven.mark_proven();
-        let unproven = limiter.acquire().unwrap();
-        let _latest = limiter.acquire().unwrap();
+        let unproven = limiter.acquire(peer(1)).unwrap();
+        let _latest = limiter.acquire(peer(1)).unwrap();
         assert!(unproven.evicted.is_cancelled());
         assert!(!proven.displaced.is_cancelled());
     }
 
     #[test]
     fn among_proven_connections_the_least_recently_used_is_displaced() {
-        let limiter = ConnLimiter::new(2);
-        let (first, second) = (limiter.acquire().unwrap(), limiter.acquire().unwrap());
+        let limiter = ConnLimiter::new(2, 9);
+        let (first, second) = (limiter.acquire(peer(1)).unwrap(), limiter.acquire(peer(1)).unwrap());
         first.mark_proven();
         second.mark_proven();
         first.mark_proven();
-        let _third = limiter.acquire().unwrap();
+        let _third = limiter.acquire(peer(1)).unwrap();
         assert!(second.displaced.is_cancelled() && !second.evicted.is_cancelled());
         assert!(!first.displaced.is_cancelled());
     }
 
     #[test]
     fn no_slot_is_free_while_all_connections_are_already_closing() {
-        let limiter = ConnLimiter::new(1);
-        let first = limiter.acquire().unwrap();
-        let second = limiter.acquire().unwrap();
+        let limiter = ConnLimiter::new(1, 9);
+        let first = limiter.acquire(peer(1)).unwrap();
+        let second = limiter.acquire(peer(1)).unwrap();
         assert!(first.evicted.is_cancelled());
         first.mark_proven();
-        assert!(limiter.acquire().is_none());
+        assert!(limiter.acquire(peer(1)).is_none());
         drop(first);
-        assert!(limiter.acquire().is_some());
+        assert!(limiter.acquire(peer(1)).is_some());
         assert!(second.evicted.is_cancelled());
     }
 
     #[test]
     fn dropped_slots_are_released() {
-        let limiter = ConnLimiter::new(1);
+        let limiter = ConnLimiter::new(1, 9);
         for _ in 0..10 {
-            let slot = limiter.acquire().unwrap();
+            let slot = limiter.acquire(peer(1)).unwrap();
             assert_eq!(limiter.open(), 1);
             drop(slot);
         }

@@ -190,7 +190,8 @@ impl<A: Admission> Service<Request<Incoming>> for RequestService<A> {
         self.0.deadlines.head_complete();
         let connection = Arc::clone(&self.0);
         Box::pin(async move {
-            let handled = connection.handler.handle(request, &connection.draining).await;
+            let handled =
+                connection.handler.handle(request, connection.slot.peer(), &connection.draining).await;
             // Only a client that sent a complete review keeps its connection when others need room.
             if handled.response.status() == StatusCode::OK {
                 connection.slot.mark_proven();

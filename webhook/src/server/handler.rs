@@ -4,20 +4,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use kcg_core::text::one_line;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use kcg_runtime::peer::Peer;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::fair_semaphore::{FairPermit, FairSemaphore};
+use super::handler_error::HandlerError;
 use super::limits::Limits;
+use super::refusal_limit::RefusalLimit;
 use crate::admit::{Admission, Stage};
 use crate::log_limit::LogLimit;
 use crate::metrics::WebhookMetrics;
-use crate::review::{self, Denial, ReviewError, ReviewOutcome};
+use crate::review::{self, Denial, ReviewOutcome, ReviewResponse};
 
 /// The most bytes of what a log line names of a denial. With the namespace and the name, the line has
 /// about 1 KiB.
@@ -26,11 +30,13 @@ const MAX_FAULTS: usize = 600;
 /// Handles the requests of all connections.
 #[derive(Debug)]
 pub(super) struct RequestHandler<A> {
-    pub(super) admission: A,
+    admission: Arc<A>,
     pub(super) limits: Arc<Limits>,
     pub(super) metrics: WebhookMetrics,
-    in_flight: Arc<Semaphore>,
-    large_bodies: Arc<Semaphore>,
+    in_flight: Arc<FairSemaphore>,
+    large_bodies: Arc<FairSemaphore>,
+    workers: Arc<FairSemaphore>,
+    denials: RefusalLimit,
     invalid_log: LogLimit,
     denial_log: LogLimit,
 }
@@ -46,63 +52,25 @@ pub(super) struct Handled {
 /// The places that a request occupies until its response is written.
 #[derive(Debug)]
 pub(super) struct Permits {
-    _in_flight: OwnedSemaphorePermit,
-    _large_body: Option<OwnedSemaphorePermit>,
+    _in_flight: FairPermit,
+    _large_body: Option<FairPermit>,
 }
 
 impl Permits {
-    pub(super) const fn for_review(
-        in_flight: OwnedSemaphorePermit,
-        large_body: Option<OwnedSemaphorePermit>,
-    ) -> Self {
+    pub(super) const fn for_review(in_flight: FairPermit, large_body: Option<FairPermit>) -> Self {
         Self { _in_flight: in_flight, _large_body: large_body }
-    }
-}
-
-/// Why a request gets an HTTP error instead of a review. The client causes all of them but the
-/// last.
-#[derive(Debug, thiserror::Error)]
-enum HandlerError {
-    #[error("no such path: send reviews to /mutate or /validate")]
-    NoSuchPath,
-    #[error("only POST is allowed here")]
-    NotPost,
-    #[error("the body must be application/json and not compressed")]
-    NotJson,
-    #[error("the body is larger than {limit} bytes")]
-    TooLarge { limit: usize },
-    #[error("the body did not arrive in time")]
-    TooSlow,
-    #[error("the body is incomplete or badly framed")]
-    BadFrame,
-    #[error(transparent)]
-    Review(#[from] ReviewError),
-    #[error("too many requests at once: try again")]
-    Busy,
-}
-
-impl HandlerError {
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::NoSuchPath => StatusCode::NOT_FOUND,
-            Self::NotPost => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Review(ReviewError::Serialize(_)) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::BadFrame | Self::Review(_) => StatusCode::BAD_REQUEST,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
-        }
     }
 }
 
 impl<A: Admission> RequestHandler<A> {
     pub(super) fn new(admission: A, limits: Arc<Limits>, metrics: WebhookMetrics) -> Self {
         Self {
-            admission,
+            admission: Arc::new(admission),
             metrics,
-            in_flight: Arc::new(Semaphore::new(limits.in_flight)),
-            large_bodies: Arc::new(Semaphore::new(limits.large_bodies)),
+            in_flight: FairSemaphore::new(limits.in_flight, limits.in_flight_per_client),
+            large_bodies: FairSemaphore::new(limits.large_bodies, limits.large_bodies_per_client),
+            workers: FairSemaphore::new(limits.workers, limits.workers_per_client),
+            denials: RefusalLimit::new(limits.denials, limits.denials_per_second),
             invalid_log: LogLimit::new(5, Duration::from_secs(10)),
             denial_log: LogLimit::new(200, Duration::from_secs(10)),
             limits,
@@ -111,12 +79,17 @@ impl<A: Admission> RequestHandler<A> {
 
     /// Handles one request. Once `draining` is cancelled, the response asks the client to close the
     /// connection and send its next request to another replica.
-    pub(super) async fn handle(&self, request: Request<Incoming>, draining: &CancellationToken) -> Handled {
+    pub(super) async fn handle(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+        draining: &CancellationToken,
+    ) -> Handled {
         let started = Instant::now();
         let (head, mut body) = request.into_parts();
         let result = match self.check_head(&head) {
             Ok(stage) => self
-                .review(stage, &head.headers, &mut body, started)
+                .review(stage, peer, &head.headers, &mut body, started)
                 .await
                 .inspect(|_| self.metrics.record_duration(stage, started.elapsed())),
             Err(error) => Err(error),
@@ -155,29 +128,58 @@ impl<A: Admission> RequestHandler<A> {
     async fn review(
         &self,
         stage: Stage,
+        peer: Peer,
         headers: &HeaderMap,
         body: &mut Incoming,
         started: Instant,
     ) -> Result<(Vec<u8>, Permits), HandlerError> {
         let deadline = started + self.limits.request;
-        let (bytes, large_body) =
-            timeout_at(deadline, self.collect(headers, body)).await.map_err(|_| HandlerError::TooSlow)??;
-        let in_flight = Arc::clone(&self.in_flight).try_acquire_owned().map_err(|_| HandlerError::Busy)?;
-        let response = review::respond(stage, &bytes, &self.admission)?;
+        if !self.denials.allows(peer) {
+            return Err(HandlerError::TooManyDenials);
+        }
+        let (bytes, large_body) = timeout_at(deadline, self.collect(peer, headers, body))
+            .await
+            .map_err(|_| HandlerError::TooSlow)??;
+        let in_flight = self.in_flight.try_acquire(peer).ok_or(HandlerError::Busy)?;
+        let permits = Permits::for_review(in_flight, large_body);
+        let (response, permits) = timeout_at(deadline, self.decide(stage, peer, bytes, permits))
+            .await
+            .map_err(|_| HandlerError::Overdue)??;
         self.metrics.count_review(&response.outcome);
         if let Some(denial) = &response.denial {
+            self.denials.count(peer);
             self.log_denial(response.outcome, denial);
         }
-        Ok((response.bytes, Permits::for_review(in_flight, large_body)))
+        Ok((response.bytes, permits))
+    }
+
+    /// Decides the review on a thread that serves no connection. If the caller stops waiting, the thread
+    /// keeps the permits until it is done.
+    async fn decide(
+        &self,
+        stage: Stage,
+        peer: Peer,
+        body: Bytes,
+        permits: Permits,
+    ) -> Result<(ReviewResponse, Permits), HandlerError> {
+        let worker = self.workers.acquire(peer).await;
+        let admission = Arc::clone(&self.admission);
+        let decided = spawn_blocking(move || {
+            let response = review::respond(stage, &body, &*admission);
+            drop(worker);
+            response.map(|response| (response, permits))
+        });
+        Ok(decided.await.map_err(|_| HandlerError::Panicked)??)
     }
 
     /// Reads the whole body. A body in one piece is not copied; a large one waits for its turn
     /// before the server buffers it.
     async fn collect(
         &self,
+        peer: Peer,
         headers: &HeaderMap,
         body: &mut Incoming,
-    ) -> Result<(Bytes, Option<OwnedSemaphorePermit>), HandlerError> {
+    ) -> Result<(Bytes, Option<FairPermit>), HandlerError> {
         let Some(first) = next_chunk(body).await? else {
             return Ok((Bytes::new(), None));
         };
@@ -196,8 +198,7 @@ impl<A: Admission> RequestHandler<A> {
                 return Err(HandlerError::TooLarge { limit: self.limits.body_bytes });
             }
             if large.is_none() && length > self.limits.small_body_bytes {
-                let permit = Arc::clone(&self.large_bodies).acquire_owned().await;
-                large = Some(permit.map_err(|_| HandlerError::Busy)?);
+                large = Some(self.large_bodies.acquire(peer).await);
                 whole.reserve_exact(expected.saturating_sub(whole.len()));
             }
             whole.extend_from_slice(&chunk);
@@ -233,6 +234,10 @@ impl<A: Admission> RequestHandler<A> {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         if matches!(error, HandlerError::NotPost) {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        }
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            // In seconds.
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
     }

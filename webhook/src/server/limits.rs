@@ -1,8 +1,11 @@
 //! The bounds on what a client may cost.
 
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 /// The bounds that the server enforces: one for everything that a client can make grow or last.
+///
+/// A client is an IPv4 address or the /64 of an IPv6 address.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// From the TCP connection to the end of the TLS handshake.
@@ -30,16 +33,33 @@ pub struct Limits {
     pub small_body_bytes: usize,
     /// Large bodies in memory at a time. Others wait for their turn within their own deadline.
     pub large_bodies: usize,
-    /// Requests under review at a time; more get a 503. A request that is still arriving does not
-    /// count: otherwise slow clients could occupy all slots.
+    /// Of these, the most of one client.
+    pub large_bodies_per_client: usize,
+    /// Requests at a time that are complete and have no response yet; more get a 503. A request that is
+    /// still arriving does not count: otherwise slow clients could occupy all slots.
     pub in_flight: usize,
-    /// Connections at a time. Beyond it the server closes the oldest connection without a complete
-    /// review, or else the one whose last review is the longest ago.
+    /// Of these, the most of one client. An API server runs at most 200 changes at a time
+    /// (--max-mutating-requests-inflight).
+    pub in_flight_per_client: usize,
+    /// Reviews that are decided at a time, each on a thread of its own: one for each core, at least two.
+    /// The clients take turns. A review that has waited until its deadline gets a 503.
+    pub workers: usize,
+    /// Of these, the most of one client: one less.
+    pub workers_per_client: usize,
+    /// Connections at a time. Beyond it, the client with the most connections makes room. A quarter is
+    /// kept for connections without a complete review.
     pub connections: usize,
+    /// Of these, the most of one client; a further one closes its oldest.
+    pub connections_per_client: usize,
+    /// Denials that a client gets at once; a further review gets a 429.
+    pub denials: u32,
+    /// Further denials that it gets each second.
+    pub denials_per_second: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
+        let workers = available_parallelism().map_or(2, |cores| cores.get().max(2));
         Self {
             handshake: Duration::from_secs(5),
             head: Duration::from_secs(5),
@@ -51,8 +71,15 @@ impl Default for Limits {
             body_bytes: 7 << 20,
             small_body_bytes: 64 << 10,
             large_bodies: 6,
-            in_flight: 256,
+            large_bodies_per_client: 2,
+            in_flight: 512,
+            in_flight_per_client: 256,
+            workers,
+            workers_per_client: workers - 1,
             connections: 1024,
+            connections_per_client: 512,
+            denials: 1000,
+            denials_per_second: 50,
         }
     }
 }

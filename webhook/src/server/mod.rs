@@ -7,14 +7,18 @@
 mod conn_limiter;
 mod connection;
 mod deadlines;
+mod fair_semaphore;
 mod handler;
+mod handler_error;
 mod limits;
+mod refusal_limit;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kcg_certs::Resolver;
+use kcg_certs::client_verifier::ClientVerifier;
 use kcg_core::text::one_line;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
@@ -43,13 +47,19 @@ pub struct Drain {
 }
 
 /// The TLS configuration: TLS 1.2 and 1.3 with the resolver's current pair; ALPN offers only
-/// HTTP/1.1.
-pub fn tls(resolver: Arc<Resolver>) -> Result<Arc<ServerConfig>, rustls::Error> {
+/// HTTP/1.1. With a verifier, only clients whose certificate it accepts get through the handshake.
+pub fn tls(
+    resolver: Arc<Resolver>,
+    clients: Option<Arc<ClientVerifier>>,
+) -> Result<Arc<ServerConfig>, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-        .with_no_client_auth()
-        .with_cert_resolver(resolver);
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
+    let builder = match clients {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(resolver);
     // The API server calls webhooks over HTTP/1.1. A protocol that is not offered cannot be abused.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
@@ -69,7 +79,7 @@ pub async fn serve<A: Admission>(
 ) -> usize {
     let limits = Arc::new(limits);
     let server = AdmissionServer {
-        limiter: ConnLimiter::new(limits.connections),
+        limiter: ConnLimiter::new(limits.connections, limits.connections_per_client),
         context: Arc::new(ConnContext {
             tls: TlsAcceptor::from(tls),
             handler: Arc::new(RequestHandler::new(admission, Arc::clone(&limits), metrics.clone())),
@@ -123,7 +133,7 @@ impl<A: Admission> AdmissionServer<A> {
     }
 
     fn spawn(&self, stream: TcpStream, peer: SocketAddr) {
-        let Some(slot) = self.limiter.acquire() else {
+        let Some(slot) = self.limiter.acquire(peer.ip().into()) else {
             self.metrics.count_connection_error("full");
             return;
         };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use json_patch::Patch;
+use kcg_certs::client_verifier::ClientVerifier;
 use kcg_certs::{Pair, Resolver};
 use kcg_webhook::admit::{Admission, AdmissionRequest, Verdict};
 use kcg_webhook::metrics::WebhookMetrics;
@@ -14,7 +15,7 @@ use kcg_webhook::server::{self, Drain, Limits};
 use prometheus_client::registry::Registry;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -76,6 +77,16 @@ impl TestServer {
     }
 
     pub async fn start_with(limits: Limits, admission: impl Admission, quiet_period: Duration) -> Self {
+        Self::start_for(None, limits, admission, quiet_period).await
+    }
+
+    /// A server that serves only the clients which the verifier accepts.
+    pub async fn start_for(
+        clients: Option<Arc<ClientVerifier>>,
+        limits: Limits,
+        admission: impl Admission,
+        quiet_period: Duration,
+    ) -> Self {
         let files = self_signed();
         let resolver = Arc::new(Resolver::new());
         let pair = Pair::from_pem(files.chain.as_bytes(), files.key.as_bytes());
@@ -86,7 +97,7 @@ impl TestServer {
         let mut registry = Registry::default();
         let metrics = WebhookMetrics::register(&mut registry);
         let drain = Drain { stop: stop.clone(), quiet_period };
-        let tls = server::tls(Arc::clone(&resolver)).unwrap();
+        let tls = server::tls(Arc::clone(&resolver), clients).unwrap();
         let served = tokio::spawn(server::serve(listener, tls, limits, admission, metrics, drain));
         Self { address, stop, served, registry, resolver, chain: files.chain }
     }
@@ -131,14 +142,27 @@ impl Response {
 
 impl Client {
     pub async fn connect(address: SocketAddr, chain: &str, alpn: &[&[u8]]) -> std::io::Result<Self> {
+        Self::connect_as(address, chain, alpn, None).await
+    }
+
+    /// Connects with a client certificate.
+    pub async fn connect_as(
+        address: SocketAddr,
+        chain: &str,
+        alpn: &[&[u8]],
+        identity: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
+    ) -> std::io::Result<Self> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        let builder = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let mut config = match identity {
+            Some((certificate, key)) => builder.with_client_auth_cert(vec![certificate], key).unwrap(),
+            None => builder.with_no_client_auth(),
+        };
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         let stream = TcpStream::connect(address).await?;
         let name = ServerName::try_from("localhost").unwrap();

@@ -96,7 +96,7 @@ A flag that stands twice ends the process. A variable that stands twice cannot b
 over its variable.
 */}}
 {{- define "kconsumer-group-operator.checkExtras" }}
-{{- $values := dict "metrics-bind-address" "ports.metrics" "health-probe-bind-address" "ports.probes" "webhook-bind-address" "webhook.port" "namespaces" "namespaces" "topic-namespaces" "topicNamespaces" "defaults" "groupDefaults" "certificate-mode" "certificates.mode" "log-level" "logging.level" "log-format" "logging.format" }}
+{{- $values := dict "metrics-bind-address" "ports.metrics" "health-probe-bind-address" "ports.probes" "webhook-bind-address" "webhook.port" "client-ca-file" "webhook.clientCA.configMap" "client-allowed-names" "webhook.clientCA.allowedNames" "namespaces" "namespaces" "topic-namespaces" "topicNamespaces" "defaults" "groupDefaults" "certificate-mode" "certificates.mode" "log-level" "logging.level" "log-format" "logging.format" }}
 {{- $own := list "webhook-configuration-name" "cert-dir" "server-name" "drain-quiet-period" }}
 {{- $variables := list "POD_NAME" "POD_NAMESPACE" "WEBHOOK_CONFIGURATION_NAME" }}
 {{- /* Flags whose variables have other names, which the chart sets. */}}
