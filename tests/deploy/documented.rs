@@ -151,3 +151,115 @@ async fn generated_names_reach_the_endpoints_of_a_group() -> Outcome {
     }
     Ok(())
 }
+
+/// A pod spec that names objects and images in every place where kustomize knows them in a Deployment.
+fn pod_spec() -> Value {
+    let container = || {
+        json!({
+            "name": "c", "image": "registry.example.com/shop/orders:1.4",
+            "env": [
+                {"name": "A", "valueFrom": {"configMapKeyRef": {"name": "orders-config", "key": "k"}}},
+                {"name": "B", "valueFrom": {"secretKeyRef": {"name": "orders-secret", "key": "k"}}},
+            ],
+            "envFrom": [
+                {"configMapRef": {"name": "orders-config"}}, {"secretRef": {"name": "orders-secret"}},
+            ],
+        })
+    };
+    json!({
+        "serviceAccountName": "orders", "priorityClassName": "orders",
+        "imagePullSecrets": [{"name": "orders-secret"}],
+        "containers": [container()], "initContainers": [container()],
+        "volumes": [
+            {"name": "a", "configMap": {"name": "orders-config"}},
+            {"name": "b", "secret": {"secretName": "orders-secret"}},
+            {"name": "c", "persistentVolumeClaim": {"claimName": "orders"}},
+            {"name": "d", "projected": {"sources": [
+                {"configMap": {"name": "orders-config"}}, {"secret": {"name": "orders-secret"}},
+            ]}},
+        ],
+    })
+}
+
+#[tokio::test]
+async fn a_pod_template_of_a_group_is_rewritten_as_that_of_a_deployment() -> Outcome {
+    let copy = deploy_copy("").await?;
+    let named = |api_version: &str, kind: &str, spec: Value| json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "orders"}, "spec": spec});
+    let objects = [
+        named("v1", "ServiceAccount", json!({})),
+        named("v1", "PersistentVolumeClaim", json!({})),
+        named("scheduling.k8s.io/v1", "PriorityClass", json!({})),
+        named("kafka.strimzi.io/v1", "KafkaTopic", json!({})),
+        named("apps/v1", "Deployment", json!({"template": {"spec": pod_spec()}})),
+        named(
+            "thenextapps.com/v1alpha1",
+            "KconsumerGroup",
+            json!({"consumerSpec": {
+                "image": "registry.example.com/shop/orders:1.4", "topic": "orders",
+                "imagePullSecrets": [{"name": "orders-secret"}], "podTemplate": {"spec": pod_spec()},
+            }}),
+        ),
+    ];
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+    std::fs::write(copy.path().join("objects.yaml"), list.to_string())?;
+    let own = json!({
+        "namePrefix": "eu-", "nameSuffix": "-1", "resources": ["objects.yaml"],
+        "components": ["deploy/components/group-references"],
+        "configMapGenerator": [{"name": "orders-config", "literals": ["k=v"]}],
+        "secretGenerator": [{"name": "orders-secret", "literals": ["k=v"]}],
+        "images": [{"name": "registry.example.com/shop/orders", "newTag": "1.5"}],
+    });
+    std::fs::write(copy.path().join("kustomization.yaml"), own.to_string())?;
+    let built = build(copy.path()).await?;
+    let spec = |kind| of_kind(&built, kind).next().map(|object| object["spec"].clone()).ok_or(kind);
+    let (deployment, group) = (spec("Deployment")?, spec("KconsumerGroup")?);
+    let consumer = &group["consumerSpec"];
+    assert_eq!(consumer["podTemplate"]["spec"], deployment["template"]["spec"]);
+    assert_eq!(consumer["image"], "registry.example.com/shop/orders:1.5");
+    assert_eq!(consumer["topic"], "eu-orders-1");
+    assert_eq!(consumer["imagePullSecrets"], deployment["template"]["spec"]["imagePullSecrets"]);
+    let text = consumer["podTemplate"].to_string();
+    for old in ["\"orders\"", "\"orders-config\"", "\"orders-secret\"", "orders:1.4"] {
+        assert!(!text.contains(old), "{old}: {text}");
+    }
+    Ok(())
+}
+
+/// The group of a user who adds the documented kustomization next to it.
+const ORDERS: &str = "
+apiVersion: thenextapps.com/v1alpha1
+kind: KconsumerGroup
+metadata:
+  name: orders
+spec:
+  consumerSpec:
+    image: registry.example.com/shop/orders:1.4
+    topic: orders
+    envFrom:
+    - configMapRef: {name: orders-config}
+    podTemplate:
+      spec:
+        volumes:
+        - name: config
+          configMap: {name: orders-config}
+";
+
+#[tokio::test]
+async fn the_kustomization_of_the_docs_gives_a_group_the_generated_name_and_the_image() -> Outcome {
+    let text = std::fs::read_to_string(repository("docs/operations.md"))?;
+    let mut blocks = text.split("\n```yaml\n").skip(1).filter_map(|block| block.split("\n```").next());
+    let block = blocks.find(|block| block.starts_with("resources:\n- group.yaml\n")).ok_or("no block")?;
+    let copy = deploy_copy("").await?;
+    std::fs::write(copy.path().join("group.yaml"), ORDERS)?;
+    std::fs::write(copy.path().join("kustomization.yaml"), block)?;
+    let objects = build(copy.path()).await?;
+    let map = of_kind(&objects, "ConfigMap").next().ok_or("no ConfigMap")?;
+    let name = map["metadata"]["name"].as_str().ok_or("no name")?;
+    assert!(name.starts_with("orders-config-"), "{name}");
+    let group = of_kind(&objects, "KconsumerGroup").next().ok_or("no group")?;
+    let consumer = &group["spec"]["consumerSpec"];
+    assert_eq!(consumer["envFrom"], json!([{"configMapRef": {"name": name}}]));
+    assert_eq!(consumer["podTemplate"]["spec"]["volumes"][0]["configMap"]["name"], name);
+    assert_eq!(consumer["image"], "registry.example.com/shop/orders:1.5");
+    Ok(())
+}
