@@ -90,6 +90,7 @@ pub(crate) struct WebhookConfiguration {
     pub(crate) kind: WebhookConfigurationKind,
     pub(crate) name: String,
     pub(crate) uid: Option<String>,
+    pub(crate) resource_version: Option<String>,
     /// The Certificate, as NAMESPACE/NAME, from which cert-manager writes the CA bundles.
     pub(crate) injected_from: Option<String>,
     /// The name and the CA bundle of each webhook.
@@ -104,6 +105,7 @@ impl WebhookConfiguration {
             webhooks: webhooks(&object.data),
             injected_from: object.annotations().get(INJECT_CA_FROM).cloned(),
             uid: object.metadata.uid,
+            resource_version: object.metadata.resource_version,
         }
     }
 

@@ -17,6 +17,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
 use crate::bounded_text::read_text;
 
@@ -71,6 +72,8 @@ pub struct ConfigFile<T> {
     max_bytes: usize,
     parse: fn(&str) -> Result<T, String>,
     in_force: RwLock<InForce<T>>,
+    /// Cancelled once there was a good content, or from the start without a path.
+    loaded: CancellationToken,
     info: Family<ByHash, Gauge>,
     rejected: Gauge,
 }
@@ -91,8 +94,11 @@ impl<T: Default + Clone> ConfigFile<T> {
     /// than `max_bytes` is rejected.
     pub fn new(path: Option<PathBuf>, max_bytes: usize, parse: fn(&str) -> Result<T, String>) -> Self {
         let in_force = InForce { settings: Arc::default(), hash: None, rejected: None };
-        let (info, rejected) = (Family::default(), Gauge::default());
-        Self { path, max_bytes, parse, in_force: RwLock::new(in_force), info, rejected }
+        let (info, rejected, loaded) = (Family::default(), Gauge::default(), CancellationToken::new());
+        if path.is_none() {
+            loaded.cancel();
+        }
+        Self { path, max_bytes, parse, in_force: RwLock::new(in_force), loaded, info, rejected }
     }
 
     /// Registers `<name>_info{hash}`, which is 1 for the content in force, and `<name>_rejected`.
@@ -112,6 +118,17 @@ impl<T: Default + Clone> ConfigFile<T> {
     /// The settings in force now.
     pub fn settings(&self) -> Arc<T> {
         self.in_force.read().settings.clone()
+    }
+
+    /// Whether the settings in force are those that the user wants: the file had a good content since
+    /// the process started, or there is no file.
+    pub fn is_loaded(&self) -> bool {
+        self.loaded.is_cancelled()
+    }
+
+    /// Waits until [`Self::is_loaded`] is true.
+    pub async fn loaded(&self) {
+        self.loaded.cancelled().await;
     }
 
     /// Reads the file and returns whether the settings have changed. Content that cannot be used is an
@@ -141,6 +158,7 @@ impl<T: Default + Clone> ConfigFile<T> {
             .map_err(|reason| ConfigFileError::Invalid { path: path.to_owned(), reason })?;
         *self.in_force.write() =
             InForce { settings: Arc::new(settings), hash: Some(hash.into()), rejected: None };
+        self.loaded.cancel();
         Ok(true)
     }
 
@@ -225,7 +243,7 @@ mod tests {
         let (path, file, registry) = file("stays");
         let missing = file.reload().await.unwrap_err();
         assert!(missing.to_string().starts_with("cannot read /"), "{missing}");
-        assert_eq!(*file.settings(), 0);
+        assert_eq!((*file.settings(), file.is_loaded()), (0, false));
         assert!(shown(&registry).contains("numbers_info{hash=\"none\"} 1\n"));
 
         std::fs::write(&path, "4\n").unwrap();
@@ -242,6 +260,7 @@ mod tests {
             let in_force = file.in_force();
             assert_eq!((*in_force.settings, in_force.hash.as_deref()), (4, Some(&*four)));
             assert_eq!(in_force.rejected, Some(error));
+            assert!(file.is_loaded(), "the last good content stays loaded");
             assert!(shown(&registry).contains("numbers_rejected 1\n"));
         }
         std::fs::write(&path, "6").unwrap();
@@ -250,6 +269,11 @@ mod tests {
         let shown = shown(&registry);
         assert_eq!(shown.matches("numbers_info{").count(), 1, "{shown}");
         std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn without_a_path_the_default_is_loaded() {
+        assert!(ConfigFile::new(None, 8, even).is_loaded());
     }
 
     #[tokio::test]

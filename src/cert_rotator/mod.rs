@@ -2,9 +2,9 @@
 //! writes the CA bundle into the webhook configurations. [`kcg_certs::rotation`] decides what is
 //! due.
 //!
-//! Only the leader reconciles, but correctness does not depend on it: every write of a Secret
-//! carries the resourceVersion on which it was decided, so one of two concurrent writes fails and
-//! is decided again.
+//! The leader reconciles, and a process that does not take part in the election yet. Correctness does
+//! not depend on there being one: every write carries the resourceVersion on which it was decided, so
+//! one of two concurrent writes fails and is decided again.
 
 mod metrics;
 mod requests;
@@ -203,7 +203,8 @@ impl CertRotator {
         (Some(secrets), None)
     }
 
-    /// Writes the CA bundle of one webhook configuration if it is outdated.
+    /// Writes the CA bundle of one webhook configuration if it is outdated. If it was changed meanwhile,
+    /// the next reconciliation decides again.
     async fn publish(
         &self,
         set: &CertificateSet,
@@ -216,8 +217,9 @@ impl CertRotator {
         if outdated.is_empty() || !may_write() {
             return Ok(());
         }
-        self.requests.apply_ca_bundles(configuration, &outdated).await?;
-        tracing::info!(kind = configuration.kind.as_str(), webhooks = outdated.len(), "caBundle written");
+        if self.requests.apply_ca_bundles(configuration, &outdated).await? {
+            tracing::info!(kind = configuration.kind.as_str(), webhooks = outdated.len(), "caBundle written");
+        }
         Ok(())
     }
 

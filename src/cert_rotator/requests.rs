@@ -123,12 +123,13 @@ impl RotationRequests {
         })
     }
 
-    /// Writes the CA bundles of webhooks, by the webhook's name, and no other field.
+    /// Writes the CA bundles of webhooks, by the webhook's name, and no other field. Returns false if
+    /// the configuration has changed since it was read.
     pub(super) async fn apply_ca_bundles(
         &self,
         configuration: &WebhookConfiguration,
         bundles: &[(String, Vec<u8>)],
-    ) -> Result<(), RequestError> {
+    ) -> Result<bool, RequestError> {
         let (kind, name) = (configuration.kind, &configuration.name);
         let webhooks: Vec<Value> = bundles
             .iter()
@@ -138,14 +139,21 @@ impl RotationRequests {
         let object = json!({
             "apiVersion": API_VERSION,
             "kind": kind.as_str(),
-            "metadata": {"name": name, "uid": configuration.uid},
+            "metadata": {
+                "name": name,
+                "uid": configuration.uid,
+                "resourceVersion": configuration.resource_version,
+            },
             "webhooks": webhooks,
         });
         let parameters = PatchParams::apply(names::CERTIFICATES_MANAGER).force();
         let (api, patch) = (kind.api(&self.client), Patch::Apply(&object));
-        with_deadline(format!("patch {} {name}", kind.as_str()), api.patch(name, &parameters, &patch))
-            .await?;
-        Ok(())
+        let what = format!("patch {} {name}", kind.as_str());
+        match with_deadline(what, api.patch(name, &parameters, &patch)).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_conflict() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Records a Warning about the Secret of the certificate.

@@ -1,11 +1,14 @@
-//! Values of flags: durations, namespaces and the file of defaults; and flags that were renamed.
+//! Values of flags: durations, names, addresses and the file of defaults; and flags that were renamed.
 
 use std::fs::File;
+use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use kcg_api::{GroupDefaults, group_defaults, names};
 use kcg_runtime::bounded_text::read_text;
 use kcg_runtime::config_file;
+use kcg_runtime::listen::BindAddress;
 use kcg_webhook::group_defaults::list;
 
 /// The longest duration: a hundred years, so that adding it to a clock cannot overflow.
@@ -55,6 +58,70 @@ pub(super) fn defaults_file(path: &str) -> Result<DefaultsArg, String> {
     let text = text.map_err(|error| error.to_string())?;
     let defaults = GroupDefaults::parse(&text).map_err(|errors| list(&errors))?;
     Ok(DefaultsArg { defaults, hash: config_file::hash(&text) })
+}
+
+/// Parses a text that must not be empty: an empty one comes from a variable that has no value.
+pub(super) fn not_empty(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("it is empty: set a value, or remove the flag or its variable".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// Parses a path.
+pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+    not_empty(text).map(PathBuf::from)
+}
+
+/// Parses the name of an object, or a host name. Another name could change the path of a request.
+pub(super) fn subdomain(text: &str) -> Result<String, String> {
+    let text = not_empty(text)?;
+    if names::SUBDOMAIN.matches(&text) {
+        Ok(text)
+    } else {
+        Err("use lowercase letters, digits, - and ., at most 253 characters".to_owned())
+    }
+}
+
+/// The longest identity: the API server refuses Events of a longer one.
+const MAX_IDENTITY: usize = 128;
+
+/// Parses the name of a process in Events and in the Lease.
+pub(super) fn identity(text: &str) -> Result<String, String> {
+    let text = not_empty(text)?;
+    if text.len() <= MAX_IDENTITY && !text.contains(char::is_control) {
+        Ok(text)
+    } else {
+        Err(format!("use at most {MAX_IDENTITY} bytes without control characters"))
+    }
+}
+
+/// Parses a number of bytes of a spec.
+pub(super) fn spec_bytes(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("0 would refuse every group; leave out the flag for the default".to_owned()),
+        Ok(bytes) => Ok(bytes),
+        Err(error) => Err(format!("{error}: use a number of bytes, for example 65536")),
+    }
+}
+
+/// The value of an address that listens nowhere, as controller-runtime has it.
+const NONE: &str = "0";
+
+/// An address to listen on, or none.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OptionalAddress(pub(super) Option<BindAddress>);
+
+impl FromStr for OptionalAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == NONE {
+            return Ok(Self(None));
+        }
+        let address = text.parse();
+        address.map(|address| Self(Some(address))).map_err(|error| format!("{error}; or 0 to serve none"))
+    }
 }
 
 /// Means every namespace, in flags that allow it.
@@ -177,6 +244,16 @@ mod tests {
         assert_eq!(accepts("*"), [false, false, true]);
         for text in ["Team_A", "a/b", "a b", "-a", "a.b", &"a".repeat(64)] {
             assert_eq!(accepts(text), [false, false, false], "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_may_be_left_out() {
+        let parsed = |text: &str| text.parse::<OptionalAddress>().map(|OptionalAddress(address)| address);
+        assert_eq!(parsed("0"), Ok(None));
+        assert_eq!(parsed(":8080").unwrap().unwrap().to_string(), "[::]:8080");
+        for text in ["", "00", "8080", ":"] {
+            assert!(parsed(text).unwrap_err().ends_with("; or 0 to serve none"), "{text}");
         }
     }
 

@@ -28,7 +28,7 @@ pub(super) struct ManifestArgs {
     #[arg(long, value_delimiter = ',', value_parser = args::namespace_item_or_all, value_name = "NAMESPACE,...")]
     topic_namespaces: Vec<String>,
     /// Bytes of a group's spec as compact JSON, as in the operator's flag
-    #[arg(long, default_value_t = spec_bounds::MAX_BYTES, value_name = "BYTES")]
+    #[arg(long, default_value_t = spec_bounds::MAX_BYTES, value_parser = args::spec_bytes, value_name = "BYTES")]
     max_spec_bytes: usize,
     /// File with the defaults of the installation, as in the operator's flag
     #[arg(long, value_parser = args::defaults_file, value_name = "FILE")]

@@ -7,15 +7,15 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
 use kcg_runtime::client::{ClientConfig, ClientError};
 
-use super::CliError;
+use super::{CliError, args};
 
 #[derive(Debug, Default, Args)]
 pub(super) struct ClusterArgs {
     /// Path of the kubeconfig [default: KUBECONFIG or ~/.kube/config; in a pod, its ServiceAccount]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_parser = args::path, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig [default: its current context]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_parser = args::not_empty, value_name = "NAME")]
     context: Option<String>,
 }
 

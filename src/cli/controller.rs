@@ -20,13 +20,17 @@ pub(super) struct ControllerArgs {
     #[command(flatten)]
     server: server::ServerArgs,
     /// Name of this replica in the Lease and in Events [default: the host name]
-    #[arg(long, env = "POD_NAME", value_name = "NAME")]
+    #[arg(long, env = "POD_NAME", value_parser = args::identity, value_name = "NAME")]
     identity: Option<String>,
+    /// Namespace of this pod, in which a self-managed certificate is stored
+    /// [default: that of the pod's ServiceAccount, or else kconsumer-group-operator]
+    #[arg(long, env = "POD_NAMESPACE", value_parser = args::namespace, value_name = "NAMESPACE")]
+    pod_namespace: Option<String>,
     #[command(flatten)]
     election: LeaderElectArgs,
     /// Name of both webhook configurations, whose CA bundle a self-managed certificate needs
-    /// [default: the namespace of the Lease]
-    #[arg(long, env = "WEBHOOK_CONFIGURATION_NAME", value_name = "NAME")]
+    /// [default: the namespace of this pod]
+    #[arg(long, env = "WEBHOOK_CONFIGURATION_NAME", value_parser = args::subdomain, value_name = "NAME")]
     webhook_configuration_name: Option<String>,
     #[command(flatten)]
     certificates: CertificateArgs,
@@ -61,11 +65,11 @@ struct LeaderElectArgs {
     /// deadline
     #[arg(long, default_value = "1s", value_parser = args::duration, value_name = "DURATION")]
     leader_elect_retry_period: Duration,
-    /// Namespace of the Lease
-    #[arg(long, env = "POD_NAMESPACE", default_value = names::NAMESPACE, value_name = "NAMESPACE")]
-    leader_elect_resource_namespace: String,
+    /// Namespace of the Lease [default: the namespace of this pod]
+    #[arg(long, value_parser = args::namespace, value_name = "NAMESPACE")]
+    leader_elect_resource_namespace: Option<String>,
     /// Name of the Lease
-    #[arg(long, default_value = names::LEASE, value_name = "NAME")]
+    #[arg(long, default_value = names::LEASE, value_parser = args::subdomain, value_name = "NAME")]
     leader_elect_resource_name: String,
 }
 
@@ -108,6 +112,11 @@ impl CertificateArgs {
     /// Fails if a rotation might not be finished before the next one is due.
     fn lifetimes(&self) -> Result<Lifetimes, CliError> {
         let (certificate, ca, overlap) = (self.certificate_duration, self.ca_duration, self.ca_overlap);
+        if certificate.is_zero() {
+            return Err(CliError::permanent(
+                "--certificate-duration must be longer than 0s, for example 90d",
+            ));
+        }
         if overlap * 6 > certificate || certificate > ca {
             return Err(CliError::permanent(
                 "--ca-overlap must be at most a sixth of --certificate-duration, and --certificate-duration must not be longer than --ca-duration",
@@ -122,17 +131,16 @@ pub(super) fn run(args: &ControllerArgs) -> Result<ExitCode, CliError> {
 }
 
 async fn serve(args: &ControllerArgs, stop: CancellationToken) -> Result<(), CliError> {
-    // Other defaults than the file's would relabel or roll out every group.
-    let defaults = args.server.defaults();
-    defaults.reload().await.map_err(|error| {
-        CliError::permanent(format_args!(
-            "{error}; correct the file of --defaults and restart the controller (doctor --defaults FILE checks it)"
-        ))
-    })?;
+    let lifetimes = args.certificates.lifetimes()?;
     let requests = RequestMetrics::default();
     let client = args.server.client_config().client(&requests).await?;
     let identity = args.identity.clone().unwrap_or_else(host_name);
-    let namespace = args.election.leader_elect_resource_namespace.clone();
+    let namespace = args
+        .pod_namespace
+        .clone()
+        .unwrap_or_else(|| own_namespace(std::fs::read_to_string(SERVICE_ACCOUNT_NAMESPACE).ok().as_deref()));
+    let lease_namespace = args.election.leader_elect_resource_namespace.as_ref().unwrap_or(&namespace);
+    let candidate = Candidate::new(lease_namespace, &args.election.leader_elect_resource_name, &identity);
     let certificates = match args.certificates.certificate_mode {
         CertificateMode::Provided => None,
         CertificateMode::SelfManaged => Some(CertRotatorConfig {
@@ -142,25 +150,30 @@ async fn serve(args: &ControllerArgs, stop: CancellationToken) -> Result<(), Cli
                 .unwrap_or_else(|| namespace.clone()),
             namespace,
             identity: identity.clone(),
-            lifetimes: args.certificates.lifetimes()?,
+            lifetimes,
         }),
     };
     let config = ControllerConfig {
         scopes: Scopes { groups: args.server.scope(), topics: args.server.topic_scope() },
         grants: args.server.grants(),
         max_spec_bytes: args.server.max_spec_bytes,
-        defaults,
-        metrics_bind_address: args.server.metrics_bind_address,
-        health_probe_bind_address: args.server.health_probe_bind_address,
-        candidate: Candidate::new(
-            &args.election.leader_elect_resource_namespace,
-            &args.election.leader_elect_resource_name,
-            &identity,
-        ),
+        defaults: args.server.defaults(),
+        metrics_bind_address: args.server.metrics_address(),
+        health_probe_bind_address: args.server.probes_address(),
+        candidate,
         election: args.election.timings(),
         certificates,
     };
     Ok(controller::run(config, client, &requests, stop).await?)
+}
+
+/// Where a pod finds the namespace of its ServiceAccount.
+const SERVICE_ACCOUNT_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+/// The namespace of a pod from the file of its ServiceAccount, or the shipped one outside of a pod.
+fn own_namespace(file: Option<&str>) -> String {
+    let read = file.and_then(|text| args::namespace(text.trim()).ok());
+    read.unwrap_or_else(|| names::NAMESPACE.to_owned())
 }
 
 /// The host name. The Lease's candidate adds a random part, so that equal host names do not
@@ -174,8 +187,23 @@ fn host_name() -> String {
 impl From<ControllerError> for CliError {
     fn from(error: ControllerError) -> Self {
         match error {
-            ControllerError::Timings(_) => Self::permanent(error),
+            ControllerError::Timings(_) => Self::permanent(format_args!(
+                "--leader-elect-lease-duration, --leader-elect-renew-deadline and --leader-elect-retry-period: {error}"
+            )),
             ControllerError::Listen(_) | ControllerError::Ended(_) => Self::temporary(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_namespace_of_the_service_account_is_that_of_the_pod() {
+        assert_eq!(own_namespace(Some("ops\n")), "ops");
+        for file in [None, Some(""), Some("../x")] {
+            assert_eq!(own_namespace(file), names::NAMESPACE, "{file:?}");
         }
     }
 }

@@ -23,8 +23,9 @@ const RETRY_PERIOD: Duration = Duration::from_secs(2);
 pub(super) struct DoctorArgs {
     #[command(flatten)]
     cluster: ClusterArgs,
-    /// Namespace in which the operator is installed
-    #[arg(long, short, default_value = names::NAMESPACE, value_name = "NAMESPACE")]
+    /// Namespace in which the operator is installed. The groups of all namespaces that it watches are
+    /// checked
+    #[arg(long, short, default_value = names::NAMESPACE, value_parser = args::namespace, value_name = "NAMESPACE")]
     namespace: String,
     /// File of defaults to check before it is applied, and to compare with the one in force
     #[arg(long, value_parser = args::defaults_file, value_name = "FILE")]

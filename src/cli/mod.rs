@@ -135,6 +135,43 @@ mod tests {
         }
     }
 
+    /// An empty value comes from a variable of a manifest that has none.
+    #[test]
+    fn an_empty_value_is_refused_with_the_name_of_its_flag() {
+        let lists = ["namespaces", "topic-namespaces"];
+        let mut command = with_environment(Cli::command());
+        command.build();
+        for process in ["controller", "webhook", "doctor"] {
+            let flags = command.find_subcommand(process).unwrap().get_arguments();
+            let named = flags.filter(|flag| !flag.is_hide_set()).filter_map(|flag| flag.get_long());
+            for long in named.filter(|long| !lists.contains(long) && *long != "help") {
+                let arguments = ["kconsumer-group-operator", process, &format!("--{long}=")];
+                let error = with_environment(Cli::command()).try_get_matches_from(arguments);
+                let error = error.expect_err(long).to_string();
+                assert!(error.contains(&format!("--{long}")), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_that_would_change_a_request_are_refused_with_the_name_of_their_flag() {
+        for (process, flag) in [
+            ("controller", "--pod-namespace"),
+            ("controller", "--leader-elect-resource-namespace"),
+            ("controller", "--leader-elect-resource-name"),
+            ("controller", "--webhook-configuration-name"),
+            ("webhook", "--server-name"),
+            ("doctor", "--namespace"),
+        ] {
+            let arguments = ["kconsumer-group-operator", process, &format!("{flag}=a/../b")];
+            let error = Cli::try_parse_from(arguments).expect_err(flag).to_string();
+            assert!(error.contains(flag) && error.contains("lowercase"), "{error}");
+        }
+        let long = format!("--identity={}", "a".repeat(129));
+        let error = Cli::try_parse_from(["kconsumer-group-operator", "controller", &long]).unwrap_err();
+        assert!(error.to_string().contains("use at most 128 bytes"), "{error}");
+    }
+
     #[test]
     fn doctor_reads_flags_and_variables_that_the_controller_has() {
         let command = with_environment(Cli::command());

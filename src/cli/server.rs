@@ -15,19 +15,21 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::args::{self, OptionalAddress};
 use super::cluster_args::ClusterArgs;
-use super::{CliError, args, telemetry};
+use super::{CliError, telemetry};
 
 #[derive(Debug, Args)]
 pub(super) struct ServerArgs {
     #[command(flatten)]
     cluster: ClusterArgs,
-    /// Address on which /metrics is served; without an ADDRESS, on all IPv4 and IPv6 addresses
+    /// Address on which /metrics is served; without an ADDRESS, on all IPv4 and IPv6 addresses; 0
+    /// serves no metrics
     #[arg(long, default_value = ":8080", value_name = "[ADDRESS]:PORT")]
-    pub(super) metrics_bind_address: BindAddress,
-    /// Address on which /healthz and /readyz are served
+    metrics_bind_address: OptionalAddress,
+    /// Address on which /healthz and /readyz are served; 0 serves no probes
     #[arg(long, default_value = ":8081", value_name = "[ADDRESS]:PORT")]
-    pub(super) health_probe_bind_address: BindAddress,
+    health_probe_bind_address: OptionalAddress,
     /// Namespaces whose KconsumerGroups the operator manages [default: all]
     #[arg(long, value_delimiter = ',', value_parser = args::namespace_item, value_name = "NAMESPACE,...")]
     namespaces: Vec<String>,
@@ -36,11 +38,11 @@ pub(super) struct ServerArgs {
     topic_namespaces: Vec<String>,
     /// Bytes of a group's spec as compact JSON. A longer spec is refused at admission; a stored group
     /// that has one still runs, with a warning
-    #[arg(long, default_value_t = spec_bounds::MAX_BYTES, value_name = "BYTES")]
+    #[arg(long, default_value_t = spec_bounds::MAX_BYTES, value_parser = args::spec_bytes, value_name = "BYTES")]
     pub(super) max_spec_bytes: usize,
     /// File with the defaults of this installation for all groups; changes are picked up without a
     /// restart [default: the product's defaults]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_parser = args::path, value_name = "FILE")]
     defaults: Option<PathBuf>,
     #[command(flatten)]
     log: telemetry::LogArgs,
@@ -69,6 +71,16 @@ impl ServerArgs {
         TopicGrants::from_flag(&args::without_empty(&self.topic_namespaces))
     }
 
+    /// The address of /metrics; `None`: it is not served.
+    pub(super) fn metrics_address(&self) -> Option<BindAddress> {
+        self.metrics_bind_address.0
+    }
+
+    /// The address of /healthz and /readyz; `None`: they are not served.
+    pub(super) fn probes_address(&self) -> Option<BindAddress> {
+        self.health_probe_bind_address.0
+    }
+
     /// The file of defaults, which is not read yet.
     pub(super) fn defaults(&self) -> Arc<DefaultsFile> {
         Arc::new(group_defaults::file(self.defaults.clone()))
@@ -77,11 +89,12 @@ impl ServerArgs {
     /// Fails if a flag contradicts another one. `further` are the listeners of one of the servers, by
     /// their flags.
     fn check(&self, further: &[(&str, BindAddress)]) -> Result<(), CliError> {
-        let mut listeners = vec![
-            ("metrics-bind-address", self.metrics_bind_address),
-            ("health-probe-bind-address", self.health_probe_bind_address),
+        let shared = [
+            ("metrics-bind-address", self.metrics_address()),
+            ("health-probe-bind-address", self.probes_address()),
         ];
-        listeners.extend(further);
+        let shared = shared.into_iter().filter_map(|(flag, address)| Some((flag, address?)));
+        let listeners: Vec<_> = shared.chain(further.iter().copied()).collect();
         for (index, (flag, address)) in listeners.iter().enumerate() {
             if let Some((other, taken)) =
                 listeners[..index].iter().find(|(_, taken)| address.overlaps(*taken))

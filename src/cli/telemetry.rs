@@ -8,7 +8,7 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::registry;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use super::CliError;
+use super::{CliError, args};
 
 #[derive(Debug, Args)]
 pub(super) struct LogArgs {
@@ -16,7 +16,7 @@ pub(super) struct LogArgs {
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
     /// Which logs to write: a level, or directives of the crate tracing
-    #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "LEVEL")]
+    #[arg(long, env = "RUST_LOG", default_value = "info", value_parser = args::not_empty, value_name = "LEVEL")]
     log_level: String,
 }
 

@@ -25,12 +25,12 @@ pub(super) struct WebhookArgs {
     #[arg(long, default_value = ":8443", value_name = "[ADDRESS]:PORT")]
     webhook_bind_address: BindAddress,
     /// Folder with tls.crt and tls.key; changes are picked up without a restart
-    #[arg(long, default_value = "/certs", value_name = "FOLDER")]
+    #[arg(long, default_value = "/certs", value_parser = args::path, value_name = "FOLDER")]
     cert_dir: PathBuf,
     /// DNS name by which the API server calls the webhook; certificates that are not valid for it
     /// are rejected
     /// [default: any name is accepted]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_parser = args::subdomain, value_name = "NAME")]
     server_name: Option<String>,
     /// File with the CAs of clients in PEM; only clients with a certificate of one of them may send
     /// reviews. Changes are picked up without a restart
@@ -66,8 +66,8 @@ async fn serve(args: &WebhookArgs, stop: CancellationToken) -> Result<(), CliErr
     let client = args.server.client_config().client(&requests).await?;
     let process = Process::bind(WebhookConfig {
         bind_address: args.webhook_bind_address,
-        metrics_bind_address: args.server.metrics_bind_address,
-        health_probe_bind_address: args.server.health_probe_bind_address,
+        metrics_bind_address: args.server.metrics_address(),
+        health_probe_bind_address: args.server.probes_address(),
         cert_dir: args.cert_dir.clone(),
         server_name: args.server_name.clone(),
         client_auth: args.client_auth(),

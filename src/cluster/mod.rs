@@ -190,8 +190,8 @@ impl Cluster {
         let mut drift = drift.unwrap_or_default();
         // Which of the installation's defaults the group has taken is written on its Deployment, and the
         // alerts go by its autoscaler. Only until both are known: repairs of unknown drift have no rate
-        // limit.
-        let is_known = {
+        // limit. Without the file of defaults, the object is compared with other defaults than its own.
+        let is_known = self.defaults.is_loaded() && {
             let cache = self.cache();
             let knows = |kind| observed.own(kind, &group.uid).is_some() || cache.has_listed(kind);
             knows(ChildKind::Deployment)

@@ -1,6 +1,7 @@
 //! The controller: watches fill the workqueue, and workers empty it while this process leads.
 
 mod backoff;
+mod config;
 mod election;
 mod lag_writes;
 mod metrics;
@@ -16,14 +17,11 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use kcg_api::names;
-use kcg_api::valid::TopicGrants;
 use kcg_runtime::client::RequestMetrics;
-use kcg_runtime::lease::{Candidate, Leadership, LeaseMetrics, SystemClock, Timings, UnsafeTimings};
-use kcg_runtime::listen::{BindAddress, ListenError};
+use kcg_runtime::lease::{Leadership, LeaseMetrics, SystemClock};
 use kcg_runtime::metrics::{MetricsServer, registry};
 use kcg_runtime::probes::{ProbeServer, Readiness, ReadinessCheck};
 use kcg_runtime::watch::{ObjectKey, WatchMetrics};
-use kcg_webhook::group_defaults::DefaultsFile;
 use kube::Client;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -32,10 +30,11 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::cert_rotator::{CertRotator, CertRotatorConfig};
+use crate::cert_rotator::CertRotator;
 pub use crate::cluster::Scopes;
 use crate::cluster::{Affected, Cluster, Watches, crd_version, group_defaults, served_metrics};
 use crate::events::EventRecorder;
+pub use config::{ControllerConfig, ControllerError};
 use election::Election;
 use lag_writes::LagWrites;
 use metrics::ControllerMetrics;
@@ -52,43 +51,6 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(15);
 /// When a group is reconciled again after a panic.
 const RETRY_AFTER_PANIC: Duration = Duration::from_mins(1);
 
-/// The configuration of the controller.
-#[derive(Debug)]
-pub struct ControllerConfig {
-    /// The namespaces of the groups and of their topics.
-    pub scopes: Scopes,
-    /// The namespaces in which a group may use topics.
-    pub grants: TopicGrants,
-    /// A stored spec of more bytes as compact JSON gets a warning.
-    pub max_spec_bytes: usize,
-    /// The file with the defaults of the installation; it was read.
-    pub defaults: Arc<DefaultsFile>,
-    /// The address of /metrics, over plain HTTP.
-    pub metrics_bind_address: BindAddress,
-    /// The address of /healthz and /readyz, over plain HTTP.
-    pub health_probe_bind_address: BindAddress,
-    /// The identity of this process in the leader election.
-    pub candidate: Candidate,
-    /// The timings of the leader election; `None`: this process leads without one.
-    pub election: Option<Timings>,
-    /// Set if the operator issues the webhook's certificate itself.
-    pub certificates: Option<CertRotatorConfig>,
-}
-
-/// Why the controller ends without a signal.
-#[derive(Debug, thiserror::Error)]
-pub enum ControllerError {
-    /// A port could not be opened.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// The timings of the leader election are unsafe.
-    #[error(transparent)]
-    Timings(#[from] UnsafeTimings),
-    /// A task ended that should run for ever.
-    #[error("{0} stopped unexpectedly; restart the process")]
-    Ended(&'static str),
-}
-
 /// Runs the controller until `stop` is cancelled (SIGTERM) and the reconciles in progress have
 /// ended.
 pub async fn run(
@@ -97,8 +59,10 @@ pub async fn run(
     requests: &RequestMetrics,
     stop: CancellationToken,
 ) -> Result<(), ControllerError> {
-    let metrics_server = MetricsServer::bind(config.metrics_bind_address)?;
-    let probes = ProbeServer::bind(config.health_probe_bind_address)?;
+    let metrics_server = config.metrics_bind_address.map(MetricsServer::bind).transpose()?;
+    let probes = config.health_probe_bind_address.map(ProbeServer::bind).transpose()?;
+    // Read before the watches begin, so that the first comparisons are with the file.
+    drop(config.defaults.reload().await);
     let (mut registry, readiness) =
         (registry(names::METRIC_PREFIX, env!("CARGO_PKG_VERSION")), Readiness::default());
     requests.register(&mut registry);
@@ -114,12 +78,14 @@ pub async fn run(
     let crd_version = crd_version::watch(client.clone(), crd_version::gauge(&mut registry));
     let filled = queue.clone();
     let listener = move |affected: Affected| filled.add(affected);
-    let defaults = group_defaults::watch(cluster.clone(), &mut registry, listener.clone());
+    let check = readiness.check("defaults", "not read yet");
+    let defaults = group_defaults::watch(cluster.clone(), &mut registry, check, listener.clone());
     let served_metrics = served_metrics::watch(cluster.clone(), client.clone(), listener.clone());
     let clock = Arc::new(SystemClock::default());
     let cert_rotator = config
         .certificates
-        .map(|certificates| CertRotator::new(client.clone(), &certificates, clock.clone(), &mut registry));
+        .map(|certificates| CertRotator::new(client.clone(), &certificates, clock.clone(), &mut registry))
+        .map(Arc::new);
     let (election, leading) = Election::new(client, config.candidate, config.election, clock, lease_metrics)?;
 
     // These tasks end after the last reconcile, not at SIGTERM.
@@ -129,19 +95,12 @@ pub async fn run(
     tokio::spawn(ended.clone().run_until_cancelled_owned(defaults));
     tokio::spawn(ended.clone().run_until_cancelled_owned(served_metrics));
     tokio::spawn(unready_when_stopped(readiness.check("shutdown", ""), stop.clone()));
-    tokio::spawn(metrics_server.serve(registry, ended.clone()));
-    tokio::spawn(probes.serve(readiness, ended.clone()));
+    metrics_server.map(|server| tokio::spawn(server.serve(registry, ended.clone())));
+    probes.map(|server| tokio::spawn(server.serve(readiness, ended.clone())));
     let watching = tokio::spawn(watches.run(listener, synced.clone(), ended.clone()));
 
-    let cert_rotator = cert_rotator.map(Arc::new);
-    let workers = Workers {
-        cluster,
-        queue,
-        metrics,
-        cert_rotator,
-        retry_states: Mutex::default(),
-        lag_writes: Mutex::default(),
-    };
+    let (retry_states, lag_writes) = (Mutex::default(), Mutex::default());
+    let workers = Workers { cluster, queue, metrics, cert_rotator, retry_states, lag_writes };
     let working = Arc::new(workers).work(election, leading, synced, stop);
     let result = tokio::select! {
         worked = working => worked,
@@ -169,8 +128,9 @@ struct Workers {
 }
 
 impl Workers {
-    /// Takes part in the election once all watches are synced, so that a new leader starts with
-    /// complete facts. Releases the Lease after the last write.
+    /// Takes part in the election once this process could reconcile: all watches are synced, and the
+    /// file of defaults was read. Until then it only rotates the certificates, without the Lease, since
+    /// admission must depend on neither. Releases the Lease after the last write.
     async fn work(
         self: Arc<Self>,
         election: Election,
@@ -178,10 +138,11 @@ impl Workers {
         synced: CancellationToken,
         stop: CancellationToken,
     ) -> Result<(), ControllerError> {
-        if stop.run_until_cancelled(synced.cancelled()).await.is_none() {
+        let rotating = self.rotate(Leadership::without_lease(Arc::new(SystemClock::default())));
+        if stop.run_until_cancelled(self.may_reconcile(&synced)).await.is_none() {
             return Ok(());
         }
-        tracing::info!(groups = self.cluster.keys().len(), "watches are synced");
+        drop(rotating);
         let resign = CancellationToken::new();
         let election = tokio::spawn(election.run(resign.clone()));
         loop {
@@ -197,6 +158,19 @@ impl Workers {
         election.await.map_err(|_| ControllerError::Ended("the election"))
     }
 
+    /// Waits until this process knows all that it needs to reconcile.
+    async fn may_reconcile(&self, synced: &CancellationToken) {
+        synced.cancelled().await;
+        tracing::info!(groups = self.cluster.keys().len(), "watches are synced");
+        group_defaults::loaded(&self.cluster).await;
+    }
+
+    /// Rotates the certificates until the handle is dropped.
+    fn rotate(&self, leadership: Leadership) -> Option<AbortOnDropHandle<()>> {
+        let cert_rotator = self.cert_rotator.clone()?;
+        Some(AbortOnDropHandle::new(tokio::spawn(async move { cert_rotator.run(&leadership).await })))
+    }
+
     /// Reconciles every group, and then those that change, until the leadership is lost or `stop`
     /// is cancelled.
     async fn lead(self: Arc<Self>, leadership: Leadership, stop: &CancellationToken) {
@@ -206,10 +180,7 @@ impl Workers {
         // not missed.
         self.queue.open();
         self.queue.add_backlog(self.cluster.keys());
-        let _rotating = self.cert_rotator.clone().map(|cert_rotator| {
-            let leadership = leadership.clone();
-            AbortOnDropHandle::new(tokio::spawn(async move { cert_rotator.run(&leadership).await }))
-        });
+        let _rotating = self.rotate(leadership.clone());
         let mut reconciles = JoinSet::new();
         loop {
             tokio::select! {

@@ -9,6 +9,8 @@ use super::Check;
 use super::findings::{DefaultsRead, DefaultsUnread, Findings, Installer};
 
 const CHECK: &str = "group defaults";
+/// The hash of the product's defaults.
+const NO_CONTENT: &str = "none";
 
 /// A pod, and what it has read.
 type PodRead<'a> = (&'a str, &'a Result<DefaultsRead, DefaultsUnread>);
@@ -35,7 +37,9 @@ pub(super) fn check(findings: &Findings, file: Option<&str>) -> Check {
                 "the file is valid, and no process has --defaults",
                 match findings.installer {
                     Installer::Kustomize => "add deploy/components/group-defaults to your kustomization",
-                    Installer::Helm { .. } => "set the chart's groupDefaults",
+                    Installer::Helm { .. } => {
+                        "set the chart's groupDefaults"
+                    }
                 },
             ),
             (false, _) => Check::note(CHECK, "no pod of the operator runs", "see the other checks"),
@@ -48,9 +52,15 @@ fn compare(pods: &[PodRead<'_>], file: Option<&str>) -> Check {
     let read: Vec<(&str, &DefaultsRead)> =
         pods.iter().filter_map(|(pod, read)| Some((*pod, read.as_ref().ok()?))).collect();
     if let Some((pod, read)) = read.iter().find(|(_, read)| read.is_rejected) {
+        let instead = if read.hash == NO_CONTENT {
+            "has read no good one: a controller reconciles nothing, a webhook admits with the product's defaults"
+                .to_owned()
+        } else {
+            format!("{} stays in force", short(&read.hash))
+        };
         return Check::wrong(
             CHECK,
-            format!("pod {pod} rejects the file, and {} stays in force", short(&read.hash)),
+            format!("pod {pod} rejects the file, and {instead}"),
             "its log names the line; doctor --defaults FILE checks a corrected file",
         );
     }
@@ -85,6 +95,15 @@ fn unread(pods: &[PodRead<'_>], file: Option<&str>) -> Option<Check> {
         if let DefaultsUnread::Failed(why) = error {
             return Some(Check::unknown(CHECK, format!("the metrics of pod {pod}: {why}")));
         }
+    }
+    if let Some((pod, _)) = errors().find(|(_, error)| **error == DefaultsUnread::NotServed) {
+        return Some(Check::note(
+            CHECK,
+            format!(
+                "pod {pod} serves no metrics (--metrics-bind-address=0), so it is not known what it has read"
+            ),
+            "its log has the hash of the file",
+        ));
     }
     let (pod, DefaultsUnread::Unreachable(why)) = errors().next()? else { return None };
     let expected = file.map(|file| format!(" with {}", short(file))).unwrap_or_default();
@@ -160,7 +179,13 @@ mod tests {
                 vec![controller(), process("webhook", &[(A, true)])],
                 None,
                 CheckState::Wrong,
-                "webhook-1 rejects the file",
+                "webhook-1 rejects the file, and sha256:aaaaaaaaaaaa stays in force",
+            ),
+            (
+                vec![process("controller", &[("none", true)]), process("webhook", &[("none", true)])],
+                None,
+                CheckState::Wrong,
+                "controller-1 rejects the file, and has read no good one",
             ),
             (vec![process("controller", &[]), process("webhook", &[])], None, CheckState::Note, "no pod"),
         ] {
@@ -200,6 +225,7 @@ mod tests {
         for (pods, state) in [
             ([&[read(A, false)][..], &[unreachable()]], CheckState::Note),
             ([&[unreachable()], &[failed()]], CheckState::Unknown),
+            ([&[read(A, false)], &[Err(DefaultsUnread::NotServed)]], CheckState::Note),
             ([&[unreachable()], &[read(A, true)]], CheckState::Wrong),
             ([&[unreachable(), read(A, false)], &[read(B, false)]], CheckState::Wrong),
         ] {

@@ -137,6 +137,8 @@ pub(super) struct ProcessDefaults {
 pub(super) enum DefaultsUnread {
     /// The API server may not connect to the pod's metrics, most often by a NetworkPolicy.
     Unreachable(String),
+    /// Its process serves no metrics.
+    NotServed,
     /// The user may not read them, or they say nothing of a file.
     Failed(String),
 }

@@ -107,7 +107,11 @@ fn unsafe_timings_and_unknown_contexts_are_usage_errors() -> Outcome {
     let kubeconfig = kubeconfig.display().to_string();
     let local = ["--metrics-bind-address=127.0.0.1:0", "--health-probe-bind-address=127.0.0.1:0"];
     for (arguments, sentence) in [
-        (["--leader-elect-renew-deadline=20s"], "lease timings of 10 s, 20 s and 1 s"),
+        (
+            ["--leader-elect-renew-deadline=20s"],
+            "--leader-elect-retry-period: lease timings of 10 s, 20 s and 1 s",
+        ),
+        (["--certificate-duration=0s"], "--certificate-duration must be longer than 0s"),
         (["--context=other"], "read kubeconfig"),
     ] {
         let all = [&["controller", "--kubeconfig", &kubeconfig][..], &local, &arguments].concat();
@@ -115,6 +119,26 @@ fn unsafe_timings_and_unknown_contexts_are_usage_errors() -> Outcome {
         let stderr = String::from_utf8(output.stderr)?;
         assert!(stderr.contains(sentence), "{stderr}");
         assert_eq!(output.status.code(), Some(2), "{stderr}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_variable_without_a_value_is_a_usage_error_with_the_name_of_its_flag() -> Outcome {
+    for (subcommand, variable, flag) in [
+        ("controller", "POD_NAME", "--identity"),
+        ("controller", "POD_NAMESPACE", "--pod-namespace"),
+        ("controller", "WEBHOOK_CONFIGURATION_NAME", "--webhook-configuration-name"),
+        ("controller", "KCG_DEFAULTS", "--defaults"),
+        ("controller", "RUST_LOG", "--log-level"),
+        ("webhook", "KCG_SERVER_NAME", "--server-name"),
+        ("webhook", "KCG_CERT_DIR", "--cert-dir"),
+        ("doctor", "KCG_KUBECONFIG", "--kubeconfig"),
+    ] {
+        let output = operator().arg(subcommand).env(variable, "").output()?;
+        let stderr = String::from_utf8(output.stderr)?;
+        assert!(stderr.contains(&format!("'{flag} <")), "{variable}: {stderr}");
+        assert_eq!(output.status.code(), Some(2), "{variable}: {stderr}");
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,75 @@ fn the_servers_are_reached_by_both_whatever_the_nodes_default_is() -> Outcome {
     within(name, "echo 1 > /proc/sys/net/ipv6/bindv6only", || servers_are_reached_at(&[IPV4, IPV6]))
 }
 
+#[test]
+fn an_address_of_0_serves_nothing() -> Outcome {
+    within("listening::an_address_of_0_serves_nothing", "true", || {
+        let folder = tempfile::tempdir()?;
+        for subcommand in ["controller", "webhook"] {
+            for (flag, silent, served, path) in [
+                ("--metrics-bind-address=0", 8080, 8081, "/healthz"),
+                ("--health-probe-bind-address=0", 8081, 8080, "/metrics"),
+            ] {
+                let mut server = start(folder.path(), &[subcommand, flag])?;
+                let answer = server.get((IPV4, served).into(), path)?;
+                assert!(answer.starts_with("HTTP/1.1 200 "), "{flag}: {answer}");
+                // Both ports are opened before either is served.
+                assert!(TcpStream::connect((IPV4, silent)).is_err(), "{subcommand} {flag}");
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The first line of /readyz about the file of defaults that `is_wanted`.
+fn defaults_line(server: &mut Server, is_wanted: impl Fn(Option<&str>) -> bool) -> Outcome<String> {
+    let began = Instant::now();
+    loop {
+        let answer = server.get((IPV4, 8081).into(), "/readyz")?;
+        assert!(answer.starts_with("HTTP/1.1 503 "), "there is no cluster: {answer}");
+        let line = answer.lines().find(|line| line.starts_with("defaults: "));
+        if is_wanted(line) {
+            return Ok(line.unwrap_or_default().to_owned());
+        }
+        assert!(began.elapsed() < SOON, "{answer}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn a_controller_waits_for_a_file_of_defaults_that_it_can_use() -> Outcome {
+    within("listening::a_controller_waits_for_a_file_of_defaults_that_it_can_use", "true", || {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("defaults.yaml");
+        let path = file.display().to_string();
+        let mut server = start(folder.path(), &["controller", "--defaults", &path])?;
+        for (text, start) in [
+            (None, format!("defaults: cannot read {path}: ")),
+            (Some("metrics:\n  intervall: 30s\n"), format!("defaults: {path}: line 2: ")),
+            (
+                Some("metrics: {interval: soon}"),
+                format!("defaults: {path}: line 1: metrics.interval: Invalid value: \"soon\""),
+            ),
+        ] {
+            text.map_or(Ok(()), |text| std::fs::write(&file, text))?;
+            let line = defaults_line(&mut server, |line| line.is_some_and(|line| line.starts_with(&start)))?;
+            assert!(line.contains("doctor --defaults FILE checks it"), "{line}");
+        }
+        std::fs::write(&file, "metrics: {interval: 30s}")?;
+        defaults_line(&mut server, |line| line.is_none())?;
+        Ok(())
+    })
+}
+
+/// Starts a server of the operator, without a cluster.
+fn start(folder: &Path, arguments: &[&str]) -> Outcome<Server> {
+    let kubeconfig = folder.join("config");
+    std::fs::write(&kubeconfig, KUBECONFIG)?;
+    let mut command = operator();
+    command.args(arguments).arg("--kubeconfig").arg(&kubeconfig).stderr(Stdio::null());
+    Ok(Server(command.spawn()?))
+}
+
 /// Runs the test again in a new network namespace, after the setup, where it calls `body`.
 fn within(test: &str, setup: &str, body: impl FnOnce() -> Outcome) -> Outcome {
     if std::env::var_os(INSIDE).is_some() {
@@ -64,22 +134,18 @@ fn within(test: &str, setup: &str, body: impl FnOnce() -> Outcome) -> Outcome {
 /// Starts each server with its default addresses, and connects to its ports.
 fn servers_are_reached_at(hosts: &[IpAddr]) -> Outcome {
     let folder = tempfile::tempdir()?;
-    let kubeconfig = folder.path().join("config");
-    std::fs::write(&kubeconfig, KUBECONFIG)?;
     for (subcommand, ports) in [("controller", &[8080, 8081][..]), ("webhook", &[8080, 8081, 8443])] {
-        let mut command = operator();
-        command.args([subcommand, "--kubeconfig"]).arg(&kubeconfig).stderr(Stdio::null());
-        let mut server = Server(command.spawn()?);
+        let mut server = start(folder.path(), &[subcommand])?;
         for address in hosts.iter().flat_map(|host| ports.iter().map(|port| SocketAddr::new(*host, *port))) {
-            let mut stream = server.connect(address)?;
             let (path, found) = match address.port() {
                 8080 => ("/metrics", "kconsumer_group_operator_build_info"),
                 8081 => ("/healthz", "ok\n"),
-                _ => continue,
+                _ => {
+                    server.connect(address)?;
+                    continue;
+                }
             };
-            write!(stream, "GET {path} HTTP/1.1\r\nhost: test\r\n\r\n")?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
+            let answer = server.get(address, path)?;
             assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains(found), "{address}: {answer}");
         }
     }
@@ -90,6 +156,14 @@ fn servers_are_reached_at(hosts: &[IpAddr]) -> Outcome {
 struct Server(Child);
 
 impl Server {
+    fn get(&mut self, address: SocketAddr, path: &str) -> Outcome<String> {
+        let mut stream = self.connect(address)?;
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: test\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+
     fn connect(&mut self, address: SocketAddr) -> Outcome<TcpStream> {
         let began = Instant::now();
         loop {

@@ -287,28 +287,6 @@ fn a_server_that_cannot_start_prints_one_sentence_with_the_cure() -> Outcome {
 }
 
 #[test]
-fn a_controller_does_not_start_with_a_file_of_defaults_that_it_cannot_use() -> Outcome {
-    let folder = tempfile::TempDir::new()?;
-    let file = folder.path().join("defaults.yaml").display().to_string();
-    for (text, start) in [
-        (None, format!("cannot read {file}: ")),
-        (Some("metrics:\n  intervall: 30s\n"), format!("{file}: line 2: ")),
-        (
-            Some("metrics: {interval: soon}"),
-            format!("{file}: line 1: metrics.interval: Invalid value: \"soon\""),
-        ),
-    ] {
-        text.map_or(Ok(()), |text| std::fs::write(&file, text))?;
-        let output = run(&["controller", "--defaults", &file], "")?;
-        let stderr = String::from_utf8(output.stderr)?;
-        assert!(stderr.starts_with(&format!("kconsumer-group-operator: {start}")), "{stderr}");
-        assert!(stderr.ends_with("(doctor --defaults FILE checks it)\n"), "{stderr}");
-        assert_eq!((stderr.lines().count(), output.status.code()), (1, Some(2)), "{stderr}");
-    }
-    Ok(())
-}
-
-#[test]
 fn a_file_of_defaults_is_checked_and_rendered() -> Outcome {
     let folder = tempfile::TempDir::new()?;
     let file = folder.path().join("defaults.yaml").display().to_string();

@@ -108,8 +108,6 @@ impl ControllerEnv {
         scope: Scope,
         defaults: Option<PathBuf>,
     ) -> Outcome<Self> {
-        let defaults = Arc::new(group_defaults::file(defaults));
-        defaults.reload().await?;
         let name = &namespace.name;
         let faults = Faults::default();
         let client = faults.client(plane.kubeconfig_path()).await?;
@@ -118,9 +116,9 @@ impl ControllerEnv {
             scopes: Scopes { groups: scope.clone(), topics: scope },
             grants: TopicGrants::Own,
             max_spec_bytes: kcg_api::spec_bounds::MAX_BYTES,
-            defaults,
-            metrics_bind_address: metrics.into(),
-            health_probe_bind_address: SocketAddr::from(([127, 0, 0, 1], 0)).into(),
+            defaults: Arc::new(group_defaults::file(defaults)),
+            metrics_bind_address: Some(metrics.into()),
+            health_probe_bind_address: None,
             candidate: Candidate::new(name, "controller", "test"),
             election: Some(Timings::default()),
             certificates: None,

@@ -138,3 +138,35 @@ async fn a_running_controller_keeps_the_last_good_file() -> Outcome {
     env.eventually(MONITOR, "g", "the last good label", good).await?;
     env.stop().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_with_a_file_that_cannot_be_used_changes_nothing_and_leaves_the_lease_to_others() -> Outcome
+{
+    let good = format!("{TAKEN_LATER}inheritedMetadata: {{labels: {{team: t}}}}");
+    let file = File::new(&good)?;
+    let env = ControllerEnv::start("defaults-unusable").await?;
+    let env = env.restart_with(Some(file.path()), async |_| Ok(())).await?;
+    env.create_group("g", &json!({})).await?;
+    env.children_exist("g").await?;
+    env.condition_is("g", "Ready", "RollingOut").await?;
+
+    let break_it = async |_: &_| file.write("metrics: {lables: {team: t}}");
+    let env = env.restart_with(Some(file.path()), break_it).await?;
+    eventually("the controller to have seen the group", LATER, async || {
+        let text = env.metrics().await.unwrap_or_default();
+        Ok(met(text.contains("group_replicas{") && text.contains("group_defaults_rejected 1\n"), || text))
+    })
+    .await?;
+    let leases = || env.faults.log.count("PUT", "/leases") + env.faults.log.count("POST", "/leases");
+    assert_eq!((env.faults.log.writes(), leases()), (Vec::new(), 0));
+
+    file.write(&good)?;
+    eventually("every group to be reconciled", LATER, async || {
+        let text = env.metrics().await?;
+        Ok(met(text.contains("reconciles_total{") && text.contains("workqueue_depth 0\n"), || text))
+    })
+    .await?;
+    assert!(leases() > 0);
+    assert_eq!(env.faults.log.writes(), Vec::<String>::new());
+    env.stop().await
+}

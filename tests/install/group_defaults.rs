@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use kcg_devcluster::Replica;
 use kcg_tests::env::{TestEnv, all_crds, api_server};
+use kcg_tests::objects::{CHILDREN, LEASE, MONITOR};
 use kcg_tests::{Outcome, deploy, eventually, met};
+use serde_json::json;
 
 /// The file is read every two seconds.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -54,8 +56,9 @@ async fn a_file_that_cannot_be_used_is_a_warning_of_each_review() -> Outcome {
     let folder = tempfile::TempDir::new()?;
     let file: PathBuf = folder.path().join("defaults.yaml");
     write(&file, "metrics:\n  intervall: 30s\n")?;
-    let _controller = env.operator.start_controller("one", &[]).await?;
-    let webhook = env.operator.start_webhook(&[&format!("--defaults={}", file.display())]).await?;
+    let flag = format!("--defaults={}", file.display());
+    let _controller = env.operator.spawn_controller("one", &[&flag])?;
+    let webhook = env.operator.start_webhook(&[&flag]).await?;
     env.operator.wait_trusted(&env.plane).await?;
     eventually("the API server to call the webhook", LIMIT, async || {
         let answer = env.plane.kubectl(&["create", "--dry-run=server", "-f", &sample("kconsumer")]).await?;
@@ -95,6 +98,55 @@ async fn a_file_that_cannot_be_used_is_a_warning_of_each_review() -> Outcome {
     let stored =
         env.plane.kubectl(&["create", "--dry-run=server", "-o", "yaml", "-f", &group]).await?.ok()?;
     assert!(!stored.contains("interval"), "{stored}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_installation_with_a_broken_file_admits_groups_and_reconciles_them_once_it_is_corrected()
+-> Outcome {
+    let env =
+        TestEnv::install(api_server(all_crds()).await?, &deploy("overlays/cluster/self-managed")).await?;
+    let folder = tempfile::TempDir::new()?;
+    let file: PathBuf = folder.path().join("defaults.yaml");
+    write(&file, "metrics:\n  intervall: 30s\n")?;
+    let flag = format!("--defaults={}", file.display());
+    let controller = env.operator.spawn_controller("one", &[&flag])?;
+    let _webhook = env.operator.start_webhook(&[&flag]).await?;
+    env.operator.wait_trusted(&env.plane).await?;
+    eventually("a group is admitted with the warning", LIMIT, async || {
+        let said = warnings(&env).await?;
+        Ok(met(said.contains("the product's defaults apply"), || said))
+    })
+    .await?;
+
+    let shop = env.namespace_with_a_topic("shop").await?;
+    let group = shop.create_group("orders", &json!({})).await?;
+    assert_eq!(group["spec"]["consumerSpec"]["groupId"], "orders", "the webhook has filled in the defaults");
+    eventually("the controller has seen the group", LIMIT, async || {
+        let (_, text) = controller.get("/metrics").await?;
+        Ok(met(text.contains("group_replicas{namespace=\"shop\",name=\"orders\"}"), || text))
+    })
+    .await?;
+    let (status, body) = controller.get("/readyz").await?;
+    let line = format!("defaults: {}: line 2: ", file.display());
+    assert_eq!(status, 503, "{body}");
+    for said in [&*line, "intervall", "doctor --defaults FILE checks it", "a restart is not needed"] {
+        assert!(body.contains(said), "{said}: {body}");
+    }
+    metrics_say(&controller, "none", 1).await?;
+    let (_, text) = controller.get("/metrics").await?;
+    assert!(text.contains("kconsumer_group_operator_leader 0\n"), "{text}");
+    assert!(controller.process().log().contains("no group is reconciled"));
+    for kind in CHILDREN {
+        assert_eq!(shop.list(kind).await?.len(), 0, "{kind:?}");
+    }
+    let leases = env.existing_namespace(env.operator.namespace()).list(LEASE).await?;
+    assert!(leases.is_empty(), "a controller that cannot reconcile holds no Lease: {leases:?}");
+
+    write(&file, "metrics: {interval: 30s}\n")?;
+    controller.wait_ready().await?;
+    shop.children_exist("orders").await?;
+    assert_eq!(shop.get(MONITOR, "orders").await?["spec"]["endpoints"][0]["interval"], "30s");
     Ok(())
 }
 

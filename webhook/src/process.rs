@@ -31,10 +31,10 @@ use crate::topics::{self, TopicCache};
 pub struct WebhookConfig {
     /// The address that serves admission reviews over TLS.
     pub bind_address: BindAddress,
-    /// The address that serves /metrics over plain HTTP.
-    pub metrics_bind_address: BindAddress,
-    /// The address that serves /healthz and /readyz over plain HTTP.
-    pub health_probe_bind_address: BindAddress,
+    /// The address that serves /metrics over plain HTTP; `None`: it is not served.
+    pub metrics_bind_address: Option<BindAddress>,
+    /// The address that serves /healthz and /readyz over plain HTTP; `None`: they are not served.
+    pub health_probe_bind_address: Option<BindAddress>,
     /// The directory of tls.crt and tls.key. The files may appear later, and change.
     pub cert_dir: PathBuf,
     /// The DNS name by which the API server calls the webhook. A certificate for other names is
@@ -70,8 +70,8 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Process {
     listener: TcpListener,
-    metrics: MetricsServer,
-    probes: ProbeServer,
+    metrics: Option<MetricsServer>,
+    probes: Option<ProbeServer>,
     config: WebhookConfig,
 }
 
@@ -82,8 +82,8 @@ impl Process {
     /// Outside of a tokio runtime.
     pub fn bind(config: WebhookConfig) -> Result<Self, StartError> {
         let listener = listen(config.bind_address, "admission reviews")?;
-        let metrics = MetricsServer::bind(config.metrics_bind_address)?;
-        let probes = ProbeServer::bind(config.health_probe_bind_address)?;
+        let metrics = config.metrics_bind_address.map(MetricsServer::bind).transpose()?;
+        let probes = config.health_probe_bind_address.map(ProbeServer::bind).transpose()?;
         Ok(Self { listener, metrics, probes, config })
     }
 
@@ -91,11 +91,6 @@ impl Process {
     /// chose.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
-    }
-
-    /// The bound address of the probes.
-    pub fn probes(&self) -> SocketAddr {
-        self.probes.address()
     }
 
     /// Serves until `stop` is cancelled (SIGTERM) and the shutdown is complete.
@@ -142,8 +137,8 @@ impl Process {
         tokio::spawn(served.clone().run_until_cancelled_owned(async move {
             followed.watch(config_file::POLL_INTERVAL, || {}).await;
         }));
-        tokio::spawn(metrics_server.serve(registry, served.clone()));
-        tokio::spawn(probes.serve(readiness, served.clone()));
+        metrics_server.map(|server| tokio::spawn(server.serve(registry, served.clone())));
+        probes.map(|server| tokio::spawn(server.serve(readiness, served.clone())));
 
         let admission = GroupAdmission { topics, policy, defaults };
         let drain = Drain { stop, quiet_period };

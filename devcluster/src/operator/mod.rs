@@ -164,7 +164,7 @@ impl Operator {
         let own = [
             format!("--kubeconfig={}", self.controller_kubeconfig.display()),
             format!("--identity={identity}"),
-            format!("--leader-elect-resource-namespace={}", self.namespace()),
+            format!("--pod-namespace={}", self.namespace()),
         ];
         self.spawn(identity, &self.installation.overlay.controller, &own, flags, ports)
     }

@@ -9,6 +9,7 @@ use kcg_webhook::group_defaults::METRIC;
 use kube::ResourceExt;
 
 use super::Collector;
+use super::flags::MetricsPort;
 use super::process::OperatorProcess;
 use crate::doctor::findings::{DefaultsRead, DefaultsUnread, Found, ProcessDefaults};
 
@@ -31,7 +32,11 @@ impl Collector<'_> {
         let has_file = process.flags.has_defaults_file();
         let reads = process.running_pods().filter(|_| has_file).map(|pod| async move {
             let name = pod.name_any();
-            let read = self.read_by(&name, metrics_port(pod)).await;
+            let read = match process.flags.metrics_port() {
+                MetricsPort::NotServed => Err(DefaultsUnread::NotServed),
+                MetricsPort::Set(port) => self.read_by(&name, port.into()).await,
+                MetricsPort::NotSet => self.read_by(&name, metrics_port(pod)).await,
+            };
             (name, read)
         });
         ProcessDefaults { process: process.name, has_file, pods: join_all(reads).await }
@@ -158,6 +163,7 @@ mod tests {
             let (is_so, why) = match pod.1.as_ref().unwrap_err() {
                 DefaultsUnread::Unreachable(why) => (true, why),
                 DefaultsUnread::Failed(why) => (false, why),
+                DefaultsUnread::NotServed => panic!("{pod:?}"),
             };
             assert!(is_so == is_unreachable && why.ends_with(said), "{pod:?}");
         }

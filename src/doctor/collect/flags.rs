@@ -24,21 +24,25 @@ const CERTIFICATE_MODE: Flag = flag("certificate-mode", "KCG_CERTIFICATE_MODE");
 const CERTIFICATES: Flag = flag("certificates", "");
 const WEBHOOK_CONFIGURATION: Flag = flag("webhook-configuration-name", "WEBHOOK_CONFIGURATION_NAME");
 const LEADER_ELECT: Flag = flag("leader-elect", "KCG_LEADER_ELECT");
-const LEASE_NAMESPACE: Flag = flag("leader-elect-resource-namespace", "POD_NAMESPACE");
+const POD_NAMESPACE: Flag = flag("pod-namespace", "POD_NAMESPACE");
+const LEASE_NAMESPACE: Flag = flag("leader-elect-resource-namespace", "KCG_LEADER_ELECT_RESOURCE_NAMESPACE");
 const LEASE_NAME: Flag = flag("leader-elect-resource-name", "KCG_LEADER_ELECT_RESOURCE_NAME");
 const DEFAULTS: Flag = flag("defaults", "KCG_DEFAULTS");
+const METRICS_ADDRESS: Flag = flag("metrics-bind-address", "KCG_METRICS_BIND_ADDRESS");
 
 /// The flags of the controller that doctor reads.
 #[cfg(test)]
-pub(crate) const READ: [Flag; 8] = [
+pub(crate) const READ: [Flag; 10] = [
     NAMESPACES,
     TOPIC_NAMESPACES,
     CERTIFICATE_MODE,
     WEBHOOK_CONFIGURATION,
     LEADER_ELECT,
+    POD_NAMESPACE,
     LEASE_NAMESPACE,
     LEASE_NAME,
     DEFAULTS,
+    METRICS_ADDRESS,
 ];
 
 /// The command line and the variables of a process. Without a Deployment there are none: then the
@@ -152,14 +156,31 @@ impl Flags {
     /// The namespace and the name of the Lease.
     pub(super) fn lease(&self) -> (&str, &str) {
         (
-            self.value(LEASE_NAMESPACE).unwrap_or(&self.namespace),
+            self.value(LEASE_NAMESPACE).unwrap_or_else(|| self.pod_namespace()),
             self.value(LEASE_NAME).unwrap_or(names::LEASE),
         )
     }
 
-    /// The name of the webhook configurations. Without a flag it is the namespace of the Lease.
+    /// The namespace that the process takes for its own.
+    fn pod_namespace(&self) -> &str {
+        self.value(POD_NAMESPACE).unwrap_or(&self.namespace)
+    }
+
+    /// The name of the webhook configurations. Without a flag it is the namespace of the pod.
     pub(super) fn webhook_configuration(&self) -> &str {
-        self.value(WEBHOOK_CONFIGURATION).unwrap_or_else(|| self.lease().0)
+        self.value(WEBHOOK_CONFIGURATION).unwrap_or_else(|| self.pod_namespace())
+    }
+
+    /// The port of the metrics, if a flag sets it.
+    pub(super) fn metrics_port(&self) -> MetricsPort {
+        match self.value(METRICS_ADDRESS) {
+            None => MetricsPort::NotSet,
+            Some("0") => MetricsPort::NotServed,
+            Some(address) => {
+                let port = address.rsplit(':').next().and_then(|port| port.parse().ok());
+                port.map_or(MetricsPort::NotSet, MetricsPort::Set)
+            }
+        }
     }
 
     /// The name of the webhook configurations whose CA bundle the controller writes, if it does.
@@ -167,6 +188,15 @@ impl Flags {
         let mode = self.value(CERTIFICATE_MODE).or_else(|| self.value(CERTIFICATES));
         (mode == Some("self-managed")).then(|| self.webhook_configuration().to_owned())
     }
+}
+
+/// What the flags say of the port of the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MetricsPort {
+    NotSet,
+    Set(u16),
+    /// The address is `0`.
+    NotServed,
 }
 
 /// The value of a variable; the only field of a pod that is known before there is one is its
@@ -251,6 +281,15 @@ mod tests {
     }
 
     #[test]
+    fn the_port_of_the_metrics_is_that_of_the_flag() {
+        let port = |arguments: &[&str]| with_arguments(arguments).metrics_port();
+        assert_eq!(port(&[]), MetricsPort::NotSet);
+        assert_eq!(port(&["--metrics-bind-address=:9090"]), MetricsPort::Set(9090));
+        assert_eq!(port(&["--metrics-bind-address", "[::1]:9090"]), MetricsPort::Set(9090));
+        assert_eq!(port(&["--metrics-bind-address=0"]), MetricsPort::NotServed);
+    }
+
+    #[test]
     fn a_leader_is_elected_unless_the_flag_says_false() {
         for (arguments, elects) in [
             (&[][..], true),
@@ -264,6 +303,7 @@ mod tests {
         let named =
             with_arguments(&["--leader-elect-resource-name=l", "--leader-elect-resource-namespace=n"]);
         assert_eq!(named.lease(), ("n", "l"));
+        assert_eq!(named.webhook_configuration(), "ops", "it does not follow the Lease");
         assert_eq!(Flags::of(None, "controller", "ops").lease(), ("ops", names::LEASE));
     }
 }
