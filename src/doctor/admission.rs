@@ -139,8 +139,8 @@ fn write_bundle(findings: &Findings, configuration: &ConfigurationFinding) -> St
     }
     format!(
         "its annotation cert-manager.io/inject-ca-from names Certificate {certificate}, which is not in namespace \
-         {namespace}: with kustomize's `namespace:`, list deploy/transformers/namespace below `transformers:`, and \
-         apply again"
+         {namespace}: {}",
+        findings.installer.follow_namespace()
     )
 }
 
@@ -164,8 +164,8 @@ fn unwritten(findings: &Findings, check: &str, found: &[ConfigurationFinding]) -
     let other = &found.iter().find(|configuration| configuration.name != *written)?.name;
     let found = format!("it is named {other}, but the controller writes the CA bundle of {written}");
     let cure = format!(
-        "delete {other}, or set WEBHOOK_CONFIGURATION_NAME of the controller to {other}; with kustomize, list \
-         deploy/transformers/namespace below `transformers:`"
+        "delete {other}, or set WEBHOOK_CONFIGURATION_NAME of the controller to {other}; if it was applied last, {}",
+        findings.installer.follow_namespace()
     );
     Some(Check::wrong(check, found, cure))
 }

@@ -37,7 +37,7 @@ pub(super) fn check(findings: &Findings, file: Option<&str>) -> Check {
                 "the file is valid, and no process has --defaults",
                 match findings.installer {
                     Installer::Kustomize => "add deploy/components/group-defaults to your kustomization",
-                    Installer::Helm { .. } => {
+                    Installer::Helm { .. } | Installer::RenderedChart { .. } => {
                         "set the chart's groupDefaults"
                     }
                 },

@@ -39,6 +39,8 @@ pub struct Findings {
     pub(super) defaults: Found<Vec<ProcessDefaults>>,
     /// The hash of a file of defaults that is about to be applied.
     pub(super) defaults_file: Option<String>,
+    /// The namespaces that have the operator's Deployments, if its own has none.
+    pub(super) other_namespaces: Vec<String>,
     /// `None`: there is no such Deployment.
     pub(super) controller_pods: Found<Option<ProcessFinding>>,
     /// `None`: there is no such Deployment.
@@ -55,6 +57,10 @@ pub struct Findings {
     pub(super) autoscalers: Found<Vec<AutoscalerFinding>>,
     pub(super) service_monitor_objects: Found<Vec<LabeledFinding>>,
     pub(super) rule_objects: Found<Vec<LabeledFinding>>,
+    /// The operator's own PodMonitors, which are optional.
+    pub(super) own_monitors: Found<Vec<LabeledFinding>>,
+    /// The operator's own PrometheusRules, which are optional.
+    pub(super) own_rules: Found<Vec<LabeledFinding>>,
     /// `None`: the cluster serves no Prometheus resources.
     pub(super) prometheuses: Found<Option<Vec<PrometheusFinding>>>,
 }
@@ -64,10 +70,15 @@ pub struct Findings {
 pub(super) enum Installer {
     /// Manifests of this repository.
     Kustomize,
-    /// The chart.
+    /// Helm, with the chart.
     Helm {
-        /// The name of the release, if it is known.
-        release: Option<String>,
+        /// The name of the release.
+        release: String,
+    },
+    /// Another tool, which rendered the chart: Helm knows no release.
+    RenderedChart {
+        /// For example `the Argo CD Application operator`, if it is known.
+        tool: Option<String>,
     },
 }
 
@@ -214,7 +225,7 @@ pub(super) struct PodFinding {
     pub(super) problem: Option<String>,
 }
 
-/// The ServiceMonitor or the PrometheusRule of one group.
+/// A ServiceMonitor, a PodMonitor or a PrometheusRule, of a group or of the operator.
 #[derive(Clone, Debug)]
 pub(super) struct LabeledFinding {
     pub(super) namespace: String,
@@ -230,6 +241,8 @@ pub(super) struct PrometheusFinding {
     pub(super) name: String,
     /// ServiceMonitors; `None` if it does not scrape.
     pub(super) monitors: Option<SelectorPair>,
+    /// PodMonitors; `None` if it does not scrape.
+    pub(super) pod_monitors: Option<SelectorPair>,
     /// PrometheusRules; `None` if it does not evaluate rules.
     pub(super) rules: Option<SelectorPair>,
 }

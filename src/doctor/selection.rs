@@ -1,4 +1,4 @@
-//! Whether a Prometheus selects each ServiceMonitor and each PrometheusRule.
+//! Whether a Prometheus selects the monitors and the PrometheusRules of the groups and of the operator.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ pub(super) fn checks(findings: &Findings) -> Vec<Check> {
     let kind = |check, kind, field, objects, selectors| Selection { check, kind, field, objects, selectors };
     let monitors: Selectors = |prometheus| prometheus.monitors.as_ref();
     let rules: Selectors = |prometheus| prometheus.rules.as_ref();
-    vec![
+    let mut checks = vec![
         kind(
             "scraping",
             "ServiceMonitor",
@@ -24,7 +24,21 @@ pub(super) fn checks(findings: &Findings) -> Vec<Check> {
         .check(findings),
         kind("alerting", "PrometheusRule", "spec.alerts.ruleLabels", &findings.rule_objects, rules)
             .check(findings),
-    ]
+    ];
+    let pods: Selectors = |prometheus| prometheus.pod_monitors.as_ref();
+    let installer = &findings.installer;
+    let own = [
+        ("scraping of the operator", "PodMonitor", installer.monitor_labels(), &findings.own_monitors, pods),
+        ("alerting of the operator", "PrometheusRule", installer.rule_labels(), &findings.own_rules, rules),
+    ];
+    // They are optional: nothing is said of what is not installed.
+    let installed = own
+        .into_iter()
+        .filter(|(_, _, _, objects, _)| objects.as_ref().map_or(true, |objects| !objects.is_empty()));
+    checks.extend(installed.map(|(check, object, field, objects, selectors)| {
+        kind(check, object, field, objects, selectors).check(findings)
+    }));
+    checks
 }
 
 /// What a Prometheus selects of one kind of objects.
@@ -34,7 +48,7 @@ type Selectors = fn(&PrometheusFinding) -> Option<&SelectorPair>;
 struct Selection<'a> {
     check: &'static str,
     kind: &'static str,
-    /// The field of a group that sets the labels.
+    /// What sets the labels: the field of a group, or a part of the installation.
     field: &'static str,
     objects: &'a Found<Vec<LabeledFinding>>,
     selectors: Selectors,

@@ -89,6 +89,7 @@ pub(super) fn healthy() -> Findings {
         flag_differences: Some(Vec::new()),
         defaults: Ok(Vec::new()),
         defaults_file: None,
+        other_namespaces: Vec::new(),
         controller_pods: Ok(Some(ready())),
         webhook_pods: Ok(Some(ready())),
         kafka_topics: served("kafka.strimzi.io/v1"),
@@ -110,10 +111,13 @@ pub(super) fn healthy() -> Findings {
         }]),
         service_monitor_objects: Ok(vec![labeled()]),
         rule_objects: Ok(vec![labeled()]),
+        own_monitors: Ok(vec![labeled()]),
+        own_rules: Ok(vec![labeled()]),
         prometheuses: Ok(Some(vec![PrometheusFinding {
             namespace: "monitoring".into(),
             name: "k8s".into(),
             monitors: Some(pair("one")),
+            pod_monitors: Some(pair("one")),
             rules: Some(pair("one")),
         }])),
     }
@@ -136,7 +140,7 @@ fn a_healthy_installation_passes_every_check() {
 #[test]
 fn each_wrong_finding_fails_its_own_check_with_a_cure() {
     type Change = fn(&mut Findings);
-    let faults: [(&str, &str, Change); 28] = [
+    let faults: [(&str, &str, Change); 30] = [
         ("CRD", "not served", |f| f.crd = Ok(None)),
         ("CRD", "does not state its version", |f| f.crd = Ok(Some(VersionSkew::Unknown))),
         ("controller", "there was never a leader", |f| f.lease = Ok(None)),
@@ -200,9 +204,19 @@ fn each_wrong_finding_fails_its_own_check_with_a_cure() {
         ("scraping", "no Prometheus selects the ServiceMonitor a/g (labels: release=one)", |f| {
             f.prometheuses.as_mut().unwrap().as_mut().unwrap()[0].monitors = Some(pair("two"));
         }),
-        ("alerting", "no Prometheus selects the PrometheusRule a/g (labels: release=one)", |f| {
-            f.prometheuses.as_mut().unwrap().as_mut().unwrap()[0].rules = Some(pair("two"));
+        ("alerting", "no Prometheus selects the PrometheusRule a/g (labels: release=two)", |f| {
+            f.rule_objects.as_mut().unwrap()[0].labels = labels("two");
         }),
+        ("scraping of the operator", "no Prometheus selects the PodMonitor a/g (labels: release=two)", |f| {
+            f.own_monitors.as_mut().unwrap()[0].labels = labels("two");
+        }),
+        (
+            "alerting of the operator",
+            "no Prometheus selects the PrometheusRule a/g (labels: release=two)",
+            |f| {
+                f.own_rules.as_mut().unwrap()[0].labels = labels("two");
+            },
+        ),
         ("pods of the controller", "pod: ImagePullBackOff: no such image", |f| {
             let pods = f.controller_pods.as_mut().unwrap().as_mut().unwrap();
             pods.pods[0].problem = Some("ImagePullBackOff: no such image".into());
@@ -350,9 +364,10 @@ fn a_prometheus_without_a_namespace_selector_selects_from_its_own_namespace_only
     let unhealthy = unhealthy(|findings| {
         let prometheus = &mut findings.prometheuses.as_mut().unwrap().as_mut().unwrap()[0];
         prometheus.monitors.as_mut().unwrap().namespaces = None;
+        prometheus.pod_monitors.as_mut().unwrap().namespaces = None;
         prometheus.rules.as_mut().unwrap().namespaces = None;
     });
-    assert_eq!(unhealthy.len(), 2, "{unhealthy:?}");
+    assert_eq!(unhealthy.len(), 4, "{unhealthy:?}");
 }
 
 #[test]
@@ -421,19 +436,52 @@ fn the_cure_of_an_empty_ca_bundle_names_who_writes_it() {
 }
 
 #[test]
-fn no_cure_of_a_helm_installation_names_a_file_of_a_checkout() {
-    let mut findings = healthy();
-    findings.installer = Installer::Helm { release: Some("kcg".into()) };
-    findings.crd = Ok(None);
-    findings.permissions[0].allowed = Ok(false);
-    findings.configurations = [Ok(Vec::new()), Ok(Vec::new())];
-    findings.dry_run.invalid = Ok(());
-    (findings.kafka_topics, findings.pod_metrics) = (Ok(None), Ok(None));
-    findings.defaults_file = Some("sha256:a".into());
-    let checks = analyze(&findings);
-    assert!(checks.iter().filter(|check| !check.cure.is_empty()).count() >= 7, "{checks:?}");
-    for Check { cure, .. } in &checks {
-        assert!(!cure.contains("deploy/") && !cure.contains("overlay"), "{cure}");
+fn no_cure_of_a_chart_names_a_file_of_a_checkout_or_a_release_that_helm_does_not_know() {
+    let tool = || Some("the Argo CD Application operator".to_owned());
+    for (installer, cure) in [
+        (Installer::Helm { release: "kcg".into() }, "helm upgrade kcg"),
+        (Installer::RenderedChart { tool: tool() }, "let the Argo CD Application operator apply the chart"),
+        (Installer::RenderedChart { tool: None }, "apply the chart of this version again, with the tool"),
+    ] {
+        let is_helms = matches!(installer, Installer::Helm { .. });
+        let mut findings = healthy();
+        findings.installer = installer;
+        findings.crd = Ok(None);
+        findings.permissions[0].allowed = Ok(false);
+        let mut moved = configuration(b"");
+        (moved.name, moved.injected_from) = ("other".into(), Some("elsewhere/tls".into()));
+        findings.configurations = [Ok(Vec::new()), Ok(vec![moved.clone()])];
+        findings.dry_run.invalid = Ok(());
+        (findings.kafka_topics, findings.pod_metrics) = (Ok(None), Ok(None));
+        findings.defaults_file = Some("sha256:a".into());
+        findings.own_monitors.as_mut().unwrap()[0].labels = labels("two");
+        findings.own_rules.as_mut().unwrap()[0].labels = labels("two");
+        let mut checks = analyze(&findings);
+        (findings.written_configuration, findings.configurations[1]) = (None, Ok(vec![moved]));
+        checks.extend(analyze(&findings));
+        assert!(checks.iter().filter(|check| !check.cure.is_empty()).count() >= 16, "{checks:?}");
+        for Check { cure, .. } in &checks {
+            assert!(!cure.contains("deploy/") && !cure.contains("overlay"), "{cure}");
+            assert!(is_helms || !cure.contains("helm upgrade"), "{cure}");
+        }
+        assert!(checks.iter().any(|check| check.cure.starts_with(cure)), "{cure}: {checks:?}");
+        for field in ["the chart's monitoring.labels", "the chart's monitoring.ruleLabels"] {
+            assert!(checks.iter().any(|check| check.cure.contains(field)), "{field}: {checks:?}");
+        }
     }
-    assert!(checks.iter().any(|check| check.cure.starts_with("helm upgrade kcg")), "{checks:?}");
+}
+
+#[test]
+fn nothing_is_said_of_monitors_of_the_operator_that_are_not_installed() {
+    let findings = Findings { own_monitors: Ok(Vec::new()), own_rules: Ok(Vec::new()), ..healthy() };
+    assert!(analyze(&findings).iter().all(|check| !check.check.ends_with("of the operator")));
+}
+
+#[test]
+fn a_namespace_without_the_operator_is_a_note_that_names_its_namespace() {
+    let mut findings = Findings { other_namespaces: vec!["ops".into()], ..healthy() };
+    (findings.controller_pods, findings.webhook_pods) = (Ok(None), Ok(None));
+    let checks = analyze(&findings);
+    let check = checks.iter().find(|check| check.check == "pods of the controller").unwrap();
+    assert_eq!(check.cure, "name the operator's --namespace: it is in ops");
 }

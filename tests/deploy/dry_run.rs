@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use kcg_api::names;
-use kcg_devcluster::tools::catalog::{PROMETHEUS_OPERATOR_CRDS, Tool};
-use kcg_devcluster::{ControlPlane, Crds, Tools, tools};
-use kcg_tests::env::api_server;
+use kcg_devcluster::{ControlPlane, Crds};
+use kcg_tests::env::{api_server, install_pod_monitor_crd};
 use kcg_tests::helm::{MODES, OPERATOR, RESOURCE, template};
 use kcg_tests::{Outcome, deploy, kubectl};
 use serde_json::{Value, json};
@@ -13,14 +12,6 @@ use serde_json::{Value, json};
 use crate::charts::every_value;
 use crate::installed::cluster;
 use crate::kustomize::{OVERLAYS, build, on_top};
-
-const POD_MONITOR_CRD: &str = "pod-monitor-crd.yaml";
-
-/// The CRD of the operator's own monitor. No control plane has it by default.
-static POD_MONITOR: Tool = Tool {
-    data: &[(POD_MONITOR_CRD, &["example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml"])],
-    ..PROMETHEUS_OPERATOR_CRDS
-};
 
 /// What kubectl prints to standard error if it applies these objects as a dry run: errors and
 /// warnings.
@@ -100,8 +91,7 @@ async fn every_overlay_and_every_mode_of_the_charts_passes_strict_validation() -
     // Without the CRD: kubectl apply warns about an object that a server-side apply has created.
     let plane = api_server(Crds { prometheus_operator: true, ..Crds::default() }).await?;
     plane.start_cert_manager().await?;
-    let crd = Tools::of([&POD_MONITOR], &tools::to_stderr).await?.file(POD_MONITOR_CRD)?.to_owned();
-    plane.install_crds(&Crds { manifests: Some(crd), ..Crds::default() }).await?;
+    install_pod_monitor_crd(&plane).await?;
     for namespace in [names::NAMESPACE, "ops", "host", "kafka"] {
         kubectl::run(&plane, &["create", "namespace", namespace, "--save-config"]).await?;
         if namespace != "host" {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kcg_api::names;
 use kcg_devcluster::{ControlPlane, Replica, pki};
-use kcg_tests::env::{TestEnv, all_crds};
+use kcg_tests::env::{TestEnv, all_crds, install_pod_monitor_crd};
 use kcg_tests::objects::group;
 use kcg_tests::{Outcome, deploy, eventually, kubectl, operator_binary};
 use serde_json::{Value, json};
@@ -291,6 +291,7 @@ async fn doctor_finds_each_fault_of_groups_with_its_cure() -> Outcome {
             "metadata": {"name": "k8s", "namespace": "default"},
             "spec": {
                 "serviceMonitorSelector": {"matchLabels": {"release": label}}, "serviceMonitorNamespaceSelector": {},
+                "podMonitorSelector": {"matchLabels": {"release": label}}, "podMonitorNamespaceSelector": {},
                 "ruleSelector": {"matchLabels": {"release": label}}, "ruleNamespaceSelector": {},
             },
         })
@@ -317,6 +318,30 @@ async fn doctor_finds_each_fault_of_groups_with_its_cure() -> Outcome {
         .patch(&["kcg", "kconsumer"], json!({"spec": {"alerts": {"ruleLabels": {"release": "one"}}}}))
         .await?;
     installation.finds_only(&known).await?;
+
+    // The operator's own PodMonitor and PrometheusRule, which the component monitoring adds.
+    install_pod_monitor_crd(&installation.env.plane).await?;
+    for (kind, check, spec) in [
+        ("PodMonitor", "scraping of the operator", json!({"selector": {}, "podMetricsEndpoints": []})),
+        ("PrometheusRule", "alerting of the operator", json!({"groups": []})),
+    ] {
+        let labels = json!({"app.kubernetes.io/name": names::OPERATOR});
+        let metadata = json!({"name": names::OPERATOR, "namespace": names::NAMESPACE, "labels": labels});
+        let api_version = "monitoring.coreos.com/v1";
+        let object = json!({"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec});
+        installation.create(&object).await?;
+        let found = format!("no Prometheus selects the {kind} {0}/{0}", names::OPERATOR);
+        installation.finds(check, &found, "deploy/components/kube-prometheus-stack").await?;
+        let target = [kind, names::OPERATOR, "-n", names::NAMESPACE];
+        installation.patch(&target, json!({"metadata": {"labels": {"release": "one"}}})).await?;
+    }
+    installation.finds_only(&known).await?;
+
+    // A namespace without the operator.
+    let elsewhere = installation.doctor_command().await?.args(["-n", "default"]).output().await?;
+    let report = String::from_utf8(elsewhere.stdout)?;
+    let cure = format!("name the operator's --namespace: it is in {}", names::NAMESPACE);
+    assert!(report.contains(&cure), "{report}");
 
     for (crd, check) in [
         ("kafkatopics.kafka.strimzi.io", "KafkaTopics"),

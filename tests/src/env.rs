@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use kcg_devcluster::{ControlPlane, Crds, Operator};
+use kcg_devcluster::tools::catalog::{PROMETHEUS_OPERATOR_CRDS, Tool};
+use kcg_devcluster::{ControlPlane, Crds, Operator, Tools, tools};
 use kube::Client;
 use serde_json::json;
 
@@ -26,6 +27,20 @@ pub fn own_crd() -> Crds {
 /// Strimzi's and prometheus-operator's CRDs, without the product's.
 pub fn foreign_crds() -> Crds {
     Crds { manifests: None, ..all_crds() }
+}
+
+const POD_MONITOR_CRD: &str = "pod-monitor-crd.yaml";
+
+static POD_MONITOR: Tool = Tool {
+    data: &[(POD_MONITOR_CRD, &["example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml"])],
+    ..PROMETHEUS_OPERATOR_CRDS
+};
+
+/// Installs the CRD of the operator's own monitor, which no control plane has by default.
+pub async fn install_pod_monitor_crd(plane: &ControlPlane) -> kcg_devcluster::Result<()> {
+    let tools = Tools::of([&POD_MONITOR], &tools::to_stderr).await?;
+    let manifests = Some(tools.file(POD_MONITOR_CRD)?.to_owned());
+    plane.install_crds(&Crds { manifests, ..Crds::default() }).await
 }
 
 /// etcd and the API server alone, which starts in the shortest time.

@@ -3,6 +3,7 @@
 mod defaults;
 pub(crate) mod flags;
 mod groups;
+mod installer;
 mod integrations;
 mod permissions;
 mod process;
@@ -28,7 +29,7 @@ use serde_json::{Value, json};
 use flags::Flags;
 use process::OperatorProcess;
 
-use super::findings::{ConfigurationFinding, DryRun, DryRunError, Findings, Found, Installer, LeaseFinding};
+use super::findings::{ConfigurationFinding, DryRun, DryRunError, Findings, Found, LeaseFinding};
 use crate::cluster::{crd_version, optional_kind};
 use crate::webhook_configurations::{WebhookConfiguration, WebhookConfigurationKind};
 
@@ -56,7 +57,7 @@ pub async fn collect(client: &Client, namespace: &str) -> Findings {
     Findings {
         namespace: namespace.to_owned(),
         now,
-        installer: installer([&controller, &webhook]),
+        installer: installer::find(client, [&controller, &webhook]).await,
         crd: found(crd_version::skew(client).await),
         configurations: [
             collector.configurations(mutating, name).await,
@@ -71,6 +72,7 @@ pub async fn collect(client: &Client, namespace: &str) -> Findings {
         flag_differences: flag_differences(&controller, &webhook),
         defaults: collector.defaults([&controller, &webhook]).await,
         defaults_file: None,
+        other_namespaces: collector.other_namespaces([&controller, &webhook]).await,
         controller_pods: controller.as_ref().map(OperatorProcess::finding).map_err(Clone::clone),
         webhook_pods: webhook.as_ref().map(OperatorProcess::finding).map_err(Clone::clone),
         kafka_topics: served(topics::kind()).await,
@@ -81,6 +83,8 @@ pub async fn collect(client: &Client, namespace: &str) -> Findings {
         autoscalers: collector.autoscalers().await,
         service_monitor_objects: collector.labeled(ChildKind::ServiceMonitor, &namespaces).await,
         rule_objects: collector.labeled(ChildKind::PrometheusRule, &namespaces).await,
+        own_monitors: collector.own("PodMonitor", &namespaces).await,
+        own_rules: collector.own("PrometheusRule", &namespaces).await,
         prometheuses: collector.prometheuses().await,
     }
 }
@@ -93,12 +97,6 @@ fn flag_differences(
     let controller = controller.as_ref().ok().filter(|process| deployed(process))?;
     let webhook = webhook.as_ref().ok().filter(|process| deployed(process))?;
     Some(Flags::differences(&controller.flags, &webhook.flags))
-}
-
-/// How the operator was installed: by kustomize, unless a Deployment says otherwise.
-fn installer(processes: [&Found<OperatorProcess>; 2]) -> Installer {
-    let known = processes.into_iter().flatten().find_map(OperatorProcess::installer);
-    known.unwrap_or(Installer::Kustomize)
 }
 
 fn found<T>(result: Result<T, RequestError>) -> Found<T> {

@@ -9,7 +9,7 @@ use kube::{Api, Client, ResourceExt as _};
 
 use super::flags::Flags;
 use super::found;
-use crate::doctor::findings::{Found, Installer, PodFinding, ProcessFinding};
+use crate::doctor::findings::{Found, PodFinding, ProcessFinding};
 
 /// Bytes of another program's message in one line of the report.
 const MAX_MESSAGE: usize = 300;
@@ -17,9 +17,6 @@ const MAX_MESSAGE: usize = 300;
 const MANY_RESTARTS: i32 = 3;
 /// Pods of one process.
 const MAX_PODS: u32 = 100;
-/// The label by which Helm marks what it installs, and the annotation with the release's name.
-const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-const RELEASE: &str = "meta.helm.sh/release-name";
 
 /// One process of the operator.
 #[derive(Debug)]
@@ -27,7 +24,7 @@ pub(super) struct OperatorProcess {
     /// `controller` or `webhook`.
     pub(super) name: &'static str,
     /// `None`: there is none of that name.
-    deployment: Option<Deployment>,
+    pub(super) deployment: Option<Deployment>,
     /// Those that its Deployment selects, without those that are being deleted.
     pub(super) pods: Vec<Pod>,
     pub(super) flags: Flags,
@@ -80,14 +77,6 @@ impl OperatorProcess {
     pub(super) fn running_pods(&self) -> impl Iterator<Item = &Pod> {
         let phase = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.clone());
         self.pods.iter().filter(move |pod| phase(pod).as_deref() == Some("Running"))
-    }
-
-    /// How it was installed; `None` if there is no Deployment.
-    pub(super) fn installer(&self) -> Option<Installer> {
-        let deployment = self.deployment.as_ref()?;
-        let is_helms = deployment.labels().get(MANAGED_BY).is_some_and(|tool| tool == "Helm");
-        let release = deployment.annotations().get(RELEASE).cloned();
-        Some(if is_helms { Installer::Helm { release } } else { Installer::Kustomize })
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tower::service_fn;
 
 use super::*;
+use crate::doctor::findings::Installer;
 use crate::doctor::{Check, CheckState, analyze};
 
 /// The paths of the requests, and how often each was sent.
@@ -63,7 +64,7 @@ async fn each_object_is_read_once() {
     }
     assert_eq!(count("/api/v1/namespaces/ns/pods"), 2, "once for each process: {requests:?}");
     assert_eq!(count("/api/v1/namespaces"), 1, "{requests:?}");
-    assert_eq!(findings.installer, Installer::Helm { release: None });
+    assert_eq!(findings.installer, Installer::RenderedChart { tool: None });
     assert_eq!(findings.controller_pods.unwrap().unwrap().pods.len(), 1);
 }
 
