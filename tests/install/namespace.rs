@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use kcg_tests::env::{TestEnv, all_crds, api_server};
 use kcg_tests::helm::{MODES, OPERATOR, template};
+use kcg_tests::objects::LEASE;
 use kcg_tests::{Outcome, deploy, deploy_copy, eventually, is_long, measured, operator_binary};
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -96,5 +97,35 @@ async fn the_chart_in_another_namespace_admits_a_group_and_refuses_an_invalid_on
             }
         }
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_in_another_namespace_moves_no_certificate() -> Outcome {
+    let env =
+        TestEnv::install(api_server(all_crds()).await?, &deploy("overlays/cluster/self-managed")).await?;
+    let account =
+        format!("--serviceaccount={}:{}", env.operator.namespace(), env.operator.controller_account());
+    let grant = ["--verb=get,create,update", "--resource=leases.coordination.k8s.io"];
+    env.kubectl(&["create", "namespace", "leases"]).await?;
+    env.kubectl(&[&["create", "role", "lease", "-n", "leases"][..], &grant].concat()).await?;
+    env.kubectl(&["create", "rolebinding", "lease", "-n", "leases", "--role=lease", &account]).await?;
+    let controller =
+        env.operator.start_controller("one", &["--leader-elect-resource-namespace=leases"]).await?;
+    env.operator.wait_trusted(&env.plane).await?;
+    eventually("it leads", Duration::from_secs(30), async || {
+        let (_, text) = controller.get("/metrics").await?;
+        Ok(if text.contains("kconsumer_group_operator_leader 1\n") { Ok(()) } else { Err(text) })
+    })
+    .await?;
+    assert_eq!(env.existing_namespace("leases").list(LEASE).await?.len(), 1);
+    let bundle = env.certificate.ca_bundle().await?;
+    env.certificate.remove_ca_bundles().await?;
+    eventually("the leader writes the same CA bundle again", Duration::from_secs(30), async || {
+        let bundles = env.certificate.ca_bundles().await?;
+        Ok(if bundles.iter().all(|found| *found == bundle) { Ok(()) } else { Err("another") })
+    })
+    .await?;
+    assert!(!controller.process().log().contains("certificates could not be reconciled"));
     Ok(())
 }
