@@ -13,6 +13,7 @@ pub mod crd;
 pub mod defaults;
 pub mod duration;
 pub mod endpoint;
+pub mod escape;
 pub mod event;
 mod field_path;
 pub mod group;

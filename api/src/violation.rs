@@ -1,9 +1,11 @@
 //! Violations of the rules, worded as Kubernetes' own field errors.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde_json::Value;
 
+use crate::escape;
 pub use crate::ratchet::{Ratcheted, ratchet};
 
 /// The type of a field error, as `field.ErrorType` in k8s.io/apimachinery. It decides the wording
@@ -28,6 +30,8 @@ pub enum ErrorType {
     TooLong,
     /// The value has the wrong JSON type.
     TypeInvalid,
+    /// The schema has no such field.
+    UnknownField,
 }
 
 impl ErrorType {
@@ -35,7 +39,7 @@ impl ErrorType {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Required => "FieldValueRequired",
-            Self::Invalid => "FieldValueInvalid",
+            Self::Invalid | Self::UnknownField => "FieldValueInvalid",
             Self::NotSupported => "FieldValueNotSupported",
             Self::Duplicate => "FieldValueDuplicate",
             Self::NotFound => "FieldValueNotFound",
@@ -221,6 +225,11 @@ impl Violation {
         Self::new(rule, ErrorType::Forbidden, field, detail)
     }
 
+    /// A field that an object of this kind does not have.
+    pub fn unknown_field(rule: Rule, field: impl Into<String>, kind: &str) -> Self {
+        Self::new(rule, ErrorType::UnknownField, field, format!("a {kind} has no such field"))
+    }
+
     /// A list of too many items. The excess is how many.
     pub(crate) fn too_many(rule: Rule, field: impl Into<String>, count: usize, most: usize) -> Self {
         let detail = format!("must have at most {most} items");
@@ -240,26 +249,38 @@ impl Violation {
         Self { excess, ..self }
     }
 
-    /// The message that Kubernetes prints after the field's path.
+    /// The message that Kubernetes prints after the field's path, fit for a terminal.
     pub fn message(&self) -> String {
-        let value = self.value.as_ref().map(ToString::to_string).unwrap_or_default();
-        let head = match self.error_type {
-            ErrorType::Required => "Required value".to_owned(),
-            ErrorType::Invalid | ErrorType::TypeInvalid => format!("Invalid value: {value}"),
-            ErrorType::NotSupported => format!("Unsupported value: {value}"),
-            ErrorType::Duplicate => format!("Duplicate value: {value}"),
-            ErrorType::NotFound => format!("Not found: {value}"),
-            ErrorType::Forbidden => "Forbidden".to_owned(),
-            ErrorType::TooMany => format!("Too many: {value}"),
-            ErrorType::TooLong => "Too long".to_owned(),
-        };
-        if self.detail.is_empty() { head } else { format!("{head}: {}", self.detail) }
+        let mut message = match self.error_type {
+            ErrorType::Required => "Required value",
+            ErrorType::Invalid | ErrorType::TypeInvalid => "Invalid value",
+            ErrorType::NotSupported => "Unsupported value",
+            ErrorType::Duplicate => "Duplicate value",
+            ErrorType::NotFound => "Not found",
+            ErrorType::Forbidden => "Forbidden",
+            ErrorType::TooMany => "Too many",
+            ErrorType::TooLong => "Too long",
+            ErrorType::UnknownField => "Unknown field",
+        }
+        .to_owned();
+        if let Some(value) = &self.value {
+            message.extend([": ", &escape::json(&value.to_string())]);
+        }
+        if !self.detail.is_empty() {
+            message.extend([": ", &escape::line(&self.detail)]);
+        }
+        message
+    }
+
+    /// The field's path, fit for a terminal: it may have keys of a user's.
+    pub fn shown_field(&self) -> Cow<'_, str> {
+        escape::line(&self.field)
     }
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.message())
+        write!(f, "{}: {}", self.shown_field(), self.message())
     }
 }
 
@@ -317,6 +338,16 @@ mod tests {
         let blank =
             Violation::invalid(Rule::Image, "spec.consumerSpec.image", " ", "must be an image reference");
         assert_eq!(blank.message(), "Invalid value: \" \": must be an image reference");
+    }
+
+    #[test]
+    fn nothing_in_a_message_is_obeyed_by_a_terminal() {
+        let violation =
+            Violation::invalid(Rule::Env, "spec.a[\u{202e}x]", "\u{9b}1m\u{202e}", "of\nb\u{2066}");
+        assert_eq!(
+            violation.to_string(),
+            "spec.a[\\u{202e}x]: Invalid value: \"\\u009b1m\\u202e\": of\\u{a}b\\u{2066}"
+        );
     }
 
     #[test]

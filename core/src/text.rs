@@ -1,5 +1,7 @@
 //! Text from others, made fit for a condition, an Event or a log line.
 
+use kcg_api::escape;
+
 /// The text in one line of at most `max` bytes and an ellipsis. Line breaks and tabs become spaces.
 /// Other control characters, and those that reorder the text around them on a terminal, are
 /// escaped.
@@ -12,7 +14,7 @@ pub fn one_line(text: &str, max: usize) -> String {
         }
         match character {
             '\n' | '\t' => line.push(' '),
-            character if character.is_control() || reorders(character) => {
+            character if escape::is_obeyed(character) => {
                 line.extend(character.escape_unicode());
             }
             character => line.push(character),
@@ -57,10 +59,6 @@ pub fn listed<T: AsRef<str>>(items: &[T]) -> String {
     let named: Vec<&str> = items.iter().take(MAX_LISTED).map(AsRef::as_ref).collect();
     let others = if items.len() > MAX_LISTED { OTHERS } else { "" };
     format!("{}{others}", named.join(", "))
-}
-
-const fn reorders(character: char) -> bool {
-    matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

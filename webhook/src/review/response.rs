@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use json_patch::Patch;
+use kcg_api::escape;
 use kcg_api::spec_bounds::json_bytes;
 use kcg_api::violation::{self, Violation};
 use serde::Serialize;
@@ -158,10 +159,15 @@ fn cause(violation: &Violation) -> StatusCause<'_> {
     StatusCause {
         reason: violation.error_type.reason(),
         message: truncate(&violation.message(), MAX_CAUSE),
-        field: match violation.field.floor_char_boundary(MAX_FIELD) {
-            end if end < violation.field.len() => format!("{}…", &violation.field[..end]).into(),
-            _ => violation.field.as_str().into(),
-        },
+        field: bounded(violation.shown_field()),
+    }
+}
+
+/// At most [`MAX_FIELD`] bytes and an ellipsis.
+fn bounded(field: Cow<'_, str>) -> Cow<'_, str> {
+    match field.floor_char_boundary(MAX_FIELD) {
+        end if end < field.len() => format!("{}…", &field[..end]).into(),
+        _ => field,
     }
 }
 
@@ -176,7 +182,7 @@ fn join(causes: &[StatusCause<'_>]) -> String {
 }
 
 fn bad_request(message: &str) -> DenialStatus<'static> {
-    let message = truncate(message, MAX_CAUSE);
+    let message = truncate(&escape::line(message), MAX_CAUSE);
     DenialStatus { outcome: "Failure", message, reason: "BadRequest", details: None, code: 400 }
 }
 
@@ -199,5 +205,5 @@ fn truncate(text: &str, max: usize) -> String {
 
 /// A warning travels in an HTTP header: the API server drops it if it contains a control character.
 fn header_value(warning: &str) -> String {
-    truncate(warning, MAX_WARNING).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    truncate(&escape::line(warning), MAX_WARNING)
 }

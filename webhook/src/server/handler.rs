@@ -8,6 +8,7 @@ use http::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
+use kcg_api::escape;
 use kcg_core::text::one_line;
 use kcg_runtime::peer::Peer;
 use tokio::task::spawn_blocking;
@@ -229,7 +230,7 @@ impl<A: Admission> RequestHandler<A> {
             let reason = one_line(&error.to_string(), 200);
             tracing::warn!(status = status.as_u16(), suppressed, %reason, "invalid request");
         }
-        let mut response = Response::new(Full::from(format!("{error}\n")));
+        let mut response = Response::new(Full::from(format!("{}\n", escape::line(&error.to_string()))));
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         if matches!(error, HandlerError::NotPost) {
