@@ -35,6 +35,7 @@ pub mod strict_object;
 pub mod topic;
 pub mod valid;
 pub mod violation;
+mod wrong_type;
 
 pub use group::{KconsumerGroup, KconsumerGroupSpec};
 pub use group_defaults::GroupDefaults;

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{Container, PodSpec};
 
 use crate::group::KconsumerGroupSpec;
 use crate::group_defaults::GroupDefaults;
-use crate::overlay::{self, Overlay, OverlayError};
+use crate::overlay::{self, Overlay, ParsedOverlay};
 use crate::scrape_limits::ScrapeLimits;
 
 /// The namespaces, besides a group's own, whose KafkaTopics the group may use. Set with
@@ -56,7 +56,7 @@ pub struct RuleInput<'a> {
     /// The most that the group may set of a scrape.
     pub scrape_limits: ScrapeLimits,
     /// The parsed spec.consumerSpec.podTemplate. It is parsed once: its types need much memory.
-    pub overlay: Option<Result<Overlay, Vec<OverlayError>>>,
+    pub overlay: Option<ParsedOverlay>,
 }
 
 impl<'a> RuleInput<'a> {
@@ -78,9 +78,14 @@ impl<'a> RuleInput<'a> {
         Self { scrape_limits: installation.most(), ..self }
     }
 
+    /// What can be read of the overlay.
+    pub(crate) fn readable_overlay(&self) -> Option<&Overlay> {
+        self.overlay.as_ref()?.overlay.as_ref()
+    }
+
     /// The pod of the overlay.
     pub(crate) fn overlaid_pod(&self) -> Option<&PodSpec> {
-        self.overlay.as_ref()?.as_ref().ok()?.template().spec.as_ref()
+        self.readable_overlay()?.template().spec.as_ref()
     }
 
     /// The consumer's container in the overlay.

@@ -15,7 +15,7 @@ use crate::group::{KconsumerGroup, KconsumerGroupSpec, Labels, PartitionPolicy};
 use crate::group_defaults::{GroupDefaults, TemplateDefaults};
 use crate::inherited_metadata::InheritedMetadata;
 use crate::overlay::Overlay;
-pub use crate::parse::{ParsedGroup, parse_group};
+pub use crate::parse::{ParsedGroup, drop_followup_errors, parse_group};
 use crate::preset::{LagStatistic, Preset};
 use crate::rule_input::RuleInput;
 pub use crate::rule_input::TopicGrants;
@@ -215,7 +215,8 @@ impl ValidGroup {
         if !violations.is_empty() {
             return Err(violations);
         }
-        let overlay = input.overlay.map(|overlay| overlay.expect("invariant: a rule checks the overlay"));
+        let overlay =
+            input.overlay.map(|parsed| parsed.overlay.expect("invariant: a rule checks the overlay"));
         Ok(Self {
             name: name.unwrap_or_default().to_owned(),
             namespace: namespace.to_owned(),

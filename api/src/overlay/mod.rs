@@ -9,24 +9,20 @@ use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
 use serde_json::{Map, Value};
 
 use crate::field_path;
+use crate::parse::{self, Parsed, Removed};
+use crate::violation::{Rule, Violation};
 
-/// Why an overlay cannot be parsed. All paths are relative to the pod template.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OverlayError {
-    /// PodTemplateSpec has no field at this path.
-    #[error("a PodTemplateSpec has no field {0}")]
-    UnknownField(String),
-    /// A value has the wrong type.
-    #[error("{path}: {expected}")]
-    WrongType {
-        /// The path of the value.
-        path: String,
-        /// The parser's message, which names the expected type.
-        expected: String,
-    },
-    /// The field at this path is null, but a pod needs it.
-    #[error("{0} may not be null: a pod needs it")]
-    Required(String),
+/// The path of the overlay in a group.
+pub(crate) const PATH: &str = "spec.consumerSpec.podTemplate";
+
+/// An overlay, and what is wrong in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParsedOverlay {
+    /// What can be read of it; `None` if too much of it cannot be read.
+    pub overlay: Option<Overlay>,
+    /// Every unknown field, every value of a wrong type, and every null that would remove a required
+    /// field.
+    pub errors: Vec<Violation>,
 }
 
 /// A parsed overlay: the fields that it sets, and the fields that it removes with null.
@@ -67,6 +63,7 @@ const REQUIRED_IN_CONTAINERS: [&str; 4] =
     ["env[].name", "ports[].containerPort", "volumeMounts[].name", "volumeMounts[].mountPath"];
 
 fn is_required(path: &str) -> bool {
+    let Some(path) = path.strip_prefix(PATH).and_then(|path| path.strip_prefix('.')) else { return false };
     let path = field_path::without_indices(path);
     let in_container = ["spec.containers[].", "spec.initContainers[]."]
         .iter()
@@ -75,26 +72,27 @@ fn is_required(path: &str) -> bool {
         || in_container.is_some_and(|field| REQUIRED_IN_CONTAINERS.contains(&field))
 }
 
-/// Parses an overlay. The errors name every unknown field and every null that would remove a
-/// required field, or the first value with a wrong type.
-pub fn parse(overlay: &Value) -> Result<Overlay, Vec<OverlayError>> {
+/// Parses an overlay. What is wrong in it is left out.
+pub fn parse(overlay: &Value) -> ParsedOverlay {
     let mut errors = Vec::new();
-    let set = without_nulls("", overlay, &mut errors).unwrap_or_default();
-    let template: PodTemplateSpec = serde_path_to_error::deserialize(&set).map_err(|error| {
-        vec![OverlayError::WrongType { path: error.path().to_string(), expected: error.inner().to_string() }]
-    })?;
-    let parsed = serde_json::to_value(&template).expect("invariant: a PodTemplateSpec serialises");
-    find_unknown("", &set, &parsed, &mut errors);
+    let mut set = without_nulls(PATH, overlay, &mut errors).unwrap_or_default();
+    let parsed: Parsed<PodTemplateSpec> = parse::parse(&mut set, Rule::PodTemplate, PATH);
+    errors.extend(parsed.violations);
+    let Some(template) = parsed.object else { return ParsedOverlay { overlay: None, errors } };
+    let known = serde_json::to_value(&template).expect("invariant: a PodTemplateSpec serialises");
+    find_unknown(PATH, &set, &known, &parsed.removed, &mut errors);
     let nulls = only_nulls(overlay).unwrap_or_default();
-    if errors.is_empty() { Ok(Overlay { template, nulls }) } else { Err(errors) }
+    let overlay = (!parsed.removed.has_objects).then_some(Overlay { template, nulls });
+    ParsedOverlay { overlay, errors }
 }
 
 /// The value without its nulls. Reports those at required fields.
-fn without_nulls(path: &str, value: &Value, errors: &mut Vec<OverlayError>) -> Option<Value> {
+fn without_nulls(path: &str, value: &Value, errors: &mut Vec<Violation>) -> Option<Value> {
     match value {
         Value::Null => {
             if is_required(path) {
-                errors.push(OverlayError::Required(path.to_owned()));
+                let detail = "null removes the field, but a pod needs it";
+                errors.push(Violation::required(Rule::PodTemplate, path, detail));
             }
             None
         }
@@ -102,7 +100,7 @@ fn without_nulls(path: &str, value: &Value, errors: &mut Vec<OverlayError>) -> O
             let set = fields
                 .iter()
                 .filter_map(|(name, value)| {
-                    Some((name.clone(), without_nulls(&below(path, name), value, errors)?))
+                    Some((name.clone(), without_nulls(&format!("{path}.{name}"), value, errors)?))
                 })
                 .collect::<Map<_, _>>();
             Some(Value::Object(set))
@@ -144,25 +142,24 @@ fn only_nulls(value: &Value) -> Option<Value> {
     }
 }
 
-fn below(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
-}
-
 /// Reports the fields of `source` that are missing from `parsed`.
-fn find_unknown(path: &str, source: &Value, parsed: &Value, errors: &mut Vec<OverlayError>) {
+fn find_unknown(path: &str, source: &Value, parsed: &Value, removed: &Removed, errors: &mut Vec<Violation>) {
     match (source, parsed) {
         (Value::Object(fields), _) => {
             for (name, value) in fields {
-                let path = below(path, name);
+                let path = format!("{path}.{name}");
                 match parsed.get(name) {
-                    Some(parsed) => find_unknown(&path, value, parsed, errors),
-                    None => errors.push(OverlayError::UnknownField(path)),
+                    Some(parsed) => find_unknown(&path, value, parsed, removed, errors),
+                    None => {
+                        errors.push(Violation::unknown_field(Rule::PodTemplate, path, "PodTemplateSpec"));
+                    }
                 }
             }
         }
         (Value::Array(items), Value::Array(parsed)) => {
             for (index, (item, parsed)) in items.iter().zip(parsed).enumerate() {
-                find_unknown(&format!("{path}[{index}]"), item, parsed, errors);
+                let path = format!("{path}[{}]", removed.source_index(path, index));
+                find_unknown(&path, item, parsed, removed, errors);
             }
         }
         _ => {}
@@ -245,8 +242,20 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn overlay_of(overlay: &Value) -> Overlay {
+        let parsed = parse(overlay);
+        assert_eq!(parsed.errors, []);
+        parsed.overlay.expect("the overlay is a template")
+    }
+
+    fn sentences(overlay: &Value) -> Vec<String> {
+        let sentence =
+            |error: &Violation| error.to_string().replacen("spec.consumerSpec.podTemplate.", "", 1);
+        parse(overlay).errors.iter().map(sentence).collect()
+    }
+
     fn merged(base: Value, overlay: &Value) -> Value {
-        let overlay = parse(overlay).expect("the overlay is a template");
+        let overlay = overlay_of(overlay);
         serde_json::to_value(overlay.apply_to(base, ContainerMerge::Append).expect("the base is a template"))
             .expect("a template serialises")
     }
@@ -255,24 +264,51 @@ mod tests {
     fn every_unknown_field_is_reported_with_its_path() {
         let overlay = json!({"spec": {"contaners": [], "containers": [{"name": "a"}, {"name": "b", "imag": "x"}]}, "metadata": {"creationTimestamp": null}});
         assert_eq!(
-            parse(&overlay).unwrap_err(),
-            [
-                OverlayError::UnknownField("spec.containers[1].imag".into()),
-                OverlayError::UnknownField("spec.contaners".into())
-            ]
+            sentences(&overlay),
+            ["spec.containers[1].imag", "spec.contaners"]
+                .map(|field| format!("{field}: Unknown field: a PodTemplateSpec has no such field"))
         );
     }
 
     #[test]
-    fn a_value_with_a_wrong_type_is_reported_with_its_path() {
-        let error = parse(&json!({"spec": {"containers": [{"name": 3}]}})).unwrap_err().remove(0);
-        assert!(error.to_string().starts_with("spec.containers[0].name: invalid type"), "{error}");
+    fn every_value_of_a_wrong_type_is_reported_with_the_unknown_fields() {
+        let overlay = json!({"spec": {
+        "dnsPolicy": 3, "containers": [
+            {"name": 3, "args": [8080, "a", true], "ports": "none", "imag": "x"},
+            {"name": "b", "env": [{"name": "A", "value": 1}, {"name": "B", "valu": "b"}]},
+        ]}});
+        assert_eq!(
+            sentences(&overlay),
+            [
+                "spec.containers[0].args[0]: Invalid value: 8080: must be of type string, not integer",
+                "spec.containers[0].args[2]: Invalid value: true: must be of type string, not boolean",
+                "spec.containers[0].name: Invalid value: 3: must be of type string, not integer",
+                "spec.containers[0].ports: Invalid value: \"none\": must be of type array, not string",
+                "spec.containers[1].env[0].value: Invalid value: 1: must be of type string, not integer",
+                "spec.dnsPolicy: Invalid value: 3: must be of type string, not integer",
+                "spec.containers[0].imag: Unknown field: a PodTemplateSpec has no such field",
+                "spec.containers[1].env[1].valu: Unknown field: a PodTemplateSpec has no such field",
+            ]
+        );
+        // Behind an item that is no object the indices of a list are those of the source.
+        let overlay = json!({"spec": {"containers": ["x", {"name": "b", "imag": "x"}]}});
+        assert!(sentences(&overlay)[1].starts_with("spec.containers[1].imag: Unknown"));
+        assert_eq!(parse(&overlay).overlay, None);
+        assert_eq!(parse(&json!("x")).errors[0].field, PATH);
+    }
+
+    #[test]
+    fn a_template_with_very_many_wrong_types_lists_the_first_ones() {
+        let parsed = parse(&json!({"spec": {"containers": vec![json!({"name": 1}); 100]}}));
+        assert_eq!((parsed.errors.len(), &parsed.overlay), (21, &None));
+        let last = parsed.errors[20].to_string();
+        assert_eq!(last, format!("{PATH}: Invalid value: has more than these 20 values of wrong types"));
     }
 
     #[test]
     fn quantities_may_be_written_as_numbers() {
         let overlay = json!({"spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": 1}}}]}});
-        let template = parse(&overlay).expect("a number is a valid quantity");
+        let template = overlay_of(&overlay);
         assert_eq!(
             serde_json::to_value(template.template()).unwrap()["spec"]["containers"][0]["resources"]["limits"]
                 ["cpu"],
@@ -338,7 +374,7 @@ mod tests {
         let overlay = json!({"metadata": {"labels": null, "annotations": null}, "spec": {
             "containers": [{"name": "a"}, {"name": null, "env": [{"name": null}], "ports": [{"containerPort": null}]}],
             "initContainers": [{"image": null}], "volumes": [{"name": null}]}});
-        let mut paths: Vec<String> = parse(&overlay).unwrap_err().iter().map(ToString::to_string).collect();
+        let mut paths = sentences(&overlay);
         paths.sort();
         let needed = [
             "metadata.labels",
@@ -348,10 +384,13 @@ mod tests {
             "spec.initContainers[0].image",
             "spec.volumes[0].name",
         ];
-        assert_eq!(paths, needed.map(|path| format!("{path} may not be null: a pod needs it")));
+        assert_eq!(
+            paths,
+            needed.map(|path| format!("{path}: Required value: null removes the field, but a pod needs it"))
+        );
         for whole in [json!({"spec": null}), json!({"metadata": null}), json!({"spec": {"containers": null}})]
         {
-            assert_eq!(parse(&whole).unwrap_err().len(), 1, "{whole}");
+            assert_eq!(parse(&whole).errors.len(), 1, "{whole}");
         }
     }
 }

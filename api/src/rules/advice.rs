@@ -155,7 +155,7 @@ fn members_are_not_static(input: &RuleInput<'_>) -> Option<String> {
 /// `kubectl rollout restart` changes an annotation of the pod template. A group that has it, too, takes
 /// the change back.
 fn restarts_are_kubectls(input: &RuleInput<'_>) -> Option<String> {
-    let template = input.overlay.as_ref()?.as_ref().ok()?.template();
+    let template = input.readable_overlay()?.template();
     let annotations = template.metadata.as_ref()?.annotations.as_ref()?;
     annotations.contains_key(names::ANNOTATION_RESTARTED_AT).then(|| {
         format!(

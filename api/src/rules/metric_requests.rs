@@ -111,12 +111,10 @@ impl Pod {
         let container = json!({"name": consumer, "resources": resources});
         let base = json!({"spec": {"containers": [container]}});
         let template = match &input.overlay {
-            Some(Ok(overlay)) => overlay.apply_to(base, ContainerMerge::InPlace).ok()?,
-            Some(Err(_)) => return None,
+            Some(parsed) => parsed.overlay.as_ref()?.apply_to(base, ContainerMerge::InPlace).ok()?,
             None => serde_json::from_value(base).ok()?,
         };
-        let written =
-            input.overlay.as_ref().and_then(|overlay| overlay.as_ref().ok()?.template().spec.as_ref());
+        let written = input.overlaid_pod();
         let merged: PodSpec = template.spec?;
         let is_sidecar = |of: &&Container| of.restart_policy.as_deref() == Some("Always");
         let init = merged.init_containers.iter().flatten().filter(is_sidecar);

@@ -18,6 +18,7 @@ mod template;
 
 pub use advice::advice;
 
+use crate::parse::drop_followup_errors;
 use crate::rule_input::RuleInput;
 use crate::violation::Violation;
 
@@ -93,6 +94,9 @@ fn violations(rules: &[RuleFn], input: &RuleInput<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     for rule in rules {
         rule(input, &mut violations);
+    }
+    if let Some(parsed) = &input.overlay {
+        drop_followup_errors(&parsed.errors, &mut violations);
     }
     violations
 }

@@ -5,47 +5,21 @@ use k8s_openapi::api::core::v1::{Container, PodSpec};
 use serde_json::Value;
 
 use crate::names;
-use crate::overlay::OverlayError;
+pub(crate) use crate::overlay::PATH as OVERLAY;
 use crate::rule_input::RuleInput;
 use crate::violation::{Rule, Violation};
-
-/// The path of the overlay.
-pub(crate) const OVERLAY: &str = "spec.consumerSpec.podTemplate";
 
 /// The overlay is a PodTemplateSpec, grants no access to the node and keeps the selector's labels.
 pub(crate) fn overlay_is_a_pod_template(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     let Some(template) = &input.spec.consumer_spec.pod_template else {
         return;
     };
-    match &input.overlay {
-        Some(Ok(overlay)) => {
-            selector_labels_are_kept(input, template, violations);
-            if let Some(pod) = &overlay.template().spec {
-                pod_has_no_node_access(pod, violations);
-                each_container(pod, violations);
-            }
-        }
-        Some(Err(errors)) => violations.extend(errors.iter().map(overlay_violation)),
-        None => {}
-    }
-}
-
-fn overlay_violation(error: &OverlayError) -> Violation {
-    match error {
-        OverlayError::UnknownField(path) => Violation::forbidden(
-            Rule::PodTemplate,
-            format!("{OVERLAY}.{path}"),
-            "a PodTemplateSpec has no such field",
-        ),
-        OverlayError::WrongType { path, expected } => {
-            let field = if path == "." { OVERLAY.to_owned() } else { format!("{OVERLAY}.{path}") };
-            Violation::forbidden(Rule::PodTemplate, field, expected.as_str())
-        }
-        OverlayError::Required(path) => Violation::required(
-            Rule::PodTemplate,
-            format!("{OVERLAY}.{path}"),
-            "null removes the field, but a pod needs it",
-        ),
+    violations.extend(input.overlay.iter().flat_map(|parsed| parsed.errors.iter().cloned()));
+    let Some(overlay) = input.readable_overlay() else { return };
+    selector_labels_are_kept(input, template, violations);
+    if let Some(pod) = &overlay.template().spec {
+        pod_has_no_node_access(pod, violations);
+        each_container(pod, violations);
     }
 }
 

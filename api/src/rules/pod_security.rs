@@ -41,7 +41,7 @@ const HOST: &str = "a consumer may not have its node call another host";
 
 /// The pods keep the level `baseline`.
 pub(crate) fn pod_keeps_baseline(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
-    let Some(Ok(overlay)) = &input.overlay else {
+    let Some(overlay) = input.readable_overlay() else {
         return;
     };
     let mut errors = FieldErrors::new(Rule::PodSecurity, violations);

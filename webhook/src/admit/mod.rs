@@ -8,7 +8,7 @@ use json_patch::Patch;
 use kcg_api::rule_input::RuleInput;
 use kcg_api::rules::{self, live};
 use kcg_api::topic::{self, TopicLookup, TopicRef};
-use kcg_api::valid::TopicGrants;
+use kcg_api::valid::{self, TopicGrants};
 use kcg_api::violation::{self, Ratcheted, Violation};
 use kcg_api::{GroupDefaults, KconsumerGroupSpec, defaults, names, spec_bounds};
 use prometheus_client::encoding::EncodeLabelValue;
@@ -229,7 +229,7 @@ impl<L: Fn(&TopicRef) -> TopicLookup> Rules<'_, L> {
             violations.extend(live.violation);
             warnings.extend(live.warnings);
         }
-        group.drop_followup_errors(&mut violations);
+        valid::drop_followup_errors(&group.type_errors, &mut violations);
         Validation { violations, warnings }
     }
 

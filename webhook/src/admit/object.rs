@@ -157,24 +157,6 @@ impl<'a> ReviewedGroup<'a> {
         self.spec = Some(parsed.group.spec);
     }
 
-    /// Removes the violations that only follow from a type error: a value that cannot be read is
-    /// missing from the spec, and so violates further rules at the same field.
-    pub(super) fn drop_followup_errors(&self, violations: &mut Vec<Violation>) {
-        let follows = |violation: &Violation| {
-            self.type_errors.iter().any(|type_error| {
-                violation
-                    .field
-                    .strip_prefix(&type_error.field)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-            })
-        };
-        let mut position = 0;
-        violations.retain(|violation| {
-            position += 1;
-            position <= self.type_errors.len() || !follows(violation)
-        });
-    }
-
     /// Whether the consumer has a containerName, `null` included.
     pub(super) fn has_container_name(&self) -> bool {
         self.consumer().is_some_and(|consumer| consumer.container_name.is_some())

@@ -99,7 +99,8 @@ fn image(
     let has_image = container.image.as_deref().is_some_and(|image| !image.is_empty());
     let is_ours =
         matches!(role, ContainerRole::Consumer | ContainerRole::Unknown) && container.image.is_none();
-    if has_image || is_ours {
+    // Without a name it is not known which one it is.
+    if has_image || is_ours || container.name.is_empty() {
         return;
     }
     let detail = match context.input.container_name().filter(|_| role == ContainerRole::Sidecar) {

@@ -90,7 +90,7 @@ fn grace_seconds(input: &RuleInput<'_>, pod: &PodSpec) -> i64 {
 
 /// The overlay makes a pod that the API server accepts in a Deployment.
 pub(crate) fn overlay_makes_a_pod(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
-    let Some(Ok(overlay)) = &input.overlay else {
+    let Some(overlay) = input.readable_overlay() else {
         return;
     };
     let mut errors = FieldErrors::new(Rule::Deployment, violations);
