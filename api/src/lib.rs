@@ -36,6 +36,7 @@ pub mod topic;
 pub mod valid;
 pub mod violation;
 mod wrong_type;
+pub mod yaml_error;
 
 pub use group::{KconsumerGroup, KconsumerGroupSpec};
 pub use group_defaults::GroupDefaults;

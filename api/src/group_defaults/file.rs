@@ -7,12 +7,14 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
 use super::GroupDefaults;
+use crate::escape;
 use crate::group::KconsumerGroupSpec;
 use crate::names;
 use crate::rule_input::{RuleInput, TopicGrants};
 use crate::rules::{self, messages};
 use crate::strict_object::StrictObject;
 use crate::violation::{Rule, Violation};
+use crate::yaml_error::YamlError;
 
 /// The most bytes of the file.
 pub const MAX_BYTES: usize = 64 * 1024;
@@ -47,8 +49,8 @@ impl GroupDefaults {
         }
         // Without a snippet of the source: an error is one line.
         let options = || serde_saphyr::options! { with_snippet: false };
-        let parsed: Option<StrictObject<Self>> =
-            serde_saphyr::from_str_with_options(text, options()).map_err(|error| vec![located(&error)])?;
+        let parsed: Option<StrictObject<Self>> = serde_saphyr::from_str_with_options(text, options())
+            .map_err(|error| vec![located(&error, text)])?;
         let defaults = parsed.map(|StrictObject(defaults)| defaults).unwrap_or_default();
         let violations = defaults.violations();
         if violations.is_empty() {
@@ -88,17 +90,9 @@ impl GroupDefaults {
     }
 }
 
-fn located(error: &serde_saphyr::Error) -> FileError {
-    let message = error.render_with_options(serde_saphyr::RenderOptions::default());
-    // The parser ends its message with the location.
-    let message = match error {
-        serde_saphyr::Error::MultipleDocuments { .. } => "it has more than one document",
-        _ => message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message),
-    };
-    FileError {
-        line: error.location().map(|place| place.line()),
-        message: format!("{message}: the keys are those of a group's spec that docs/operations.md lists"),
-    }
+fn located(error: &serde_saphyr::Error, text: &str) -> FileError {
+    let YamlError { place, message } = YamlError::new(error, text);
+    FileError { line: place.map(|(line, _)| line), message }
 }
 
 /// A YAML value that only knows where its parts are.
@@ -120,7 +114,7 @@ impl Node {
     /// The line of a violation's field, or of the nearest parent that the file has.
     fn locate(&self, violation: &Violation) -> FileError {
         let field = violation.field.strip_prefix("spec.").unwrap_or(&violation.field);
-        let message = format!("{field}: {}", violation.message());
+        let message = format!("{}: {}", escape::line(field), violation.message());
         let key = violation.value.as_ref().and_then(|value| value.as_str());
         let node = tokens(field).fold(self, |node, name| node.child(name).unwrap_or(node));
         // A wrong key is the violation's value.
@@ -232,8 +226,11 @@ mod tests {
             ("consumerSpec:\n  imagePullSecrets:\n  - nam: a\n", 3, "nam"),
             ("metrics: {interval: 5s}\nmetrics: {}\n", 2, "metrics"),
             ("metrics:\n  preset: Sprong\n", 2, "Sprong"),
-            ("metrics:\n  labels: [a]\n", 2, "mapping"),
-            ("metrics: []\n", 1, "map"),
+            ("metrics:\n  labels: [a]\n", 2, "the value must be of type object"),
+            ("metrics: []\n", 1, "the value must be of type object"),
+            ("metrics:\n  port: x\n", 2, "unknown key \"port\": the keys here are preset, "),
+            ("metrics:\n  sampleLimit: many\n", 2, "the value must be of type integer"),
+            ("alerts:\n  ruleLabels: 5\n", 2, "the value must be of type object"),
             ("metrics: {}\n---\nalerts: {}\n", 3, "it has more than one document"),
             ("metrics: {\n", 1, "unclosed"),
         ] {
