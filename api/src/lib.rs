@@ -18,6 +18,7 @@ pub mod event;
 mod field_path;
 pub mod group;
 pub mod group_defaults;
+mod image;
 pub mod inherited_metadata;
 pub mod names;
 pub mod overlay;

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use k8s_openapi::api::core::v1::EnvVar;
 
 use super::messages;
+use crate::image;
 use crate::names;
 use crate::rule_input::RuleInput;
 use crate::spec_bounds;
@@ -37,13 +38,15 @@ fn is_short_enough<T>(
     count <= most
 }
 
-/// No consumer can start without a valid image.
+/// No consumer can start without a valid image. The rule for stored groups is the schema's grammar;
+/// what else a kubelet refuses is one for admission.
 pub(crate) fn image_is_a_reference(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
     let image = &input.spec.consumer_spec.image;
     if image.is_empty() {
         violations.push(Violation::required(Rule::Image, field("image"), ""));
-    } else if !names::IMAGE.matches(image) {
-        violations.push(Violation::invalid(Rule::Image, field("image"), image.as_str(), messages::IMAGE));
+    } else if let Some(problem) = image::problem(image) {
+        let rule = if names::IMAGE.matches(image) { Rule::Deployment } else { Rule::Image };
+        violations.push(Violation::invalid(rule, field("image"), image.as_str(), problem));
     }
 }
 

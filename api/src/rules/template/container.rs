@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{Container, ContainerPort};
 use super::super::field_errors::FieldErrors;
 use super::volume::Volumes;
 use super::{claims, dns_label, env, mount, probe, resources, restart, security};
+use crate::image;
 use crate::names;
 use crate::rule_input::RuleInput;
 use crate::rules::consumer::PULL_POLICIES;
@@ -91,12 +92,11 @@ fn image(
     path: &str,
     errors: &mut FieldErrors<'_>,
 ) {
-    // The API server refuses the pods for it, not the Deployment.
-    if let Some(image) = container.image.as_deref().filter(|image| image.trim().len() != image.len()) {
-        let detail = "must not have leading or trailing whitespace";
-        errors.invalid(format!("{path}.image"), image, detail);
+    let written = container.image.as_deref().filter(|image| !image.is_empty());
+    if let Some(image) = written {
+        image_reference(image, &format!("{path}.image"), errors);
     }
-    let has_image = container.image.as_deref().is_some_and(|image| !image.is_empty());
+    let has_image = written.is_some();
     let is_ours =
         matches!(role, ContainerRole::Consumer | ContainerRole::Unknown) && container.image.is_none();
     // Without a name it is not known which one it is.
@@ -110,6 +110,16 @@ fn image(
         None => String::new(),
     };
     errors.required(format!("{path}.image"), &detail);
+}
+
+/// The API server accepts any reference in a Deployment. It refuses the pods for whitespace, and the
+/// kubelet for the rest.
+pub(super) fn image_reference(image: &str, field: &str, errors: &mut FieldErrors<'_>) {
+    if image.trim().len() != image.len() {
+        errors.invalid(field, image, "must not have leading or trailing whitespace");
+    } else if let Some(problem) = image::problem(image) {
+        errors.invalid(field, image, &problem);
+    }
 }
 
 /// Names are distinct, with the operator's port `metrics` among those of the consumer.
@@ -157,7 +167,7 @@ fn ports(
 }
 
 /// What is wrong with a port's name, an IANA service name.
-pub(super) fn port_name(name: &str) -> Vec<&'static str> {
+pub(in crate::rules) fn port_name(name: &str) -> Vec<&'static str> {
     let is_letter = |c: char| c.is_ascii_lowercase();
     let has_charset = name.chars().all(|c| is_letter(c) || c.is_ascii_digit() || c == '-');
     let checks = [

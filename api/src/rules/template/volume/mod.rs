@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::{CSIVolumeSource, Volume};
 use serde_json::Value;
 
 use super::super::field_errors::FieldErrors;
+use super::container::image_reference;
 use super::{dns_label, labels};
 use crate::names;
 use crate::quantity::{self, GRAMMAR};
@@ -140,8 +141,10 @@ fn other_source(volume: &Volume, path: &str, errors: &mut FieldErrors<'_>) {
         csi_driver(csi, &format!("{path}.csi"), errors);
     }
     if let Some(image) = &volume.image {
-        if image.reference.as_deref().is_none_or(str::is_empty) {
-            errors.required(format!("{path}.image.reference"), "");
+        let field = format!("{path}.image.reference");
+        match image.reference.as_deref().filter(|reference| !reference.is_empty()) {
+            Some(reference) => image_reference(reference, &field, errors),
+            None => errors.required(field, ""),
         }
         errors.one_of(format!("{path}.image.pullPolicy"), image.pull_policy.as_deref(), &PULL_POLICIES);
     }
