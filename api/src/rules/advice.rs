@@ -24,11 +24,13 @@ pub fn advice(input: &RuleInput<'_>) -> Vec<String> {
         group_id_comes_before_env_from,
         topics_are_those_of_the_spec,
         probe_asks_as_prometheus_does,
+        probe_follows_from_the_preset,
         restarts_are_kubectls,
         members_are_not_static,
     ];
     let mut warnings = second_consumers(input);
     warnings.extend(rules.into_iter().filter_map(|rule| rule(input)));
+    warnings.extend(super::probe_ports::warnings(input));
     warnings.extend(super::endpoint::warnings(input.spec));
     warnings
 }
@@ -135,6 +137,20 @@ fn probe_asks_as_prometheus_does(input: &RuleInput<'_>) -> Option<String> {
     let applies = endpoint.scheme.as_deref() == Some("https") && !has_certificate && !is_probed;
     applies.then(|| {
         "spec.consumerSpec.readiness: its probe uses HTTP, and the endpoint https: set None and a probe in podTemplate"
+            .to_owned()
+    })
+}
+
+/// A group with a preset has its probe, unless none can be derived from the path of the metrics. The pods
+/// then count as ready as soon as they run.
+fn probe_follows_from_the_preset(input: &RuleInput<'_>) -> Option<String> {
+    let metrics = &input.spec.metrics;
+    let has_none = metrics.preset?.readiness_path(metrics.path()).is_none();
+    let is_probed = input.overlaid_consumer().is_some_and(|own| {
+        [&own.readiness_probe, &own.liveness_probe, &own.startup_probe].iter().any(|probe| probe.is_some())
+    });
+    (has_none && input.spec.consumer_spec.readiness.is_none() && !is_probed).then(|| {
+        "spec.consumerSpec.readiness: no probe follows from metrics.path, which does not end in /prometheus: set a path or None"
             .to_owned()
     })
 }
@@ -318,6 +334,25 @@ mod tests {
             (&in_mesh, json!({}), 0),
             (&json!({"preset": "Spring"}), json!({}), 0),
             (&json!({"endpoint": {"scheme": "https"}}), json!({}), 0),
+        ] {
+            let warned = warned(&json!({"metrics": metrics, "consumerSpec": consumer}));
+            assert_eq!(warned.len(), want, "{metrics} {consumer}: {warned:?}");
+        }
+    }
+
+    #[test]
+    fn a_preset_without_a_probe_is_warned_of_until_the_group_states_one() {
+        let probed = json!({"spec": {"containers": [{"name": "orders", "livenessProbe": {"exec": {"command": ["a"]}}}]}});
+        let spring = |path: &str| json!({"preset": "Spring", "path": path});
+        for (metrics, consumer, want) in [
+            (spring("/metrics"), json!({}), 1),
+            (spring("/manage/prometheus"), json!({}), 0),
+            (spring("/metrics"), json!({"readiness": "None"}), 0),
+            (spring("/metrics"), json!({"readiness": "/ready"}), 0),
+            (spring("/metrics"), json!({"podTemplate": probed}), 0),
+            (json!({"preset": "JmxExporter", "path": "/m"}), json!({}), 0),
+            // Without a preset there is no probe that could be missed.
+            (json!({"path": "/metrics"}), json!({}), 0),
         ] {
             let warned = warned(&json!({"metrics": metrics, "consumerSpec": consumer}));
             assert_eq!(warned.len(), want, "{metrics} {consumer}: {warned:?}");

@@ -11,6 +11,7 @@ pub(crate) mod metric_specs;
 pub(crate) mod metrics;
 mod pod;
 mod pod_security;
+mod probe_ports;
 mod replicas;
 mod scaling;
 pub(crate) mod scrape_limits;

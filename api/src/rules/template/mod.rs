@@ -35,6 +35,7 @@ use crate::violation::{Rule, Violation};
 
 use container::ContainerRole;
 
+pub(super) use container::port_name;
 pub(super) use labels::selector;
 pub(super) use resources::container_resource;
 
