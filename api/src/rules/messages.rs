@@ -38,7 +38,9 @@ pub(crate) const LAG_STATED_TWICE: &str = "must not be the group's lag, which th
 /// Prometheus durations.
 pub(crate) const DURATION: &str = "must be a Prometheus duration such as 5s or 1m30s";
 /// spec.metrics.bodySizeLimit.
-pub(crate) const BODY_SIZE: &str = "must be a size such as 16MB or 512KB, or 0 for none";
+pub(crate) const BODY_SIZE: &str = "must be a size such as 16MB or 512KB";
+/// The same where an installation may do without the limit.
+pub(crate) const BODY_SIZE_OR_NONE: &str = "must be a size such as 16MB or 512KB, or 0 for none";
 /// spec.metrics.path.
 pub(crate) const PATH: &str = "must be an HTTP path that starts with a slash";
 /// spec.consumerSpec.readiness.

@@ -43,7 +43,10 @@ fn check(path: &str, limits: &ScrapeLimits, most: &ScrapeLimits, violations: &mu
     let Some(size) = limits.body_size_limit.as_deref() else { return };
     let field = format!("{path}.bodySizeLimit");
     if !names::BODY_SIZE.matches(size) {
-        errors.invalid(field, size, messages::BODY_SIZE);
+        // 0 is advised only where it is accepted.
+        let may_be_none = is_size_within("0", most.body_size_limit.as_deref());
+        let message = if may_be_none { messages::BODY_SIZE_OR_NONE } else { messages::BODY_SIZE };
+        errors.invalid(field, size, message);
     } else if !is_size_within(size, most.body_size_limit.as_deref()) {
         errors.invalid(field, size, &above(most.body_size_limit.as_deref().unwrap_or_default()));
     }
@@ -52,7 +55,7 @@ fn check(path: &str, limits: &ScrapeLimits, most: &ScrapeLimits, violations: &mu
 fn number(field: String, limit: Option<i64>, most: Option<i64>, errors: &mut FieldErrors<'_>) {
     let most = most.unwrap_or_default();
     if let Some(limit) = limit.filter(|limit| !is_within(*limit, most)) {
-        let message = if limit < 0 { NOT_NEGATIVE.to_owned() } else { above(&most.to_string()) };
+        let message = if most == 0 { NOT_NEGATIVE.to_owned() } else { above(&most.to_string()) };
         errors.invalid(field, limit, &message);
     }
 }
@@ -121,7 +124,21 @@ mod tests {
                 "bodySizeLimit: Invalid value: \"65MB\": must be more than 0 and at most 64MB, the limit of this installation",
             ]
         );
-        assert_eq!(words(&of(-1, 1, "16"), "").len(), 2);
+        // 0, no limit, is advised only where the installation allows it.
+        assert_eq!(
+            words(&of(-1, 1, "16"), ""),
+            [
+                "sampleLimit: Invalid value: -1: must be more than 0 and at most 200000, the limit of this installation",
+                "bodySizeLimit: Invalid value: \"16\": must be a size such as 16MB or 512KB",
+            ]
+        );
+        assert_eq!(
+            words(&of(-1, 1, "16"), "limits: {sampleLimit: 0, bodySizeLimit: '0'}"),
+            [
+                "sampleLimit: Invalid value: -1: must be greater than or equal to 0",
+                "bodySizeLimit: Invalid value: \"16\": must be a size such as 16MB or 512KB, or 0 for none",
+            ]
+        );
         let more = "limits: {sampleLimit: 0, labelLimit: 500, bodySizeLimit: 1GB}";
         assert_eq!(words(&of(0, 500, "1024MB"), more), [""; 0]);
         assert_eq!(words(&of(-1, 501, "0"), more).len(), 3);
