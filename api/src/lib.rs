@@ -26,6 +26,7 @@ mod parse;
 pub mod preset;
 pub mod quantity;
 mod ratchet;
+mod rule;
 pub mod rule_input;
 pub mod rules;
 mod scaling;
