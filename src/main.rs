@@ -6,7 +6,7 @@ use kconsumer_group_operator::cli::Cli;
 
 fn main() -> ExitCode {
     Cli::from_args_and_env().run().unwrap_or_else(|error| {
-        eprintln!("kconsumer-group-operator: {error}");
+        error.print();
         error.exit_code()
     })
 }

@@ -50,10 +50,12 @@ enum ReportFormat {
 pub(super) fn run(args: &DoctorArgs) -> Result<ExitCode, CliError> {
     let checks = super::block_on(checks(args))?;
     let healthy = checks.iter().all(Check::is_healthy);
-    terminal::print(&match args.output {
-        ReportFormat::Table => table(&checks),
-        ReportFormat::Json => format!("{:#}\n", json!({"healthy": healthy, "checks": checks})),
-    })?;
+    match args.output {
+        ReportFormat::Table => terminal::print_text(&table(&checks)),
+        ReportFormat::Json => {
+            terminal::print_json(&format!("{:#}\n", json!({"healthy": healthy, "checks": checks})))
+        }
+    }?;
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

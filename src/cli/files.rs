@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use kcg_api::escape;
 use kcg_runtime::bounded_text::read_text;
 
 /// The path that means standard input.
@@ -76,7 +77,8 @@ impl Source {
 impl FileArgs {
     /// The paths by their names in messages, in the order of the command line.
     pub(super) fn paths(&self) -> impl Iterator<Item = String> {
-        self.given().map(|path| if path == STDIN { "standard input".to_owned() } else { path.clone() })
+        self.given()
+            .map(|path| if path == STDIN { "standard input".to_owned() } else { shown(Path::new(path)) })
     }
 
     fn given(&self) -> impl Iterator<Item = &String> {
@@ -100,7 +102,7 @@ impl FileArgs {
     }
 
     fn add_folder(&self, index: usize, folder: &Path, depth: usize, files: &mut Vec<FoundFile>) {
-        let found = |path: &Path, source| FoundFile { path: index, name: path.display().to_string(), source };
+        let found = |path: &Path, source| FoundFile { path: index, name: shown(path), source };
         let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
         let mut entries = match entries {
             Ok(entries) => entries,
@@ -122,6 +124,11 @@ impl FileArgs {
             }
         }
     }
+}
+
+/// A path in a message: the name of a file can have any character.
+fn shown(path: &Path) -> String {
+    escape::line(&path.display().to_string()).into_owned()
 }
 
 fn is_manifest(path: &Path) -> bool {

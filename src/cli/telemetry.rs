@@ -1,6 +1,10 @@
 //! Logs with fields, as text or JSON, on standard error.
 
+use std::borrow::Cow;
+use std::io;
+
 use clap::{Args, ValueEnum};
+use kcg_api::escape;
 use tracing::{Metadata, Subscriber};
 use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::fmt::{self, MakeWriter};
@@ -43,12 +47,45 @@ fn subscriber<W>(filter: EnvFilter, format: LogFormat, writer: W) -> impl Subscr
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let events = fmt::layer().with_writer(writer);
+    let events = fmt::layer().with_writer(EscapingWriter { writer, format });
     let events = match format {
         LogFormat::Text => events.with_ansi(false).boxed(),
         LogFormat::Json => events.json().flatten_event(true).with_current_span(false).boxed(),
     };
     registry().with(filter).with(events.with_filter(filter_fn(has_no_body)))
+}
+
+/// Escapes in each event what a terminal would obey: a field may have text of any user's.
+struct EscapingWriter<W> {
+    writer: W,
+    format: LogFormat,
+}
+
+impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for EscapingWriter<W> {
+    type Writer = EscapingWriter<W::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        EscapingWriter { writer: self.writer.make_writer(), format: self.format }
+    }
+}
+
+impl<W: io::Write> io::Write for EscapingWriter<W> {
+    /// Writes one event: the layer hands it over as a whole.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let event = String::from_utf8_lossy(bytes);
+        let escaped: Cow<'_, str> = match (self.format, event.strip_suffix('\n')) {
+            // Only the event's own end begins a line.
+            (LogFormat::Text, Some(line)) => format!("{}\n", escape::line(line)).into(),
+            (LogFormat::Text, None) => escape::line(&event),
+            (LogFormat::Json, _) => escape::json(&event),
+        };
+        self.writer.write_all(escaped.as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
 }
 
 /// kube's client logs the text of a response that it cannot parse, which is an object of a user with its
@@ -59,7 +96,6 @@ fn has_no_body(event: &Metadata<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::sync::{Arc, Mutex};
 
     use http::{Request, Response};
@@ -81,6 +117,23 @@ mod tests {
 
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
+        }
+    }
+
+    #[test]
+    fn a_field_can_neither_begin_a_line_nor_reorder_it() {
+        for (format, shown) in [
+            (LogFormat::Text, "x\\u{202e}y\\u{a}INFO z"),
+            (LogFormat::Json, "\"name\":\"x\\u202ey\\nINFO z\""),
+        ] {
+            let log = Log::default();
+            let writer = log.clone();
+            let subscriber = subscriber(EnvFilter::new("info"), format, move || writer.clone());
+            tracing::subscriber::with_default(subscriber, || {
+                tracing::info!(name = %"x\u{202e}y\nINFO z", "a line");
+            });
+            let lines = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+            assert!(lines.contains(shown) && lines.lines().count() == 1, "{lines}");
         }
     }
 
