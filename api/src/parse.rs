@@ -39,9 +39,18 @@ pub fn parse_group(mut group: Value) -> ParsedGroup {
             fields.insert("spec".to_owned(), Value::Object(serde_json::Map::new()));
         }
     }
-    // Only the controller writes status, and no rule reads it.
     if let Some(fields) = group.as_object_mut() {
+        // Only the controller writes status, and no rule reads it.
         fields.remove("status");
+        // An object without metadata has no name, which is a violation of its own.
+        let metadata = fields.entry("metadata").or_insert(Value::Null);
+        if !metadata.is_object() {
+            let found = std::mem::replace(metadata, Value::Object(serde_json::Map::new()));
+            if !found.is_null() {
+                let message = "invalid type, expected an object";
+                violations.push(wrong_type::violation(Rule::Type, "metadata".to_owned(), found, message));
+            }
+        }
     }
     let parsed = parse(&mut group, Rule::Type, "");
     violations.extend(parsed.violations);

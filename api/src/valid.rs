@@ -340,6 +340,22 @@ mod tests {
     }
 
     #[test]
+    fn metadata_of_a_wrong_type_is_one_mistake() {
+        for (metadata, want) in [
+            (json!("x"), &["metadata: Invalid value: \"x\": must be of type object, not string"][..]),
+            (json!({"name": 5}), &["metadata.name: Invalid value: 5: must be of type string, not integer"]),
+            (json!(null), &[]),
+        ] {
+            let mut group = sample();
+            group["metadata"] = metadata;
+            let parsed = parse_group(group);
+            let found: Vec<String> = parsed.violations.iter().map(ToString::to_string).collect();
+            assert_eq!(found, want);
+            assert_eq!(parsed.group.spec.consumer_spec.topic.as_deref(), Some("fast-data-topic"));
+        }
+    }
+
+    #[test]
     fn topic_grants_name_namespaces_or_all() {
         let named = TopicGrants::from_flag(&["kafka".to_owned()]);
         assert!(named.allow("a", "a") && named.allow("a", "kafka") && !named.allow("a", "b"));

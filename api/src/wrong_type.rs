@@ -7,7 +7,8 @@ use crate::violation::{ErrorType, Rule, Violation};
 /// The violation of a value at `field` that a parser refused with `message`.
 pub(crate) fn violation(rule: Rule, field: String, value: Value, message: &str) -> Violation {
     if let Some(missing) = between(message, "missing field `", "`") {
-        return Violation::required(rule, format!("{field}.{missing}"), "");
+        let dot = if field.is_empty() { "" } else { "." };
+        return Violation::required(rule, format!("{field}{dot}{missing}"), "");
     }
     if message.starts_with("unknown variant ") {
         return Violation::not_supported(rule, field, value, &supported(message));
@@ -51,8 +52,8 @@ pub(crate) fn type_named(expected: &str) -> &str {
         _ if range(expected).is_some() => "integer",
         "f32" | "f64" | "finite floating-point value" => "number",
         "bool" | "boolean" | "a boolean" => "boolean",
-        "a string" | "string" | "a borrowed string" | "string or map" | "variant identifier" | "Time"
-        | "MicroTime" => "string",
+        "a string" | "string" | "string scalar" | "a borrowed string" | "string or map"
+        | "variant identifier" | "Time" | "MicroTime" => "string",
         "a sequence" | "a list" | "sequence start" => "array",
         "a map" | "an object" | "mapping start" => "object",
         "IntOrString" => "integer or string",
