@@ -27,6 +27,11 @@ impl fmt::Display for YamlError {
 }
 
 impl YamlError {
+    /// The message of a key that occurs twice.
+    pub fn duplicate_key(key: &str) -> String {
+        format!("the key {key:?} occurs twice in one mapping: remove one of them")
+    }
+
     /// Translates the error of a parser that has read `text`.
     pub fn new(error: &Error, text: &str) -> Self {
         let place = error.location().map(|place| (place.line(), place.column()));
@@ -64,9 +69,7 @@ fn cause_in(text: &str, line: u64) -> Option<&'static str> {
 fn words(error: &Error) -> String {
     match error.without_snippet() {
         Error::AliasError { error, .. } => words(error),
-        Error::DuplicateMappingKey { key: Some(key), .. } => {
-            format!("the key {key:?} occurs twice in one mapping: remove one of them")
-        }
+        Error::DuplicateMappingKey { key: Some(key), .. } => YamlError::duplicate_key(key),
         Error::DuplicateMappingKey { key: None, .. } => {
             "a key occurs twice in one mapping: remove one of them".to_owned()
         }

@@ -10,7 +10,9 @@ pub fn read_text(source: impl Read, max: usize) -> io::Result<String> {
     if bytes.len() > max {
         return Err(io::Error::other(format!("it has more than {max} bytes: shorten it")));
     }
-    String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8: save it as UTF-8"))
+    let is_utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+    let found = if is_utf16 { "it is UTF-16" } else { "it is not UTF-8" };
+    String::from_utf8(bytes).map_err(|_| io::Error::other(format!("{found}: save it as UTF-8")))
 }
 
 #[cfg(test)]
@@ -23,6 +25,7 @@ mod tests {
             ("aé".as_bytes(), Ok("aé")),
             ("aaé".as_bytes(), Err("it has more than 3 bytes: shorten it")),
             (b"a\xe9", Err("it is not UTF-8: save it as UTF-8")),
+            (b"\xff\xfea", Err("it is UTF-16: save it as UTF-8")),
         ] {
             let text = read_text(bytes, 3).map_err(|error| error.to_string());
             assert_eq!(text.as_deref().map_err(|error| &**error), read);

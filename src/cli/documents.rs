@@ -3,10 +3,11 @@
 use std::{fmt, vec};
 
 use kcg_api::names;
+use kcg_api::yaml_error::YamlError;
 use serde_json::Value;
 
 use super::files::{FileArgs, FoundFile};
-use super::manifests::{self, Document, ManifestError};
+use super::manifests::{self, Document};
 
 /// One finding in a file. Documents of other kinds are only counted.
 #[derive(Debug)]
@@ -47,7 +48,7 @@ pub(super) struct Documents {
     /// The file that is read now: the index of its path, and its name.
     file: (usize, String),
     /// What it holds that was not returned yet.
-    rest: vec::IntoIter<Result<Document, ManifestError>>,
+    rest: vec::IntoIter<Result<Document, YamlError>>,
     paths: Vec<PathSummary>,
 }
 

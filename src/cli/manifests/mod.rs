@@ -1,63 +1,61 @@
 //! Manifests: YAML or JSON with any number of objects, read as kubectl reads them.
 
+mod json;
+mod objects;
 #[cfg(test)]
 mod tests;
 
 use std::io::Cursor;
 
-use kcg_api::names;
+use kcg_api::yaml_error::YamlError;
 use serde::Serialize;
 use serde_json::Value;
+use serde_saphyr::Spanned;
 
 use super::CliError;
 
-/// The kind of a list of groups, as the API server writes it.
-const LIST_KIND: &str = "KconsumerGroupList";
-/// How many letters a kind may differ from ours to be taken for a misspelt one.
-const MISSPELT_WITHIN: usize = 2;
-
-/// Why a document cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ManifestError {
-    #[error("line {line}, column {column}: {message}")]
-    Syntax { line: u64, column: u64, message: String },
-    #[error("{0}")]
-    Other(String),
-}
+pub(super) use objects::name_of;
 
 /// One object of a manifest.
 #[derive(Debug, PartialEq)]
 pub(super) enum Document {
     /// A KconsumerGroup of any version.
     Group(Value),
-    /// Probably meant to be a KconsumerGroup; why it is none.
+    /// Probably meant to be a KconsumerGroup; its line and why it is none.
     LooksLikeOurs(String),
     /// Any other object.
     Other,
 }
 
+/// A document and where it begins.
+struct Located {
+    line: u64,
+    value: Value,
+}
+
 /// The objects in a text, those of a List one by one, and an error for each document that cannot be
 /// read. Empty documents are skipped.
-pub(super) fn documents(text: &str) -> Vec<Result<Document, ManifestError>> {
+pub(super) fn documents(text: &str) -> Vec<Result<Document, YamlError>> {
     let mut documents = Vec::new();
     for value in values(text) {
         match value {
-            Ok(Value::Null) => {}
-            Ok(value) => add_objects(value, &mut documents),
+            Ok(Located { value: Value::Null, .. }) => {}
+            Ok(Located { line, value }) => objects::add(line, value, &mut documents),
             Err(error) => documents.push(Err(error)),
         }
     }
     documents
 }
 
-fn values(text: &str) -> Vec<Result<Value, ManifestError>> {
+fn values(text: &str) -> Vec<Result<Located, YamlError>> {
     // JSON may contain tabs, which YAML does not allow.
-    if text.trim_start().starts_with('{') {
-        let parsed: Result<Vec<Value>, _> = serde_json::Deserializer::from_str(text).into_iter().collect();
-        if let Ok(documents) = parsed {
-            return documents.into_iter().map(with_whole_numbers).map(Ok).collect();
-        }
-    }
+    let json = Some(text).filter(|text| text.trim_start().starts_with('{')).and_then(json::documents);
+    let documents = json.unwrap_or_else(|| yaml_documents(text)).into_iter();
+    let whole = |Located { line, value }| Located { line, value: with_whole_numbers(value) };
+    documents.map(|document| document.map(whole)).collect()
+}
+
+fn yaml_documents(text: &str) -> Vec<Result<Located, YamlError>> {
     let mut reader = Cursor::new(text.as_bytes());
     // Without a snippet of the source: an error is one line. `defaultMode: 0755` is octal for kubectl.
     // The budget is wide enough for other people's CRDs; aliases cannot multiply beyond it.
@@ -71,7 +69,10 @@ fn values(text: &str) -> Vec<Result<Value, ManifestError>> {
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 100_000 },
     };
     serde_saphyr::read_with_options(&mut reader, options)
-        .map(|document: Result<Value, _>| document.map(with_whole_numbers).map_err(|error| located(&error)))
+        .map(|document: Result<Spanned<Value>, _>| match document {
+            Ok(Spanned { value, referenced, .. }) => Ok(Located { line: referenced.line(), value }),
+            Err(error) => Err(YamlError::new(&error, text)),
+        })
         .collect()
 }
 
@@ -97,76 +98,6 @@ fn whole(number: &serde_json::Number) -> Option<i64> {
     // Below 2^53, so that the conversion is exact.
     #[allow(clippy::cast_possible_truncation)]
     (float.abs() < EXACT).then_some(float as i64)
-}
-
-fn located(error: &serde_saphyr::Error) -> ManifestError {
-    let message = error.render_with_options(serde_saphyr::RenderOptions::default());
-    match error.location() {
-        Some(place) => ManifestError::Syntax {
-            line: place.line(),
-            column: place.column(),
-            message: without_location(&message),
-        },
-        None => ManifestError::Other(message),
-    }
-}
-
-/// The parser ends its message with the location, which is printed before the message.
-fn without_location(message: &str) -> String {
-    message.rsplit_once(" at line ").map_or(message, |(message, _)| message).to_owned()
-}
-
-fn add_objects(mut value: Value, documents: &mut Vec<Result<Document, ManifestError>>) {
-    let kind = text(&value, "kind").to_owned();
-    if kind.ends_with("List")
-        && let Some(Value::Array(items)) = value.get_mut("items").map(Value::take)
-    {
-        for mut item in items {
-            // The items of a typed list need not repeat its kind.
-            if kind == LIST_KIND && item.is_object() && item.get("kind").is_none() {
-                item["kind"] = names::KIND.into();
-                item["apiVersion"] = value["apiVersion"].clone();
-            }
-            add_objects(item, documents);
-        }
-        return;
-    }
-    documents.push(Ok(classify(value)));
-}
-
-fn text<'a>(value: &'a Value, field: &str) -> &'a str {
-    value.get(field).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn classify(value: Value) -> Document {
-    let (api_version, kind) = (text(&value, "apiVersion"), text(&value, "kind"));
-    let is_our_group = api_version.split_once('/').is_some_and(|(group, _)| group == names::GROUP);
-    if is_our_group && kind == names::KIND {
-        return Document::Group(value);
-    }
-    let ours = format!(
-        "a group has the kind {} and the apiVersion {}/{}",
-        names::KIND,
-        names::GROUP,
-        names::VERSION
-    );
-    let name = value["metadata"]["name"].as_str().unwrap_or_default();
-    if kind == names::KIND {
-        return Document::LooksLikeOurs(format!(
-            "{kind} {name:?} has the apiVersion {api_version:?}: {ours}"
-        ));
-    }
-    if is_our_group || is_misspelt(kind) {
-        let found = format!("the object {name:?} has the kind {kind:?} and the apiVersion {api_version:?}");
-        return Document::LooksLikeOurs(format!("{found}: {ours}"));
-    }
-    Document::Other
-}
-
-/// Whether a kind differs from ours by at most two letters, whichever are capitals.
-fn is_misspelt(kind: &str) -> bool {
-    let close = kind.len().abs_diff(names::KIND.len()) <= 4 * MISSPELT_WITHIN;
-    close && strsim::damerau_levenshtein(&kind.to_lowercase(), &names::KIND.to_lowercase()) <= MISSPELT_WITHIN
 }
 
 /// Writes objects as the documents of one YAML stream.

@@ -3,8 +3,12 @@ use serde_json::json;
 
 const GROUP: &str = "apiVersion: thenextapps.com/v1alpha1\nkind: KconsumerGroup\nmetadata: {name: a}\n";
 
+fn value(text: &str) -> Value {
+    values(text).remove(0).unwrap_or_else(|error| panic!("{error}")).value
+}
+
 fn read(text: &str) -> Vec<Document> {
-    documents(text).into_iter().map(Result::unwrap).collect()
+    documents(text).into_iter().map(|document| document.unwrap_or_else(|error| panic!("{error}"))).collect()
 }
 
 fn names(text: &str) -> Vec<String> {
@@ -29,7 +33,7 @@ fn other_kinds_are_told_apart_and_lists_are_expanded() {
         {"metadata": {"name": "d"}},
     ]});
     let text = format!(
-        "{GROUP}---\napiVersion: v1\nkind: Service\n---\n# nothing\n---\n{list}\n---\n{typed}\n---\nword\n"
+        "{GROUP}---\napiVersion: v1\nkind: Service\n---\n# nothing\n---\n{list}\n---\n{typed}\n---\n{{kind: Other}}\n"
     );
     assert_eq!(names(&text), ["a", "other", "b", "c", "other", "d", "other"]);
 }
@@ -102,7 +106,7 @@ fn scalars_are_read_as_kubectl_reads_them() {
         ("~", json!(null)),
         ("Null", json!(null)),
     ] {
-        let value = values(&format!("a: {text}")).remove(0).unwrap();
+        let value = value(&format!("a: {text}"));
         assert_eq!(value["a"], read, "{text}");
     }
 }
@@ -110,7 +114,7 @@ fn scalars_are_read_as_kubectl_reads_them() {
 #[test]
 fn anchors_and_merge_keys_are_expanded_and_bounded() {
     let text = "base: &base {x: 1, z: 2}\nmerged: {<<: *base, x: 3}\nsame: *base\n";
-    let value = values(text).remove(0).unwrap();
+    let value = value(text);
     assert_eq!(
         value,
         json!({"base": {"x": 1, "z": 2}, "merged": {"x": 3, "z": 2}, "same": {"x": 1, "z": 2}})
@@ -138,6 +142,87 @@ fn printed_objects_parse_to_the_same_objects() {
         json!({"expr": format!("avg(max by (pod) (metric{{{}}})) > 1000", "label=\"value\",".repeat(20))}),
     ];
     let text = yaml(&objects).unwrap();
-    let back: Vec<Value> = values(&text).into_iter().map(Result::unwrap).collect();
+    let back: Vec<Value> = values(&text).into_iter().map(|located| located.unwrap().value).collect();
     assert_eq!(back, objects);
+}
+
+/// What is said about a text with one document that is no group.
+fn said(text: &str) -> (bool, String) {
+    match documents(text).remove(0) {
+        Ok(Document::LooksLikeOurs(why)) => (true, why),
+        Ok(other) => panic!("{text}: {other:?}"),
+        Err(error) => (false, error.to_string()),
+    }
+}
+
+#[test]
+fn what_kubectl_refuses_is_refused_with_its_line_and_place() {
+    let group = json!({"apiVersion": "thenextapps.com/v1alpha1", "kind": "KconsumerGroup", "metadata": {"name": "a"}});
+    let service = json!({"apiVersion": "v1", "kind": "Service"});
+    for (text, is_ours, start) in [
+        (format!("# groups\n- {group}\n"), true, "line 2: a document with a KconsumerGroup is a list (-)"),
+        (format!("---\n[[{group}]]\n"), true, "line 2: a document with a KconsumerGroup is a list (-)"),
+        (format!("- {service}\n"), false, "line 1: the document is a list (-)"),
+        ("[]\n".to_owned(), false, "line 1: the document is a list (-)"),
+        ("\nword\n".to_owned(), false, "line 2: it is a single value"),
+        ("kind: List\nitems: {}\n".to_owned(), false, "line 1: the items of a List must be a list (-)"),
+        ("kind: List\n".to_owned(), false, "line 1: the items of a List must be a list (-)"),
+        (format!("kind: List\nitems: {group}\n"), true, "line 1: the items of a List must be a list (-)"),
+        (
+            "kind: KconsumerGroupList\nitems: a\n".to_owned(),
+            true,
+            "line 1: the items of a KconsumerGroupList",
+        ),
+        (format!("items: [{group}]\n"), true, "line 1: it has items with a KconsumerGroup"),
+        (
+            "\nkind: List\nitems: [{kind: List, items: [3]}]\n".to_owned(),
+            false,
+            "line 2: items[0].items[0]: it is a single",
+        ),
+        (
+            "{\"kind\": \"List\", \"items\": []}\n\n{\"kind\": \"List\", \"items\": 3}".to_owned(),
+            false,
+            "line 3: the items",
+        ),
+    ] {
+        let (found_ours, said) = said(&text);
+        assert!(found_ours == is_ours && said.starts_with(start), "{text}: {said}");
+    }
+    assert_eq!(read("kind: List\nitems: null\n---\nkind: List\nitems: []\n"), []);
+    assert_eq!(read("kind: AllowList\nspec: {items: 3}\n"), [Document::Other]);
+}
+
+#[test]
+fn the_parser_s_errors_are_said_in_plain_words() {
+    for (text, words) in [
+        (
+            "a: 1\nb: 2\na: 3\n".to_owned(),
+            "line 3, column 1: the key \"a\" occurs twice in one mapping: remove one of them",
+        ),
+        ("a: *b\n".to_owned(), "its anchor (&name), or has none"),
+        ("a: &a [*a]\n".to_owned(), "is inside its own anchor (&name)"),
+        ("a:\n\tb: 1\n".to_owned(), "YAML is not indented by tabs: use spaces"),
+        (
+            "{{- if .Values.a }}\na: 1\n{{- end }}\n".to_owned(),
+            "it is a template and no YAML: render it first",
+        ),
+        ("a: {b: 1\n".to_owned(), ""),
+        ("a: 'b\n".to_owned(), ""),
+        ("a: b: c\n".to_owned(), ""),
+        ("a: 1\n b: 2\n".to_owned(), ""),
+        ("\u{0}".to_owned(), ""),
+        ("a: @b\n".to_owned(), ""),
+        ("a: !!int x\n".to_owned(), ""),
+        ("<<: 3\n".to_owned(), "must be a mapping or a list of mappings"),
+    ] {
+        let error = documents(&text)
+            .into_iter()
+            .find_map(Result::err)
+            .unwrap_or_else(|| panic!("{text}"))
+            .to_string();
+        assert!(error.contains(words), "{text}: {error}");
+        for word in ["Policy", "budget", "Options", "i32", "sequence start", "replay"] {
+            assert!(!error.contains(word), "{text}: {error}");
+        }
+    }
 }
