@@ -4,17 +4,18 @@ use clap::Args;
 use kcg_api::rule_input::RuleInput;
 use kcg_api::rules::{self, live};
 use kcg_api::spec_bounds;
-use kcg_api::topic;
+use kcg_api::topic::{self, TopicRef};
 use kcg_api::valid::{self, ParsedGroup, TopicGrants};
-use kcg_api::violation::Rule;
+use kcg_api::violation::{ErrorType, Rule};
 use kcg_api::{GroupDefaults, KconsumerGroup, ValidGroup, Violation, names};
 use kcg_core::desired::{DesiredState, desired_state};
 use kcg_core::facts::Observed;
 use serde_json::Value;
 
 use super::args::DefaultsArg;
+use super::manifests::name_of;
 use super::partitions::PartitionArgs;
-use super::{args, unknown_fields};
+use super::{args, metadata, unknown_fields};
 
 /// What a manifest leaves open.
 #[derive(Clone, Debug, Args)]
@@ -43,10 +44,14 @@ impl ManifestArgs {
         args
     }
 
+    /// The namespace of a group that states none.
+    pub(super) fn namespace(&self) -> &str {
+        self.namespace.as_deref().unwrap_or("default")
+    }
+
     fn set_namespace(&self, group: &mut Value) {
         if let Some(metadata) = group.get_mut("metadata").and_then(Value::as_object_mut) {
-            let namespace = self.namespace.as_deref().unwrap_or("default");
-            metadata.entry("namespace").or_insert_with(|| Value::from(namespace));
+            metadata.entry("namespace").or_insert_with(|| Value::from(self.namespace()));
         }
     }
 
@@ -80,9 +85,23 @@ impl ManifestArgs {
 #[derive(Debug)]
 pub(super) struct CheckedGroup {
     pub(super) namespace: String,
+    /// Its generateName if it has no name.
     pub(super) name: String,
+    /// The topics that it names; `None` if its spec was not read.
+    pub(super) topics: Option<Vec<TopicRef>>,
     /// The valid group with its warnings, or its violations.
     pub(super) outcome: Result<(ValidGroup, Vec<String>), Vec<String>>,
+}
+
+impl CheckedGroup {
+    /// Adds a violation that does not follow from the group alone.
+    pub(super) fn add_violation(&mut self, violation: Option<String>) {
+        let Some(violation) = violation else { return };
+        match &mut self.outcome {
+            Ok(_) => self.outcome = Err(vec![violation]),
+            Err(violations) => violations.push(violation),
+        }
+    }
 }
 
 /// All violations of one group, in the format in which kubectl prints an error of the API server.
@@ -97,54 +116,62 @@ pub(super) fn refusal(name: &str, violations: &[String]) -> String {
 /// Applies every rule to one group.
 pub(super) fn check(mut group: Value, manifest: &ManifestArgs, partitions: &PartitionArgs) -> CheckedGroup {
     manifest.set_namespace(&mut group);
-    let metadata = |field: &str| group["metadata"][field].as_str().filter(|text| !text.is_empty());
-    let name = metadata("name").or_else(|| metadata("generateName")).unwrap_or_default().to_owned();
-    let namespace = metadata("namespace").unwrap_or_default().to_owned();
-    let outcome = unsupported_version(&group).map_or_else(
+    let name = name_of(&group);
+    let namespace = group["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
+    let unreadable = unsupported_version(&group).map_or_else(
         || spec_bounds::check_value(&group["spec"], manifest.max_spec_bytes),
         |found| vec![found],
     );
-    let outcome = if outcome.is_empty() {
-        check_fields(group, manifest, partitions)
-    } else {
-        Err(outcome.iter().map(ToString::to_string).collect())
-    };
-    CheckedGroup { namespace, name, outcome }
+    if !unreadable.is_empty() {
+        return CheckedGroup { namespace, name, topics: None, outcome: Err(sentences(&unreadable)) };
+    }
+    let mut violations = unknown_fields::find(&group, &unknown_fields::SCHEMA)
+        .into_iter()
+        .map(|field| Violation::unknown_field(Rule::Type, field, names::KIND))
+        .collect();
+    let parsed = valid::parse_group(group);
+    let topics = topic::named_by(&parsed.group.spec, &namespace);
+    let outcome = check_fields(&parsed, manifest, partitions, &mut violations);
+    let outcome = outcome.ok_or_else(|| sentences(&violations));
+    CheckedGroup { namespace, name, topics: Some(topics), outcome }
 }
 
+fn sentences(violations: &[Violation]) -> Vec<String> {
+    violations.iter().map(ToString::to_string).collect()
+}
+
+/// The group with its warnings, if nothing is added to the violations and they were empty.
 fn check_fields(
-    group: Value,
+    parsed: &ParsedGroup,
     manifest: &ManifestArgs,
     partitions: &PartitionArgs,
-) -> Result<(ValidGroup, Vec<String>), Vec<String>> {
-    let unknown = unknown_fields::find(&group, &unknown_fields::SCHEMA);
-    let unknown =
-        unknown.iter().map(|field| format!("{field}: Unknown field: a {} has no such field", names::KIND));
-    let parsed = valid::parse_group(group);
-    let grants = manifest.grants();
-    let defaults = manifest.defaults();
+    violations: &mut Vec<Violation>,
+) -> Option<(ValidGroup, Vec<String>)> {
+    let (grants, defaults) = (manifest.grants(), manifest.defaults());
     let statics = ValidGroup::read(&parsed.group, &grants, &defaults);
     let live = live_rule(&parsed.group, partitions);
-
-    let mut violations: Vec<String> = unknown.collect();
-    violations.extend(parsed.violations.iter().map(ToString::to_string));
-    violations.extend(missing_name(&parsed).map(|violation| violation.to_string()));
-    // A value of a wrong type was removed. That it is missing now is not a second mistake.
-    let was_parsed =
-        |violation: &&Violation| !parsed.violations.iter().any(|earlier| earlier.field == violation.field);
-    violations.extend(statics.iter().flat_map(|_| &live.violation).map(ToString::to_string));
+    violations.extend(parsed.violations.iter().cloned());
+    violations.extend(metadata::check(parsed));
+    violations.extend(statics.iter().flat_map(|_| &live.violation).cloned());
     if let Err(broken) = &statics {
-        violations.extend(broken.iter().chain(&live.violation).filter(was_parsed).map(ToString::to_string));
+        violations.extend(broken.iter().chain(&live.violation).cloned().map(with_own_flag));
     }
-    match statics {
-        Ok(valid) if violations.is_empty() => {
-            let filled = defaults.fill_in(&parsed.group.spec);
-            let input = RuleInput::new(Some(&valid.name), &valid.namespace, &filled, &grants);
-            let warnings = rules::advice(&input).into_iter().chain(live.warnings).collect();
-            Ok((valid, warnings))
-        }
-        _ => Err(violations),
+    // A value of a wrong type was removed. That it is missing now is not a second mistake.
+    parsed.drop_followup_errors(violations);
+    let valid = statics.ok().filter(|_| violations.is_empty())?;
+    let filled = defaults.fill_in(&parsed.group.spec);
+    let input = RuleInput::new(Some(&valid.name), &valid.namespace, &filled, &grants);
+    let warnings = rules::advice(&input).into_iter().chain(live.warnings).collect();
+    Some((valid, warnings))
+}
+
+/// The cure of a rule that the operator's flags decide, with the flag of this command.
+fn with_own_flag(violation: Violation) -> Violation {
+    if violation.rule != Rule::TopicNamespace || violation.error_type != ErrorType::Forbidden {
+        return violation;
     }
+    let detail = format!("{}; if it has this flag, pass it to this command, too", violation.detail);
+    Violation { detail, ..violation }
 }
 
 /// The violation of a group with a version that is not served. Its fields may mean anything, so
@@ -153,16 +180,6 @@ fn unsupported_version(group: &Value) -> Option<Violation> {
     let served = format!("{}/{}", names::GROUP, names::VERSION);
     let version = group["apiVersion"].as_str().unwrap_or_default();
     (version != served).then(|| Violation::not_supported(Rule::Type, "apiVersion", version, &[&served]))
-}
-
-/// The violation of a group with neither a name nor a generateName, in the API server's words.
-/// Metadata of a wrong type has a violation of its own.
-fn missing_name(parsed: &ParsedGroup) -> Option<Violation> {
-    let metadata = &parsed.group.metadata;
-    let is_set = |name: &Option<String>| name.as_deref().is_some_and(|name| !name.is_empty());
-    let is_reported = parsed.violations.iter().any(|violation| violation.field.starts_with("metadata"));
-    let is_missing = !is_set(&metadata.name) && !is_set(&metadata.generate_name) && !is_reported;
-    is_missing.then(|| Violation::required(Rule::Name, "metadata.name", "name or generateName is required"))
 }
 
 /// The rule that needs the topics' partitions. It is not checked if none are known.

@@ -8,6 +8,7 @@ mod doctor;
 mod documents;
 mod files;
 mod manifests;
+mod metadata;
 mod partitions;
 mod render;
 mod server;

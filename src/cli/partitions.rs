@@ -1,5 +1,8 @@
 //! `--partitions TOPIC=N`: the partitions of topics, in place of those of the cluster or without one.
 
+use std::collections::BTreeSet;
+use std::fmt;
+
 use clap::Args;
 use kcg_api::topic::{Partitions, TopicFacts, TopicLookup, TopicLookups, TopicRef};
 
@@ -20,6 +23,16 @@ struct TopicPartitions {
     namespace: Option<String>,
     name: String,
     partitions: i32,
+}
+
+/// As in the flag.
+impl fmt::Display for TopicPartitions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(namespace) = &self.namespace {
+            write!(formatter, "{namespace}/")?;
+        }
+        write!(formatter, "{}={}", self.name, self.partitions)
+    }
 }
 
 fn parse(flag: &str) -> Result<TopicPartitions, String> {
@@ -54,6 +67,20 @@ impl PartitionArgs {
         topics.iter().map(|topic| (topic.clone(), self.lookup(topic))).collect()
     }
 
+    /// A note for each flag that names none of these topics, which all groups name.
+    pub(super) fn unused(&self, named: &BTreeSet<TopicRef>) -> Vec<String> {
+        let is_used = |count: &&TopicPartitions| {
+            named.iter().any(|topic| {
+                count.name == topic.name && count.namespace.as_ref().is_none_or(|own| *own == topic.namespace)
+            })
+        };
+        let unused = self.topics.iter().filter(|count| !is_used(count));
+        let all: Vec<String> = named.iter().take(MAX_NAMED + 1).map(ToString::to_string).collect();
+        unused
+            .map(|count| format!("--partitions {count}: no group names this KafkaTopic, {}", others(&all)))
+            .collect()
+    }
+
     fn lookup(&self, topic: &TopicRef) -> TopicLookup {
         let exact = |count: &&TopicPartitions| count.namespace.as_ref() == Some(&topic.namespace);
         let anywhere = |count: &&TopicPartitions| count.namespace.is_none();
@@ -68,6 +95,19 @@ impl PartitionArgs {
             (None, Some(read)) => read.clone(),
             (None, None) => TopicLookup::Unknown("no --partitions was given for it".to_owned()),
         }
+    }
+}
+
+/// The most topics that a note names.
+const MAX_NAMED: usize = 3;
+
+fn others(named: &[String]) -> String {
+    match named {
+        [] => "and there is no group".to_owned(),
+        named if named.len() > MAX_NAMED => {
+            format!("but for example {}", named[..MAX_NAMED].join(", "))
+        }
+        named => format!("but {}", named.join(", ")),
     }
 }
 

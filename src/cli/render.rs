@@ -1,10 +1,11 @@
 //! `render PATH...`: the owned resources that the controller would create, or that it applies to a
 //! group of the cluster.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use clap::Args;
-use kcg_api::topic::TopicLookup;
+use kcg_api::topic::{TopicLookup, TopicRef};
 use kcg_api::{ValidGroup, names};
 use kcg_core::ceiling::Ceiling;
 use kcg_core::children::ChildKind;
@@ -18,6 +19,8 @@ use super::check::{self, CheckedGroup, ManifestArgs};
 use super::cluster_args::{ClusterArgs, OfflineArg};
 use super::documents::{Documents, FileItem};
 use super::files::FileArgs;
+use super::manifests::name_of;
+use super::metadata::SeenGroups;
 use super::partitions::PartitionArgs;
 use super::{CliError, manifests, terminal};
 use crate::cluster::{LiveGroup, LiveReader};
@@ -44,6 +47,8 @@ struct Rendered {
     objects: Vec<Value>,
     notes: Vec<String>,
     errors: Vec<String>,
+    /// The topics that the groups name.
+    topics: BTreeSet<TopicRef>,
 }
 
 /// Exit code 1 if there is no group, a group is invalid or a document cannot be read.
@@ -68,10 +73,16 @@ async fn render(args: &RenderArgs) -> Result<Rendered, CliError> {
     let manifest = args.manifest.or_in_namespace(namespace);
     let mut documents = Documents::of(&args.files);
     let mut has_groups = false;
+    let mut seen = SeenGroups::default();
     for (name, found) in documents.by_ref() {
         match found {
             FileItem::Group(group) => {
                 has_groups = true;
+                if let Some(violation) = seen.add(&name, &group, manifest.namespace()) {
+                    let refusal = check::refusal(&name_of(&group), &[violation]);
+                    rendered.errors.push(format!("{name}: {refusal}"));
+                    continue;
+                }
                 rendered.add(&name, group, &manifest, args, &mut reader).await?;
             }
             FileItem::Error(why) => rendered.errors.push(format!("{name}: {why}")),
@@ -81,6 +92,7 @@ async fn render(args: &RenderArgs) -> Result<Rendered, CliError> {
     let without_groups = documents.without_groups().map(ToString::to_string);
     if has_groups {
         rendered.notes.extend(without_groups);
+        rendered.notes.extend(args.partitions.unused(&rendered.topics));
     } else {
         let is_explained = !rendered.errors.is_empty();
         rendered.errors.extend(without_groups);
@@ -127,6 +139,7 @@ impl Rendered {
                 return Ok(());
             }
         };
+        self.topics.extend(valid.consumer.topics.iter().cloned());
         let key = ObjectKey::new(&valid.namespace, &valid.name);
         let LiveGroup { uid, mut observed } = self.read(&key, &valid, args, reader).await?;
         let partitions = args.partitions.with_read(std::mem::take(&mut observed.topics));

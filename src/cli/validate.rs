@@ -1,5 +1,6 @@
 //! `validate PATH...`: applies the rules of the webhook and the controller to manifests.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
@@ -9,6 +10,7 @@ use serde::Serialize;
 use super::check::{self, CheckedGroup, ManifestArgs};
 use super::documents::{Documents, FileItem, counted};
 use super::files::FileArgs;
+use super::metadata::SeenGroups;
 use super::partitions::PartitionArgs;
 use super::{CliError, terminal};
 
@@ -32,7 +34,8 @@ pub(super) struct ValidateArgs {
 enum ResultFormat {
     /// A line for each group and a summary on standard output; what is wrong on standard error
     Text,
-    /// One object with the fields valid, groups, errors, skipped, pathsWithoutGroups and otherDocuments
+    /// One object with the fields valid, groups, errors, skipped, unusedPartitions, pathsWithoutGroups and
+    /// otherDocuments
     Json,
 }
 
@@ -59,7 +62,7 @@ pub(super) fn run(args: &ValidateArgs) -> Result<ExitCode, CliError> {
     let report = Report::of(args);
     match args.output {
         ResultFormat::Text => report.print(args)?,
-        ResultFormat::Json => terminal::print(&report.json(args)?)?,
+        ResultFormat::Json => terminal::print_json(&report.json(args)?)?,
     }
     Ok(if report.is_success(args) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -67,12 +70,16 @@ pub(super) fn run(args: &ValidateArgs) -> Result<ExitCode, CliError> {
 impl Report {
     fn of(args: &ValidateArgs) -> Self {
         let mut documents = Documents::of(&args.files);
+        let mut seen = SeenGroups::default();
         let findings = documents
             .by_ref()
             .map(|(file, found)| {
                 let finding = match found {
                     FileItem::Group(group) => {
-                        Finding::Group(check::check(group, &args.manifest, &args.partitions))
+                        let earlier = seen.add(&file, &group, args.manifest.namespace());
+                        let mut checked = check::check(group, &args.manifest, &args.partitions);
+                        checked.add_violation(earlier);
+                        Finding::Group(checked)
                     }
                     FileItem::Error(why) => Finding::Error(why),
                     FileItem::Skipped(why) => Finding::Skipped(why),
@@ -81,6 +88,22 @@ impl Report {
             })
             .collect();
         Self { findings, documents }
+    }
+
+    /// A note for each count of a topic that no group names. Nothing is said while a group cannot be
+    /// read: it may name the topic.
+    fn unused_partitions(&self, args: &ValidateArgs) -> Vec<String> {
+        let mut named = BTreeSet::new();
+        for (_, finding) in &self.findings {
+            match finding {
+                Finding::Group(CheckedGroup { topics: Some(topics), .. }) => {
+                    named.extend(topics.iter().cloned());
+                }
+                Finding::Group(_) | Finding::Error(_) => return Vec::new(),
+                Finding::Skipped(_) => {}
+            }
+        }
+        if named.is_empty() { Vec::new() } else { args.partitions.unused(&named) }
     }
 
     fn has_groups(&self) -> bool {
@@ -108,7 +131,7 @@ impl Report {
                     for warning in warnings {
                         terminal::print_error(&format!("{file}: Warning: {warning}"));
                     }
-                    terminal::print(&format!("{file}: {} {name:?} is valid\n", names::KIND))?;
+                    terminal::print_text(&format!("{file}: {} {name:?} is valid\n", names::KIND))?;
                 }
                 Finding::Group(CheckedGroup { name, outcome: Err(violations), .. }) => {
                     terminal::print_error(&format!("{file}: {}", check::refusal(name, violations)));
@@ -117,13 +140,17 @@ impl Report {
                 Finding::Skipped(why) => terminal::print_error(&format!("{file}: skipped: {why}")),
             }
         }
+        for note in self.unused_partitions(args) {
+            terminal::print_error(&note);
+        }
         if !args.allow_none {
             for path in self.documents.without_groups() {
                 terminal::print_error(&path.to_string());
             }
         }
-        terminal::print(&self.summary())?;
-        if !self.has_groups() && !args.allow_none {
+        terminal::print_text(&self.summary())?;
+        let is_explained = self.findings.iter().any(|(_, finding)| matches!(finding, Finding::Error(_)));
+        if !self.has_groups() && !args.allow_none && !is_explained {
             terminal::print_error(&format!(
                 "no {} was found: check the paths (-R reads nested folders), or use --allow-none",
                 names::KIND
@@ -153,17 +180,20 @@ impl Report {
     fn json(&self, args: &ValidateArgs) -> Result<String, CliError> {
         let mut result = JsonResult { valid: self.is_success(args), ..JsonResult::default() };
         result.other_documents = self.other_documents();
+        result.unused_partitions = self.unused_partitions(args);
         result.paths_without_groups = self.documents.without_groups().map(|path| &*path.path).collect();
         for (file, finding) in &self.findings {
             match finding {
-                Finding::Group(CheckedGroup { namespace, name, outcome }) => result.groups.push(JsonGroup {
-                    file,
-                    namespace,
-                    name,
-                    valid: outcome.is_ok(),
-                    warnings: outcome.as_ref().map_or(&[], |(_, warnings)| warnings),
-                    violations: outcome.as_ref().err().map_or(&[], Vec::as_slice),
-                }),
+                Finding::Group(CheckedGroup { namespace, name, outcome, .. }) => {
+                    result.groups.push(JsonGroup {
+                        file,
+                        namespace,
+                        name,
+                        valid: outcome.is_ok(),
+                        warnings: outcome.as_ref().map_or(&[], |(_, warnings)| warnings),
+                        violations: outcome.as_ref().err().map_or(&[], Vec::as_slice),
+                    });
+                }
                 Finding::Error(message) => result.errors.push(JsonError { file, message }),
                 Finding::Skipped(message) => result.skipped.push(JsonError { file, message }),
             }
@@ -180,6 +210,7 @@ struct JsonResult<'a> {
     groups: Vec<JsonGroup<'a>>,
     errors: Vec<JsonError<'a>>,
     skipped: Vec<JsonError<'a>>,
+    unused_partitions: Vec<String>,
     paths_without_groups: Vec<&'a str>,
     other_documents: usize,
 }

@@ -3,6 +3,7 @@
 mod flags;
 mod listening;
 mod manifests;
+mod messages;
 mod proxy;
 
 use std::io::Write as _;
@@ -72,7 +73,8 @@ fn given_partitions_enable_the_live_rule() -> Outcome {
         "standard input: KconsumerGroup \"orders\" is valid\n1 group valid, 0 other documents passed over\n";
     assert_output(&run(&["validate", "-", "--partitions", "orders=4"], GROUP)?, 0, valid, "");
     let warning = "standard input: Warning: minReplicas was not checked: KafkaTopic shop/orders cannot be read now \
-                   (no --partitions was given for it)\n";
+                   (no --partitions was given for it)\n\
+                   --partitions other/orders=3: no group names this KafkaTopic, but shop/orders\n";
     assert_output(&run(&["validate", "-", "--partitions", "other/orders=3"], GROUP)?, 0, valid, warning);
     Ok(())
 }

@@ -88,10 +88,19 @@ async fn kubectl_itself_reports_an_unknown_field(env: Arc<SharedEnv>) -> Result<
         "Error from server (BadRequest): error when creating \"STDIN\": KconsumerGroup in version \"v1alpha1\" cannot be handled \
          as a KconsumerGroup: strict decoding error: unknown field \"spec.minReplica\"\n"
     );
-    // In the one field without a schema the webhook reports it.
-    let template = json!({"consumerSpec": {"podTemplate": {"spec": {"contaners": []}}}});
-    let answer = ns.kubectl_create(&group("kconsumer", &template)).await?;
-    assert!(answer.stderr.contains("spec.consumerSpec.podTemplate.spec.contaners"), "{}", answer.stderr);
+    // In the one field without a schema the webhook reports it, with all other mistakes.
+    let container = json!({"name": "kconsumer", "args": [8080], "imag": "x"});
+    let template = json!({"spec": {"contaners": [], "containers": [container], "hostNetwork": true}});
+    let spec = json!({"consumerSpec": {"podTemplate": template}});
+    let answer = ns.kubectl_create(&group("kconsumer", &spec)).await?;
+    assert_eq!(
+        answer.stderr,
+        "The KconsumerGroup \"kconsumer\" is invalid: \n\
+         * spec.consumerSpec.podTemplate.spec.containers[0].args[0]: Invalid value: 8080: must be of type string, not integer\n\
+         * spec.consumerSpec.podTemplate.spec.containers[0].imag: Unknown field: a PodTemplateSpec has no such field\n\
+         * spec.consumerSpec.podTemplate.spec.contaners: Unknown field: a PodTemplateSpec has no such field\n\
+         * spec.consumerSpec.podTemplate.spec.hostNetwork: Forbidden: a consumer may not use its node's network\n"
+    );
     ns.close().await
 }
 
