@@ -73,6 +73,7 @@ impl ComponentLauncher<'_> {
         port: &Port,
         etcd: &Port,
         audit_log: Option<&Path>,
+        admission_configuration: Option<&Path>,
         network: Network,
     ) -> Result<Process> {
         let file = |name| self.credentials.file(name);
@@ -106,6 +107,9 @@ impl ComponentLauncher<'_> {
             "--service-cluster-ip-range=10.96.0.0/16".into(),
         ];
         flags.extend(self.aggregation_flags());
+        flags.extend(
+            admission_configuration.map(|path| format!("--admission-control-config-file={}", path.display())),
+        );
         if let Some(log) = audit_log {
             flags.extend(self.audit_flags(log)?);
         }

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 mod cert_manager;
+mod clients;
 
 use std::time::{Duration, Instant, SystemTime};
 

@@ -196,7 +196,7 @@ pub fn every_value() -> Value {
         "podAnnotations": {"team": "a"},
         "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn"}},
         "certificates": {"mode": "self-managed"},
-        "webhook": {"port": 9443, "hostNetwork": true},
+        "webhook": {"port": 9443, "hostNetwork": true, "clientCA": {"configMap": "clients", "allowedNames": ["a", "b"]}},
         "extraArgs": {"controller": ["--ca-overlap=6m"], "webhook": ["--max-spec-bytes=1024"]},
         "extraEnv": {"controller": [{"name": "A", "value": "1"}], "webhook": [{"name": "B", "value": "2"}]},
         "podSecurityContext": {"runAsUser": 1000, "supplementalGroups": [3]},
@@ -272,6 +272,12 @@ async fn values_that_other_charts_have_reach_their_objects() -> Outcome {
             .is_some_and(|args| args.contains(&json!("--webhook-bind-address=:9443")))
     );
     assert_eq!(container["ports"][0]["containerPort"], 9443);
+    let args = container["args"].as_array().ok_or("no args")?;
+    for flag in ["--client-ca-file=/client-ca/ca.crt", "--client-allowed-names=a,b"] {
+        assert!(args.contains(&json!(flag)), "{flag} in {args:?}");
+    }
+    let mounts = container["volumeMounts"].to_string();
+    assert!(mounts.contains(r#""mountPath":"/client-ca","name":"client-ca""#), "{mounts}");
     for account in of_kind(&objects, "ServiceAccount") {
         assert_eq!(account["metadata"]["annotations"], values["serviceAccount"]["annotations"]);
     }

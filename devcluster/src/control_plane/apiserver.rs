@@ -18,6 +18,7 @@ impl ControlPlane {
             &self.api_port,
             &self.etcd_port,
             self.audit_log.as_deref(),
+            self.admission_configuration.as_deref(),
             self.network,
         )?;
         *self.running.apiserver.lock() = Some(started);

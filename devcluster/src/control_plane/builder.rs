@@ -1,5 +1,6 @@
 //! Configures and starts a control plane.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -19,6 +20,7 @@ use crate::{Result, reaper};
 #[must_use]
 pub struct Builder {
     audit: bool,
+    admission_configuration: Option<PathBuf>,
     controller_manager: bool,
     scheduler: bool,
     crds: Crds,
@@ -31,6 +33,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             audit: false,
+            admission_configuration: None,
             controller_manager: true,
             scheduler: true,
             crds: Crds::default(),
@@ -45,6 +48,13 @@ impl Builder {
     /// Whether the API server writes an audit log (default: no).
     pub fn audit(mut self, yes: bool) -> Self {
         self.audit = yes;
+        self
+    }
+
+    /// The API server's AdmissionConfiguration (default: none), for instance with the certificates that
+    /// it presents to webhooks. The API server reads it at each start.
+    pub fn admission_configuration(mut self, file: PathBuf) -> Self {
+        self.admission_configuration = Some(file);
         self
     }
 
@@ -107,7 +117,13 @@ impl Builder {
 
         let launcher = ComponentLauncher { tools: &tools, folder: folder.path(), credentials: &credentials };
         let etcd = Some(launcher.etcd(&etcd_port, &peer_port)?);
-        let apiserver = launcher.apiserver(&api_port, &etcd_port, audit_log.as_deref(), self.network)?;
+        let apiserver = launcher.apiserver(
+            &api_port,
+            &etcd_port,
+            audit_log.as_deref(),
+            self.admission_configuration.as_deref(),
+            self.network,
+        )?;
         let running = Running { apiserver: Mutex::new(Some(apiserver)), etcd, ..Running::default() };
         let mut plane = ControlPlane {
             running,
@@ -116,6 +132,7 @@ impl Builder {
             kubeconfig,
             kubectl,
             audit_log,
+            admission_configuration: self.admission_configuration.clone(),
             network: self.network,
             api_port,
             etcd_port,

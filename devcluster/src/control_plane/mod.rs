@@ -43,6 +43,7 @@ pub struct ControlPlane {
     kubeconfig: PathBuf,
     kubectl: Kubectl,
     audit_log: Option<PathBuf>,
+    admission_configuration: Option<PathBuf>,
     network: Network,
     api_port: Port,
     etcd_port: Port,

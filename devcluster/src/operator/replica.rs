@@ -1,5 +1,6 @@
 //! One replica of the operator: a local process.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -53,6 +54,11 @@ impl Replica {
     /// The process, with its ID, signals and log.
     pub fn process(&self) -> &Process {
         &self.process
+    }
+
+    /// The address of /healthz and /readyz.
+    pub fn probe_address(&self) -> SocketAddr {
+        self.ports.probes.address()
     }
 
     /// Waits until /readyz returns 200.
