@@ -1,6 +1,6 @@
 //! The attackers: slow clients, and clients that send malformed requests.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use kcg_tests::Outcome;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 use tokio_rustls::TlsConnector;
@@ -27,9 +27,16 @@ pub struct Target {
     pub host: ServerName<'static>,
 }
 
+/// Connects from another address than the API server's: every address of 127.0.0.0/8 is this host's.
+pub async fn attacker(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((Ipv4Addr::new(127, 0, 0, 2), 0).into())?;
+    socket.connect(address).await
+}
+
 impl Target {
-    async fn connect(&self) -> std::io::Result<impl AsyncRead + AsyncWrite + Unpin + use<>> {
-        let stream = TcpStream::connect(self.address).await?;
+    pub async fn connect(&self) -> std::io::Result<impl AsyncRead + AsyncWrite + Unpin + use<>> {
+        let stream = attacker(self.address).await?;
         TlsConnector::from(Arc::clone(&self.tls)).connect(self.host.clone(), stream).await
     }
 
@@ -40,7 +47,7 @@ impl Target {
             // The server may close at any moment, also during the handshake, to accept newer
             // connections.
             if turn.is_multiple_of(3) {
-                let mut stream = TcpStream::connect(self.address).await?;
+                let mut stream = attacker(self.address).await?;
                 // The first 11 bytes of a ClientHello that announces 512.
                 let half = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
                 let _ = stream.write_all(&half).await;
@@ -76,7 +83,7 @@ impl Target {
     async fn closed_after(self, bytes: &[u8]) -> Outcome<Duration> {
         let began = Instant::now();
         let closed = async {
-            let mut stream = TcpStream::connect(self.address).await?;
+            let mut stream = attacker(self.address).await?;
             // The server may close before this is written.
             let _ = stream.write_all(bytes).await;
             until_closed(&mut stream).await;

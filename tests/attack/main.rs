@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 mod clients;
+mod heavy;
 mod reviewer;
 
 use std::fmt::{self, Display, Formatter};
@@ -28,14 +29,20 @@ use reviewer::{Reviewer, Sample};
 
 /// Slow connections in all.
 const SLOW: usize = 5000;
-/// 250 per second. Each is held for up to five seconds, so there are more than the 1,024 that the
-/// webhook keeps, and the attack meets both its deadlines and its limit of connections.
+/// 250 per second. Each is held for up to five seconds, so there are more than the 512 that one client
+/// of the webhook may have, and the attack meets both its deadlines and its limit of connections.
 const SLOW_EVERY: Duration = Duration::from_millis(4);
 /// From this connection on, as many connections end as begin, so memory should not grow.
 const SETTLED: usize = 1500;
 /// How long reviews run alone, for the baseline.
 const BASELINE: Duration = Duration::from_secs(12);
 const FLOOD: Duration = Duration::from_secs(5);
+/// How long each of the attacks of `heavy` takes.
+const HEAVY: Duration = Duration::from_secs(6);
+/// Reviews that were due in a phase may be answered after it.
+const CATCH_UP: Duration = Duration::from_secs(3);
+/// The most memory of the webhook, in KiB: half of its shipped limit.
+const MOST: u64 = 256 << 10;
 /// How much memory may grow from the `SETTLED`th connection to the last, in KiB: less than 2.5 for
 /// each connection.
 const GROWTH: u64 = 8 << 10;
@@ -118,9 +125,26 @@ impl Display for Latency {
 
 /// Resident memory in KiB.
 fn resident(process: &Process) -> Outcome<u64> {
+    kib(process, "VmRSS:")
+}
+
+/// A figure of the process's status in KiB.
+fn kib(process: &Process, name: &str) -> Outcome<u64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid()))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS in /proc")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).ok_or("no such figure in /proc")?;
     Ok(line.trim().trim_end_matches("kB").trim().parse()?)
+}
+
+/// Computes for this time on a core, as the decision of a heavy review does: what reviews take then is due
+/// to the cores and not to the webhook.
+async fn keep_a_core_busy(duration: Duration) -> Outcome {
+    let compute = move || {
+        let until = Instant::now() + duration;
+        while Instant::now() < until {
+            std::hint::black_box(0);
+        }
+    };
+    Ok(tokio::task::spawn_blocking(compute).await?)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -172,6 +196,24 @@ async fn slow_and_malformed_clients_delay_no_review_and_cost_neither_memory_nor_
     let flood = Flood::send(&target, FLOOD).await?;
     let flooded = Instant::now();
     let lines = webhook.process().log().lines().count() - lines;
+
+    let mut phases = vec![("flood", flooding, flooded)];
+    let began = Instant::now();
+    let unread = heavy::unread(&target, HEAVY).await?;
+    phases.push(("unread responses", began, Instant::now()));
+    let began = Instant::now();
+    let slowest_probe = heavy::silent(&webhook, HEAVY).await?;
+    phases.push(("silent sockets", began, Instant::now()));
+    let began_busy = Instant::now();
+    keep_a_core_busy(HEAVY).await?;
+    let ended_busy = Instant::now();
+    sleep(CATCH_UP).await;
+    let began = Instant::now();
+    let (decided, limited) = heavy::heavy(&target, HEAVY).await?;
+    phases.push(("heavy reviews", began, Instant::now()));
+    sleep(CATCH_UP).await;
+    webhook.process().must_run()?;
+    let peak = kib(webhook.process(), "VmHWM:")?;
     let (samples, spared) = (reviewer.end()?, spared.end()?);
 
     measured(&format!("{} reviews, all with the expected answer", samples.len() + spared.len()));
@@ -197,9 +239,22 @@ async fn slow_and_malformed_clients_delay_no_review_and_cost_neither_memory_nor_
     ));
     let (http, old) = (flood.plain_http.len(), flood.old_tls.len());
     measured(&format!("flood: {http} plain HTTP, {old} old TLS, {} malformed in {FLOOD:?}", flood.malformed));
-    let pressed = Latency::between(&samples, flooding, flooded);
-    let left_alone = Latency::between(&spared, flooding, flooded);
-    measured(&format!("flood: {pressed}; spared: {left_alone}; {lines} log lines"));
+    measured(&format!("{lines} log lines; {unread} reviews without a reader"));
+    measured(&format!(
+        "slowest probe {slowest_probe:.1?}; heavy reviews: {decided} decided, {limited} limited"
+    ));
+    measured(&format!("peak of memory: {peak} KiB"));
+    let busy = Latency::between(&samples, began_busy, ended_busy);
+    measured(&format!("with a busy core: {busy}"));
+    for (name, began, ended) in phases {
+        let pressed = Latency::between(&samples, began, ended);
+        let left_alone = Latency::between(&spared, began, ended);
+        measured(&format!("{name}: {pressed}; spared: {left_alone}"));
+        let usual = baseline.p99.max(left_alone.p99).max(busy.p99);
+        assert!(pressed.p99 <= (usual * 2).max(NOISE), "{name}: {pressed}, usually p99 {usual:.1?}");
+    }
+    assert!(peak <= MOST, "{peak} KiB");
+    assert!(unread > 0 && decided > 0, "the attacks came to nothing");
     let longest = |took: &[Duration]| took.iter().copied().max().unwrap_or_default();
     let (http, old) = (longest(&flood.plain_http), longest(&flood.old_tls));
     measured(&format!("closed at the latest: plain HTTP after {http:.1?}, old TLS after {old:.1?}"));
