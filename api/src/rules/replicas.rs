@@ -15,7 +15,10 @@ pub(crate) fn name_names_a_service(input: &RuleInput<'_>, violations: &mut Vec<V
 /// The excess is how far `value` is below 1.
 fn at_least_one(rule: Rule, field: &str, value: i64, violations: &mut Vec<Violation>) {
     if value < 1 {
-        violations.push(Violation::invalid(rule, field, value, messages::POSITIVE).with_excess(1 - value));
+        violations.push(
+            Violation::invalid(rule, field, value, messages::POSITIVE)
+                .with_excess(1_i64.saturating_sub(value)),
+        );
     }
 }
 
@@ -59,4 +62,16 @@ pub(crate) fn partitions_per_consumer_is_positive(input: &RuleInput<'_>, violati
         value.into(),
         violations,
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_excess_of_the_smallest_number_is_a_number() {
+        let mut violations = Vec::new();
+        at_least_one(Rule::LagLimit, "spec.averageRecordsLagLimit", i64::MIN, &mut violations);
+        assert_eq!(violations[0].excess, i64::MAX);
+    }
 }

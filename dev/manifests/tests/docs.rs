@@ -34,3 +34,35 @@ fn troubleshooting_explains_every_condition_and_every_reason_that_needs_a_cure()
     }
     Ok(())
 }
+
+/// The Rust sources below a folder, as one text.
+fn sources(folder: &Path, text: &mut String) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            sources(&path, text)?;
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            text.push_str(&std::fs::read_to_string(path)?);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_tests_that_the_security_page_names_exist() -> Result<(), Box<dyn std::error::Error>> {
+    let page = std::fs::read_to_string(file("docs/security.md"))?;
+    let mut code = String::new();
+    for folder in ["api", "certs", "core", "dev", "runtime", "src", "tests", "webhook"] {
+        sources(&file(folder), &mut code)?;
+    }
+    // The name of a test is a sentence.
+    let is_test = |word: &&str| {
+        word.matches('_').count() >= 3 && !word.contains(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+    };
+    let named: Vec<&str> = page.split('`').skip(1).step_by(2).filter(is_test).collect();
+    assert!(named.len() > 50, "{}", named.len());
+    for name in named {
+        assert!(code.contains(&format!("fn {name}(")), "docs/security.md names {name}");
+    }
+    Ok(())
+}
