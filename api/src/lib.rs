@@ -24,6 +24,7 @@ pub mod names;
 pub mod overlay;
 mod parse;
 pub mod preset;
+pub mod projection;
 pub mod quantity;
 mod ratchet;
 mod rule;

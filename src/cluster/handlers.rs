@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
 use kcg_api::names;
+use kcg_api::projection::Keep;
 use kcg_api::topic::TopicFacts;
 use kcg_core::children::ChildKind;
 use kcg_core::topics::{MAX_AGE, TopicsAvailability};
 use kcg_runtime::watch::{Availability, Event, NamespaceHealth, ObjectKey, WatchHealth, WatchState};
+use serde::de::{Deserialize, DeserializeSeed as _, Deserializer};
 use serde_json::Value;
 
 use super::{Affected, Cluster};
@@ -121,13 +122,27 @@ pub(super) struct PodFacts {
 }
 
 impl PodFacts {
-    pub(super) fn of(pod: &Pod) -> Self {
-        let labels = pod.metadata.labels.as_ref();
-        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-        Self {
-            group: labels.and_then(|labels| labels.get(names::LABEL_GROUP)).cloned(),
-            active: phase == Some("Running") && pod.metadata.deletion_timestamp.is_none(),
-        }
+    /// The fields of a pod that are read.
+    const FIELDS: Keep = Keep::Fields(&[
+        (
+            "metadata",
+            Keep::Fields(&[
+                ("labels", Keep::Fields(&[(names::LABEL_GROUP, Keep::Scalar)])),
+                ("deletionTimestamp", Keep::Scalar),
+            ]),
+        ),
+        ("status", Keep::Fields(&[("phase", Keep::Scalar)])),
+    ]);
+}
+
+impl<'de> Deserialize<'de> for PodFacts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let pod = Self::FIELDS.deserialize(deserializer)?;
+        let metadata = &pod["metadata"];
+        Ok(Self {
+            group: metadata["labels"][names::LABEL_GROUP].as_str().map(str::to_owned),
+            active: pod["status"]["phase"] == "Running" && metadata["deletionTimestamp"].is_null(),
+        })
     }
 }
 

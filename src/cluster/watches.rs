@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kcg_api::topic::TopicFacts;
 use kcg_api::{KconsumerGroup, names};
 use kcg_core::children::ChildKind;
+use kcg_core::facts::project;
 use kcg_runtime::probes::{Readiness, ReadinessCheck};
 use kcg_runtime::watch::{Event, Scope, Transform, WatchHealth, WatchSpec, Watcher};
 use kcg_webhook::topics;
@@ -62,7 +63,7 @@ impl Watches {
         let child = |kind: ChildKind| child_watcher(client, kind, scopes.groups.clone());
         let groups = WatchSpec::typed::<KconsumerGroup>(scopes.groups.clone());
         let pods = WatchSpec::typed::<Pod>(scopes.groups.clone()).labels(names::LABEL_GROUP);
-        let pod_facts = Transform::new(|pod: Pod| PodFacts::of(&pod));
+        let pod_facts = Transform::new(|facts: PodFacts| facts);
         let others = ChildKind::ALL.into_iter().filter(|kind| ![AUTOSCALERS, DEPLOYMENTS].contains(kind));
         Self {
             groups: Watcher::new(names::PLURAL, client.clone(), groups, whole_object()),
@@ -180,7 +181,7 @@ fn child_watcher(client: &Client, kind: ChildKind, scope: Scope) -> Watcher<Valu
         WatchSpec::dynamic(resource(kind), scope)
     };
     let selector = format!("{}={}", names::LABEL_MANAGED_BY, names::OPERATOR);
-    Watcher::new(kind.plural(), client.clone(), spec.labels(&selector), whole_object())
+    Watcher::new(kind.plural(), client.clone(), spec.labels(&selector), Transform::from_text(project::read))
 }
 
 /// Notifies after each event that may have synced a watch or changed its state.

@@ -12,7 +12,6 @@ use kcg_runtime::watch::{
 };
 use kube::Client;
 use parking_lot::RwLock;
-use serde_json::Value;
 
 /// KafkaTopics, in the best version that a cluster serves.
 pub fn kind() -> OptionalKind {
@@ -21,8 +20,8 @@ pub fn kind() -> OptionalKind {
 
 /// The watch of KafkaTopics, in the best version that the cluster serves.
 pub fn watcher(client: Client, scope: Scope) -> Watcher<TopicFacts> {
-    let decode = Transform::new(|topic: Value| TopicFacts::decode(&topic));
-    Watcher::new(topic::PLURAL, client, WatchSpec::optional(kind(), scope), decode)
+    let facts = Transform::new(|facts: TopicFacts| facts);
+    Watcher::new(topic::PLURAL, client, WatchSpec::optional(kind(), scope), facts)
 }
 
 /// The facts that the watch has reported. Clones share them.

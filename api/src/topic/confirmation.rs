@@ -5,10 +5,24 @@
 
 use serde_json::Value;
 
+use crate::projection::Keep;
+
 /// Strimzi does not reconcile a KafkaTopic with this annotation set to `"true"`.
 const ANNOTATION_PAUSE: &str = "strimzi.io/pause-reconciliation";
 /// Strimzi does not manage the topic of a KafkaTopic with this annotation set to `"false"`.
 const ANNOTATION_MANAGED: &str = "strimzi.io/managed";
+
+/// The annotations that are read.
+pub(super) const ANNOTATIONS: Keep =
+    Keep::Fields(&[(ANNOTATION_PAUSE, Keep::Scalar), (ANNOTATION_MANAGED, Keep::Scalar)]);
+
+/// What is read of the conditions.
+pub(super) const CONDITIONS: Keep = Keep::Items(&Keep::Fields(&[
+    ("type", Keep::Scalar),
+    ("status", Keep::Scalar),
+    ("reason", Keep::Scalar),
+    ("message", Keep::Scalar),
+]));
 
 /// How Strimzi's messages begin that reject the replication factor alone: the partitions of the
 /// same generation are in force.

@@ -9,10 +9,12 @@ mod confirmation;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
+use serde::de::{Deserialize, DeserializeSeed as _, Deserializer};
 use serde_json::Value;
 
 use crate::group::KconsumerGroupSpec;
 use crate::names;
+use crate::projection::Keep;
 
 pub use confirmation::Confirmation;
 
@@ -27,6 +29,32 @@ pub const VERSIONS: [&str; 2] = ["v1", "v1beta2"];
 
 /// The label by which Strimzi finds the Kafka cluster of a KafkaTopic.
 const CLUSTER_LABEL: &str = "strimzi.io/cluster";
+
+/// The fields of a KafkaTopic that [`TopicFacts::decode`] reads.
+const FIELDS: Keep = Keep::Fields(&[
+    (
+        "metadata",
+        Keep::Fields(&[
+            ("name", Keep::Scalar),
+            ("generation", Keep::Scalar),
+            ("labels", Keep::Fields(&[(CLUSTER_LABEL, Keep::Scalar)])),
+            ("annotations", confirmation::ANNOTATIONS),
+        ]),
+    ),
+    ("spec", Keep::Fields(&[("topicName", Keep::Scalar), ("partitions", Keep::Scalar)])),
+    (
+        "status",
+        Keep::Fields(&[
+            ("topicId", Keep::Scalar),
+            ("topicName", Keep::Scalar),
+            ("observedGeneration", Keep::Scalar),
+            ("conditions", confirmation::CONDITIONS),
+        ]),
+    ),
+]);
+
+/// The most bytes that are kept of a count that is not one.
+const MAX_INVALID: usize = 40;
 
 /// A KafkaTopic by namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,7 +87,8 @@ pub enum Partitions {
     Known(i32),
     /// spec.partitions is not set: the broker's default applies, which is not known here.
     Unset,
-    /// Not a count (zero, negative, a fraction, above 2^31-1, not a number): the value as JSON.
+    /// Not a count (zero, negative, a fraction, above 2^31-1, not a number): the value as JSON, cut to
+    /// 40 bytes.
     Invalid(String),
 }
 
@@ -176,6 +205,13 @@ impl TopicFacts {
     }
 }
 
+/// Reads only the fields that matter: a KafkaTopic can have a megabyte of others.
+impl<'de> Deserialize<'de> for TopicFacts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        FIELDS.deserialize(deserializer).map(|topic| Self::decode(&topic))
+    }
+}
+
 /// The original operator accepted a string as well.
 fn partitions(stated: Option<&Value>) -> Partitions {
     let count = match stated {
@@ -185,7 +221,11 @@ fn partitions(stated: Option<&Value>) -> Partitions {
     };
     match count.and_then(|count| i32::try_from(count).ok()) {
         Some(count) if count >= 1 => Partitions::Known(count),
-        _ => Partitions::Invalid(stated.map(ToString::to_string).unwrap_or_default()),
+        _ => {
+            let mut json = stated.map(ToString::to_string).unwrap_or_default();
+            json.truncate(json.floor_char_boundary(MAX_INVALID));
+            Partitions::Invalid(json)
+        }
     }
 }
 
@@ -303,6 +343,37 @@ mod tests {
         for confirmation in [Confirmation::NoStatus, Confirmation::Paused, Confirmation::Unmanaged] {
             assert!(with(confirmation, None));
         }
+    }
+
+    #[test]
+    fn a_topic_read_from_text_has_the_facts_of_the_whole_object() {
+        let topic = json!({
+            "metadata": {"name": "t", "generation": 2, "labels": {"strimzi.io/cluster": "k", "a": "b"},
+                "annotations": {"strimzi.io/managed": "true", "a": "b"}},
+            "spec": {"topicName": "T", "partitions": 3, "config": {"x": [{"": 0}]}},
+            "status": {"topicName": "T", "topicId": "wLHvsTJhQPSQfcFGvPZkdw", "observedGeneration": 2,
+                "conditions": [{"type": "Ready", "status": "False", "reason": "KafkaError", "message": "m"}]},
+        });
+        let facts: TopicFacts = serde_json::from_str(&topic.to_string()).unwrap();
+        assert_eq!(facts, TopicFacts::decode(&topic));
+        assert_eq!(facts.confirmation, Confirmation::Failed("KafkaError: m".into()));
+    }
+
+    #[test]
+    fn hostile_values_keep_little() {
+        let long = "9".repeat(1 << 20);
+        let text = json!({
+            "metadata": {"name": "t", "labels": 7, "annotations": []},
+            "spec": {"topicName": long, "partitions": long},
+            "status": {"topicId": {"a": [{}]}, "conditions": {"a": 1}},
+        });
+        let facts: TopicFacts = serde_json::from_str(&text.to_string()).unwrap();
+        assert_eq!(facts.topic_name, TopicName::Invalid("9".repeat(40)));
+        assert_eq!(facts.partitions, Partitions::Invalid(format!("\"{}", "9".repeat(39))));
+        assert_eq!(facts.topic_id, None);
+        let nested: TopicFacts = serde_json::from_str(r#"{"spec":{"partitions":[{"":0}]}}"#).unwrap();
+        assert_eq!(nested.partitions, Partitions::Invalid("[]".into()));
+        assert!(serde_json::from_str::<TopicFacts>("7").is_ok());
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use k8s_openapi::jiff::Timestamp;
+use kcg_api::projection::{Keep, most_values};
 use kcg_api::{names, spec_bounds};
+use serde::de::DeserializeSeed as _;
 use serde_json::{Value, json};
 
 use super::{Acceptance, AutoscalerFacts, Child, DeploymentFacts, Detail, PodsMetric, Progress, Signal};
@@ -17,6 +19,52 @@ use crate::refusal::Refusal;
 
 /// The most Pods metrics that are kept of an autoscaler: the lag, and those that a group can have.
 const MAX_METRICS: usize = spec_bounds::MAX_ITEMS + 1;
+
+/// The most JSON values of a child that is parsed as a whole. One of ours has a few thousand, and each
+/// other manager adds its fields; so many values need at most 70 MB.
+const MAX_VALUES: usize = 200_000;
+
+/// What is read of an object that no group controls: it is only in the way.
+const HEAD: Keep = Keep::Fields(&[(
+    "metadata",
+    Keep::Fields(&[
+        ("name", Keep::Scalar),
+        ("namespace", Keep::Scalar),
+        ("uid", Keep::Scalar),
+        ("resourceVersion", Keep::Scalar),
+        ("deletionTimestamp", Keep::Scalar),
+        (
+            "ownerReferences",
+            Keep::Items(&Keep::Fields(&[
+                ("apiVersion", Keep::Scalar),
+                ("kind", Keep::Scalar),
+                ("uid", Keep::Scalar),
+                ("controller", Keep::Scalar),
+            ])),
+        ),
+    ]),
+)]);
+
+/// Reads a live object of a child's kind. Of one that no group controls only the head of its metadata
+/// is kept: everyone may set the label that the watch selects. The error of one that is too large names
+/// the bound.
+pub fn read(text: &str) -> Result<Value, String> {
+    let head = HEAD.deserialize(&mut serde_json::Deserializer::from_str(text));
+    let head = head.map_err(|error| format!("metadata: {error}"))?;
+    if !controller(&head).is_some_and(is_group) {
+        return Ok(head);
+    }
+    let values = most_values(text);
+    if values > MAX_VALUES {
+        return Err(format!("object: has about {values} JSON values, and at most {MAX_VALUES} are read"));
+    }
+    serde_json::from_str(text).map_err(|error| format!("object: {error}"))
+}
+
+fn is_group(owner: &Value) -> bool {
+    let group = text(&owner["apiVersion"]).split_once('/').map(|(group, _)| group);
+    group == Some(names::GROUP) && owner["kind"] == names::KIND
+}
 
 /// The facts of one live object, not yet compared with what it should be.
 pub fn child(kind: ChildKind, live: &Value) -> Child {
@@ -209,6 +257,40 @@ mod tests {
         ] {
             assert_eq!(milli(quantity), want, "{quantity}");
         }
+    }
+
+    fn deployment_of(owner: &Value, variables: usize) -> Value {
+        let env: Vec<Value> =
+            (0..variables).map(|index| json!({"name": format!("V{index}"), "value": "x"})).collect();
+        json!({
+            "metadata": {"name": "a", "uid": "d", "resourceVersion": "5", "ownerReferences": [owner]},
+            "spec": {"template": {"spec": {"containers": [{"name": "a", "env": env}]}}},
+        })
+    }
+
+    #[test]
+    fn only_the_head_is_read_of_an_object_that_no_group_controls() {
+        let api_version = format!("{}/{}", names::GROUP, names::VERSION);
+        let owner = |kind: &str, controller: bool| json!({"apiVersion": api_version, "kind": kind, "uid": "u", "controller": controller});
+        let own = deployment_of(&owner(names::KIND, true), 3);
+        assert_eq!(read(&own.to_string()), Ok(own));
+        for foreign in [owner(names::KIND, false), owner("Other", true), json!({}), json!(7)] {
+            let live = deployment_of(&foreign, 15_000);
+            let head = read(&live.to_string()).unwrap();
+            assert_eq!((&head["metadata"]["uid"], head.get("spec")), (&json!("d"), None), "{foreign}");
+            let facts = child(ChildKind::Deployment, &head);
+            assert_eq!((&*facts.uid, facts.resource_version), ("d", 5));
+        }
+    }
+
+    #[test]
+    fn a_child_of_too_many_values_is_refused_with_the_bound() {
+        let api_version = format!("{}/{}", names::GROUP, names::VERSION);
+        let owner = json!({"apiVersion": api_version, "kind": names::KIND, "uid": "u", "controller": true});
+        assert!(read(&deployment_of(&owner, 15_000).to_string()).is_ok());
+        let error = read(&deployment_of(&owner, 100_000).to_string()).unwrap_err();
+        assert!(error.starts_with("object: has about 3000"), "{error}");
+        assert!(error.ends_with("at most 200000 are read"), "{error}");
     }
 
     #[test]

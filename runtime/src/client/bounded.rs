@@ -1,5 +1,6 @@
 //! A request whose response is read up to a bound. The API server answers most requests itself, with
-//! objects that it bounds; what it only passes on, from an aggregated API, can have any length.
+//! objects that it bounds; what it only passes on, from an aggregated API, can have any length, and a
+//! list has as many objects as users create.
 
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -33,7 +34,19 @@ pub async fn get_bounded_text(client: &Client, path: &str, max: usize) -> Result
 /// The body of a successful response.
 async fn body(client: &Client, path: &str, max: usize) -> Result<Vec<u8>, RequestError> {
     let what = format!("get {path}");
-    match with_deadline(&what, read(client, path, max)).await? {
+    let request = Request::get(path).body(Vec::new()).map_err(Error::HttpError);
+    send_bounded(client, what, request, max).await
+}
+
+/// Sends a request and returns the body of its successful response. A response of more than `max`
+/// bytes is [`RequestError::TooLarge`] and is read no further.
+pub(crate) async fn send_bounded(
+    client: &Client,
+    what: String,
+    request: kube::Result<Request<Vec<u8>>>,
+    max: usize,
+) -> Result<Vec<u8>, RequestError> {
+    match with_deadline(&what, read(client, request, max)).await? {
         Some((status, body)) if status.is_success() => Ok(body),
         Some((status, body)) => Err(RequestError::new(what, Error::Api(failure(status, &body).boxed()))),
         None => Err(RequestError::TooLarge { what, max }),
@@ -41,9 +54,12 @@ async fn body(client: &Client, path: &str, max: usize) -> Result<Vec<u8>, Reques
 }
 
 /// The status and the body of the response; `None` if the body is too large.
-async fn read(client: &Client, path: &str, max: usize) -> kube::Result<Option<(StatusCode, Vec<u8>)>> {
-    let request = Request::get(path).body(Body::empty()).map_err(Error::HttpError)?;
-    let (head, body) = client.send(request).await?.into_parts();
+async fn read(
+    client: &Client,
+    request: kube::Result<Request<Vec<u8>>>,
+    max: usize,
+) -> kube::Result<Option<(StatusCode, Vec<u8>)>> {
+    let (head, body) = client.send(request?.map(Body::from)).await?.into_parts();
     let max = if head.status.is_success() { max } else { MAX_ERROR_BODY };
     match Limited::new(body, max).collect().await {
         Ok(body) => Ok(Some((head.status, body.to_bytes().into()))),

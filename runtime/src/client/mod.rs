@@ -8,6 +8,7 @@ mod retry_after;
 
 use std::{fmt, future::Future, time::Duration};
 
+pub(crate) use bounded::send_bounded;
 pub use bounded::{get_bounded, get_bounded_text};
 pub use config::{ClientConfig, ClientError};
 use kube::core::Status;

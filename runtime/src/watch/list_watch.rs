@@ -15,15 +15,20 @@ use serde_json::value::RawValue;
 use super::{ObjectKey, WatchSpec};
 use crate::{
     backoff::jittered,
-    client::{RequestError, with_deadline},
+    client::{RequestError, send_bounded, with_deadline},
 };
 
-/// One page of a list.
+/// The longest page of several objects, in bytes.
+const MAX_PAGE: usize = 4 << 20;
+/// The longest page of one object, in bytes. A stored object can be longer as JSON than in etcd.
+const MAX_OBJECT: usize = 32 << 20;
+
+/// One page of a list. Its items are parts of the response.
 #[derive(Debug, Deserialize)]
-pub(super) struct Page {
+pub(super) struct Page<'a> {
     pub(super) metadata: PageHead,
-    #[serde(default)]
-    pub(super) items: Vec<Box<RawValue>>,
+    #[serde(borrow, default)]
+    pub(super) items: Vec<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -95,21 +100,30 @@ impl ListWatch {
         }
     }
 
-    /// One page of a list; `continue_token` is empty for the first. Reads the latest state, not a
-    /// possibly stale cache.
-    pub(super) async fn list(&self, continue_token: &str) -> Result<Page, RequestError> {
+    /// The text of one page of a list with at most `limit` objects; `continue_token` is empty for the
+    /// first. Reads the latest state, not a possibly stale cache.
+    pub(super) async fn list(&self, continue_token: &str, limit: PageLimit) -> Result<Vec<u8>, RequestError> {
         let parameters = ListParams {
             label_selector: self.labels.clone(),
             field_selector: self.fields.clone(),
-            limit: Some(self.page_size),
+            limit: Some(limit.objects),
             continue_token: (!continue_token.is_empty()).then(|| continue_token.to_owned()),
             ..ListParams::default()
         };
-        with_deadline(self.what("list"), async {
-            let request = self.request.list(&parameters).map_err(kube::Error::BuildRequest)?;
-            self.client.request(named("list", request)).await
-        })
-        .await
+        let request = self.request.list(&parameters).map(|request| named("list", request));
+        let request = request.map_err(kube::Error::BuildRequest);
+        send_bounded(&self.client, self.what("list"), request, limit.max_bytes()).await
+    }
+
+    /// The limit of the first page.
+    pub(super) fn page_limit(&self) -> PageLimit {
+        PageLimit { objects: self.page_size.max(1), most: self.page_size.max(1) }
+    }
+
+    /// A page as its items.
+    pub(super) fn page<'a>(&self, text: &'a [u8]) -> Result<Page<'a>, RequestError> {
+        serde_json::from_slice(text)
+            .map_err(|error| RequestError::new(self.what("list"), kube::Error::SerdeError(error)))
     }
 
     /// How long the next watch should stay open. Random, so that watches do not all end together.
@@ -154,6 +168,32 @@ impl ListWatch {
 
     fn what(&self, verb: &str) -> String {
         format!("{verb} {}", self.request.url_path)
+    }
+}
+
+/// How many objects the next page of a list may have. Users decide how large an object is, so a page
+/// that is too large is asked for again with half as many. Pure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PageLimit {
+    objects: u32,
+    most: u32,
+}
+
+impl PageLimit {
+    /// In bytes. A page of one object may be longer: the API server bounds it, at 1.5 MiB in etcd.
+    const fn max_bytes(self) -> usize {
+        if self.objects == 1 { MAX_OBJECT } else { MAX_PAGE }
+    }
+
+    /// The limit after a page that was too large; `None` if it had one object.
+    pub(super) fn smaller(self) -> Option<Self> {
+        (self.objects > 1).then_some(Self { objects: self.objects / 2, ..self })
+    }
+
+    /// The limit after a page of this many bytes.
+    pub(super) fn after(self, bytes: usize) -> Self {
+        let objects = if bytes <= MAX_PAGE / 4 { self.objects.saturating_mul(2) } else { self.objects };
+        Self { objects: objects.min(self.most), ..self }
     }
 }
 
@@ -204,7 +244,20 @@ mod tests {
         )
         .unwrap();
         assert_eq!((page.metadata.continue_token.as_str(), page.items.len()), ("c", 2));
-        assert_eq!(Meta::of(&page.items[0]).unwrap().key().as_str(), "a");
-        assert!(Meta::of(&page.items[1]).is_none());
+        assert_eq!(Meta::of(page.items[0]).unwrap().key().as_str(), "a");
+        assert!(Meta::of(page.items[1]).is_none());
+    }
+
+    #[test]
+    fn a_page_shrinks_to_one_object_and_grows_to_the_page_size_again() {
+        let full = PageLimit { objects: 50, most: 50 };
+        let limits: Vec<u32> =
+            std::iter::successors(Some(full), |limit| limit.smaller()).map(|limit| limit.objects).collect();
+        assert_eq!(limits, [50, 25, 12, 6, 3, 1]);
+        let one = PageLimit { objects: 1, most: 50 };
+        assert_eq!((one.max_bytes(), full.max_bytes()), (MAX_OBJECT, MAX_PAGE));
+        assert_eq!(one.after(MAX_PAGE), one);
+        let grown = std::iter::successors(Some(one), |limit| Some(limit.after(1000))).nth(7);
+        assert_eq!(grown, Some(full));
     }
 }

@@ -12,7 +12,7 @@ use super::{
     Event, Transform, Unparsable, WatchHealth, WatchState,
     handler::Handler,
     known_keys::KnownKeys,
-    list_watch::{ListWatch, Meta},
+    list_watch::{ListWatch, Meta, PageHead},
 };
 use crate::{backoff::Backoff, client::RequestError};
 
@@ -129,13 +129,20 @@ impl<'a, F> NamespaceWatch<'a, F> {
     async fn list(&mut self) -> Result<String, RequestError> {
         self.known_keys.begin_list();
         let mut continue_token = String::new();
+        let mut limit = self.list_watch.page_limit();
         let version = loop {
-            let page = self.list_watch.list(&continue_token).await?;
-            self.shared.health.mark_alive(self.index);
-            page.items.iter().for_each(|object| drop(self.applied(object)));
-            continue_token = page.metadata.continue_token;
+            let text = match (self.list_watch.list(&continue_token, limit).await, limit.smaller()) {
+                (Err(RequestError::TooLarge { .. }), Some(smaller)) => {
+                    limit = smaller;
+                    continue;
+                }
+                (text, _) => text?,
+            };
+            let head = self.page(&text)?;
+            limit = limit.after(text.len());
+            continue_token = head.continue_token;
             if continue_token.is_empty() {
-                break page.metadata.resource_version;
+                break head.resource_version;
             }
         };
         let Shared { health, handler, .. } = self.shared;
@@ -147,6 +154,14 @@ impl<'a, F> NamespaceWatch<'a, F> {
             handler.handle(Event::Synced);
         }
         Ok(version)
+    }
+
+    /// Passes on the objects of a page.
+    fn page(&mut self, text: &[u8]) -> Result<PageHead, RequestError> {
+        let page = self.list_watch.page(text)?;
+        self.shared.health.mark_alive(self.index);
+        page.items.iter().for_each(|object| drop(self.applied(object)));
+        Ok(page.metadata)
     }
 
     /// Watches until a new list is needed. An error means that the kind may not be served, or that

@@ -46,8 +46,8 @@ pub struct WatchSpec {
     pub(super) timeout: Duration,
 }
 
-/// The default page size of a list. A page is held as text until its objects are transformed, so
-/// the page size limits the memory that a list needs.
+/// The default page size of a list. A page of large objects is asked for again with fewer of them, so
+/// that it needs little memory.
 const PAGE_SIZE: u32 = 50;
 
 impl WatchSpec {
@@ -84,7 +84,7 @@ impl WatchSpec {
         self
     }
 
-    /// Sets how many objects a page of a list has.
+    /// Sets how many objects a page of a list has at most.
     #[must_use]
     pub fn page_size(mut self, objects: u32) -> Self {
         self.page_size = objects;

@@ -23,6 +23,12 @@ impl<F> Transform<F> {
         Self(Box::new(move |text| parse::<T>(text).and_then(&keep)))
     }
 
+    /// Keeps what `keep` reads from the text itself, for an object that is too large to be parsed
+    /// before something is known of it.
+    pub fn from_text(keep: impl Fn(&str) -> Result<F, String> + Send + Sync + 'static) -> Self {
+        Self(Box::new(keep))
+    }
+
     pub(super) fn apply(&self, text: &str) -> Result<F, String> {
         (self.0)(text)
     }
