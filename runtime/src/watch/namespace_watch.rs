@@ -345,4 +345,45 @@ mod tests {
             assert!((8..20).contains(&lists.len()), "{code}: {lists:?}");
         }
     }
+
+    /// One of the parameters of a request.
+    fn parameter(request: &Request<Body>, name: &str) -> Option<usize> {
+        let mut parameters = request.uri().query()?.split('&');
+        parameters.find_map(|parameter| parameter.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_of_large_objects_is_asked_for_again_with_fewer_and_none_is_missed() {
+        const OBJECTS: usize = 60;
+        let limits: Arc<Mutex<Vec<usize>>> = Arc::default();
+        let log = limits.clone();
+        let server = service_fn(move |request: Request<Body>| {
+            let from = parameter(&request, "continue").unwrap_or_default();
+            let limit = parameter(&request, "limit").unwrap_or(OBJECTS);
+            log.lock().push(limit);
+            let to = OBJECTS.min(from + limit);
+            let object =
+                |index| json!({"metadata": {"name": format!("n{index}")}, "data": "x".repeat(300 << 10)});
+            let items: Vec<Value> = (from..to).map(object).collect();
+            let next = if to < OBJECTS { to.to_string() } else { String::new() };
+            let list = json!({"metadata": {"resourceVersion": "5", "continue": next}, "items": items});
+            async move { Response::builder().body(Body::from(list.to_string().into_bytes())) }
+        });
+        let spec = WatchSpec::typed::<ConfigMap>(Scope::All);
+        let transform = Transform::new(|object: Value| object["data"].as_str().map(str::len));
+        let watcher = Watcher::new("configmaps", Client::new(server, "default"), spec, transform);
+        let stop = CancellationToken::new();
+        let (seen, synced) = (Arc::new(Mutex::new(HashMap::new())), stop.clone());
+        let sink = seen.clone();
+        let handle = move |event| match event {
+            Event::Applied(key, bytes) => drop(sink.lock().insert(key.to_string(), bytes)),
+            Event::Synced => synced.cancel(),
+            _ => {}
+        };
+        tokio::time::timeout(MINUTE, watcher.run(stop, handle)).await.unwrap();
+        assert_eq!(seen.lock().len(), OBJECTS);
+        assert!(seen.lock().values().all(|bytes| *bytes == Some(300 << 10)));
+        let lists: Vec<usize> = limits.lock().iter().copied().take(7).collect();
+        assert_eq!(lists, [50, 25, 12, 12, 12, 12, 12]);
+    }
 }
