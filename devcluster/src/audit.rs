@@ -37,7 +37,13 @@ impl AuditLog {
     /// The requests that were answered since `mark`, each once: a watch when it starts, any other
     /// request when it ends.
     pub fn since(&self, mark: Mark) -> Result<Vec<AuditEvent>> {
-        let text = self.text_from(mark)?;
+        self.next(&mut { mark })
+    }
+
+    /// The same, and moves `mark` to the end of what was read.
+    pub fn next(&self, mark: &mut Mark) -> Result<Vec<AuditEvent>> {
+        let text = self.text_from(*mark)?;
+        mark.0 += text.len() as u64;
         let mut events = Vec::new();
         for line in text.lines() {
             let event: AuditEvent = serde_json::from_str(line)

@@ -144,10 +144,11 @@ impl ComponentLauncher<'_> {
         ])
     }
 
-    /// Starts kube-controller-manager: Deployments, garbage collection, the horizontal pod
-    /// autoscaler.
+    /// Starts kube-controller-manager: by default with Deployments, garbage collection, and the
+    /// horizontal pod autoscaler.
     pub(crate) fn controller_manager(
         &self,
+        controllers: &str,
         hpa_period: Duration,
         hpa_stabilization: Duration,
     ) -> Result<Process> {
@@ -163,6 +164,7 @@ impl ComponentLauncher<'_> {
                     self.credentials.file("service-accounts.key")
                 ),
                 format!("--root-ca-file={}", self.credentials.file("ca.crt")),
+                format!("--controllers={controllers}"),
                 "--use-service-account-credentials=false".into(),
                 "--leader-elect=false".into(),
                 // Nothing here reads its metrics.

@@ -21,14 +21,15 @@ pub async fn serve(address: SocketAddr, pair: &CertifiedKey, router: Router) -> 
     let tcp = TcpListener::bind(address)
         .await
         .map_err(|source| Error::Start { program: format!("a server at {address}"), source })?;
-    let listener = TlsListener { tcp, acceptor: TlsAcceptor::from(Arc::new(config(pair)?)) };
+    let listener = TlsListener { tcp, acceptor: TlsAcceptor::from(Arc::new(server_config(pair)?)) };
     Ok(tokio::spawn(async move {
         // It never returns an error: it runs until the task is aborted.
         let _ = axum::serve(listener, router).await;
     }))
 }
 
-fn config(pair: &CertifiedKey) -> Result<ServerConfig> {
+/// The TLS configuration of a server with this certificate, without client certificates.
+pub fn server_config(pair: &CertifiedKey) -> Result<ServerConfig> {
     let failed = |reason: &dyn std::fmt::Display| Error::Certificate(reason.to_string());
     let certificate =
         CertificateDer::from_pem_slice(pair.certificate.as_bytes()).map_err(|error| failed(&error))?;

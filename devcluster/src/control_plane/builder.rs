@@ -22,6 +22,7 @@ pub struct Builder {
     audit: bool,
     admission_configuration: Option<PathBuf>,
     controller_manager: bool,
+    controllers: &'static str,
     scheduler: bool,
     crds: Crds,
     hpa_period: Duration,
@@ -35,6 +36,7 @@ impl Default for Builder {
             audit: false,
             admission_configuration: None,
             controller_manager: true,
+            controllers: "*",
             scheduler: true,
             crds: Crds::default(),
             hpa_period: Duration::from_secs(2),
@@ -62,6 +64,13 @@ impl Builder {
     /// collection and no scaling.
     pub fn controller_manager(mut self, yes: bool) -> Self {
         self.controller_manager = yes;
+        self
+    }
+
+    /// Which controllers kube-controller-manager runs, as its flag `--controllers` takes them (default:
+    /// `*`).
+    pub fn controllers(mut self, names: &'static str) -> Self {
+        self.controllers = names;
         self
     }
 
@@ -150,7 +159,8 @@ impl Builder {
     /// without it.
     fn start_controllers(&self, plane: &mut ControlPlane) -> Result<()> {
         let launcher = plane.launcher();
-        let controllers = || launcher.controller_manager(self.hpa_period, self.hpa_stabilization);
+        let controllers =
+            || launcher.controller_manager(self.controllers, self.hpa_period, self.hpa_stabilization);
         let controller_manager = self.controller_manager.then(controllers).transpose()?;
         let scheduler = self.scheduler.then(|| launcher.scheduler()).transpose()?;
         plane.running.controller_manager = controller_manager;

@@ -1,0 +1,114 @@
+use serde_json::json;
+
+use super::*;
+
+fn version(kind: Kind, object: Value) -> Version {
+    Version { kind, gone: false, object }
+}
+
+fn autoscaler(max: i64) -> Version {
+    version(AUTOSCALER, json!({"metadata": {"name": "a", "uid": "u"}, "spec": {"maxReplicas": max}}))
+}
+
+fn group(generation: i64, observed: i64, status: &str, time: &str) -> Version {
+    let condition = json!({"type": "Ready", "status": status, "lastTransitionTime": time});
+    let object = json!({
+        "metadata": {"name": "a", "uid": "g", "generation": generation},
+        "status": {"observedGeneration": observed, "conditions": [condition]},
+    });
+    version(GROUP, object)
+}
+
+fn deployment(manager: &str, owner: &str, replicas: i64) -> Version {
+    let object = json!({
+        "metadata": {
+            "name": "a", "uid": "d", "ownerReferences": [{"controller": true, "uid": owner}],
+            "managedFields": [{"manager": manager, "fieldsV1": {"f:spec": {"f:replicas": {}}}}],
+        },
+        "spec": {"replicas": replicas},
+    });
+    version(DEPLOYMENT, object)
+}
+
+#[test]
+fn a_ceiling_that_falls_is_found_and_a_third_partys_is_not() {
+    assert_eq!(lowered_ceilings(&[autoscaler(3), autoscaler(6), autoscaler(3)]).len(), 1);
+    let repaired = [autoscaler(6), autoscaler(DRIFTED_MAX), autoscaler(6)];
+    assert_eq!(lowered_ceilings(&repaired), [""; 0]);
+}
+
+#[test]
+fn a_write_to_an_object_of_another_owner_is_found() {
+    let group = group(1, 1, "True", "t");
+    let written = |owner| vec![group.clone(), deployment(MANAGER, owner, 1)];
+    assert_eq!(foreign_writes(&written("g")), [""; 0]);
+    assert_eq!(foreign_writes(&written("another")).len(), 1);
+    let bystander = |version_: &str| {
+        let object = json!({"metadata": {"name": BYSTANDER, "uid": "b", "resourceVersion": version_}});
+        version(kcg_tests::objects::SERVICE, object)
+    };
+    assert_eq!(foreign_writes(&[bystander("1"), bystander("1")]), [""; 0]);
+    assert_eq!(foreign_writes(&[bystander("1"), bystander("2")]).len(), 1);
+}
+
+#[test]
+fn replicas_that_an_apply_owns_or_that_are_reset_are_found() {
+    assert_eq!(owned_replicas(&[deployment(MANAGER, "g", 1)]).len(), 1);
+    let creator = format!("{CREATOR}12345678");
+    assert_eq!(owned_replicas(&[deployment(&creator, "g", 1), deployment(&creator, "g", 2)]), [""; 0]);
+    assert_eq!(owned_replicas(&[deployment(&creator, "g", 2), deployment(&creator, "g", 1)]).len(), 1);
+}
+
+#[test]
+fn a_second_creation_is_found_and_a_refused_one_is_not() {
+    let create = |code| {
+        let mut event = AuditEvent { verb: "create".into(), ..AuditEvent::default() };
+        event.object_ref.resource = "services".into();
+        event.response_status.code = code;
+        event
+    };
+    let clean = history(&[create(201)]);
+    assert_eq!(another_history(&clean, &history(&[create(201), create(409)])), [""; 0]);
+    assert_eq!(another_history(&clean, &history(&[create(201), create(201)])).len(), 1);
+    assert_eq!(another_history(&clean, &history(&[])).len(), 1);
+}
+
+#[test]
+fn a_generation_that_is_ahead_or_falls_is_found() {
+    let at = |generation, observed| group(generation, observed, "True", "t");
+    assert_eq!(wrong_generations(&[at(1, -1), at(1, 1), at(2, 1), at(2, 2)]), [""; 0]);
+    assert_eq!(wrong_generations(&[at(1, 2)]).len(), 1);
+    assert_eq!(wrong_generations(&[at(2, 2), at(2, 1)]).len(), 1);
+}
+
+#[test]
+fn a_transition_time_that_moves_without_its_status_is_found() {
+    let at = |status, time| group(1, 1, status, time);
+    assert_eq!(moved_transitions(&[at("True", "1"), at("False", "2"), at("False", "2")]), [""; 0]);
+    assert_eq!(moved_transitions(&[at("True", "1"), at("True", "2")]).len(), 1);
+}
+
+#[test]
+fn too_many_retries_too_much_memory_and_too_many_files_are_found() {
+    let id = RequestId { verb: "patch".into(), resource: "services".into() };
+    let clean = Clean { counts: [(id.clone(), 2)].into(), ..Clean::default() };
+    let seen = |count, memory_kib, files| Observed {
+        counts: [(id.clone(), count)].into(),
+        memory_kib,
+        files,
+        ..Observed::default()
+    };
+    assert_eq!(unbounded(&clean, &seen(2 + RETRIES, MAX_MEMORY_KIB, MAX_FILES)), [""; 0]);
+    assert_eq!(unbounded(&clean, &seen(3 + RETRIES, MAX_MEMORY_KIB + 1, MAX_FILES + 1)).len(), 3);
+}
+
+#[test]
+fn an_error_that_no_metric_counts_is_found() {
+    let plan = "1 group | create services #1 answer 503 before".parse().unwrap();
+    let line =
+        |code| format!("kconsumer_group_operator_api_requests_total{{verb=\"create\",code=\"{code}\"}} 1");
+    assert_eq!(invisible(&plan, &line(503)), [""; 0]);
+    assert_eq!(invisible(&plan, &line(500)).len(), 1);
+    let killed = "1 group | create services #1 kill after | list pods #1 answer 503 before".parse().unwrap();
+    assert_eq!(invisible(&killed, &line(500)), [""; 0]);
+}

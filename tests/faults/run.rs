@@ -1,0 +1,188 @@
+//! Runs the life once, with the faults of a plan.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use kcg_tests::namespace::Namespace;
+
+use crate::faults::Faults;
+use crate::life::{self, Step};
+use crate::oracle::{self, Clean, Observed};
+use crate::plan::Plan;
+use crate::proxy::Proxy;
+use crate::recorder::{canonical, difference};
+use crate::rig::{Rig, until_quiet};
+use crate::supervisor::{Slot, supervise};
+
+/// How long a step may take: every fault is over by then, and a restarted operator has the Lease.
+const LIMIT: Duration = Duration::from_secs(90);
+/// Settled: this long without a write.
+const SETTLED: Duration = Duration::from_secs(10);
+/// After the groups are gone there is nothing left to repair.
+const SETTLED_WITHOUT_GROUPS: Duration = Duration::from_secs(3);
+/// Between the steps of a clean run, so that each write belongs to its step.
+const BETWEEN_STEPS: Duration = Duration::from_secs(4);
+
+/// The result of a plan.
+#[derive(Debug)]
+pub struct Run {
+    pub violations: Vec<String>,
+    /// Whether each rule met a request.
+    pub all_met: bool,
+    pub took: Duration,
+}
+
+/// One life in progress.
+struct Life<'a> {
+    rig: &'a Rig,
+    namespace: Namespace,
+    groups: Vec<String>,
+    slot: Slot,
+    proxy: Proxy,
+    began: Instant,
+}
+
+/// Runs a plan, and judges it by a clean run.
+pub async fn run(rig: &Rig, plan: &Plan, clean: &Clean) -> Result<Run> {
+    let namespace = rig.namespace().await?;
+    life::prepare(&namespace).await?;
+    let (slot, name) = (Slot::default(), namespace.name.clone());
+    let killed = slot.clone();
+    let (proxy, kubeconfig) = rig.proxy(&name, Faults::of(plan), move || killed.kill()).await?;
+    let log = proxy.log().clone();
+    let start = rig.starter(&name, kubeconfig);
+    let supervision = supervise(&slot, log, start);
+    let life = Life { rig, groups: life::names(plan.groups), slot, proxy, namespace, began: Instant::now() };
+    let mut observed = Observed::default();
+    let lived = life.live(clean, &mut observed).await;
+    life.observe(&mut observed)?;
+    let mut violations = oracle::violations(plan, clean, &observed);
+    if let Err(error) = lived {
+        // The others follow from a life that did not reach its end.
+        violations.retain(|violation| !violation.starts_with("I6"));
+        violations.insert(0, format!("{error:#}"));
+    }
+    drop(supervision);
+    life.slot.kill();
+    rig.forget(&name);
+    Ok(Run { violations, all_met: life.proxy.faults().all_met(), took: life.began.elapsed() })
+}
+
+/// A run without faults.
+pub async fn learn(rig: &Rig, groups: usize) -> Result<Clean> {
+    let plan = Plan::without_faults(groups);
+    let namespace = rig.namespace().await?;
+    life::prepare(&namespace).await?;
+    let (slot, name) = (Slot::default(), namespace.name.clone());
+    let (proxy, kubeconfig) = rig.proxy(&name, Faults::of(&plan), || {}).await?;
+    let log = proxy.log().clone();
+    let start = rig.starter(&name, kubeconfig);
+    let supervision = supervise(&slot, log, start);
+    let began = Instant::now();
+    let groups = life::names(groups);
+    let life = Life { rig, namespace, groups, slot, proxy, began };
+    let (mut clean, mut observed) = (Clean::default(), Observed::default());
+    life.until_ready().await?;
+    for step in Step::ALL {
+        clean.states.push(life.learn(step).await?);
+    }
+    life.observe(&mut observed)?;
+    clean.history = oracle::history(&observed.writes);
+    clean.counts = observed.counts.clone();
+    let violations = oracle::violations(&plan, &clean, &observed);
+    if !violations.is_empty() {
+        bail!("the run without faults breaks promises: {violations:#?}");
+    }
+    drop(supervision);
+    life.slot.kill();
+    rig.forget(&name);
+    Ok(clean)
+}
+
+impl Life<'_> {
+    async fn live(&self, clean: &Clean, observed: &mut Observed) -> Result<()> {
+        self.until_ready().await?;
+        for (step, wanted) in Step::ALL.into_iter().zip(&clean.states) {
+            if step == Step::Delete {
+                self.settle(SETTLED, &clean.states[clean.states.len() - 2]).await?;
+                self.inspect(observed).await;
+            }
+            step.act(&self.namespace, &self.groups).await?;
+            let name = &self.namespace.name;
+            let differs = |objects: &_| difference(wanted, &canonical(objects, name));
+            if let Err(error) = self.rig.recorder.until(name, LIMIT, differs).await {
+                bail!("I1: {step:?}: {error:#}");
+            }
+        }
+        self.settle(SETTLED_WITHOUT_GROUPS, &clean.states[clean.states.len() - 1]).await
+    }
+
+    async fn until_ready(&self) -> Result<()> {
+        let began = Instant::now();
+        while !self.slot.is_ready() {
+            if began.elapsed() > LIMIT {
+                bail!("I1: the operator is not ready within {LIMIT:?}: {:?}", self.slot.facts());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until nothing has been written for this long, and the objects are still the same.
+    async fn settle(
+        &self,
+        quiet: Duration,
+        wanted: &std::collections::BTreeMap<String, String>,
+    ) -> Result<()> {
+        let since = Instant::now();
+        if !until_quiet(|| self.proxy.log().quiet_for(since), quiet, LIMIT).await {
+            bail!("I2: no {quiet:?} without a write within {LIMIT:?}");
+        }
+        let name = &self.namespace.name;
+        match difference(wanted, &canonical(&self.rig.recorder.objects(name), name)) {
+            Some(difference) => bail!("I1: it did not stay: {difference}"),
+            None => Ok(()),
+        }
+    }
+
+    /// One step of a clean run; returns the objects after it.
+    async fn learn(&self, step: Step) -> Result<std::collections::BTreeMap<String, String>> {
+        let name = &self.namespace.name;
+        let began = Instant::now();
+        step.act(&self.namespace, &self.groups).await?;
+        let holds = |objects: &_| {
+            let group = self.groups.iter().find(|group| !step.holds(objects, group))?;
+            Some(format!("{step:?} of {group}: {objects:#?}"))
+        };
+        self.rig.recorder.until(name, LIMIT, holds).await?;
+        if !until_quiet(|| self.proxy.log().quiet_for(began), BETWEEN_STEPS, LIMIT).await {
+            bail!("{step:?}: the operator writes all the time");
+        }
+        Ok(canonical(&self.rig.recorder.objects(name), name))
+    }
+
+    /// What only the living process tells.
+    async fn inspect(&self, observed: &mut Observed) {
+        let Some(replica) = self.slot.replica() else { return };
+        if let Ok((200, metrics)) = replica.get("/metrics").await {
+            observed.metrics = metrics;
+        }
+        let folder = format!("/proc/{}", replica.process().pid());
+        let status = fs::read_to_string(format!("{folder}/status")).unwrap_or_default();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = resident.and_then(|text| text.split_whitespace().next()?.parse().ok());
+        observed.memory_kib = kib.unwrap_or_default();
+        observed.files = fs::read_dir(format!("{folder}/fd")).map_or(0, Iterator::count);
+    }
+
+    fn observe(&self, observed: &mut Observed) -> Result<()> {
+        let name = &self.namespace.name;
+        observed.versions = self.rig.recorder.versions(name);
+        observed.writes = self.rig.writes(name)?;
+        observed.counts = self.proxy.log().counts();
+        observed.facts = self.slot.facts();
+        observed.log = self.slot.replica().map(|replica| replica.process().log()).unwrap_or_default();
+        Ok(())
+    }
+}
