@@ -1,17 +1,21 @@
 //! The life of the groups that every plan goes through: what users, Strimzi, the Deployment's
 //! controller and third parties do to them, step by step.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use kcg_tests::namespace::Namespace;
 use kcg_tests::objects::{
-    AUTOSCALER, CHILDREN, DEPLOYMENT, GROUP, RULE, SERVICE, TOPIC, condition, group, topic,
+    AUTOSCALER, CHILDREN, DEPLOYMENT, GROUP, Kind, RULE, SERVICE, TOPIC, condition, group, topic,
 };
 use serde_json::{Value, json};
 
-use crate::recorder::Objects;
+use crate::recorder::{Objects, Recorder, Trace};
 
 /// What a third party writes to maxReplicas.
 pub const DRIFTED_MAX: i64 = 1;
+/// How long a watch of the recorder may lag.
+const LIMIT: Duration = Duration::from_mins(1);
 const TOPIC_NAME: &str = "fast-data-topic";
 /// An object that has the operator's label and belongs to no group.
 pub const BYSTANDER: &str = "bystander";
@@ -45,44 +49,46 @@ impl Step {
         Self::Delete,
     ];
 
-    /// Acts on all groups.
-    pub async fn act(self, namespace: &Namespace, groups: &[String]) -> Result<()> {
+    /// Acts on all groups, and waits until the recorder has seen all of it: the objects may look alike
+    /// before and after.
+    pub async fn act(self, namespace: &Namespace, groups: &[String], recorder: &Recorder) -> Result<()> {
         if self == Self::GrowTopic {
             let grown = json!({"spec": {"partitions": 6}});
             return namespace.patch(TOPIC, TOPIC_NAME, &grown).await.map(drop);
         }
+        let mut traces = Vec::new();
         for name in groups {
-            self.act_on(namespace, name).await?;
+            traces.extend(self.act_on(namespace, name).await?);
         }
-        Ok(())
+        recorder.until_seen(&namespace.name, &traces, LIMIT).await
     }
 
-    async fn act_on(self, namespace: &Namespace, name: &str) -> Result<()> {
-        match self {
-            Self::Create => drop(namespace.create_object(GROUP, &group(name, &json!({}))).await?),
-            Self::RollOut | Self::RollOutAgain => roll_out(namespace, name).await?,
+    async fn act_on(self, namespace: &Namespace, name: &str) -> Result<Vec<Trace>> {
+        let written = |kind, object: &Value| vec![Trace::written(kind, object)];
+        Ok(match self {
+            Self::Create => written(GROUP, &namespace.create_object(GROUP, &group(name, &json!({}))).await?),
+            Self::RollOut | Self::RollOutAgain => written(DEPLOYMENT, &roll_out(namespace, name).await?),
             Self::ChangeSpec => {
                 let changed = json!({"minReplicas": 2, "consumerSpec": {"image": "example.com/consumer:2"}});
-                namespace.patch(GROUP, name, &json!({"spec": changed})).await?;
+                written(GROUP, &namespace.patch(GROUP, name, &json!({"spec": changed})).await?)
             }
-            Self::GrowTopic => {}
+            Self::GrowTopic => Vec::new(),
             Self::Drift => {
                 let port = json!([{"op": "replace", "path": "/spec/ports/0/targetPort", "value": 1}]);
-                namespace.json_patch(SERVICE, name, &port).await?;
+                let service = namespace.json_patch(SERVICE, name, &port).await?;
                 let bounds = json!({"spec": {"minReplicas": DRIFTED_MAX, "maxReplicas": DRIFTED_MAX}});
-                namespace.patch(AUTOSCALER, name, &bounds).await?;
+                let autoscaler = namespace.patch(AUTOSCALER, name, &bounds).await?;
+                vec![Trace::written(SERVICE, &service), Trace::written(AUTOSCALER, &autoscaler)]
             }
             Self::DeleteChildren => {
-                namespace.delete(SERVICE, name).await?;
-                namespace.delete(RULE, name).await?;
+                vec![delete(namespace, SERVICE, name).await?, delete(namespace, RULE, name).await?]
             }
             Self::Pause | Self::Resume => {
                 let paused = json!({"spec": {"paused": self == Self::Pause}});
-                namespace.patch(GROUP, name, &paused).await?;
+                written(GROUP, &namespace.patch(GROUP, name, &paused).await?)
             }
-            Self::Delete => namespace.delete(GROUP, name).await?,
-        }
-        Ok(())
+            Self::Delete => vec![delete(namespace, GROUP, name).await?],
+        })
     }
 
     /// Whether the objects of a group are as the step leaves them: what the clean run has to show.
@@ -124,14 +130,20 @@ pub async fn prepare(namespace: &Namespace) -> Result<()> {
     namespace.create_object(SERVICE, &service).await.map(drop)
 }
 
+async fn delete(namespace: &Namespace, kind: Kind, name: &str) -> Result<Trace> {
+    let trace = Trace::deleted(kind, &namespace.get(kind, name).await?);
+    namespace.delete(kind, name).await?;
+    Ok(trace)
+}
+
 /// A stand-in for the Deployment's controller: all pods of the current template are available. The pods
 /// that an autoscaler would add are there, too.
-async fn roll_out(namespace: &Namespace, name: &str) -> Result<()> {
+async fn roll_out(namespace: &Namespace, name: &str) -> Result<Value> {
     let scaled = json!({"spec": {"replicas": 2}});
     let live = namespace.patch(DEPLOYMENT, name, &scaled).await?;
     let status = json!({
         "observedGeneration": live["metadata"]["generation"],
         "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2, "availableReplicas": 2,
     });
-    namespace.patch_status(DEPLOYMENT, name, &status).await.map(drop)
+    namespace.patch_status(DEPLOYMENT, name, &status).await
 }

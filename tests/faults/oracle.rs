@@ -40,6 +40,8 @@ pub struct Observed {
     pub writes: Vec<AuditEvent>,
     pub counts: BTreeMap<RequestId, usize>,
     pub facts: Facts,
+    /// Whether each rule met a request.
+    pub all_met: bool,
     /// The operator's metrics when it was settled.
     pub metrics: String,
     /// The operator's log.
@@ -54,24 +56,28 @@ pub fn violations(plan: &Plan, clean: &Clean, seen: &Observed) -> Vec<String> {
     found.extend(lowered_ceilings(&seen.versions));
     found.extend(foreign_writes(&seen.versions));
     found.extend(owned_replicas(&seen.versions));
-    found.extend(another_history(&clean.history, &history(&seen.writes)));
+    found.extend(another_history(&clean.history, &history(&seen.versions, &seen.writes)));
     found.extend(wrong_generations(&seen.versions));
     found.extend(moved_transitions(&seen.versions));
     found.extend(unbounded(clean, seen));
-    found.extend(invisible(plan, &seen.metrics));
+    found.extend(invisible(plan, seen));
     found.extend(seen.facts.early_ready.iter().map(|kind| format!("I12: ready before {kind} were listed")));
     found.extend(seen.facts.exits.iter().map(|log| format!("it exited: {log}")));
     found.extend(seen.log.lines().filter(|line| line.contains("panicked")).map(str::to_owned));
     found
 }
 
-/// How often each kind of object was created and deleted. Events are not objects of the group.
-pub fn history(writes: &[AuditEvent]) -> BTreeMap<String, usize> {
+/// How many objects of each kind there were, and how many the operator deleted. A creation that the
+/// operator gives up counts if the API server made it, whatever the audit log has as its status.
+pub fn history(versions: &[Version], writes: &[AuditEvent]) -> BTreeMap<String, usize> {
+    let objects: BTreeSet<(&str, &str)> =
+        versions.iter().map(|version| (version.kind.name, version.uid())).collect();
+    let created = objects.into_iter().map(|(kind, _)| format!("create {kind}"));
+    let deleted = writes.iter().filter(|write| write.verb == "delete" && write.response_status.code < 300);
+    let deleted = deleted.map(|write| format!("delete {}", write.object_ref.resource));
     let mut history = BTreeMap::new();
-    for write in writes.iter().filter(|write| write.response_status.code < 300) {
-        if ["create", "delete"].contains(&write.verb.as_str()) && write.object_ref.resource != "events" {
-            *history.entry(format!("{} {}", write.verb, write.object_ref.resource)).or_default() += 1;
-        }
+    for change in created.chain(deleted) {
+        *history.entry(change).or_default() += 1;
     }
     history
 }
@@ -213,20 +219,22 @@ fn unbounded(clean: &Clean, seen: &Observed) -> Vec<String> {
     found
 }
 
-/// I11: the operator counts the error that it got. A killed process takes its counters along.
-fn invisible(plan: &Plan, metrics: &str) -> Vec<String> {
-    if plan.kills() || metrics.is_empty() {
+/// I11: the operator counts the error that it got, or that it gave the request up before. A killed
+/// process takes its counters along.
+fn invisible(plan: &Plan, seen: &Observed) -> Vec<String> {
+    if plan.kills() || !seen.all_met || seen.metrics.is_empty() {
         return Vec::new();
     }
     let codes = plan.rules.iter().filter_map(|rule| match rule.fault {
         Fault::Answer(code, ..) => Some(code.to_string()),
         _ => None,
     });
-    let is_counted = |code: &String| {
-        let lines = metrics.lines().filter(|line| line.contains("api_requests_total{"));
-        lines.into_iter().any(|line| line.contains(&format!("code=\"{code}\"")) && !line.ends_with(" 0"))
+    let counts = |code: &str| {
+        let mut lines = seen.metrics.lines().filter(|line| line.contains("api_requests_total{"));
+        lines.any(|line| line.contains(&format!("code=\"{code}\"")) && !line.ends_with(" 0"))
     };
-    codes.filter(|code| !is_counted(code)).map(|code| format!("I11: no metric counts the {code}")).collect()
+    let codes = codes.filter(|code| !counts(code) && !counts("canceled"));
+    codes.map(|code| format!("I11: no metric counts the {code}")).collect()
 }
 
 #[cfg(test)]

@@ -60,17 +60,19 @@ fn replicas_that_an_apply_owns_or_that_are_reset_are_found() {
 }
 
 #[test]
-fn a_second_creation_is_found_and_a_refused_one_is_not() {
-    let create = |code| {
-        let mut event = AuditEvent { verb: "create".into(), ..AuditEvent::default() };
+fn a_second_object_and_a_deletion_of_ours_are_found_and_a_refused_one_is_not() {
+    let service = |uid| version(kcg_tests::objects::SERVICE, json!({"metadata": {"name": "a", "uid": uid}}));
+    let delete = |code| {
+        let mut event = AuditEvent { verb: "delete".into(), ..AuditEvent::default() };
         event.object_ref.resource = "services".into();
         event.response_status.code = code;
         event
     };
-    let clean = history(&[create(201)]);
-    assert_eq!(another_history(&clean, &history(&[create(201), create(409)])), [""; 0]);
-    assert_eq!(another_history(&clean, &history(&[create(201), create(201)])).len(), 1);
-    assert_eq!(another_history(&clean, &history(&[])).len(), 1);
+    let clean = history(&[service("1"), service("1")], &[]);
+    assert_eq!(another_history(&clean, &history(&[service("2")], &[delete(409)])), [""; 0]);
+    assert_eq!(another_history(&clean, &history(&[service("1"), service("2")], &[])).len(), 1);
+    assert_eq!(another_history(&clean, &history(&[service("1")], &[delete(200)])).len(), 1);
+    assert_eq!(another_history(&clean, &history(&[], &[])).len(), 1);
 }
 
 #[test]
@@ -104,11 +106,15 @@ fn too_many_retries_too_much_memory_and_too_many_files_are_found() {
 
 #[test]
 fn an_error_that_no_metric_counts_is_found() {
-    let plan = "1 group | create services #1 answer 503 before".parse().unwrap();
-    let line =
-        |code| format!("kconsumer_group_operator_api_requests_total{{verb=\"create\",code=\"{code}\"}} 1");
-    assert_eq!(invisible(&plan, &line(503)), [""; 0]);
-    assert_eq!(invisible(&plan, &line(500)).len(), 1);
+    let plan: Plan = "1 group | create services #1 answer 503 before".parse().unwrap();
+    let seen = |code, all_met| {
+        let metrics =
+            format!("kconsumer_group_operator_api_requests_total{{verb=\"create\",code=\"{code}\"}} 1");
+        Observed { all_met, metrics, ..Observed::default() }
+    };
+    assert_eq!(invisible(&plan, &seen("503", true)), [""; 0]);
+    assert_eq!(invisible(&plan, &seen("500", true)).len(), 1);
+    assert_eq!(invisible(&plan, &seen("500", false)), [""; 0], "no request met the fault");
     let killed = "1 group | create services #1 kill after | list pods #1 answer 503 before".parse().unwrap();
-    assert_eq!(invisible(&killed, &line(500)), [""; 0]);
+    assert_eq!(invisible(&killed, &seen("500", true)), [""; 0]);
 }

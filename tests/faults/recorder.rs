@@ -27,6 +27,15 @@ pub struct Version {
 /// The objects of a namespace, by kind and name.
 pub type Objects = BTreeMap<(&'static str, String), Value>;
 
+/// A write that the recorder has yet to see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    kind: &'static str,
+    uid: String,
+    /// None of a deletion.
+    version: Option<String>,
+}
+
 /// Watches all namespaces of an API server.
 pub struct Recorder {
     state: Arc<State>,
@@ -45,6 +54,24 @@ impl Version {
 
     pub fn uid(&self) -> &str {
         self.object["metadata"]["uid"].as_str().unwrap_or_default()
+    }
+}
+
+impl Trace {
+    pub fn written(kind: Kind, object: &Value) -> Self {
+        let version = object["metadata"]["resourceVersion"].as_str().map(str::to_owned);
+        Self { version, ..Self::deleted(kind, object) }
+    }
+
+    pub fn deleted(kind: Kind, object: &Value) -> Self {
+        let uid = object["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+        Self { kind: kind.name, uid, version: None }
+    }
+
+    fn is_of(&self, version: &Version) -> bool {
+        let seen = version.object["metadata"]["resourceVersion"].as_str();
+        let is_version = self.version.as_deref().map_or(version.gone, |wanted| seen == Some(wanted));
+        self.kind == version.kind.name && self.uid == version.uid() && is_version
     }
 }
 
@@ -78,6 +105,16 @@ impl Recorder {
             }
         }
         objects
+    }
+
+    /// Waits until these writes were seen.
+    pub async fn until_seen(&self, namespace: &str, traces: &[Trace], limit: Duration) -> Result<()> {
+        self.until(namespace, limit, |_| {
+            let versions = self.versions(namespace);
+            let unseen = traces.iter().find(|trace| !versions.iter().any(|version| trace.is_of(version)));
+            unseen.map(|trace| format!("the recorder has not seen {trace:?}"))
+        })
+        .await
     }
 
     /// Waits until the objects of a namespace are as they should be. `differs` says how they are not.

@@ -66,7 +66,7 @@ pub async fn run(rig: &Rig, plan: &Plan, clean: &Clean) -> Result<Run> {
     drop(supervision);
     life.slot.kill();
     rig.forget(&name);
-    Ok(Run { violations, all_met: life.proxy.faults().all_met(), took: life.began.elapsed() })
+    Ok(Run { violations, all_met: observed.all_met, took: life.began.elapsed() })
 }
 
 /// A run without faults.
@@ -88,7 +88,7 @@ pub async fn learn(rig: &Rig, groups: usize) -> Result<Clean> {
         clean.states.push(life.learn(step).await?);
     }
     life.observe(&mut observed)?;
-    clean.history = oracle::history(&observed.writes);
+    clean.history = oracle::history(&observed.versions, &observed.writes);
     clean.counts = observed.counts.clone();
     let violations = oracle::violations(&plan, &clean, &observed);
     if !violations.is_empty() {
@@ -108,7 +108,7 @@ impl Life<'_> {
                 self.settle(SETTLED, &clean.states[clean.states.len() - 2]).await?;
                 self.inspect(observed).await;
             }
-            step.act(&self.namespace, &self.groups).await?;
+            step.act(&self.namespace, &self.groups, &self.rig.recorder).await?;
             let name = &self.namespace.name;
             let differs = |objects: &_| difference(wanted, &canonical(objects, name));
             if let Err(error) = self.rig.recorder.until(name, LIMIT, differs).await {
@@ -150,7 +150,7 @@ impl Life<'_> {
     async fn learn(&self, step: Step) -> Result<std::collections::BTreeMap<String, String>> {
         let name = &self.namespace.name;
         let began = Instant::now();
-        step.act(&self.namespace, &self.groups).await?;
+        step.act(&self.namespace, &self.groups, &self.rig.recorder).await?;
         let holds = |objects: &_| {
             let group = self.groups.iter().find(|group| !step.holds(objects, group))?;
             Some(format!("{step:?} of {group}: {objects:#?}"))
@@ -181,6 +181,7 @@ impl Life<'_> {
         observed.versions = self.rig.recorder.versions(name);
         observed.writes = self.rig.writes(name)?;
         observed.counts = self.proxy.log().counts();
+        observed.all_met = self.proxy.faults().all_met();
         observed.facts = self.slot.facts();
         observed.log = self.slot.replica().map(|replica| replica.process().log()).unwrap_or_default();
         Ok(())
