@@ -29,12 +29,12 @@ const MOST_BINARY: f64 = 15e6;
 pub(super) async fn empty(bench: &mut Bench<'_>) -> Result<()> {
     let (contestant, cluster) = (bench.ours().clone(), bench.cluster().await?);
     let [mut starts, mut lists] = [Vec::new(), Vec::new()];
+    // A new API server does not yet serve every CRD that it has accepted.
+    start(&contestant, &cluster).await?;
     for round in 0..bench.options.rounds {
         for index in order(2, round) {
             if index == 0 {
-                let running = contestant.start(&cluster).await?;
-                starts.push(running.ready().await?.as_secs_f64() * 1000.0);
-                running.stop().await?;
+                starts.push(start(&contestant, &cluster).await?);
             } else {
                 lists.push(list_all(&cluster).await?.0 * 1000.0);
             }
@@ -49,6 +49,14 @@ pub(super) async fn empty(bench: &mut Bench<'_>) -> Result<()> {
         row("operator - floor", "ms", beyond).at_most(MOST_START),
         row("operator: size of the program", "bytes", vec![size as f64]).at_most(MOST_BINARY),
     ])
+}
+
+/// Milliseconds from the start to readiness.
+async fn start(contestant: &Contestant, cluster: &Cluster) -> Result<f64> {
+    let running = contestant.start(cluster).await?;
+    let ready = running.ready().await?.as_secs_f64() * 1000.0;
+    running.stop().await?;
+    Ok(ready)
 }
 
 /// Restarts with groups that are complete.
