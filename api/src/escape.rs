@@ -26,7 +26,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, is_obeyed, |character, escaped| escaped.extend(character.escape_unicode()))
 }
 
-/// Like [`line`], for a text of several lines: line breaks and tabs stay.
+/// Like [`line()`], for a text of several lines: line breaks and tabs stay.
 pub fn lines(text: &str) -> Cow<'_, str> {
     let is_escaped = |character| is_obeyed(character) && !matches!(character, '\n' | '\t');
     escaped(text, is_escaped, |character, escaped| escaped.extend(character.escape_unicode()))
