@@ -94,6 +94,14 @@ async fn a_flag_or_a_variable_that_the_chart_sets_is_refused_in_extra_args_and_e
             json!({"extraEnv": {"controller": variable("POD_NAME")}}),
             "extraEnv.controller has POD_NAME, which",
         ),
+        (
+            json!({"extraEnv": {"controller": variable("KCG_POD_NAMESPACE")}}),
+            "extraEnv.controller has KCG_POD_NAMESPACE, which",
+        ),
+        (
+            json!({"extraArgs": {"controller": ["--pod-namespace=other"]}}),
+            "extraArgs.controller has --pod-namespace, which",
+        ),
         (json!({"extraArgs": {"webhook": ["--a=1", "--a=2"]}}), "extraArgs.webhook has --a twice"),
         (
             json!({"logging": {"level": "debug"}, "extraEnv": {"webhook": variable("RUST_LOG")}}),
@@ -103,13 +111,11 @@ async fn a_flag_or_a_variable_that_the_chart_sets_is_refused_in_extra_args_and_e
         let message = refusal(&values).await?;
         assert!(message.contains(named), "{message}");
     }
-    for (variable_name, flag) in [
-        ("KCG_IDENTITY", "identity"),
-        ("KCG_LEADER_ELECT_RESOURCE_NAMESPACE", "leader-elect-resource-namespace"),
-    ] {
-        let message = refusal(&json!({"extraEnv": {"controller": variable(variable_name)}})).await?;
+    // The webhook has no --identity.
+    for process in ["controller", "webhook"] {
+        let message = refusal(&json!({"extraEnv": {process: variable("KCG_IDENTITY")}})).await?;
         let cure = format!(
-            "extraEnv.controller has {variable_name}, which the operator does not read. Put --{flag}=VALUE into \
+            "extraEnv.{process} has KCG_IDENTITY, which the operator does not read. Put --identity=VALUE into \
              extraArgs.controller"
         );
         assert!(message.contains(&cure), "{message}");
@@ -119,6 +125,8 @@ async fn a_flag_or_a_variable_that_the_chart_sets_is_refused_in_extra_args_and_e
         "extraEnv": {"controller": variable("RUST_LOG"), "webhook": variable("KCG_MAX_SPEC_BYTES")},
     });
     template(&deploy(OPERATOR), "ops", &free).await?;
+    let lease = json!({"extraEnv": {"controller": variable("KCG_LEADER_ELECT_RESOURCE_NAMESPACE")}});
+    template(&deploy(OPERATOR), "ops", &lease).await?;
     Ok(())
 }
 

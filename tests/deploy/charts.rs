@@ -395,6 +395,26 @@ async fn values_that_contradict_each_other_are_refused_with_both_names_and_the_c
             "Set webhook.hostNetwork=false",
         ),
         (
+            "openshift=true,securityContext.privileged=true",
+            ["securityContext.privileged=true", "openshift=true"],
+            "Set securityContext.privileged=false",
+        ),
+        (
+            "openshift=true,securityContext.allowPrivilegeEscalation=true",
+            ["securityContext.allowPrivilegeEscalation=true", "openshift=true"],
+            "set openshift=false",
+        ),
+        (
+            "openshift=true,securityContext.capabilities.add={SYS_ADMIN}",
+            ["securityContext.capabilities.add has SYS_ADMIN", "openshift=true"],
+            "Remove it",
+        ),
+        (
+            "openshift=true,podSecurityContext.seccompProfile.type=Unconfined",
+            ["podSecurityContext.seccompProfile.type=Unconfined", "openshift=true"],
+            "Set it to RuntimeDefault",
+        ),
+        (
             "commonLabels.app\\.kubernetes\\.io/name=x",
             ["commonLabels", "app.kubernetes.io/name"],
             "Remove it from commonLabels",

@@ -88,6 +88,28 @@ neither the host network nor an id that it does not assign.
 {{- end }}
 {{- end }}
 {{- end }}
+{{- include "kconsumer-group-operator.checkRestricted" . }}
+{{- end }}
+{{- end }}
+
+{{- /* What restricted-v2 refuses in the context of a container, and the seccomp profile of both contexts. */}}
+{{- define "kconsumer-group-operator.checkRestricted" }}
+{{- $context := default dict .Values.securityContext }}
+{{- range $field := list "privileged" "allowPrivilegeEscalation" }}
+{{- if get $context $field }}
+{{- fail (printf "securityContext.%s=true contradicts openshift=true: restricted-v2 does not allow it. Set securityContext.%s=false, or set openshift=false" $field $field) }}
+{{- end }}
+{{- end }}
+{{- range (default dict $context.capabilities).add }}
+{{- if ne . "NET_BIND_SERVICE" }}
+{{- fail (printf "securityContext.capabilities.add has %s, which contradicts openshift=true: restricted-v2 does not allow it. Remove it, or set openshift=false" .) }}
+{{- end }}
+{{- end }}
+{{- range $value := list "podSecurityContext" "securityContext" }}
+{{- $type := (default dict (default dict (index $.Values $value)).seccompProfile).type }}
+{{- if and $type (ne $type "RuntimeDefault") }}
+{{- fail (printf "%s.seccompProfile.type=%s contradicts openshift=true: restricted-v2 allows RuntimeDefault alone. Set it to RuntimeDefault, or set openshift=false" $value $type) }}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -97,10 +119,8 @@ over its variable.
 */}}
 {{- define "kconsumer-group-operator.checkExtras" }}
 {{- $values := dict "metrics-bind-address" "ports.metrics" "health-probe-bind-address" "ports.probes" "webhook-bind-address" "webhook.port" "client-ca-file" "webhook.clientCA.configMap" "client-allowed-names" "webhook.clientCA.allowedNames" "namespaces" "namespaces" "topic-namespaces" "topicNamespaces" "defaults" "groupDefaults" "certificate-mode" "certificates.mode" "log-level" "logging.level" "log-format" "logging.format" }}
-{{- $own := list "webhook-configuration-name" "cert-dir" "server-name" "drain-quiet-period" }}
+{{- $own := list "webhook-configuration-name" "pod-namespace" "cert-dir" "server-name" "drain-quiet-period" }}
 {{- $variables := list "POD_NAME" "POD_NAMESPACE" "WEBHOOK_CONFIGURATION_NAME" }}
-{{- /* Flags whose variables have other names, which the chart sets. */}}
-{{- $named := dict "KCG_IDENTITY" "identity" "KCG_LEADER_ELECT_RESOURCE_NAMESPACE" "leader-elect-resource-namespace" }}
 {{- range $process := list "controller" "webhook" }}
 {{- $seen := list }}
 {{- range $flag := index (default dict $.Values.extraArgs) $process }}
@@ -118,8 +138,9 @@ over its variable.
 {{- with get $values $flag }}
 {{- fail (printf "%s has %s, which contradicts the chart's value %s. Set %s, and remove %s from %s" $list $name . . $name $list) }}
 {{- end }}
-{{- with get $named $name }}
-{{- fail (printf "%s has %s, which the operator does not read. Put --%s=VALUE into extraArgs.%s, and remove %s from %s" $list $name . $process $name $list) }}
+{{- /* The variable of --identity is POD_NAME, which the chart sets. */}}
+{{- if eq $name "KCG_IDENTITY" }}
+{{- fail (printf "%s has KCG_IDENTITY, which the operator does not read. Put --identity=VALUE into extraArgs.controller if the name of the pod does not do, and remove KCG_IDENTITY from %s" $list $list) }}
 {{- end }}
 {{- if or (has $flag $own) (has $name $variables) }}
 {{- fail (printf "%s has %s, which the chart sets itself. Remove it from %s" $list $name $list) }}
