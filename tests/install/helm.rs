@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use k8s_openapi::ByteString;
 use kcg_api::names;
+use kcg_certs::Ca;
 use kcg_devcluster::{ControlPlane, KubectlOutput, Port, Process};
 use kcg_tests::certificate::WebhookCertificate;
 use kcg_tests::env::{api_server, foreign_crds};
@@ -175,6 +176,48 @@ impl Release {
         self.shell.try_run(&commands).await
     }
 
+    /// Issues a certificate as the earlier controller, with the CA's key in the one Secret that it had.
+    async fn issue_as_the_earlier_controller(&self) -> Outcome {
+        let day = Duration::from_hours(24);
+        let ca = Ca::create(names::OPERATOR, &[], SystemTime::now(), day * 365)?;
+        let leaf = ca.issue(&[names::webhook_host(names::NAMESPACE)], SystemTime::now(), day * 90)?;
+        let entries = [
+            ("ca.crt", ca.certificate_pem().to_owned()),
+            ("ca.key", ca.key_pem()),
+            ("tls.crt", leaf.chain),
+            ("tls.key", leaf.key),
+        ];
+        for (name, pem) in entries {
+            self.certificate.set_entry(name, Some(pem.into_bytes())).await?;
+        }
+        Ok(self.certificate.set_ca_bundles(ca.certificate_pem()).await?)
+    }
+
+    /// Starts a controller of this version, and waits until the keys of its CAs are in a Secret of their
+    /// own. The certificate is the issued one, and its CA is trusted.
+    async fn continue_from(&self, (issued, _): &Trust) -> Outcome<Process> {
+        let controller = self.start("controller", &["--certificate-mode=self-managed".into()]).await?;
+        eventually("the CA has a Secret of its own", Duration::from_mins(1), async || {
+            controller.must_run()?;
+            let ca = self.certificate.ca_secret().await?.data.unwrap_or_default();
+            let serving = self.certificate.secret().await?.data.unwrap_or_default();
+            // After a rollback Helm has deleted the Secret: a new CA is the next one.
+            let has_key = |name: &&str| ca.contains_key(*name);
+            let is_moved = ["ca.key", "ca-next.key"].iter().any(has_key) && !serving.contains_key("ca.key");
+            Ok(met(is_moved, || format!("{:?} and {:?}", ca.keys(), serving.keys())))
+        })
+        .await?;
+        let (entries, bundles) = trust(&self.certificate).await?;
+        for entry in ["tls.crt", "tls.key"] {
+            assert_eq!(entries.get(entry), issued.get(entry), "{entry} is kept");
+        }
+        let ca = std::str::from_utf8(&issued.get("ca.crt").ok_or("no ca.crt")?.0)?.trim();
+        for bundle in bundles {
+            assert!(std::str::from_utf8(&bundle)?.contains(ca), "the CA stays trusted");
+        }
+        Ok(controller)
+    }
+
     /// Waits until the certificate is issued and trusted.
     async fn issued(&self) -> Outcome<Trust> {
         let issued = eventually("a certificate that is trusted", Duration::from_mins(1), async || {
@@ -234,12 +277,10 @@ async fn upgrade_and_rollback(mode: &str) -> Outcome {
     // It was the default.
     let is_default = mode == "cert-manager";
     let release = Release::of_the_earlier_charts(if is_default { "" } else { &set }).await?;
-    let controller = match mode {
-        "self-managed" => {
-            Some(release.start("controller", &["--certificate-mode=self-managed".into()]).await?)
-        }
-        _ => None,
-    };
+    let is_self_managed = mode == "self-managed";
+    if is_self_managed {
+        release.issue_as_the_earlier_controller().await?;
+    }
     let issued = release.issued().await?;
     let (_webhook, _certificate) = release.start_webhook(&issued).await?;
     let reviews = Load::of_reviews(&release.client);
@@ -257,12 +298,18 @@ async fn upgrade_and_rollback(mode: &str) -> Outcome {
     assert!(kubectl::run(&release.plane, &flags).await?.contains("--health-probe-bind-address"));
     assert_eq!(trust(&release.certificate).await?, issued, "{mode}: the upgrade keeps what is trusted");
 
+    let controller = if is_self_managed { Some(release.continue_from(&issued).await?) } else { None };
+    // It ends with its release.
+    drop(controller);
+    let before = trust(&release.certificate).await?;
+
     let rollback = "helm rollback kconsumer-group-operator --namespace kconsumer-group-operator";
     release.shell.run(rollback).await?;
     assert!(kubectl::run(&release.plane, &flags).await?.contains("--status-addr"));
-    assert_eq!(trust(&release.certificate).await?, issued, "{mode}: the rollback keeps it");
+    assert_eq!(trust(&release.certificate).await?, before, "{mode}: the rollback keeps it");
     release.install("this", &set).await?.ok()?;
-    assert_eq!(trust(&release.certificate).await?, issued, "{mode}: another upgrade keeps it");
+    assert_eq!(trust(&release.certificate).await?, before, "{mode}: another upgrade keeps it");
+    let controller = if is_self_managed { Some(release.continue_from(&issued).await?) } else { None };
     assert_no_failures(&format!("helm, {mode}"), &reviews.stop().await?, &handshakes.stop().await?);
     if let Some(controller) = controller {
         controller.must_run()?;

@@ -17,7 +17,7 @@ use kube::{Api, Client};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use crate::{eventually, met};
@@ -103,10 +103,21 @@ impl WebhookCertificate {
 
     /// Removes the CA bundles from both webhook configurations.
     pub async fn remove_ca_bundles(&self) -> Result<()> {
-        let remove = json!([{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}]);
-        let patch = Patch::Json::<()>(serde_json::from_value(remove)?);
-        self.mutating.patch(names::NAMESPACE, &PatchParams::default(), &patch).await?;
-        self.validating.patch(names::NAMESPACE, &PatchParams::default(), &patch).await?;
+        let remove = json!({"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"});
+        self.patch_configurations(remove, &PatchParams::default()).await
+    }
+
+    /// Writes the CA bundle (PEM) into both webhook configurations, as the controller.
+    pub async fn set_ca_bundles(&self, bundle: &str) -> Result<()> {
+        let bundle = ByteString(bundle.into());
+        let add = json!({"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": bundle});
+        self.patch_configurations(add, &PatchParams::apply(names::CERTIFICATES_MANAGER)).await
+    }
+
+    async fn patch_configurations(&self, operation: Value, params: &PatchParams) -> Result<()> {
+        let patch = Patch::Json::<()>(serde_json::from_value(json!([operation]))?);
+        self.mutating.patch(names::NAMESPACE, params, &patch).await?;
+        self.validating.patch(names::NAMESPACE, params, &patch).await?;
         Ok(())
     }
 
