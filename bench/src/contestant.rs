@@ -119,6 +119,12 @@ impl Running {
         Ok(usage::resident_kib(self.pid()).context("the operator has ended")? as f64)
     }
 
+    /// Resident memory without the pages of the program, in KiB.
+    pub fn own(&self) -> Result<f64> {
+        self.process.must_run()?;
+        Ok(usage::own_kib(self.pid()).context("the operator has ended")? as f64)
+    }
+
     /// The most resident memory since [`usage::reset_peak`], in KiB.
     pub fn peak(&self) -> Result<f64> {
         self.process.must_run()?;

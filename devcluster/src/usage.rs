@@ -17,6 +17,12 @@ pub fn resident_kib(pid: u32) -> Option<u64> {
     kib(&read(pid, "status"), "VmRSS:")
 }
 
+/// The part of the resident memory that is the process's own, in KiB: without the pages of its program, which
+/// all processes of the program share. `None` if there is no such process.
+pub fn own_kib(pid: u32) -> Option<u64> {
+    kib(&read(pid, "status"), "RssAnon:")
+}
+
 /// The most resident memory that a process had since it started, or since [`reset_peak`], in KiB.
 /// `None` if there is no such process.
 pub fn peak_kib(pid: u32) -> Option<u64> {
@@ -64,8 +70,9 @@ mod tests {
 
     #[test]
     fn memory_is_read_in_kib() {
-        let status = "VmPeak:\t  10 kB\nVmHWM:\t  2048 kB\nVmRSS:\t  1024 kB\n";
-        assert_eq!((kib(status, "VmHWM:"), kib(status, "VmRSS:")), (Some(2048), Some(1024)));
+        let status = "VmPeak:\t  10 kB\nVmHWM:\t  2048 kB\nVmRSS:\t  1024 kB\nRssAnon:\t  512 kB\n";
+        let found = ["VmHWM:", "VmRSS:", "RssAnon:"].map(|field| kib(status, field));
+        assert_eq!(found, [Some(2048), Some(1024), Some(512)]);
         assert_eq!(kib("VmPeak: 1 kB", "VmHWM:"), None);
     }
 
@@ -78,6 +85,6 @@ mod tests {
         drop(much);
         reset_peak(this).expect("a process may do that to itself");
         assert!(peak_kib(this) < Some(most));
-        assert!(resident_kib(this) > Some(0));
+        assert!(resident_kib(this) > own_kib(this) && own_kib(this) > Some(0));
     }
 }

@@ -39,7 +39,10 @@ pub(super) async fn grow(
     let row = |groups, what: &str, unit, value| {
         Row::new(CASE, groups, format!("{name}: {what}"), unit, vec![value])
     };
-    let mut rows = vec![row(0, "resident at the start", "KiB", running.resident()?).at_most(MOST_BASE)];
+    let mut rows = vec![
+        row(0, "resident at the start", "KiB", running.resident()?).at_most(MOST_BASE),
+        row(0, "of it not the program's pages", "KiB", running.own()?),
+    ];
     let (mut sizes, mut workload, mut resident) =
         (bench.options.groups.clone(), Workload::new("bench", 0), Vec::new());
     sizes.sort_unstable();
@@ -50,6 +53,7 @@ pub(super) async fn grow(
         converge(cluster, &running, workload).await?;
         resident.push(running.resident()?);
         rows.push(row(groups, "resident after the burst", "KiB", running.resident()?));
+        rows.push(row(groups, "of it not the program's pages", "KiB", running.own()?));
     }
     if let [first, .., last] = resident[..] {
         let groups = bench.options.most_groups() - bench.options.fewest_groups();
@@ -78,7 +82,7 @@ pub(super) async fn after_restart(
 
     let running = contestant.start(cluster).await?;
     running.rest().await?;
-    let (steady, first) = (running.resident()?, running.peak()?);
+    let (steady, first, own) = (running.resident()?, running.peak()?, running.own()?);
     usage::reset_peak(running.pid())?;
     cluster.restart_apiserver().await?;
     tokio::time::sleep(NOTICE).await;
@@ -87,6 +91,7 @@ pub(super) async fn after_restart(
     let row = |what: &str, unit, value| Row::new(CASE, groups, format!("{name}: {what}"), unit, vec![value]);
     let rows = vec![
         row("resident after a restart", "KiB", steady),
+        row("of it after a restart not the program's pages", "KiB", own),
         row("for each group, after a restart", "bytes", per_group(steady, base, groups))
             .at_most(MOST_PER_GROUP),
         row("peak of the first lists / at rest", RATIO, first / steady).at_most(MOST_PEAK),
