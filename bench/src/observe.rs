@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use kube::Client;
 use kube::api::WatchEvent;
@@ -105,21 +106,61 @@ pub async fn list<T: serde::de::DeserializeOwned>(
     }
 }
 
-/// The objects of a kind that are written from now on.
+/// The objects of a kind that are written from now on. A watch that is closed is opened again where it was.
 pub async fn watch(
     client: &Client,
     kind: Kind,
 ) -> Result<impl Stream<Item = Result<Seen>> + Send + Unpin + use<>> {
     let path = format!("{}?limit=1", kind.all());
     let page: Page<Value> = client.request(get(&path)).await?;
-    let version = page.metadata.resource_version;
-    let path = format!("{}?watch=true&resourceVersion={version}&timeoutSeconds=3600", kind.all());
-    let events = client.request_events::<Seen>(get(&path)).await?;
-    Ok(Box::pin(events.map(move |event| match event? {
-        WatchEvent::Added(seen) | WatchEvent::Modified(seen) | WatchEvent::Deleted(seen) => Ok(seen),
-        WatchEvent::Bookmark(_) => bail!("a bookmark was not asked for"),
-        WatchEvent::Error(error) => bail!("the watch of {} ended: {}", kind.plural, error.message),
+    let mut watch =
+        Watch { client: client.clone(), kind, version: page.metadata.resource_version, events: None };
+    watch.open().await?;
+    Ok(Box::pin(stream::try_unfold(watch, |mut watch| async move {
+        let seen = watch.next().await?;
+        Ok(Some((seen, watch)))
     })))
+}
+
+struct Watch {
+    client: Client,
+    kind: Kind,
+    /// Of the last object that was seen.
+    version: String,
+    events: Option<BoxStream<'static, kube::Result<WatchEvent<Seen>>>>,
+}
+
+impl Watch {
+    async fn open(&mut self) -> Result<()> {
+        let Self { kind, version, .. } = self;
+        let path = format!("{}?watch=true&resourceVersion={version}&timeoutSeconds=3600", kind.all());
+        let events = self.client.request_events::<Seen>(get(&path)).await;
+        self.events = Some(events.with_context(|| format!("watch {}", kind.plural))?.boxed());
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Result<Seen> {
+        loop {
+            let Some(events) = &mut self.events else {
+                self.open().await?;
+                continue;
+            };
+            match events.next().await {
+                Some(Ok(
+                    WatchEvent::Added(seen) | WatchEvent::Modified(seen) | WatchEvent::Deleted(seen),
+                )) => {
+                    self.version.clone_from(&seen.metadata.resource_version);
+                    return Ok(seen);
+                }
+                Some(Ok(WatchEvent::Error(error))) => {
+                    bail!("the watch of {} ended: {}", self.kind.plural, error.message)
+                }
+                Some(Ok(WatchEvent::Bookmark(_))) => {}
+                // An API server without CPU closes watches.
+                Some(Err(_)) | None => self.events = None,
+            }
+        }
+    }
 }
 
 /// Waits for a burst: from before the first group is created until all are complete.
