@@ -9,13 +9,12 @@ use crate::plan::{EVENT, Fault, Plan, When};
 use crate::request::RequestId;
 
 /// Rows of docs/faults.md, each with a plan that the exhaustive ones do not contain.
-const ROWS: [(&str, &str); 24] = [
+const ROWS: [(&str, &str); 23] = [
     ("B1", "1 group | watch * #1 x* close 200ms"),
     ("B4", "1 group | watch services #1 silence"),
     ("B4", "1 group | watch kconsumergroups #1 silence"),
     ("B6", "1 group | event services #3 lose | list services #2 replay"),
     ("B6", "1 group | event horizontalpodautoscalers #3 lose | list horizontalpodautoscalers #2 replay"),
-    ("B6", "1 group | event kconsumergroups #6 lose | list kconsumergroups #2 replay"),
     ("B6", "1 group | patch kconsumergroups/status #3 kill after | list * #9 x8 replay"),
     ("B7", "1 group | watch * #1 x8 hold 5000ms"),
     ("B10", "1 group | watch kconsumergroups #1 corrupt"),

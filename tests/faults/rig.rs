@@ -111,10 +111,6 @@ fn start_operator(env: &TestEnv, namespace: &str, kubeconfig: &Path) -> Result<R
         format!("--kubeconfig={}", kubeconfig.display()),
         format!("--namespaces={namespace}"),
         format!("--leader-elect-resource-namespace={namespace}"),
-        // A killed process does not release its Lease, and each plan with a crash waits for that.
-        "--leader-elect-lease-duration=4s".to_owned(),
-        "--leader-elect-renew-deadline=3s".to_owned(),
-        "--leader-elect-retry-period=500ms".to_owned(),
     ];
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     Ok(env.operator.spawn_controller(namespace, &flags)?)

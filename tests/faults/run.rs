@@ -1,5 +1,6 @@
 //! Runs the life once, with the faults of a plan.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -56,7 +57,7 @@ pub async fn run(rig: &Rig, plan: &Plan, clean: &Clean) -> Result<Run> {
     let life = Life { rig, groups: life::names(plan.groups), slot, proxy, namespace, began: Instant::now() };
     let mut observed = Observed::default();
     let lived = life.live(clean, &mut observed).await;
-    life.observe(&mut observed)?;
+    life.observe(&mut observed);
     let mut violations = oracle::violations(plan, clean, &observed);
     if let Err(error) = lived {
         // The others follow from a life that did not reach its end.
@@ -85,10 +86,13 @@ pub async fn learn(rig: &Rig, groups: usize) -> Result<Clean> {
     let (mut clean, mut observed) = (Clean::default(), Observed::default());
     life.until_ready().await?;
     for step in Step::ALL {
+        if step == Step::Delete {
+            clean.history = life.history()?;
+            observed.history.clone_from(&clean.history);
+        }
         clean.states.push(life.learn(step).await?);
     }
-    life.observe(&mut observed)?;
-    clean.history = oracle::history(&observed.versions, &observed.writes);
+    life.observe(&mut observed);
     clean.counts = observed.counts.clone();
     let violations = oracle::violations(&plan, &clean, &observed);
     if !violations.is_empty() {
@@ -106,6 +110,7 @@ impl Life<'_> {
         for (step, wanted) in Step::ALL.into_iter().zip(&clean.states) {
             if step == Step::Delete {
                 self.settle(SETTLED, &clean.states[clean.states.len() - 2]).await?;
+                observed.history = self.history()?;
                 self.inspect(observed).await;
             }
             step.act(&self.namespace, &self.groups, &self.rig.recorder).await?;
@@ -130,11 +135,7 @@ impl Life<'_> {
     }
 
     /// Waits until nothing has been written for this long, and the objects are still the same.
-    async fn settle(
-        &self,
-        quiet: Duration,
-        wanted: &std::collections::BTreeMap<String, String>,
-    ) -> Result<()> {
+    async fn settle(&self, quiet: Duration, wanted: &BTreeMap<String, String>) -> Result<()> {
         let since = Instant::now();
         if !until_quiet(|| self.proxy.log().quiet_for(since), quiet, LIMIT).await {
             bail!("I2: no {quiet:?} without a write within {LIMIT:?}");
@@ -147,7 +148,7 @@ impl Life<'_> {
     }
 
     /// One step of a clean run; returns the objects after it.
-    async fn learn(&self, step: Step) -> Result<std::collections::BTreeMap<String, String>> {
+    async fn learn(&self, step: Step) -> Result<BTreeMap<String, String>> {
         let name = &self.namespace.name;
         let began = Instant::now();
         step.act(&self.namespace, &self.groups, &self.rig.recorder).await?;
@@ -160,6 +161,14 @@ impl Life<'_> {
             bail!("{step:?}: the operator writes all the time");
         }
         Ok(canonical(&self.rig.recorder.objects(name), name))
+    }
+
+    /// The history up to now. It ends before the groups are deleted: until the watch of groups reports a
+    /// deletion, a child that the garbage collector took is created again, for an owner that is gone, and
+    /// is taken, too.
+    fn history(&self) -> Result<BTreeMap<String, usize>> {
+        let name = &self.namespace.name;
+        Ok(oracle::history(&self.rig.recorder.versions(name), &self.rig.writes(name)?))
     }
 
     /// What only the living process tells.
@@ -176,14 +185,12 @@ impl Life<'_> {
         observed.files = fs::read_dir(format!("{folder}/fd")).map_or(0, Iterator::count);
     }
 
-    fn observe(&self, observed: &mut Observed) -> Result<()> {
+    fn observe(&self, observed: &mut Observed) {
         let name = &self.namespace.name;
         observed.versions = self.rig.recorder.versions(name);
-        observed.writes = self.rig.writes(name)?;
         observed.counts = self.proxy.log().counts();
         observed.all_met = self.proxy.faults().all_met();
         observed.facts = self.slot.facts();
         observed.log = self.slot.replica().map(|replica| replica.process().log()).unwrap_or_default();
-        Ok(())
     }
 }
