@@ -176,11 +176,22 @@ async fn the_binary_accepts_the_flags_in_the_manifests() -> Outcome {
         for deployment in of_kind(&build(&deploy(overlay)).await?, "Deployment") {
             let container = &deployment["spec"]["template"]["spec"]["containers"][0];
             let arguments: Vec<String> = serde_json::from_value(container["args"].clone())?;
+            let arguments = arguments.iter().map(|argument| expanded(argument, container));
             let line = std::iter::once(names::OPERATOR.to_owned()).chain(arguments);
             Cli::try_parse_from(line)?;
         }
     }
     Ok(())
+}
+
+/// An argument as the kubelet passes it, with the values of the container's variables.
+fn expanded(argument: &str, container: &Value) -> String {
+    let variables = container["env"].as_array().into_iter().flatten();
+    variables.fold(argument.to_owned(), |argument, variable| {
+        let reference = format!("$({})", variable["name"].as_str().unwrap_or_default());
+        // A variable without a value has the pod's name or namespace.
+        argument.replace(&reference, variable["value"].as_str().unwrap_or(names::NAMESPACE))
+    })
 }
 
 #[tokio::test]
