@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::defaults;
-use crate::group::Labels;
+use crate::inherited_metadata::Labels;
 
 /// The group's alerts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +34,19 @@ pub struct AlertsSpec {
     /// Settings of single alerts, by the alert's name, for example KafkaConsumerGroupLagHigh.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub rules: BTreeMap<String, AlertRule>,
+}
+
+impl Default for AlertsSpec {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            hold: defaults::ALERT_FOR.to_owned(),
+            severity: None,
+            labels: Labels::new(),
+            rule_labels: None,
+            rules: BTreeMap::new(),
+        }
+    }
 }
 
 /// Settings of one alert.

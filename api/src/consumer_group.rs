@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use crate::group::KconsumerGroupSpec;
 use crate::names;
-use crate::rules::consumer::GROUP_ID_LENGTH;
+
+/// The longest consumer group id, in characters.
+pub(crate) const GROUP_ID_LENGTH: usize = 249;
 
 /// Kafka's id of the consumer group. `None` if only the running pod knows it: env takes it from
 /// another object or from other variables. `name` is the group's.

@@ -4,23 +4,19 @@
 //! A field is an `Option` if its default depends on the group's name, its preset or another field,
 //! which a schema cannot express; [`crate::ValidGroup`] fills in those defaults.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, LocalObjectReference, ResourceRequirements};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use crate::alerts::AlertsSpec;
-use crate::endpoint::{AdditionalEndpoint, EndpointSpec};
+use crate::defaults;
 use crate::inherited_metadata::InheritedMetadata;
-use crate::preset::{LagStatistic, Preset};
+pub use crate::inherited_metadata::Labels;
+pub use crate::metrics::MetricsSpec;
 pub use crate::scaling::{PartitionPolicy, ScalingSpec};
 use crate::status::KconsumerGroupStatus;
 use crate::strict_object;
-
-/// Labels, sorted by key.
-pub type Labels = BTreeMap<String, String>;
 
 // clippy takes the arguments of several printcolumns for duplicates.
 #[allow(clippy::duplicated_attributes)]
@@ -132,6 +128,22 @@ pub struct KconsumerGroupSpec {
     pub inherited_metadata: InheritedMetadata,
 }
 
+impl Default for KconsumerGroupSpec {
+    fn default() -> Self {
+        Self {
+            min_replicas: defaults::MIN_REPLICAS,
+            max_replicas: None,
+            average_records_lag_limit: defaults::AVERAGE_RECORDS_LAG_LIMIT,
+            paused: false,
+            consumer_spec: ConsumerSpec::default(),
+            metrics: MetricsSpec::default(),
+            alerts: AlertsSpec::default(),
+            scaling: ScalingSpec::default(),
+            inherited_metadata: InheritedMetadata::default(),
+        }
+    }
+}
+
 /// The consumer and the topics that it consumes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -195,56 +207,24 @@ pub struct ConsumerSpec {
     pub pod_template: Option<serde_json::Value>,
 }
 
-/// Where the consumers expose their metrics, and which metric is the lag.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct MetricsSpec {
-    /// The kind of client; `None` is the default, Spring or the installation's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub preset: Option<Preset>,
-    /// TCP port of the container on which the metrics are served.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub port: Option<i32>,
-    /// HTTP path of the metrics, without a query and without `$(`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
-    /// How often Prometheus scrapes, as a Prometheus duration of at least 1s. Defaults to 5s, unless the
-    /// installation has another default.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub interval: Option<String>,
-    /// How the lags of a pod's partitions become the pod's lag; `None` is the default.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lag_statistic: Option<LagStatistic>,
-    /// Name of a Prometheus metric with the lag in records, in place of the preset's. A pod's
-    /// largest value counts, and the metrics adapter must serve it under this name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lag_metric: Option<String>,
-    /// How Prometheus scrapes the endpoint: TLS, credentials, a timeout, changes of labels. The fields
-    /// are those of a ServiceMonitor's endpoint.
-    #[serde(skip_serializing_if = "is_default", deserialize_with = "strict_object::deserialize")]
-    pub endpoint: EndpointSpec,
-    /// Further endpoints of the pods, for example a sidecar's, with the fields of endpoint.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub additional_endpoints: Vec<AdditionalEndpoint>,
-    /// Most samples of one scrape of a pod, as in a ServiceMonitor. Prometheus rejects a scrape with more
-    /// as a whole. Defaults to 50000, unless the installation has another default; the installation
-    /// also limits it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sample_limit: Option<i64>,
-    /// Most labels of a sample, as in a ServiceMonitor. Defaults to 64, unless the installation has
-    /// another default; the installation also limits it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub label_limit: Option<i64>,
-    /// Most bytes of one scrape's body without compression, as in a ServiceMonitor, for example 32MB.
-    /// Defaults to 16MB, unless the installation has another default; the installation also limits it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub body_size_limit: Option<String>,
-    /// Labels of the ServiceMonitor, for example the `release` label by which a Prometheus selects
-    /// it.
-    #[serde(skip_serializing_if = "Labels::is_empty")]
-    pub labels: Labels,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
+impl Default for ConsumerSpec {
+    fn default() -> Self {
+        Self {
+            image: String::new(),
+            container_name: None,
+            topic: None,
+            topics: Vec::new(),
+            topic_namespace: None,
+            group_id: None,
+            bootstrap_servers: None,
+            partitions_per_consumer: defaults::PARTITIONS_PER_CONSUMER,
+            env: Vec::new(),
+            env_from: Vec::new(),
+            resources: None,
+            image_pull_policy: None,
+            readiness: None,
+            image_pull_secrets: Vec::new(),
+            pod_template: None,
+        }
+    }
 }

@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
+use crate::messages;
 use crate::names;
-use crate::rules::messages;
 
 /// The hexadecimal digits of a digest, by its algorithm.
 const DIGESTS: [(&str, usize); 3] = [("sha256", 64), ("sha384", 96), ("sha512", 128)];

@@ -1,9 +1,12 @@
 //! spec.inheritedMetadata: labels and annotations of all owned resources.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::group::Labels;
+/// Labels, sorted by key.
+pub type Labels = BTreeMap<String, String>;
 
 /// Labels and annotations of all owned resources.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

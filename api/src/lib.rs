@@ -3,6 +3,13 @@
 //!
 //! *Invariant:* values in, values out. This crate has no API client, no clock, no async runtime and no logging, and its
 //! Cargo.toml depends on none.
+//!
+//! *Invariant:* modules only use those above them in this list: `escape`, `names`, `messages`,
+//! `strict_object`, `field_path`, `projection`, `rule`, `violation`, `ratchet`, `wrong_type`,
+//! `yaml_error`, `duration`, `quantity`, `image`, `scrape_limits`, `spec_bounds`, `condition`, `event`,
+//! `status`, `inherited_metadata`, `defaults`, `preset`, `endpoint`, `alerts`, `scaling`, `metrics`,
+//! `group`, `parse`, `overlay`, `readiness`, `consumer_group`, `mutation`, `topic`, `ceiling`,
+//! `group_defaults`, `rule_input`, `rules`, `defaults_file`, `valid`, `crd`.
 #![warn(missing_docs, unreachable_pub)]
 
 pub mod alerts;
@@ -11,6 +18,7 @@ pub mod condition;
 pub mod consumer_group;
 pub mod crd;
 pub mod defaults;
+pub mod defaults_file;
 pub mod duration;
 pub mod endpoint;
 pub mod escape;
@@ -20,13 +28,17 @@ pub mod group;
 pub mod group_defaults;
 mod image;
 pub mod inherited_metadata;
+mod messages;
+pub mod metrics;
+pub mod mutation;
 pub mod names;
 pub mod overlay;
 mod parse;
 pub mod preset;
 pub mod projection;
 pub mod quantity;
-mod ratchet;
+pub mod ratchet;
+pub mod readiness;
 mod rule;
 pub mod rule_input;
 pub mod rules;

@@ -5,11 +5,6 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::defaults::SCRAPE_INTERVAL;
-use crate::group::MetricsSpec;
-use crate::scrape_limits::ScrapeLimits;
-use crate::valid::MetricsEndpoint;
-
 /// The kind of client whose metrics are scraped. It sets the port, path and lag metric that
 /// spec.metrics leaves out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -64,7 +59,7 @@ impl Default for LagMetrics {
 
 impl LagMetrics {
     /// Those of a statistic; without one the group has named a metric.
-    fn of(statistic: Option<LagStatistic>, named: &str) -> Self {
+    pub(crate) fn of(statistic: Option<LagStatistic>, named: &str) -> Self {
         statistic.map_or_else(|| Self::Named(named.into()), Self::OfPresets)
     }
 
@@ -178,76 +173,5 @@ impl Preset {
     /// The name under which the shipped rules for a metrics adapter serve a pod's lag.
     pub fn lag_metric(self, statistic: LagStatistic) -> String {
         format!("{}{}", self.client_metrics().records_lag, statistic.suffix())
-    }
-}
-
-/// The custom metric of a statistic; without one the group has named a metric.
-fn custom_metric(statistic: Option<LagStatistic>, preset: Preset, named: &str) -> String {
-    statistic.map_or_else(|| named.to_owned(), |statistic| preset.lag_metric(statistic))
-}
-
-impl MetricsSpec {
-    /// The preset in force.
-    pub fn preset(&self) -> Preset {
-        self.preset.unwrap_or_default()
-    }
-
-    /// The port of the metrics.
-    pub fn port(&self) -> i32 {
-        self.port.unwrap_or(self.preset().endpoint().port)
-    }
-
-    /// How often the metrics are scraped.
-    pub fn interval(&self) -> &str {
-        self.interval.as_deref().unwrap_or(SCRAPE_INTERVAL)
-    }
-
-    /// The limits of a scrape that the spec sets.
-    pub(crate) fn scrape_limits(&self) -> ScrapeLimits {
-        ScrapeLimits {
-            sample_limit: self.sample_limit,
-            label_limit: self.label_limit,
-            body_size_limit: self.body_size_limit.clone(),
-        }
-    }
-
-    /// The path of the metrics.
-    pub fn path(&self) -> &str {
-        self.path.as_deref().unwrap_or(self.preset().endpoint().path)
-    }
-
-    /// How the lags of a pod's partitions become the pod's; `None` if the spec names a lag metric.
-    pub fn statistic(&self) -> Option<LagStatistic> {
-        self.lag_metric.is_none().then(|| self.lag_statistic.unwrap_or_default())
-    }
-
-    /// The name of the metric that the autoscaler reads from the custom metrics API.
-    pub(crate) fn custom_metric(&self) -> String {
-        custom_metric(self.statistic(), self.preset(), self.lag_metric.as_deref().unwrap_or_default())
-    }
-
-    /// The metrics by which the group's autoscaler may read its lag.
-    pub fn lag_metrics(&self) -> LagMetrics {
-        LagMetrics::of(self.statistic(), self.lag_metric.as_deref().unwrap_or_default())
-    }
-}
-
-impl MetricsEndpoint {
-    /// The metrics by which the group's autoscaler may read its lag.
-    pub fn lag_metrics(&self) -> LagMetrics {
-        LagMetrics::of(self.statistic, &self.lag_metric)
-    }
-
-    /// The metric that the group's autoscaler is meant to read.
-    pub fn own_lag_metric(&self) -> String {
-        custom_metric(self.statistic, self.preset, &self.lag_metric)
-    }
-
-    /// The Prometheus metric that the lag is computed from.
-    pub fn scraped_lag_metric(&self) -> &str {
-        match self.statistic {
-            Some(_) => self.preset.client_metrics().records_lag,
-            None => &self.lag_metric,
-        }
     }
 }

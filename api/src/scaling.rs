@@ -5,6 +5,8 @@ use k8s_openapi::api::autoscaling::v2::{HorizontalPodAutoscalerBehavior, MetricS
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::defaults;
+
 /// How the group scales and rolls out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -30,6 +32,18 @@ pub struct ScalingSpec {
     pub min_ready_seconds: i32,
     /// How the partitions of several topics count together.
     pub partitions: PartitionPolicy,
+}
+
+impl Default for ScalingSpec {
+    fn default() -> Self {
+        Self {
+            behavior: None,
+            metrics: Vec::new(),
+            strategy: None,
+            min_ready_seconds: defaults::MIN_READY_SECONDS,
+            partitions: PartitionPolicy::default(),
+        }
+    }
 }
 
 /// How the partitions of several topics count together.

@@ -10,17 +10,16 @@ use k8s_openapi::jiff::Timestamp;
 pub use crate::alerts::Alerts;
 use crate::consumer_group;
 use crate::duration;
-use crate::endpoint::{AdditionalEndpoint, EndpointSpec};
-use crate::group::{KconsumerGroup, KconsumerGroupSpec, Labels, PartitionPolicy};
+use crate::group::{KconsumerGroup, KconsumerGroupSpec, PartitionPolicy};
 use crate::group_defaults::{GroupDefaults, TemplateDefaults};
 use crate::inherited_metadata::InheritedMetadata;
+use crate::metrics::MetricsEndpoint;
 use crate::overlay::Overlay;
 pub use crate::parse::{ParsedGroup, drop_followup_errors, parse_group};
-use crate::preset::{LagStatistic, Preset};
+use crate::readiness::Readiness;
 use crate::rule_input::RuleInput;
 pub use crate::rule_input::TopicGrants;
 use crate::rules;
-use crate::rules::consumer::{READINESS_NONE, READINESS_PRESET};
 use crate::scrape_limits::{MIN_INTERVAL, ScrapeLimits};
 use crate::topic::{self, TopicRef};
 use crate::violation::{Rule, Violation};
@@ -106,28 +105,6 @@ pub struct Consumer {
     pub overlay: Option<Overlay>,
 }
 
-/// The readiness probe of the consumer's container.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Readiness {
-    /// The path on the metrics port.
-    pub path: String,
-    /// spec.consumerSpec.readiness asks for it; otherwise it follows from the preset.
-    pub is_requested: bool,
-}
-
-impl Readiness {
-    pub(crate) fn derive(spec: &KconsumerGroupSpec) -> Option<Self> {
-        let of_preset = || spec.metrics.preset().readiness_path(spec.metrics.path());
-        let (path, is_requested) = match spec.consumer_spec.readiness.as_deref() {
-            Some(READINESS_NONE) => return None,
-            Some(READINESS_PRESET) => (of_preset()?, true),
-            Some(path) => (path.to_owned(), true),
-            None => (spec.metrics.preset.and_then(|_| of_preset())?, false),
-        };
-        Some(Self { path, is_requested })
-    }
-}
-
 impl TemplateFields {
     fn derive(spec: &KconsumerGroupSpec) -> Self {
         Self {
@@ -136,31 +113,6 @@ impl TemplateFields {
             image_pull_secrets: spec.consumer_spec.image_pull_secrets.clone(),
         }
     }
-}
-
-/// Where Prometheus scrapes the lag. The preset fills in what the spec leaves out.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MetricsEndpoint {
-    /// TCP port of the container.
-    pub port: i32,
-    /// HTTP path.
-    pub path: String,
-    /// How often Prometheus scrapes, as a Prometheus duration.
-    pub interval: String,
-    /// The bounds of a scrape.
-    pub limits: ScrapeLimits,
-    /// How Prometheus scrapes it.
-    pub scrape: EndpointSpec,
-    /// Further endpoints of the pods.
-    pub additional: Vec<AdditionalEndpoint>,
-    /// What the clients call their metrics.
-    pub preset: Preset,
-    /// How the lags of a pod's partitions become the pod's; `None` for a lagMetric of the user's.
-    pub statistic: Option<LagStatistic>,
-    /// The metric that the autoscaler reads: the group's own, or the preset's former one.
-    pub lag_metric: String,
-    /// Labels of the ServiceMonitor.
-    pub labels: Labels,
 }
 
 /// How the group scales and rolls out; `None` stands for the operator's default.

@@ -6,7 +6,6 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::escape;
-pub use crate::ratchet::{Ratcheted, ratchet};
 pub use crate::rule::Rule;
 
 /// The type of a field error, as `field.ErrorType` in k8s.io/apimachinery. It decides the wording

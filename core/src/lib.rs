@@ -53,35 +53,3 @@ pub mod topic_wait;
 pub mod topics;
 
 pub use kcg_api::quantity;
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    /// The text of a file, or of a folder's files, without tests.
-    fn source(path: &Path) -> String {
-        if path.is_dir() {
-            return path.read_dir().unwrap().map(|entry| source(&entry.unwrap().path())).collect();
-        }
-        if path.ends_with("tests.rs") {
-            return String::new();
-        }
-        let text = std::fs::read_to_string(path).unwrap();
-        text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned()
-    }
-
-    #[test]
-    fn each_module_uses_only_those_above_it_in_the_list() {
-        let list = include_str!("lib.rs").split("in this list: ").nth(1).unwrap().split('.').next().unwrap();
-        let order: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-        for (index, module) in order.iter().enumerate() {
-            let of_folder = folder.join(module);
-            let path = if of_folder.is_dir() { of_folder } else { folder.join(format!("{module}.rs")) };
-            let source = source(&path);
-            for below in &order[index + 1..] {
-                assert!(!source.contains(&format!("crate::{below}::")), "{module} uses {below}");
-            }
-        }
-    }
-}

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use kcg_api::{GroupDefaults, group_defaults, names};
+use kcg_api::{GroupDefaults, defaults_file, names};
 use kcg_runtime::bounded_text::read_text;
 use kcg_runtime::config_file;
 use kcg_runtime::listen::BindAddress;
@@ -54,7 +54,7 @@ pub(super) struct DefaultsArg {
 
 /// Reads a file of defaults. What is wrong in it is a usage error with its line.
 pub(super) fn defaults_file(path: &str) -> Result<DefaultsArg, String> {
-    let text = File::open(path).and_then(|file| read_text(file, group_defaults::MAX_BYTES));
+    let text = File::open(path).and_then(|file| read_text(file, defaults_file::MAX_BYTES));
     let text = text.map_err(|error| error.to_string())?;
     let defaults = GroupDefaults::parse(&text).map_err(|errors| list(&errors))?;
     Ok(DefaultsArg { defaults, hash: config_file::hash(&text) })

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use kcg_api::GroupDefaults;
-use kcg_api::group_defaults::{FileError, MAX_BYTES};
+use kcg_api::defaults_file::{FileError, MAX_BYTES};
 use kcg_runtime::config_file::{ConfigFile, InForce};
 
 /// The name of its metrics, without the product's prefix.

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::alerts::AlertName;
+use crate::messages;
 use crate::names;
-use crate::rules::messages;
 
 /// Checks only new groups, because a name cannot change.
 pub(super) fn name_rule() -> Value {

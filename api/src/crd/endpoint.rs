@@ -4,12 +4,12 @@
 use serde_json::{Value, json};
 
 use super::{at, grammar};
+use crate::messages;
 use crate::names;
 use crate::rules::endpoint::{
     ACTIONS, ADDITIONAL, MAIN, MAX_ENDPOINTS, MAX_RELABELINGS, MAX_SOURCE_LABELS, MAX_TEXT, SCHEMES,
     TLS_VERSIONS,
 };
-use crate::rules::messages;
 
 const ITEM: &str = "spec.metrics.additionalEndpoints.[]";
 

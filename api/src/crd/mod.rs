@@ -16,10 +16,11 @@ use serde_json::{Value, json};
 use crate::alerts::AlertName;
 use cross_field::{alerts_rule, lag_rule, min_within_max_rule, name_rule, topic_rule};
 
+use crate::consumer_group::GROUP_ID_LENGTH;
 use crate::group::KconsumerGroup;
+use crate::messages;
 use crate::names::{self, Grammar};
-use crate::rules::consumer::{GROUP_ID_LENGTH, MAX_ENV, MAX_ENV_FROM, MAX_TOPICS, PULL_POLICIES};
-use crate::rules::messages;
+use crate::rules::consumer::{MAX_ENV, MAX_ENV_FROM, MAX_TOPICS, PULL_POLICIES};
 use crate::rules::metric_specs::{METRICS, SOURCES, TARGETS};
 use crate::rules::metrics::{
     ANNOTATION_LENGTH, MAX_PERIOD, MAX_READY_SECONDS, MAX_WINDOW, OWN_ALERT_LABELS, OWN_ANNOTATIONS,

@@ -5,10 +5,7 @@
 //! key, a list is taken whole. Nothing of the file is written into a group, so a changed file reaches
 //! every group.
 
-mod file;
 mod merge;
-
-pub use file::{FileError, MAX_BYTES, MAX_ITEMS};
 
 use serde::{Deserialize, Serialize};
 

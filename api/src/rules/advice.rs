@@ -7,8 +7,8 @@ use k8s_openapi::api::core::v1::EnvFromSource;
 use crate::consumer_group;
 use crate::names;
 use crate::preset::Preset;
+use crate::readiness::Readiness;
 use crate::rule_input::RuleInput;
-use crate::valid::Readiness;
 
 /// Micrometer looks for new metrics once a minute.
 const MICROMETER_SECONDS: i32 = 60;

@@ -4,9 +4,11 @@ use std::collections::HashSet;
 
 use k8s_openapi::api::core::v1::EnvVar;
 
-use super::messages;
+use crate::consumer_group::GROUP_ID_LENGTH;
 use crate::image;
+use crate::messages;
 use crate::names;
+use crate::readiness::PRESET;
 use crate::rule_input::RuleInput;
 use crate::spec_bounds;
 use crate::violation::{Rule, Violation};
@@ -111,9 +113,6 @@ pub(crate) fn topic_namespace_is_granted(input: &RuleInput<'_>, violations: &mut
     }
 }
 
-/// The longest consumer group id, in characters.
-pub(crate) const GROUP_ID_LENGTH: usize = 249;
-
 fn is_printed(rule: Rule, name: &str, value: Option<&str>, length: usize, violations: &mut Vec<Violation>) {
     if let Some(value) = value.filter(|value| value.len() > length || !names::PRINTED.matches(value)) {
         violations.push(Violation::invalid(
@@ -184,10 +183,6 @@ pub(crate) fn pull_policy_is_known(input: &RuleInput<'_>, violations: &mut Vec<V
         violations.push(Violation::not_supported(Rule::ImagePullPolicy, path, policy, &PULL_POLICIES));
     }
 }
-/// spec.consumerSpec.readiness: no probe.
-pub(crate) const READINESS_NONE: &str = "None";
-/// spec.consumerSpec.readiness: the preset's probe.
-pub(crate) const READINESS_PRESET: &str = "Preset";
 
 /// The readiness probe has a path.
 pub(crate) fn readiness_has_a_path(input: &RuleInput<'_>, violations: &mut Vec<Violation>) {
@@ -196,7 +191,7 @@ pub(crate) fn readiness_has_a_path(input: &RuleInput<'_>, violations: &mut Vec<V
     let Some(readiness) = input.spec.consumer_spec.readiness.as_deref() else { return };
     if !names::READINESS.matches(readiness) {
         violations.push(Violation::invalid(Rule::Readiness, FIELD, readiness, messages::READINESS));
-    } else if readiness == READINESS_PRESET && metrics.preset().readiness_path(metrics.path()).is_none() {
+    } else if readiness == PRESET && metrics.preset().readiness_path(metrics.path()).is_none() {
         violations.push(Violation::invalid(Rule::Readiness, FIELD, readiness, messages::READINESS_PATH));
     }
 }

@@ -10,8 +10,8 @@ use k8s_openapi::api::autoscaling::v2::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::field_errors::FieldErrors;
-use super::messages;
 use super::template::{container_resource, dns_label, selector};
+use crate::messages;
 use crate::quantity::{self, GRAMMAR};
 use crate::rule_input::RuleInput;
 use crate::violation::{Rule, Violation};

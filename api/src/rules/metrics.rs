@@ -5,9 +5,9 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::json;
 
 use super::field_errors::FieldErrors;
-use super::messages;
 use crate::alerts::{AlertName, AlertRule};
 use crate::group::Labels;
+use crate::messages;
 use crate::names;
 use crate::rule_input::RuleInput;
 use crate::violation::{Rule, Violation};

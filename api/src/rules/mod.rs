@@ -5,7 +5,6 @@ pub(crate) mod consumer;
 pub(crate) mod endpoint;
 mod field_errors;
 pub mod live;
-pub(crate) mod messages;
 mod metric_requests;
 pub(crate) mod metric_specs;
 pub(crate) mod metrics;

@@ -1,6 +1,6 @@
 //! Rules for metadata.name and the numbers of the spec.
 
-use super::messages;
+use crate::messages;
 use crate::names;
 use crate::rule_input::RuleInput;
 use crate::violation::{Rule, Violation};

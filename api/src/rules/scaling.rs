@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::json;
 
 use super::field_errors::FieldErrors;
-use super::messages::NOT_NEGATIVE;
+use crate::messages::NOT_NEGATIVE;
 use crate::quantity::{self, GRAMMAR};
 use crate::rule_input::RuleInput;
 use crate::violation::{Rule, Violation};

@@ -2,8 +2,8 @@
 
 use super::endpoint::{EXPANDED, MAX_ENDPOINTS, QUERY};
 use super::field_errors::FieldErrors;
-use super::messages::{self, NOT_NEGATIVE};
 use crate::duration;
+use crate::messages::{self, NOT_NEGATIVE};
 use crate::names;
 use crate::rule_input::RuleInput;
 use crate::scrape_limits::{MIN_INTERVAL, ScrapeLimits, is_size_within, is_within};

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use kcg_api::metrics::MetricsEndpoint;
 use kcg_api::preset::{LagStatistic, Preset};
-use kcg_api::valid::MetricsEndpoint;
 
 /// The lag metrics of the presets that the custom metrics API serves, as far as it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,12 +5,13 @@ mod object;
 use std::borrow::Cow;
 
 use json_patch::Patch;
+use kcg_api::ratchet::{Ratcheted, ratchet};
 use kcg_api::rule_input::RuleInput;
 use kcg_api::rules::{self, live};
 use kcg_api::topic::{self, TopicLookup, TopicRef};
 use kcg_api::valid::{self, TopicGrants};
-use kcg_api::violation::{self, Ratcheted, Violation};
-use kcg_api::{GroupDefaults, KconsumerGroupSpec, defaults, names, spec_bounds};
+use kcg_api::violation::Violation;
+use kcg_api::{GroupDefaults, KconsumerGroupSpec, mutation, names, spec_bounds};
 use prometheus_client::encoding::EncodeLabelValue;
 use serde::Deserialize;
 
@@ -174,7 +175,7 @@ pub fn admit(
     // rule (a name that is not a container's), and then not even its labels could be edited.
     let fill_in = ratcheted.tolerated.is_empty() && request.stage == Stage::Mutate;
     let patch = if fill_in {
-        defaults::patch(group.name, group.spec.as_ref(), group.has_container_name(), group.has_group_id())
+        mutation::patch(group.name, group.spec.as_ref(), group.has_container_name(), group.has_group_id())
     } else {
         Patch::default()
     };
@@ -247,7 +248,7 @@ impl<L: Fn(&TopicRef) -> TopicLookup> Rules<'_, L> {
             }
             Some(_) | None => Vec::new(),
         };
-        violation::ratchet(&old, violations)
+        ratchet(&old, violations)
     }
 }
 
@@ -259,7 +260,7 @@ fn ratchet_size(group: &ReviewedGroup<'_>, request: &AdmissionRequest<'_>, max_b
     }
     let old_object = request.old_object.map(ReviewObject::read);
     let old = old_object.as_ref().and_then(|object| ReviewedGroup::read(object, request).ok());
-    violation::ratchet(&old.map(|old| old.check_size(max_bytes)).unwrap_or_default(), sizes)
+    ratchet(&old.map(|old| old.check_size(max_bytes)).unwrap_or_default(), sizes)
 }
 
 /// Until the group states how a pod's lag is computed: the meaning of its limit has changed.

@@ -9,10 +9,10 @@ mod relabeling;
 use std::collections::HashSet;
 
 use super::field_errors::FieldErrors;
-use super::messages;
 use crate::duration;
 use crate::endpoint::EndpointSpec;
 use crate::group::{KconsumerGroupSpec, MetricsSpec};
+use crate::messages;
 use crate::names;
 use crate::rule_input::RuleInput;
 use crate::violation::{Rule, Violation};

@@ -5,8 +5,8 @@ use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, EnvVarSource, FileKeySel
 use super::super::field_errors::FieldErrors;
 use super::volume::{self, Volumes, no_backsteps};
 use super::{dns_label, fields, labels};
+use crate::messages;
 use crate::names;
-use crate::rules::messages;
 
 const NAME: &str =
     "a valid environment variable name must consist only of printable ASCII characters other than '='";

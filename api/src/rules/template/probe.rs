@@ -7,8 +7,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::super::field_errors::FieldErrors;
 use super::container::port_name;
+use crate::messages::NOT_NEGATIVE;
 use crate::names;
-use crate::rules::messages::NOT_NEGATIVE;
 
 const HEADER: &str = "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for validation is '[-A-Za-z0-9]+')";
 const ONE_HANDLER: &str = "may not specify more than 1 handler type";

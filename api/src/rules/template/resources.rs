@@ -8,8 +8,8 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::super::field_errors::FieldErrors;
 use super::labels;
+use crate::messages::NOT_NEGATIVE;
 use crate::quantity::{self, GRAMMAR};
-use crate::rules::messages::NOT_NEGATIVE;
 
 type Quantities = BTreeMap<String, Quantity>;
 

@@ -1,4 +1,4 @@
-//! The file as text: it is strict, so that a misspelt key does not pass for a default that is in force.
+//! The file of an installation's defaults as text: it is strict, so that a misspelt key does not pass for a default that is in force.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,15 +6,15 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
-use super::GroupDefaults;
 use crate::escape;
 use crate::group::KconsumerGroupSpec;
-use crate::names;
+use crate::group_defaults::GroupDefaults;
 use crate::rule_input::{RuleInput, TopicGrants};
-use crate::rules::{self, messages};
+use crate::rules;
 use crate::strict_object::StrictObject;
 use crate::violation::{Rule, Violation};
 use crate::yaml_error::YamlError;
+use crate::{messages, names};
 
 /// The most bytes of the file.
 pub const MAX_BYTES: usize = 64 * 1024;
