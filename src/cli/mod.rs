@@ -19,6 +19,7 @@ mod validate;
 mod version;
 mod webhook;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -67,6 +68,18 @@ impl Cli {
     pub fn from_args_and_env() -> Self {
         let matches = with_environment(Self::command()).get_matches();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    /// The flags of a subcommand, each with the environment variable that sets it, sorted. Those that
+    /// only name their successors are left out.
+    pub fn flags(subcommand: &str) -> BTreeMap<String, String> {
+        let command = with_environment(Self::command());
+        let args = command.find_subcommand(subcommand).into_iter().flat_map(clap::Command::get_arguments);
+        let flags = args.filter(|arg| !arg.is_hide_set()).filter_map(|arg| {
+            let variable = arg.get_env()?.to_str()?;
+            Some((format!("--{}", arg.get_long()?), variable.to_owned()))
+        });
+        flags.collect()
     }
 
     /// Runs the subcommand until it ends.

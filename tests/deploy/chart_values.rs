@@ -102,7 +102,10 @@ async fn a_flag_or_a_variable_that_the_chart_sets_is_refused_in_extra_args_and_e
             json!({"extraArgs": {"controller": ["--pod-namespace=other"]}}),
             "extraArgs.controller has --pod-namespace, which",
         ),
-        (json!({"extraArgs": {"webhook": ["--a=1", "--a=2"]}}), "extraArgs.webhook has --a twice"),
+        (
+            json!({"extraArgs": {"webhook": ["--max-spec-bytes=1", "--max-spec-bytes=2"]}}),
+            "extraArgs.webhook has --max-spec-bytes twice",
+        ),
         (
             json!({"logging": {"level": "debug"}, "extraEnv": {"webhook": variable("RUST_LOG")}}),
             "Set logging.level, and remove RUST_LOG",
@@ -180,6 +183,38 @@ async fn the_policy_allows_dns_in_the_namespaces_and_on_the_ports_of_the_values(
             allowed,
             ports.iter().map(|port| json!(port)).collect::<Vec<_>>().iter().collect::<Vec<_>>()
         );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn names_of_clients_without_their_ca_are_refused() -> Outcome {
+    let names = |names: &Value| json!({"webhook": {"clientCA": {"allowedNames": names}}});
+    let message = refusal(&names(&json!(["front-proxy", "kube-apiserver"]))).await?;
+    assert!(message.contains("allowedNames has no effect without webhook.clientCA.configMap"), "{message}");
+    template(&deploy(OPERATOR), "ops", &names(&json!([]))).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_flag_or_a_variable_that_the_process_does_not_have_is_refused() -> Outcome {
+    let variable = |name: &str| json!([{"name": name, "value": "x"}]);
+    let lists = "`kconsumer-group-operator webhook --help` lists";
+    for (values, named) in [
+        (
+            json!({"extraArgs": {"webhook": ["--ca-overlap=6m"]}}),
+            "extraArgs.webhook has --ca-overlap, which is the controller's. Move it to extraArgs.controller",
+        ),
+        (
+            json!({"extraEnv": {"webhook": variable("KCG_CA_OVERLAP")}}),
+            "extraEnv.webhook has KCG_CA_OVERLAP, which is the controller's. Move it to extraEnv.controller",
+        ),
+        (json!({"extraArgs": {"webhook": ["--max-spec-byte=1"]}}), lists),
+        (json!({"extraArgs": {"webhook": ["--help"]}}), lists),
+        (json!({"extraEnv": {"webhook": variable("KCG_MAX_SPEC_BYTE")}}), lists),
+    ] {
+        let message = refusal(&values).await?;
+        assert!(message.contains(named), "{message}");
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The files of the Helm charts that are taken from the code or from the rest of deploy/.
 
 use kcg_api::names;
+use kconsumer_group_operator::cli::Cli;
 use kconsumer_group_operator::rbac;
 use serde_json::{Value, json};
 
@@ -13,10 +14,11 @@ pub const ALERTS: &str = "components/monitoring/alerts.yaml";
 /// braces of its own.
 pub const COPIED_ALERTS: &str = "charts/kconsumer-group-operator/files/alerts.yaml";
 
-/// The operator's templates for its RBAC rules and its admission policy, relative to deploy/.
+/// The operator's templates for its RBAC rules, its admission policy and the flags of its processes,
+/// relative to deploy/.
 pub const RULES: &str = "charts/kconsumer-group-operator/templates/_rules.tpl";
 
-/// The text of [`RULES`]: a named template for the rules of each Role, and for the policy.
+/// The text of [`RULES`]: a named template for the rules of each Role, for the policy, and for the flags.
 ///
 /// # Errors
 /// If a rule cannot be written as YAML.
@@ -33,6 +35,7 @@ pub fn rules() -> Result<String, serde_saphyr::ser::Error> {
         ("leaseRules", rbac::lease(names::LEASE).into()),
         ("certificateRules", rbac::certificate_secrets().into()),
         ("certificatePolicy", admission_policy::policy("{{.Release.Namespace}}")),
+        ("flags", json!({"controller": Cli::flags("controller"), "webhook": Cli::flags("webhook")})),
     ]
     .into_iter()
     .map(template);

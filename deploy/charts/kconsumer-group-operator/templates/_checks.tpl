@@ -11,7 +11,7 @@
 {{- fail (printf "global is not read by this chart, and it has %s. Set the value by its name in values.yaml, for example image.repository or imagePullSecrets, and remove global" (keys .global | sortAlpha | join ", ")) }}
 {{- end }}
 {{- end }}
-{{- range list "Labels" "Certificates" "Ports" "HostNetwork" "Openshift" "Extras" "LeaderElection" "Defaults" "ScrapeLimits" "Issuer" }}
+{{- range list "Labels" "Certificates" "ClientCA" "Ports" "HostNetwork" "Openshift" "Extras" "LeaderElection" "Defaults" "ScrapeLimits" "Issuer" }}
 {{- include (printf "kconsumer-group-operator.check%s" .) $ }}
 {{- end }}
 {{- end }}
@@ -37,6 +37,14 @@
 {{- end }}
 {{- if and .ca (ne .mode "provided") }}
 {{- fail (printf "certificates.ca contradicts certificates.mode=%s, which writes the CA bundle itself. Remove certificates.ca, or set certificates.mode=provided" .mode) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "kconsumer-group-operator.checkClientCA" }}
+{{- with .Values.webhook.clientCA }}
+{{- if and (not .configMap) .allowedNames (ne (.allowedNames | join ",") "kube-apiserver") }}
+{{- fail (printf "webhook.clientCA.allowedNames has no effect without webhook.clientCA.configMap: every client is accepted. Set webhook.clientCA.configMap to the ConfigMap with the CA of clients, or remove webhook.clientCA.allowedNames, which has %s" (.allowedNames | join ", ")) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -114,14 +122,17 @@ neither the host network nor an id that it does not assign.
 {{- end }}
 
 {{- /*
-A flag that stands twice ends the process. A variable that stands twice cannot be applied, and a flag wins
-over its variable.
+A flag that stands twice, or that the process does not have, ends the process. A variable that stands twice
+cannot be applied, one that the process does not have has no effect, and a flag wins over its variable.
 */}}
 {{- define "kconsumer-group-operator.checkExtras" }}
 {{- $values := dict "metrics-bind-address" "ports.metrics" "health-probe-bind-address" "ports.probes" "webhook-bind-address" "webhook.port" "client-ca-file" "webhook.clientCA.configMap" "client-allowed-names" "webhook.clientCA.allowedNames" "namespaces" "namespaces" "topic-namespaces" "topicNamespaces" "defaults" "groupDefaults" "certificate-mode" "certificates.mode" "log-level" "logging.level" "log-format" "logging.format" }}
 {{- $own := list "webhook-configuration-name" "pod-namespace" "cert-dir" "server-name" "drain-quiet-period" }}
 {{- $variables := list "POD_NAME" "POD_NAMESPACE" "WEBHOOK_CONFIGURATION_NAME" }}
+{{- $flags := include "kconsumer-group-operator.flags" . | fromYaml }}
 {{- range $process := list "controller" "webhook" }}
+{{- $known := get $flags $process }}
+{{- $other := ternary "webhook" "controller" (eq $process "controller") }}
 {{- $seen := list }}
 {{- range $flag := index (default dict $.Values.extraArgs) $process }}
 {{- $seen = append $seen (list "extraArgs" (regexFind "^--[^= ]*" $flag)) }}
@@ -147,6 +158,13 @@ over its variable.
 {{- end }}
 {{- if has $item (slice $seen 0 $index) }}
 {{- fail (printf "%s has %s twice. Remove one of them" $list $name) }}
+{{- end }}
+{{- if and (or (hasPrefix "--" $name) (hasPrefix "KCG_" $name)) (not (hasKey $known $name)) (not (has $name (values $known))) }}
+{{- $ofOther := get $flags $other }}
+{{- if or (hasKey $ofOther $name) (has $name (values $ofOther)) }}
+{{- fail (printf "%s has %s, which is the %s's. Move it to %s.%s" $list $name $other (first $item) $other) }}
+{{- end }}
+{{- fail (printf "%s has %s, which the %s does not have. Remove it: `kconsumer-group-operator %s --help` lists the flags and their variables" $list $name $process $process) }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -207,3 +207,47 @@ variables:
 - expression: oldObject.?webhooks.orValue([])
   name: oldWebhooks
 {{- end }}
+
+{{- define "kconsumer-group-operator.flags" -}}
+controller:
+  --ca-duration: KCG_CA_DURATION
+  --ca-overlap: KCG_CA_OVERLAP
+  --certificate-duration: KCG_CERTIFICATE_DURATION
+  --certificate-mode: KCG_CERTIFICATE_MODE
+  --context: KCG_CONTEXT
+  --defaults: KCG_DEFAULTS
+  --health-probe-bind-address: KCG_HEALTH_PROBE_BIND_ADDRESS
+  --identity: POD_NAME
+  --kubeconfig: KCG_KUBECONFIG
+  --leader-elect: KCG_LEADER_ELECT
+  --leader-elect-lease-duration: KCG_LEADER_ELECT_LEASE_DURATION
+  --leader-elect-renew-deadline: KCG_LEADER_ELECT_RENEW_DEADLINE
+  --leader-elect-resource-name: KCG_LEADER_ELECT_RESOURCE_NAME
+  --leader-elect-resource-namespace: KCG_LEADER_ELECT_RESOURCE_NAMESPACE
+  --leader-elect-retry-period: KCG_LEADER_ELECT_RETRY_PERIOD
+  --log-format: KCG_LOG_FORMAT
+  --log-level: RUST_LOG
+  --max-spec-bytes: KCG_MAX_SPEC_BYTES
+  --metrics-bind-address: KCG_METRICS_BIND_ADDRESS
+  --namespaces: KCG_NAMESPACES
+  --pod-namespace: POD_NAMESPACE
+  --topic-namespaces: KCG_TOPIC_NAMESPACES
+  --webhook-configuration-name: WEBHOOK_CONFIGURATION_NAME
+webhook:
+  --cert-dir: KCG_CERT_DIR
+  --client-allowed-names: KCG_CLIENT_ALLOWED_NAMES
+  --client-ca-file: KCG_CLIENT_CA_FILE
+  --context: KCG_CONTEXT
+  --defaults: KCG_DEFAULTS
+  --drain-quiet-period: KCG_DRAIN_QUIET_PERIOD
+  --health-probe-bind-address: KCG_HEALTH_PROBE_BIND_ADDRESS
+  --kubeconfig: KCG_KUBECONFIG
+  --log-format: KCG_LOG_FORMAT
+  --log-level: RUST_LOG
+  --max-spec-bytes: KCG_MAX_SPEC_BYTES
+  --metrics-bind-address: KCG_METRICS_BIND_ADDRESS
+  --namespaces: KCG_NAMESPACES
+  --server-name: KCG_SERVER_NAME
+  --topic-namespaces: KCG_TOPIC_NAMESPACES
+  --webhook-bind-address: KCG_WEBHOOK_BIND_ADDRESS
+{{- end }}
