@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use serde_path_to_error::{Path, Track};
 use serde_saphyr::{Location, Spanned};
 
 use crate::escape;
+use crate::field_path;
 use crate::group::KconsumerGroupSpec;
 use crate::group_defaults::GroupDefaults;
+use crate::parse::{MAX_TYPE_ERRORS, Removed};
 use crate::rule_input::{RuleInput, TopicGrants};
 use crate::rules;
 use crate::strict_object::StrictObject;
@@ -47,17 +51,18 @@ impl GroupDefaults {
                 format!("it has {} bytes, and at most {MAX_BYTES} are read: shorten it", text.len());
             return Err(vec![FileError { line: None, message }]);
         }
-        // Without a snippet of the source: an error is one line.
-        let options = || serde_saphyr::options! { with_snippet: false };
-        let parsed: Option<StrictObject<Self>> = serde_saphyr::from_str_with_options(text, options())
-            .map_err(|error| vec![located(&error, text)])?;
-        let defaults = parsed.map(|StrictObject(defaults)| defaults).unwrap_or_default();
-        let violations = defaults.violations();
-        if violations.is_empty() {
-            return Ok(defaults);
+        let read = Reader::new(text).read()?;
+        let mut errors = read.errors;
+        errors.extend(read.defaults.violations().into_iter().map(|violation| {
+            let field = violation.field.strip_prefix("spec.").unwrap_or(&violation.field);
+            let field = read.removed.in_source(field);
+            read.lines.locate(&Violation { field, ..violation })
+        }));
+        if errors.is_empty() {
+            return Ok(read.defaults);
         }
-        let lines: Node = serde_saphyr::from_str_with_options(text, options()).unwrap_or_default();
-        Err(violations.iter().map(|violation| lines.locate(violation)).collect())
+        errors.sort_by_key(|error| error.line);
+        Err(errors)
     }
 
     /// The rules of a group's spec, for the fields that the file can set.
@@ -90,6 +95,87 @@ impl GroupDefaults {
     }
 }
 
+/// Reads the file without giving up at the first key or value that cannot be read: notes it, removes it
+/// and reads the rest again.
+struct Reader<'a> {
+    text: &'a str,
+    errors: Vec<FileError>,
+    /// The places of the errors.
+    fields: Vec<String>,
+    removed: Removed,
+}
+
+struct Read {
+    /// What can be read of the file.
+    defaults: GroupDefaults,
+    errors: Vec<FileError>,
+    lines: Node,
+    /// Where the lists of the defaults are not those of the file.
+    removed: Removed,
+}
+
+impl<'a> Reader<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { text, errors: Vec::new(), fields: Vec::new(), removed: Removed::default() }
+    }
+
+    fn read(mut self) -> Result<Read, Vec<FileError>> {
+        let (mut place, mut error) = match typed(self.text) {
+            Ok(defaults) => return Ok(self.done(defaults)),
+            Err(failure) => failure,
+        };
+        let first = located(&error, self.text);
+        // Without its syntax there is nothing further to read.
+        let Ok(mut source) = serde_saphyr::from_str_with_options::<Value>(self.text, options()) else {
+            return Err(vec![first]);
+        };
+        let lines = self.lines();
+        let mut line = first.line;
+        while self.errors.len() < MAX_TYPE_ERRORS {
+            let field = self.removed.source_path("", place.iter());
+            let YamlError { message, .. } = YamlError::new(&error, self.text);
+            let removed = self.removed.take(&mut source, "", &place, &message);
+            // An item that lacks a key because of a misspelt one is one mistake.
+            if !self.fields.iter().any(|known| field_path::is_within(known, &field)) {
+                let line = line.take().or_else(|| lines.node(&field).line);
+                self.errors.push(FileError { line, message });
+                self.fields.push(field);
+            }
+            let rest = removed.and_then(|_| serde_saphyr::to_string(&source).ok());
+            match rest.map(|rest| typed(&rest)) {
+                None => break,
+                Some(Ok(defaults)) => return Ok(self.done(defaults)),
+                Some(Err(next)) => (place, error) = next,
+            }
+        }
+        Err(self.errors)
+    }
+
+    fn done(self, defaults: GroupDefaults) -> Read {
+        Read { defaults, lines: self.lines(), errors: self.errors, removed: self.removed }
+    }
+
+    fn lines(&self) -> Node {
+        serde_saphyr::from_str_with_options(self.text, options()).unwrap_or_default()
+    }
+}
+
+/// Without a snippet of the source: an error is one line.
+fn options() -> serde_saphyr::Options {
+    serde_saphyr::options! { with_snippet: false }
+}
+
+/// The defaults in a text, or what cannot be read and where.
+fn typed(text: &str) -> Result<GroupDefaults, (Path, serde_saphyr::Error)> {
+    let mut track = Track::new();
+    let read = serde_saphyr::with_deserializer_from_str_with_options(text, options(), |deserializer| {
+        let deserializer = serde_path_to_error::Deserializer::new(deserializer, &mut track);
+        Option::<StrictObject<GroupDefaults>>::deserialize(deserializer)
+    });
+    let read = read.map(|defaults| defaults.map(|StrictObject(defaults)| defaults).unwrap_or_default());
+    read.map_err(|error| (track.path(), error))
+}
+
 fn located(error: &serde_saphyr::Error, text: &str) -> FileError {
     let YamlError { place, message } = YamlError::new(error, text);
     FileError { line: place.map(|(line, _)| line), message }
@@ -113,13 +199,18 @@ enum Parts {
 impl Node {
     /// The line of a violation's field, or of the nearest parent that the file has.
     fn locate(&self, violation: &Violation) -> FileError {
-        let field = violation.field.strip_prefix("spec.").unwrap_or(&violation.field);
+        let field = violation.field.as_str();
         let message = format!("{}: {}", escape::line(field), violation.message());
         let key = violation.value.as_ref().and_then(|value| value.as_str());
-        let node = tokens(field).fold(self, |node, name| node.child(name).unwrap_or(node));
+        let node = self.node(field);
         // A wrong key is the violation's value.
         let line = key.and_then(|key| node.child(key)).unwrap_or(node).line;
         FileError { line, message }
+    }
+
+    /// The part at a path, or the nearest parent that the file has.
+    fn node(&self, field: &str) -> &Self {
+        tokens(field).fold(self, |node, name| node.child(name).unwrap_or(node))
     }
 
     fn child(&self, name: &str) -> Option<&Self> {
@@ -262,6 +353,29 @@ mod tests {
             assert!(errors.iter().any(|error| error.starts_with(start)), "{start} in {errors:#?}");
         }
         assert_eq!(errors.len(), 8, "{errors:#?}");
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_reported_at_once_with_its_line() {
+        let text = "metrics:\n  intervall: 30s\n  sampleLimit: many\n  preset: Sprong\n  labelLimit: '5'\n\
+                    alerts: []\n\
+                    consumerSpec:\n  imagePullSecrets:\n  - nam: a\n  - name: [b]\n  - name: 5\n  - name: C\n\
+                    inheritedMetadata:\n  labels: {team: 5}\n";
+        let errors = errors(text);
+        for start in [
+            "line 2: unknown key \"intervall\": the keys here are",
+            "line 3: the value must be of type integer",
+            "line 4: unsupported value \"Sprong\"",
+            "line 6: the value must be of type object",
+            "line 9: unknown key \"nam\"",
+            "line 10: the value must be of type string",
+            "line 12: consumerSpec.imagePullSecrets[3].name: Invalid value: \"C\"",
+        ] {
+            assert!(errors.iter().any(|error| error.starts_with(start)), "{start} in {errors:#?}");
+        }
+        assert_eq!(errors.len(), 7, "{errors:#?}");
+        let many: Vec<String> = (0..100).map(|index| format!("key{index}: 1\n")).collect();
+        assert_eq!(self::errors(&many.concat()).len(), MAX_TYPE_ERRORS);
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub(crate) struct Parsed<T> {
 }
 
 /// The most wrong types that are reported; each costs another pass over the object.
-const MAX_TYPE_ERRORS: usize = 20;
+pub(crate) const MAX_TYPE_ERRORS: usize = 20;
 
 /// Parses what is at the path `base`. Removes the values of wrong types from `source`.
 pub(crate) fn parse<T: DeserializeOwned>(source: &mut Value, rule: Rule, base: &str) -> Parsed<T> {
@@ -117,7 +117,13 @@ pub(crate) struct Removed {
 
 impl Removed {
     /// Removes the value at `path`, or the nearest parent that can be removed.
-    fn take(&mut self, source: &mut Value, base: &str, path: &Path, message: &str) -> Option<Value> {
+    pub(crate) fn take(
+        &mut self,
+        source: &mut Value,
+        base: &str,
+        path: &Path,
+        message: &str,
+    ) -> Option<Value> {
         let mut segments: Vec<_> = path.iter().collect();
         while let Some(last) = segments.pop() {
             let parent = segments.iter().try_fold(&mut *source, |value, segment| match segment {
@@ -145,7 +151,7 @@ impl Removed {
     }
 
     /// Translates a path in the reduced object to the path in the user's source.
-    fn source_path<'a>(&self, base: &str, segments: impl Iterator<Item = &'a Segment>) -> String {
+    pub(crate) fn source_path<'a>(&self, base: &str, segments: impl Iterator<Item = &'a Segment>) -> String {
         let mut field = base.to_owned();
         for segment in segments {
             match segment {
@@ -163,6 +169,22 @@ impl Removed {
             }
         }
         field
+    }
+
+    /// Translates a field of the reduced object to that of the user's source.
+    pub(crate) fn in_source(&self, field: &str) -> String {
+        let (mut translated, mut rest) = (String::new(), field);
+        while let Some((before, (index, after))) =
+            rest.split_once('[').and_then(|(before, inside)| Some((before, inside.split_once(']')?)))
+        {
+            translated.push_str(before);
+            let index = index
+                .parse()
+                .map_or(index.to_owned(), |index| self.source_index(&translated, index).to_string());
+            translated.extend(["[", &index, "]"]);
+            rest = after;
+        }
+        translated + rest
     }
 
     /// Each item removed before `index` has shifted the items after it by one.
