@@ -41,6 +41,7 @@ pub struct ControllerEnv {
     namespace: Namespace,
     pub faults: Faults,
     metrics: SocketAddr,
+    probes: SocketAddr,
     stop: CancellationToken,
     controller: JoinHandle<Result<(), ControllerError>>,
 }
@@ -71,7 +72,7 @@ impl ControllerEnv {
         };
         let scope = Scope::Namespaces([name.to_owned(), neighbor.to_owned()].into());
         let (namespace, neighbor) = (create(name).await?, create(neighbor).await?);
-        Ok((Self::start_for(plane, namespace, scope, None).await?, neighbor))
+        Ok((Self::start_for(plane, namespace, scope, None, "test").await?, neighbor))
     }
 
     /// Stops the controller, changes something without it, and starts another one.
@@ -92,6 +93,13 @@ impl ControllerEnv {
         Self::start_in(plane, namespace, defaults).await
     }
 
+    /// A second controller for the same namespace, which stands for the Lease, too.
+    pub async fn start_standby(&self, defaults: PathBuf) -> Outcome<Self> {
+        let scope = Scope::Namespaces([self.namespace.name.clone()].into());
+        let plane = PLANE.get_or_try_init(|| api_server(all_crds())).await?;
+        Self::start_for(plane, self.namespace.clone(), scope, Some(defaults), "standby").await
+    }
+
     /// A controller for a namespace of this API server.
     pub async fn start_in(
         plane: &ControlPlane,
@@ -99,7 +107,7 @@ impl ControllerEnv {
         defaults: Option<PathBuf>,
     ) -> Outcome<Self> {
         let scope = Scope::Namespaces([namespace.name.clone()].into());
-        Self::start_for(plane, namespace, scope, defaults).await
+        Self::start_for(plane, namespace, scope, defaults, "test").await
     }
 
     async fn start_for(
@@ -107,19 +115,21 @@ impl ControllerEnv {
         namespace: Namespace,
         scope: Scope,
         defaults: Option<PathBuf>,
+        identity: &str,
     ) -> Outcome<Self> {
         let name = &namespace.name;
         let faults = Faults::default();
         let client = faults.client(plane.kubeconfig_path()).await?;
-        let metrics = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let free_address = || TcpListener::bind("127.0.0.1:0")?.local_addr();
+        let (metrics, probes) = (free_address()?, free_address()?);
         let settings = ControllerConfig {
             scopes: Scopes { groups: scope.clone(), topics: scope },
             grants: TopicGrants::Own,
             max_spec_bytes: kcg_api::spec_bounds::MAX_BYTES,
             defaults: Arc::new(group_defaults::file(defaults)),
             metrics_bind_address: Some(metrics.into()),
-            health_probe_bind_address: None,
-            candidate: Candidate::new(name, "controller", "test"),
+            health_probe_bind_address: Some(probes.into()),
+            candidate: Candidate::new(name, "controller", identity),
             election: Some(Timings::default()),
             certificates: None,
         };
@@ -127,7 +137,7 @@ impl ControllerEnv {
         let stopped = stop.clone();
         let controller =
             tokio::spawn(async move { controller::run(settings, client, &requests, stopped).await });
-        Ok(Self { namespace, faults, metrics, stop, controller })
+        Ok(Self { namespace, faults, metrics, probes, stop, controller })
     }
 
     /// Stops the controller, which has to end without an error.
@@ -154,13 +164,21 @@ impl ControllerEnv {
         Ok(())
     }
 
-    /// A plain GET; the port needs no more than that.
     pub async fn metrics(&self) -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(self.metrics).await?;
-        let request = format!("GET /metrics HTTP/1.1\r\nhost: {}\r\n\r\n", self.metrics);
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        Ok(answer)
+        get(self.metrics, "/metrics").await
     }
+
+    pub async fn readyz(&self) -> std::io::Result<String> {
+        get(self.probes, "/readyz").await
+    }
+}
+
+/// A plain GET; the ports need no more than that.
+async fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
 }

@@ -170,3 +170,40 @@ async fn a_restart_with_a_file_that_cannot_be_used_changes_nothing_and_leaves_th
     assert_eq!(env.faults.log.writes(), Vec::<String>::new());
     env.stop().await
 }
+
+/// As in a rolling update with a file that has become unusable: the new replica does not get ready, so the
+/// rollout stops, and the old one goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_replica_with_a_file_that_cannot_be_used_stays_unready_beside_the_leader() -> Outcome {
+    let leader = ControllerEnv::start("defaults-rollout").await?;
+    leader.create_group("first", &json!({})).await?;
+    leader.children_exist("first").await?;
+
+    let file = File::new("metrics:\n  lables: {team: t}\n")?;
+    let new = leader.start_standby(file.path()).await?;
+    let reason = format!("{}: line 2: unknown key", file.path().display());
+    eventually("the new replica to say why it is not ready", LATER, async || {
+        let text = new.readyz().await.unwrap_or_default();
+        Ok(met(text.starts_with("HTTP/1.1 503") && text.contains(&reason), || text))
+    })
+    .await?;
+    leader.create_group("second", &json!({})).await?;
+    leader.children_exist("second").await?;
+    let leases = |env: &ControllerEnv| {
+        env.faults.log.count("PUT", "/leases") + env.faults.log.count("POST", "/leases")
+    };
+    assert_eq!((new.faults.log.writes(), leases(&new)), (Vec::new(), 0));
+    assert!(leader.metrics().await?.contains("kconsumer_group_operator_leader 1\n"));
+
+    // With a good file it gets ready, and follows the leader.
+    file.write("metrics:\n  labels: {team: t}\n")?;
+    eventually("the new replica to be ready", LATER, async || {
+        let text = new.readyz().await.unwrap_or_default();
+        Ok(met(text.starts_with("HTTP/1.1 200"), || text))
+    })
+    .await?;
+    leader.stop().await?;
+    let labeled = |monitor: &Value| monitor["metadata"]["labels"]["team"] == "t";
+    new.eventually(MONITOR, "first", "the label of its file", labeled).await?;
+    new.stop().await
+}
