@@ -25,6 +25,9 @@ pub const MAX_BYTES: usize = 64 * 1024;
 /// The most entries of a map and items of a list in the file.
 pub const MAX_ITEMS: usize = 32;
 
+/// The deepest nesting of the file. Its fields need 5 levels, and a parser's recursion needs a stack.
+const MAX_DEPTH: usize = 16;
+
 /// What is wrong in the file, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct FileError {
@@ -124,16 +127,15 @@ impl<'a> Reader<'a> {
             Ok(defaults) => return Ok(self.done(defaults)),
             Err(failure) => failure,
         };
-        let first = located(&error, self.text);
+        let mut line = error.place.map(|(line, _)| line);
         // Without its syntax there is nothing further to read.
         let Ok(mut source) = serde_saphyr::from_str_with_options::<Value>(self.text, options()) else {
-            return Err(vec![first]);
+            return Err(vec![FileError { line, message: error.message }]);
         };
         let lines = self.lines();
-        let mut line = first.line;
         while self.errors.len() < MAX_TYPE_ERRORS {
             let field = self.removed.source_path("", place.iter());
-            let YamlError { message, .. } = YamlError::new(&error, self.text);
+            let message = error.message;
             let removed = self.removed.take(&mut source, "", &place, &message);
             // An item that lacks a key because of a misspelt one is one mistake.
             if !self.fields.iter().any(|known| field_path::is_within(known, &field)) {
@@ -162,23 +164,18 @@ impl<'a> Reader<'a> {
 
 /// Without a snippet of the source: an error is one line.
 fn options() -> serde_saphyr::Options {
-    serde_saphyr::options! { with_snippet: false }
+    serde_saphyr::options! { with_snippet: false, budget: serde_saphyr::budget! { max_depth: MAX_DEPTH } }
 }
 
 /// The defaults in a text, or what cannot be read and where.
-fn typed(text: &str) -> Result<GroupDefaults, (Path, serde_saphyr::Error)> {
+fn typed(text: &str) -> Result<GroupDefaults, (Path, YamlError)> {
     let mut track = Track::new();
     let read = serde_saphyr::with_deserializer_from_str_with_options(text, options(), |deserializer| {
         let deserializer = serde_path_to_error::Deserializer::new(deserializer, &mut track);
         Option::<StrictObject<GroupDefaults>>::deserialize(deserializer)
     });
     let read = read.map(|defaults| defaults.map(|StrictObject(defaults)| defaults).unwrap_or_default());
-    read.map_err(|error| (track.path(), error))
-}
-
-fn located(error: &serde_saphyr::Error, text: &str) -> FileError {
-    let YamlError { place, message } = YamlError::new(error, text);
-    FileError { line: place.map(|(line, _)| line), message }
+    read.map_err(|error| (track.path(), YamlError::new(&error, text)))
 }
 
 /// A YAML value that only knows where its parts are.
@@ -387,5 +384,8 @@ mod tests {
         let aliases =
             "a: &a [x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: [*b,*b,*b,*b,*b,*b,*b,*b]\n";
         assert!(GroupDefaults::parse(aliases).is_err());
+        // On the stack of a thread of tests, which is that of a worker of tokio.
+        let deep = format!("metrics: {}{}", "[".repeat(10_000), "]".repeat(10_000));
+        assert_eq!(self::errors(&deep), ["line 1: the value must be of type object"]);
     }
 }
