@@ -86,7 +86,10 @@ pub fn billionths(text: &str) -> Option<i128> {
         return None;
     }
     let whole: i128 = if matches!(whole, "" | "+" | "-") { 0 } else { whole.parse().ok()? };
-    let fraction: i128 = format!("{fraction:0<9}").parse().ok()?;
+    let fraction = match fraction.len() {
+        0 => 0,
+        digits => i128::from(fraction.parse::<u32>().ok()?) * 10_i128.pow(9 - u32::try_from(digits).ok()?),
+    };
     let billionths =
         whole.checked_mul(1_000_000_000)?.checked_add(if negative { -fraction } else { fraction })?;
     Some(billionths.checked_mul(factor)? / divisor)

@@ -12,13 +12,14 @@ use kcg_core::children::ChildKind;
 use kcg_core::desired::DesiredState;
 use kcg_core::facts::Observed;
 use kcg_core::lag::Tolerance;
-use kcg_core::plan::{self, Plan};
+use kcg_core::plan::{self, Plan, Write};
 use kcg_core::status;
 use kcg_core::topic_wait::topic_wait;
 use kcg_runtime::lease::Leadership;
 use kcg_runtime::watch::ObjectKey;
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::lag_writes::LagWrites;
 use super::retry_state::SharedRetryState;
@@ -26,6 +27,9 @@ use crate::cluster::{Affected, AppliedWrite, CachedGroup, Cluster, Snapshot, Wri
 
 /// At most one status write a second for each group: the changes of a second are written together.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the other writes of a group wait for that of its autoscaler.
+const HEAD_START: Duration = Duration::from_secs(1);
 
 /// How a reconcile ended; the label of a metric.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -174,10 +178,27 @@ impl Reconcile<'_> {
         }
     }
 
-    /// Makes all writes of the group concurrently, so that a slow one does not delay the others.
+    /// Makes all writes of the group concurrently, so that a slow one does not delay the others. Only a
+    /// change of the autoscaler has a head start: the API server would work at the PrometheusRule, which is
+    /// twelve times as large, at the same time.
     async fn write(&self, group: &ValidGroup, min: i32, plan: &mut Plan, result: &mut ReconcileResult) {
-        let writes = plan.writes.iter().map(|write| async move {
-            (write, self.cluster.write(group, min, write, self.leadership).await)
+        let scaled = CancellationToken::new();
+        if !plan.writes.iter().any(scales) {
+            scaled.cancel();
+        }
+        let writes = plan.writes.iter().map(|write| {
+            let scaled = &scaled;
+            async move {
+                let waits = !scales(write);
+                if waits {
+                    let _ = timeout(HEAD_START, scaled.cancelled()).await;
+                }
+                let outcome = self.cluster.write(group, min, write, self.leadership).await;
+                if !waits {
+                    scaled.cancel();
+                }
+                (write, outcome)
+            }
         });
         for (write, outcome) in join_all(writes).await {
             let kind = write.kind();
@@ -250,6 +271,11 @@ impl Reconcile<'_> {
             }
         }
     }
+}
+
+/// Whether the write changes how a group scales.
+fn scales(write: &Write) -> bool {
+    matches!(write, Write::Repair { .. }) && write.kind() == ChildKind::HorizontalPodAutoscaler
 }
 
 /// Holds back the creation of a new group's Deployment while it waits for its KafkaTopics.

@@ -115,7 +115,7 @@ async fn many_new_groups_cost_no_more_each(cost: Arc<Cost>) -> Result<()> {
     Ok(())
 }
 
-/// The autoscaler has the new maximum, the alerts compare with it, status and Event tell of it.
+/// The autoscaler has the new maximum, before the alerts compare with it, and status and Event tell of it.
 async fn a_new_partition_costs_two_applies_a_status_and_an_event_of_each_group(
     cost: Arc<Cost>,
 ) -> Result<()> {
@@ -134,6 +134,19 @@ async fn a_new_partition_costs_two_applies_a_status_and_an_event_of_each_group(
             ("patch prometheusrules", of_rules * groups),
         ];
         assert_eq!(counts, expected.map(|(what, count)| (what.to_owned(), count)).into());
+        let patched = cost.requests(mark)?.into_iter().filter(|event| event.verb == "patch");
+        let first = patched.fold(BTreeMap::new(), |mut first, event| {
+            let AuditEvent { object_ref, request_received_timestamp: at, .. } = event;
+            let known: &mut String =
+                first.entry((object_ref.resource, object_ref.name)).or_insert_with(|| at.clone());
+            *known = at.min(known.clone());
+            first
+        });
+        for ((resource, name), at) in first.iter().filter(|((resource, _), _)| resource == "prometheusrules")
+        {
+            let scaled = &first[&("horizontalpodautoscalers".to_owned(), name.clone())];
+            assert!(scaled < at, "{resource} {name} is written at {at}, and its autoscaler at {scaled}");
+        }
     }
     Ok(())
 }

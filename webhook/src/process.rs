@@ -18,7 +18,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::admit::{Admission, AdmissionPolicy, AdmissionRequest, Verdict, admit};
+use crate::admit::{self, Admission, AdmissionPolicy, AdmissionRequest, Verdict};
 use crate::cert_watcher::{self, CertWatcher};
 use crate::client_ca::{self, ClientAuth};
 use crate::group_defaults::{self, DefaultsFile};
@@ -214,7 +214,12 @@ impl Admission for GroupAdmission {
     fn admit(&self, request: &AdmissionRequest<'_>) -> Verdict {
         let in_force = self.defaults.in_force();
         let warning = group_defaults::warning(&in_force);
-        let verdict = admit(request, &self.policy, &in_force.settings, |topic| self.topics.lookup(topic));
+        let verdict =
+            admit::admit(request, &self.policy, &in_force.settings, |topic| self.topics.lookup(topic));
         warning.into_iter().fold(verdict, Verdict::with_warning)
+    }
+
+    fn is_quick(&self, body: &[u8]) -> bool {
+        admit::is_quick(body)
     }
 }

@@ -330,6 +330,33 @@ async fn a_review_that_is_not_decided_by_its_deadline_gets_a_503_and_delays_no_o
     assert_eq!(overdue.body, "the review could not be decided in time: try again\n");
 }
 
+/// Has a bug, on a thread of its own or on that of the connection.
+#[derive(Debug)]
+struct Panicking {
+    quick: bool,
+}
+
+impl Admission for Panicking {
+    fn admit(&self, request: &AdmissionRequest<'_>) -> Verdict {
+        assert_eq!(request.stage, Stage::Validate, "the bug");
+        AllowAll.admit(request)
+    }
+
+    fn is_quick(&self, _: &[u8]) -> bool {
+        self.quick
+    }
+}
+
+#[tokio::test]
+async fn a_bug_in_one_review_is_a_500_and_the_connection_serves_the_next() {
+    for quick in [true, false] {
+        let server = TestServer::start_with(Limits::default(), Panicking { quick }, Duration::ZERO).await;
+        let mut client = server.client().await;
+        assert_eq!(client.post("/mutate", &review("a", "{}")).await.status, 500, "quick: {quick}");
+        assert_eq!(client.post("/validate", &review("b", "{}")).await.status, 200, "quick: {quick}");
+    }
+}
+
 #[tokio::test]
 async fn a_client_with_many_denials_gets_a_429() {
     let limits = Limits { denials: 2, denials_per_second: 1, ..Limits::default() };

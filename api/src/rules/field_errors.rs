@@ -7,6 +7,15 @@ use serde_json::Value;
 use crate::names::Grammar;
 use crate::violation::{Rule, Violation};
 
+/// A field whose path is made only for an error.
+pub(super) struct Path<F>(pub(super) F);
+
+impl<F: FnOnce() -> String> From<Path<F>> for String {
+    fn from(Path(make): Path<F>) -> Self {
+        make()
+    }
+}
+
 /// Collects the field errors of one rule.
 pub(super) struct FieldErrors<'a> {
     rule: Rule,

@@ -4,7 +4,7 @@ use k8s_openapi::api::autoscaling::v2::HPAScalingRules;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::json;
 
-use super::field_errors::FieldErrors;
+use super::field_errors::{FieldErrors, Path};
 use crate::alerts::{AlertName, AlertRule};
 use crate::group::Labels;
 use crate::messages;
@@ -48,7 +48,7 @@ fn object_labels(field: &str, labels: &Labels, errors: &mut FieldErrors<'_>) {
         } else if OWN_LABELS.contains(&key.as_str()) {
             errors.forbidden(format!("{field}[{key}]"), messages::OWN_LABEL);
         } else {
-            let field = format!("{field}[{key}]");
+            let field = Path(|| format!("{field}[{key}]"));
             errors.follows(field, value.as_str(), &names::LABEL_VALUE, messages::LABEL_VALUE);
         }
     }
@@ -109,8 +109,9 @@ pub(crate) fn alerts_are_well_formed(input: &RuleInput<'_>, violations: &mut Vec
 }
 
 fn severity(field: &str, value: Option<&str>, errors: &mut FieldErrors<'_>) {
-    let message = messages::fill(messages::PRINTED, names::PRINTED.length);
-    errors.follows(field, value, &names::PRINTED, &message);
+    if let Some(value) = value.filter(|value| !names::PRINTED.matches(value)) {
+        errors.invalid(field, value, &messages::fill(messages::PRINTED, names::PRINTED.length));
+    }
 }
 
 fn alert_is_well_formed(name: &str, settings: &AlertRule, errors: &mut FieldErrors<'_>) {

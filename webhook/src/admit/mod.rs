@@ -1,6 +1,7 @@
 //! From an admission request to a verdict. Pure: the topic lookup is an argument.
 
 mod object;
+mod quick;
 
 use std::borrow::Cow;
 
@@ -16,6 +17,7 @@ use prometheus_client::encoding::EncodeLabelValue;
 use serde::Deserialize;
 
 pub use self::object::{Manifest, ReviewObject};
+pub use self::quick::is_quick;
 
 use self::object::ReviewedGroup;
 
@@ -106,6 +108,12 @@ impl Verdict {
 pub trait Admission: Send + Sync + 'static {
     /// Decides one request without waiting for anything.
     fn admit(&self, request: &AdmissionRequest<'_>) -> Verdict;
+
+    /// Whether the review of this body is certain to be decided in less time than a TLS handshake takes.
+    /// It is then decided on the thread that serves the connection: to wake another one costs more.
+    fn is_quick(&self, _body: &[u8]) -> bool {
+        false
+    }
 }
 
 /// What the flags set for the rules.

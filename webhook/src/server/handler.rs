@@ -1,5 +1,6 @@
 //! One HTTP request and its response: the route, the limits, the body.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -154,8 +155,8 @@ impl<A: Admission> RequestHandler<A> {
         Ok((response.bytes, permits))
     }
 
-    /// Decides the review on a thread that serves no connection. If the caller stops waiting, the thread
-    /// keeps the permits until it is done.
+    /// Decides the review, unless that is quick on a thread that serves no connection. If the caller
+    /// stops waiting, that thread keeps the permits until it is done.
     async fn decide(
         &self,
         stage: Stage,
@@ -163,6 +164,11 @@ impl<A: Admission> RequestHandler<A> {
         body: Bytes,
         permits: Permits,
     ) -> Result<(ReviewResponse, Permits), HandlerError> {
+        if self.admission.is_quick(&body) {
+            let decide = AssertUnwindSafe(|| review::respond(stage, &body, &*self.admission));
+            let decided = catch_unwind(decide).map_err(|_| HandlerError::Panicked)?;
+            return Ok((decided?, permits));
+        }
         let worker = self.workers.acquire(peer).await;
         let admission = Arc::clone(&self.admission);
         let decided = spawn_blocking(move || {

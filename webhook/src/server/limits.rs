@@ -41,9 +41,9 @@ pub struct Limits {
     /// Of these, the most of one client. An API server runs at most 200 changes at a time
     /// (--max-mutating-requests-inflight).
     pub in_flight_per_client: usize,
-    /// Reviews that are decided at a time, each on a thread of its own: one for each core, at least two
-    /// and at most eight, since one may need 20 MB. The clients take turns. A review that has waited
-    /// until its deadline gets a 503.
+    /// Reviews that are decided at a time, each on a thread of its own, but for quick ones: one for each
+    /// core, at least two and at most eight, since one may need 20 MB. The clients take turns. A review
+    /// that has waited until its deadline gets a 503.
     pub workers: usize,
     /// Of these, the most of one client: one less.
     pub workers_per_client: usize,

@@ -8,7 +8,7 @@ mod relabeling;
 
 use std::collections::HashSet;
 
-use super::field_errors::FieldErrors;
+use super::field_errors::{FieldErrors, Path};
 use crate::duration;
 use crate::endpoint::EndpointSpec;
 use crate::group::{KconsumerGroupSpec, MetricsSpec};
@@ -127,13 +127,13 @@ fn wrong_path(path: &str) -> Option<&'static str> {
 }
 
 fn scraped(endpoint: &EndpointSpec, lag: &[&str], path: &str, errors: &mut FieldErrors<'_>) {
-    errors.one_of(format!("{path}.scheme"), endpoint.scheme.as_deref(), &SCHEMES);
+    errors.one_of(Path(|| format!("{path}.scheme")), endpoint.scheme.as_deref(), &SCHEMES);
     if endpoint.basic_auth.is_some() && endpoint.authorization.is_some() {
         errors.forbidden(format!("{path}.basicAuth"), messages::TWO_CREDENTIALS);
     }
     credentials::check(endpoint, path, errors);
     let timeout = endpoint.scrape_timeout.as_deref();
-    errors.follows(format!("{path}.scrapeTimeout"), timeout, &names::DURATION, messages::DURATION);
+    errors.follows(Path(|| format!("{path}.scrapeTimeout")), timeout, &names::DURATION, messages::DURATION);
     let relabelings = format!("{path}.relabelings");
     relabeling::check(&endpoint.relabelings, Stage::Target, &relabelings, errors);
     let series = Stage::Series { metrics: lag };
