@@ -24,6 +24,8 @@ const RATE: u32 = 300;
 /// The most autoscalers whose status is written.
 const MOST_AUTOSCALERS: usize = 3000;
 const WRITERS: usize = 16;
+/// The most status writes at a time: half of the changes that an API server runs at a time.
+const MOST_IN_FLIGHT: usize = 100;
 /// The most writes a second while lags change much.
 const MOST_WRITES: f64 = 10.0;
 /// The most of a core, in percent.
@@ -124,6 +126,10 @@ impl Churn {
             writing.spawn(async move { client.request::<Value>(request).await });
             while let Some(written) = writing.try_join_next() {
                 written??;
+            }
+            // An API server that falls behind refuses further ones; the rate is reported.
+            while writing.len() >= MOST_IN_FLIGHT {
+                writing.join_next().await.context("a status is being written")???;
             }
         }
         while let Some(written) = writing.join_next().await {
