@@ -8,8 +8,8 @@ use kcg_core::children::ChildKind;
 use kcg_core::desired::desired_state;
 use kcg_core::facts::Observed;
 use kcg_tests::repository;
-use kcg_webhook::admit::{Admission, AdmissionPolicy, AdmissionRequest, Verdict, admit};
-use kcg_webhook::review::{Stage, respond};
+use kcg_webhook::admit::{Admission, AdmissionPolicy, AdmissionRequest, Stage, Verdict, admit};
+use kcg_webhook::review::respond;
 use serde_json::{Value, json};
 
 use super::{Bound, search};
@@ -24,7 +24,7 @@ impl Admission for Rules {
 }
 
 fn sample(name: &str) -> Value {
-    let text = std::fs::read_to_string(repository().join("deploy/samples").join(name)).unwrap();
+    let text = std::fs::read_to_string(repository("deploy/samples").join(name)).unwrap();
     serde_saphyr::from_str(&text).unwrap()
 }
 
