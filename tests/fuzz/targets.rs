@@ -91,8 +91,8 @@ fn a_kafka_topic_needs_memory_in_proportion_to_its_bytes() {
     topic["status"] = json!({"observedGeneration": 1, "topicName": "orders", "topicId": "WQ5vFIQ8Qd-UyVC_2C2zQw",
         "conditions": [{"type": "Ready", "status": "True", "reason": "r", "message": "m"}]});
     search("topic", &bytes(&[topic]), &Bound { per_byte: 64, constant: 1 << 20 }, |input| {
-        let Ok(topic) = serde_json::from_slice(input) else { return };
-        let facts = TopicFacts::decode(&topic);
+        // As the watch reads it: the rest of the object is skipped.
+        let Ok(facts) = serde_json::from_slice::<TopicFacts>(input) else { return };
         assert!(facts.topic_id.is_none_or(|id| id.len() < 64), "an id has a bound");
     });
 }
