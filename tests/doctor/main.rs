@@ -104,6 +104,32 @@ impl Installation {
         Ok(())
     }
 
+    /// A chart that another tool rendered has the marks of Helm, too, but Helm stores no release of it.
+    async fn cures_name_helm_if_it_has_the_release(&self, check: &str) -> Outcome {
+        let deployment = ["deployment", "-n", names::NAMESPACE, names::CONTROLLER];
+        let saved = self.saved(&deployment).await?;
+        let annotations = json!({"meta.helm.sh/release-name": "kcg"});
+        let labels = json!({"app.kubernetes.io/managed-by": "Helm"});
+        self.patch(&deployment, json!({"metadata": {"labels": labels, "annotations": annotations}})).await?;
+        self.finds(check, "it may not list", "Helm has no release of it").await?;
+        let release = json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "helm.sh/release.v1",
+            "metadata": {
+                "name": "sh.helm.release.v1.kcg.v1", "namespace": names::NAMESPACE,
+                "labels": {"owner": "helm", "name": "kcg"},
+            },
+        });
+        self.create(&release).await?;
+        self.finds(check, "it may not list", "helm upgrade kcg, with the chart of this version").await?;
+        self.delete(&["secret", "-n", names::NAMESPACE, "sh.helm.release.v1.kcg.v1"]).await?;
+        let label = saved["metadata"]["labels"]["app.kubernetes.io/managed-by"].clone();
+        let undone = json!({
+            "labels": {"app.kubernetes.io/managed-by": label},
+            "annotations": {"meta.helm.sh/release-name": null},
+        });
+        self.patch(&deployment, json!({"metadata": undone})).await
+    }
+
     /// Waits until no other check than these fails.
     async fn finds_only(&self, known: &[&str]) -> Outcome {
         eventually("no other check fails", FOUND_WITHIN, async || {
@@ -191,6 +217,9 @@ async fn doctor_finds_each_fault_of_an_installation_with_its_cure() -> Outcome {
                 "apply the operator's overlay again",
             )
             .await?;
+        if process == "controller" {
+            installation.cures_name_helm_if_it_has_the_release("permissions of the controller").await?;
+        }
         installation.patch(&role, json!({"rules": saved["rules"]})).await?;
     }
     installation.finds_only(&[]).await?;
