@@ -114,7 +114,7 @@ impl Reconcile<'_> {
                 let (previous, now) = (group.status(), Timestamp::now());
                 let status = status::invalid(&stored.group, &violations, &observed, &previous, now);
                 let mut result = ReconcileResult::ended(Outcome::Invalid);
-                self.report(&group, Tolerance::default(), &status, &mut result).await;
+                self.report(&group, Tolerance::default(), status, &mut result).await;
                 result
             }
         }
@@ -153,12 +153,11 @@ impl Reconcile<'_> {
             Timestamp::now(),
         );
         let tolerance = after.observed.tolerance(&state.group);
-        self.report(&after.group, tolerance, &status, &mut result).await;
-        if let Some(wait) =
-            status::until_next_change(&state.group, &after.observed, &status, Timestamp::now())
-        {
+        let next_change = status::until_next_change(&state.group, &after.observed, &status, Timestamp::now());
+        if let Some(wait) = next_change {
             result.requeue_at(Instant::now() + wait);
         }
+        self.report(&after.group, tolerance, status, &mut result).await;
         result
     }
 
@@ -229,12 +228,16 @@ impl Reconcile<'_> {
         &self,
         group: &CachedGroup,
         tolerance: Tolerance,
-        status: &KconsumerGroupStatus,
+        mut status: KconsumerGroupStatus,
         result: &mut ReconcileResult,
     ) {
         let previous = group.status();
         let now = Instant::now().into_std();
-        let may_write = match status::Change::between(&previous, status, tolerance) {
+        let change = status::Change::between(&previous, &status, tolerance);
+        let is_due = change != status::Change::Nothing;
+        let failed = self.retry_state.with(|state| state.failed_conditions(is_due));
+        status::keep_transition_times(&mut status, &previous.conditions, &failed);
+        let may_write = match change {
             status::Change::Nothing => return,
             status::Change::Lag => {
                 let mut lag_writes = self.lag_writes.lock();
@@ -247,7 +250,7 @@ impl Reconcile<'_> {
         if let Err(at) = may_write {
             return result.requeue_at(Instant::from_std(at));
         }
-        match self.cluster.write_status(self.key, group, status, self.leadership).await {
+        match self.cluster.write_status(self.key, group, &status, self.leadership).await {
             Ok(affected) => {
                 result.status_written = affected.is_some();
                 result.affected = affected.unwrap_or_default();
@@ -257,7 +260,7 @@ impl Reconcile<'_> {
                 let written = Instant::now().into_std();
                 self.retry_state.with(|retry_state| retry_state.status_succeeded(written));
                 let events =
-                    if result.status_written { status::events(&previous, status) } else { Vec::new() };
+                    if result.status_written { status::events(&previous, &status) } else { Vec::new() };
                 join_all(events.iter().map(|event| self.cluster.record(self.key, group, event))).await;
             }
             Err(error) => {
@@ -266,7 +269,9 @@ impl Reconcile<'_> {
                     result.errors.push(format!("the status could not be written and is retried: {message}"));
                 }
                 let random = fastrand::f64();
-                let at = self.retry_state.with(|retry_state| retry_state.status_failed(&error, now, random));
+                let at = self
+                    .retry_state
+                    .with(|retry_state| retry_state.status_failed(&status.conditions, &error, now, random));
                 result.requeue_at(Instant::from_std(at));
             }
         }

@@ -59,9 +59,7 @@ pub fn violations(plan: &Plan, clean: &Clean, seen: &Observed) -> Vec<String> {
     found.extend(owned_replicas(&seen.versions));
     found.extend(another_history(&clean.history, &seen.history));
     found.extend(wrong_generations(&seen.versions));
-    if !plan.loses_answers() {
-        found.extend(moved_transitions(&seen.versions));
-    }
+    found.extend(moved_transitions(&seen.versions));
     found.extend(unbounded(clean, seen));
     found.extend(invisible(plan, seen));
     found.extend(seen.facts.early_ready.iter().map(|kind| format!("I12: ready before {kind} were listed")));

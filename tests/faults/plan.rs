@@ -89,17 +89,6 @@ impl Plan {
         Self { groups, rules: vec![Rule { verb, resource, nth, times, fault }] }
     }
 
-    /// Whether the operator may miss the answer to a write that the API server carried out. If it then
-    /// writes a status again before its watch has brought the first one, the transition times move.
-    pub fn loses_answers(&self) -> bool {
-        let loses = |fault: &Fault| match fault {
-            Fault::Drop(when) | Fault::Answer(_, when, _) | Fault::Kill(when) => *when == When::After,
-            Fault::Lose | Fault::Corrupt | Fault::Hold(_) | Fault::Close(_) | Fault::Silence => false,
-            Fault::Delay(_) | Fault::Reset | Fault::Stall | Fault::Truncate | Fault::Replay => true,
-        };
-        self.rules.iter().any(|rule| loses(&rule.fault))
-    }
-
     /// Whether the operator's process is killed.
     pub fn kills(&self) -> bool {
         self.rules.iter().any(|rule| matches!(rule.fault, Fault::Kill(_)))
