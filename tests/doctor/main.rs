@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use kcg_api::names;
-use kcg_devcluster::{ControlPlane, Replica, pki};
-use kcg_tests::env::{TestEnv, all_crds, install_pod_monitor_crd};
+use kcg_devcluster::{ControlPlane, Crds, Replica, pki};
+use kcg_tests::env::{TestEnv, all_crds, api_server, install_pod_monitor_crd};
 use kcg_tests::objects::group;
 use kcg_tests::{Outcome, deploy, eventually, kubectl, operator_binary};
 use serde_json::{Value, json};
@@ -284,6 +284,21 @@ async fn doctor_finds_each_fault_of_an_installation_with_its_cure() -> Outcome {
     installation.delete(&SECRET).await?;
     installation.finds("certificate", "it does not exist", "the controller's log").await?;
     installation.create(&saved).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_crd_doctor_says_how_to_install_it() -> Outcome {
+    let plane = api_server(Crds::default()).await?;
+    let mut command = Command::new(operator_binary().await?);
+    command.args(["doctor", "-o", "json", "--kubeconfig"]).arg(plane.kubeconfig_path());
+    let report: Value = serde_json::from_slice(&command.output().await?.stdout)?;
+    let checks = report["checks"].as_array().cloned().unwrap_or_default();
+    let crd = checks.iter().find(|check| check["check"] == "CRD").ok_or("no check of the CRD")?;
+    assert_eq!([&crd["state"], &crd["found"]], ["wrong", "KconsumerGroups are not served"]);
+    assert!(crd["cure"].as_str().is_some_and(|cure| cure.contains("kubectl apply -k deploy/crd")), "{crd}");
+    let unknown: Vec<&Value> = checks.iter().filter(|check| check["state"] == "unknown").collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Searches for input that panics, or that needs more memory than its bytes justify.
 //!
-//! Each target takes the seeds of its corpus, changes them at random ([`mutate`]) and measures the
+//! Each target takes its seeds (the samples of deploy/ and short texts), changes them at random ([`mutate`]) and measures the
 //! peak of the allocated bytes while the product reads the result. The compiler of this repository
 //! is stable Rust, so the search has no coverage to guide it. Its seed is printed:
 //! `KCG_FUZZ_SEED=N` repeats a run, `KCG_FUZZ_SECONDS=N` sets the time of each target, and

@@ -80,9 +80,10 @@ impl RequestError {
         }
     }
 
-    /// Whether the object does not exist.
+    /// Whether the object does not exist, or the cluster has no such kind: the API server answers the path
+    /// of an unknown kind with a 404 without a reason.
     pub fn is_not_found(&self) -> bool {
-        self.status().is_some_and(Status::is_not_found)
+        self.status().is_some_and(|status| status.is_not_found() || status.code == 404)
     }
 
     /// Whether the object changed since it was read, or has other field owners.
