@@ -41,6 +41,8 @@ pub(super) struct DoctorArgs {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum ReportFormat {
     /// One line for each check, followed by its cure
+    // KCG_OUTPUT sets it for every command.
+    #[value(alias = "text")]
     Table,
     /// One object with the fields healthy and checks
     Json,

@@ -6,7 +6,7 @@ use std::io;
 use clap::{Args, ValueEnum};
 use kcg_api::escape;
 use tracing::{Metadata, Subscriber};
-use tracing_subscriber::filter::{EnvFilter, filter_fn};
+use tracing_subscriber::filter::{EnvFilter, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::registry;
@@ -20,7 +20,7 @@ pub(super) struct LogArgs {
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
     /// Which logs to write: a level, or directives of the crate tracing
-    #[arg(long, env = "RUST_LOG", default_value = "info", value_parser = args::not_empty, value_name = "LEVEL")]
+    #[arg(long, env = "RUST_LOG", default_value = "info", value_parser = log_level, value_name = "LEVEL")]
     log_level: String,
 }
 
@@ -28,6 +28,22 @@ pub(super) struct LogArgs {
 enum LogFormat {
     Text,
     Json,
+}
+
+/// A level, or directives such as `kube=debug`. To the crate tracing any other word is the name of a target,
+/// so that a misspelt level would turn off the logs.
+fn log_level(text: &str) -> Result<String, String> {
+    let text = args::not_empty(text)?;
+    let is_known = |directive: &str| {
+        let directive = directive.trim();
+        directive.contains(['=', '[']) || directive.parse::<LevelFilter>().is_ok()
+    };
+    match text.split(',').find(|directive| !is_known(directive)) {
+        None => Ok(text),
+        Some(word) => Err(format!(
+            "{word:?} is no level: use error, warn, info, debug, trace or off, or TARGET=LEVEL for the logs of one target"
+        )),
+    }
 }
 
 impl LogArgs {
@@ -105,6 +121,16 @@ mod tests {
     use tower::service_fn;
 
     use super::*;
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused() {
+        for text in ["info", "DEBUG", "off", "3", "warn,kube=debug", "info, hyper=off", "[span]=trace"] {
+            assert_eq!(log_level(text), Ok(text.to_owned()));
+        }
+        for text in ["verbose", "trac", "info,kub", ""] {
+            assert!(log_level(text).is_err(), "{text}");
+        }
+    }
 
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<u8>>>);

@@ -33,6 +33,8 @@ pub(super) struct ValidateArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ResultFormat {
     /// A line for each group and a summary on standard output; what is wrong on standard error
+    // KCG_OUTPUT sets it for every command.
+    #[value(alias = "table")]
     Text,
     /// One object with the fields valid, groups, errors, skipped, unusedPartitions, pathsWithoutGroups and
     /// otherDocuments

@@ -19,6 +19,8 @@ pub(super) struct VersionArgs {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum VersionFormat {
     /// Three lines
+    // KCG_OUTPUT sets it for every command.
+    #[value(alias = "table")]
     Text,
     /// One object with the fields version, apiVersion and platform
     Json,

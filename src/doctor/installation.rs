@@ -3,7 +3,7 @@
 use kcg_api::crd::{VERSION, VersionSkew};
 
 use super::Check;
-use super::findings::{Findings, Found};
+use super::findings::{Findings, Found, LeaseFinding};
 use super::groups::joined;
 
 pub(super) fn crd(findings: &Findings) -> Check {
@@ -23,6 +23,17 @@ pub(super) fn crd(findings: &Findings) -> Check {
         }
         Ok(Some(VersionSkew::Unknown)) => Check::wrong(check, "it does not state its version", apply),
     }
+}
+
+/// If the operator runs in another namespace alone.
+pub(super) fn elsewhere(findings: &Findings) -> Option<Check> {
+    let is_led = |lease: &LeaseFinding| !lease.holder.is_empty() && lease.seconds_ago <= lease.lease_seconds;
+    if findings.other_namespaces.is_empty() || matches!(&findings.lease, Ok(Some(lease)) if is_led(lease)) {
+        return None;
+    }
+    let found = format!("the operator is not installed in namespace {}", findings.namespace);
+    let cure = format!("name the operator's --namespace: it is in {}", findings.other_namespaces.join(", "));
+    Some(Check::wrong("namespace", found, cure))
 }
 
 pub(super) fn leader(findings: &Findings) -> Check {

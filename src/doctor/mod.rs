@@ -77,6 +77,10 @@ impl Check {
 
 /// Every check, in the order in which the parts of an installation depend on each other.
 pub fn analyze(findings: &Findings) -> Vec<Check> {
+    if let Some(elsewhere) = installation::elsewhere(findings) {
+        // What is missing in this namespace would be a second installation.
+        return vec![installation::crd(findings), elsewhere];
+    }
     let mut checks = vec![installation::crd(findings), installation::leader(findings)];
     checks.extend(installation::permissions(findings));
     checks.extend(installation::flags(findings));

@@ -478,6 +478,21 @@ fn nothing_is_said_of_monitors_of_the_operator_that_are_not_installed() {
 }
 
 #[test]
+fn nothing_else_is_reported_if_the_operator_is_in_another_namespace() {
+    let findings = Findings {
+        other_namespaces: vec!["ops".into()],
+        lease: Ok(None),
+        secret: Ok(None),
+        configurations: [Ok(Vec::new()), Ok(Vec::new())],
+        ..healthy()
+    };
+    let wrong: Vec<Check> = analyze(&findings).into_iter().filter(|check| !check.is_healthy()).collect();
+    assert_eq!(wrong.len(), 1, "{wrong:?}");
+    assert_eq!(wrong[0].found, "the operator is not installed in namespace operator");
+    assert_eq!(wrong[0].cure, "name the operator's --namespace: it is in ops");
+}
+
+#[test]
 fn a_namespace_without_the_operator_is_a_note_that_names_its_namespace() {
     let mut findings = Findings { other_namespaces: vec!["ops".into()], ..healthy() };
     (findings.controller_pods, findings.webhook_pods) = (Ok(None), Ok(None));
