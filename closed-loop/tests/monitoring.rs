@@ -153,8 +153,9 @@ fn monitoring_objects(rendered: &str) -> Outcome<Vec<Value>> {
     Ok(ours.collect())
 }
 
-/// The owned monitors and rules of groups with these names and labels.
-async fn rendered_groups(folder: &Path, groups: &[(&str, Value)]) -> Outcome<Vec<Value>> {
+/// The owned monitors and rules of groups with these names and labels, in an installation with these
+/// defaults.
+async fn rendered_groups(folder: &Path, groups: &[(&str, Value)], defaults: &Value) -> Outcome<Vec<Value>> {
     let group = |(name, labels): &(&str, Value)| {
         json!({
             "apiVersion": "thenextapps.com/v1alpha1", "kind": "KconsumerGroup",
@@ -168,9 +169,14 @@ async fn rendered_groups(folder: &Path, groups: &[(&str, Value)]) -> Outcome<Vec
     };
     let file = folder.join("groups.yaml");
     std::fs::write(&file, groups.iter().map(group).collect::<Vec<_>>().join("\n---\n"))?;
+    let installation = folder.join("defaults.yaml");
+    std::fs::write(&installation, defaults.to_string())?;
     // Offline: no cluster of the person who runs the test is asked for the topic.
     let mut render = std::process::Command::new(build_operator().await?);
-    let output = render.args(["render", "--offline", "--partitions", "orders=3"]).arg(&file).output()?;
+    let output = render
+        .args(["render", "--offline", "--partitions", "orders=3", "--defaults"])
+        .args([&installation, &file])
+        .output()?;
     assert!(output.status.success(), "{output:?}");
     monitoring_objects(&String::from_utf8(output.stdout)?)
 }
@@ -194,8 +200,12 @@ async fn kube_prometheus_stack_loads_the_monitors_and_rules_of_the_operator_and_
     let mut objects = monitoring_objects(&rendered)?;
     assert_eq!(objects.len(), 2, "{objects:?}");
     let groups = [("orders", json!({"release": "kube-prometheus-stack"})), ("unlabelled", json!({}))];
-    objects.extend(rendered_groups(&folder, &groups).await?);
-    assert_eq!(objects.len(), 6, "{objects:?}");
+    objects.extend(rendered_groups(&folder, &groups, &json!({})).await?);
+    // The same by the installation's defaults, so that no group repeats the label.
+    let labels = json!({"release": "kube-prometheus-stack"});
+    let defaults = json!({"metrics": {"labels": labels}, "alerts": {"ruleLabels": labels}});
+    objects.extend(rendered_groups(&folder, &[("by-default", json!({}))], &defaults).await?);
+    assert_eq!(objects.len(), 8, "{objects:?}");
     plane.kubectl(&["create", "namespace", "kconsumer-group-operator"]).await?.ok()?;
     let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
     plane.apply_yaml(&list.to_string()).await?;
@@ -206,6 +216,8 @@ async fn kube_prometheus_stack_loads_the_monitors_and_rules_of_the_operator_and_
         "serviceMonitor/default/orders/0",
         "alert: KconsumerGroupOperatorAbsent",
         "kconsumergroup: orders",
+        "serviceMonitor/default/by-default/0",
+        "kconsumergroup: by-default",
     ];
     let loaded = wait::until("the operator's and the group's jobs and rules", LIMIT, async || {
         monitoring.must_run()?;
