@@ -46,6 +46,15 @@ async fn helm_installs_upgrades_and_uninstalls_the_operator_and_the_groups_stay(
     let install = block("README.md", "## Install it on a cluster of your own", "helm ")?;
     shell.run(&install).await?;
     assert_eq!(installed_version(&plane).await?, OLDER);
+    let second =
+        "helm install second deploy/charts/kconsumer-group-operator --namespace kconsumer-group-operator";
+    let refused = shell.try_run(second).await?;
+    assert!(
+        refused.stderr.contains("has the release kconsumer-group-operator of this chart"),
+        "{}",
+        refused.stderr
+    );
+
     let kubeconfig = plane.kubeconfig_for(names::NAMESPACE, names::CONTROLLER).await?;
     let (metrics, probes) = (Port::take()?, Port::take()?);
     let flags = [

@@ -185,6 +185,10 @@ the pods have mounted the new certificate. `lookup` finds nothing without a clus
 {{- $mode := .Values.certificates.mode }}
 {{- $secret := lookup "v1" "Secret" .Release.Namespace "kconsumer-group-operator-webhook-tls" }}
 {{- if $secret }}
+{{- $owner := get (default dict $secret.metadata.annotations) "meta.helm.sh/release-name" }}
+{{- if and $owner (ne $owner .Release.Name) }}
+{{- fail (printf "the namespace %s has the release %s of this chart, and can have no second one. Upgrade %s, or install this release in another namespace, with other namespaces to watch" .Release.Namespace $owner $owner) }}
+{{- end }}
 {{- $issuer := include "kconsumer-group-operator.issuer" (dict "root" . "secret" $secret) }}
 {{- $isTakenOver := and (eq $mode "self-managed") (ne $issuer "self-managed") }}
 {{- /* A provided certificate may be issued by cert-manager, too. */}}
