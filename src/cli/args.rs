@@ -169,8 +169,8 @@ macro_rules! renamed_flags {
 
         impl clap::Args for $name {
             fn augment_args(command: clap::Command) -> clap::Command {
-                Self::FLAGS.iter().fold(command, |command, (old, _)| {
-                    command.arg(clap::Arg::new(*old).long(*old).hide(true).num_args(0..=1))
+                Self::FLAGS.iter().fold(command, |command, (old, new)| {
+                    command.arg(clap::Arg::new(*old).long(*old).help(*new).hide(true).num_args(0..=1))
                 })
             }
 

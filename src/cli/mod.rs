@@ -82,6 +82,16 @@ impl Cli {
         flags.collect()
     }
 
+    /// The renamed flags of a subcommand, each with its new name, sorted.
+    pub fn renamed_flags(subcommand: &str) -> BTreeMap<String, String> {
+        let command = Self::command();
+        let args = command.find_subcommand(subcommand).into_iter().flat_map(clap::Command::get_arguments);
+        let renamed = args
+            .filter(|arg| arg.is_hide_set())
+            .filter_map(|arg| Some((format!("--{}", arg.get_long()?), format!("--{}", arg.get_help()?))));
+        renamed.collect()
+    }
+
     /// Runs the subcommand until it ends.
     pub fn run(self) -> Result<ExitCode, CliError> {
         match self.command {

@@ -210,6 +210,10 @@ async fn a_flag_or_a_variable_that_the_process_does_not_have_is_refused() -> Out
             "extraEnv.webhook has KCG_CA_OVERLAP, which is the controller's. Move it to extraEnv.controller",
         ),
         (json!({"extraArgs": {"webhook": ["--max-spec-byte=1"]}}), lists),
+        (
+            json!({"extraArgs": {"controller": ["--lease-name=a"]}}),
+            "extraArgs.controller has --lease-name, which was renamed: use --leader-elect-resource-name",
+        ),
         (json!({"extraArgs": {"webhook": ["--help"]}}), lists),
         (json!({"extraEnv": {"webhook": variable("KCG_MAX_SPEC_BYTE")}}), lists),
     ] {

@@ -36,6 +36,10 @@ pub fn rules() -> Result<String, serde_saphyr::ser::Error> {
         ("certificateRules", rbac::certificate_secrets().into()),
         ("certificatePolicy", admission_policy::policy("{{.Release.Namespace}}")),
         ("flags", json!({"controller": Cli::flags("controller"), "webhook": Cli::flags("webhook")})),
+        (
+            "renamedFlags",
+            json!({"controller": Cli::renamed_flags("controller"), "webhook": Cli::renamed_flags("webhook")}),
+        ),
     ]
     .into_iter()
     .map(template);

@@ -164,6 +164,9 @@ cannot be applied, one that the process does not have has no effect, and a flag 
 {{- if or (hasKey $ofOther $name) (has $name (values $ofOther)) }}
 {{- fail (printf "%s has %s, which is the %s's. Move it to %s.%s" $list $name $other (first $item) $other) }}
 {{- end }}
+{{- with get (get (include "kconsumer-group-operator.renamedFlags" $ | fromYaml) $process) $name }}
+{{- fail (printf "%s has %s, which was renamed: use %s" $list $name .) }}
+{{- end }}
 {{- fail (printf "%s has %s, which the %s does not have. Remove it: `kconsumer-group-operator %s --help` lists the flags and their variables" $list $name $process $process) }}
 {{- end }}
 {{- end }}

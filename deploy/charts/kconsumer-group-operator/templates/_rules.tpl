@@ -251,3 +251,17 @@ webhook:
   --topic-namespaces: KCG_TOPIC_NAMESPACES
   --webhook-bind-address: KCG_WEBHOOK_BIND_ADDRESS
 {{- end }}
+
+{{- define "kconsumer-group-operator.renamedFlags" -}}
+controller:
+  --authority-life: --ca-duration
+  --authority-overlap: --ca-overlap
+  --certificate-life: --certificate-duration
+  --certificates: --certificate-mode
+  --lease-name: --leader-elect-resource-name
+  --lease-namespace: --leader-elect-resource-namespace
+  --status-addr: --metrics-bind-address and --health-probe-bind-address
+webhook:
+  --listen: --webhook-bind-address
+  --status-addr: --metrics-bind-address and --health-probe-bind-address
+{{- end }}
