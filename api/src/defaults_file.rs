@@ -55,15 +55,16 @@ impl GroupDefaults {
             return Err(vec![FileError { line: None, message }]);
         }
         let read = Reader::new(text).read()?;
-        let mut errors = read.errors;
-        errors.extend(read.defaults.violations().into_iter().map(|violation| {
-            let field = violation.field.strip_prefix("spec.").unwrap_or(&violation.field);
-            let field = read.removed.in_source(field);
-            read.lines.locate(&Violation { field, ..violation })
-        }));
-        if errors.is_empty() {
+        let (mut errors, violations) = (read.errors, read.defaults.violations());
+        if errors.is_empty() && violations.is_empty() {
             return Ok(read.defaults);
         }
+        let lines = Node::of(text);
+        errors.extend(violations.into_iter().map(|violation| {
+            let field = violation.field.strip_prefix("spec.").unwrap_or(&violation.field);
+            let field = read.removed.in_source(field);
+            lines.locate(&Violation { field, ..violation })
+        }));
         errors.sort_by_key(|error| error.line);
         Err(errors)
     }
@@ -112,7 +113,6 @@ struct Read {
     /// What can be read of the file.
     defaults: GroupDefaults,
     errors: Vec<FileError>,
-    lines: Node,
     /// Where the lists of the defaults are not those of the file.
     removed: Removed,
 }
@@ -132,7 +132,7 @@ impl<'a> Reader<'a> {
         let Ok(mut source) = serde_saphyr::from_str_with_options::<Value>(self.text, options()) else {
             return Err(vec![FileError { line, message: error.message }]);
         };
-        let lines = self.lines();
+        let lines = Node::of(self.text);
         while self.errors.len() < MAX_TYPE_ERRORS {
             let field = self.removed.source_path("", place.iter());
             let message = error.message;
@@ -154,11 +154,7 @@ impl<'a> Reader<'a> {
     }
 
     fn done(self, defaults: GroupDefaults) -> Read {
-        Read { defaults, lines: self.lines(), errors: self.errors, removed: self.removed }
-    }
-
-    fn lines(&self) -> Node {
-        serde_saphyr::from_str_with_options(self.text, options()).unwrap_or_default()
+        Read { defaults, errors: self.errors, removed: self.removed }
     }
 }
 
@@ -194,6 +190,10 @@ enum Parts {
 }
 
 impl Node {
+    fn of(text: &str) -> Self {
+        serde_saphyr::from_str_with_options(text, options()).unwrap_or_default()
+    }
+
     /// The line of a violation's field, or of the nearest parent that the file has.
     fn locate(&self, violation: &Violation) -> FileError {
         let field = violation.field.as_str();

@@ -1,4 +1,4 @@
-//! What is searched: everything that reads what others wrote.
+//! What is searched: seven readers of what others wrote.
 
 use kcg_api::topic::{TopicFacts, TopicLookup};
 use kcg_api::valid::{TopicGrants, parse_group};
@@ -37,12 +37,12 @@ fn groups() -> Vec<Value> {
     groups
 }
 
-/// A group without what the product does not type: both processes count the bytes of a spec's text, and then
-/// its values.
+/// The input as JSON. Both processes refuse a spec of more bytes before they parse it.
 fn parse_small(input: &[u8]) -> Option<Value> {
     (input.len() <= spec_bounds::MAX_BYTES).then(|| serde_json::from_slice(input).ok())?
 }
 
+/// Whether the product types the spec: both processes count its values first.
 fn is_within_bounds(group: &Value) -> bool {
     !spec_bounds::forbid_typing(&spec_bounds::check_value(&group["spec"], spec_bounds::MAX_BYTES))
 }

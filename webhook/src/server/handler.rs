@@ -155,7 +155,7 @@ impl<A: Admission> RequestHandler<A> {
         Ok((response.bytes, permits))
     }
 
-    /// Decides the review, unless that is quick on a thread that serves no connection. If the caller
+    /// Decides the review on a thread that serves no connection, unless that is quick. If the caller
     /// stops waiting, that thread keeps the permits until it is done.
     async fn decide(
         &self,
