@@ -67,6 +67,12 @@ impl CachedChild {
         }
     }
 
+    /// Its current state could not be read, so it is read before it is written. Returns whether that is
+    /// news.
+    pub(super) fn forget_drift(&mut self) -> bool {
+        std::mem::take(&mut self.child.drift) != Drift::Unknown
+    }
+
     /// Whether it is an autoscaler that the group of this uid controls.
     pub(super) fn is_autoscaler_of(&self, group_uid: Option<&str>) -> bool {
         self.autoscaler().is_some() && group_uid.is_some() && self.child.controller.as_deref() == group_uid

@@ -21,6 +21,7 @@ use kube::api::ObjectMeta;
 use serde_json::{Value, json};
 
 use super::cached_status::CachedStatus;
+use super::stored_group::StoredGroup;
 use super::string_interner::StringInterner;
 
 /// One stored KconsumerGroup.
@@ -64,24 +65,23 @@ pub(crate) struct Summary {
 
 impl CachedGroup {
     /// Never fails: [`Self::parse`] returns the errors of a malformed spec.
-    pub(super) fn of(key: &ObjectKey, object: &Value, strings: &StringInterner) -> Self {
-        let metadata = &object["metadata"];
+    pub(super) fn of(key: &ObjectKey, stored: StoredGroup, strings: &StringInterner) -> Self {
         // A status that does not parse counts as empty: it is written again.
-        let status = object.get("status").cloned().unwrap_or_default();
-        let status: KconsumerGroupStatus = serde_json::from_value(status).unwrap_or_default();
+        let status = stored.status().unwrap_or_default();
+        let StoredGroup { metadata, spec, .. } = stored;
         let mut group = Self {
-            uid: metadata["uid"].as_str().unwrap_or_default().into(),
-            resource_version: project::version(object),
-            generation: metadata["generation"].as_i64().unwrap_or_default(),
-            created: metadata["creationTimestamp"].as_str().and_then(|created| created.parse().ok()),
-            deleting: metadata.get("deletionTimestamp").is_some(),
+            uid: metadata.uid,
+            resource_version: project::version_of(&metadata.resource_version),
+            generation: metadata.generation,
+            created: metadata.creation_timestamp.and_then(|created| created.parse().ok()),
+            deleting: metadata.deletion_timestamp.is_some(),
             lag_limit: 0,
             lag_metrics: LagMetrics::default(),
             topics: Box::default(),
             group_id: None,
             bootstrap_servers: Box::default(),
             summary: Summary::of(&status),
-            spec: object.get("spec").unwrap_or(&Value::Null).to_string().into(),
+            spec: spec.into(),
             status: CachedStatus::of(status, strings),
         };
         let spec = group.parse(key, usize::MAX).group.spec;
@@ -200,12 +200,14 @@ impl Summary {
 mod tests {
     use super::*;
 
-    fn object(spec: &Value) -> Value {
-        json!({"metadata": {"uid": "u", "resourceVersion": "7", "generation": 3, "creationTimestamp": "2026-01-01T00:00:00Z"}, "spec": spec, "status": {
-            "partitions": 3, "maxReplicas": 2,
-            "conditions": [{"type": "Ready", "status": "False", "reason": "PodsNotReady", "message": "m",
-                "lastTransitionTime": "2026-01-01T00:00:00Z"}],
-        }})
+    fn object(spec: &Value) -> StoredGroup {
+        StoredGroup::of(
+            &json!({"metadata": {"uid": "u", "resourceVersion": "7", "generation": 3, "creationTimestamp": "2026-01-01T00:00:00Z"}, "spec": spec, "status": {
+                "partitions": 3, "maxReplicas": 2,
+                "conditions": [{"type": "Ready", "status": "False", "reason": "PodsNotReady", "message": "m",
+                    "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+            }}),
+        )
     }
 
     #[test]
@@ -213,7 +215,7 @@ mod tests {
         let key = ObjectKey::new("ns", "g");
         let group = CachedGroup::of(
             &key,
-            &object(
+            object(
                 &json!({"averageRecordsLagLimit": 5, "consumerSpec": {"image": "i", "topics": ["a", "b"]}}),
             ),
             &StringInterner::default(),
@@ -238,7 +240,7 @@ mod tests {
         let key = ObjectKey::new("ns", "g");
         let group = CachedGroup::of(
             &key,
-            &object(
+            object(
                 &json!({"minReplicas": "three", "consumerSpec": {"image": "i", "topic": "a", "groupId": "x"}}),
             ),
             &StringInterner::default(),
@@ -255,7 +257,7 @@ mod tests {
         let key = ObjectKey::new("ns", "g");
         let volumes = vec![json!({}); spec_bounds::MAX_NODES];
         let spec = json!({"consumerSpec": {"topic": "a", "podTemplate": {"spec": {"volumes": volumes}}}});
-        let group = CachedGroup::of(&key, &object(&spec), &StringInterner::default());
+        let group = CachedGroup::of(&key, object(&spec), &StringInterner::default());
         assert_eq!(&*group.topics, []);
         let parsed = group.parse(&key, spec_bounds::MAX_BYTES);
         assert!(spec_bounds::forbid_typing(&parsed.violations), "{:?}", parsed.violations);

@@ -13,6 +13,7 @@ use kcg_runtime::watch::{Availability, Event, NamespaceHealth, ObjectKey, WatchH
 use serde::de::{Deserialize, DeserializeSeed as _, Deserializer};
 use serde_json::Value;
 
+use super::stored_group::StoredGroup;
 use super::{Affected, Cluster};
 
 /// How often the watch of the topics is checked for silence.
@@ -25,14 +26,14 @@ impl<L: Fn(Affected) + Clone + Send + Sync + 'static> Listener for L {}
 pub(super) fn on_groups(
     cluster: &Arc<Cluster>,
     listener: &impl Listener,
-) -> impl FnMut(Event<Value>) + Send + 'static {
+) -> impl FnMut(Event<StoredGroup>) + Send + 'static {
     let (cluster, listener) = (cluster.clone(), listener.clone());
     move |event| {
         listener(match event {
-            Event::Applied(key, object) => cluster.observe_group(&key, &object, false),
+            Event::Applied(key, stored) => cluster.observe_group(&key, stored, false),
             Event::Deleted(key) => cluster.cache().remove_group(&key),
             Event::StateChanged(WatchState::NotServed) => cluster.cache().remove_groups(),
-            // Every JSON object parses.
+            // The API server itself writes what is read of a group.
             Event::Unparsable(..) | Event::Synced | Event::StateChanged(_) | Event::Served(_) => {
                 Affected::new()
             }
@@ -98,6 +99,7 @@ pub(super) fn on_children(
     move |event| {
         listener(match event {
             Event::Applied(key, live) => cluster.observe_child(&key, kind, &live),
+            Event::Unparsable(key, _) => cluster.cache().set_unreadable(&key, kind),
             Event::Deleted(key) => cluster.cache().remove_child(&key, kind),
             Event::StateChanged(state) => {
                 not_served = state == WatchState::NotServed;
@@ -109,7 +111,7 @@ pub(super) fn on_children(
                 cache.set_listed(kind);
                 cache.set_served(kind, true)
             }
-            Event::Synced | Event::Unparsable(..) | Event::Served(_) => Affected::new(),
+            Event::Synced | Event::Served(_) => Affected::new(),
         });
     }
 }

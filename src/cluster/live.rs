@@ -14,6 +14,7 @@ use kube::{Api, Client};
 
 use super::requests::ChildRequests;
 use super::served_metrics;
+use super::stored_group::StoredGroup;
 
 /// A cluster, and what it serves.
 pub(crate) struct LiveReader {
@@ -57,10 +58,10 @@ impl LiveReader {
     }
 
     pub(crate) async fn read(&self, key: &ObjectKey, topics: &[TopicRef]) -> Result<LiveGroup, RequestError> {
-        let group = self.requests.get_group(key).await?.unwrap_or_default();
+        let group = self.requests.get_group(key).await?;
         // A status that cannot be read is none, as for the controller.
-        let status = serde_json::from_value(group["status"].clone()).ok();
-        let uid = group["metadata"]["uid"].as_str().map(str::to_owned);
+        let status = group.as_ref().and_then(StoredGroup::status);
+        let uid = group.map(|group| group.metadata.uid.into());
         let mut observed = Observed {
             served_metrics: self.served_metrics.clone(),
             recorded_defaults: status.as_ref().and_then(DefaultsVersion::recorded),

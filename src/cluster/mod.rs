@@ -16,6 +16,7 @@ mod rejection;
 mod report;
 mod requests;
 pub(crate) mod served_metrics;
+mod stored_group;
 mod string_interner;
 #[cfg(test)]
 mod tests;
@@ -52,6 +53,7 @@ use crate::events::EventRecorder;
 use cache::ClusterCache;
 use cached_child::CachedChild;
 use requests::ChildRequests;
+use stored_group::StoredGroup;
 use string_interner::StringInterner;
 
 /// One cluster: the facts that the watches reported, and the client for the writes.
@@ -143,8 +145,8 @@ impl Cluster {
     }
 
     /// Takes in a group from its watch, or from the response to the controller's own write.
-    fn observe_group(&self, key: &ObjectKey, object: &Value, from_own_write: bool) -> Affected {
-        let group = CachedGroup::of(key, object, &self.strings);
+    fn observe_group(&self, key: &ObjectKey, stored: StoredGroup, from_own_write: bool) -> Affected {
+        let group = CachedGroup::of(key, stored, &self.strings);
         self.cache().set_group(key, group, from_own_write)
     }
 

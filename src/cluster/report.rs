@@ -34,7 +34,7 @@ impl Cluster {
             "status": status,
         });
         match self.requests.apply_status(key, &object).await {
-            Ok(stored) => Ok(Some(self.observe_group(key, &stored, true))),
+            Ok(stored) => Ok(Some(self.observe_group(key, stored, true))),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(WriteError::failed(&error)),
         }

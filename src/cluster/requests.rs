@@ -1,16 +1,20 @@
-//! The requests about groups and their children, each with a deadline and a name for its error
-//! message. Objects stay JSON: their kinds differ, and they are not kept.
+//! The requests about groups and their children, each with a deadline, a bound of its response, and a
+//! name for its error message. Children stay JSON: their kinds differ, and they are not kept.
 
 use kcg_api::names;
-use kcg_runtime::client::{RequestError, with_deadline};
+use kcg_core::children::ChildKind;
+use kcg_core::facts::project;
+use kcg_runtime::client::{MAX_OBJECT, RequestError, send_bounded};
 use kcg_runtime::discovery::OptionalKind;
 use kcg_runtime::watch::ObjectKey;
 use kube::Client;
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, Request};
+use kube::api::{
+    DeleteParams, DynamicObject, GetParams, Patch, PatchParams, PostParams, Preconditions, Request,
+};
 use kube::core::{ApiResource, Resource as _};
 use serde_json::{Value, json};
 
-use kcg_core::children::ChildKind;
+use super::stored_group::StoredGroup;
 
 /// The field managers of changes of managedFields. They own no field.
 const TAKEOVER_MANAGER: &str = "kconsumer-group-operator-takeover";
@@ -35,26 +39,14 @@ impl ChildRequests {
 
     /// The live object, not a cached one.
     pub(super) async fn get(&self, kind: ChildKind, key: &ObjectKey) -> Result<Option<Value>, RequestError> {
-        self.get_existing(kind.kind(), &children(kind, key), key).await
+        let request = children(kind, key).get(key.name(), &GetParams::default());
+        existing(self.send(format!("get {} {key}", kind.kind()), request, project::read).await)
     }
 
     /// The live group.
-    pub(super) async fn get_group(&self, key: &ObjectKey) -> Result<Option<Value>, RequestError> {
-        self.get_existing(names::KIND, &groups(key), key).await
-    }
-
-    async fn get_existing(
-        &self,
-        kind: &str,
-        objects: &Request,
-        key: &ObjectKey,
-    ) -> Result<Option<Value>, RequestError> {
-        let request = objects.get(key.name(), &kube::api::GetParams::default());
-        match self.send(&format!("get {kind} {key}"), request).await {
-            Ok(live) => Ok(Some(live)),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
+    pub(super) async fn get_group(&self, key: &ObjectKey) -> Result<Option<StoredGroup>, RequestError> {
+        let request = groups(key).get(key.name(), &GetParams::default());
+        existing(self.send(format!("get {} {key}", names::KIND), request, StoredGroup::read).await)
     }
 
     /// Creates a child as this field manager. Refused if an object of its name exists, or if the cluster
@@ -69,7 +61,7 @@ impl ChildRequests {
         let parameters = PostParams { field_manager: Some(manager), ..PostParams::default() };
         let body = serde_json::to_vec(object).expect("invariant: a JSON value serializes");
         let request = children(kind, key).create(&parameters, body).map(validated_strictly);
-        self.send(&format!("create {} {key}", kind.kind()), request).await
+        self.send(format!("create {} {key}", kind.kind()), request, project::read).await
     }
 
     /// Server-side apply of a whole child that exists. It takes over fields of other managers.
@@ -81,7 +73,7 @@ impl ChildRequests {
     ) -> Result<Value, RequestError> {
         let parameters = PatchParams::apply(names::OPERATOR).force();
         let request = children(kind, key).patch(key.name(), &parameters, &Patch::Apply(object));
-        self.send(&format!("apply {} {key}", kind.kind()), request).await
+        self.send(format!("apply {} {key}", kind.kind()), request, project::read).await
     }
 
     /// Changes which manager owns which field of a child, and nothing else. A conflict if the child
@@ -92,7 +84,7 @@ impl ChildRequests {
         key: &ObjectKey,
         version: &Value,
         managed_fields: Value,
-    ) -> Result<Value, RequestError> {
+    ) -> Result<(), RequestError> {
         let patch = json!([
             {"op": "replace", "path": "/metadata/managedFields", "value": managed_fields},
             {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
@@ -106,7 +98,7 @@ impl ChildRequests {
         kind: ChildKind,
         key: &ObjectKey,
         patch: Value,
-    ) -> Result<Value, RequestError> {
+    ) -> Result<(), RequestError> {
         self.patch_managed_fields(kind, key, patch, CREATION_MANAGER).await
     }
 
@@ -116,11 +108,11 @@ impl ChildRequests {
         key: &ObjectKey,
         patch: Value,
         manager: &str,
-    ) -> Result<Value, RequestError> {
+    ) -> Result<(), RequestError> {
         let patch = serde_json::from_value(patch).expect("invariant: these are JSON patch operations");
         let parameters = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
         let request = children(kind, key).patch(key.name(), &parameters, &Patch::<Value>::Json(patch));
-        self.send(&format!("patch managedFields of {} {key}", kind.kind()), request).await
+        self.send(format!("patch managedFields of {} {key}", kind.kind()), request, ignored).await
     }
 
     /// Deletes the object with this uid only.
@@ -133,27 +125,46 @@ impl ChildRequests {
         let preconditions = Preconditions { uid: Some(uid.to_owned()), ..Preconditions::default() };
         let parameters = DeleteParams::background().preconditions(preconditions);
         let request = children(kind, key).delete(key.name(), &parameters);
-        self.send(&format!("delete {} {key}", kind.kind()), request).await.map(drop)
+        self.send(format!("delete {} {key}", kind.kind()), request, ignored).await
     }
 
     /// Applies the whole status of a group.
-    pub(super) async fn apply_status(&self, key: &ObjectKey, object: &Value) -> Result<Value, RequestError> {
+    pub(super) async fn apply_status(
+        &self,
+        key: &ObjectKey,
+        object: &Value,
+    ) -> Result<StoredGroup, RequestError> {
         let parameters = PatchParams::apply(names::STATUS_MANAGER).force();
         let request = groups(key).patch_subresource("status", key.name(), &parameters, &Patch::Apply(object));
-        self.send(&format!("write the status of {} {key}", names::KIND), request).await
+        self.send(format!("write the status of {} {key}", names::KIND), request, StoredGroup::read).await
     }
 
-    async fn send(
+    /// Returns what `read` makes of the response.
+    async fn send<T>(
         &self,
-        what: &str,
+        what: String,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> Result<Value, RequestError> {
-        with_deadline(what, async {
-            let request = request.map_err(kube::Error::BuildRequest)?;
-            self.client.request::<Value>(request).await
-        })
-        .await
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<T, RequestError> {
+        let request = request.map_err(kube::Error::BuildRequest);
+        let body = send_bounded(&self.client, what.clone(), request, MAX_OBJECT).await?;
+        let text = str::from_utf8(&body).map_err(|error| error.to_string());
+        text.and_then(read).map_err(|reason| RequestError::Unreadable { what, reason })
     }
+}
+
+fn existing<T>(found: Result<T, RequestError>) -> Result<Option<T>, RequestError> {
+    match found {
+        Ok(live) => Ok(Some(live)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads a response that says nothing new.
+#[allow(clippy::unnecessary_wraps, reason = "one of several ways to read a response")]
+fn ignored(_: &str) -> Result<(), String> {
+    Ok(())
 }
 
 /// Makes an unknown field an error. kube's parameters of a creation lack this one.

@@ -24,7 +24,7 @@ fn cluster(key: &ObjectKey) -> Arc<Cluster> {
         "metadata": {"name": key.name(), "namespace": key.namespace(), "uid": "u", "resourceVersion": "1", "generation": 1},
         "spec": {"minReplicas": 1, "averageRecordsLagLimit": 1, "consumerSpec": {"image": "i", "topic": "t"}},
     });
-    cluster.observe_group(key, &group, false);
+    cluster.observe_group(key, StoredGroup::of(&group), false);
     cluster
 }
 

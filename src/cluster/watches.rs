@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::Cluster;
 use super::handlers::{Listener, PodFacts, check_staleness, on_children, on_groups, on_pods, on_topics};
 use super::requests::{optional_kind, resource};
+use super::stored_group::StoredGroup;
 
 /// How long the first list of a kind may take once the groups are known.
 const SYNC_TIMEOUT: Duration = Duration::from_mins(1);
@@ -39,7 +40,7 @@ pub struct Scopes {
 /// The watches of everything that decisions depend on.
 pub(crate) struct Watches {
     cluster: Arc<Cluster>,
-    groups: Watcher<Value>,
+    groups: Watcher<StoredGroup>,
     topics: Watcher<TopicFacts>,
     autoscalers: Watcher<Value>,
     deployments: Watcher<Value>,
@@ -66,7 +67,12 @@ impl Watches {
         let pod_facts = Transform::new(|facts: PodFacts| facts);
         let others = ChildKind::ALL.into_iter().filter(|kind| ![AUTOSCALERS, DEPLOYMENTS].contains(kind));
         Self {
-            groups: Watcher::new(names::PLURAL, client.clone(), groups, whole_object()),
+            groups: Watcher::new(
+                names::PLURAL,
+                client.clone(),
+                groups,
+                Transform::from_text(StoredGroup::read),
+            ),
             topics: topics::watcher(client.clone(), scopes.topics.clone()),
             autoscalers: child(AUTOSCALERS),
             deployments: child(DEPLOYMENTS),
@@ -168,10 +174,6 @@ async fn with_timeout(synced: impl Future<Output = ()>) {
     if timeout(SYNC_TIMEOUT, synced).await.is_err() {
         tracing::warn!("starting without all watches synced: see the errors of the watches above");
     }
-}
-
-fn whole_object() -> Transform<Value> {
-    Transform::new(|object: Value| object)
 }
 
 fn child_watcher(client: &Client, kind: ChildKind, scope: Scope) -> Watcher<Value> {

@@ -243,7 +243,7 @@ impl ChildWrite<'_> {
         may_write(self.leadership)?;
         let kind = self.kind();
         match self.cluster.requests.end_creation(kind, self.key, creation.end(uid, kind)).await {
-            Ok(_) => {
+            Ok(()) => {
                 self.applied.push(AppliedWrite { verb: "end creation", kind });
                 Ok(true)
             }
@@ -273,7 +273,7 @@ impl ChildWrite<'_> {
         may_write(self.leadership)?;
         let version = &live["metadata"]["resourceVersion"];
         match self.cluster.requests.set_managed_fields(kind, self.key, version, claimed).await {
-            Ok(_) => {
+            Ok(()) => {
                 self.applied.push(AppliedWrite { verb: TAKE_OVER, kind });
                 Ok(Step::Repair(uid, None))
             }

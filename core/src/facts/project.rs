@@ -38,6 +38,7 @@ const HEAD: Keep = Keep::Fields(&[(
             Keep::Items(&Keep::Fields(&[
                 ("apiVersion", Keep::Scalar),
                 ("kind", Keep::Scalar),
+                ("name", Keep::Scalar),
                 ("uid", Keep::Scalar),
                 ("controller", Keep::Scalar),
             ])),
@@ -88,7 +89,12 @@ pub fn child(kind: ChildKind, live: &Value) -> Child {
 /// metadata.resourceVersion as a number, which orders two versions of one object; 0 if it is not a
 /// number.
 pub fn version(live: &Value) -> u64 {
-    text(&live["metadata"]["resourceVersion"]).parse().unwrap_or_default()
+    version_of(text(&live["metadata"]["resourceVersion"]))
+}
+
+/// A resourceVersion as a number, as [`version`].
+pub fn version_of(resource_version: &str) -> u64 {
+    resource_version.parse().unwrap_or_default()
 }
 
 /// The ownerReference of the controller of an object.
@@ -97,24 +103,36 @@ pub fn controller(live: &Value) -> Option<&Value> {
     owners.iter().find(|owner| owner["controller"] == true)
 }
 
-/// A hash of everything that [`drift::drift`] depends on. A change of status alone does not change
-/// it, so an earlier comparison stays valid.
+/// A hash of everything that [`drift::drift`] depends on. A change of status, or of an annotation or a
+/// label of another manager, does not change it, so an earlier comparison stays valid. An empty text may
+/// be equal to a desired one whoever owns it.
 pub fn fingerprint(live: &Value) -> u64 {
     let mut hasher = DefaultHasher::new();
     let parts = live.as_object().into_iter().flatten();
-    for (name, part) in parts.filter(|(name, _)| !matches!(name.as_str(), "status" | "metadata")) {
-        (name, part.to_string()).hash(&mut hasher);
-    }
+    parts
+        .filter(|(name, _)| !matches!(name.as_str(), "status" | "metadata"))
+        .for_each(|part| part.hash(&mut hasher));
     let metadata = &live["metadata"];
-    for name in ["labels", "annotations", "ownerReferences", "uid", "deletionTimestamp"] {
-        metadata[name].to_string().hash(&mut hasher);
+    for name in ["ownerReferences", "uid", "deletionTimestamp"] {
+        metadata[name].hash(&mut hasher);
     }
     let managers = metadata["managedFields"].as_array().into_iter().flatten();
     let is_ours = |entry: &&Value| creation::is_applied(entry) || creation::entry_shape(entry).is_some();
-    for entry in managers.filter(is_ours) {
+    let entries: Vec<&Value> = managers.filter(is_ours).collect();
+    for entry in &entries {
         for name in ["manager", "apiVersion", "fieldsV1"] {
-            entry[name].to_string().hash(&mut hasher);
+            entry[name].hash(&mut hasher);
         }
+    }
+    for name in ["labels", "annotations"] {
+        let owned = |key: &str| {
+            let field = format!("f:{key}");
+            entries
+                .iter()
+                .any(|entry| !entry["fieldsV1"]["f:metadata"][format!("f:{name}")][&field].is_null())
+        };
+        let texts = metadata[name].as_object().into_iter().flatten();
+        texts.filter(|(key, text)| *text == "" || owned(key)).for_each(|text| text.hash(&mut hasher));
     }
     hasher.finish()
 }
@@ -294,12 +312,14 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_changes_with_everything_but_status_and_versions() {
+    fn a_fingerprint_changes_with_what_a_comparison_depends_on_alone() {
         let live = json!({
             "metadata": {
-                "name": "a", "resourceVersion": "5", "generation": 1, "labels": {"a": "b"},
+                "name": "a", "resourceVersion": "5", "generation": 1, "labels": {"a": "b", "c": "d"},
+                "annotations": {"ours": "b", "theirs": "d", "empty": ""},
                 "managedFields": [
-                    {"manager": names::OPERATOR, "operation": "Apply", "time": "1", "fieldsV1": {"f:spec": {}}},
+                    {"manager": names::OPERATOR, "operation": "Apply", "time": "1",
+                        "fieldsV1": {"f:metadata": {"f:labels": {"f:a": {}}, "f:annotations": {"f:ours": {}}}}},
                     {"manager": "kube-controller-manager", "operation": "Update", "time": "1", "fieldsV1": {}},
                 ],
             },
@@ -313,6 +333,8 @@ mod tests {
         };
         for ignored in [
             "/status/currentReplicas",
+            "/metadata/labels/c",
+            "/metadata/annotations/theirs",
             "/metadata/resourceVersion",
             "/metadata/managedFields/0/time",
             "/metadata/managedFields/1/fieldsV1",
@@ -322,6 +344,8 @@ mod tests {
         for compared in [
             "/spec/minReplicas",
             "/metadata/labels/a",
+            "/metadata/annotations/ours",
+            "/metadata/annotations/empty",
             "/metadata/managedFields/0/fieldsV1",
             "/metadata/managedFields/0/operation",
         ] {

@@ -11,8 +11,10 @@ use serde::de::DeserializeOwned;
 
 use super::{RequestError, with_deadline};
 
-/// The longest body of an error response that is read.
-pub(super) const MAX_ERROR_BODY: usize = 64 * 1024;
+/// The longest response of one object, in bytes: etcd holds 1.5 MiB of it, and as JSON it can be longer.
+pub const MAX_OBJECT: usize = 32 << 20;
+/// The longest body of an error response that is read, in bytes. That of a rejected object may quote it.
+pub(super) const MAX_ERROR_BODY: usize = 1 << 20;
 
 /// Gets the object at `path` under the usual deadline. A response of more than `max` bytes is an
 /// error and is read no further.
@@ -39,8 +41,9 @@ async fn body(client: &Client, path: &str, max: usize) -> Result<Vec<u8>, Reques
 }
 
 /// Sends a request and returns the body of its successful response. A response of more than `max`
-/// bytes is [`RequestError::TooLarge`] and is read no further.
-pub(crate) async fn send_bounded(
+/// bytes is [`RequestError::TooLarge`] and is read no further. Of an error response that is too long only
+/// the status code is kept.
+pub async fn send_bounded(
     client: &Client,
     what: String,
     request: kube::Result<Request<Vec<u8>>>,
@@ -63,7 +66,11 @@ async fn read(
     let max = if head.status.is_success() { max } else { MAX_ERROR_BODY };
     match Limited::new(body, max).collect().await {
         Ok(body) => Ok(Some((head.status, body.to_bytes().into()))),
-        Err(error) if error.is::<LengthLimitError>() => Ok(None),
+        Err(error) if error.is::<LengthLimitError>() && head.status.is_success() => Ok(None),
+        Err(error) if error.is::<LengthLimitError>() => {
+            let text = format!("the error response is longer than {max} bytes");
+            Ok(Some((head.status, text.into_bytes())))
+        }
         Err(error) => Err(Error::Service(error)),
     }
 }
@@ -137,6 +144,10 @@ mod tests {
             let error = get(code, text(body), 1).await.unwrap_err();
             assert_eq!(error.to_string(), format!("get /apis/a: {message} (HTTP {code})"));
         }
-        assert!(matches!(get(503, endless(), 1).await, Err(RequestError::TooLarge { .. })));
+        let error = get(503, endless(), 1).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "get /apis/a: the error response is longer than 1048576 bytes (HTTP 503)"
+        );
     }
 }

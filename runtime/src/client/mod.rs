@@ -8,8 +8,7 @@ mod retry_after;
 
 use std::{fmt, future::Future, time::Duration};
 
-pub(crate) use bounded::send_bounded;
-pub use bounded::{get_bounded, get_bounded_text};
+pub use bounded::{MAX_OBJECT, get_bounded, get_bounded_text, send_bounded};
 pub use config::{ClientConfig, ClientError};
 use kube::core::Status;
 pub use request_metrics::{MeteredService, RequestMetrics};
@@ -49,6 +48,14 @@ pub enum RequestError {
         /// The bound in bytes.
         max: usize,
     },
+    /// The API server answered with an object that is not read.
+    #[error("{what}: {reason}")]
+    Unreadable {
+        /// The request.
+        what: String,
+        /// Why.
+        reason: String,
+    },
     /// The request was not sent, its connection broke, or its response could not be read.
     #[error("{what}: {}", chain(source))]
     Transport {
@@ -76,7 +83,10 @@ impl RequestError {
     pub fn status(&self) -> Option<&Status> {
         match self {
             Self::Api { status, .. } => Some(status),
-            Self::Timeout { .. } | Self::TooLarge { .. } | Self::Transport { .. } => None,
+            Self::Timeout { .. }
+            | Self::TooLarge { .. }
+            | Self::Unreadable { .. }
+            | Self::Transport { .. } => None,
         }
     }
 

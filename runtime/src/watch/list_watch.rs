@@ -15,13 +15,11 @@ use serde_json::value::RawValue;
 use super::{ObjectKey, WatchSpec};
 use crate::{
     backoff::jittered,
-    client::{RequestError, send_bounded, with_deadline},
+    client::{MAX_OBJECT, RequestError, send_bounded, with_deadline},
 };
 
 /// The longest page of several objects, in bytes.
 const MAX_PAGE: usize = 4 << 20;
-/// The longest page of one object, in bytes. A stored object can be longer as JSON than in etcd.
-const MAX_OBJECT: usize = 32 << 20;
 
 /// One page of a list. Its items are parts of the response.
 #[derive(Debug, Deserialize)]

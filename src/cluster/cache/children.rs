@@ -37,6 +37,13 @@ impl ClusterCache {
         if is_relevant { vec![key.clone()] } else { Vec::new() }
     }
 
+    /// The watch reported a child that is not read, because it is too large. The write that reads it
+    /// reports why.
+    pub(in crate::cluster) fn set_unreadable(&mut self, key: &ObjectKey, kind: ChildKind) -> Affected {
+        let known = self.entries.get_mut(key).and_then(|entry| entry.children[kind].as_mut());
+        if known.is_some_and(|known| known.forget_drift()) { vec![key.clone()] } else { Vec::new() }
+    }
+
     /// The child was read from the API server. The watch reports a child as deleted, too, if it
     /// loses the label that the watch selects.
     pub(in crate::cluster) fn remove_tombstone(&mut self, key: &ObjectKey, uid: &str) {

@@ -1,6 +1,7 @@
 //! Which groups each change affects, and what is remembered.
 
 use super::*;
+use crate::cluster::stored_group::StoredGroup;
 use crate::cluster::string_interner::StringInterner;
 use kcg_api::topic::TopicLookup;
 use kcg_core::drift::Drift;
@@ -20,7 +21,7 @@ fn group_of(key: &ObjectKey, version: u64, consumer: &Value) -> CachedGroup {
         "metadata": {"uid": format!("uid-of-{}", key.name()), "resourceVersion": version.to_string(), "generation": 1},
         "spec": {"consumerSpec": consumer},
     });
-    CachedGroup::of(key, &object, &StringInterner::default())
+    CachedGroup::of(key, StoredGroup::of(&object), &StringInterner::default())
 }
 
 fn facts(partitions: i32) -> TopicFacts {
@@ -315,8 +316,8 @@ fn an_equivalent_group_affects_no_group() {
     assert_eq!(cache.set_group(&key("a"), group("a", 2, &consumer), false), []);
     let status = CachedGroup::of(
         &key("a"),
-        &json!({"metadata": {"uid": "uid-of-a", "resourceVersion": "9", "generation": 1},
-        "spec": {"consumerSpec": consumer}, "status": {"replicas": 1}}),
+        StoredGroup::of(&json!({"metadata": {"uid": "uid-of-a", "resourceVersion": "9", "generation": 1},
+        "spec": {"consumerSpec": consumer}, "status": {"replicas": 1}})),
         &StringInterner::default(),
     );
     cache.set_group(&key("a"), status, true);
@@ -415,4 +416,15 @@ fn a_foreign_change_of_the_held_partitions_is_ignored() {
         panic!("an autoscaler")
     };
     assert_eq!(facts.held, Held::parse(held));
+}
+
+#[test]
+fn a_child_that_has_become_too_large_to_read_is_looked_up_once() {
+    let mut cache = ClusterCache::default();
+    cache.set_group(&key("a"), group("a", 1, &json!({"topic": "t"})), false);
+    assert_eq!(cache.set_unreadable(&key("a"), HPA), [], "no child is known that could be looked up");
+    cache.set_child(&key("a"), HPA, autoscaler(5, None, false));
+    assert_eq!(cache.set_unreadable(&key("a"), HPA), [key("a")]);
+    assert_eq!(cache.child(&key("a"), HPA).unwrap().drift, Drift::Unknown);
+    assert_eq!(cache.set_unreadable(&key("a"), HPA), []);
 }
