@@ -93,7 +93,8 @@ impl Step {
 
     /// Whether the objects of a group are as the step leaves them: what the clean run has to show.
     pub fn holds(self, objects: &Objects, name: &str) -> bool {
-        let get = |kind: &'static str| objects.get(&(kind, name.to_owned())).unwrap_or(&Value::Null);
+        let get =
+            |kind: &'static str| objects.get(&(kind, name.to_owned())).map_or(&Value::Null, |object| object);
         let ready = condition(get(GROUP.name), "Ready");
         let max = &get(AUTOSCALER.name)["spec"]["maxReplicas"];
         let exist = CHILDREN.iter().all(|kind| !get(kind.name).is_null());

@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 
 fn version(kind: Kind, object: Value) -> Version {
-    Version { kind, gone: false, object }
+    Version { kind, gone: false, object: object.into() }
 }
 
 fn autoscaler(max: i64) -> Version {

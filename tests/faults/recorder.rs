@@ -21,11 +21,11 @@ use tokio_util::task::AbortOnDropHandle;
 pub struct Version {
     pub kind: Kind,
     pub gone: bool,
-    pub object: Value,
+    pub object: Arc<Value>,
 }
 
 /// The objects of a namespace, by kind and name.
-pub type Objects = BTreeMap<(&'static str, String), Value>;
+pub type Objects = BTreeMap<(&'static str, String), Arc<Value>>;
 
 /// A write that the recorder has yet to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +42,13 @@ pub struct Recorder {
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
-struct State {
-    namespaces: Mutex<HashMap<String, Vec<Version>>>,
+type State = Mutex<HashMap<String, History>>;
+
+/// What was seen of a namespace.
+#[derive(Default)]
+struct History {
+    versions: Vec<Version>,
+    objects: Objects,
     changed: watch::Sender<()>,
 }
 
@@ -77,7 +82,7 @@ impl Trace {
 
 impl Recorder {
     pub fn start(client: &Client) -> Self {
-        let state = Arc::new(State { namespaces: Mutex::default(), changed: watch::Sender::new(()) });
+        let state = Arc::<State>::default();
         let kinds = CHILDREN.into_iter().chain([GROUP]);
         let tasks = kinds.map(|kind| tokio::spawn(record(client.clone(), kind, state.clone())));
         Self { _tasks: tasks.map(AbortOnDropHandle::new).collect(), state }
@@ -85,26 +90,16 @@ impl Recorder {
 
     /// All versions of a namespace's objects, in the order of their kind's watch.
     pub fn versions(&self, namespace: &str) -> Vec<Version> {
-        self.state.namespaces.lock().get(namespace).cloned().unwrap_or_default()
+        self.state.lock().get(namespace).map(|history| history.versions.clone()).unwrap_or_default()
     }
 
     pub fn forget(&self, namespace: &str) {
-        self.state.namespaces.lock().remove(namespace);
+        self.state.lock().remove(namespace);
     }
 
     /// The objects of a namespace now.
     pub fn objects(&self, namespace: &str) -> Objects {
-        let namespaces = self.state.namespaces.lock();
-        let mut objects = Objects::new();
-        for version in namespaces.get(namespace).into_iter().flatten() {
-            let key = (version.kind.name, version.name().to_owned());
-            if version.gone {
-                objects.remove(&key);
-            } else {
-                objects.insert(key, version.object.clone());
-            }
-        }
-        objects
+        self.state.lock().get(namespace).map(|history| history.objects.clone()).unwrap_or_default()
     }
 
     /// Waits until these writes were seen.
@@ -125,10 +120,10 @@ impl Recorder {
         mut differs: impl FnMut(&Objects) -> Option<String>,
     ) -> Result<()> {
         let deadline = Instant::now() + limit;
-        let mut changed = self.state.changed.subscribe();
+        let mut changed = self.state.lock().entry(namespace.to_owned()).or_default().changed.subscribe();
         while let Some(difference) = differs(&self.objects(namespace)) {
             let changes = tokio::time::timeout_at(deadline.into(), changed.changed());
-            if changes.await.is_err() {
+            if !matches!(changes.await, Ok(Ok(()))) {
                 bail!("not within {limit:?}: {difference}");
             }
         }
@@ -147,11 +142,17 @@ async fn record(client: Client, kind: Kind, state: Arc<State>) {
             Ok(Event::Init | Event::InitDone) | Err(_) => continue,
         };
         let Some(namespace) = object.metadata.namespace.clone() else { continue };
-        let object = serde_json::to_value(object).unwrap_or_default();
-        let mut namespaces = state.namespaces.lock();
-        namespaces.entry(namespace).or_default().push(Version { kind, gone, object });
-        drop(namespaces);
-        state.changed.send_replace(());
+        let name = object.metadata.name.clone().unwrap_or_default();
+        let object = Arc::new(serde_json::to_value(object).unwrap_or_default());
+        let mut namespaces = state.lock();
+        let history = namespaces.entry(namespace).or_default();
+        if gone {
+            history.objects.remove(&(kind.name, name));
+        } else {
+            history.objects.insert((kind.name, name), object.clone());
+        }
+        history.versions.push(Version { kind, gone, object });
+        history.changed.send_replace(());
     }
 }
 
@@ -159,7 +160,7 @@ async fn record(client: Client, kind: Kind, state: Arc<State>) {
 /// the name of the namespace.
 pub fn canonical(objects: &Objects, namespace: &str) -> BTreeMap<String, String> {
     let named = objects.iter().map(|((kind, name), object)| {
-        let mut object = object.clone();
+        let mut object = Value::clone(object);
         remove(&mut object, "/metadata", &["uid", "resourceVersion", "creationTimestamp", "managedFields"]);
         remove(&mut object, "/metadata", &["generation"]);
         remove(&mut object, "/metadata/ownerReferences/0", &["uid"]);
