@@ -10,7 +10,11 @@ use axum::{
     routing::get,
 };
 use bytes::Bytes;
-use prometheus_client::{encoding::text::encode, metrics::info::Info, registry::Registry};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, text::encode};
+use prometheus_client::metrics::{MetricType, gauge::ConstGauge, info::Info};
+use prometheus_client::registry::Registry;
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -29,13 +33,31 @@ const MAX_TEXTS: usize = 4;
 /// OpenMetrics, as prometheus-client writes it.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// A registry whose metrics all start with `prefix`. It holds `<prefix>_build_info{version}` so
-/// far.
+/// A registry whose metrics all start with `prefix`. It holds `<prefix>_build_info{version}` and
+/// `<prefix>_tasks` so far.
 pub fn registry(prefix: &str, version: &str) -> Registry {
     let mut registry = Registry::with_prefix(prefix);
     let info = Info::new([("version", version.to_owned())]);
     registry.register("build", "The version of the running process", info);
+    registry.register_collector(Box::new(TaskCollector));
     registry
+}
+
+/// Counts the tasks of the runtime that serves the metrics.
+#[derive(Debug)]
+struct TaskCollector;
+
+impl Collector for TaskCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let tasks = Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks());
+        let gauge = ConstGauge::new(i64::try_from(tasks).unwrap_or(i64::MAX));
+        gauge.encode(encoder.encode_descriptor(
+            "tasks",
+            "Asynchronous tasks that are not finished",
+            None,
+            MetricType::Gauge,
+        )?)
+    }
 }
 
 /// The metrics port, bound but not served yet.
@@ -134,13 +156,27 @@ mod tests {
         counter.inc();
         let text = got(served(registry), "/metrics").await;
         assert!(text.contains("content-type: application/openmetrics-text; version=1.0.0"), "{text}");
-        assert!(text.contains("example_things_total 1\n# EOF\n"), "{text}");
+        assert!(text.contains("example_things_total 1\n"), "{text}");
+        assert!(text.contains("\n# EOF\n"), "{text}");
     }
 
     #[tokio::test]
     async fn the_version_is_a_metric() {
         let text = got(served(registry("example", "1.2.3")), "/metrics").await;
         assert!(text.contains("example_build_info{version=\"1.2.3\"} 1\n"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn unfinished_tasks_are_counted() {
+        let address = served(registry("example", "1.2.3"));
+        let tasks = async || -> usize {
+            let text = got(address, "/metrics").await;
+            let line = text.lines().find_map(|line| line.strip_prefix("example_tasks "));
+            line.unwrap().parse().unwrap()
+        };
+        let before = tasks().await;
+        let more: Vec<_> = (0..10).map(|_| tokio::spawn(std::future::pending::<()>())).collect();
+        assert!(tasks().await >= before + more.len());
     }
 
     #[tokio::test]

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::plan::{EVENT, Fault, Plan, Rule};
+use crate::plan::{EVENT, Fault, Plan, Rule, When};
 use crate::request::RequestId;
 
 #[derive(Clone)]
@@ -14,6 +15,7 @@ pub struct Faults(Arc<Mutex<State>>);
 
 struct State {
     rules: Vec<Counted>,
+    random: Option<Random>,
     /// The first answer to each list.
     lists: HashMap<String, Bytes>,
 }
@@ -27,7 +29,18 @@ struct Counted {
 impl Faults {
     pub fn of(plan: &Plan) -> Self {
         let rules = plan.rules.iter().cloned().map(|rule| Counted { rule, seen: 0, met: 0 }).collect();
-        Self(Arc::new(Mutex::new(State { rules, lists: HashMap::new() })))
+        Self(Arc::new(Mutex::new(State { rules, random: None, lists: HashMap::new() })))
+    }
+
+    /// Faults at random requests and events, until they are stopped.
+    pub fn random(seed: u64) -> Self {
+        let random = Some(Random { generator: fastrand::Rng::with_seed(seed), met: 0 });
+        Self(Arc::new(Mutex::new(State { rules: Vec::new(), random, lists: HashMap::new() })))
+    }
+
+    /// Ends random faults. Returns how many there were.
+    pub fn stop(&self) -> usize {
+        self.0.lock().random.take().map_or(0, |random| random.met)
     }
 
     /// The fault that a request meets. It counts for every rule; the first that meets it is chosen.
@@ -41,8 +54,9 @@ impl Faults {
     }
 
     fn count(&self, verb: &str, resource: &str) -> Option<Fault> {
-        let mut fault = None;
-        for counted in self.0.lock().rules.iter_mut().filter(|counted| counted.rule.is_of(verb, resource)) {
+        let mut state = self.0.lock();
+        let mut fault = state.random.as_mut().and_then(|random| random.fault(verb));
+        for counted in state.rules.iter_mut().filter(|counted| counted.rule.is_of(verb, resource)) {
             counted.seen += 1;
             if fault.is_none() && counted.rule.meets(counted.seen) {
                 counted.met += 1;
@@ -63,6 +77,44 @@ impl Faults {
         let first = state.lists.entry(path.to_owned()).or_insert_with(|| body.clone());
         if fault == Some(Fault::Replay) { first.clone() } else { body.clone() }
     }
+}
+
+/// Which requests and events meet a fault.
+struct Random {
+    generator: fastrand::Rng,
+    met: usize,
+}
+
+/// Of so many requests one meets a fault.
+const REQUESTS: usize = 100;
+/// Of so many events of watches one is lost.
+const EVENTS: usize = 5000;
+
+impl Random {
+    fn fault(&mut self, verb: &str) -> Option<Fault> {
+        let rarity = if verb == EVENT { EVENTS } else { REQUESTS };
+        if self.generator.usize(..rarity) > 0 {
+            return None;
+        }
+        self.met += 1;
+        self.generator.choice(possible(verb))
+    }
+}
+
+/// The faults that a request of this verb can meet. None of them takes as long as a request's deadline.
+fn possible(verb: &str) -> Vec<Fault> {
+    let short = Duration::from_millis(300);
+    let anywhere = [Fault::Delay(short), Fault::Reset, Fault::Truncate, Fault::Corrupt];
+    let dropped = [When::Before, When::After].map(Fault::Drop);
+    let answers = [(429, When::Before, Some(1)), (500, When::Before, None), (503, When::Before, None)];
+    let answers = answers.map(|(code, when, retry)| Fault::Answer(code, when, retry));
+    let own = match verb {
+        EVENT => return vec![Fault::Lose],
+        "watch" => vec![Fault::Close(short), Fault::Hold(short), Fault::Answer(410, When::Before, None)],
+        "list" | "get" => Vec::new(),
+        _ => vec![Fault::Answer(409, When::Before, None), Fault::Answer(504, When::After, None)],
+    };
+    anywhere.into_iter().chain(dropped).chain(answers).chain(own).collect()
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::recorder::{Objects, Recorder, Trace};
 pub const DRIFTED_MAX: i64 = 1;
 /// How long a watch of the recorder may lag.
 const LIMIT: Duration = Duration::from_mins(1);
-const TOPIC_NAME: &str = "fast-data-topic";
+pub const TOPIC_NAME: &str = "fast-data-topic";
 /// An object that has the operator's label and belongs to no group.
 pub const BYSTANDER: &str = "bystander";
 

@@ -11,6 +11,8 @@
 //!   interrupted goes on where it stopped; target/tmp/faults has the results.
 //! - `KCG_FAULT_PLAN='1 group | create services #1 kill after' cargo test -p kcg-tests --test faults
 //!   every_fault` runs one plan. `KCG_FAULT_PARALLEL=NUMBER` sets how many run at once.
+//! - `KCG_LONG=1 cargo test -p kcg-tests --test faults a_million` makes a million changes, with random
+//!   faults, in one life of a process ([`soak`]).
 
 mod campaign;
 mod catalog;
@@ -25,6 +27,7 @@ mod recorder;
 mod request;
 mod rig;
 mod run;
+mod soak;
 mod supervisor;
 
 use std::collections::BTreeMap;
@@ -115,5 +118,12 @@ async fn every_fault_at_every_request_leaves_the_promises_intact() -> Outcome {
     assert!(!all.is_empty(), "no plan was run");
     let failed: Vec<_> = all.iter().filter(|finished| finished.failed()).collect();
     assert!(failed.is_empty(), "{} of {} plans failed: {failed:#?}", failed.len(), all.len());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_million_changes_and_faults_leave_memory_files_and_tasks_as_they_were() -> Outcome {
+    let seed = variable("KCG_FAULT_SEED")?.unwrap_or_else(|| fastrand::u64(..));
+    soak::soak(seed).await.with_context(|| format!("KCG_FAULT_SEED={seed}"))?;
     Ok(())
 }

@@ -1,0 +1,268 @@
+//! Many random changes and faults in one life of one process: what it holds must not grow with them.
+#![allow(clippy::cast_precision_loss, reason = "counts and sizes are far below 2^52")]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use fastrand::Rng;
+use kcg_api::names;
+use kcg_devcluster::{ControlPlane, Replica, usage};
+use kcg_tests::deploy;
+use kcg_tests::env::{TestEnv, all_crds};
+use kcg_tests::namespace::Namespace;
+use kcg_tests::objects::{AUTOSCALER, CHILDREN, DEPLOYMENT, GROUP, Kind, SERVICE, TOPIC, is_observed};
+use kcg_tests::{is_long, measured};
+use serde_json::{Value, json};
+
+use crate::faults::Faults;
+use crate::life::{self, TOPIC_NAME};
+use crate::proxy::{Proxy, Upstream};
+use crate::rig::until_quiet;
+
+const GROUPS: usize = 20;
+/// How many changes are made at a time.
+const SIDE_BY_SIDE: usize = 16;
+/// How many samples are taken of the process.
+const SAMPLES: usize = 20;
+/// Of these, the first ones are not judged: caches, connections and buffers are filled.
+const WARM_UP: usize = 5;
+/// How long the groups may take to settle after the last fault.
+const LIMIT: Duration = Duration::from_mins(2);
+const QUIET: Duration = Duration::from_secs(5);
+
+/// What the process holds after so many changes.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    changes: usize,
+    memory_kib: f64,
+    files: f64,
+    tasks: f64,
+}
+
+/// The life of one process.
+struct Soak {
+    namespace: Namespace,
+    names: Vec<String>,
+    replica: Replica,
+    proxy: Proxy,
+    _webhook: Replica,
+    _env: TestEnv,
+}
+
+/// Makes this many changes, and judges the process.
+pub async fn soak(seed: u64) -> Result<()> {
+    let changes = if is_long() { 1_000_000 } else { 500 };
+    let soak = Soak::start(seed).await?;
+    let began = Instant::now();
+    let mut samples = vec![soak.sample(0).await?];
+    for part in 1..=SAMPLES {
+        let seed = seed.wrapping_add(part as u64);
+        soak.change(changes / SAMPLES, seed).await;
+        soak.replica.process().must_run()?;
+        samples.push(soak.sample(part * changes / SAMPLES).await?);
+    }
+    let took = began.elapsed();
+    let faults = soak.proxy.faults().stop();
+    soak.settles().await?;
+    samples.push(soak.sample(changes).await?);
+    let title =
+        format!("{changes} changes and {faults} faults in {} s, KCG_FAULT_SEED={seed}", took.as_secs());
+    measured(&report(&title, &samples));
+    soak.leaves_nothing().await?;
+    judge(&samples)
+}
+
+impl Soak {
+    async fn start(seed: u64) -> Result<Self> {
+        let plane = ControlPlane::builder()
+            .scheduler(false)
+            .controllers("garbage-collector-controller")
+            .crds(all_crds());
+        let env = TestEnv::install(plane.start().await?, &deploy("scopes/cluster")).await?;
+        let webhook = env.operator.start_webhook(&[]).await?;
+        let upstream = Upstream::of(env.plane.kubeconfig_path()).await?;
+        let proxy = Proxy::start(&upstream, Faults::random(seed), || {}).await?;
+        let copy = env.plane.folder().join("soak.kubeconfig");
+        let kubeconfig = proxy.kubeconfig(&upstream, env.operator.controller_kubeconfig(), copy)?;
+        let namespace = env.namespace("soak").await?;
+        life::prepare(&namespace).await?;
+        let names = life::names(GROUPS);
+        for name in &names {
+            namespace.create_group(name, &json!({})).await?;
+        }
+        let flag = format!("--kubeconfig={}", kubeconfig.display());
+        let replica = env.operator.spawn_controller("soak", &[&flag])?;
+        let soak =
+            Self { namespace: namespace.within(LIMIT), names, replica, proxy, _webhook: webhook, _env: env };
+        for name in &soak.names {
+            soak.namespace.children_exist(name).await?;
+        }
+        Ok(soak)
+    }
+
+    /// Makes random changes. One that fails counts, too: an object may just have been deleted.
+    async fn change(&self, changes: usize, seed: u64) {
+        let made = AtomicUsize::new(0);
+        let workers = (0..SIDE_BY_SIDE).map(async |worker| {
+            let mut random = Rng::with_seed(seed ^ ((worker as u64) << 32));
+            while made.fetch_add(1, Ordering::Relaxed) < changes {
+                let name = random.choice(&self.names).expect("there are groups");
+                let _ = change(&self.namespace, name, &mut random).await;
+            }
+        });
+        futures::future::join_all(workers).await;
+    }
+
+    async fn sample(&self, changes: usize) -> Result<Sample> {
+        let pid = self.replica.process().pid();
+        let files = fs::read_dir(format!("/proc/{pid}/fd"))?.count();
+        let (status, metrics) = self.replica.get("/metrics").await?;
+        ensure!(status == 200, "/metrics: HTTP {status}");
+        let tasks = format!("{}_tasks ", names::METRIC_PREFIX);
+        let tasks = metrics.lines().find_map(|line| line.strip_prefix(&tasks)).context("no tasks")?;
+        let memory = usage::resident_kib(pid).context("no process")?;
+        Ok(Sample { changes, memory_kib: memory as f64, files: files as f64, tasks: tasks.parse()? })
+    }
+
+    /// Whether all groups become as they should be, and nothing is written then.
+    async fn settles(&self) -> Result<()> {
+        self.namespace.patch(TOPIC, TOPIC_NAME, &json!({"spec": {"partitions": 100}})).await?;
+        for name in &self.names {
+            let spec = json!({"spec": {"paused": false, "minReplicas": 2, "maxReplicas": null}});
+            self.namespace.patch(GROUP, name, &spec).await?;
+        }
+        for name in &self.names {
+            self.namespace.bounds_are(name, 2, 100).await?;
+            self.namespace.eventually(GROUP, name, "its status is of its spec", is_observed).await?;
+            self.namespace.children_exist(name).await?;
+        }
+        let since = Instant::now();
+        let quiet = until_quiet(|| self.proxy.log().quiet_for(since), QUIET, LIMIT).await;
+        ensure!(quiet, "no {QUIET:?} without a write within {LIMIT:?}");
+        Ok(())
+    }
+
+    /// Deletes the groups, and waits until nothing of them is left.
+    async fn leaves_nothing(&self) -> Result<()> {
+        for name in &self.names {
+            self.namespace.delete(GROUP, name).await?;
+        }
+        for name in &self.names {
+            for kind in CHILDREN {
+                self.namespace.eventually_gone(kind, name).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One change of what belongs to a group, as often as it happens in a cluster: most are what the
+/// autoscaler and the Deployment's controller report.
+async fn change(namespace: &Namespace, name: &str, random: &mut Rng) -> Result<()> {
+    let patch = async |kind: Kind, patch: Value| namespace.patch(kind, name, &patch).await.map(drop);
+    match random.u32(..1000) {
+        0..600 => {
+            let average = json!(random.u32(..100_000).to_string());
+            let metric =
+                json!({"metric": {"name": "kafka_consumer_lag"}, "current": {"averageValue": average}});
+            let status = json!({
+                "currentReplicas": random.u32(..9), "desiredReplicas": random.u32(..9),
+                "currentMetrics": [{"type": "Pods", "pods": metric}], "conditions": [],
+            });
+            namespace.patch_status(AUTOSCALER, name, &status).await.map(drop)
+        }
+        600..800 => {
+            let pods = random.u32(1..9);
+            let ready = random.u32(..=pods);
+            let status = json!({"replicas": pods, "updatedReplicas": pods, "readyReplicas": ready,
+                "availableReplicas": ready, "observedGeneration": random.u32(..1000)});
+            namespace.patch_status(DEPLOYMENT, name, &status).await.map(drop)
+        }
+        800..880 => {
+            let kind = random.choice(CHILDREN).expect("there are kinds");
+            patch(kind, json!({"metadata": {"annotations": {"soak": random.u32(..).to_string()}}})).await
+        }
+        880..920 => {
+            let port =
+                json!([{"op": "replace", "path": "/spec/ports/0/targetPort", "value": random.u32(1..9)}]);
+            namespace.json_patch(SERVICE, name, &port).await.map(drop)
+        }
+        920..950 => patch(GROUP, json!({"spec": {"minReplicas": random.u32(1..4)}})).await,
+        950..960 => patch(GROUP, json!({"spec": {"paused": random.bool()}})).await,
+        960..970 => patch(GROUP, json!({"metadata": {"labels": {"soak": random.u32(..).to_string()}}})).await,
+        970..980 => {
+            let partitions = json!({"spec": {"partitions": random.u32(4..100)}});
+            namespace.patch(TOPIC, TOPIC_NAME, &partitions).await.map(drop)
+        }
+        980..995 => namespace.delete(random.choice(CHILDREN).expect("there are kinds"), name).await,
+        _ => {
+            namespace.delete(GROUP, name).await?;
+            namespace.create_group(name, &json!({})).await.map(drop)
+        }
+    }
+}
+
+fn report(title: &str, samples: &[Sample]) -> String {
+    let mut text = format!("{title}\n\n| changes | resident KiB | open files | tasks |\n|---|---|---|---|\n");
+    for Sample { changes, memory_kib, files, tasks } in samples {
+        let _ = writeln!(text, "| {changes} | {memory_kib} | {files} | {tasks} |");
+    }
+    let [memory, files, tasks] = growth(&samples[WARM_UP..]);
+    let _ = writeln!(
+        text,
+        "| growth after the first {} | {memory:.0} | {files:.0} | {tasks:.0} |",
+        samples[WARM_UP].changes
+    );
+    text
+}
+
+/// By how much a straight line through the samples grows from the first to the last: memory in KiB,
+/// files, tasks.
+fn growth(samples: &[Sample]) -> [f64; 3] {
+    let fields: [fn(&Sample) -> f64; 3] =
+        [|sample| sample.memory_kib, |sample| sample.files, |sample| sample.tasks];
+    let mean = |of: &dyn Fn(&Sample) -> f64| samples.iter().map(of).sum::<f64>() / samples.len() as f64;
+    let changes = |sample: &Sample| sample.changes as f64;
+    let middle = mean(&changes);
+    let spread = samples.iter().map(|sample| (changes(sample) - middle).powi(2)).sum::<f64>().max(1.0);
+    let range = samples.last().map_or(0.0, changes) - samples.first().map_or(0.0, changes);
+    fields.map(|field| {
+        let average = mean(&field);
+        let together = samples.iter().map(|sample| (changes(sample) - middle) * (field(sample) - average));
+        together.sum::<f64>() / spread * range
+    })
+}
+
+/// Files and tasks of requests in flight come and go; memory may still settle by a little.
+fn judge(samples: &[Sample]) -> Result<()> {
+    let [memory, files, tasks] = growth(&samples[WARM_UP..]);
+    ensure!(memory < 8.0 * 1024.0, "the memory grew by {memory:.0} KiB");
+    ensure!(files < 50.0 && tasks < 100.0, "{files:.0} files and {tasks:.0} tasks more");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(of: impl Fn(usize) -> f64) -> Vec<Sample> {
+        let sample = |changes| Sample { changes, memory_kib: of(changes), files: 30.0, tasks: 9.0 };
+        (0..22).map(|number| sample(number * 1000)).collect()
+    }
+
+    #[test]
+    fn a_leak_is_growth_and_noise_is_none() {
+        let noisy = samples(|changes| if changes % 2000 == 0 { 20_000.0 } else { 21_000.0 });
+        assert!(judge(&noisy).is_ok());
+        let leaking = samples(|changes| 20_000.0 + changes as f64);
+        let [memory, files, tasks] = growth(&leaking[WARM_UP..]);
+        assert!(
+            (memory - 16_000.0).abs() < 1.0 && files.abs() + tasks.abs() < 1.0,
+            "{memory}, {files}, {tasks}"
+        );
+        assert!(judge(&leaking).is_err());
+    }
+}
