@@ -309,18 +309,38 @@ async fn what_server_side_apply_refuses_is_refused(env: Arc<SharedEnv>) -> Resul
             json!({"ports": [{"containerPort": 80, "name": "a"}, {"containerPort": 80, "name": "b", "protocol": "TCP"}]}),
             "ports[1].containerPort: Duplicate value: 80",
         ),
+        (
+            json!({"resources": {"claims": [{"name": "gpu", "request": "a"}, {"name": "gpu", "request": "b"}]}}),
+            "resources.claims[1].name: Duplicate value: \"gpu\"",
+        ),
+        (
+            json!({"restartPolicy": "Never", "restartPolicyRules": [{"action": "Restart", "exitCodes": {"operator": "In", "values": [1, 1]}}]}),
+            "restartPolicyRules[0].exitCodes.values[1]: Duplicate value: 1",
+        ),
+        (
+            json!({"volumeMounts": [{"name": "v", "mountPath": "/v", "bindMountOptions": ["nodev", "nodev"]}]}),
+            "volumeMounts[0].bindMountOptions[1]: Duplicate value: \"nodev\"",
+        ),
     ];
     for (fields, want) in cases {
         let mut sidecar = fields;
         sidecar["name"] = json!("sidecar");
         sidecar["image"] = json!("i");
-        let spec = json!({"consumerSpec": {"podTemplate": {"spec": {"containers": [sidecar]}}}});
+        let claims = json!([{"name": "gpu", "resourceClaimName": "gpu"}]);
+        let pod = json!({"containers": [sidecar], "volumes": [{"name": "v"}], "resourceClaims": claims});
+        let spec = json!({"consumerSpec": {"podTemplate": {"spec": pod}}});
         let theirs = apply(&deployment("kconsumer", &spec)?).await?;
         assert!(theirs.code != 0 && theirs.stderr.contains("duplicate entries for key"), "{}", theirs.stderr);
         let ours = ns.kubectl_create(&group("kconsumer", &spec)).await?;
         let want = format!("spec.consumerSpec.podTemplate.spec.containers[0].{want}");
         assert!(ours.code == 1 && ours.stderr.contains(&want), "{want} in {}", ours.stderr);
     }
+    let responders = json!([{"name": "a.io/x", "priority": 1}, {"name": "a.io/x", "priority": 2}]);
+    let spec = json!({"consumerSpec": {"podTemplate": {"spec": {"evictionResponders": responders}}}});
+    let theirs = apply(&deployment("kconsumer", &spec)?).await?;
+    assert!(theirs.stderr.contains("duplicate entries for key"), "{}", theirs.stderr);
+    let ours = ns.kubectl_create(&group("kconsumer", &spec)).await?.stderr;
+    assert!(ours.contains("evictionResponders[1].name: Duplicate value: \"a.io/x\""), "{ours}");
     // A port of the consumer that has the name of the operator's: refused before it could roll pods.
     let port =
         json!({"containers": [{"name": "kconsumer", "ports": [{"name": "metrics", "containerPort": 9404}]}]});

@@ -1,6 +1,7 @@
 //! The field errors of one rule.
 
 use std::collections::HashSet;
+use std::hash::Hash;
 
 use serde_json::Value;
 
@@ -82,6 +83,19 @@ impl<'a> FieldErrors<'a> {
     pub(super) fn one_of(&mut self, field: impl Into<String>, value: Option<&str>, supported: &[&str]) {
         if let Some(value) = value.filter(|value| !supported.contains(value)) {
             self.not_supported(field, value, supported);
+        }
+    }
+
+    /// Each value is listed once, as server-side apply requires of a set.
+    pub(super) fn distinct_values<T>(&mut self, field: &str, values: impl Iterator<Item = T>)
+    where
+        T: Copy + Eq + Hash + Into<Value>,
+    {
+        let mut seen = HashSet::new();
+        for (index, value) in values.enumerate() {
+            if !seen.insert(value) {
+                self.duplicate(format!("{field}[{index}]"), value);
+            }
         }
     }
 

@@ -60,6 +60,10 @@ pub(super) fn of_container(
             } else if request.is_empty() {
                 let requested = seen.iter().filter(|(other, _)| *other == name).count();
                 (0..requested).for_each(|_| errors.duplicate(path.as_str(), name));
+            } else if seen.iter().any(|(other, _)| *other == name) {
+                // The API server allows several requests of a claim, but server-side apply tells the
+                // items apart by their name alone and refuses the second one.
+                errors.duplicate(format!("{path}.name"), name);
             }
             seen.insert((name, request));
         }

@@ -63,6 +63,9 @@ pub(crate) fn consumer_is_a_container(input: &RuleInput<'_>, violations: &mut Ve
         if !overlaid {
             resources::requests_fit(written, None, &path, &mut errors);
         }
+        if let Some(limits) = &written.limits {
+            pod::consumer_within_pod(input, limits, &format!("{path}.limits"), &mut errors);
+        }
         let claims = written.claims.as_deref().unwrap_or_default();
         let of_pod = input.overlaid_pod().and_then(|pod| pod.resource_claims.as_ref());
         let of_pod = of_pod.into_iter().flatten().map(|claim| claim.name.as_str()).collect();

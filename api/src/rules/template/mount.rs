@@ -38,6 +38,8 @@ fn mounts(container: &Container, volumes: &Volumes<'_>, path: &str, errors: &mut
             let detail = "must not already exist as a path in volumeDevices";
             errors.invalid(format!("{path}.mountPath"), mount_path.as_str(), detail);
         }
+        let options = mount.bind_mount_options.iter().flatten().map(String::as_str);
+        errors.distinct_values(&format!("{path}.bindMountOptions"), options);
         sub_paths(mount, &path, errors);
         propagation(mount, &path, errors);
     }

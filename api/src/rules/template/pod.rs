@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use k8s_openapi::api::core::v1::PodSpec;
+use k8s_openapi::api::core::v1::{PodSpec, ResourceRequirements};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::super::field_errors::FieldErrors;
 use super::{labels, network, resources, scheduling, security};
 use crate::names;
 use crate::quantity;
+use crate::rule_input::RuleInput;
 use crate::rules::pod::containers;
 
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
@@ -51,6 +53,8 @@ pub(super) fn check(pod: &PodSpec, path: &str, errors: &mut FieldErrors<'_>) {
     }
     let secrets = pod.image_pull_secrets.iter().flatten().map(|secret| secret.name.as_str());
     errors.distinct(&format!("{path}.imagePullSecrets"), "name", secrets);
+    let responders = pod.eviction_responders.iter().flatten().map(|responder| responder.name.as_str());
+    errors.distinct(&format!("{path}.evictionResponders"), "name", responders);
     network::check(pod, path, errors);
     scheduling::check(pod, path, errors);
     object_names(pod, path, errors);
@@ -127,13 +131,45 @@ fn whole_resources(pod: &PodSpec, path: &str, errors: &mut FieldErrors<'_>) {
     for (index, container) in pod.containers.iter().enumerate() {
         let limits = container.resources.as_ref().and_then(|resources| resources.limits.as_ref());
         for (name, limit) in limits.into_iter().flatten() {
-            let Some(most) = whole.limits.as_ref().and_then(|limits| limits.get(name)) else { continue };
-            let [asked, allowed] = [limit, most].map(|quantity| quantity::billionths(&quantity.0));
-            if asked.zip(allowed).is_some_and(|(asked, allowed)| asked > allowed) {
-                let field = format!("{path}.containers[{index}][{name}].limits");
-                let detail = format!("must be less than or equal to pod limits of {}", most.0);
-                errors.invalid(field, limit.0.as_str(), &detail);
-            }
+            let field = || format!("{path}.containers[{index}][{name}].limits");
+            within_pod(whole, name, limit, field, errors);
         }
+    }
+}
+
+/// The consumer's own limits, which `path` is, but for those that the overlay replaces.
+pub(super) fn consumer_within_pod(
+    input: &RuleInput<'_>,
+    limits: &BTreeMap<String, Quantity>,
+    path: &str,
+    errors: &mut FieldErrors<'_>,
+) {
+    let Some(whole) = input.overlaid_pod().and_then(|pod| pod.resources.as_ref()) else {
+        return;
+    };
+    let overlaid =
+        input.overlaid_consumer().and_then(|container| container.resources.as_ref()?.limits.as_ref());
+    for (name, limit) in limits {
+        if overlaid.is_none_or(|overlaid| !overlaid.contains_key(name)) {
+            within_pod(whole, name, limit, || format!("{path}[{name}]"), errors);
+        }
+    }
+}
+
+/// No container may have a limit above the whole pod's.
+fn within_pod(
+    whole: &ResourceRequirements,
+    name: &str,
+    limit: &Quantity,
+    field: impl FnOnce() -> String,
+    errors: &mut FieldErrors<'_>,
+) {
+    let Some(most) = whole.limits.as_ref().and_then(|limits| limits.get(name)) else {
+        return;
+    };
+    let [asked, allowed] = [limit, most].map(|quantity| quantity::billionths(&quantity.0));
+    if asked.zip(allowed).is_some_and(|(asked, allowed)| asked > allowed) {
+        let detail = format!("must be less than or equal to pod limits of {}", most.0);
+        errors.invalid(field(), limit.0.as_str(), &detail);
     }
 }

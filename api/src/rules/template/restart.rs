@@ -46,10 +46,13 @@ fn check_rules(rules: &[ContainerRestartRule], path: &str, errors: &mut FieldErr
             continue;
         };
         errors.one_of(format!("{path}.exitCodes.operator"), Some(&codes.operator), &["In", "NotIn"]);
-        let values = codes.values.as_ref().map_or(0, Vec::len);
-        if values > MAX_EXIT_CODES {
-            errors.too_many(format!("{path}.exitCodes.values"), values, MAX_EXIT_CODES);
+        let values = codes.values.as_deref().unwrap_or_default();
+        let path = format!("{path}.exitCodes.values");
+        if values.len() > MAX_EXIT_CODES {
+            errors.too_many(path, values.len(), MAX_EXIT_CODES);
+            continue;
         }
+        errors.distinct_values(&path, values.iter().copied());
     }
 }
 

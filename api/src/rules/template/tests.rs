@@ -52,6 +52,52 @@ fn names_are_distinct() {
 }
 
 #[test]
+fn what_server_side_apply_takes_for_one_item_is_listed_once() {
+    assert_pod(
+        &json!({"evictionResponders": [{"name": "a.io/x", "priority": 1}, {"name": "a.io/x", "priority": 2}]}),
+        &["evictionResponders[1].name: Duplicate value: \"a.io/x\""],
+    );
+    let claims = json!([{"name": "gpu", "request": "a"}, {"name": "gpu", "request": "b"}]);
+    let codes = json!({"operator": "In", "values": [1, 2, 1]});
+    let container = json!({"name": "orders", "restartPolicy": "Never", "resources": {"claims": claims},
+        "restartPolicyRules": [{"action": "Restart", "exitCodes": codes}],
+        "volumeMounts": [{"name": "v", "mountPath": "/v", "bindMountOptions": ["nodev", "nodev"]}]});
+    assert_pod(
+        &json!({"volumes": [{"name": "v"}], "containers": [container],
+            "resourceClaims": [{"name": "gpu", "resourceClaimName": "gpu"}]}),
+        &[
+            "containers[0].volumeMounts[0].bindMountOptions[1]: Duplicate value: \"nodev\"",
+            "containers[0].resources.claims[1].name: Duplicate value: \"gpu\"",
+            "containers[0].restartPolicyRules[0].exitCodes.values[2]: Duplicate value: 1",
+        ],
+    );
+}
+
+#[test]
+fn no_limit_of_a_container_is_above_that_of_the_pod() {
+    let group = |own: Value, overlay: Value| {
+        json!({"resources": {"limits": own}, "podTemplate": {"spec": {"resources": {"limits": {"memory": "1Gi", "cpu": 2}},
+            "containers": [{"name": "orders", "resources": {"limits": overlay}}]}}})
+    };
+    // The consumer's own limits count where the overlay has none.
+    assert_eq!(
+        words(&group(json!({"memory": "2Gi", "cpu": 3}), json!({"cpu": 4}))),
+        [
+            "spec.consumerSpec.resources.limits[memory]: Invalid value: \"2Gi\": must be less than or equal to pod limits of 1Gi",
+            "resources.containers[0][cpu].limits: Invalid value: \"4\": must be less than or equal to pod limits of 2",
+        ]
+    );
+    assert_eq!(words(&group(json!({"memory": "2Gi"}), json!({"memory": "1Gi"}))), Vec::<String>::new());
+    let without = json!({"resources": {"limits": {"cpu": 3}}, "podTemplate": {"spec": {"resources": {"limits": {"cpu": 2}}}}});
+    assert_eq!(
+        words(&without),
+        [
+            "spec.consumerSpec.resources.limits[cpu]: Invalid value: \"3\": must be less than or equal to pod limits of 2"
+        ]
+    );
+}
+
+#[test]
 fn labels_and_annotations_follow_their_grammar() {
     let metadata = json!({
         "labels": {"team name": "a", "a/b/c": "", "example.com/": "x", "ok": "not ok", "Example.com/a": "b"},
