@@ -3,13 +3,13 @@
 use std::collections::{BTreeSet, HashSet};
 
 use k8s_openapi::api::core::v1::{PodResourceClaim, ResourceClaim};
+use serde_json::{Value, json};
 
 use super::super::field_errors::FieldErrors;
 use super::{dns_label, label, labels};
 use crate::names;
 
-/// Checks spec.resourceClaims, which `path` is, and returns their names. How many sources a claim
-/// has is left to the API server, which quotes the whole claim.
+/// Checks spec.resourceClaims, which `path` is, and returns their names.
 pub(super) fn of_pod<'a>(
     claims: &'a [PodResourceClaim],
     path: &str,
@@ -23,6 +23,16 @@ pub(super) fn of_pod<'a>(
         } else {
             errors.duplicate(format!("{path}.name"), claim.name.as_str());
         }
+        let message = match (&claim.resource_claim_name, &claim.resource_claim_template_name) {
+            (None, None) => Some("must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"),
+            (Some(_), Some(_)) => {
+                Some("at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified")
+            }
+            _ => None,
+        };
+        if let Some(message) = message {
+            errors.invalid(path.as_str(), quoted(claim), message);
+        }
         let references = [
             ("resourceClaimName", &claim.resource_claim_name),
             ("resourceClaimTemplateName", &claim.resource_claim_template_name),
@@ -33,6 +43,15 @@ pub(super) fn of_pod<'a>(
         }
     }
     seen
+}
+
+/// The claim as the API server quotes it.
+fn quoted(claim: &PodResourceClaim) -> Value {
+    json!({
+        "Name": claim.name,
+        "ResourceClaimName": claim.resource_claim_name,
+        "ResourceClaimTemplateName": claim.resource_claim_template_name,
+    })
 }
 
 /// Each claim of a container is one of the pod's, and each request of it is made once. `path` is that

@@ -64,6 +64,14 @@ pub(super) fn check(pod: &PodSpec, path: &str, errors: &mut FieldErrors<'_>) {
     }
     operating_system(pod, path, errors);
     whole_resources(pod, path, errors);
+    // The API server takes the overhead for limits, in the path of an error, too.
+    if let Some(overhead) = &pod.overhead {
+        let overhead =
+            ResourceRequirements { limits: Some(overhead.clone()), ..ResourceRequirements::default() };
+        let path = format!("{path}.overhead");
+        resources::check(&overhead, resources::container_resource, &path, errors);
+        resources::requests_fit(&overhead, None, &path, errors);
+    }
 }
 
 fn object_names(pod: &PodSpec, path: &str, errors: &mut FieldErrors<'_>) {

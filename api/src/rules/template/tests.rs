@@ -74,6 +74,42 @@ fn what_server_side_apply_takes_for_one_item_is_listed_once() {
 }
 
 #[test]
+fn a_claim_of_the_pod_has_one_source() {
+    let quoted = |name: &str, sources: [&str; 2]| {
+        format!(
+            r#"{{"Name":"{name}","ResourceClaimName":{},"ResourceClaimTemplateName":{}}}"#,
+            sources[0], sources[1]
+        )
+    };
+    assert_pod(
+        &json!({"resourceClaims": [{"name": "a"}, {"name": "b", "resourceClaimName": "x", "resourceClaimTemplateName": "y"}]}),
+        &[
+            &format!(
+                "resourceClaims[0]: Invalid value: {}: must specify one of: `resourceClaimName`, `resourceClaimTemplateName`",
+                quoted("a", ["null", "null"])
+            ),
+            &format!(
+                "resourceClaims[1]: Invalid value: {}: at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified",
+                quoted("b", ["\"x\"", "\"y\""])
+            ),
+        ],
+    );
+}
+
+#[test]
+fn an_overhead_is_of_quantities() {
+    let grammar = crate::quantity::GRAMMAR;
+    assert_pod(
+        &json!({"overhead": {"cpu": "much", "cpus": "1"}}),
+        &[
+            &format!("overhead.limits[cpu]: Invalid value: \"much\": {grammar}"),
+            "overhead.limits[cpus]: Invalid value: \"cpus\": must be a standard resource type or fully qualified",
+            "overhead.limits[cpus]: Invalid value: \"cpus\": must be a standard resource for containers",
+        ],
+    );
+}
+
+#[test]
 fn no_limit_of_a_container_is_above_that_of_the_pod() {
     let group = |own: Value, overlay: Value| {
         json!({"resources": {"limits": own}, "podTemplate": {"spec": {"resources": {"limits": {"memory": "1Gi", "cpu": 2}},
