@@ -25,19 +25,61 @@ pub struct Target {
     pub address: SocketAddr,
     pub tls: Arc<ClientConfig>,
     pub host: ServerName<'static>,
+    /// The address of the client.
+    pub from: Ipv4Addr,
 }
 
-/// Connects from another address than the API server's: every address of 127.0.0.0/8 is this host's.
-pub async fn attacker(address: SocketAddr) -> std::io::Result<TcpStream> {
+/// Connects from an address: every address of 127.0.0.0/8 is this host's.
+pub async fn attacker(from: Ipv4Addr, address: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
-    socket.bind((Ipv4Addr::new(127, 0, 0, 2), 0).into())?;
+    socket.bind((from, 0).into())?;
     socket.connect(address).await
 }
 
+/// Sends a request and reads its response; returns the head.
+pub async fn exchange(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    request: &[u8],
+) -> std::io::Result<String> {
+    stream.write_all(request).await?;
+    stream.flush().await?;
+    let mut read = Vec::new();
+    loop {
+        if let Some((head, _)) = crate::answer(&read) {
+            return Ok(head.to_owned());
+        }
+        if stream.read_buf(&mut read).await? == 0 {
+            return Err(std::io::Error::other("the connection was closed without a response"));
+        }
+    }
+}
+
 impl Target {
-    pub async fn connect(&self) -> std::io::Result<impl AsyncRead + AsyncWrite + Unpin + use<>> {
-        let stream = attacker(self.address).await?;
+    /// For a client at another address than the API server's.
+    pub fn new(address: SocketAddr, tls: Arc<ClientConfig>, host: ServerName<'static>) -> Self {
+        Self { address, tls, host, from: Ipv4Addr::new(127, 0, 0, 2) }
+    }
+
+    /// The same for one of four clients, each with an address of its own.
+    pub fn of(&self, number: usize) -> Self {
+        let last = [2, 3, 4, 5][number % 4];
+        Self { from: Ipv4Addr::new(127, 0, 0, last), ..self.clone() }
+    }
+
+    /// The same for a client at the address of the API server.
+    pub fn api_server(&self) -> Self {
+        Self { from: Ipv4Addr::LOCALHOST, ..self.clone() }
+    }
+
+    pub async fn connect(&self) -> std::io::Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<>> {
+        let stream = attacker(self.from, self.address).await?;
         TlsConnector::from(Arc::clone(&self.tls)).connect(self.host.clone(), stream).await
+    }
+
+    /// Sends a review over a connection of its own, which must be decided.
+    pub async fn review(&self, request: &[u8]) -> Outcome {
+        let head = exchange(&mut self.connect().await?, request).await?;
+        if head.starts_with("HTTP/1.1 200 ") { Ok(()) } else { Err(format!("a review got {head}").into()) }
     }
 
     /// Begins a TLS hello, a head or a body, in turn, does not complete it, and stays until the
@@ -47,7 +89,7 @@ impl Target {
             // The server may close at any moment, also during the handshake, to accept newer
             // connections.
             if turn.is_multiple_of(3) {
-                let mut stream = attacker(self.address).await?;
+                let mut stream = attacker(self.from, self.address).await?;
                 // The first 11 bytes of a ClientHello that announces 512.
                 let half = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
                 let _ = stream.write_all(&half).await;
@@ -83,7 +125,7 @@ impl Target {
     async fn closed_after(self, bytes: &[u8]) -> Outcome<Duration> {
         let began = Instant::now();
         let closed = async {
-            let mut stream = attacker(self.address).await?;
+            let mut stream = attacker(self.from, self.address).await?;
             // The server may close before this is written.
             let _ = stream.write_all(bytes).await;
             until_closed(&mut stream).await;
@@ -119,7 +161,7 @@ impl Target {
 }
 
 /// Reads until the server closes the connection, possibly with a reset.
-async fn until_closed(stream: &mut (impl AsyncRead + Unpin)) {
+pub async fn until_closed(stream: &mut (impl AsyncRead + Unpin)) {
     let mut chunk = [0; 1024];
     while stream.read(&mut chunk).await.is_ok_and(|read| read > 0) {}
 }

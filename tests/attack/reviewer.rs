@@ -18,6 +18,9 @@ const INTERVAL: Duration = Duration::from_millis(5);
 /// The timeout of the webhook configurations.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A review of a group that is allowed.
+pub const REVIEW: &str = include_str!("../fixtures/admission/create-names-given.request.json");
+
 /// One review: when it was due, and how long after that the response came.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
@@ -38,7 +41,8 @@ impl Reviewer {
         let mut connection = Connection::open(address, tls, host)?;
         let thread = std::thread::spawn(move || {
             let (mut samples, mut due) = (Vec::new(), Instant::now());
-            while !stopped.load(Ordering::Relaxed) {
+            // What was due before the end is sent even if it is late.
+            while !stopped.load(Ordering::Relaxed) || Instant::now() > due {
                 // A review that is due before the previous one is answered waits from its due time
                 // on.
                 let late = Instant::now() > due;
@@ -75,12 +79,11 @@ impl Connection {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
-        let review = include_str!("../fixtures/admission/create-names-given.request.json");
         let answers = include_str!("../fixtures/admission/create-names-given.response.json");
         let answers: Value = serde_json::from_str(answers)?;
         Ok(Self {
             stream: StreamOwned::new(ClientConnection::new(tls, host)?, stream),
-            request: crate::post(review),
+            request: crate::post(REVIEW),
             expected: answers["both"]["review"].clone(),
             read: Vec::new(),
         })
