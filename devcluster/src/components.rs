@@ -48,22 +48,22 @@ impl ComponentLauncher<'_> {
         self.folder.join(name).display().to_string()
     }
 
-    /// Starts etcd without fsync: its data does not outlive the process.
-    pub(crate) fn etcd(&self, client: &Port, peer: &Port) -> Result<Process> {
+    /// Starts etcd without fsync: its data does not outlive the process. `quota` is the most bytes of its
+    /// database.
+    pub(crate) fn etcd(&self, client: &Port, peer: &Port, quota: Option<u64>) -> Result<Process> {
         let (client, peer) = (format!("http://127.0.0.1:{client}"), format!("http://127.0.0.1:{peer}"));
-        self.start(
-            "etcd",
-            &[
-                format!("--data-dir={}", self.path("etcd")),
-                format!("--listen-client-urls={client}"),
-                format!("--advertise-client-urls={client}"),
-                format!("--listen-peer-urls={peer}"),
-                format!("--initial-advertise-peer-urls={peer}"),
-                format!("--initial-cluster=default={peer}"),
-                "--unsafe-no-fsync".into(),
-                "--log-level=warn".into(),
-            ],
-        )
+        let mut flags = vec![
+            format!("--data-dir={}", self.path("etcd")),
+            format!("--listen-client-urls={client}"),
+            format!("--advertise-client-urls={client}"),
+            format!("--listen-peer-urls={peer}"),
+            format!("--initial-advertise-peer-urls={peer}"),
+            format!("--initial-cluster=default={peer}"),
+            "--unsafe-no-fsync".into(),
+            "--log-level=warn".into(),
+        ];
+        flags.extend(quota.map(|bytes| format!("--quota-backend-bytes={bytes}")));
+        self.start("etcd", &flags)
     }
 
     /// Starts the API server with RBAC and with OwnerReferencesPermissionEnforcement, as OpenShift

@@ -19,6 +19,7 @@ use kcg_tests::objects::condition;
 use kcg_tests::{Outcome, eventually, met};
 use kcg_webhook::group_defaults;
 use kconsumer_group_operator::controller::{self, ControllerConfig, ControllerError, Scopes};
+use kube::{Client, Config};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
@@ -72,7 +73,8 @@ impl ControllerEnv {
         };
         let scope = Scope::Namespaces([name.to_owned(), neighbor.to_owned()].into());
         let (namespace, neighbor) = (create(name).await?, create(neighbor).await?);
-        Ok((Self::start_for(plane, namespace, scope, None, "test").await?, neighbor))
+        let election = Some(Timings::default());
+        Ok((Self::start_for(plane, namespace, scope, None, "test", election).await?, neighbor))
     }
 
     /// Stops the controller, changes something without it, and starts another one.
@@ -97,7 +99,14 @@ impl ControllerEnv {
     pub async fn start_standby(&self, defaults: PathBuf) -> Outcome<Self> {
         let scope = Scope::Namespaces([self.namespace.name.clone()].into());
         let plane = PLANE.get_or_try_init(|| api_server(all_crds())).await?;
-        Self::start_for(plane, self.namespace.clone(), scope, Some(defaults), "standby").await
+        let election = Some(Timings::default());
+        Self::start_for(plane, self.namespace.clone(), scope, Some(defaults), "standby", election).await
+    }
+
+    /// A controller of a namespace that writes without a Lease. There may be others.
+    pub async fn start_without_lease(namespace: &Namespace) -> Outcome<Self> {
+        let scope = Scope::Namespaces([namespace.name.clone()].into());
+        Self::start_for(plane().await?, namespace.clone(), scope, None, "test", None).await
     }
 
     /// A controller for a namespace of this API server.
@@ -107,7 +116,7 @@ impl ControllerEnv {
         defaults: Option<PathBuf>,
     ) -> Outcome<Self> {
         let scope = Scope::Namespaces([namespace.name.clone()].into());
-        Self::start_for(plane, namespace, scope, defaults, "test").await
+        Self::start_for(plane, namespace, scope, defaults, "test", Some(Timings::default())).await
     }
 
     async fn start_for(
@@ -116,10 +125,30 @@ impl ControllerEnv {
         scope: Scope,
         defaults: Option<PathBuf>,
         identity: &str,
+        election: Option<Timings>,
     ) -> Outcome<Self> {
-        let name = &namespace.name;
         let faults = Faults::default();
         let client = faults.client(plane.kubeconfig_path()).await?;
+        Self::run(namespace, (faults, client), scope, defaults, identity, election)
+    }
+
+    /// A controller that reaches its API server by this configuration.
+    pub fn start_with(config: Config, namespace: Namespace) -> Outcome<Self> {
+        let faults = Faults::default();
+        let client = faults.client_of(config)?;
+        let scope = Scope::Namespaces([namespace.name.clone()].into());
+        Self::run(namespace, (faults, client), scope, None, "test", Some(Timings::default()))
+    }
+
+    fn run(
+        namespace: Namespace,
+        (faults, client): (Faults, Client),
+        scope: Scope,
+        defaults: Option<PathBuf>,
+        identity: &str,
+        election: Option<Timings>,
+    ) -> Outcome<Self> {
+        let name = &namespace.name;
         let free_address = || TcpListener::bind("127.0.0.1:0")?.local_addr();
         let (metrics, probes) = (free_address()?, free_address()?);
         let settings = ControllerConfig {
@@ -130,7 +159,7 @@ impl ControllerEnv {
             metrics_bind_address: Some(metrics.into()),
             health_probe_bind_address: Some(probes.into()),
             candidate: Candidate::new(name, "controller", identity),
-            election: Some(Timings::default()),
+            election,
             certificates: None,
         };
         let (stop, requests) = (CancellationToken::new(), RequestMetrics::default());
@@ -174,7 +203,7 @@ impl ControllerEnv {
 }
 
 /// A plain GET; the ports need no more than that.
-async fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
+pub async fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;

@@ -2,15 +2,19 @@
 //! passes a layer that can refuse it, lose its answer or let it hang.
 
 mod creation;
+mod credentials;
 mod endpoint;
 mod env;
 mod group_defaults;
 mod leftovers;
 mod namespaces;
 mod pod_fields;
+mod processes;
 mod scaling_metrics;
 mod served_metrics;
+mod storage;
 mod tenants;
+mod without_lease;
 
 use std::time::{Duration, Instant};
 

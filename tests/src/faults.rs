@@ -125,7 +125,11 @@ impl Faults {
     /// A client of the cluster of `kubeconfig` with these faults. It does not retry.
     pub async fn client(&self, kubeconfig: &Path) -> anyhow::Result<Client> {
         let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
-        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        self.client_of(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
+    }
+
+    /// A client with these faults for another configuration. It does not retry.
+    pub fn client_of(&self, mut config: Config) -> anyhow::Result<Client> {
         config.default_retry = false;
         Ok(ClientBuilder::try_from(config)?.with_layer(self).build())
     }

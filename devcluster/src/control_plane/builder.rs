@@ -28,6 +28,7 @@ pub struct Builder {
     hpa_period: Duration,
     hpa_stabilization: Duration,
     network: Network,
+    etcd_quota: Option<u64>,
 }
 
 impl Default for Builder {
@@ -42,6 +43,7 @@ impl Default for Builder {
             hpa_period: Duration::from_secs(2),
             hpa_stabilization: Duration::from_secs(20),
             network: Network::Loopback,
+            etcd_quota: None,
         }
     }
 }
@@ -108,6 +110,12 @@ impl Builder {
         self
     }
 
+    /// The most bytes of etcd's database (default: etcd's own limit, 2 GB).
+    pub fn etcd_quota(mut self, bytes: u64) -> Self {
+        self.etcd_quota = Some(bytes);
+        self
+    }
+
     /// Starts the control plane and waits until it is ready and serves the CRDs. Builds missing
     /// tools first and reports progress on standard error.
     pub async fn start(self) -> Result<ControlPlane> {
@@ -125,7 +133,7 @@ impl Builder {
         let audit_log = self.audit.then(|| folder.path().join("audit.json"));
 
         let launcher = ComponentLauncher { tools: &tools, folder: folder.path(), credentials: &credentials };
-        let etcd = Some(launcher.etcd(&etcd_port, &peer_port)?);
+        let etcd = Some(launcher.etcd(&etcd_port, &peer_port, self.etcd_quota)?);
         let apiserver = launcher.apiserver(
             &api_port,
             &etcd_port,

@@ -4,6 +4,7 @@ mod access;
 mod addons;
 mod apiserver;
 mod builder;
+mod etcd;
 mod manifests;
 
 use std::net::SocketAddr;

@@ -1,0 +1,180 @@
+//! Controllers as processes: one that runs short of memory, of file descriptors or of disk space, and one
+//! whose groups are deleted. A limit holds for all of a process.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::Command;
+
+use futures::future::join_all;
+use kcg_devcluster::{Process, usage};
+use kcg_tests::namespace::Namespace;
+use kcg_tests::objects::{CHILDREN, GROUP, SERVICE, TOPIC, topic};
+use kcg_tests::{Outcome, eventually, is_long, measured, met, operator_binary};
+use kube::api::{DeleteParams, ListParams};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+
+use crate::LATER;
+use crate::env::{SOON, get, plane};
+
+/// What a shell runs: the controller as it is.
+const AS_IT_IS: &str = r#"exec "$@""#;
+/// The sockets that a client opens on the metrics' port: more than the process may have files.
+const SOCKETS: usize = 200;
+
+/// A controller of one namespace.
+struct Controller {
+    process: Process,
+    metrics: SocketAddr,
+    probes: SocketAddr,
+}
+
+impl Controller {
+    /// Starts it by a line of shell, whose arguments are the command.
+    async fn start(namespace: &Namespace, name: &str, shell: &str, folder: &Path) -> Outcome<Self> {
+        let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr();
+        let (metrics, probes) = (free()?, free()?);
+        let mut command = Command::new("sh");
+        command.args(["-c", shell, "sh"]).arg(operator_binary().await?);
+        command.args(["controller", "--log-level=debug"]);
+        command.arg(format!("--kubeconfig={}", plane().await?.kubeconfig_path().display()));
+        for flag in ["namespaces", "leader-elect-resource-namespace", "pod-namespace"] {
+            command.arg(format!("--{flag}={}", namespace.name));
+        }
+        command.arg(format!("--identity={name}"));
+        command.arg(format!("--metrics-bind-address={metrics}"));
+        command.arg(format!("--health-probe-bind-address={probes}"));
+        let process = Process::start_command(name, command, folder.join(format!("{name}.log")))?;
+        Ok(Self { process, metrics, probes })
+    }
+
+    async fn is_ready(&self) -> Outcome {
+        let what = format!("{} is ready", self.process.name());
+        Ok(eventually(&what, LATER, async || {
+            self.process.must_run()?;
+            let answer = get(self.probes, "/readyz").await.unwrap_or_else(|error| error.to_string());
+            Ok(met(answer.starts_with("HTTP/1.1 200 "), || answer))
+        })
+        .await?)
+    }
+}
+
+async fn namespace(name: &str) -> Outcome<Namespace> {
+    let plane = plane().await?;
+    let namespace = Namespace::create(plane, &plane.client().await?, name).await?.within(LATER);
+    namespace.create_topic("fast-data-topic", 3).await?;
+    Ok(namespace)
+}
+
+/// The uids of the children that exist.
+async fn uids(namespace: &Namespace) -> Outcome<Vec<Value>> {
+    let mut uids = Vec::new();
+    for kind in CHILDREN {
+        uids.extend(namespace.list(kind).await?.iter().map(|child| child["metadata"]["uid"].clone()));
+    }
+    Ok(uids)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_controller_that_lacks_memory_for_a_list_ends_and_its_successor_continues() -> Outcome {
+    let (ns, folder) = (namespace("short-of-memory").await?, TempDir::new()?);
+    ns.create_group("g", &json!({})).await?;
+    let first = Controller::start(&ns, "first", AS_IT_IS, folder.path()).await?;
+    ns.children_exist("g").await?;
+    first.is_ready().await?;
+    let status = std::fs::read_to_string(format!("/proc/{}/status", first.process.pid()))?;
+    let data = status.lines().find_map(|line| line.strip_prefix("VmData:")).ok_or("no VmData")?;
+    let kib: u64 = data.trim().trim_end_matches("kB").trim().parse()?;
+    // It gives its Lease back.
+    first.process.terminate(SOON).await?;
+
+    ns.delete(SERVICE, "g").await?;
+    let before = uids(&ns).await?;
+    let config = vec![json!({"": 0}); 170_000];
+    let large = json!({"partitions": 1, "replicas": 1, "config": {"x": config}});
+    for number in 0..6 {
+        ns.create_object(TOPIC, &topic(&format!("large-{number}"), &large)).await?;
+    }
+    let limited = format!("ulimit -d {}; {AS_IT_IS}", kib + 1024);
+    let second = Controller::start(&ns, "second", &limited, folder.path()).await?;
+    let ended = second.process.wait(SOON).await?;
+    let log = second.process.log();
+    assert!(!ended.success() && log.contains("memory allocation of"), "{ended}: {log}");
+    assert_eq!(uids(&ns).await?, before, "it wrote from an incomplete list");
+
+    let third = Controller::start(&ns, "third", AS_IT_IS, folder.path()).await?;
+    ns.exists(SERVICE, "g").await?;
+    let after = uids(&ns).await?;
+    assert!(before.iter().all(|uid| after.contains(uid)) && after.len() == CHILDREN.len());
+    third.process.must_run()?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_controller_without_free_file_descriptors_and_disk_space_repairs_and_recovers() -> Outcome {
+    let (ns, folder) = (namespace("short-of-files").await?, TempDir::new()?);
+    ns.create_group("g", &json!({})).await?;
+    let shell = r#"ulimit -n 64; exec "$@" > /dev/full 2>&1"#;
+    let controller = Controller::start(&ns, "controller", shell, folder.path()).await?;
+    ns.children_exist("g").await?;
+    controller.is_ready().await?;
+    let sockets = join_all((0..SOCKETS).map(|_| TcpStream::connect(controller.metrics))).await;
+    let open = std::fs::read_dir(format!("/proc/{}/fd", controller.process.pid()))?.count();
+    ns.drift_is_repaired("g").await?;
+    drop(sockets);
+    controller.is_ready().await?;
+    ns.drift_is_repaired("g").await?;
+    eventually("the metrics", SOON, async || {
+        let answer = get(controller.metrics, "/metrics").await.unwrap_or_else(|error| error.to_string());
+        Ok(met(answer.starts_with("HTTP/1.1 200 "), || answer))
+    })
+    .await?;
+    measured(&format!("{open} of 64 files were open"));
+    controller.process.must_run()?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_controller_keeps_of_deleted_groups_shrinks_back() -> Outcome {
+    let groups = if is_long() { 10_000 } else { 150 };
+    let (ns, folder) = (namespace("many-deleted").await?, TempDir::new()?);
+    let controller = Controller::start(&ns, "controller", AS_IT_IS, folder.path()).await?;
+    controller.is_ready().await?;
+    let series = async || -> Outcome<usize> {
+        Ok(get(controller.metrics, "/metrics")
+            .await?
+            .lines()
+            .filter(|line| line.contains("name=\"many-"))
+            .count())
+    };
+    let resident = || usage::resident_kib(controller.process.pid()).ok_or("it ended");
+    // The first round is the baseline: what the first groups cost is not given back.
+    let mut figures = Vec::new();
+    for _ in 0..2 {
+        for begin in (0..groups).step_by(10) {
+            let created = (begin..begin + 10).map(|number| {
+                let (ns, name) = (&ns, format!("many-{number}"));
+                async move { ns.create_group(&name, &json!({"paused": true})).await.map(drop) }
+            });
+            join_all(created).await.into_iter().collect::<Result<Vec<()>, _>>()?;
+        }
+        let all = format!("series of {groups} groups");
+        eventually(&all, LATER, async || {
+            let count = series().await.unwrap_or_default();
+            Ok(met(count >= groups, || count))
+        })
+        .await?;
+        ns.api(GROUP).delete_collection(&DeleteParams::default(), &ListParams::default()).await?;
+        eventually("no series of a deleted group", LATER, async || {
+            let count = series().await.unwrap_or(usize::MAX);
+            Ok(met(count == 0, || count))
+        })
+        .await?;
+        figures.push(resident()?);
+    }
+    measured(&format!("{groups} groups created and deleted twice: {figures:?} KiB"));
+    assert!(figures[1] <= figures[0] + figures[0] / 5, "memory grew: {figures:?} KiB");
+    controller.process.must_run()?;
+    Ok(())
+}
