@@ -28,6 +28,9 @@ pub const MAX_ITEMS: usize = 32;
 /// The deepest nesting of the file. Its fields need 5 levels, and a parser's recursion needs a stack.
 const MAX_DEPTH: usize = 16;
 
+/// The most values that aliases (`*name`) repeat.
+const MAX_REPEATED: usize = 1000;
+
 /// What is wrong in the file, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct FileError {
@@ -158,9 +161,14 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Without a snippet of the source: an error is one line.
+/// Without a snippet of the source: an error is one line. Aliases cannot make more of the file than it could
+/// have without them.
 fn options() -> serde_saphyr::Options {
-    serde_saphyr::options! { with_snippet: false, budget: serde_saphyr::budget! { max_depth: MAX_DEPTH } }
+    serde_saphyr::options! {
+        with_snippet: false,
+        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, max_total_scalar_bytes: MAX_BYTES },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_REPEATED },
+    }
 }
 
 /// The defaults in a text, or what cannot be read and where.
@@ -384,6 +392,11 @@ mod tests {
         let aliases =
             "a: &a [x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: [*b,*b,*b,*b,*b,*b,*b,*b]\n";
         assert!(GroupDefaults::parse(aliases).is_err());
+        let bomb = format!("{aliases}d: [*c,*c,*c,*c]\n").replace("c: [", "c: &c [");
+        let long = format!("a: &a {}\nb: [*a,*a]\n", "y".repeat(40_000));
+        for text in [bomb, long] {
+            assert!(serde_saphyr::from_str_with_options::<Value>(&text, options()).is_err(), "{text}");
+        }
         // On the stack of a thread of tests, which is that of a worker of tokio.
         let deep = format!("metrics: {}{}", "[".repeat(10_000), "]".repeat(10_000));
         assert_eq!(self::errors(&deep), ["line 1: the value must be of type object"]);

@@ -32,6 +32,11 @@ impl YamlError {
         format!("the key {key:?} occurs twice in one mapping: remove one of them")
     }
 
+    /// The error of documents whose aliases repeat too many values together, up to the one that begins here.
+    pub fn too_many_repeated(line: u64) -> Self {
+        Self { place: Some((line, 1)), message: REPEATED.to_owned() }
+    }
+
     /// Translates the error of a parser that has read `text`.
     pub fn new(error: &Error, text: &str) -> Self {
         let place = error.location().map(|place| (place.line(), place.column()));
@@ -42,6 +47,8 @@ impl YamlError {
         Self { place, message: escape::line(&message).into_owned() }
     }
 }
+
+const REPEATED: &str = "its aliases (*name) repeat too many values: write the values, or split it";
 
 /// Whether the parser's words name what it expected rather than what the text has.
 fn is_syntax(error: &Error) -> bool {
@@ -87,9 +94,7 @@ fn words(error: &Error) -> String {
         Error::AliasReplayCounterOverflow { .. }
         | Error::AliasReplayLimitExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. }
-        | Error::AliasReplayStackDepthExceeded { .. } => {
-            "its aliases (*name) repeat too many values: write the values, or split it".to_owned()
-        }
+        | Error::AliasReplayStackDepthExceeded { .. } => REPEATED.to_owned(),
         Error::Budget { breach, .. } => breached(breach),
         Error::UnsupportedTag { tag, .. } => format!("the tag {tag:?} is not supported: remove it"),
         Error::IOError { cause } => cause.to_string(),

@@ -64,6 +64,18 @@ impl Documents {
         }
     }
 
+    /// The documents of a text, as if it came from standard input.
+    pub(super) fn of_text(args: &FileArgs, text: &str) -> Self {
+        let name = "standard input".to_owned();
+        Self {
+            files: Vec::new().into_iter(),
+            skip_unreadable: args.skip_unreadable,
+            file: (0, name.clone()),
+            rest: manifests::documents(text).into_iter(),
+            paths: vec![PathSummary { path: name, files: 1, ..PathSummary::default() }],
+        }
+    }
+
     /// What was read so far.
     pub(super) fn paths(&self) -> &[PathSummary] {
         &self.paths

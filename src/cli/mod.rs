@@ -92,6 +92,15 @@ impl Cli {
         renamed.collect()
     }
 
+    /// What `validate --output json` prints for this text on standard input; `None` for another
+    /// subcommand.
+    pub fn validate_text(&self, text: &str) -> Option<Result<String, CliError>> {
+        match &self.command {
+            Command::Validate(args) => Some(validate::json_of(args, text)),
+            _ => None,
+        }
+    }
+
     /// Runs the subcommand until it ends.
     pub fn run(self) -> Result<ExitCode, CliError> {
         match self.command {

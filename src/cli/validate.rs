@@ -61,7 +61,7 @@ enum Finding {
 
 /// Exit code 0 if there are groups and all are valid, 1 otherwise.
 pub(super) fn run(args: &ValidateArgs) -> Result<ExitCode, CliError> {
-    let report = Report::of(args);
+    let report = Report::of(args, Documents::of(&args.files));
     match args.output {
         ResultFormat::Text => report.print(args)?,
         ResultFormat::Json => terminal::print_json(&report.json(args)?)?,
@@ -69,9 +69,13 @@ pub(super) fn run(args: &ValidateArgs) -> Result<ExitCode, CliError> {
     Ok(if report.is_success(args) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// The JSON output for a text instead of the files.
+pub(super) fn json_of(args: &ValidateArgs, text: &str) -> Result<String, CliError> {
+    Report::of(args, Documents::of_text(&args.files, text)).json(args)
+}
+
 impl Report {
-    fn of(args: &ValidateArgs) -> Self {
-        let mut documents = Documents::of(&args.files);
+    fn of(args: &ValidateArgs, mut documents: Documents) -> Self {
         let mut seen = SeenGroups::default();
         let findings = documents
             .by_ref()

@@ -23,6 +23,10 @@ pub const MAX_ITEMS: usize = 100;
 pub(crate) const MAX_ENV_ITEMS: usize = 1000;
 /// How many objects and lists may be nested, the spec itself included.
 pub const MAX_DEPTH: usize = 64;
+/// The same for a document that may contain a spec: an AdmissionReview, and a manifest as YAML or JSON.
+/// It is what serde_json reads, so a manifest is read alike in both formats, and a spec that is
+/// nested too deeply is reported by its field.
+pub const MAX_DOCUMENT_DEPTH: usize = 127;
 /// The most labels, or annotations, that the owned resources get.
 pub(crate) const MAX_LABELS: usize = 32;
 /// The most bytes of a text.

@@ -7,6 +7,7 @@ mod tests;
 
 use std::io::Cursor;
 
+use kcg_api::spec_bounds;
 use kcg_api::yaml_error::YamlError;
 use serde::Serialize;
 use serde_json::Value;
@@ -15,6 +16,11 @@ use serde_saphyr::Spanned;
 use super::CliError;
 
 pub(super) use objects::name_of;
+
+/// The most values that aliases repeat: twice as many as a group can have, a list and its end being two.
+const MAX_REPEATED_EVENTS: usize = 2 * spec_bounds::MAX_NODES;
+/// The most bytes of the texts that they repeat.
+const MAX_REPEATED_BYTES: usize = 1 << 20;
 
 /// One object of a manifest.
 #[derive(Debug, PartialEq)]
@@ -58,22 +64,44 @@ fn values(text: &str) -> Vec<Result<Located, YamlError>> {
 fn yaml_documents(text: &str) -> Vec<Result<Located, YamlError>> {
     let mut reader = Cursor::new(text.as_bytes());
     // Without a snippet of the source: an error is one line. `defaultMode: 0755` is octal for kubectl.
-    // The budget is wide enough for other people's CRDs; aliases cannot multiply beyond it.
+    // The budget is wide enough for other people's CRDs, and aliases add little to it.
     let options = serde_saphyr::options! {
         with_snippet: false,
         legacy_octal_numbers: true,
         budget: serde_saphyr::budget! {
-            max_depth: 128,
+            max_depth: spec_bounds::MAX_DOCUMENT_DEPTH,
             max_documents: 10_000,
+            max_total_scalar_bytes: text.len() + MAX_REPEATED_BYTES,
         },
-        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 100_000 },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_REPEATED_EVENTS },
     };
-    serde_saphyr::read_with_options(&mut reader, options)
-        .map(|document: Result<Spanned<Value>, _>| match document {
-            Ok(Spanned { value, referenced, .. }) => Ok(Located { line: referenced.line(), value }),
-            Err(error) => Err(YamlError::new(&error, text)),
-        })
-        .collect()
+    // The parser bounds each document. Without aliases, a text has fewer values than bytes.
+    let mut room = text.len() + MAX_REPEATED_EVENTS;
+    let mut documents = Vec::new();
+    for document in serde_saphyr::read_with_options::<_, Spanned<Value>>(&mut reader, options) {
+        match document {
+            Ok(Spanned { value, referenced, .. }) => {
+                let line = referenced.line();
+                let Some(left) = room.checked_sub(count(&value)) else {
+                    documents.push(Err(YamlError::too_many_repeated(line)));
+                    break;
+                };
+                room = left;
+                documents.push(Ok(Located { line, value }));
+            }
+            Err(error) => documents.push(Err(YamlError::new(&error, text))),
+        }
+    }
+    documents
+}
+
+/// How many values there are in a value, itself included.
+fn count(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(items) => items.iter().map(count).sum(),
+        Value::Object(fields) => fields.values().map(count).sum(),
+        _ => 0,
+    }
 }
 
 /// Writes a float without a fraction as a whole number, as kubectl sends it: `1e3` is 1000, and so is

@@ -1,3 +1,5 @@
+use kcg_api::spec_bounds::MAX_DOCUMENT_DEPTH;
+
 use super::*;
 use serde_json::json;
 
@@ -127,6 +129,39 @@ fn anchors_and_merge_keys_are_expanded_and_bounded() {
     assert!(values(&bomb).remove(0).is_err());
     assert!(values(&"[".repeat(100_000)).remove(0).is_err());
     assert!(values(&format!("{{\"a\": {}", "[".repeat(100_000))).remove(0).is_err());
+}
+
+#[test]
+fn aliases_repeat_little_in_a_whole_file() {
+    let levels = (1..4)
+        .map(|level| format!("a{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 9].join(",")));
+    let document = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned() + &levels.collect::<String>();
+    let count = |text: &str| values(text).iter().filter(|value| value.is_ok()).count();
+    assert_eq!(count(&document), 1);
+    let many = vec![document; 10].join("---\n");
+    assert_eq!(count(&many), 1, "and then one error");
+    let long = format!("a: &a {}\nb: [{}*a]\n", "y".repeat(30_000), "*a,".repeat(90));
+    assert_eq!(count(&long), 0);
+}
+
+/// On the stack of a main thread, which the commands run on.
+#[test]
+fn yaml_and_json_may_be_nested_alike() {
+    let test = std::thread::Builder::new().stack_size(8 << 20).spawn(nest);
+    test.unwrap().join().unwrap();
+}
+
+fn nest() {
+    for depth in [64, MAX_DOCUMENT_DEPTH, MAX_DOCUMENT_DEPTH + 1, 200] {
+        let (open, close) = ("{\"a\":".repeat(depth - 1), "}".repeat(depth - 1));
+        let text = format!("{open}{{}}{close}");
+        let is_read = depth <= MAX_DOCUMENT_DEPTH;
+        assert_eq!(json::documents(&text).is_some(), is_read, "JSON {depth}");
+        assert_eq!(yaml_documents(&text)[0].is_ok(), is_read, "YAML {depth}");
+        let blocks: Vec<String> = (0..depth).map(|level| format!("{}a:\n", " ".repeat(level))).collect();
+        let blocks = blocks.concat();
+        assert_eq!(yaml_documents(&blocks)[0].is_ok(), is_read, "blocks {depth}");
+    }
 }
 
 #[test]

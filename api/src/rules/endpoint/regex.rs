@@ -15,6 +15,9 @@ use super::MAX_TEXT;
 const NEST_LIMIT: u32 = 50;
 /// The most bytes of a compiled expression.
 const SIZE_LIMIT: usize = 256 << 10;
+/// The most bytes of the expression of all texts that a template may become. A template that names groups of a
+/// few hundred bytes has less.
+const MAX_EXPANDED: usize = 16 << 10;
 /// RE2's limit of repetitions, also if they are nested.
 const MAX_REPEAT: u32 = 1000;
 /// What a relabeling without a regex has.
@@ -52,14 +55,15 @@ impl Pattern {
     /// The names among `names` that the template, which has `$1` for a group of this expression,
     /// may become. It looks at each group alone, so it may name too many.
     pub(super) fn can_make<'n>(&self, template: &str, names: &[&'n str]) -> Vec<&'n str> {
-        let Some(template) = compile(&self.expanded(template)) else {
+        let Some(template) = self.expanded(template).and_then(|expression| compile(&expression)) else {
             return names.to_vec();
         };
         names.iter().copied().filter(|name| template.is_match(name.as_bytes())).collect()
     }
 
-    /// The expression of all texts that a template may become.
-    fn expanded(&self, template: &str) -> String {
+    /// The expression of all texts that a template may become; `None` if it is too large: a template can
+    /// name a large group hundreds of times.
+    fn expanded(&self, template: &str) -> Option<String> {
         let mut expression = String::new();
         let mut rest = template;
         while let Some(start) = rest.find('$') {
@@ -70,9 +74,12 @@ impl Pattern {
                 Some(group) => expression.push_str(&self.group(group)),
                 None => expression.push_str("\\$"),
             }
+            if expression.len() > MAX_EXPANDED {
+                return None;
+            }
             rest = &after[end..];
         }
-        expression + &regex::escape(rest)
+        Some(expression + &regex::escape(rest))
     }
 
     /// The expression of a group; nothing if there is no such group.
@@ -246,6 +253,15 @@ mod tests {
         ] {
             assert!(Pattern::parse(regex).is_ok(), "{regex}: {:?}", Pattern::parse(regex).err());
         }
+    }
+
+    #[test]
+    fn a_template_that_names_a_large_group_hundreds_of_times_may_become_any_name() {
+        let pattern = Pattern::parse(&"(?:[^b])".repeat(113)).unwrap();
+        let template = "$0".repeat(500);
+        assert_eq!(pattern.expanded(&template), None);
+        assert_eq!(pattern.can_make(&template, &["pod", "job"]), ["pod", "job"]);
+        assert!(pattern.expanded("label_$0").is_some());
     }
 
     #[test]
