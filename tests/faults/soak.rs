@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use fastrand::Rng;
 use kcg_api::names;
-use kcg_devcluster::{ControlPlane, Replica, usage};
+use kcg_devcluster::{ControlPlane, Replica, tools, usage};
 use kcg_tests::deploy;
 use kcg_tests::env::{TestEnv, all_crds};
 use kcg_tests::namespace::Namespace;
@@ -62,7 +62,11 @@ pub async fn soak(seed: u64) -> Result<()> {
         let seed = seed.wrapping_add(part as u64);
         soak.change(changes / SAMPLES, seed).await;
         soak.replica.process().must_run()?;
-        samples.push(soak.sample(part * changes / SAMPLES).await?);
+        let sample = soak.sample(part * changes / SAMPLES).await?;
+        if is_long() {
+            tools::to_stderr(&format!("{sample:?} after {} s", began.elapsed().as_secs()));
+        }
+        samples.push(sample);
     }
     let took = began.elapsed();
     let faults = soak.proxy.faults().stop();

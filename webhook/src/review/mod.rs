@@ -4,7 +4,6 @@
 //! of 7 MiB costs no more memory than itself, and an object that cannot be read still gets a
 //! response with the review's uid.
 
-mod nesting;
 mod request;
 mod response;
 
@@ -126,6 +125,25 @@ mod tests {
             "object": group}});
         let response = respond(Stage::Mutate, review.to_string().as_bytes(), &Rules).unwrap();
         response.denial.expect("it is denied").faults
+    }
+
+    #[test]
+    fn nesting_of_any_depth_is_skipped_where_nothing_is_read_and_refused_in_a_spec() {
+        let deep = format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
+        let answer = |spec: &str, rest: &str| {
+            let kind = r#"{"group":"thenextapps.com","version":"v1alpha1","kind":"KconsumerGroup"}"#;
+            let group = format!(
+                r#"{{"apiVersion":"thenextapps.com/v1alpha1","kind":"KconsumerGroup","metadata":{{"name":"g","annotations":{rest}}},"spec":{spec}}}"#
+            );
+            let body = format!(
+                r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u","operation":"CREATE","kind":{kind},"userInfo":{rest},"object":{group},"oldObject":{rest}}}}}"#
+            );
+            String::from_utf8(respond(Stage::Validate, body.as_bytes(), &Rules).unwrap().bytes).unwrap()
+        };
+        let spec = r#"{"minReplicas":1,"averageRecordsLagLimit":1,"consumerSpec":{"image":"a","topic":"t"}}"#;
+        assert!(answer(spec, &deep).contains(r#""allowed":true"#));
+        let denied = answer(&format!(r#"{{"consumerSpec":{deep}}}"#), "{}");
+        assert!(denied.contains("must be nested at most 64 levels deep"), "{denied}");
     }
 
     #[test]

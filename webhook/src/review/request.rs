@@ -7,17 +7,12 @@ use kcg_api::strict_object::StrictObject;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::nesting::is_nested_deeper_than;
 use crate::admit::{AdmissionRequest, Manifest, Operation, ReviewObject, Stage};
 
 /// The one API version that the webhook accepts and returns.
 pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
 /// The kind of requests and responses.
 pub(super) const KIND: &str = "AdmissionReview";
-
-/// Objects of an API server are ten or twenty levels deep; a body of ten thousand levels is an
-/// attack on the parser's stack.
-const MAX_DEPTH: usize = 500;
 
 /// The most bytes of a review's uid; the API server sends 36.
 const MAX_UID: usize = 128;
@@ -41,9 +36,6 @@ pub enum ReviewError {
     /// The body begins with a byte order mark, which is not JSON.
     #[error("the body begins with a byte order mark: send plain UTF-8")]
     ByteOrderMark,
-    /// The body is nested deeper than any object.
-    #[error("the body is nested more than {MAX_DEPTH} levels deep")]
-    TooDeep,
     /// The body is not JSON, or does not have the shape of an AdmissionReview.
     #[error("the body is not an AdmissionReview: {0}")]
     Shape(#[from] serde_json::Error),
@@ -111,7 +103,8 @@ struct GroupVersionKind<'a> {
     kind: Cow<'a, str>,
 }
 
-/// Reads a body. The result borrows from it wherever JSON allows.
+/// Reads a body. The result borrows from it wherever JSON allows. What is skipped may have any depth:
+/// serde_json skips without recursion, and recurses into at most 128 levels of what it reads.
 pub(super) fn parse(stage: Stage, body: &[u8]) -> Result<ReviewRequest<'_>, ReviewError> {
     if body.is_empty() {
         return Err(ReviewError::Empty);
@@ -119,9 +112,6 @@ pub(super) fn parse(stage: Stage, body: &[u8]) -> Result<ReviewRequest<'_>, Revi
     let text = std::str::from_utf8(body)?;
     if text.starts_with('\u{feff}') {
         return Err(ReviewError::ByteOrderMark);
-    }
-    if is_nested_deeper_than(MAX_DEPTH, text) {
-        return Err(ReviewError::TooDeep);
     }
     let fields = read_fields(text)?;
     let StrictObject(kind) = fields.kind;
