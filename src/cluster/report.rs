@@ -14,8 +14,9 @@ use super::{Affected, CachedGroup, Cluster, WriteError};
 const ACTION: &str = "Reconcile";
 
 impl Cluster {
-    /// Writes a group's status. Returns the groups that the response affects, or `None` if the
-    /// group is gone.
+    /// Writes a group's status, if the group has not changed since it was observed: a write whose response
+    /// was lost, or one of a process that has ended, may still arrive. Returns the groups that the response
+    /// affects, or `None` if the group is gone.
     pub(crate) async fn write_status(
         &self,
         key: &ObjectKey,
@@ -29,13 +30,17 @@ impl Cluster {
         let object = json!({
             "apiVersion": format!("{}/{}", names::GROUP, names::VERSION),
             "kind": names::KIND,
-            // With the uid, the write fails if the group was replaced by another one of its name.
-            "metadata": {"name": key.name(), "namespace": key.namespace(), "uid": group.uid},
+            "metadata": {
+                "name": key.name(), "namespace": key.namespace(), "uid": group.uid,
+                "resourceVersion": group.resource_version.to_string(),
+            },
             "status": status,
         });
         match self.requests.apply_status(key, &object).await {
             Ok(stored) => Ok(Some(self.observe_group(key, stored, true))),
             Err(error) if error.is_not_found() => Ok(None),
+            // The watch will report the newer version.
+            Err(error) if error.is_conflict() => Err(WriteError::Waiting),
             Err(error) => Err(WriteError::failed(&error)),
         }
     }

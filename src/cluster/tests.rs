@@ -1,6 +1,7 @@
-//! When an object counts as drifted.
+//! When an object counts as drifted, and what a status may replace.
 
 use http::{Request, Response};
+use kcg_runtime::lease::{Leadership, SystemClock};
 use kcg_runtime::watch::Event;
 use kube::client::Body;
 use serde_json::json;
@@ -9,13 +10,21 @@ use tower::service_fn;
 use super::*;
 use crate::cluster::handlers::on_children;
 
-/// A cluster of which every request fails, and which has one group without children.
-fn cluster(key: &ObjectKey) -> Arc<Cluster> {
-    let unavailable = service_fn(|_: Request<Body>| async {
-        let response = Response::builder().status(503).body(Body::empty());
-        Ok::<_, std::convert::Infallible>(response.expect("a response"))
+/// A cluster that answers every request with this status code, keeps its body, and has one group without
+/// children.
+fn cluster_that_answers(code: u16, key: &ObjectKey) -> (Arc<Cluster>, Arc<Mutex<Vec<Value>>>) {
+    let bodies: Arc<Mutex<Vec<Value>>> = Arc::default();
+    let log = bodies.clone();
+    let server = service_fn(move |request: Request<Body>| {
+        let log = log.clone();
+        async move {
+            let body = request.into_body().collect_bytes().await.expect("a body");
+            log.lock().push(serde_json::from_slice(&body).unwrap_or_default());
+            let status = json!({"kind": "Status", "status": "Failure", "reason": "Conflict", "code": code});
+            Response::builder().status(code).body(Body::from(status.to_string().into_bytes()))
+        }
     });
-    let client = Client::new(unavailable, "default");
+    let client = Client::new(server, "default");
     let events = EventRecorder::new(client.clone(), "test");
     let defaults = Arc::new(kcg_webhook::group_defaults::file(None));
     let max_bytes = kcg_api::spec_bounds::MAX_BYTES;
@@ -25,13 +34,25 @@ fn cluster(key: &ObjectKey) -> Arc<Cluster> {
         "spec": {"minReplicas": 1, "averageRecordsLagLimit": 1, "consumerSpec": {"image": "i", "topic": "t"}},
     });
     cluster.observe_group(key, StoredGroup::of(&group), false);
-    cluster
+    (cluster, bodies)
+}
+
+#[tokio::test]
+async fn a_status_replaces_no_newer_version_of_its_group() {
+    let key = ObjectKey::new("ns", "g");
+    let (cluster, bodies) = cluster_that_answers(409, &key);
+    let group = cluster.observe(&key).expect("the group").group;
+    let leadership = Leadership::without_lease(Arc::new(SystemClock::default()));
+    let written = cluster.write_status(&key, &group, &group.status(), &leadership).await;
+    assert!(matches!(written, Err(WriteError::Waiting)), "{written:?}");
+    let metadata = bodies.lock()[0]["metadata"].clone();
+    assert_eq!(metadata, json!({"name": "g", "namespace": "ns", "uid": "u", "resourceVersion": "1"}));
 }
 
 #[tokio::test]
 async fn an_object_of_a_group_without_a_deployment_has_drifted_once_the_deployments_are_listed() {
     let key = ObjectKey::new("ns", "g");
-    let cluster = cluster(&key);
+    let (cluster, _) = cluster_that_answers(503, &key);
     let listener = |_: Affected| {};
     let mut services = on_children(&cluster, ChildKind::Service, &listener);
     let mut deployments = on_children(&cluster, ChildKind::Deployment, &listener);

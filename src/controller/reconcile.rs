@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::lag_writes::LagWrites;
-use super::retry_state::SharedRetryState;
+use super::retry_state::{RetryState, SharedRetryState};
 use crate::cluster::{Affected, AppliedWrite, CachedGroup, Cluster, Snapshot, WriteError};
 
 /// At most one status write a second for each group: the changes of a second are written together.
@@ -228,17 +228,13 @@ impl Reconcile<'_> {
         &self,
         group: &CachedGroup,
         tolerance: Tolerance,
-        mut status: KconsumerGroupStatus,
+        status: KconsumerGroupStatus,
         result: &mut ReconcileResult,
     ) {
         let previous = group.status();
         let now = Instant::now().into_std();
-        let change = status::Change::between(&previous, &status, tolerance);
-        let is_due = change != status::Change::Nothing;
-        let failed = self.retry_state.with(|state| state.failed_conditions(is_due));
-        status::keep_transition_times(&mut status, &previous.conditions, &failed);
-        let may_write = match change {
-            status::Change::Nothing => return,
+        let may_write = match status::Change::between(&previous, &status, tolerance) {
+            status::Change::Nothing => return self.retry_state.with(RetryState::status_is_stored),
             status::Change::Lag => {
                 let mut lag_writes = self.lag_writes.lock();
                 self.retry_state.with(|state| state.may_write_lag(now, &mut lag_writes))
@@ -264,14 +260,14 @@ impl Reconcile<'_> {
                 join_all(events.iter().map(|event| self.cluster.record(self.key, group, event))).await;
             }
             Err(error) => {
-                result.outcome = Outcome::Failed;
+                if !matches!(error, WriteError::Waiting) {
+                    result.outcome = Outcome::Failed;
+                }
                 if let Some(ChildError::Failed { message }) = error.child_error() {
                     result.errors.push(format!("the status could not be written and is retried: {message}"));
                 }
                 let random = fastrand::f64();
-                let at = self
-                    .retry_state
-                    .with(|retry_state| retry_state.status_failed(&status.conditions, &error, now, random));
+                let at = self.retry_state.with(|retry_state| retry_state.status_failed(&error, now, random));
                 result.requeue_at(Instant::from_std(at));
             }
         }

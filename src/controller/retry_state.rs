@@ -4,7 +4,6 @@
 
 use std::time::{Duration, Instant};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kcg_core::children::{ChildKind, PerChild};
 use kcg_core::plan::{FailedWrite, Plan, Write};
 use parking_lot::Mutex;
@@ -27,8 +26,6 @@ pub(super) struct RetryState {
     status_written: Option<Instant>,
     status_failures: u32,
     status_retry_at: Option<Instant>,
-    /// The conditions of the status whose write failed last.
-    failed_conditions: Vec<Condition>,
     /// When a status that brings a new lag alone may be written.
     lag_write_at: Option<Instant>,
     /// The errors that were logged last.
@@ -121,32 +118,21 @@ impl RetryState {
     pub(super) fn status_succeeded(&mut self, now: Instant) {
         self.lag_write_at = None;
         self.status_written = Some(now);
-        self.status_failures = 0;
-        self.status_retry_at = None;
-        self.failed_conditions = Vec::new();
+        self.status_is_stored();
     }
 
-    /// Keeps the conditions of the status that could not be written. Returns the time of the retry.
-    pub(super) fn status_failed(
-        &mut self,
-        conditions: &[Condition],
-        error: &WriteError,
-        now: Instant,
-        random: f64,
-    ) -> Instant {
-        self.failed_conditions = conditions.to_vec();
+    /// The stored status is the current one, also if the response to its write was lost.
+    pub(super) fn status_is_stored(&mut self) {
+        self.status_failures = 0;
+        self.status_retry_at = None;
+    }
+
+    /// Returns the time of the retry.
+    pub(super) fn status_failed(&mut self, error: &WriteError, now: Instant, random: f64) -> Instant {
         self.status_failures = self.status_failures.saturating_add(1);
         let at = now + backoff::delay(error, self.status_failures, random);
         self.status_retry_at = Some(at);
         at
-    }
-
-    /// The conditions of the status whose write failed last; none if it is no longer due.
-    pub(super) fn failed_conditions(&mut self, is_due: bool) -> Vec<Condition> {
-        if !is_due {
-            self.failed_conditions = Vec::new();
-        }
-        self.failed_conditions.clone()
     }
 
     /// Whether these errors differ from the last ones: each is logged once, not at every retry.
@@ -164,14 +150,11 @@ impl RetryState {
             && !self.status_written.as_ref().is_some_and(recently)
             && self.status_retry_at.is_none()
             && self.lag_write_at.is_none()
-            && self.failed_conditions.is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-    use k8s_openapi::jiff::Timestamp;
     use kcg_core::child_error::ChildError;
 
     use super::*;
@@ -203,25 +186,14 @@ mod tests {
     }
 
     #[test]
-    fn the_conditions_of_a_failed_status_are_kept_until_it_is_written_or_no_longer_due() {
-        let (mut state, now) = (RetryState::default(), Instant::now());
-        let condition = Condition {
-            type_: "Ready".into(),
-            status: "True".into(),
-            reason: "Reconciled".into(),
-            message: String::new(),
-            last_transition_time: Time(Timestamp::UNIX_EPOCH),
-            observed_generation: None,
-        };
-        let failed = [condition];
-        for end in
-            [|state: &mut RetryState, _| _ = state.failed_conditions(false), RetryState::status_succeeded]
-        {
-            state.status_failed(&failed, &refused(), now, 0.0);
-            assert_eq!(state.failed_conditions(true), failed);
-            assert!(!state.is_empty(now + 2 * LAG_INTERVAL));
-            end(&mut state, now);
-            assert_eq!(state.failed_conditions(true), []);
+    fn the_failure_of_a_status_is_forgotten_when_it_is_stored() {
+        for stored in [|state: &mut RetryState, _| state.status_is_stored(), RetryState::status_succeeded] {
+            let (mut state, now) = (RetryState::default(), Instant::now());
+            let at = state.status_failed(&refused(), now, 0.0);
+            assert_eq!(state.may_write_status(now, Duration::ZERO), Err(at));
+            stored(&mut state, now);
+            assert_eq!(state.may_write_status(now, Duration::ZERO), Ok(()));
+            assert!(state.is_empty(now + LAG_INTERVAL));
         }
     }
 

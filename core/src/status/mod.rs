@@ -173,24 +173,6 @@ fn topic_status(count: &TopicCount) -> TopicStatus {
     }
 }
 
-/// Keeps the transition times of a status whose write failed: the API server may have stored it, and the
-/// transition was then. `stored` are the conditions that the last transition counts from.
-pub fn keep_transition_times(status: &mut KconsumerGroupStatus, stored: &[Condition], failed: &[Condition]) {
-    let of = |conditions: &'_ [Condition], type_: &str, status: &str| {
-        let condition = conditions.iter().find(|condition| condition.type_ == type_);
-        condition
-            .filter(|condition| condition.status == status)
-            .map(|found| found.last_transition_time.clone())
-    };
-    for condition in &mut status.conditions {
-        if of(stored, &condition.type_, &condition.status).is_none()
-            && let Some(time) = of(failed, &condition.type_, &condition.status)
-        {
-            condition.last_transition_time = time;
-        }
-    }
-}
-
 /// The conditions with their transition times, which change only if the status changes. A type
 /// without a new value keeps its previous condition.
 fn conditions(

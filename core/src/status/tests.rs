@@ -921,28 +921,6 @@ fn transition_times_change_only_with_the_status() {
 }
 
 #[test]
-fn a_status_that_is_written_again_keeps_the_transition_times_of_the_write_that_failed() {
-    let group = group("{}");
-    let mut world = settled_world(&group);
-    let ceiling = ceiling_of(&group, &world);
-    let composed_at = |world: &Observed, stored: &KconsumerGroupStatus, seconds: i64| {
-        compose(&group, world, &ceiling, &NO_ERRORS, stored, at(EARLIER + seconds))
-    };
-    let stored = composed_at(&world, &KconsumerGroupStatus::default(), 0);
-    world.conflicting_groups = ConflictingGroups::new(["other"], false);
-    let failed = composed_at(&world, &stored, 60);
-    let mut again = composed_at(&world, &stored, 120);
-    assert_ne!(again, failed);
-    keep_transition_times(&mut again, &stored.conditions, &failed.conditions);
-    assert_eq!(again, failed);
-    // The transition is over: what counts is when the stored status began.
-    world.conflicting_groups = ConflictingGroups::default();
-    let mut back = composed_at(&world, &stored, 180);
-    keep_transition_times(&mut back, &stored.conditions, &failed.conditions);
-    assert_eq!(back, stored);
-}
-
-#[test]
 fn a_new_message_of_the_autoscaler_alone_does_not_change_the_status() {
     let group = group("{}");
     let mut world = settled_world(&group);
