@@ -10,6 +10,8 @@ use kube::core::Status;
 const TOP: usize = 10;
 /// How many findings are kept.
 const MOST: usize = 20;
+/// The fewest batches that show how memory grows.
+const BATCHES: usize = 20;
 
 /// The counts of a run.
 #[derive(Debug, Default)]
@@ -59,8 +61,11 @@ impl Tally {
     }
 
     /// How much memory a thousand objects cost after the first fifth of the run, in KiB, by least
-    /// squares.
-    pub fn slope(&self) -> f64 {
+    /// squares; `None` after too few batches to tell.
+    pub fn slope(&self) -> Option<f64> {
+        if self.memory.len() < BATCHES {
+            return None;
+        }
         let number = |value: u64| f64::from(u32::try_from(value).unwrap_or(u32::MAX));
         let warm = &self.memory[self.memory.len() / 5..];
         let points = warm.iter().map(|(objects, kib)| (number(*objects as u64) / 1000.0, number(*kib)));
@@ -70,7 +75,7 @@ impl Tally {
         let (x, y) = (mean(|point| point.0), mean(|point| point.1));
         let covariance: f64 = points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum();
         let variance: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
-        if variance == 0.0 { 0.0 } else { covariance / variance }
+        (variance > 0.0).then(|| covariance / variance)
     }
 
     /// The table in Markdown.
@@ -96,7 +101,9 @@ impl Tally {
         row("settled after, median and longest", format!("{median:.1?}, {longest:.1?}"));
         let ends = [self.memory.first(), self.memory.last()].map(|end| end.map_or(0, |(_, kib)| *kib));
         row("memory in KiB, start and end", format!("{}, {}", ends[0], ends[1]));
-        row("memory in KiB for each 1,000 objects", format!("{:.0}", self.slope()));
+        if let Some(slope) = self.slope() {
+            row("memory in KiB for each 1,000 objects", format!("{slope:.0}"));
+        }
         table
     }
 }
