@@ -148,6 +148,22 @@ impl Running {
         }
     }
 
+    /// Waits for what the operator has to do, and fails if it ends before.
+    pub async fn while_it_runs<T>(&self, done: impl Future<Output = Result<T>>) -> Result<T> {
+        let ended = async {
+            loop {
+                if let Err(error) = self.process.must_run() {
+                    return error;
+                }
+                tokio::time::sleep(QUIET).await;
+            }
+        };
+        tokio::select! {
+            done = done => done,
+            error = ended => Err(error.into()),
+        }
+    }
+
     /// Waits until it uses no CPU to speak of.
     pub async fn rest(&self) -> Result<()> {
         let began = Instant::now();

@@ -118,7 +118,7 @@ async fn converge(cluster: &Cluster, running: &Running, workload: Workload) -> R
     workload.create_topics(&cluster.client).await?;
     let convergence = Convergence::begin(&cluster.client, workload).await?;
     workload.create_groups(&cluster.client, None).await?;
-    convergence.end(&cluster.client, || Ok(())).await?;
+    running.while_it_runs(convergence.end(&cluster.client, || Ok(()))).await?;
     running.rest().await
 }
 
