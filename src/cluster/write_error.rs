@@ -22,7 +22,8 @@ pub(crate) enum WriteError {
         /// The API server's Retry-After.
         retry_after: Option<Duration>,
     },
-    /// Nothing is wrong, but nothing can be written yet: an object or a namespace is terminating.
+    /// Nothing is wrong, but nothing can be written yet: an object or a namespace is terminating, or the
+    /// watch has not brought the newest version of the group.
     Waiting,
     /// This process is no longer the leader.
     NotLeading,

@@ -31,12 +31,11 @@ mod soak;
 mod supervisor;
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use kcg_tests::{Outcome, is_long, measured};
+use kcg_tests::{Outcome, is_long, measured, variable};
 
 use campaign::{Finished, Ledger, folder, report, run_all};
 use oracle::Clean;
@@ -46,14 +45,6 @@ use rig::Rig;
 /// How long the sample begins new plans; the last ones then take half a minute.
 const SAMPLE: Duration = Duration::from_mins(1);
 const SIDE_BY_SIDE: usize = 12;
-
-fn variable<T: FromStr>(name: &str) -> Result<Option<T>>
-where
-    T::Err: std::fmt::Display,
-{
-    let Ok(text) = std::env::var(name) else { return Ok(None) };
-    text.parse().map(Some).map_err(|error| anyhow::anyhow!("{name}={text}: {error:#}"))
-}
 
 /// Two clean runs, which have to make the same requests.
 async fn learn(rig: &Rig, groups: usize) -> Result<Clean> {

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use futures::StreamExt as _;
 use kcg_tests::objects::{CHILDREN, DEPLOYMENT, GROUP, Kind, SERVICE};
+use kcg_tests::{Change, changes};
 use kube::api::DynamicObject;
-use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -133,14 +133,8 @@ impl Recorder {
 
 async fn record(client: Client, kind: Kind, state: Arc<State>) {
     let api: Api<DynamicObject> = Api::all_with(client, &kind.resource());
-    let mut events = std::pin::pin!(watcher::watcher(api, watcher::Config::default()));
-    while let Some(event) = events.next().await {
-        let (gone, object) = match event {
-            Ok(Event::Apply(object) | Event::InitApply(object)) => (false, object),
-            Ok(Event::Delete(object)) => (true, object),
-            // The watcher tries again.
-            Ok(Event::Init | Event::InitDone) | Err(_) => continue,
-        };
+    let mut changes = std::pin::pin!(changes(api));
+    while let Some(Change { gone, object }) = changes.next().await {
         let Some(namespace) = object.metadata.namespace.clone() else { continue };
         let name = object.metadata.name.clone().unwrap_or_default();
         let object = Arc::new(serde_json::to_value(object).unwrap_or_default());

@@ -14,7 +14,7 @@ use kcg_tests::deploy;
 use kcg_tests::env::{TestEnv, all_crds};
 use kcg_tests::namespace::Namespace;
 use kcg_tests::objects::{AUTOSCALER, CHILDREN, DEPLOYMENT, GROUP, Kind, SERVICE, TOPIC, is_observed};
-use kcg_tests::{is_long, measured};
+use kcg_tests::{is_long, measured, slope};
 use serde_json::{Value, json};
 
 use crate::faults::Faults;
@@ -228,15 +228,11 @@ fn report(title: &str, samples: &[Sample]) -> String {
 fn growth(samples: &[Sample]) -> [f64; 3] {
     let fields: [fn(&Sample) -> f64; 3] =
         [|sample| sample.memory_kib, |sample| sample.files, |sample| sample.tasks];
-    let mean = |of: &dyn Fn(&Sample) -> f64| samples.iter().map(of).sum::<f64>() / samples.len() as f64;
     let changes = |sample: &Sample| sample.changes as f64;
-    let middle = mean(&changes);
-    let spread = samples.iter().map(|sample| (changes(sample) - middle).powi(2)).sum::<f64>().max(1.0);
     let range = samples.last().map_or(0.0, changes) - samples.first().map_or(0.0, changes);
     fields.map(|field| {
-        let average = mean(&field);
-        let together = samples.iter().map(|sample| (changes(sample) - middle) * (field(sample) - average));
-        together.sum::<f64>() / spread * range
+        let points: Vec<(f64, f64)> = samples.iter().map(|sample| (changes(sample), field(sample))).collect();
+        slope(&points).unwrap_or(0.0) * range
     })
 }
 

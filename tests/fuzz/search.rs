@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use kcg_tests::{is_long, variable};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::corpus;
@@ -50,20 +51,14 @@ impl Bound {
     }
 }
 
-/// Whether the long search runs.
-pub fn is_long() -> bool {
-    std::env::var_os("KCG_LONG").is_some()
-}
-
 pub fn time() -> Duration {
-    let seconds = std::env::var("KCG_FUZZ_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    let seconds = variable("KCG_FUZZ_SECONDS").unwrap();
     Duration::from_secs_f64(seconds.unwrap_or(if is_long() { 600.0 } else { 1.0 }))
 }
 
 /// The random numbers of a search; their seed is printed.
 pub fn random(name: &str) -> fastrand::Rng {
-    let seed = std::env::var("KCG_FUZZ_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed: u64 = seed.unwrap_or_else(|| fastrand::u64(..));
+    let seed: u64 = variable("KCG_FUZZ_SEED").unwrap().unwrap_or_else(|| fastrand::u64(..));
     println!("{name}: KCG_FUZZ_SEED={seed}");
     fastrand::Rng::with_seed(seed)
 }

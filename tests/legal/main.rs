@@ -23,11 +23,9 @@ mod rig;
 mod schema;
 mod tally;
 
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
-use kcg_tests::{Outcome, is_long, measured};
+use kcg_tests::{Outcome, is_long, measured, variable};
 
 use batch::{Batch, Size};
 use rig::Rig;
@@ -39,14 +37,6 @@ const MOST_SLOPE: f64 = 1024.0;
 const MOST_GROWTH: u64 = 64 << 10;
 /// How many objects of a long run lie between two lines about its progress.
 const STEP: usize = 250;
-
-fn variable<T: FromStr>(name: &str) -> Result<Option<T>>
-where
-    T::Err: std::fmt::Display,
-{
-    let Ok(text) = std::env::var(name) else { return Ok(None) };
-    text.parse().map(Some).map_err(|error| anyhow::anyhow!("{name}={text}: {error:#}"))
-}
 
 /// A random group is refused cleanly, or it comes to rest with its children or the reason why not.
 #[tokio::test(flavor = "multi_thread")]

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use futures::StreamExt as _;
 use kcg_tests::namespace::Namespace;
 use kcg_tests::objects::{CHILDREN, GROUP, Kind};
+use kcg_tests::{Change, changes};
 use kube::Api;
 use kube::api::DynamicObject;
-use kube::runtime::watcher::{self, Event};
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -112,14 +112,8 @@ impl Observer {
 }
 
 async fn record(api: Api<DynamicObject>, kind: Kind, families: Families, changed: watch::Sender<()>) {
-    let mut events = std::pin::pin!(watcher::watcher(api, watcher::Config::default()));
-    while let Some(event) = events.next().await {
-        let (gone, object) = match event {
-            Ok(Event::Apply(object) | Event::InitApply(object)) => (false, object),
-            Ok(Event::Delete(object)) => (true, object),
-            // The watcher tries again.
-            Ok(Event::Init | Event::InitDone) | Err(_) => continue,
-        };
+    let mut changes = std::pin::pin!(changes(api));
+    while let Some(Change { gone, object }) = changes.next().await {
         let name = object.metadata.name.clone().unwrap_or_default();
         let mut object = serde_json::to_value(object).unwrap_or_default();
         if let Some(metadata) = object["metadata"].as_object_mut() {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use kcg_tests::slope;
 use kube::core::Status;
 
 /// Of the fields that are refused, how many the table names.
@@ -69,13 +70,7 @@ impl Tally {
         let number = |value: u64| f64::from(u32::try_from(value).unwrap_or(u32::MAX));
         let warm = &self.memory[self.memory.len() / 5..];
         let points = warm.iter().map(|(objects, kib)| (number(*objects as u64) / 1000.0, number(*kib)));
-        let points: Vec<(f64, f64)> = points.collect();
-        let count = number(points.len() as u64);
-        let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
-        let (x, y) = (mean(|point| point.0), mean(|point| point.1));
-        let covariance: f64 = points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum();
-        let variance: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
-        (variance > 0.0).then(|| covariance / variance)
+        slope(&points.collect::<Vec<_>>())
     }
 
     /// The table in Markdown.

@@ -9,8 +9,10 @@
 
 pub mod audit;
 pub mod certificate;
+mod changes;
 mod deploy;
 pub mod env;
+mod environment;
 mod eventually;
 pub mod faults;
 pub mod helm;
@@ -19,6 +21,7 @@ pub mod legal_pod;
 pub mod load;
 pub mod namespace;
 pub mod objects;
+mod slope;
 pub mod strimzi;
 
 use std::path::{Path, PathBuf};
@@ -26,8 +29,11 @@ use std::path::{Path, PathBuf};
 use kcg_devcluster::{build_operator, tools};
 use tokio::sync::OnceCell;
 
+pub use changes::{Change, changes};
 pub use deploy::{deploy, deploy_copy, promtool, repository};
+pub use environment::variable;
 pub use eventually::{eventually, met};
+pub use slope::slope;
 
 /// The result of a test, and of a step in one. `?` takes any error, a text too.
 pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use kcg_api::projection::{Keep, most_values};
 use kcg_api::{names, spec_bounds};
 use serde::de::DeserializeSeed as _;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Acceptance, AutoscalerFacts, Child, DeploymentFacts, Detail, PodsMetric, Progress, Signal};
 use crate::ceiling::Held;
@@ -124,15 +124,12 @@ pub fn fingerprint(live: &Value) -> u64 {
             entry[name].hash(&mut hasher);
         }
     }
-    for name in ["labels", "annotations"] {
-        let owned = |key: &str| {
-            let field = format!("f:{key}");
-            entries
-                .iter()
-                .any(|entry| !entry["fieldsV1"]["f:metadata"][format!("f:{name}")][&field].is_null())
-        };
+    for (name, field) in [("labels", "f:labels"), ("annotations", "f:annotations")] {
+        let owned = entries.iter().filter_map(|entry| entry["fieldsV1"]["f:metadata"][field].as_object());
+        let owned = owned.flat_map(Map::keys).filter_map(|key| key.strip_prefix("f:"));
+        owned.for_each(|key| metadata[name][key].hash(&mut hasher));
         let texts = metadata[name].as_object().into_iter().flatten();
-        texts.filter(|(key, text)| *text == "" || owned(key)).for_each(|text| text.hash(&mut hasher));
+        texts.filter(|(_, text)| *text == "").for_each(|(key, _)| key.hash(&mut hasher));
     }
     hasher.finish()
 }
