@@ -13,7 +13,7 @@ use crate::defaults;
 pub struct ScalingSpec {
     /// Behavior of the HorizontalPodAutoscaler. By default it scales up in one step, and down by at
     /// most half in 300 seconds with a stabilization window of 300 seconds, because each step
-    /// causes a rebalance.
+    /// causes a rebalance. An empty behavior leaves the choice to Kubernetes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub behavior: Option<HorizontalPodAutoscalerBehavior>,
     /// Metrics of the HorizontalPodAutoscaler besides the lag, for example the CPU, as in

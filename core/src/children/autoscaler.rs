@@ -3,6 +3,7 @@
 
 use std::iter;
 
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerBehavior;
 use kcg_api::{ValidGroup, names};
 use serde_json::{Value, json};
 
@@ -18,8 +19,10 @@ pub(super) fn build(group: &ValidGroup, ceiling: &Ceiling) -> Value {
         "minReplicas": ceiling.min,
         "maxReplicas": ceiling.max,
         "metrics": metrics(group),
-        "behavior": group.scaling.behavior.as_ref().map_or_else(consumer_behavior, |behavior| json!(behavior)),
     });
+    if let Some(behavior) = behavior(group) {
+        autoscaler["spec"]["behavior"] = behavior;
+    }
     autoscaler
 }
 
@@ -27,6 +30,16 @@ pub(super) fn build(group: &ValidGroup, ceiling: &Ceiling) -> Value {
 fn metrics(group: &ValidGroup) -> Vec<Value> {
     let others = group.scaling.metrics.iter().map(|metric| json!(metric));
     iter::once(LagSource::OURS.metric(group)).chain(others).collect()
+}
+
+/// That of the group, else one for consumers. An empty one is left out: the API server replaces it by its
+/// defaults in a creation and removes it in an apply.
+fn behavior(group: &ValidGroup) -> Option<Value> {
+    match &group.scaling.behavior {
+        None => Some(consumer_behavior()),
+        Some(empty) if *empty == HorizontalPodAutoscalerBehavior::default() => None,
+        Some(behavior) => Some(json!(behavior)),
+    }
 }
 
 /// Up in one step, because all consumers together work off a backlog fastest. Down by half after

@@ -492,6 +492,20 @@ fn each_alert_can_be_switched_off_and_has_its_own_severity_wait_and_threshold() 
     assert!(expr.contains(" > 1.1 * 1000) unless on() (avg(") && expr.ends_with(" > 70)"), "{expr}");
 }
 
+#[test]
+fn an_empty_behavior_leaves_the_choice_to_kubernetes() {
+    for (scaling, want) in [
+        ("{scaling: {behavior: {}}}", None),
+        ("{scaling: {behavior: {scaleUp: {stabilizationWindowSeconds: 7}}}}", Some(7)),
+        ("{}", Some(0)),
+    ] {
+        let autoscaler = child(ChildKind::HorizontalPodAutoscaler, scaling);
+        let window = &autoscaler["spec"]["behavior"]["scaleUp"]["stabilizationWindowSeconds"];
+        assert_eq!(window.as_i64(), want, "{scaling}");
+        assert_eq!(autoscaler["spec"].get("behavior").is_some(), want.is_some(), "{scaling}");
+    }
+}
+
 /// Micrometer shows the lag of a new partition up to a minute late, and until then the pod is
 /// missing.
 #[test]
