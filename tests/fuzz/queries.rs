@@ -1,10 +1,11 @@
 //! What a group writes for Prometheus: queries, the labels of alerts, and how its pods are scraped. No
 //! text of a tenant may become more than the text that it is.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use kcg_api::alerts::AlertName;
 use kcg_api::topic::{TopicFacts, TopicLookup, named_by};
 use kcg_api::valid::{TopicGrants, parse_group};
 use kcg_api::{GroupDefaults, ValidGroup, names, spec_bounds};
@@ -111,19 +112,22 @@ fn skeletons(state: &DesiredState) -> Vec<(String, String)> {
 }
 
 /// All queries that groups have: of each preset and each statistic, with other endpoints and without,
-/// with thresholds and without.
+/// with a threshold for any of the alerts: that of one is also in the query of another.
 static SKELETONS: LazyLock<HashSet<(String, String)>> = LazyLock::new(|| {
     let mut known = HashSet::new();
     for preset in ["Spring", "JmxExporter", "Librdkafka"] {
         for (key, value) in [("lagStatistic", "Sum"), ("lagStatistic", "Max"), ("lagMetric", "my_lag")] {
             for endpoints in [json!([]), json!([{"port": 1}])] {
-                for threshold in [json!(null), json!(5)] {
-                    let rules = kcg_api::alerts::AlertName::ALL
-                        .map(|name| (name.as_str().to_owned(), json!({"threshold": threshold})));
+                for alerts in 0..1 << AlertName::ALL.len() {
+                    let has_threshold =
+                        AlertName::ALL.iter().enumerate().filter(|(bit, _)| alerts >> bit & 1 == 1);
+                    let rules: Value = has_threshold
+                        .map(|(_, name)| (name.as_str().to_owned(), json!({"threshold": 5})))
+                        .collect();
                     let group = json!({"apiVersion": "thenextapps.com/v1alpha1", "kind": "KconsumerGroup",
                         "metadata": {"name": "orders", "namespace": "default"},
                         "spec": {"consumerSpec": {"image": "i", "topic": "t"},
-                            "alerts": {"rules": BTreeMap::from(rules)},
+                            "alerts": {"rules": rules},
                             "metrics": {"preset": preset, key: value, "additionalEndpoints": endpoints}}});
                     known.extend(skeletons(&admitted(group).unwrap()));
                 }
