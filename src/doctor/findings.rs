@@ -65,6 +65,14 @@ pub struct Findings {
     pub(super) prometheuses: Found<Option<Vec<PrometheusFinding>>>,
 }
 
+impl Findings {
+    /// The cure if other namespaces have the operator's Deployments.
+    pub(super) fn name_the_namespace(&self) -> Option<String> {
+        let others = self.other_namespaces.join(", ");
+        (!others.is_empty()).then(|| format!("name the operator's --namespace: it is in {others}"))
+    }
+}
+
 /// What installed the operator, and so what repairs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Installer {
@@ -120,6 +128,13 @@ pub(super) struct LeaseFinding {
     /// The time since the last renewal.
     pub(super) seconds_ago: u64,
     pub(super) lease_seconds: u64,
+}
+
+impl LeaseFinding {
+    /// If its holder has released it or not renewed it in time, a candidate may take it.
+    pub(super) const fn is_held(&self) -> bool {
+        !self.holder.is_empty() && self.seconds_ago <= self.lease_seconds
+    }
 }
 
 /// One permission that a process needs.

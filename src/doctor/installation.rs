@@ -3,7 +3,7 @@
 use kcg_api::crd::{VERSION, VersionSkew};
 
 use super::Check;
-use super::findings::{Findings, Found, LeaseFinding};
+use super::findings::{Findings, Found};
 use super::groups::joined;
 
 pub(super) fn crd(findings: &Findings) -> Check {
@@ -27,12 +27,11 @@ pub(super) fn crd(findings: &Findings) -> Check {
 
 /// If the operator runs in another namespace alone.
 pub(super) fn elsewhere(findings: &Findings) -> Option<Check> {
-    let is_led = |lease: &LeaseFinding| !lease.holder.is_empty() && lease.seconds_ago <= lease.lease_seconds;
-    if findings.other_namespaces.is_empty() || matches!(&findings.lease, Ok(Some(lease)) if is_led(lease)) {
+    let cure = findings.name_the_namespace()?;
+    if matches!(&findings.lease, Ok(Some(lease)) if lease.is_held()) {
         return None;
     }
     let found = format!("the operator is not installed in namespace {}", findings.namespace);
-    let cure = format!("name the operator's --namespace: it is in {}", findings.other_namespaces.join(", "));
     Some(Check::wrong("namespace", found, cure))
 }
 
@@ -45,13 +44,13 @@ pub(super) fn leader(findings: &Findings) -> Check {
     match &findings.lease {
         Err(why) => Check::unknown(check, why),
         Ok(None) => Check::wrong(check, "there was never a leader in this namespace", cure),
+        Ok(Some(lease)) if lease.is_held() => Check::ok(check, format!("{} is the leader", lease.holder)),
         Ok(Some(lease)) if lease.holder.is_empty() => Check::wrong(check, "there is no leader", cure),
-        Ok(Some(lease)) if lease.seconds_ago > lease.lease_seconds => {
+        Ok(Some(lease)) => {
             let found =
                 format!("the leader {} last renewed its Lease {} s ago", lease.holder, lease.seconds_ago);
             Check::wrong(check, found, cure)
         }
-        Ok(Some(lease)) => Check::ok(check, format!("{} is the leader", lease.holder)),
     }
 }
 

@@ -18,10 +18,9 @@ fn check(findings: &Findings, process: &str, found: &Found<Option<ProcessFinding
         Ok(None) => {
             let found =
                 format!("there is no Deployment of the {process} in namespace {}", findings.namespace);
-            let cure = match &findings.other_namespaces[..] {
-                [] => "if the operator is installed elsewhere, name its --namespace".to_owned(),
-                others => format!("name the operator's --namespace: it is in {}", others.join(", ")),
-            };
+            let cure = findings
+                .name_the_namespace()
+                .unwrap_or_else(|| "if the operator is installed elsewhere, name its --namespace".to_owned());
             return Check::note(check, found, cure);
         }
         Ok(Some(deployed)) => deployed,
