@@ -11,6 +11,7 @@ mod namespaces;
 mod pod_fields;
 mod processes;
 mod scaling_metrics;
+mod scrapes;
 mod served_metrics;
 mod storage;
 mod tenants;

@@ -30,6 +30,7 @@ mod many_groups;
 mod metric_rules;
 mod mistaken_pods;
 mod original;
+mod other_webhooks;
 mod paused;
 mod pod_rules;
 mod pod_security;
@@ -83,6 +84,7 @@ fn phases() -> Vec<(usize, Vec<Case>)> {
         refusals::cases(),
         mistaken_pods::cases(),
         render::cases(),
+        other_webhooks::cases(),
     ];
     let alone = [
         handover::cases(),

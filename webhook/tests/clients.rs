@@ -3,14 +3,17 @@
 
 mod harness;
 
-use std::sync::{Arc, Barrier};
+use std::net::SocketAddr;
+use std::sync::{Arc, Barrier, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use harness::{AllowAll, Client, HEAD, TestServer, review, short_limits, time_until_closed};
 use kcg_api::violation::{Rule, Violation};
+use kcg_runtime::probes::{ProbeServer, Readiness};
 use kcg_webhook::admit::{Admission, AdmissionRequest, Stage, Verdict};
 use kcg_webhook::server::Limits;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// How far before a timeout the swept idle times begin.
 const SWEPT: Duration = Duration::from_millis(100);
@@ -328,6 +331,60 @@ async fn a_review_that_is_not_decided_by_its_deadline_gets_a_503_and_delays_no_o
     assert_eq!(overdue.status, 503);
     assert!(overdue.head.contains("retry-after: 1"), "{}", overdue.head);
     assert_eq!(overdue.body, "the review could not be decided in time: try again\n");
+}
+
+/// Decides no mutating review until the test ends.
+#[derive(Clone, Debug, Default)]
+struct Stuck(Arc<(Mutex<bool>, Condvar)>);
+
+impl Admission for Stuck {
+    fn admit(&self, request: &AdmissionRequest<'_>) -> Verdict {
+        if request.stage == Stage::Mutate {
+            let (ended, changed) = &*self.0;
+            drop(changed.wait_while(ended.lock().unwrap(), |ended| !*ended).unwrap());
+        }
+        AllowAll.admit(request)
+    }
+}
+
+/// Its end, also that of a test that fails: the runtime waits for its threads.
+struct EndOf(Stuck);
+
+impl Drop for EndOf {
+    fn drop(&mut self) {
+        *self.0.0.0.lock().unwrap() = true;
+        self.0.0.1.notify_all();
+    }
+}
+
+/// A runtime with one thread, as above.
+#[tokio::test]
+async fn while_no_decision_ends_every_review_gets_a_503_and_probes_are_answered() {
+    let limits = Limits { workers: 2, workers_per_client: 2, ..short_limits() };
+    let stuck = EndOf(Stuck::default());
+    let server = TestServer::start_with(limits, stuck.0.clone(), Duration::ZERO).await;
+    let probes = ProbeServer::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = probes.address();
+    tokio::spawn(probes.serve(Readiness::default(), server.stop.clone()));
+    let mut client = server.client().await;
+    for number in 0..3 {
+        assert_eq!(client.post("/mutate", &review("a", "{}")).await.status, 503, "{number}");
+    }
+    // All threads are taken, and nothing gives them back.
+    let overdue = client.post("/validate", &review("b", "{}")).await;
+    assert_eq!(overdue.body, "the review could not be decided in time: try again\n");
+    assert_eq!(client.post("/elsewhere", "").await.status, 404);
+    assert_eq!(healthz(address).await, 200);
+    drop(stuck);
+    while client.post("/validate", &review("c", "{}")).await.status != 200 {}
+}
+
+async fn healthz(address: SocketAddr) -> u16 {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
 /// Has a bug, on a thread of its own or on that of the connection.

@@ -84,7 +84,87 @@ impl Candidate {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::SystemTime;
+
+    use parking_lot::Mutex;
+
+    use super::record::Record;
+    use super::step::{ElectionStep, next_step, observe};
     use super::*;
+
+    /// A clock that counts this many milliseconds in ten of real time.
+    #[derive(Debug)]
+    struct RatedClock(u64, Mutex<u64>);
+
+    impl Clock for RatedClock {
+        fn now(&self) -> Moment {
+            let passed = Duration::from_millis(*self.1.lock() * self.0 / 10);
+            Moment { mono: passed, wall: SystemTime::UNIX_EPOCH + passed }
+        }
+    }
+
+    /// How many real milliseconds pass from the end of a leadership to the takeover, negative if two lead
+    /// meanwhile, of a holder that loses its connection after its renewal at `cut`. Both look every 10 ms.
+    fn gap(timings: Timings, holder_rate: u64, candidate_rate: u64, cut: u64) -> i64 {
+        let clocks = [holder_rate, candidate_rate].map(|rate| Arc::new(RatedClock(rate, Mutex::default())));
+        let [holder, candidate] = &clocks;
+        let leadership = Leadership::new(holder.clone(), timings.renew_deadline, holder.now());
+        let record = |renewal: Moment| Record::default().held_by("holder", renewal.wall, &timings);
+        let (mut stored, mut observed) = (record(holder.now()), None);
+        let (mut due, mut stopped) = (timings.retry * 2, None);
+        for real in (0..).step_by(10) {
+            for clock in &clocks {
+                *clock.1.lock() = real;
+            }
+            let now = holder.now();
+            if real <= cut && now.mono >= due {
+                leadership.renew(now);
+                stored = record(now);
+                due = now.mono + timings.retry * 2;
+            }
+            if stopped.is_none() && !leadership.still_held() {
+                stopped = Some(real);
+            }
+            observed = observe(observed, Some(stored.clone()), candidate.now());
+            let step = next_step(observed.as_ref(), candidate.now(), "candidate", &timings);
+            let taken = step == ElectionStep::Replace;
+            assert!(real > cut || !taken, "taken at {real} ms from a holder that renews");
+            match stopped {
+                Some(stopped) if taken => return i64::try_from(real - stopped).unwrap(),
+                None if taken => {
+                    let left = leadership.left().as_millis() * 10 / u128::from(holder_rate);
+                    return -i64::try_from(left).unwrap();
+                }
+                _ => {}
+            }
+        }
+        unreachable!("the candidate takes over")
+    }
+
+    #[test]
+    fn two_never_lead_while_their_clocks_differ_by_less_than_lease_and_deadline() {
+        let twice = Timings { lease: Duration::from_secs(14), ..Timings::default() };
+        // At the default, 10 s and 7 s, a clock may run 1.4 times as fast as another.
+        let table = [
+            (Timings::default(), 10, 10, true),
+            (Timings::default(), 10, 14, true),
+            (Timings::default(), 5, 7, true),
+            (Timings::default(), 20, 10, true),
+            (Timings::default(), 10, 20, false),
+            (twice, 10, 20, true),
+            (twice, 5, 10, true),
+            (twice, 20, 10, true),
+        ];
+        for (timings, holder, candidate, safe) in table {
+            for cut in (0..4000).step_by(290) {
+                let gap = gap(timings, holder, candidate, cut);
+                // Each looks every 10 ms.
+                assert_eq!(gap >= -10, safe, "{timings:?}, {holder}, {candidate}, {cut}: {gap} ms");
+                assert!(gap >= -2000, "{timings:?}, {holder}, {candidate}, {cut}: {gap} ms");
+            }
+        }
+    }
 
     #[test]
     fn timings_that_would_allow_two_holders_are_rejected() {

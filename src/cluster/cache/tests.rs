@@ -63,6 +63,32 @@ fn a_topic_affects_exactly_its_consumers() {
     assert!(cache.by_topic.is_empty() && cache.conflicts.is_empty() && cache.entries.is_empty());
 }
 
+#[test]
+fn a_topic_of_a_thousand_groups_and_a_group_of_many_topics_affect_no_other() {
+    let mut cache = ClusterCache::default();
+    cache.set_topics_availability(None, TopicsAvailability::Available);
+    let mut consumers = Vec::new();
+    for number in 0..1000 {
+        for topic in ["t", "u"] {
+            let key = key(&format!("{topic}-{number}"));
+            let spec = json!({"topic": topic, "groupId": key.name()});
+            cache.set_group(&key, group_of(&key, 1, &spec), false);
+            consumers.push(key);
+        }
+    }
+    let all: Vec<String> = (0..100).map(|number| format!("many-{number}")).collect();
+    cache.set_group(&key("many"), group("many", 1, &json!({"topics": all})), false);
+    consumers.retain(|key| key.name().starts_with("t-"));
+    consumers.sort();
+    for partitions in [3, 4] {
+        let mut affected = cache.set_topic(key("t"), facts(partitions));
+        affected.sort();
+        assert_eq!(affected, consumers, "each consumer once and no other group");
+    }
+    assert_eq!(cache.set_topic(key("many-99"), facts(1)), [key("many")]);
+    assert_eq!(cache.set_topic(key("absent"), facts(1)), []);
+}
+
 /// The topics of group `a`, in order.
 fn lookups(cache: &ClusterCache) -> Vec<TopicLookup> {
     cache.snapshot(&key("a")).unwrap().observed.topics.into_values().collect()
