@@ -1,7 +1,7 @@
 //! A small HTTP/1.1 server for probes and metrics: one request a connection, and a bound on
 //! everything that a client can make grow or last.
 
-use std::{collections::HashMap, io, net::SocketAddr, thread, time::Duration};
+use std::{collections::HashMap, io, net::SocketAddr, sync::Arc, thread, time::Duration};
 
 use axum::{
     Router,
@@ -13,6 +13,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use parking_lot::Mutex;
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime,
@@ -71,24 +72,35 @@ impl HttpServer {
     }
 
     /// Serves on a thread of its own until `stop` is cancelled, so that an answer waits for none of the
-    /// caller's tasks.
+    /// caller's tasks. If there is no thread to be had, the caller's runtime serves.
     pub(crate) async fn serve_on_own_thread(self, router: Router, stop: CancellationToken) {
         let purpose = self.purpose;
         // If the caller drops this future, the thread ends as well.
         let stop = stop.child_token();
         let _ended = stop.clone().drop_guard();
         let (done, served) = oneshot::channel();
+        // What a thread would own is lost if it cannot start.
+        let server = Arc::new(Mutex::new(Some((self, router))));
+        let (taken, stopped) = (Arc::clone(&server), stop.clone());
         let run = move || {
-            let outcome = self.block_on_serve(router, stop);
+            let taken = taken.lock().take();
+            let outcome = taken.map_or(Ok(()), |(server, router)| server.block_on_serve(router, stopped));
             // The receiver is gone if the caller has dropped the future.
             let _ = done.send(outcome);
         };
-        let outcome = match thread::Builder::new().name(purpose.to_owned()).spawn(run) {
-            Ok(_) => served.await.unwrap_or(Ok(())),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = outcome {
-            tracing::error!(%error, purpose, "cannot serve on a thread of its own");
+        match thread::Builder::new().name(purpose.to_owned()).spawn(run) {
+            Ok(_) => {
+                if let Ok(Err(error)) = served.await {
+                    tracing::error!(%error, purpose, "cannot serve on a thread of its own");
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, purpose, "no thread of its own: the common ones serve");
+                let server = server.lock().take();
+                if let Some((server, router)) = server {
+                    server.serve(router, stop).await;
+                }
+            }
         }
     }
 

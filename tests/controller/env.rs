@@ -104,9 +104,9 @@ impl ControllerEnv {
     }
 
     /// A controller of a namespace that writes without a Lease. There may be others.
-    pub async fn start_without_lease(namespace: &Namespace) -> Outcome<Self> {
+    pub async fn start_without_lease(namespace: &Namespace, defaults: Option<PathBuf>) -> Outcome<Self> {
         let scope = Scope::Namespaces([namespace.name.clone()].into());
-        Self::start_for(plane().await?, namespace.clone(), scope, None, "test", None).await
+        Self::start_for(plane().await?, namespace.clone(), scope, defaults, "test", None).await
     }
 
     /// A controller for a namespace of this API server.

@@ -7,6 +7,7 @@ mod endpoint;
 mod env;
 mod group_defaults;
 mod leftovers;
+mod many_groups;
 mod namespaces;
 mod pod_fields;
 mod processes;

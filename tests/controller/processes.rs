@@ -1,7 +1,9 @@
 //! Controllers as processes: one that runs short of memory, of file descriptors or of disk space, and one
 //! whose groups are deleted. A limit holds for all of a process.
 
+use std::fs::Permissions;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -19,26 +21,37 @@ use crate::LATER;
 use crate::env::{SOON, get, plane};
 
 /// What a shell runs: the controller as it is.
-const AS_IT_IS: &str = r#"exec "$@""#;
+pub const AS_IT_IS: &str = r#"exec "$@""#;
 /// The sockets that a client opens on the metrics' port: more than the process may have files.
 const SOCKETS: usize = 200;
 
 /// A controller of one namespace.
-struct Controller {
-    process: Process,
-    metrics: SocketAddr,
+pub struct Controller {
+    pub process: Process,
+    pub metrics: SocketAddr,
     probes: SocketAddr,
 }
 
 impl Controller {
     /// Starts it by a line of shell, whose arguments are the command.
-    async fn start(namespace: &Namespace, name: &str, shell: &str, folder: &Path) -> Outcome<Self> {
+    pub async fn start(namespace: &Namespace, name: &str, shell: &str, folder: &Path) -> Outcome<Self> {
+        let kubeconfig = plane().await?.kubeconfig_path().to_owned();
+        Self::start_program(operator_binary().await?, &kubeconfig, (namespace, name), shell, folder)
+    }
+
+    fn start_program(
+        program: &Path,
+        kubeconfig: &Path,
+        (namespace, name): (&Namespace, &str),
+        shell: &str,
+        folder: &Path,
+    ) -> Outcome<Self> {
         let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr();
         let (metrics, probes) = (free()?, free()?);
         let mut command = Command::new("sh");
-        command.args(["-c", shell, "sh"]).arg(operator_binary().await?);
+        command.args(["-c", shell, "sh"]).arg(program);
         command.args(["controller", "--log-level=debug"]);
-        command.arg(format!("--kubeconfig={}", plane().await?.kubeconfig_path().display()));
+        command.arg(format!("--kubeconfig={}", kubeconfig.display()));
         for flag in ["namespaces", "leader-elect-resource-namespace", "pod-namespace"] {
             command.arg(format!("--{flag}={}", namespace.name));
         }
@@ -49,7 +62,7 @@ impl Controller {
         Ok(Self { process, metrics, probes })
     }
 
-    async fn is_ready(&self) -> Outcome {
+    pub async fn is_ready(&self) -> Outcome {
         let what = format!("{} is ready", self.process.name());
         Ok(eventually(&what, LATER, async || {
             self.process.must_run()?;
@@ -60,7 +73,7 @@ impl Controller {
     }
 }
 
-async fn namespace(name: &str) -> Outcome<Namespace> {
+pub async fn namespace(name: &str) -> Outcome<Namespace> {
     let plane = plane().await?;
     let namespace = Namespace::create(plane, &plane.client().await?, name).await?.within(LATER);
     namespace.create_topic("fast-data-topic", 3).await?;
@@ -132,6 +145,40 @@ async fn a_controller_without_free_file_descriptors_and_disk_space_repairs_and_r
     .await?;
     measured(&format!("{open} of 64 files were open"));
     controller.process.must_run()?;
+    Ok(())
+}
+
+/// The limit of processes of a user counts threads, and does not apply to root.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_controller_that_gets_no_thread_but_those_of_its_runtime_repairs_and_answers_probes() -> Outcome {
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "only root can start a process as another user: run this test as root, or in a container"
+    );
+    let (ns, folder) = (namespace("short-of-threads").await?, TempDir::new()?);
+    ns.create_group("g", &json!({})).await?;
+    let readable = |path: &Path| std::fs::set_permissions(path, Permissions::from_mode(0o755));
+    let (program, kubeconfig) = (folder.path().join("operator"), folder.path().join("kubeconfig"));
+    std::fs::copy(operator_binary().await?, &program)?;
+    std::fs::copy(plane().await?.kubeconfig_path(), &kubeconfig)?;
+    for path in [folder.path(), &program, &kubeconfig] {
+        readable(path)?;
+    }
+    // The main thread and two of the runtime; nothing else runs as this user.
+    let user = 1_000_660_000 + std::process::id() % 10_000;
+    let shell = format!(
+        r#"export TOKIO_WORKER_THREADS=2; exec setpriv --reuid={user} --clear-groups prlimit --nproc=3 "$@""#
+    );
+    let started = (&ns, "controller");
+    let controller = Controller::start_program(&program, &kubeconfig, started, &shell, folder.path())?;
+    ns.children_exist("g").await?;
+    controller.is_ready().await?;
+    let threads = std::fs::read_dir(format!("/proc/{}/task", controller.process.pid()))?.count();
+    assert_eq!(threads, 3);
+    ns.drift_is_repaired("g").await?;
+    let metrics = get(controller.metrics, "/metrics").await?;
+    assert!(metrics.starts_with("HTTP/1.1 200 "), "{metrics}");
+    controller.process.terminate(SOON).await?;
     Ok(())
 }
 

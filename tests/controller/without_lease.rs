@@ -1,5 +1,5 @@
-//! Two controllers that both write, because they were started without a Lease: they want the same, so they
-//! disturb each other little.
+//! Two controllers that both write, because they were started without a Lease. If they want the same, they
+//! disturb each other little; if not, as two versions may, each writes at its group's rate until one ends.
 
 use std::time::Duration;
 
@@ -7,10 +7,15 @@ use kcg_tests::namespace::Namespace;
 use kcg_tests::objects::{AUTOSCALER, CHILDREN, GROUP, SERVICE, TOPIC};
 use kcg_tests::{Outcome, eventually, is_long, met};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::env::{ControllerEnv, SOON, plane};
 
 const GROUPS: usize = 4;
+/// The changes of a group that are made at once; more come at one a second.
+const BURST: usize = 20;
+/// How long two versions are watched that undo each other's writes.
+const FIGHT: Duration = Duration::from_secs(5);
 /// How long nothing may be written when all is settled.
 const SETTLED: Duration = Duration::from_secs(3);
 
@@ -85,13 +90,107 @@ async fn writes(controllers: &[&ControllerEnv]) -> Outcome<usize> {
     .await?)
 }
 
+/// A folder with a file of defaults, by which every child gets this label.
+fn version(name: &str) -> Outcome<TempDir> {
+    let folder = TempDir::new()?;
+    let text = format!("inheritedMetadata: {{labels: {{version: {name}}}}}");
+    std::fs::write(folder.path().join("defaults.yaml"), text)?;
+    Ok(folder)
+}
+
+/// Waits until every child of the groups has the label of a version.
+async fn children_are_of(ns: &Namespace, version: &str) -> Outcome {
+    for name in names() {
+        for kind in CHILDREN {
+            ns.eventually(kind, &name, version, |child| child["metadata"]["labels"]["version"] == version)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+/// A stop of the old version before the start of the new one, or a Lease, keeps them apart; an installation
+/// without either can be seen by the alerts SeveralLeaders and DefaultsDiffer.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_versions_without_a_lease_write_at_the_rate_of_a_group_until_one_of_them_ends() -> Outcome {
+    let ns = namespace("two-versions").await?;
+    let (old, new) = (version("old")?, version("new")?);
+    let file = |of: &TempDir| Some(of.path().join("defaults.yaml"));
+    let first = ControllerEnv::start_without_lease(&ns, file(&old)).await?;
+    for name in names() {
+        ns.create_group(&name, &json!({"consumerSpec": {"groupId": name}})).await?;
+    }
+    for name in names() {
+        ns.children_exist(&name).await?;
+    }
+    children_are_of(&ns, "old").await?;
+    writes(&[&first]).await?;
+    first.faults.log.clear();
+
+    let second = ControllerEnv::start_without_lease(&ns, file(&new)).await?;
+    let changes = |env: &ControllerEnv| env.faults.log.count("PATCH", "/g0?");
+    eventually("each undoes the other's writes", SOON, async || {
+        let both = [&first, &second].map(changes);
+        Ok(met(both.iter().all(|count| *count > BURST), || format!("{both:?}")))
+    })
+    .await?;
+    let before = [&first, &second].map(changes);
+    // A rate can only be observed for a while.
+    tokio::time::sleep(FIGHT).await;
+    let [one, other] = [&first, &second].map(changes);
+    let during = [one - before[0], other - before[1]];
+    let most = usize::try_from(FIGHT.as_secs())? + 2;
+    assert!(during.iter().all(|count| *count <= most), "{during:?} changes of a group in {FIGHT:?}");
+    // Both want the same pods, so no pod was replaced, and the groups are as before.
+    for env in [&first, &second] {
+        let made = CHILDREN.map(|kind| env.faults.log.count("POST", &format!("/{}?", kind.plural)));
+        assert_eq!(made, [0; CHILDREN.len()]);
+    }
+
+    first.stop().await?;
+    children_are_of(&ns, "new").await?;
+    writes(&[&second]).await?;
+    children_are_of(&ns, "new").await?;
+    second.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_versions_with_a_lease_the_leader_s_alone_is_written() -> Outcome {
+    let ns = namespace("two-versions-lease").await?;
+    let (old, new) = (version("old")?, version("new")?);
+    let file = |of: &TempDir| of.path().join("defaults.yaml");
+    let leader = ControllerEnv::start_in(plane().await?, ns.clone(), Some(file(&old))).await?;
+    for name in names() {
+        ns.create_group(&name, &json!({"consumerSpec": {"groupId": name}})).await?;
+    }
+    for name in names() {
+        ns.children_exist(&name).await?;
+    }
+    let standby = leader.start_standby(file(&new)).await?;
+    eventually("the standby to be ready", SOON, async || {
+        let text = standby.readyz().await.unwrap_or_default();
+        Ok(met(text.starts_with("HTTP/1.1 200"), || text))
+    })
+    .await?;
+    for name in names() {
+        ns.drift_is_repaired(&name).await?;
+    }
+    writes(&[&leader]).await?;
+    children_are_of(&ns, "old").await?;
+    assert_eq!(standby.faults.log.writes(), Vec::<String>::new());
+    leader.stop().await?;
+    children_are_of(&ns, "new").await?;
+    writes(&[&standby]).await?;
+    standby.stop().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_controllers_without_a_lease_settle_and_write_at_most_twice_as_much() -> Outcome {
     let (alone, shared) = (namespace("alone").await?, namespace("shared").await?);
-    let one = ControllerEnv::start_without_lease(&alone).await?;
+    let one = ControllerEnv::start_without_lease(&alone, None).await?;
     let (first, second) = (
-        ControllerEnv::start_without_lease(&shared).await?,
-        ControllerEnv::start_without_lease(&shared).await?,
+        ControllerEnv::start_without_lease(&shared, None).await?,
+        ControllerEnv::start_without_lease(&shared, None).await?,
     );
     tokio::try_join!(churn(&alone), churn(&shared))?;
     let clean = writes(&[&one]).await?;
