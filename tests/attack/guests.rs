@@ -55,6 +55,82 @@ pub async fn connect(target: &Target, per_second: usize, until: Instant) -> Outc
     Ok(connects)
 }
 
+/// What a scan sends: other paths and methods, another media type, JSON that is none, and a review.
+fn scans() -> [Vec<u8>; 5] {
+    let plain = |line: &str| format!("{line} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes();
+    let text = b"POST /validate HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n\r\n";
+    [
+        plain("GET /metrics"),
+        plain("DELETE /validate"),
+        text.to_vec(),
+        crate::post("{\"kind\": oh"),
+        crate::post(GUEST),
+    ]
+}
+
+/// Sends this many requests a second over connections from four addresses, without waiting for responses;
+/// returns how many were sent, how many responses came, and the longest of them.
+pub async fn flood(target: &Target, per_second: usize, until: Instant) -> Outcome<[usize; 3]> {
+    const CLIENTS: usize = 16;
+    const BATCHES: u32 = 50;
+    let mut clients = JoinSet::new();
+    let once = per_second / BATCHES as usize / CLIENTS;
+    for number in 0..CLIENTS {
+        let target = target.of(number);
+        let batch: Vec<u8> = scans().iter().cycle().take(once).flatten().copied().collect();
+        clients.spawn(async move {
+            let (mut sent, mut answers, mut longest) = (0, 0, 0);
+            while Instant::now() < until {
+                // The server may close it at any moment.
+                let Ok(stream) = target.connect().await else { continue };
+                let (mut reading, mut writing) = tokio::io::split(stream);
+                let mut clock = interval(Duration::from_secs(1) / BATCHES);
+                let write = async {
+                    while Instant::now() < until {
+                        clock.tick().await;
+                        writing.write_all(&batch).await?;
+                        writing.flush().await?;
+                        sent += once;
+                    }
+                    std::io::Result::Ok(())
+                };
+                let read = async {
+                    let mut text = Vec::new();
+                    while reading.read_buf(&mut text).await? > 0 {
+                        let mut begin = 0;
+                        while let Some(length) = response(&text[begin..]) {
+                            begin += length;
+                            answers += 1;
+                            longest = longest.max(length);
+                        }
+                        text.drain(..begin);
+                    }
+                    std::io::Result::Ok(())
+                };
+                tokio::select! {
+                    _ = write => {}
+                    _ = read => {}
+                }
+            }
+            [sent, answers, longest]
+        });
+    }
+    let sums = clients.join_all().await;
+    Ok([
+        sums.iter().map(|sum| sum[0]).sum(),
+        sums.iter().map(|sum| sum[1]).sum(),
+        sums.iter().map(|sum| sum[2]).max().unwrap_or_default(),
+    ])
+}
+
+/// The length of the first response, if it is complete.
+fn response(bytes: &[u8]) -> Option<usize> {
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let head = std::str::from_utf8(&bytes[..end]).ok()?;
+    let length: usize = head.lines().find_map(|line| line.strip_prefix("content-length: "))?.parse().ok()?;
+    (bytes.len() >= end + length).then_some(end + length)
+}
+
 /// Keeps this many connections from four addresses with a body that is large and arrives a byte at a time;
 /// returns how many bodies were begun.
 pub async fn trickle(target: &Target, clients: usize, until: Instant) -> usize {

@@ -1,5 +1,7 @@
 //! Attacks of pods that reach the ports of the operator. They have no right in the cluster.
 
+use std::time::Instant;
+
 use kcg_tests::{Outcome, is_long};
 
 use crate::arena::{Arena, Most, full};
@@ -17,6 +19,29 @@ async fn guests_that_once_brought_a_review_and_two_thousand_connects_a_second_ke
             let guests = guests::settle(&arena.target, 1024).await?;
             let connects = guests::connect(&arena.target, 2000, until).await?;
             Ok(format!("{} guests, {connects} connects", guests.len()))
+        })
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_scan_of_twenty_thousand_requests_a_second_learns_nothing_and_keeps_no_client_out() -> Outcome {
+    if !is_long() {
+        return Ok(());
+    }
+    let arena = Arena::start().await?;
+    arena
+        .withstand("a scan of 20,000 requests/s", Most::SHIPPED, async |arena, until| {
+            let began = Instant::now();
+            let [sent, answers, longest] = guests::flood(&arena.target, 20_000, until).await?;
+            let seconds = usize::try_from(began.elapsed().as_secs())?.max(1);
+            if longest > 512 {
+                return Err(format!("a response of {longest} bytes").into());
+            }
+            Ok(format!(
+                "{} requests/s, {} responses/s of at most {longest} bytes",
+                sent / seconds,
+                answers / seconds
+            ))
         })
         .await
 }

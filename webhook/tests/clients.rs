@@ -428,6 +428,42 @@ async fn a_client_with_many_denials_gets_a_429() {
 }
 
 #[tokio::test]
+async fn a_client_with_many_requests_that_are_no_reviews_waits_for_each_response() {
+    let penalty = Duration::from_millis(500);
+    let limits = Limits { invalid: 3, invalid_per_second: 1, penalty, ..Limits::default() };
+    let server = TestServer::start(limits).await;
+    let mut client = server.client().await;
+    let began = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(client.post("/elsewhere", "").await.status, 404);
+    }
+    assert!(began.elapsed() < penalty, "{:?}", began.elapsed());
+    let began = Instant::now();
+    for _ in 0..2 {
+        assert_eq!(client.post("/validate", "{").await.status, 400);
+    }
+    about(began.elapsed(), 1000);
+    // Reviews are not concerned, whatever else comes from their address.
+    let began = Instant::now();
+    assert_eq!(server.client().await.post("/validate", &review("a", "{}")).await.status, 200);
+    assert!(began.elapsed() < penalty, "{:?}", began.elapsed());
+}
+
+/// This runtime has one thread, which a connection holds as long as it is busy.
+#[tokio::test]
+async fn requests_that_arrive_together_take_turns_with_those_of_other_connections() {
+    let server = TestServer::start(Limits::default()).await;
+    let (mut client, mut other) = (server.client().await, server.client().await);
+    assert_eq!(other.post("/validate", &review("a", "{}")).await.status, 200);
+    client.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(300)).await;
+    assert_eq!(other.post("/validate", &review("a", "{}")).await.status, 200);
+    let text = server.metrics();
+    let count = text.lines().find_map(|line| line.split_once("invalid_requests_total{code=\"404\"} "));
+    let answered: usize = count.map_or(0, |(_, count)| count.parse().unwrap());
+    assert!(answered < 100, "{answered} of 300 had their response first");
+}
+
+#[tokio::test]
 async fn clients_that_never_finish_a_request_cannot_lock_the_api_server_out() {
     let server = TestServer::start(Limits { connections: 8, ..Limits::default() }).await;
     let mut known = server.client().await;

@@ -18,6 +18,7 @@ use hyper::service::Service;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -187,9 +188,14 @@ impl<A: Admission> Service<Request<Incoming>> for RequestService<A> {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        self.0.deadlines.head_complete();
+        let in_one_piece = self.0.deadlines.head_complete();
         let connection = Arc::clone(&self.0);
         Box::pin(async move {
+            // A connection on which hundreds of requests arrive together would hold its thread until all
+            // have their responses.
+            if in_one_piece {
+                yield_now().await;
+            }
             let handled =
                 connection.handler.handle(request, connection.slot.peer(), &connection.draining).await;
             // Only a client that sent a complete review keeps its connection when others need room.

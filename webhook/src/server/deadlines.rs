@@ -9,6 +9,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use parking_lot::Mutex;
@@ -45,6 +46,8 @@ struct Current {
 pub(super) struct Deadlines {
     limits: Arc<Limits>,
     current: Mutex<Current>,
+    /// Whether the server has waited for bytes since the last head was complete.
+    waited: AtomicBool,
 }
 
 impl Deadlines {
@@ -55,12 +58,14 @@ impl Deadlines {
     /// it there, a later review would be lost.
     pub(super) fn new(limits: Arc<Limits>) -> Arc<Self> {
         let current = Current { phase: Phase::Idle, deadline: Instant::now() + limits.idle, _permits: None };
-        Arc::new(Self { limits, current: Mutex::new(current) })
+        Arc::new(Self { limits, current: Mutex::new(current), waited: AtomicBool::new(true) })
     }
 
-    /// The head is complete. The handler has a deadline of its own; this one is its backstop.
-    pub(super) fn head_complete(&self) {
+    /// The head is complete. The handler has a deadline of its own; this one is its backstop. Returns
+    /// whether the head was there before the last request had its response, in one piece with others.
+    pub(super) fn head_complete(&self) -> bool {
         self.enter(Phase::Handler, Instant::now() + self.limits.request + self.limits.write, None);
+        !self.waited.swap(false, Ordering::Relaxed)
     }
 
     /// The handler has returned a response. Its permits are released once the client has read it.
@@ -142,7 +147,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for DeadlineStream<T> {
                 }
                 Poll::Ready(read)
             }
-            Poll::Pending => this.poll_deadline(cx).map(Err),
+            Poll::Pending => {
+                this.deadlines.waited.store(true, Ordering::Relaxed);
+                this.poll_deadline(cx).map(Err)
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use kcg_api::escape;
 use kcg_core::text::one_line;
 use kcg_runtime::peer::Peer;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::fair_semaphore::{FairPermit, FairSemaphore};
@@ -39,6 +39,7 @@ pub(super) struct RequestHandler<A> {
     large_bodies: Arc<FairSemaphore>,
     workers: Arc<FairSemaphore>,
     denials: RefusalLimit,
+    invalid: RefusalLimit,
     invalid_log: LogLimit,
     denial_log: LogLimit,
 }
@@ -73,6 +74,7 @@ impl<A: Admission> RequestHandler<A> {
             large_bodies: FairSemaphore::new(limits.large_bodies, limits.large_bodies_per_client),
             workers: FairSemaphore::new(limits.workers, limits.workers_per_client),
             denials: RefusalLimit::new(limits.denials, limits.denials_per_second),
+            invalid: RefusalLimit::new(limits.invalid, limits.invalid_per_second),
             invalid_log: LogLimit::new(5, Duration::from_secs(10)),
             denial_log: LogLimit::new(200, Duration::from_secs(10)),
             limits,
@@ -99,12 +101,27 @@ impl<A: Admission> RequestHandler<A> {
         let unread = !body.is_end_stream();
         let (mut response, permits) = match result {
             Ok((bytes, permits)) => (json(bytes), Some(permits)),
-            Err(error) => (self.error_response(&error), None),
+            Err(error) => {
+                if error.status().is_client_error() {
+                    self.slow_down(peer, draining).await;
+                }
+                (self.error_response(&error), None)
+            }
         };
         if unread || draining.is_cancelled() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Handled { response, unread, permits }
+    }
+
+    /// Counts a request that is no review, and makes a client wait that sends too many: over its
+    /// connections it sends no more than the limit, and the cores are left to others.
+    async fn slow_down(&self, peer: Peer, draining: &CancellationToken) {
+        if self.invalid.allows(peer) {
+            self.invalid.count(peer);
+        } else {
+            draining.run_until_cancelled(sleep(self.limits.penalty)).await;
+        }
     }
 
     /// Decides what the head alone can decide, so that nothing of a hopeless body is read.

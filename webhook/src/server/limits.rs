@@ -56,6 +56,13 @@ pub struct Limits {
     pub denials: u32,
     /// Further denials that it gets each second.
     pub denials_per_second: u32,
+    /// Requests of a client at once that are no reviews, or get a 429; the API server sends none. The
+    /// response to a further one comes after [`Self::penalty`].
+    pub invalid: u32,
+    /// Further ones that get their response at once, each second.
+    pub invalid_per_second: u32,
+    /// How long a client waits that sends more. Its next request waits, too.
+    pub penalty: Duration,
 }
 
 impl Default for Limits {
@@ -81,6 +88,9 @@ impl Default for Limits {
             connections_per_client: 512,
             denials: 1000,
             denials_per_second: 50,
+            invalid: 1000,
+            invalid_per_second: 500,
+            penalty: Duration::from_secs(1),
         }
     }
 }
