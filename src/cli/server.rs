@@ -1,7 +1,9 @@
 //! The parts that both servers share: flags, signals and the async runtime.
 
+use std::io;
+use std::panic;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{ExitCode, exit};
 use std::sync::Arc;
 
 use clap::Args;
@@ -12,6 +14,7 @@ use kcg_runtime::listen::BindAddress;
 use kcg_runtime::watch::Scope;
 use kcg_webhook::group_defaults::{self, DefaultsFile};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -140,9 +143,7 @@ where
     args.check(further)?;
     args.log.init()?;
     raise_open_files();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
+    let runtime = start_runtime()
         .map_err(|error| CliError::temporary(format_args!("start the async runtime: {error}")))?;
     let outcome = runtime.block_on(async {
         // First, so that an early signal does not kill a half-started process.
@@ -151,6 +152,23 @@ where
     // Does not wait for tasks that are still running.
     runtime.shutdown_background();
     outcome.map(|()| ExitCode::SUCCESS)
+}
+
+/// The runtime of the process, which ends if it gets too few threads: tokio panics then, and unwinding
+/// would wait forever for the threads that there are.
+fn start_runtime() -> io::Result<Runtime> {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|panic| {
+        let why = panic.payload_as_str().unwrap_or_default();
+        CliError::temporary(format_args!(
+            "start the async runtime: {why}; raise the limit of processes (pids)"
+        ))
+        .print();
+        exit(1);
+    }));
+    let runtime = Builder::new_multi_thread().enable_all().build();
+    panic::set_hook(hook);
+    runtime
 }
 
 /// Raises the limit of open files to its maximum. Some container runtimes start a process with a

@@ -28,18 +28,27 @@ fn many(full: usize, short: usize) -> Outcome<usize> {
     Ok(variable("KCG_MANY")?.unwrap_or(if is_long() { full } else { short }))
 }
 
-/// The sum of a metric's samples whose labels have one of these texts, or of all of them.
-async fn metric(of: &Controller, name: &str, labels: &[&str]) -> Outcome<f64> {
+/// The sum of a metric's samples whose labels `count`.
+async fn metric(of: &Controller, name: &str, counts: impl Fn(&str) -> bool) -> Outcome<f64> {
     let text = get(of.metrics, "/metrics").await?;
     let samples = text.lines().filter(|line| {
-        line.starts_with(&format!("kconsumer_group_operator_{name}"))
-            && (labels.is_empty() || labels.iter().any(|label| line.contains(label)))
+        line.strip_prefix("kconsumer_group_operator_").is_some_and(|line| line.starts_with(name))
+            && counts(line)
     });
     // Of no samples the sum is -0.
     Ok(samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() + 0.0)
 }
 
-/// The labels of writes, without those of the Lease, which is replaced.
+/// How many writes the API server has carried out, and how many not. The Lease is replaced, and not counted
+/// but for its creation.
+async fn writes(of: &Controller) -> Outcome<[f64; 2]> {
+    let is_write = |line: &str| WRITES.iter().any(|verb| line.contains(verb));
+    let is_done = |line: &str| line.contains("code=\"20");
+    let done = metric(of, REQUESTS, |line| is_write(line) && is_done(line)).await?;
+    Ok([done, metric(of, REQUESTS, |line| is_write(line) && !is_done(line)).await?])
+}
+
+/// The labels of writes.
 const WRITES: [&str; 4] = ["verb=\"create\"", "verb=\"apply\"", "verb=\"patch\"", "verb=\"delete\""];
 
 /// Creates objects; one that an earlier attempt has created is there.
@@ -64,8 +73,8 @@ async fn has_reconciled(controller: &Controller, groups: usize) -> Outcome {
     Ok(eventually(&what, ALL, async || {
         controller.process.must_run()?;
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let done = metric(controller, "reconciles_total", &[]).await.unwrap_or_default();
-        let waiting = metric(controller, "workqueue_depth", &[]).await.unwrap_or(1.0);
+        let done = metric(controller, "reconciles_total", |_| true).await.unwrap_or_default();
+        let waiting = metric(controller, "workqueue_depth", |_| true).await.unwrap_or(1.0);
         #[allow(clippy::cast_precision_loss, reason = "some thousands")]
         let met_all = done >= groups as f64 && waiting == 0.0;
         Ok(met(met_all, || format!("{done} reconciles, {waiting} wait")))
@@ -94,7 +103,7 @@ async fn many_new_groups_cost_six_writes_each_another_tenant_s_does_not_wait_and
             Ok(met(there * 10 >= groups * 9, || there))
         })
         .await?;
-        let waiting = metric(&first, "workqueue_depth", &[]).await?;
+        let waiting = metric(&first, "workqueue_depth", |_| true).await?;
         other.create_group("newest", &json!({"consumerSpec": {"groupId": "newest"}})).await?;
         let since = Instant::now();
         other.children_exist("newest").await?;
@@ -119,23 +128,18 @@ async fn many_new_groups_cost_six_writes_each_another_tenant_s_does_not_wait_and
         Ok(met(open == 0, || open))
     })
     .await?;
-    let (written, converged) = (metric(&first, REQUESTS, &WRITES).await?, began.elapsed());
-    let refused = metric(
-        &first,
-        REQUESTS,
-        &WRITES.map(|verb| format!("{verb},code=\"429\"")).each_ref().map(String::as_str),
-    )
-    .await?;
+    let ([written, failed], converged) = (writes(&first).await?, began.elapsed());
     let resident = usage::resident_kib(first.process.pid()).ok_or("it ended")?;
     measured(&format!(
-        "{groups} new groups: {written} writes, {refused} answers 429, converged after {converged:.0?}, {resident} KiB; \
+        "{groups} new groups: {written} writes, {failed} that failed, converged after {converged:.0?}, {resident} KiB; \
          one more while {waiting} waited had its children after {took:.1?}"
     ));
     // The Lease is created, too.
     #[allow(clippy::cast_precision_loss, reason = "some thousands")]
     let most = 6.0 * (groups + 1) as f64 + 1.0;
     assert!(written <= most, "{written} writes of {most}");
-    assert!(refused == 0.0, "{refused} answers 429");
+    // A status that was made from an older version of its group is refused, for instance.
+    assert!(failed <= most / 100.0, "{failed} writes failed");
     assert!(resident <= MEMORY, "{resident} KiB");
     // The short form shares its computer with other tests, and waits for the children as long as they do.
     assert!(!is_long() || took <= Duration::from_secs(5), "{took:?}");
@@ -144,10 +148,10 @@ async fn many_new_groups_cost_six_writes_each_another_tenant_s_does_not_wait_and
     let (began, second) = (Instant::now(), Controller::start(&ns, "second", &shell, folder.path()).await?);
     second.is_ready().await?;
     has_reconciled(&second, groups + 1).await?;
-    let (written, took) = (metric(&second, REQUESTS, &WRITES).await?, began.elapsed());
+    let ([written, failed], took) = (writes(&second).await?, began.elapsed());
     let peak = usage::peak_kib(second.process.pid()).ok_or("it ended")?;
     measured(&format!("restart with {groups} groups: {written} writes, {took:.1?}, at most {peak} KiB"));
-    assert!(written == 0.0, "{written} writes after a restart");
+    assert!(written + failed == 0.0, "{written} and {failed} writes after a restart");
     assert!(peak <= MEMORY, "{peak} KiB");
     second.process.terminate(SOON).await?;
     ns.kubectl(&["delete", "kcg", "--all", "--wait=false"]).await?.ok()?;

@@ -166,10 +166,18 @@ async fn a_controller_that_gets_no_thread_but_those_of_its_runtime_repairs_and_a
     }
     // The main thread and two of the runtime; nothing else runs as this user.
     let user = 1_000_660_000 + std::process::id() % 10_000;
-    let shell = format!(
-        r#"export TOKIO_WORKER_THREADS=2; exec setpriv --reuid={user} --clear-groups prlimit --nproc=3 "$@""#
-    );
-    let started = (&ns, "controller");
+    let with = |threads: usize| {
+        format!(
+            r#"export TOKIO_WORKER_THREADS=2; exec setpriv --reuid={user} --clear-groups prlimit --nproc={threads} "$@""#
+        )
+    };
+    let started = (&ns, "too-few");
+    let few = Controller::start_program(&program, &kubeconfig, started, &with(2), folder.path())?;
+    let (ended, log) = (few.process.wait(SOON).await?, few.process.log());
+    let says = log.contains("start the async runtime: ") && log.contains("raise the limit of processes");
+    assert!(!ended.success() && says, "{ended}: {log}");
+
+    let (started, shell) = ((&ns, "controller"), with(3));
     let controller = Controller::start_program(&program, &kubeconfig, started, &shell, folder.path())?;
     ns.children_exist("g").await?;
     controller.is_ready().await?;
