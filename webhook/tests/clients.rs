@@ -449,10 +449,24 @@ async fn a_client_with_many_requests_that_are_no_reviews_waits_for_each_response
     assert!(began.elapsed() < penalty, "{:?}", began.elapsed());
 }
 
+/// Decides on the thread of the connection.
+#[derive(Debug)]
+struct Quick;
+
+impl Admission for Quick {
+    fn admit(&self, request: &AdmissionRequest<'_>) -> Verdict {
+        AllowAll.admit(request)
+    }
+
+    fn is_quick(&self, _: &[u8]) -> bool {
+        true
+    }
+}
+
 /// This runtime has one thread, which a connection holds as long as it is busy.
 #[tokio::test]
 async fn requests_that_arrive_together_take_turns_with_those_of_other_connections() {
-    let server = TestServer::start(Limits::default()).await;
+    let server = TestServer::start_with(Limits::default(), Quick, Duration::ZERO).await;
     let (mut client, mut other) = (server.client().await, server.client().await);
     assert_eq!(other.post("/validate", &review("a", "{}")).await.status, 200);
     client.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(300)).await;
