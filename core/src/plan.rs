@@ -356,7 +356,7 @@ mod tests {
         let mut world = settled_world(&group);
         let deployment = world.children[ChildKind::Deployment].as_mut().unwrap();
         deployment.drift = Drift::Drifted;
-        deployment.detail = Detail::Deployment(crate::facts::DeploymentFacts::default());
+        deployment.detail = Detail::Deployment(Box::default());
         let plan = planned(&group, &world);
         assert_eq!(plan.writes, []);
         assert_eq!(plan.errors[ChildKind::Deployment], Some(ChildError::SelectorImmutable));

@@ -84,15 +84,15 @@ fn detail(kind: ChildKind, object: &Value, ceiling: &Ceiling) -> Detail {
     match kind {
         ChildKind::Service => Detail::Service { has_cluster_ip: false },
         ChildKind::ServiceMonitor | ChildKind::PrometheusRule => Detail::Monitor(Acceptance::default()),
-        ChildKind::HorizontalPodAutoscaler => Detail::Autoscaler(AutoscalerFacts {
+        ChildKind::HorizontalPodAutoscaler => Detail::Autoscaler(Box::new(AutoscalerFacts {
             held: Some(ceiling.held()),
             current_replicas: 1,
             min_replicas: ceiling.min,
             max_replicas: ceiling.max,
             tolerance: Tolerance::of_live(object),
             ..Default::default()
-        }),
-        ChildKind::Deployment => Detail::Deployment(DeploymentFacts {
+        })),
+        ChildKind::Deployment => Detail::Deployment(Box::new(DeploymentFacts {
             template: TemplateOrigin::of(object),
             is_observed: true,
             wanted: 1,
@@ -103,6 +103,6 @@ fn detail(kind: ChildKind, object: &Value, ceiling: &Ceiling) -> Detail {
             progress: Progress::Completed,
             selector_is_ours: true,
             ..Default::default()
-        }),
+        })),
     }
 }

@@ -3,6 +3,7 @@
 //! microseconds.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -29,7 +30,8 @@ use super::string_interner::StringInterner;
 // group_id is Kafka's word.
 #[allow(clippy::struct_field_names)]
 pub(crate) struct CachedGroup {
-    pub(crate) uid: Box<str>,
+    /// Shared with its children.
+    pub(crate) uid: Arc<str>,
     pub(crate) resource_version: u64,
     pub(crate) generation: i64,
     created: Option<Timestamp>,
@@ -70,7 +72,7 @@ impl CachedGroup {
         let status = stored.status().unwrap_or_default();
         let StoredGroup { metadata, spec, .. } = stored;
         let mut group = Self {
-            uid: metadata.uid,
+            uid: metadata.uid.into(),
             resource_version: project::version_of(&metadata.resource_version),
             generation: metadata.generation,
             created: metadata.creation_timestamp.and_then(|created| created.parse().ok()),

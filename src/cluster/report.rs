@@ -31,7 +31,7 @@ impl Cluster {
             "apiVersion": format!("{}/{}", names::GROUP, names::VERSION),
             "kind": names::KIND,
             "metadata": {
-                "name": key.name(), "namespace": key.namespace(), "uid": group.uid,
+                "name": key.name(), "namespace": key.namespace(), "uid": *group.uid,
                 "resourceVersion": group.resource_version.to_string(),
             },
             "status": status,

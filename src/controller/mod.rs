@@ -48,6 +48,8 @@ const WORKERS: usize = 32;
 const DEADLINE: Duration = Duration::from_secs(30);
 /// How long reconciles in progress may continue after SIGTERM.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(15);
+/// How often the retry states of groups that are in sync are forgotten.
+const FORGET_INTERVAL: Duration = Duration::from_mins(1);
 /// When a group is reconciled again after a panic.
 const RETRY_AFTER_PANIC: Duration = Duration::from_mins(1);
 
@@ -182,11 +184,15 @@ impl Workers {
         self.queue.add_backlog(self.cluster.keys());
         let _rotating = self.rotate(leadership.clone());
         let mut reconciles = JoinSet::new();
+        let mut forget = tokio::time::interval(FORGET_INTERVAL);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = leadership.lost().cancelled() => break,
                 Some(_) = reconciles.join_next() => {}
+                _ = forget.tick() => {
+                    retry_state::forget_empty(&mut self.retry_states.lock(), Instant::now().into_std());
+                }
                 key = self.queue.next(), if reconciles.len() < WORKERS => {
                     let (workers, leadership) = (self.clone(), leadership.clone());
                     reconciles.spawn(async move { workers.reconcile(key, &leadership).await });

@@ -2,10 +2,12 @@
 //! something was written lately. Nothing is kept of a group that is in sync. Pure: time and
 //! randomness are arguments.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use kcg_core::children::{ChildKind, PerChild};
 use kcg_core::plan::{FailedWrite, Plan, Write};
+use kcg_runtime::watch::ObjectKey;
 use parking_lot::Mutex;
 
 use super::backoff;
@@ -153,6 +155,13 @@ impl RetryState {
     }
 }
 
+/// Forgets the states in which there is nothing to keep any more, and gives their memory back. After its
+/// last write, a group may not be reconciled again for a long time.
+pub(super) fn forget_empty(states: &mut HashMap<ObjectKey, RetryState>, now: Instant) {
+    states.retain(|_, state| !state.is_empty(now));
+    states.shrink_to_fit();
+}
+
 #[cfg(test)]
 mod tests {
     use kcg_core::child_error::ChildError;
@@ -183,6 +192,23 @@ mod tests {
         assert!(state.failed_writes()[ChildKind::PrometheusRule].is_some());
         state.succeeded(ChildKind::PrometheusRule);
         assert!(state.next_retry().is_none() && state.is_empty(now));
+    }
+
+    #[test]
+    fn the_states_of_groups_that_are_not_reconciled_again_are_forgotten() {
+        let now = Instant::now();
+        let mut states = HashMap::new();
+        for number in 0..1000 {
+            let mut state = RetryState::default();
+            state.status_succeeded(now);
+            states.insert(ObjectKey::new("ns", &number.to_string()), state);
+        }
+        states.get_mut("ns/7").unwrap().failed(&delete(), &refused(), now, 0.0);
+        forget_empty(&mut states, now);
+        assert_eq!(states.len(), 1000);
+        forget_empty(&mut states, now + LAG_INTERVAL);
+        assert_eq!(states.keys().collect::<Vec<_>>(), [&ObjectKey::new("ns", "7")]);
+        assert!(states.capacity() < 10, "room for {}", states.capacity());
     }
 
     #[test]

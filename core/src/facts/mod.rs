@@ -6,6 +6,8 @@ mod conflicting_groups;
 pub mod predicate;
 pub mod project;
 
+use std::sync::Arc;
+
 use k8s_openapi::jiff::Timestamp;
 use kcg_api::ValidGroup;
 use kcg_api::preset::LagMetrics;
@@ -29,7 +31,7 @@ pub struct Child {
     /// dropped.
     pub resource_version: u64,
     /// The uid of the owner that controls it.
-    pub controller: Option<Box<str>>,
+    pub controller: Option<Arc<str>>,
     /// It has a deletionTimestamp: it is not modified until it is gone.
     pub deleting: bool,
     /// How it compares with the desired object.
@@ -40,7 +42,8 @@ pub struct Child {
     pub detail: Detail,
 }
 
-/// The facts of one child that the status needs.
+/// The facts of one child that the status needs. Boxed where they are many: the three kinds with few of
+/// them take less memory.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Detail {
     /// Of the Service.
@@ -49,9 +52,9 @@ pub enum Detail {
         has_cluster_ip: bool,
     },
     /// Of the Deployment.
-    Deployment(DeploymentFacts),
+    Deployment(Box<DeploymentFacts>),
     /// Of the HorizontalPodAutoscaler.
-    Autoscaler(AutoscalerFacts),
+    Autoscaler(Box<AutoscalerFacts>),
     /// Of the ServiceMonitor and the PrometheusRule.
     Monitor(Acceptance),
 }

@@ -70,7 +70,7 @@ mod tests {
             deleting: false,
             drift: Drift::InSync(1),
             creation: None,
-            detail: Detail::Autoscaler(facts),
+            detail: Detail::Autoscaler(Box::new(facts)),
         }
     }
 

@@ -78,8 +78,8 @@ pub fn child(kind: ChildKind, live: &Value) -> Child {
         drift: Drift::Unknown,
         creation: Creation::of(live),
         detail: match kind {
-            ChildKind::Deployment => Detail::Deployment(deployment(live)),
-            ChildKind::HorizontalPodAutoscaler => Detail::Autoscaler(autoscaler(live)),
+            ChildKind::Deployment => Detail::Deployment(Box::new(deployment(live))),
+            ChildKind::HorizontalPodAutoscaler => Detail::Autoscaler(Box::new(autoscaler(live))),
             ChildKind::ServiceMonitor | ChildKind::PrometheusRule => Detail::Monitor(acceptance(live)),
             ChildKind::Service => Detail::Service { has_cluster_ip: has_cluster_ip(live) },
         },
@@ -395,7 +395,7 @@ mod tests {
             applied: "2026-01-02T00:00:00Z".parse().ok(),
             selector_is_ours: true,
         };
-        assert_eq!(seen.detail, Detail::Deployment(wanted));
+        assert_eq!(seen.detail, Detail::Deployment(Box::new(wanted)));
         live["spec"]["selector"]["matchLabels"] = json!({"app": "a"});
         assert!(!deployment(&live).selector_is_ours);
     }

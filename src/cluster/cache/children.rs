@@ -33,6 +33,9 @@ impl ClusterCache {
         if child.is_autoscaler_of(entry.group_uid()) {
             entry.remembered = None;
         }
+        if let Some(group) = &entry.group {
+            child.share_controller(&group.uid);
+        }
         entry.children[kind] = Some(Box::new(child));
         if is_relevant { vec![key.clone()] } else { Vec::new() }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kcg_core::children::ChildKind;
 use kcg_runtime::watch::ObjectKey;
 
 use super::{Affected, ClusterCache, GroupEntry};
@@ -30,6 +31,11 @@ impl ClusterCache {
             entry.remembered = None;
         }
         entry.from_own_write = from_own_write;
+        for kind in ChildKind::ALL {
+            if let Some(child) = &mut entry.children[kind] {
+                child.share_controller(&group.uid);
+            }
+        }
         match before {
             Some(before) if group.is_equivalent_to(&before) => Vec::new(),
             // Only the status differs, and we have just written it. If the user changed the spec in

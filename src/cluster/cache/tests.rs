@@ -37,7 +37,7 @@ fn autoscaler(version: u64, held: Option<&str>, from_own_write: bool) -> CachedC
         deleting: false,
         drift: Drift::InSync(u128::from(version)),
         creation: None,
-        detail: Detail::Autoscaler(facts),
+        detail: Detail::Autoscaler(Box::new(facts)),
     };
     CachedChild::new(child, version, from_own_write)
 }
