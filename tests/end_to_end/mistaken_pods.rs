@@ -243,7 +243,14 @@ async fn security_contexts_are_refused_in_the_words_of_the_api_server(env: Arc<S
         json!({"appArmorProfile": {"type": "RuntimeDefault", "localhostProfile": "a"}}),
         json!({"appArmorProfile": localhost(json!({"localhostProfile": ""}))}),
     );
-    assert_refused(&env, "words-security", &[(missing, 9), (extra, 2)]).await
+    let user = |name: &str| json!({"windowsOptions": {"runAsUserName": name}});
+    let windows = contexts(
+        json!({"windowsOptions": {"runAsUserName": "-_.?\\.", "gmsaCredentialSpecName": "A b", "gmsaCredentialSpec": ""}}),
+        user("a\\b\\c"),
+    );
+    let users = contexts(user(""), user(&format!("{}\\@", "d".repeat(256))));
+    let pods = [(missing, 9), (extra, 2), (windows, 5), (users, 4)];
+    assert_refused(&env, "words-security", &pods).await
 }
 
 async fn terms_of_the_scheduler_are_refused_in_the_words_of_the_api_server(

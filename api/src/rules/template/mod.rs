@@ -19,6 +19,7 @@ mod restart;
 mod scheduling;
 mod security;
 mod volume;
+mod windows;
 
 use std::collections::HashSet;
 

@@ -76,8 +76,11 @@ pub(super) fn check(pod: &PodSpec, path: &str, errors: &mut FieldErrors<'_>) {
 
 fn object_names(pod: &PodSpec, path: &str, errors: &mut FieldErrors<'_>) {
     let is_set = |name: &&str| !name.is_empty();
+    // The operator writes the deprecated field's name in both if the other one is not there.
+    let deprecated = pod.service_account.as_deref().filter(|_| pod.service_account_name.is_none());
     let objects = [
         ("serviceAccountName", pod.service_account_name.as_deref().filter(is_set)),
+        ("serviceAccount", deprecated.filter(is_set)),
         ("priorityClassName", pod.priority_class_name.as_deref().filter(is_set)),
         ("runtimeClassName", pod.runtime_class_name.as_deref()),
     ];
@@ -109,6 +112,10 @@ fn operating_system(pod: &PodSpec, path: &str, errors: &mut FieldErrors<'_>) {
     };
     if os.name.is_empty() {
         errors.required(format!("{path}.os.name"), "");
+    }
+    if os.name == "windows" {
+        let message = "the operator gives consumers a security context that only Linux has";
+        return errors.forbidden(format!("{path}.os.name"), message);
     }
     if os.name != "linux" {
         let name = Some(os.name.as_str()).filter(|name| !name.is_empty());

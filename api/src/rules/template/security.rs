@@ -5,11 +5,13 @@ use std::collections::HashSet;
 
 use k8s_openapi::api::core::v1::{
     AppArmorProfile, PodSecurityContext, SeccompProfile, SecurityContext, Sysctl,
+    WindowsSecurityContextOptions,
 };
 
 use super::super::field_errors::FieldErrors;
 use super::linux_id;
 use super::volume::descending;
+use super::windows;
 
 const LOCALHOST: &str = "Localhost";
 const APP_ARMOR: &str = "must be set when AppArmor type is Localhost";
@@ -37,6 +39,7 @@ pub(super) fn of_pod(context: &PodSecurityContext, path: &str, errors: &mut Fiel
     seccomp(context.seccomp_profile.as_ref(), path, errors);
     app_armor(context.app_armor_profile.as_ref(), path, errors);
     sysctls(context.sysctls.as_deref().unwrap_or_default(), path, errors);
+    windows_options(context.windows_options.as_ref(), path, errors);
 }
 
 pub(super) fn of_container(context: &SecurityContext, path: &str, errors: &mut FieldErrors<'_>) {
@@ -44,6 +47,17 @@ pub(super) fn of_container(context: &SecurityContext, path: &str, errors: &mut F
     linux_id(context.run_as_group, format!("{path}.runAsGroup"), errors);
     seccomp(context.seccomp_profile.as_ref(), path, errors);
     app_armor(context.app_armor_profile.as_ref(), path, errors);
+    windows_options(context.windows_options.as_ref(), path, errors);
+}
+
+fn windows_options(
+    options: Option<&WindowsSecurityContextOptions>,
+    path: &str,
+    errors: &mut FieldErrors<'_>,
+) {
+    if let Some(options) = options {
+        windows::options(options, &format!("{path}.windowsOptions"), errors);
+    }
 }
 
 fn seccomp(profile: Option<&SeccompProfile>, path: &str, errors: &mut FieldErrors<'_>) {

@@ -257,6 +257,47 @@ fn numbers_and_paths_stay_within_their_bounds() {
 }
 
 #[test]
+fn a_service_account_has_the_name_of_one_in_either_field() {
+    let refused = format!("serviceAccount: Invalid value: \"$(A)\": {}", labels::SUBDOMAIN);
+    assert_pod(&json!({"serviceAccount": "$(A)"}), &[&refused]);
+    assert_pod(&json!({"serviceAccount": "$(A)", "serviceAccountName": "a"}), &[]);
+    assert_pod(&json!({"serviceAccount": "a"}), &[]);
+}
+
+#[test]
+fn a_consumer_does_not_run_on_windows() {
+    let message = "os.name: Forbidden: the operator gives consumers a security context that only Linux has";
+    assert_pod(&json!({"os": {"name": "windows"}}), &[message]);
+}
+
+#[test]
+fn a_windows_user_has_a_name_and_perhaps_a_domain() {
+    let user = |name: &str| {
+        words(
+            &json!({"podTemplate": {"spec": {"securityContext": {"windowsOptions": {"runAsUserName": name}}}}}),
+        )
+    };
+    for name in ["Administrator", "CORP\\user.1", "a.example.com\\x y", &"u".repeat(104)] {
+        assert_eq!(user(name), Vec::<String>::new(), "{name}");
+    }
+    for (name, faults) in [
+        ("", 1),
+        ("a\tb", 1),
+        ("a\\b\\c", 1),
+        ("\\a", 1),
+        ("CORP\\", 1),
+        ("..", 1),
+        ("a@b", 1),
+        ("-_.?\\.", 2),
+        (&"u".repeat(105), 1),
+        (&format!("{}\\a", "d".repeat(256)), 2),
+        (".a\\b", 1),
+    ] {
+        assert_eq!(user(name).len(), faults, "{name}: {:?}", user(name));
+    }
+}
+
+#[test]
 fn only_the_consumer_may_be_without_an_image() {
     assert_pod(
         &json!({"containers": [{"name": "order"}, {"name": "orders"}], "initContainers": [{"name": "init"}]}),
