@@ -1,5 +1,6 @@
 //! The controller: watches fill the workqueue, and workers empty it while this process leads.
 
+mod attempt;
 mod backoff;
 mod config;
 mod election;
@@ -11,11 +12,9 @@ mod workqueue;
 mod write_limit;
 
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt as _;
 use kcg_api::names;
 use kcg_runtime::client::RequestMetrics;
 use kcg_runtime::lease::{Leadership, LeaseMetrics, SystemClock};
@@ -44,14 +43,10 @@ use workqueue::WorkQueue;
 
 /// How many groups are reconciled concurrently. Each has up to five requests in flight.
 const WORKERS: usize = 32;
-/// The deadline of one reconcile, with all its requests.
-const DEADLINE: Duration = Duration::from_secs(30);
 /// How long reconciles in progress may continue after SIGTERM.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(15);
 /// How often the retry states of groups that are in sync are forgotten.
 const FORGET_INTERVAL: Duration = Duration::from_mins(1);
-/// When a group is reconciled again after a panic.
-const RETRY_AFTER_PANIC: Duration = Duration::from_mins(1);
 
 /// Runs the controller until `stop` is cancelled (SIGTERM) and the reconciles in progress have
 /// ended.
@@ -222,19 +217,7 @@ impl Workers {
             retry_state: &retry_state,
             lag_writes: &self.lag_writes,
         };
-        let bounded = AssertUnwindSafe(timeout(DEADLINE, Box::pin(reconcile.run()))).catch_unwind();
-        let result = match bounded.await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => ReconcileResult {
-                requeue_at: Some(Instant::now() + DEADLINE),
-                errors: vec![format!("not finished within {} s", DEADLINE.as_secs())],
-                ..ReconcileResult::ended(Outcome::Failed)
-            },
-            Err(_) => ReconcileResult {
-                requeue_at: Some(Instant::now() + RETRY_AFTER_PANIC),
-                ..ReconcileResult::ended(Outcome::Panicked)
-            },
-        };
+        let result = attempt::bounded(reconcile.run()).await;
         self.metrics.record(result.outcome, began.elapsed());
         let mut retry_state = retry_state.into_inner();
         let are_new = retry_state.are_new_errors(&result.errors.join("; "));
