@@ -9,7 +9,7 @@ use crate::plan::{EVENT, Fault, Plan, When};
 use crate::request::RequestId;
 
 /// Rows of docs/faults.md, each with a plan that the exhaustive ones do not contain.
-const ROWS: [(&str, &str); 23] = [
+const ROWS: [(&str, &str); 35] = [
     ("B1", "1 group | watch * #1 x* close 200ms"),
     ("B4", "1 group | watch services #1 silence"),
     ("B4", "1 group | watch kconsumergroups #1 silence"),
@@ -17,6 +17,14 @@ const ROWS: [(&str, &str); 23] = [
     ("B6", "1 group | event horizontalpodautoscalers #3 lose | list horizontalpodautoscalers #2 replay"),
     ("B6", "1 group | patch kconsumergroups/status #3 kill after | list * #9 x8 replay"),
     ("B7", "1 group | watch * #1 x8 hold 5000ms"),
+    ("B7", "1 group | watch * #1 x* lag 2000ms"),
+    ("B8", "1 group | event horizontalpodautoscalers #1 x* swap"),
+    ("B8", "1 group | event kafkatopics #1 x* swap"),
+    ("B8", "1 group | event kconsumergroups #1 x* repeat"),
+    ("B8", "1 group | event deployments #1 x* repeat"),
+    ("B8", "1 group | event services #1 x* repeat"),
+    ("B10", "1 group | event deployments #2 inflate"),
+    ("B10", "1 group | event kconsumergroups #2 x3 inflate"),
     ("B10", "1 group | watch kconsumergroups #1 corrupt"),
     ("B10", "1 group | watch deployments #1 truncate"),
     ("B10", "1 group | list kconsumergroups #1 corrupt"),
@@ -28,11 +36,15 @@ const ROWS: [(&str, &str); 23] = [
     ("C4", "1 group | list services #1 stall"),
     ("C4", "1 group | watch deployments #1 stall"),
     ("C5", "1 group | * * #1 x* delay 1000ms"),
+    ("C5", "1 group | * * #1 x* trickle 500ms"),
     ("C6", "1 group | * * #30 x40 reset"),
     ("C6", "1 group | create deployments #1 reset"),
     ("C6", "1 group | create horizontalpodautoscalers #1 drop before"),
     ("C6", "1 group | create horizontalpodautoscalers #1 drop after"),
     ("C6", "1 group | patch horizontalpodautoscalers #2 drop after"),
+    ("F3", "1 group | create services #1 kill late 20000ms"),
+    ("F3", "1 group | patch services #1 kill late 20000ms"),
+    ("F3", "1 group | patch deployments #1 kill late 20000ms"),
 ];
 
 /// The plans of [`ROWS`].
@@ -78,7 +90,12 @@ fn faults(request: &RequestId) -> Vec<(usize, Fault)> {
         Fault::Answer(504, When::After, None),
     ];
     let answers = answers.into_iter().flat_map(|answer| [(1, answer), (3, answer)]);
-    crashes(request).into_iter().chain(answers).collect()
+    let all = crashes(request).into_iter().chain(answers);
+    if request.is_write() && !request.is_of_lease() {
+        let ends = [Fault::Term, Fault::Remove];
+        return all.chain(ends.map(|end| (1, end))).collect();
+    }
+    all.collect()
 }
 
 #[cfg(test)]
@@ -95,7 +112,7 @@ mod tests {
             (id(EVENT, "services"), 3),
         ];
         let counts = counts.into();
-        assert_eq!(exhaustive(1, &counts).len(), 2 * 10 + 2 * 10 + 10 + 3);
+        assert_eq!(exhaustive(1, &counts).len(), 2 * 12 + 2 * 10 + 10 + 3);
         assert_eq!(exhaustive(10, &counts).len(), 2 * 2 + 2 * 2 + 2);
         for plan in exhaustive(1, &counts) {
             assert_eq!(plan.to_string().parse::<Plan>().unwrap(), plan);

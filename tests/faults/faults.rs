@@ -48,9 +48,9 @@ impl Faults {
         self.count(&request.verb, &request.resource)
     }
 
-    /// Whether an event of a watch is lost.
-    pub fn loses(&self, resource: &str) -> bool {
-        self.count(EVENT, resource).is_some()
+    /// The fault that an event of a watch meets.
+    pub fn meet_event(&self, resource: &str) -> Option<Fault> {
+        self.count(EVENT, resource)
     }
 
     fn count(&self, verb: &str, resource: &str) -> Option<Fault> {
@@ -129,10 +129,8 @@ mod tests {
         let met: Vec<bool> = (0..5).map(|_| faults.meet(&request).is_some()).collect();
         assert_eq!(met, [false, true, true, false, false]);
         assert!(!faults.all_met());
-        assert_eq!(
-            [faults.loses("pods"), faults.loses("services"), faults.loses("services")],
-            [false, true, false]
-        );
+        let events = ["pods", "services", "services"].map(|resource| faults.meet_event(resource));
+        assert_eq!(events, [None, Some(Fault::Lose), None]);
         assert!(faults.all_met());
     }
 

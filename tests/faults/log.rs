@@ -64,6 +64,14 @@ impl Log {
         last.map_or(since, |write| write.began.max(since)).elapsed()
     }
 
+    /// How long after this moment the Lease was first written; `None` if it was not.
+    pub fn lease_written_after(&self, since: Instant) -> Option<Duration> {
+        let state = self.0.lock();
+        let mut later = state.requests.iter().filter(|request| request.began >= since);
+        let write = later.find(|request| request.id.is_of_lease() && request.id.is_write())?;
+        Some(write.began.duration_since(since))
+    }
+
     /// Whether this resource was listed since then.
     pub fn has_listed(&self, resource: &str, since: Instant) -> bool {
         self.0.lock().requests.iter().any(|request| {

@@ -10,7 +10,7 @@
 //! - `KCG_LONG=1 cargo test -p kcg-tests --test faults every_fault` runs all plans. A run that was
 //!   interrupted goes on where it stopped; target/tmp/faults has the results.
 //! - `KCG_FAULT_PLAN='1 group | create services #1 kill after' cargo test -p kcg-tests --test faults
-//!   every_fault` runs one plan. `KCG_FAULT_PARALLEL=NUMBER` sets how many run at once.
+//!   every_fault` runs one plan, or several with `;` between them. `KCG_FAULT_PARALLEL=NUMBER` sets how many run at once.
 //! - `KCG_LONG=1 cargo test -p kcg-tests --test faults a_million` makes a million changes, with random
 //!   faults, in one life of a process ([`soak`]).
 
@@ -30,7 +30,7 @@ mod run;
 mod soak;
 mod supervisor;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -81,6 +81,16 @@ async fn sample(rig: &Arc<Rig>, side_by_side: usize) -> Result<Vec<Finished>> {
     Ok(all)
 }
 
+/// Runs plans with a semicolon between them.
+async fn chosen(rig: &Arc<Rig>, plans: &str, side_by_side: usize) -> Result<Vec<Finished>> {
+    let plans = plans.split(';').map(str::parse).collect::<Result<Vec<Plan>>>()?;
+    let mut clean = BTreeMap::new();
+    for groups in plans.iter().map(|plan| plan.groups).collect::<BTreeSet<_>>() {
+        clean.insert(groups, learn(rig, groups).await.context("learn")?);
+    }
+    run_all(rig, &clean, plans, side_by_side, None, None).await
+}
+
 async fn everything(rig: &Arc<Rig>, side_by_side: usize) -> Result<Vec<Finished>> {
     let mut clean = BTreeMap::new();
     for groups in [1, 10] {
@@ -98,11 +108,8 @@ async fn everything(rig: &Arc<Rig>, side_by_side: usize) -> Result<Vec<Finished>
 async fn every_fault_at_every_request_leaves_the_promises_intact() -> Outcome {
     let rig = Rig::start().await?;
     let side_by_side = variable("KCG_FAULT_PARALLEL")?.unwrap_or(SIDE_BY_SIDE);
-    let all = match variable::<Plan>("KCG_FAULT_PLAN")? {
-        Some(plan) => {
-            let clean = BTreeMap::from([(plan.groups, learn(&rig, plan.groups).await?)]);
-            run_all(&rig, &clean, vec![plan], 1, None, None).await?
-        }
+    let all = match variable::<String>("KCG_FAULT_PLAN")? {
+        Some(plans) => chosen(&rig, &plans, side_by_side).await?,
         None if is_long() => everything(&rig, side_by_side).await?,
         None => sample(&rig, side_by_side).await?,
     };

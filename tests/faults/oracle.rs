@@ -2,6 +2,7 @@
 //! them. The facts are the API server's: its watches, and its audit log.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use kcg_devcluster::audit::AuditEvent;
 use kcg_tests::objects::{AUTOSCALER, DEPLOYMENT, GROUP, Kind};
@@ -18,6 +19,8 @@ const MANAGER: &str = "kconsumer-group-operator";
 const CREATOR: &str = "kconsumer-group-operator-created-";
 /// How many attempts of one kind of write a fault may cost: exponential backoff within a minute.
 const RETRIES: usize = 8;
+/// How soon a successor starts and has a Lease that was released: half the time after which it expires.
+const RELEASED: Duration = Duration::from_secs(5);
 /// Bounds of the process in the tests' build.
 const MAX_MEMORY_KIB: u64 = 200 * 1024;
 const MAX_FILES: usize = 200;
@@ -31,6 +34,8 @@ pub struct Clean {
     pub history: BTreeMap<String, usize>,
     /// How often each request was made.
     pub counts: BTreeMap<RequestId, usize>,
+    /// How often each Event was recorded.
+    pub events: BTreeMap<String, u64>,
 }
 
 /// What a run with faults showed.
@@ -41,6 +46,9 @@ pub struct Observed {
     pub history: BTreeMap<String, usize>,
     pub counts: BTreeMap<RequestId, usize>,
     pub facts: Facts,
+    /// For each process that got SIGTERM: how long after its end the Lease was written again.
+    pub successions: Vec<Option<Duration>>,
+    pub events: BTreeMap<String, u64>,
     /// Whether each rule met a request.
     pub all_met: bool,
     /// The operator's metrics when it was settled.
@@ -62,6 +70,8 @@ pub fn violations(plan: &Plan, clean: &Clean, seen: &Observed) -> Vec<String> {
     found.extend(moved_transitions(&seen.versions));
     found.extend(unbounded(clean, seen));
     found.extend(invisible(plan, seen));
+    found.extend(repeated_events(plan, clean, seen));
+    found.extend(late_successors(seen));
     found.extend(seen.facts.early_ready.iter().map(|kind| format!("I12: ready before {kind} were listed")));
     found.extend(seen.facts.exits.iter().map(|log| format!("it exited: {log}")));
     found.extend(seen.log.lines().filter(|line| line.contains("panicked")).map(str::to_owned));
@@ -236,6 +246,28 @@ fn invisible(plan: &Plan, seen: &Observed) -> Vec<String> {
     };
     let codes = codes.filter(|code| !counts(code) && !counts("canceled"));
     codes.map(|code| format!("I11: no metric counts the {code}")).collect()
+}
+
+/// I11: a crash repeats no Event, but the one whose record the crash has lost: an Event is recorded
+/// after the status, which a successor finds written.
+fn repeated_events(plan: &Plan, clean: &Clean, seen: &Observed) -> Vec<String> {
+    if !plan.kills() {
+        return Vec::new();
+    }
+    let usual = |name| clean.events.get(name).copied().unwrap_or_default();
+    let restarts = u64::try_from(seen.facts.starts.saturating_sub(1)).unwrap_or(u64::MAX);
+    let many = clean.events.keys().filter_map(|name| {
+        let count = seen.events.get(name).copied().unwrap_or_default();
+        (count > usual(name) + restarts)
+            .then(|| format!("I11: {name} {count} times instead of {}", usual(name)))
+    });
+    many.collect()
+}
+
+/// A process that SIGTERM ends releases its Lease: the successor does not wait until it expires.
+fn late_successors(seen: &Observed) -> Vec<String> {
+    let late = seen.successions.iter().filter(|took| took.is_none_or(|took| took > RELEASED));
+    late.map(|took| format!("the Lease was not released: it was written {took:?} after SIGTERM")).collect()
 }
 
 #[cfg(test)]

@@ -118,3 +118,26 @@ fn an_error_that_no_metric_counts_is_found() {
     let killed = "1 group | create services #1 kill after | list pods #1 answer 503 before".parse().unwrap();
     assert_eq!(invisible(&killed, &seen("500", true)), [""; 0]);
 }
+
+#[test]
+fn an_event_that_a_crash_repeats_more_than_once_is_found() {
+    let plan: Plan = "1 group | patch kconsumergroups/status #1 kill before".parse().unwrap();
+    let events = |count| BTreeMap::from([("Ready of KConsumerGroup a".to_owned(), count)]);
+    let clean = Clean { events: events(2), ..Clean::default() };
+    let seen = |count, starts| Observed {
+        events: events(count),
+        facts: Facts { starts, ..Facts::default() },
+        ..Observed::default()
+    };
+    assert_eq!(repeated_events(&plan, &clean, &seen(3, 2)), [""; 0]);
+    assert_eq!(repeated_events(&plan, &clean, &seen(4, 2)).len(), 1);
+    assert_eq!(repeated_events(&plan, &clean, &seen(3, 1)).len(), 1, "nothing was restarted");
+}
+
+#[test]
+fn a_lease_that_is_not_released_is_found() {
+    let seen = |took| Observed { successions: vec![took], ..Observed::default() };
+    assert_eq!(late_successors(&seen(Some(RELEASED))), [""; 0]);
+    assert_eq!(late_successors(&seen(Some(RELEASED * 2))).len(), 1);
+    assert_eq!(late_successors(&seen(None)).len(), 1);
+}

@@ -54,11 +54,28 @@ pub enum Fault {
     Close(Duration),
     /// The list is the first one that was answered.
     Replay,
+    /// The answer, or each event, arrives in small pieces over this time.
+    Trickle(Duration),
+    /// Each event of the watch arrives this much later than the API server sent it.
+    Lag(Duration),
     /// The event does not arrive; the watch ends with 410 Gone, as it does if the API server no longer
     /// has the event.
     Lose,
+    /// The event arrives twice.
+    Repeat,
+    /// The event arrives after the next one.
+    Swap,
+    /// The event has 10 MB.
+    Inflate,
     /// The operator's process is killed.
     Kill(When),
+    /// The operator's process is killed, and the API server gets the request this much later: another
+    /// process leads by then.
+    Late(Duration),
+    /// The operator's process gets SIGTERM, and the request is forwarded 3 s later.
+    Term,
+    /// The groups are deleted before the request is forwarded.
+    Remove,
 }
 
 /// The requests that a fault meets: the `nth` of this verb and resource, and those that follow it.
@@ -91,7 +108,20 @@ impl Plan {
 
     /// Whether the operator's process is killed.
     pub fn kills(&self) -> bool {
-        self.rules.iter().any(|rule| matches!(rule.fault, Fault::Kill(_)))
+        let kills = |fault| matches!(fault, Fault::Kill(_) | Fault::Late(_) | Fault::Term);
+        self.rules.iter().any(|rule| kills(rule.fault))
+    }
+
+    /// Whether the groups are deleted before the end of their life.
+    pub fn removes(&self) -> bool {
+        self.rules.iter().any(|rule| rule.fault == Fault::Remove)
+    }
+}
+
+impl Fault {
+    /// Whether it is of an event of a watch, not of a request.
+    const fn is_of_event(self) -> bool {
+        matches!(self, Self::Lose | Self::Repeat | Self::Swap | Self::Inflate)
     }
 }
 
@@ -130,8 +160,16 @@ impl fmt::Display for Fault {
             Self::Silence => formatter.write_str("silence"),
             Self::Close(time) => write!(formatter, "close {}ms", time.as_millis()),
             Self::Replay => formatter.write_str("replay"),
+            Self::Trickle(time) => write!(formatter, "trickle {}ms", time.as_millis()),
+            Self::Lag(time) => write!(formatter, "lag {}ms", time.as_millis()),
             Self::Lose => formatter.write_str("lose"),
+            Self::Repeat => formatter.write_str("repeat"),
+            Self::Swap => formatter.write_str("swap"),
+            Self::Inflate => formatter.write_str("inflate"),
             Self::Kill(when) => write!(formatter, "kill {when}"),
+            Self::Late(time) => write!(formatter, "kill late {}ms", time.as_millis()),
+            Self::Term => formatter.write_str("term"),
+            Self::Remove => formatter.write_str("remove"),
         }
     }
 }
@@ -192,7 +230,15 @@ impl FromStr for Fault {
             ["silence"] => Self::Silence,
             ["close", time] => Self::Close(milliseconds(time)?),
             ["replay"] => Self::Replay,
+            ["trickle", time] => Self::Trickle(milliseconds(time)?),
+            ["lag", time] => Self::Lag(milliseconds(time)?),
             ["lose"] => Self::Lose,
+            ["repeat"] => Self::Repeat,
+            ["swap"] => Self::Swap,
+            ["inflate"] => Self::Inflate,
+            ["kill", "late", time] => Self::Late(milliseconds(time)?),
+            ["term"] => Self::Term,
+            ["remove"] => Self::Remove,
             ["kill", when] => Self::Kill(when.parse()?),
             _ => bail!("{text:?} is no fault"),
         })
@@ -216,7 +262,7 @@ impl FromStr for Rule {
         };
         let fault: Vec<&str> = words.skip_while(|word| word.starts_with('x')).collect();
         let fault: Fault = fault.join(" ").parse()?;
-        ensure!((verb == EVENT) == (fault == Fault::Lose), "an event can be lost, and only an event");
+        ensure!((verb == EVENT) == fault.is_of_event(), "{fault} is a fault of events, or only of requests");
         Ok(Self { verb, resource, nth, times, fault })
     }
 }
@@ -235,48 +281,5 @@ impl FromStr for Plan {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_plan_is_printed_as_it_is_written() {
-        for text in [
-            "1 group",
-            "10 groups | create deployments #1 kill after",
-            "1 group | patch kconsumergroups/status #2 x3 answer 429 before retry 1",
-            "1 group | create services #1 answer 504 after | event services #2 lose",
-            "1 group | get /apis/apps/v1 #1 delay 500ms | * * #5 x* reset | list pods #1 replay",
-            "1 group | watch pods #1 hold 5000ms | watch pods #2 silence | watch pods #3 x* close 200ms",
-            "1 group | update leases #1 stall | list pods #1 truncate | watch pods #1 corrupt",
-            "1 group | delete prometheusrules #1 drop before | create events #1 kill before",
-        ] {
-            assert_eq!(text.parse::<Plan>().unwrap().to_string(), text);
-        }
-    }
-
-    #[test]
-    fn a_mistake_in_a_plan_is_named() {
-        for (text, mistake) in [
-            ("create services #1 reset", "begins with `1 group`"),
-            ("1 group | create services #0 reset", "from #1 on"),
-            ("1 group | create services 1 reset", "begins with #"),
-            ("1 group | create services #1 explode", "is no fault"),
-            ("1 group | create services #1 kill later", "neither before nor after"),
-            ("1 group | create services #1 lose", "only an event"),
-            ("1 group | create", "VERB RESOURCE"),
-        ] {
-            let error = format!("{:#}", text.parse::<Plan>().unwrap_err());
-            assert!(error.contains(mistake), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_rule_meets_the_nth_request_and_those_after_it() {
-        let rule: Rule = "create services #2 x3 reset".parse().unwrap();
-        let met: Vec<usize> = (1..=6).filter(|number| rule.meets(*number)).collect();
-        assert_eq!(met, [2, 3, 4]);
-        assert!(rule.is_of("create", "services") && !rule.is_of("create", "pods"));
-        let any: Rule = "* * #1 x* reset".parse().unwrap();
-        assert!(any.is_of("create", "services") && !any.is_of(EVENT, "services"));
-    }
-}
+#[path = "plan_tests.rs"]
+mod tests;

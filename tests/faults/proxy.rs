@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Incoming;
@@ -33,6 +34,9 @@ use crate::log::Log;
 use crate::plan::{Fault, When};
 use crate::request::RequestId;
 
+/// How long the request is not forwarded during which the operator gets SIGTERM.
+const STALLED: Duration = Duration::from_secs(3);
+
 pub type Answer = Response<http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>>;
 
 /// What all proxies to one API server share: the client, which adds no credentials of its own, and the
@@ -42,6 +46,23 @@ pub struct Upstream {
     client: Client,
     acceptor: TlsAcceptor,
     ca: Arc<str>,
+}
+
+/// What a fault does besides the request.
+pub struct Hooks {
+    /// Kills the operator's process.
+    pub kill: Box<dyn Fn() + Send + Sync>,
+    /// Sends SIGTERM to it.
+    pub term: Box<dyn Fn() + Send + Sync>,
+    /// Deletes the groups.
+    pub remove: Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
+}
+
+impl Hooks {
+    /// For plans that need none.
+    pub fn none() -> Self {
+        Self { kill: Box::new(|| {}), term: Box::new(|| {}), remove: Box::new(|| Box::pin(async {})) }
+    }
 }
 
 /// A running proxy.
@@ -55,7 +76,7 @@ struct Shared {
     client: Client,
     faults: Faults,
     log: Log,
-    kill: Box<dyn Fn() + Send + Sync>,
+    hooks: Hooks,
 }
 
 impl Upstream {
@@ -74,16 +95,10 @@ impl Upstream {
 }
 
 impl Proxy {
-    /// Starts a proxy. `kill` ends the operator's process.
-    pub async fn start(
-        upstream: &Upstream,
-        faults: Faults,
-        kill: impl Fn() + Send + Sync + 'static,
-    ) -> Result<Self> {
+    pub async fn start(upstream: &Upstream, faults: Faults, hooks: Hooks) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let shared =
-            Shared { client: upstream.client.clone(), faults, log: Log::default(), kill: Box::new(kill) };
+        let shared = Shared { client: upstream.client.clone(), faults, log: Log::default(), hooks };
         let shared = Arc::new(shared);
         let accepting = accept(listener, upstream.acceptor.clone(), shared.clone());
         Ok(Self { shared, address, _task: AbortOnDropHandle::new(tokio::spawn(accepting)) })
@@ -158,9 +173,23 @@ async fn answer(
         }
         Some(Fault::Stall) => return std::future::pending().await,
         Some(Fault::Kill(When::Before)) => {
-            (shared.kill)();
+            (shared.hooks.kill)();
             return closed();
         }
+        Some(Fault::Late(time)) => {
+            let request = forwarded(request).await?;
+            (shared.hooks.kill)();
+            tokio::spawn(async move {
+                tokio::time::sleep(time).await;
+                shared.client.send(request).await
+            });
+            return closed();
+        }
+        Some(Fault::Term) => {
+            (shared.hooks.term)();
+            tokio::time::sleep(STALLED).await;
+        }
+        Some(Fault::Remove) => (shared.hooks.remove)().await,
         _ => {}
     }
     let path = request.uri().path().to_owned();
@@ -182,7 +211,7 @@ async fn answer(
             return failure(code, retry);
         }
         Some(Fault::Kill(When::After)) => {
-            (shared.kill)();
+            (shared.hooks.kill)();
             return closed();
         }
         _ => entry.answered(head.status.as_u16()),
@@ -213,6 +242,10 @@ fn changed(body: Bytes, fault: Option<Fault>) -> http_body_util::combinators::Un
             BodyExt::boxed_unsync(StreamBody::new(futures::stream::iter(parts)))
         }
         Some(Fault::Corrupt) => whole(half),
+        Some(Fault::Trickle(time)) => {
+            let part = Ok(hyper::body::Frame::data(body));
+            BodyExt::boxed_unsync(StreamBody::new(events::trickled(part, time)))
+        }
         _ => whole(body),
     }
 }

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 
 use crate::faults::Faults;
-use crate::proxy::{Proxy, Upstream};
+use crate::proxy::{Hooks, Proxy, Upstream};
 use crate::recorder::Recorder;
 
 /// The rig of all plans.
@@ -65,13 +65,8 @@ impl Rig {
     }
 
     /// A proxy for the operator of a namespace, and the kubeconfig that leads to it.
-    pub async fn proxy(
-        &self,
-        namespace: &str,
-        faults: Faults,
-        kill: impl Fn() + Send + Sync + 'static,
-    ) -> Result<(Proxy, PathBuf)> {
-        let proxy = Proxy::start(&self.upstream, faults, kill).await?;
+    pub async fn proxy(&self, namespace: &str, faults: Faults, hooks: Hooks) -> Result<(Proxy, PathBuf)> {
+        let proxy = Proxy::start(&self.upstream, faults, hooks).await?;
         let copy = self.env.plane.folder().join(format!("{namespace}.kubeconfig"));
         let kubeconfig = proxy.kubeconfig(&self.upstream, self.env.operator.controller_kubeconfig(), copy)?;
         Ok((proxy, kubeconfig))

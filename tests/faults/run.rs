@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use kcg_tests::namespace::Namespace;
+use kcg_tests::objects::{EVENT, GROUP};
+use kube::api::DeleteParams;
+use serde_json::Value;
 
 use crate::faults::Faults;
 use crate::life::{self, Step};
 use crate::oracle::{self, Clean, Observed};
 use crate::plan::Plan;
-use crate::proxy::Proxy;
+use crate::proxy::{Hooks, Proxy};
 use crate::recorder::{canonical, difference};
 use crate::rig::{Rig, until_quiet};
 use crate::supervisor::{Slot, supervise};
@@ -49,14 +52,14 @@ pub async fn run(rig: &Rig, plan: &Plan, clean: &Clean) -> Result<Run> {
     let namespace = rig.namespace().await?;
     life::prepare(&namespace).await?;
     let (slot, name) = (Slot::default(), namespace.name.clone());
-    let killed = slot.clone();
-    let (proxy, kubeconfig) = rig.proxy(&name, Faults::of(plan), move || killed.kill()).await?;
+    let hooks = hooks(&slot, &namespace, plan.groups);
+    let (proxy, kubeconfig) = rig.proxy(&name, Faults::of(plan), hooks).await?;
     let log = proxy.log().clone();
     let start = rig.starter(&name, kubeconfig);
     let supervision = supervise(&slot, log, start);
     let life = Life { rig, groups: life::names(plan.groups), slot, proxy, namespace, began: Instant::now() };
     let mut observed = Observed::default();
-    let lived = life.live(clean, &mut observed).await;
+    let lived = life.live(plan, clean, &mut observed).await;
     life.observe(&mut observed);
     let mut violations = oracle::violations(plan, clean, &observed);
     if let Err(error) = lived {
@@ -70,13 +73,32 @@ pub async fn run(rig: &Rig, plan: &Plan, clean: &Clean) -> Result<Run> {
     Ok(Run { violations, all_met: observed.all_met, took: life.began.elapsed() })
 }
 
+/// What faults do to the process of a slot, and to the groups.
+fn hooks(slot: &Slot, namespace: &Namespace, groups: usize) -> Hooks {
+    let (killed, ended) = (slot.clone(), slot.clone());
+    let api = namespace.api(GROUP);
+    Hooks {
+        kill: Box::new(move || killed.kill()),
+        term: Box::new(move || ended.terminate()),
+        remove: Box::new(move || {
+            let api = api.clone();
+            Box::pin(async move {
+                for name in life::names(groups) {
+                    // What the life has deleted is gone already.
+                    let _ = api.delete(&name, &DeleteParams::default()).await;
+                }
+            })
+        }),
+    }
+}
+
 /// A run without faults.
 pub async fn learn(rig: &Rig, groups: usize) -> Result<Clean> {
     let plan = Plan::without_faults(groups);
     let namespace = rig.namespace().await?;
     life::prepare(&namespace).await?;
     let (slot, name) = (Slot::default(), namespace.name.clone());
-    let (proxy, kubeconfig) = rig.proxy(&name, Faults::of(&plan), || {}).await?;
+    let (proxy, kubeconfig) = rig.proxy(&name, Faults::of(&plan), Hooks::none()).await?;
     let log = proxy.log().clone();
     let start = rig.starter(&name, kubeconfig);
     let supervision = supervise(&slot, log, start);
@@ -92,6 +114,8 @@ pub async fn learn(rig: &Rig, groups: usize) -> Result<Clean> {
         }
         clean.states.push(life.learn(step).await?);
     }
+    clean.events = life.events().await?;
+    observed.events.clone_from(&clean.events);
     life.observe(&mut observed);
     clean.counts = observed.counts.clone();
     let violations = oracle::violations(&plan, &clean, &observed);
@@ -105,22 +129,44 @@ pub async fn learn(rig: &Rig, groups: usize) -> Result<Clean> {
 }
 
 impl Life<'_> {
-    async fn live(&self, clean: &Clean, observed: &mut Observed) -> Result<()> {
+    async fn live(&self, plan: &Plan, clean: &Clean, observed: &mut Observed) -> Result<()> {
         self.until_ready().await?;
+        let is_removed = || plan.removes() && self.proxy.faults().all_met();
         for (step, wanted) in Step::ALL.into_iter().zip(&clean.states) {
+            if is_removed() {
+                break;
+            }
             if step == Step::Delete {
                 self.settle(SETTLED, &clean.states[clean.states.len() - 2]).await?;
                 observed.history = self.history()?;
                 self.inspect(observed).await;
             }
-            step.act(&self.namespace, &self.groups, &self.rig.recorder).await?;
-            let name = &self.namespace.name;
-            let differs = |objects: &_| difference(wanted, &canonical(objects, name));
-            if let Err(error) = self.rig.recorder.until(name, LIMIT, differs).await {
-                bail!("I1: {step:?}: {error:#}");
-            }
+            let acted = step.act(&self.namespace, &self.groups, &self.rig.recorder).await;
+            acted.or_else(|error| if is_removed() { Ok(()) } else { Err(error) })?;
+            self.until_it_is(step, wanted, is_removed).await?;
         }
-        self.settle(SETTLED_WITHOUT_GROUPS, &clean.states[clean.states.len() - 1]).await
+        let end = &clean.states[clean.states.len() - 1];
+        if is_removed() {
+            self.until_it_is(Step::Delete, end, || false).await?;
+            // There is no clean life that ends at this request.
+            observed.history.clone_from(&clean.history);
+        }
+        observed.events = self.events().await?;
+        self.settle(SETTLED_WITHOUT_GROUPS, end).await
+    }
+
+    /// Waits for the objects that a step leads to, unless the life is over before.
+    async fn until_it_is(
+        &self,
+        step: Step,
+        wanted: &BTreeMap<String, String>,
+        is_over: impl Fn() -> bool,
+    ) -> Result<()> {
+        let name = &self.namespace.name;
+        let differs =
+            |objects: &_| if is_over() { None } else { difference(wanted, &canonical(objects, name)) };
+        let reached = self.rig.recorder.until(name, LIMIT, differs).await;
+        reached.with_context(|| format!("I1: {step:?}"))
     }
 
     async fn until_ready(&self) -> Result<()> {
@@ -171,6 +217,19 @@ impl Life<'_> {
         Ok(oracle::history(&self.rig.recorder.versions(name), &self.rig.writes(name)?))
     }
 
+    /// How often each Event of the operator was recorded.
+    async fn events(&self) -> Result<BTreeMap<String, u64>> {
+        let mut counts = BTreeMap::new();
+        for event in self.namespace.list(EVENT).await? {
+            let of = |object: &Value| object.as_str().unwrap_or_default().to_owned();
+            let regarding = &event["regarding"];
+            let name =
+                format!("{} of {} {}", of(&event["reason"]), of(&regarding["kind"]), of(&regarding["name"]));
+            *counts.entry(name).or_default() += event["series"]["count"].as_u64().unwrap_or(1);
+        }
+        Ok(counts)
+    }
+
     /// What only the living process tells.
     async fn inspect(&self, observed: &mut Observed) {
         let Some(replica) = self.slot.replica() else { return };
@@ -191,6 +250,9 @@ impl Life<'_> {
         observed.counts = self.proxy.log().counts();
         observed.all_met = self.proxy.faults().all_met();
         observed.facts = self.slot.facts();
+        let handed_over = observed.facts.handed_over.iter();
+        observed.successions =
+            handed_over.map(|ended| self.proxy.log().lease_written_after(*ended)).collect();
         observed.log = self.slot.replica().map(|replica| replica.process().log()).unwrap_or_default();
     }
 }

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::faults::Faults;
 use crate::life::{self, TOPIC_NAME};
-use crate::proxy::{Proxy, Upstream};
+use crate::proxy::{Hooks, Proxy, Upstream};
 use crate::rig::until_quiet;
 
 const GROUPS: usize = 20;
@@ -88,7 +88,7 @@ impl Soak {
         let env = TestEnv::install(plane.start().await?, &deploy("scopes/cluster")).await?;
         let webhook = env.operator.start_webhook(&[]).await?;
         let upstream = Upstream::of(env.plane.kubeconfig_path()).await?;
-        let proxy = Proxy::start(&upstream, Faults::random(seed), || {}).await?;
+        let proxy = Proxy::start(&upstream, Faults::random(seed), Hooks::none()).await?;
         let copy = env.plane.folder().join("soak.kubeconfig");
         let kubeconfig = proxy.kubeconfig(&upstream, env.operator.controller_kubeconfig(), copy)?;
         let namespace = env.namespace("soak").await?;

@@ -1,6 +1,7 @@
 //! Keeps one process of the operator running, as a Deployment does, and notes what it does wrong as a
 //! process: exits that no plan asks for, and readiness before the caches are filled.
 
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,9 @@ const POLL: Duration = Duration::from_millis(50);
 /// How long a kubelet waits before it restarts a container that failed.
 const BACKOFF: Duration = Duration::from_secs(1);
 
+/// How long a process may take to end that got SIGTERM: half of what a kubelet allows.
+const GRACE: Duration = Duration::from_secs(15);
+
 /// The process that runs at the moment. A proxy kills it.
 #[derive(Clone, Default)]
 pub struct Slot(Arc<Mutex<State>>);
@@ -24,6 +28,8 @@ pub struct Slot(Arc<Mutex<State>>);
 struct State {
     replica: Option<Arc<Replica>>,
     is_killed: bool,
+    /// When it got SIGTERM.
+    terminated: Option<Instant>,
     is_ready: bool,
     facts: Facts,
 }
@@ -34,6 +40,8 @@ pub struct Facts {
     pub starts: usize,
     /// Exits that were not asked for, with the end of the log.
     pub exits: Vec<String>,
+    /// When it had ended after a SIGTERM.
+    pub handed_over: Vec<Instant>,
     /// A kind that had not been listed when /readyz returned 200.
     pub early_ready: Vec<String>,
 }
@@ -47,6 +55,18 @@ impl Slot {
         };
         if let Some(replica) = replica {
             replica.process().kill();
+        }
+    }
+
+    pub fn terminate(&self) {
+        let replica = {
+            let mut state = self.0.lock();
+            state.is_killed = true;
+            state.terminated = Some(Instant::now());
+            state.replica.clone()
+        };
+        if let Some(Err(error)) = replica.map(|replica| replica.process().ask_to_end()) {
+            self.0.lock().facts.exits.push(format!("it cannot be asked to end: {error:#}"));
         }
     }
 
@@ -77,9 +97,16 @@ impl Slot {
     }
 
     /// Whether the plan killed it.
-    fn ended(&self, log: &str) -> bool {
+    fn ended(&self, log: &str, status: Option<ExitStatus>) -> bool {
         let mut state = self.0.lock();
         state.is_ready = false;
+        if let Some(terminated) = state.terminated.take() {
+            let took = terminated.elapsed();
+            if took > GRACE || !status.is_some_and(|status| status.success()) {
+                state.facts.exits.push(format!("{took:?} after SIGTERM with {status:?}: {log}"));
+            }
+            state.facts.handed_over.push(Instant::now());
+        }
         if !state.is_killed {
             state.facts.exits.push(log.to_owned());
         }
@@ -104,12 +131,12 @@ pub fn supervise(
                     until_it_ends(&slot, &replica, &log, since).await;
                     let text = replica.process().log();
                     let end: Vec<&str> = text.lines().rev().take(3).collect();
-                    if !slot.ended(&end.join(" / ")) {
+                    if !slot.ended(&end.join(" / "), replica.process().ended()) {
                         tokio::time::sleep(BACKOFF).await;
                     }
                 }
                 Err(error) => {
-                    slot.ended(&format!("it cannot be started: {error:#}"));
+                    slot.ended(&format!("it cannot be started: {error:#}"), None);
                     tokio::time::sleep(BACKOFF).await;
                 }
             }
