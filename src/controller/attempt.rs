@@ -15,7 +15,7 @@ const RETRY_AFTER_PANIC: Duration = Duration::from_mins(1);
 
 /// Runs a reconcile. It is tried again later if it panics or does not end within the deadline.
 pub(super) async fn bounded(reconcile: impl Future<Output = ReconcileResult>) -> ReconcileResult {
-    let bounded = AssertUnwindSafe(timeout(DEADLINE, Box::pin(reconcile))).catch_unwind();
+    let bounded = AssertUnwindSafe(timeout(DEADLINE, reconcile)).catch_unwind();
     match bounded.await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => ReconcileResult {

@@ -217,7 +217,7 @@ impl Workers {
             retry_state: &retry_state,
             lag_writes: &self.lag_writes,
         };
-        let result = attempt::bounded(reconcile.run()).await;
+        let result = attempt::bounded(Box::pin(reconcile.run())).await;
         self.metrics.record(result.outcome, began.elapsed());
         let mut retry_state = retry_state.into_inner();
         let are_new = retry_state.are_new_errors(&result.errors.join("; "));
