@@ -33,7 +33,7 @@ use tally::Tally;
 
 /// The most that the operator's memory may grow for each 1,000 objects, in KiB, and between the first
 /// batch and the last.
-const MOST_SLOPE: f64 = 1024.0;
+const MOST_SLOPE: f64 = 512.0;
 const MOST_GROWTH: u64 = 64 << 10;
 /// How many objects of a long run lie between two lines about its progress.
 const STEP: usize = 250;
