@@ -22,17 +22,15 @@ pub enum Write {
         /// the cluster less than a creation that is refused.
         look_up_first: bool,
     },
-    /// The group's own child: apply it with its uid and with force, for the fields that the
-    /// operator owns.
+    /// The group's own child: apply it with its uid and resourceVersion and with force, for the fields
+    /// that the operator owns.
     Repair {
         /// The child.
         desired: Desired,
         /// Its digest.
         digest: Digest,
-        /// The uid of the live object.
-        uid: Box<str>,
-        /// What is left of its creation in managedFields.
-        creation: Option<Creation>,
+        /// The live object.
+        target: Target,
         /// Its drift is unknown: read and compare it first, and write it only if it has drifted.
         compare_first: bool,
     },
@@ -43,6 +41,25 @@ pub enum Write {
         /// The uid of the live object.
         uid: Box<str>,
     },
+}
+
+/// The live object that a repair changes, as it was when the repair was decided. A request that reaches
+/// the API server late, of a process that leads no more, must not undo what was written since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// metadata.uid.
+    pub uid: Box<str>,
+    /// metadata.resourceVersion as a number; 0 if it is none.
+    pub version: u64,
+    /// What is left of its creation in managedFields.
+    pub creation: Option<Creation>,
+}
+
+impl Target {
+    /// The child as it was seen.
+    pub fn of(child: &Child) -> Self {
+        Self { uid: child.uid.clone(), version: child.resource_version, creation: child.creation }
+    }
 }
 
 impl Write {
@@ -163,7 +180,7 @@ fn repair(desired: Desired, child: &Child) -> Option<Write> {
         Drift::Unknown => true,
         Drift::InSync(_) | Drift::Drifted => false,
     };
-    Some(Write::Repair { desired, digest, uid: child.uid.clone(), creation: child.creation, compare_first })
+    Some(Write::Repair { desired, digest, target: Target::of(child), compare_first })
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! The requests about groups and their children, each with a deadline, a bound of its response, and a
 //! name for its error message. Children stay JSON: their kinds differ, and they are not kept.
 
+use json_patch::jsonptr::PointerBuf;
+use json_patch::{PatchOperation, ReplaceOperation};
 use kcg_api::names;
 use kcg_core::children::ChildKind;
 use kcg_core::facts::project;
+use kcg_core::plan::Target;
 use kcg_runtime::client::{MAX_OBJECT, RequestError, send_bounded};
 use kcg_runtime::discovery::OptionalKind;
 use kcg_runtime::watch::ObjectKey;
@@ -64,55 +67,69 @@ impl ChildRequests {
         self.send(format!("create {} {key}", kind.kind()), request, project::read).await
     }
 
-    /// Server-side apply of a whole child that exists. It takes over fields of other managers.
+    /// Server-side apply of a whole child that exists. It takes over fields of other managers. A conflict
+    /// if the child has changed, or is another one.
     pub(super) async fn apply(
         &self,
         kind: ChildKind,
         key: &ObjectKey,
-        object: &Value,
+        target: &Target,
+        desired: &Value,
     ) -> Result<Value, RequestError> {
+        let mut object = desired.clone();
+        object["metadata"]["uid"] = json!(target.uid);
+        if target.version > 0 {
+            object["metadata"]["resourceVersion"] = json!(target.version.to_string());
+        }
         let parameters = PatchParams::apply(names::OPERATOR).force();
-        let request = children(kind, key).patch(key.name(), &parameters, &Patch::Apply(object));
+        let request = children(kind, key).patch(key.name(), &parameters, &Patch::Apply(&object));
         self.send(format!("apply {} {key}", kind.kind()), request, project::read).await
     }
 
-    /// Changes which manager owns which field of a child, and nothing else. A conflict if the child
-    /// has changed since it had this resourceVersion.
+    /// Changes which manager owns which field of a child, and nothing else. Returns its new
+    /// resourceVersion. A conflict if the child has changed since it had this one.
     pub(super) async fn set_managed_fields(
         &self,
         kind: ChildKind,
         key: &ObjectKey,
-        version: &Value,
+        version: u64,
         managed_fields: Value,
-    ) -> Result<(), RequestError> {
-        let patch = json!([
-            {"op": "replace", "path": "/metadata/managedFields", "value": managed_fields},
-            {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
-        ]);
-        self.patch_managed_fields(kind, key, patch, TAKEOVER_MANAGER).await
+    ) -> Result<u64, RequestError> {
+        let patch = json!([{"op": "replace", "path": "/metadata/managedFields", "value": managed_fields}]);
+        self.patch_managed_fields(kind, key, version, patch, TAKEOVER_MANAGER).await
     }
 
-    /// Ends the creation of a child by this JSON patch of managedFields. 422 if one of its tests fails.
+    /// Ends the creation of a child by this JSON patch of managedFields. Returns its new resourceVersion. A
+    /// conflict as for [`Self::set_managed_fields`]; 422 if one of its tests fails.
     pub(super) async fn end_creation(
         &self,
         kind: ChildKind,
         key: &ObjectKey,
+        version: u64,
         patch: Value,
-    ) -> Result<(), RequestError> {
-        self.patch_managed_fields(kind, key, patch, CREATION_MANAGER).await
+    ) -> Result<u64, RequestError> {
+        self.patch_managed_fields(kind, key, version, patch, CREATION_MANAGER).await
     }
 
     async fn patch_managed_fields(
         &self,
         kind: ChildKind,
         key: &ObjectKey,
+        version: u64,
         patch: Value,
         manager: &str,
-    ) -> Result<(), RequestError> {
-        let patch = serde_json::from_value(patch).expect("invariant: these are JSON patch operations");
+    ) -> Result<u64, RequestError> {
+        let mut patch: json_patch::Patch =
+            serde_json::from_value(patch).expect("invariant: these are JSON patch operations");
+        if version > 0 {
+            let path = PointerBuf::from_tokens(["metadata", "resourceVersion"]);
+            let value = json!(version.to_string());
+            patch.0.push(PatchOperation::Replace(ReplaceOperation { path, value }));
+        }
         let parameters = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
         let request = children(kind, key).patch(key.name(), &parameters, &Patch::<Value>::Json(patch));
-        self.send(format!("patch managedFields of {} {key}", kind.kind()), request, ignored).await
+        let what = format!("patch managedFields of {} {key}", kind.kind());
+        self.send(what, request, |text| Ok(project::version(&project::read(text)?))).await
     }
 
     /// Deletes the object with this uid only.

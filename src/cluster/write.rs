@@ -8,7 +8,7 @@ use kcg_core::children::{ChildKind, Desired, Digest, TemplateOrigin};
 use kcg_core::creation::{self, Creation};
 use kcg_core::drift::{self, Drift};
 use kcg_core::facts::{Child, Detail, project};
-use kcg_core::plan::Write;
+use kcg_core::plan::{Target, Write};
 use kcg_core::takeover;
 use kcg_runtime::client::RequestError;
 use kcg_runtime::lease::Leadership;
@@ -35,8 +35,7 @@ const TAKE_OVER: &str = "take over";
 enum Step {
     Lookup,
     Create,
-    /// Of the object with this uid, and what is left of its creation.
-    Repair(Box<str>, Option<Creation>),
+    Repair(Target),
     /// The apply of the object with this uid was rejected for this.
     TakeOver(Box<str>, RequestError),
     Done,
@@ -72,8 +71,8 @@ impl Cluster {
                 (desired, *digest, if *look_up_first || !is_listed { Step::Lookup } else { Step::Create })
             }
             Write::Repair { desired, digest, compare_first: true, .. } => (desired, *digest, Step::Lookup),
-            Write::Repair { desired, digest, uid, creation, compare_first: false } => {
-                (desired, *digest, Step::Repair(uid.clone(), *creation))
+            Write::Repair { desired, digest, target, compare_first: false } => {
+                (desired, *digest, Step::Repair(target.clone()))
             }
             Write::Delete { kind, uid } => return self.delete(&key, *kind, uid, leadership).await,
         };
@@ -113,7 +112,7 @@ impl ChildWrite<'_> {
             step = match step {
                 Step::Lookup => self.look_up().await?,
                 Step::Create => self.create().await?,
-                Step::Repair(uid, creation) => self.repair(uid, creation).await?,
+                Step::Repair(target) => self.repair(target).await?,
                 Step::TakeOver(uid, rejection) => self.take_over(uid, &rejection).await?,
                 Step::Done => return Ok(self.applied),
             };
@@ -163,7 +162,7 @@ impl ChildWrite<'_> {
                 self.cluster.observe_own_write(self.key, self.kind(), live, self.digest);
                 Ok(Step::Done)
             }
-            Drift::Drifted | Drift::Unknown => Ok(Step::Repair(child.uid, child.creation)),
+            Drift::Drifted | Drift::Unknown => Ok(Step::Repair(Target::of(&child))),
         }
     }
 
@@ -213,41 +212,41 @@ impl ChildWrite<'_> {
         }
         self.applied.push(AppliedWrite { verb: "create", kind: self.kind() });
         self.cluster.observe_child(self.key, self.kind(), live);
-        Step::Repair(project::child(self.kind(), live).uid, Creation::of(live))
+        Step::Repair(Target::of(&project::child(self.kind(), live)))
     }
 
-    async fn repair(&mut self, uid: Box<str>, creation: Option<Creation>) -> Result<Step, WriteError> {
+    async fn repair(&mut self, mut target: Target) -> Result<Step, WriteError> {
         let kind = self.kind();
-        if let Some(creation) = creation.filter(|creation| creation.outlives(&self.desired.object))
-            && !self.end_creation(&uid, creation).await?
-        {
-            return Ok(Step::Lookup);
+        if let Some(creation) = target.creation.filter(|creation| creation.outlives(&self.desired.object)) {
+            let Some(version) = self.end_creation(&target, creation).await? else {
+                return Ok(Step::Lookup);
+            };
+            target.version = version;
         }
         may_write(self.leadership)?;
-        let mut object = self.desired.object.clone();
-        object["metadata"]["uid"] = json!(uid);
-        match self.cluster.requests.apply(kind, self.key, &object).await {
+        match self.cluster.requests.apply(kind, self.key, &target, &self.desired.object).await {
             Ok(live) => {
                 self.record("repair", &live);
                 Ok(Step::Done)
             }
-            // Another object has the name now, or none.
+            // It has changed, another object has the name now, or none.
             Err(error) if error.is_conflict() => Ok(Step::Lookup),
-            Err(error) if error.code() == Some(422) => Ok(Step::TakeOver(uid, error)),
+            Err(error) if error.code() == Some(422) => Ok(Step::TakeOver(target.uid, error)),
             Err(error) => Err(WriteError::of(kind, &error)),
         }
     }
 
-    /// Returns whether the object is still the one of this uid, and its managedFields were as known.
-    async fn end_creation(&mut self, uid: &str, creation: Creation) -> Result<bool, WriteError> {
+    /// Returns the object's new version; `None` if it is not as it was.
+    async fn end_creation(&mut self, target: &Target, creation: Creation) -> Result<Option<u64>, WriteError> {
         may_write(self.leadership)?;
         let kind = self.kind();
-        match self.cluster.requests.end_creation(kind, self.key, creation.end(uid, kind)).await {
-            Ok(()) => {
+        let patch = creation.end(&target.uid, kind);
+        match self.cluster.requests.end_creation(kind, self.key, target.version, patch).await {
+            Ok(version) => {
                 self.applied.push(AppliedWrite { verb: "end creation", kind });
-                Ok(true)
+                Ok(Some(version))
             }
-            Err(error) if error.is_conflict() || error.is_not_found() || is_failed_test(&error) => Ok(false),
+            Err(error) if error.is_conflict() || error.is_not_found() || is_failed_test(&error) => Ok(None),
             Err(error) => Err(WriteError::of(kind, &error)),
         }
     }
@@ -271,11 +270,11 @@ impl ChildWrite<'_> {
             return Err(WriteError::rejected_among_managers(rejection, kind, self.key, &managers));
         };
         may_write(self.leadership)?;
-        let version = &live["metadata"]["resourceVersion"];
+        let version = project::version(&live);
         match self.cluster.requests.set_managed_fields(kind, self.key, version, claimed).await {
-            Ok(()) => {
+            Ok(version) => {
                 self.applied.push(AppliedWrite { verb: TAKE_OVER, kind });
-                Ok(Step::Repair(uid, None))
+                Ok(Step::Repair(Target { uid, version, creation: None }))
             }
             Err(error) if error.is_conflict() => Ok(Step::Lookup),
             Err(error) => Err(WriteError::of(kind, &error)),

@@ -79,13 +79,15 @@ impl WriteLimit {
 #[cfg(test)]
 mod tests {
     use kcg_core::children::Desired;
+    use kcg_core::plan::Target;
     use serde_json::json;
 
     use super::*;
 
     fn repair(kind: ChildKind) -> Write {
         let desired = Desired { kind, object: json!({}) };
-        Write::Repair { desired, digest: 1, uid: "u".into(), creation: None, compare_first: false }
+        let target = Target { uid: "u".into(), version: 1, creation: None };
+        Write::Repair { desired, digest: 1, target, compare_first: false }
     }
 
     fn create(kind: ChildKind) -> Write {
