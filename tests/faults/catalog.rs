@@ -9,7 +9,7 @@ use crate::plan::{EVENT, Fault, Plan, When};
 use crate::request::RequestId;
 
 /// Rows of docs/faults.md, each with a plan that the exhaustive ones do not contain.
-const ROWS: [(&str, &str); 35] = [
+const ROWS: [(&str, &str); 36] = [
     ("B1", "1 group | watch * #1 x* close 200ms"),
     ("B4", "1 group | watch services #1 silence"),
     ("B4", "1 group | watch kconsumergroups #1 silence"),
@@ -45,6 +45,7 @@ const ROWS: [(&str, &str); 35] = [
     ("F3", "1 group | create services #1 kill late 20000ms"),
     ("F3", "1 group | patch services #1 kill late 20000ms"),
     ("F3", "1 group | patch deployments #1 kill late 20000ms"),
+    ("F3", "1 group | patch horizontalpodautoscalers #1 kill late 20000ms"),
 ];
 
 /// The plans of [`ROWS`].
