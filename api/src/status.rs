@@ -1,8 +1,10 @@
 //! What the operator reports in a group's status.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::condition::ConditionType;
 
 /// The state that the operator observed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -42,8 +44,37 @@ pub struct KconsumerGroupStatus {
     pub topics: Vec<TopicStatus>,
     /// Conditions of the group: Ready, Progressing, Stalled, TopicsResolved, MetricsAvailable,
     /// MonitoringAccepted, PartitionBound and Paused.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "own_conditions")]
     pub conditions: Vec<Condition>,
+}
+
+/// A stored condition, whose time may be a text that is none for us: Kubernetes accepts more.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct StoredCondition {
+    r#type: String,
+    status: String,
+    reason: String,
+    message: String,
+    last_transition_time: String,
+    observed_generation: Option<i64>,
+}
+
+/// The conditions of our types, in our order. Other managers may keep theirs in the same list, which an
+/// apply does not remove: they are no change of the status, and none of them makes it unreadable.
+fn own_conditions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Condition>, D::Error> {
+    let stored = Vec::<StoredCondition>::deserialize(deserializer)?;
+    let own = stored.into_iter().filter_map(|condition| {
+        let type_ = ConditionType::named(&condition.r#type)?;
+        let last_transition_time = Time(condition.last_transition_time.parse().ok()?);
+        let StoredCondition { r#type, status, reason, message, observed_generation, .. } = condition;
+        let own =
+            Condition { type_: r#type, status, reason, message, last_transition_time, observed_generation };
+        Some((type_, own))
+    });
+    let mut own: Vec<(ConditionType, Condition)> = own.collect();
+    own.sort_by_key(|(type_, _)| *type_);
+    Ok(own.into_iter().map(|(_, condition)| condition).collect())
 }
 
 /// The lag in records, averaged over the pods.
@@ -78,4 +109,36 @@ pub struct TopicStatus {
     /// Kafka's id of the topic, as reported by Strimzi.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic_id: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn condition(type_: &str, time: &str) -> Value {
+        json!({"type": type_, "status": "True", "reason": "R", "message": "m", "lastTransitionTime": time})
+    }
+
+    fn types(conditions: &[Value]) -> Vec<String> {
+        let status = json!({"replicas": 3, "conditions": conditions});
+        let status: KconsumerGroupStatus = serde_json::from_value(status).unwrap();
+        assert_eq!(status.replicas, 3);
+        status.conditions.into_iter().map(|condition| condition.type_).collect()
+    }
+
+    #[test]
+    fn conditions_of_others_are_no_part_of_the_status_whatever_they_contain() {
+        let time = "2026-01-01T00:00:00Z";
+        let own = [condition("Ready", time), condition("Paused", time)];
+        let [ready, paused] = own.clone();
+        assert_eq!(types(&own), ["Ready", "Paused"]);
+        for foreign in ["2026-01-01T00:00:00Z", "2026-01-01T00:00:00+99:99", "never", ""] {
+            let mixed = [paused.clone(), condition("example.com/Backup", foreign), ready.clone()];
+            assert_eq!(types(&mixed), ["Ready", "Paused"], "{foreign}");
+        }
+        // One of ours that cannot be read is written again; the others keep their times.
+        assert_eq!(types(&[condition("Ready", "2026-01-01T00:00:00+99:99"), paused]), ["Paused"]);
+    }
 }

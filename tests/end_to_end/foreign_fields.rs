@@ -5,13 +5,19 @@ use std::sync::Arc;
 use anyhow::Result;
 use kcg_tests::audit::NamespaceAudit;
 use kcg_tests::namespace::Namespace;
-use kcg_tests::objects::{AUTOSCALER, CHILDREN, DEPLOYMENT, MONITOR, POD, RULE, SERVICE, assert_contains};
+use kcg_tests::objects::{
+    AUTOSCALER, CHILDREN, DEPLOYMENT, GROUP, MONITOR, POD, RULE, SERVICE, assert_contains, is_observed,
+};
 use serde_json::json;
 
 use crate::cases::cases;
 use crate::env::SharedEnv;
 
-cases![fields_of_other_managers_are_kept, kubectl_scale_and_rollout_restart_are_kept];
+cases![
+    fields_of_other_managers_are_kept,
+    a_condition_of_another_manager_is_kept,
+    kubectl_scale_and_rollout_restart_are_kept,
+];
 
 /// Waits for a repair: by then the operator has handled all earlier changes.
 async fn await_a_repair(ns: &Namespace, audit: &NamespaceAudit) -> Result<()> {
@@ -72,6 +78,29 @@ async fn fields_of_other_managers_are_kept(env: Arc<SharedEnv>) -> Result<()> {
     let deployment = ns.get(DEPLOYMENT, "kconsumer").await?;
     assert_eq!(deployment.pointer(&format!("{containers}/1/name")), Some(&json!("sidecar")));
     assert_eq!(deployment.pointer(&format!("{containers}/0/env/2")), Some(&variable));
+    ns.close().await
+}
+
+async fn a_condition_of_another_manager_is_kept(env: Arc<SharedEnv>) -> Result<()> {
+    let ns = env.namespace_with_a_group("foreign-condition").await?;
+    let audit = ns.audit()?;
+    // Kubernetes takes this for a time.
+    let backup = json!({
+        "type": "example.com/Backup", "status": "True", "reason": "Done", "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00+99:59",
+    });
+    let mut conditions = vec![backup.clone()];
+    let group = ns.get(GROUP, "kconsumer").await?;
+    conditions.extend(group["status"]["conditions"].as_array().into_iter().flatten().cloned());
+    ns.patch_status(GROUP, "kconsumer", &json!({"conditions": conditions})).await?;
+    await_a_repair(&ns, &audit).await?;
+    assert_eq!(audit.statuses("kconsumer")?.len(), 0, "its own conditions are as they were");
+
+    // The next status has both.
+    ns.patch(GROUP, "kconsumer", &json!({"spec": {"averageRecordsLagLimit": 7}})).await?;
+    let group = ns.eventually(GROUP, "kconsumer", "it is settled", is_observed).await?;
+    let stored = group["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    assert!(stored.contains(&backup) && stored.len() == conditions.len(), "{stored:?}");
     ns.close().await
 }
 
