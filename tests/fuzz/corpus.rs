@@ -87,9 +87,12 @@ fn smaller(
     let end = Instant::now() + SHRINKING;
     let least = dearest.ratio * KEPT;
     shrink::shrink(&dearest.input, format, |input| {
+        if Instant::now() >= end {
+            return false;
+        }
         let input: Arc<[u8]> = input.into();
         let runs = if measure == Measure::Cpu { 2 } else { 1 };
         let cost = measure::run_again(name, &input, target, runs);
-        Instant::now() < end && measure.of(&cost, input.len()) >= least
+        measure.of(&cost, input.len()) >= least
     })
 }
