@@ -43,6 +43,8 @@ struct Write {
 pub struct Recording {
     writes: Vec<Write>,
     uid: String,
+    /// Of the group as it was created, by which its status was decided.
+    version: String,
 }
 
 /// How the floor writes the children.
@@ -64,7 +66,7 @@ impl Recording {
         let (sender, mut created) = tokio::sync::mpsc::unbounded_channel();
         let convergence = Convergence::begin(&cluster.client, SAMPLE).await?;
         SAMPLE.create_groups(&cluster.client, Some(&sender)).await?;
-        let uid = created.recv().await.context("the group was created")?.uid;
+        let Created { uid, version, .. } = created.recv().await.context("the group was created")?;
         convergence.end(&cluster.client, || Ok(())).await?;
         running.rest().await?;
         running.stop().await?;
@@ -72,7 +74,7 @@ impl Recording {
         let is_of_group = |write: &Write| write.path.contains(&namespace) && !write.path.contains("/events");
         let writes: Vec<Write> =
             proxy.writes.lock().iter().filter(|write| is_of_group(write)).cloned().collect();
-        let recording = Self { writes, uid };
+        let recording = Self { writes, uid, version };
         ensure!(
             recording.counts() == (5, 1),
             "five creations and a status were expected: {}",
@@ -102,6 +104,7 @@ impl Recording {
             text.replace(&SAMPLE.namespace(0), &workload.namespace(group.index))
                 .replace(&SAMPLE.name(0), &workload.name(group.index))
                 .replace(&self.uid, &group.uid)
+                .replace(&versioned(&self.version), &versioned(&group.version))
         };
         let build = |write: &&Write| {
             let (path, body) = (renamed(&write.path), renamed(&write.body).into_bytes());
@@ -114,6 +117,11 @@ impl Recording {
         };
         [creations.iter().map(build).collect(), others.iter().map(build).collect()]
     }
+}
+
+/// The field of a body that names a resourceVersion.
+fn versioned(version: &str) -> String {
+    format!(r#""resourceVersion":"{version}""#)
 }
 
 /// Forwards requests to the API server as the administrator, and records the writes.
@@ -207,11 +215,13 @@ mod tests {
     use super::*;
 
     fn recording() -> Recording {
-        let write = |method: &str, path: &str, content_type: &str| Write {
+        let write = |method: &str, path: &str, content_type: &str| {
+            Write {
             method: method.to_owned(),
             path: path.to_owned(),
             content_type: content_type.to_owned(),
-            body: r#"{"metadata":{"name":"first-00000","namespace":"ns-first-000","uid":"u-0"}}"#.to_owned(),
+            body: r#"{"metadata":{"name":"first-00000","namespace":"ns-first-000","uid":"u-0","resourceVersion":"7"}}"#.to_owned(),
+        }
         };
         let services = "/api/v1/namespaces/ns-first-000/services?fieldManager=a";
         let status = "/apis/a/v1/namespaces/ns-first-000/groups/first-00000/status?force=true";
@@ -221,15 +231,16 @@ mod tests {
                 write("PATCH", status, "application/apply-patch+yaml"),
             ],
             uid: "u-0".to_owned(),
+            version: "7".to_owned(),
         }
     }
 
     #[test]
-    fn the_requests_of_another_group_have_its_names_and_uid() {
-        let group = Created { index: 123, uid: "u-1".to_owned() };
+    fn the_requests_of_another_group_have_its_names_uid_and_version() {
+        let group = Created { index: 123, uid: "u-1".to_owned(), version: "70".to_owned() };
         let [creations, statuses] = recording().requests(Workload::new("bench", 200), &group, Verb::Same);
         assert_eq!(creations[0].uri(), "/api/v1/namespaces/ns-bench-001/services?fieldManager=a");
-        let body = r#"{"metadata":{"name":"bench-00123","namespace":"ns-bench-001","uid":"u-1"}}"#;
+        let body = r#"{"metadata":{"name":"bench-00123","namespace":"ns-bench-001","uid":"u-1","resourceVersion":"70"}}"#;
         assert_eq!(creations[0].body(), body.as_bytes());
         assert_eq!(
             statuses[0].uri(),
@@ -239,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_creation_can_be_sent_as_an_apply() {
-        let group = Created { index: 0, uid: "u-1".to_owned() };
+        let group = Created { index: 0, uid: "u-1".to_owned(), version: "70".to_owned() };
         let [creations, _] = recording().requests(Workload::new("bench", 1), &group, Verb::Apply);
         assert_eq!(creations[0].method(), "PATCH");
         let path = "/api/v1/namespaces/ns-bench-000/services/bench-00000?fieldManager=floor&force=true";

@@ -33,6 +33,8 @@ pub struct Workload {
 pub struct Created {
     pub index: usize,
     pub uid: String,
+    /// Its resourceVersion then.
+    pub version: String,
 }
 
 impl Workload {
@@ -109,9 +111,10 @@ impl Workload {
             let path = GROUP.in_namespace(&self.namespace(index));
             let object = create(client, path, group(&self.name(index))).await?;
             if let Some(created) = created {
-                let uid = object["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+                let field = |name: &str| object["metadata"][name].as_str().unwrap_or_default().to_owned();
+                let (uid, version) = (field("uid"), field("resourceVersion"));
                 // The other end is gone only if the measurement has failed.
-                let _ = created.send(Created { index, uid });
+                let _ = created.send(Created { index, uid, version });
             }
             anyhow::Ok(())
         });
