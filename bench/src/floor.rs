@@ -10,9 +10,9 @@ use tokio::task::JoinSet;
 use crate::recording::{Recording, Verb};
 use crate::workload::{Created, Workload};
 
-/// How many groups are written at the same time; each has up to five requests in flight. The operator has
-/// as many workers.
-const WORKERS: usize = 32;
+/// How many groups are written at the same time; each has up to five requests in flight. The operator
+/// reconciles as many.
+const WORKERS: usize = 8;
 
 /// Writes the children and the status of each group that arrives, until the other end is closed.
 pub async fn complete(

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod backoff;
+mod concurrency;
 mod config;
 mod election;
 mod lag_writes;
@@ -33,6 +34,7 @@ use crate::cert_rotator::CertRotator;
 pub use crate::cluster::Scopes;
 use crate::cluster::{Affected, Cluster, Watches, crd_version, group_defaults, served_metrics};
 use crate::events::EventRecorder;
+use concurrency::{MAX_CONCURRENT, Slot, Slots};
 pub use config::{ControllerConfig, ControllerError};
 use election::Election;
 use lag_writes::LagWrites;
@@ -41,8 +43,6 @@ use reconcile::{Outcome, Reconcile, ReconcileResult};
 use retry_state::{RetryState, SharedRetryState};
 use workqueue::WorkQueue;
 
-/// How many groups are reconciled concurrently. Each has up to five requests in flight.
-const WORKERS: usize = 32;
 /// How long reconciles in progress may continue after SIGTERM.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(15);
 /// How often the retry states of groups that are in sync are forgotten.
@@ -178,7 +178,7 @@ impl Workers {
         self.queue.open();
         self.queue.add_backlog(self.cluster.keys());
         let _rotating = self.rotate(leadership.clone());
-        let mut reconciles = JoinSet::new();
+        let (mut reconciles, slots) = (JoinSet::new(), Slots::default());
         let mut forget = tokio::time::interval(FORGET_INTERVAL);
         loop {
             tokio::select! {
@@ -188,9 +188,9 @@ impl Workers {
                 _ = forget.tick() => {
                     retry_state::forget_empty(&mut self.retry_states.lock(), Instant::now().into_std());
                 }
-                key = self.queue.next(), if reconciles.len() < WORKERS => {
+                (slot, key) = self.next(&slots), if reconciles.len() < MAX_CONCURRENT => {
                     let (workers, leadership) = (self.clone(), leadership.clone());
-                    reconciles.spawn(async move { workers.reconcile(key, &leadership).await });
+                    reconciles.spawn(slot.run(async move { workers.reconcile(key, &leadership).await }));
                 }
             }
         }
@@ -203,6 +203,11 @@ impl Workers {
         }
         reconciles.shutdown().await;
         self.queue.close();
+    }
+
+    /// Waits for a free slot, and then for a group to reconcile in it.
+    async fn next(&self, slots: &Slots) -> (Slot, ObjectKey) {
+        (slots.acquire().await, self.queue.next().await)
     }
 
     /// Reconciles one group within the deadline, and requeues it if necessary.

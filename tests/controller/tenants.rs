@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use kcg_tests::Outcome;
+use kcg_tests::faults::{Action, Rule};
 use kcg_tests::namespace::Namespace;
 use kcg_tests::objects::{AUTOSCALER, CHILDREN, GROUP, TOPIC};
+use kcg_tests::{Outcome, eventually, met};
 use serde_json::json;
 
-use crate::env::ControllerEnv;
+use crate::env::{ControllerEnv, SOON};
 
 const GROUPS: usize = 20;
 /// How long the tenant changes everything.
@@ -17,6 +18,10 @@ const FLAPPING: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(100);
 /// The limit for the repair of another tenant's drift.
 const MOST: Duration = Duration::from_secs(2);
+/// How many groups are reconciled at once while no request hangs.
+const CONCURRENT: usize = 8;
+/// The limit for another tenant's new group while requests hang, which do so for ten seconds.
+const MOST_BEHIND_HANGING: Duration = Duration::from_secs(5);
 
 /// Changes the spec of a group until `end`. Each change concerns three children.
 async fn change_a_group(ns: &Namespace, name: &str, end: Instant) -> Outcome {
@@ -86,5 +91,27 @@ async fn a_tenant_who_changes_everything_all_the_time_does_not_delay_another_s_r
     // The last spec takes effect nevertheless.
     env.patch(GROUP, "g0", &json!({"spec": {"averageRecordsLagLimit": 7777}})).await?;
     env.eventually(AUTOSCALER, "g0", "the last limit", |seen| seen.to_string().contains("7777")).await?;
+    env.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_of_one_tenant_that_hang_delay_another_s_new_group_by_seconds() -> Outcome {
+    let (env, neighbor) = ControllerEnv::start_beside("hanging", "hanging-neighbor").await?;
+    let creations = "/namespaces/hanging/services?";
+    let hanging = env.faults.add(Rule::new("POST", creations).act(Action::Hang));
+    for number in 0..GROUPS {
+        env.create_group(&format!("g{number}"), &json!({"consumerSpec": {"groupId": number.to_string()}}))
+            .await?;
+    }
+    let sent = || env.faults.log.count("POST", creations);
+    eventually("as many creations of a Service as groups are reconciled at once", SOON, async || {
+        Ok(met(sent() >= CONCURRENT, sent))
+    })
+    .await?;
+    let began = Instant::now();
+    neighbor.create_group("g", &json!({})).await?;
+    neighbor.children_exist("g").await?;
+    assert!(began.elapsed() < MOST_BEHIND_HANGING, "{:?}", began.elapsed());
+    hanging.lift();
     env.stop().await
 }
