@@ -9,7 +9,7 @@ use crate::plan::{EVENT, Fault, Plan, When};
 use crate::request::RequestId;
 
 /// Rows of docs/faults.md, each with a plan that the exhaustive ones do not contain.
-const ROWS: [(&str, &str); 36] = [
+const ROWS: [(&str, &str); 42] = [
     ("B1", "1 group | watch * #1 x* close 200ms"),
     ("B4", "1 group | watch services #1 silence"),
     ("B4", "1 group | watch kconsumergroups #1 silence"),
@@ -20,6 +20,12 @@ const ROWS: [(&str, &str); 36] = [
     ("B7", "1 group | watch * #1 x* lag 2000ms"),
     ("B8", "1 group | event horizontalpodautoscalers #1 x* swap"),
     ("B8", "1 group | event kafkatopics #1 x* swap"),
+    ("B8", "1 group | event kconsumergroups #1 x* swap"),
+    ("B8", "1 group | event deployments #1 x* swap"),
+    ("B8", "1 group | event services #1 x* swap"),
+    ("B8", "1 group | event servicemonitors #1 x* swap"),
+    ("B8", "1 group | event prometheusrules #1 x* swap"),
+    ("B8", "1 group | event * #1 x* swap"),
     ("B8", "1 group | event kconsumergroups #1 x* repeat"),
     ("B8", "1 group | event deployments #1 x* repeat"),
     ("B8", "1 group | event services #1 x* repeat"),

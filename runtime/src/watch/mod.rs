@@ -7,6 +7,7 @@
 //! reports deletions that it missed as events.
 
 mod availability;
+mod end;
 mod handler;
 mod health;
 mod key;

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     Event, Transform, Unparsable, WatchHealth, WatchState,
+    end::{End, is_before, is_expired},
     handler::Handler,
     known_keys::KnownKeys,
     list_watch::{ListWatch, Meta, PageHead},
@@ -45,30 +46,11 @@ pub(super) fn state_after(error: &RequestError) -> WatchState {
     }
 }
 
-/// Why a watch ended.
-#[derive(Debug)]
-enum End {
-    /// The server closed it, as requested with the timeout.
-    Closed,
-    /// The server cannot continue from our resource version: it no longer has the history since
-    /// then, or its history has not got there.
-    Expired,
-    Failed(RequestError),
-}
-
-impl From<RequestError> for End {
-    fn from(error: RequestError) -> Self {
-        if is_expired(&error) { Self::Expired } else { Self::Failed(error) }
+/// The version to continue from. An event without one leaves it.
+fn advance(version: &mut String, newer: String) {
+    if !newer.is_empty() {
+        *version = newer;
     }
-}
-
-/// Whether a new list is the answer: HTTP 410, or a resource version that the server does not know
-/// yet, as after a restore from a backup.
-fn is_expired(error: &RequestError) -> bool {
-    let details = error.status().and_then(|status| status.details.as_ref());
-    let mut causes = details.into_iter().flat_map(|details| &details.causes);
-    error.code() == Some(410)
-        || error.code() == Some(504) && causes.any(|cause| cause.reason == "ResourceVersionTooLarge")
 }
 
 /// The state that the watches of all namespaces share.
@@ -160,7 +142,11 @@ impl<'a, F> NamespaceWatch<'a, F> {
     fn page(&mut self, text: &[u8]) -> Result<PageHead, RequestError> {
         let page = self.list_watch.page(text)?;
         self.shared.health.mark_alive(self.index);
-        page.items.iter().for_each(|object| drop(self.applied(object)));
+        for object in page.items {
+            if let Some(meta) = self.meta(object) {
+                self.applied(meta, object);
+            }
+        }
         Ok(page.metadata)
     }
 
@@ -218,27 +204,43 @@ impl<'a, F> NamespaceWatch<'a, F> {
                 Ok(Some(Err(error))) => return self.list_watch.failed(error).into(),
                 Err(_) => return self.list_watch.silent(lifetime + GRACE).into(),
             };
-            let newer = match event {
-                WatchEvent::Added(object) | WatchEvent::Modified(object) => self.applied(&object),
-                WatchEvent::Deleted(object) => self.deleted(&object),
-                WatchEvent::Bookmark(bookmark) => Some(bookmark.metadata.resource_version),
+            let (object, is_deleted) = match event {
+                WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, false),
+                WatchEvent::Deleted(object) => (object, true),
+                WatchEvent::Bookmark(bookmark) => {
+                    advance(version, bookmark.metadata.resource_version);
+                    continue;
+                }
                 WatchEvent::Error(status) => {
                     return self.list_watch.failed(kube::Error::Api(status)).into();
                 }
             };
-            if let Some(newer) = newer.filter(|newer| !newer.is_empty()) {
-                *version = newer;
+            let Some(meta) = self.meta(&object) else { continue };
+            if is_before(&meta.resource_version, version) {
+                tracing::warn!(watch = health.name(), "an event is older than the last one: listing again");
+                return End::Expired;
+            }
+            advance(version, meta.resource_version.clone());
+            if is_deleted {
+                self.deleted(&meta);
+            } else {
+                self.applied(meta, &object);
             }
         }
     }
 
-    /// Passes an object on. Returns its resource version.
-    fn applied(&mut self, object: &RawValue) -> Option<String> {
-        let Shared { health, transform, handler, .. } = self.shared;
-        let Some(meta) = Meta::of(object) else {
-            tracing::warn!(watch = health.name(), "ignored an object without a name");
-            return None;
-        };
+    /// The metadata; `None` if the object has no name.
+    fn meta(&self, object: &RawValue) -> Option<Meta> {
+        let meta = Meta::of(object);
+        if meta.is_none() {
+            tracing::warn!(watch = self.shared.health.name(), "ignored an object without a name");
+        }
+        meta
+    }
+
+    /// Passes an object on.
+    fn applied(&mut self, meta: Meta, object: &RawValue) {
+        let Shared { transform, handler, .. } = self.shared;
         let key = meta.key();
         self.known_keys.insert(&key);
         handler.handle(match transform.apply(object.get()) {
@@ -247,16 +249,13 @@ impl<'a, F> NamespaceWatch<'a, F> {
                 Event::Unparsable(key, Unparsable { uid: meta.uid, generation: meta.generation, error })
             }
         });
-        Some(meta.resource_version)
     }
 
-    fn deleted(&mut self, object: &RawValue) -> Option<String> {
-        let meta = Meta::of(object)?;
+    fn deleted(&mut self, meta: &Meta) {
         let key = meta.key();
         if self.known_keys.remove(&key) {
             self.shared.handler.handle(Event::Deleted(key));
         }
-        Some(meta.resource_version)
     }
 
     /// Records the state after an error; logs it and passes it on if it is new.
@@ -344,6 +343,38 @@ mod tests {
             let lists = &arrived["list"];
             assert!((8..20).contains(&lists.len()), "{code}: {lists:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn events_that_are_not_in_order_are_not_believed_but_listed_again() {
+        let event = |version: &str, name: &str| {
+            let object = json!({"metadata": {"name": name, "namespace": "ns", "resourceVersion": version}});
+            format!(r#"{{"type":"MODIFIED","object":{object}}}"#) + "\n"
+        };
+        let lists = Arc::new(Mutex::new(0));
+        let listed = lists.clone();
+        let events = [event("8", "newer"), event("8", "as-new"), event("7", "older")].concat();
+        let server = service_fn(move |request: Request<Body>| {
+            let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+            *listed.lock() += usize::from(!is_watch);
+            let list = json!({"metadata": {"resourceVersion": "5"}, "items": []}).to_string();
+            let body = if is_watch { events.clone() } else { list };
+            async move { Response::builder().body(Body::from(body.into_bytes())) }
+        });
+        let spec = WatchSpec::typed::<ConfigMap>(Scope::All);
+        let watcher =
+            Watcher::new("configmaps", Client::new(server, "default"), spec, Transform::new(|_: Value| ()));
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let sink = seen.clone();
+        let handle = move |event| {
+            if let Event::Applied(key, ()) = event {
+                sink.lock().push(key.to_string());
+            }
+        };
+        let _ =
+            tokio::time::timeout(Duration::from_secs(3), watcher.run(CancellationToken::new(), handle)).await;
+        assert!(*lists.lock() > 2, "{} lists", *lists.lock());
+        assert_eq!(seen.lock()[..3], ["ns/newer", "ns/as-new", "ns/newer"]);
     }
 
     /// One of the parameters of a request.
