@@ -69,5 +69,6 @@ pub mod listen;
 pub mod metrics;
 pub mod peer;
 pub mod probes;
+pub mod string_interner;
 pub mod timestamp_gauge;
 pub mod watch;

@@ -17,13 +17,22 @@ use kcg_core::children::DefaultsVersion;
 use kcg_core::facts::predicate::ShownLag;
 use kcg_core::facts::project;
 use kcg_core::status::ConditionStatus;
+use kcg_runtime::string_interner::StringInterner;
 use kcg_runtime::watch::ObjectKey;
 use kube::api::ObjectMeta;
 use serde_json::{Value, json};
 
 use super::cached_status::CachedStatus;
 use super::stored_group::StoredGroup;
-use super::string_interner::StringInterner;
+
+/// The strings that cached objects share.
+#[derive(Debug, Default)]
+pub(super) struct SharedStrings {
+    /// Of conditions: most groups have the same ones.
+    texts: StringInterner,
+    /// The keys of a group, of its children, of their topics.
+    pub(super) keys: Arc<StringInterner>,
+}
 
 /// One stored KconsumerGroup.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,7 +76,7 @@ pub(crate) struct Summary {
 
 impl CachedGroup {
     /// Never fails: [`Self::parse`] returns the errors of a malformed spec.
-    pub(super) fn of(key: &ObjectKey, stored: StoredGroup, strings: &StringInterner) -> Self {
+    pub(super) fn of(key: &ObjectKey, stored: StoredGroup, strings: &SharedStrings) -> Self {
         // A status that does not parse counts as empty: it is written again.
         let status = stored.status().unwrap_or_default();
         let StoredGroup { metadata, spec, .. } = stored;
@@ -84,14 +93,14 @@ impl CachedGroup {
             bootstrap_servers: Box::default(),
             summary: Summary::of(&status),
             spec: spec.into(),
-            status: CachedStatus::of(status, strings),
+            status: CachedStatus::of(status, &strings.texts),
         };
         let spec = group.parse(key, usize::MAX).group.spec;
         group.lag_limit = spec.average_records_lag_limit;
         group.lag_metrics = spec.metrics.lag_metrics();
         group.topics = topic::named_by(&spec, key.namespace())
             .iter()
-            .map(|topic| ObjectKey::new(&topic.namespace, &topic.name))
+            .map(|topic| ObjectKey::interned(&strings.keys, &topic.namespace, &topic.name))
             .collect();
         group.group_id = consumer_group::group_id(&spec, key.name()).map(Into::into);
         group.bootstrap_servers =
@@ -220,7 +229,7 @@ mod tests {
             object(
                 &json!({"averageRecordsLagLimit": 5, "consumerSpec": {"image": "i", "topics": ["a", "b"]}}),
             ),
-            &StringInterner::default(),
+            &SharedStrings::default(),
         );
         assert_eq!((group.resource_version, group.generation, group.lag_limit), (7, 3, 5));
         assert_eq!(&*group.topics, [ObjectKey::new("ns", "a"), ObjectKey::new("ns", "b")]);
@@ -245,7 +254,7 @@ mod tests {
             object(
                 &json!({"minReplicas": "three", "consumerSpec": {"image": "i", "topic": "a", "groupId": "x"}}),
             ),
-            &StringInterner::default(),
+            &SharedStrings::default(),
         );
         assert_eq!(&*group.topics, [ObjectKey::new("ns", "a")]);
         assert_eq!(group.group_id.as_deref(), Some("x"));
@@ -259,7 +268,7 @@ mod tests {
         let key = ObjectKey::new("ns", "g");
         let volumes = vec![json!({}); spec_bounds::MAX_NODES];
         let spec = json!({"consumerSpec": {"topic": "a", "podTemplate": {"spec": {"volumes": volumes}}}});
-        let group = CachedGroup::of(&key, object(&spec), &StringInterner::default());
+        let group = CachedGroup::of(&key, object(&spec), &SharedStrings::default());
         assert_eq!(&*group.topics, []);
         let parsed = group.parse(&key, spec_bounds::MAX_BYTES);
         assert!(spec_bounds::forbid_typing(&parsed.violations), "{:?}", parsed.violations);

@@ -17,7 +17,6 @@ mod report;
 mod requests;
 pub(crate) mod served_metrics;
 mod stored_group;
-mod string_interner;
 #[cfg(test)]
 mod tests;
 mod watches;
@@ -34,6 +33,7 @@ use kcg_core::children::{ChildKind, Digest};
 use kcg_core::desired::{DesiredState, desired_state};
 use kcg_core::drift::Drift;
 use kcg_core::facts::{Child, Observed, project};
+use kcg_runtime::string_interner::StringInterner;
 use kcg_runtime::watch::ObjectKey;
 use kcg_webhook::group_defaults::DefaultsFile;
 use kube::Client;
@@ -52,14 +52,14 @@ pub(crate) use write_error::WriteError;
 use crate::events::EventRecorder;
 use cache::ClusterCache;
 use cached_child::CachedChild;
+use cached_group::SharedStrings;
 use requests::ChildRequests;
 use stored_group::StoredGroup;
-use string_interner::StringInterner;
 
 /// One cluster: the facts that the watches reported, and the client for the writes.
 pub(crate) struct Cluster {
     cache: Mutex<ClusterCache>,
-    strings: StringInterner,
+    strings: SharedStrings,
     grants: TopicGrants,
     max_spec_bytes: usize,
     defaults: Arc<DefaultsFile>,
@@ -84,13 +84,18 @@ impl Cluster {
     ) -> Self {
         Self {
             cache: Mutex::default(),
-            strings: StringInterner::default(),
+            strings: SharedStrings::default(),
             grants,
             max_spec_bytes,
             defaults,
             requests: ChildRequests::new(client),
             events,
         }
+    }
+
+    /// What the watches share the keys of their objects by.
+    pub(crate) fn shared_keys(&self) -> &Arc<StringInterner> {
+        &self.strings.keys
     }
 
     /// A group as its types, with the bounds that its spec exceeds.

@@ -61,7 +61,8 @@ const DEPLOYMENTS: ChildKind = ChildKind::Deployment;
 
 impl Watches {
     pub(crate) fn new(client: &Client, scopes: &Scopes, cluster: Arc<Cluster>) -> Self {
-        let child = |kind: ChildKind| child_watcher(client, kind, scopes.groups.clone());
+        let keys = cluster.shared_keys();
+        let child = |kind: ChildKind| child_watcher(client, kind, scopes.groups.clone()).share_keys(keys);
         let groups = WatchSpec::typed::<KconsumerGroup>(scopes.groups.clone());
         let pods = WatchSpec::typed::<Pod>(scopes.groups.clone()).labels(names::LABEL_GROUP);
         let pod_facts = Transform::new(|facts: PodFacts| facts);
@@ -72,8 +73,9 @@ impl Watches {
                 client.clone(),
                 groups,
                 Transform::from_text(StoredGroup::read),
-            ),
-            topics: topics::watcher(client.clone(), scopes.topics.clone()),
+            )
+            .share_keys(keys),
+            topics: topics::watcher(client.clone(), scopes.topics.clone()).share_keys(keys),
             autoscalers: child(AUTOSCALERS),
             deployments: child(DEPLOYMENTS),
             others: others.map(|kind| (kind, child(kind))).collect(),

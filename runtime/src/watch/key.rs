@@ -2,6 +2,8 @@
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 
+use crate::string_interner::StringInterner;
+
 /// `namespace/name`, or `name` if the object is not namespaced. Neither part can contain a slash.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey(Arc<str>);
@@ -10,6 +12,11 @@ impl ObjectKey {
     /// The key of an object; `namespace` is empty if the object is not namespaced.
     pub fn new(namespace: &str, name: &str) -> Self {
         if namespace.is_empty() { Self(name.into()) } else { Self(format!("{namespace}/{name}").into()) }
+    }
+
+    /// [`Self::new`], in the one allocation that `keys` has of it.
+    pub fn interned(keys: &StringInterner, namespace: &str, name: &str) -> Self {
+        Self(keys.intern(Self::new(namespace, name).as_str()))
     }
 
     /// The namespace; empty if the object is not namespaced.
@@ -59,6 +66,14 @@ mod tests {
             let key = ObjectKey::new(namespace, name);
             assert_eq!((key.namespace(), key.name(), key.as_str()), (namespace, name, text));
         }
+    }
+
+    #[test]
+    fn interned_keys_have_one_allocation() {
+        let keys = StringInterner::default();
+        let [first, second] = [(); 2].map(|()| ObjectKey::interned(&keys, "default", "a"));
+        assert_eq!(first, ObjectKey::new("default", "a"));
+        assert!(std::ptr::eq(first.as_str(), second.as_str()));
     }
 
     #[test]

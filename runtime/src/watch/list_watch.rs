@@ -16,6 +16,7 @@ use super::{ObjectKey, WatchSpec};
 use crate::{
     backoff::jittered,
     client::{MAX_OBJECT, RequestError, send_bounded, with_deadline},
+    string_interner::StringInterner,
 };
 
 /// The longest page of several objects, in bytes.
@@ -65,8 +66,11 @@ impl Meta {
         serde_json::from_str::<Head>(object.get()).ok().map(|head| head.metadata)
     }
 
-    pub(super) fn key(&self) -> ObjectKey {
-        ObjectKey::new(&self.namespace, &self.name)
+    pub(super) fn key(&self, keys: Option<&StringInterner>) -> ObjectKey {
+        match keys {
+            Some(keys) => ObjectKey::interned(keys, &self.namespace, &self.name),
+            None => ObjectKey::new(&self.namespace, &self.name),
+        }
     }
 }
 
@@ -216,7 +220,7 @@ mod tests {
         assert!(object.get().ends_with(r#""spec":{"partitions":"3"}}"#));
         let meta = Meta::of(&object).unwrap();
         assert_eq!(
-            (meta.key().as_str(), meta.uid.as_str(), meta.resource_version.as_str()),
+            (meta.key(None).as_str(), meta.uid.as_str(), meta.resource_version.as_str()),
             ("a/b", "u", "7")
         );
     }
@@ -242,7 +246,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!((page.metadata.continue_token.as_str(), page.items.len()), ("c", 2));
-        assert_eq!(Meta::of(page.items[0]).unwrap().key().as_str(), "a");
+        assert_eq!(Meta::of(page.items[0]).unwrap().key(None).as_str(), "a");
         assert!(Meta::of(page.items[1]).is_none());
     }
 

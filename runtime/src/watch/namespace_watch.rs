@@ -15,7 +15,7 @@ use super::{
     known_keys::KnownKeys,
     list_watch::{ListWatch, Meta, PageHead},
 };
-use crate::{backoff::Backoff, client::RequestError};
+use crate::{backoff::Backoff, client::RequestError, string_interner::StringInterner};
 
 /// The delays between attempts that fail.
 pub(super) const RETRY: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
@@ -58,6 +58,8 @@ pub(super) struct Shared<'a, F> {
     pub(super) health: &'a WatchHealth,
     pub(super) transform: &'a Transform<F>,
     pub(super) handler: &'a Handler<F>,
+    /// The keys of several watches, if they share them.
+    pub(super) keys: Option<&'a StringInterner>,
     /// Whether the watches end once the kind is not served.
     pub(super) optional: bool,
 }
@@ -240,8 +242,8 @@ impl<'a, F> NamespaceWatch<'a, F> {
 
     /// Passes an object on.
     fn applied(&mut self, meta: Meta, object: &RawValue) {
-        let Shared { transform, handler, .. } = self.shared;
-        let key = meta.key();
+        let Shared { transform, handler, keys, .. } = self.shared;
+        let key = meta.key(*keys);
         self.known_keys.insert(&key);
         handler.handle(match transform.apply(object.get()) {
             Ok(fact) => Event::Applied(key, fact),
@@ -252,7 +254,7 @@ impl<'a, F> NamespaceWatch<'a, F> {
     }
 
     fn deleted(&mut self, meta: &Meta) {
-        let key = meta.key();
+        let key = meta.key(self.shared.keys);
         if self.known_keys.remove(&key) {
             self.shared.handler.handle(Event::Deleted(key));
         }

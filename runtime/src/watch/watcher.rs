@@ -1,6 +1,6 @@
 //! The watcher: finds the kind if it is optional, and keeps one watch open for each namespace.
 
-use std::{fmt, pin::Pin, time::Duration};
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use futures::future::select_all;
 use kube::{Client, core::ApiResource};
@@ -15,7 +15,7 @@ use super::{
     namespace_watch::{HEALTHY_AFTER, NamespaceWatch, RETRY, Shared, state_after},
     spec::WatchedKind,
 };
-use crate::{backoff::jittered, discovery::OptionalKind};
+use crate::{backoff::jittered, discovery::OptionalKind, string_interner::StringInterner};
 
 /// How often to check whether an optional kind is served.
 const CHECK_NOT_SERVED: Duration = Duration::from_secs(10);
@@ -28,6 +28,7 @@ pub struct Watcher<F> {
     spec: WatchSpec,
     transform: Transform<F>,
     health: WatchHealth,
+    keys: Option<Arc<StringInterner>>,
 }
 
 impl<F> fmt::Debug for Watcher<F> {
@@ -41,7 +42,14 @@ impl<F: Send> Watcher<F> {
     /// `pods`.
     pub fn new(name: &str, client: Client, spec: WatchSpec, transform: Transform<F>) -> Self {
         let health = WatchHealth::new(name, spec.scope.namespaces());
-        Self { client, spec, transform, health }
+        Self { client, spec, transform, health, keys: None }
+    }
+
+    /// Takes the keys of the objects from `keys`, for watches whose objects have the same names.
+    #[must_use]
+    pub fn share_keys(mut self, keys: &Arc<StringInterner>) -> Self {
+        self.keys = Some(keys.clone());
+        self
     }
 
     /// The health of the watch, to keep after [`Watcher::run`] has taken the watcher.
@@ -74,7 +82,8 @@ impl<F: Send> Watcher<F> {
         handler: &Handler<F>,
         optional: bool,
     ) {
-        let shared = Shared { health: &self.health, transform: &self.transform, handler, optional };
+        let keys = self.keys.as_deref();
+        let shared = Shared { health: &self.health, transform: &self.transform, handler, keys, optional };
         let namespaces = self.spec.scope.namespaces();
         let watches =
             namespaces.iter().zip(known_keys).enumerate().map(|(index, (namespace, known_keys))| {

@@ -30,7 +30,8 @@ pub(crate) type Affected = Vec<ObjectKey>;
 /// The facts of all groups, children, topics and pods.
 #[derive(Debug, Default)]
 pub(super) struct ClusterCache {
-    entries: HashMap<ObjectKey, GroupEntry>,
+    /// Boxed, because a third of the places of the map are empty.
+    entries: HashMap<ObjectKey, Box<GroupEntry>>,
     topics: TopicStore<ObjectKey>,
     by_topic: Index,
     conflicts: ConflictIndex,
@@ -193,7 +194,7 @@ impl ClusterCache {
     }
 
     fn drop_if_empty(&mut self, key: &ObjectKey) {
-        if self.entries.get(key).is_some_and(GroupEntry::is_empty) {
+        if self.entries.get(key).is_some_and(|entry| entry.is_empty()) {
             self.entries.remove(key);
         }
     }

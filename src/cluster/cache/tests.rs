@@ -1,8 +1,8 @@
 //! Which groups each change affects, and what is remembered.
 
 use super::*;
+use crate::cluster::cached_group::SharedStrings;
 use crate::cluster::stored_group::StoredGroup;
-use crate::cluster::string_interner::StringInterner;
 use kcg_api::topic::TopicLookup;
 use kcg_core::drift::Drift;
 use kcg_core::facts::{AutoscalerFacts, Child, Detail};
@@ -21,7 +21,7 @@ fn group_of(key: &ObjectKey, version: u64, consumer: &Value) -> CachedGroup {
         "metadata": {"uid": format!("uid-of-{}", key.name()), "resourceVersion": version.to_string(), "generation": 1},
         "spec": {"consumerSpec": consumer},
     });
-    CachedGroup::of(key, StoredGroup::of(&object), &StringInterner::default())
+    CachedGroup::of(key, StoredGroup::of(&object), &SharedStrings::default())
 }
 
 fn facts(partitions: i32) -> TopicFacts {
@@ -344,7 +344,7 @@ fn an_equivalent_group_affects_no_group() {
         &key("a"),
         StoredGroup::of(&json!({"metadata": {"uid": "uid-of-a", "resourceVersion": "9", "generation": 1},
         "spec": {"consumerSpec": consumer}, "status": {"replicas": 1}})),
-        &StringInterner::default(),
+        &SharedStrings::default(),
     );
     cache.set_group(&key("a"), status, true);
     assert_eq!(cache.set_group(&key("a"), group("a", 5, &consumer), false), [], "older than our own status");
