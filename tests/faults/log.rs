@@ -43,6 +43,11 @@ impl Log {
         *self.0.lock().events.entry(resource.to_owned()).or_default() += 1;
     }
 
+    /// How many events of watches there were.
+    pub fn events(&self) -> usize {
+        self.0.lock().events.values().sum()
+    }
+
     /// How often each request was made. Events of watches are requests of the verb [`EVENT`].
     pub fn counts(&self) -> BTreeMap<RequestId, usize> {
         let state = self.0.lock();

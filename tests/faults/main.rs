@@ -11,7 +11,7 @@
 //!   interrupted goes on where it stopped; target/tmp/faults has the results.
 //! - `KCG_FAULT_PLAN='1 group | create services #1 kill after' cargo test -p kcg-tests --test faults
 //!   every_fault` runs one plan, or several with `;` between them. `KCG_FAULT_PARALLEL=NUMBER` sets how many run at once.
-//! - `KCG_LONG=1 cargo test -p kcg-tests --test faults a_million` makes a million changes, with random
+//! - `KCG_LONG=1 cargo test -p kcg-tests --test faults a_million` makes changes until there were a million events, with random
 //!   faults, in one life of a process ([`soak`]).
 
 mod campaign;
@@ -120,7 +120,7 @@ async fn every_fault_at_every_request_leaves_the_promises_intact() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_million_changes_and_faults_leave_memory_files_and_tasks_as_they_were() -> Outcome {
+async fn a_million_events_and_faults_leave_memory_files_and_tasks_as_they_were() -> Outcome {
     let seed = variable("KCG_FAULT_SEED")?.unwrap_or_else(|| fastrand::u64(..));
     soak::soak(seed).await.with_context(|| format!("KCG_FAULT_SEED={seed}"))?;
     Ok(())

@@ -1,9 +1,9 @@
-//! Many random changes and faults in one life of one process: what it holds must not grow with them.
+//! Many events of random changes, and random faults, in one life of one process: what it holds must not
+//! grow with them.
 #![allow(clippy::cast_precision_loss, reason = "counts and sizes are far below 2^52")]
 
 use std::fmt::Write as _;
 use std::fs;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -33,10 +33,10 @@ const WARM_UP: usize = 5;
 const LIMIT: Duration = Duration::from_mins(2);
 const QUIET: Duration = Duration::from_secs(5);
 
-/// What the process holds after so many changes.
+/// What the process holds after so many events of its watches.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
-    changes: usize,
+    events: usize,
     memory_kib: f64,
     files: f64,
     tasks: f64,
@@ -52,17 +52,18 @@ struct Soak {
     _env: TestEnv,
 }
 
-/// Makes this many changes, and judges the process.
+/// Changes objects until the process has got this many events, and judges it.
 pub async fn soak(seed: u64) -> Result<()> {
-    let changes = if is_long() { 1_000_000 } else { 500 };
+    let events = if is_long() { 1_000_000 } else { 1000 };
     let soak = Soak::start(seed).await?;
     let began = Instant::now();
-    let mut samples = vec![soak.sample(0).await?];
+    let mut samples = vec![soak.sample().await?];
+    let before = samples[0].events;
     for part in 1..=SAMPLES {
         let seed = seed.wrapping_add(part as u64);
-        soak.change(changes / SAMPLES, seed).await;
+        soak.change(before + part * events / SAMPLES, seed).await;
         soak.replica.process().must_run()?;
-        let sample = soak.sample(part * changes / SAMPLES).await?;
+        let sample = soak.sample().await?;
         if is_long() {
             tools::to_stderr(&format!("{sample:?} after {} s", began.elapsed().as_secs()));
         }
@@ -71,9 +72,8 @@ pub async fn soak(seed: u64) -> Result<()> {
     let took = began.elapsed();
     let faults = soak.proxy.faults().stop();
     soak.settles().await?;
-    samples.push(soak.sample(changes).await?);
-    let title =
-        format!("{changes} changes and {faults} faults in {} s, KCG_FAULT_SEED={seed}", took.as_secs());
+    samples.push(soak.sample().await?);
+    let title = format!("{events} events and {faults} faults in {} s, KCG_FAULT_SEED={seed}", took.as_secs());
     measured(&report(&title, &samples));
     soak.leaves_nothing().await?;
     judge(&samples)
@@ -107,12 +107,12 @@ impl Soak {
         Ok(soak)
     }
 
-    /// Makes random changes. One that fails counts, too: an object may just have been deleted.
-    async fn change(&self, changes: usize, seed: u64) {
-        let made = AtomicUsize::new(0);
+    /// Makes random changes until the process has got this many events. One may fail: an object may just have
+    /// been deleted.
+    async fn change(&self, until: usize, seed: u64) {
         let workers = (0..SIDE_BY_SIDE).map(async |worker| {
             let mut random = Rng::with_seed(seed ^ ((worker as u64) << 32));
-            while made.fetch_add(1, Ordering::Relaxed) < changes {
+            while self.proxy.log().events() < until {
                 let name = random.choice(&self.names).expect("there are groups");
                 let _ = change(&self.namespace, name, &mut random).await;
             }
@@ -120,7 +120,7 @@ impl Soak {
         futures::future::join_all(workers).await;
     }
 
-    async fn sample(&self, changes: usize) -> Result<Sample> {
+    async fn sample(&self) -> Result<Sample> {
         let pid = self.replica.process().pid();
         let files = fs::read_dir(format!("/proc/{pid}/fd"))?.count();
         let (status, metrics) = self.replica.get("/metrics").await?;
@@ -128,7 +128,12 @@ impl Soak {
         let tasks = format!("{}_tasks ", names::METRIC_PREFIX);
         let tasks = metrics.lines().find_map(|line| line.strip_prefix(&tasks)).context("no tasks")?;
         let memory = usage::resident_kib(pid).context("no process")?;
-        Ok(Sample { changes, memory_kib: memory as f64, files: files as f64, tasks: tasks.parse()? })
+        Ok(Sample {
+            events: self.proxy.log().events(),
+            memory_kib: memory as f64,
+            files: files as f64,
+            tasks: tasks.parse()?,
+        })
     }
 
     /// Whether all groups become as they should be, and nothing is written then.
@@ -210,15 +215,15 @@ async fn change(namespace: &Namespace, name: &str, random: &mut Rng) -> Result<(
 }
 
 fn report(title: &str, samples: &[Sample]) -> String {
-    let mut text = format!("{title}\n\n| changes | resident KiB | open files | tasks |\n|---|---|---|---|\n");
-    for Sample { changes, memory_kib, files, tasks } in samples {
-        let _ = writeln!(text, "| {changes} | {memory_kib} | {files} | {tasks} |");
+    let mut text = format!("{title}\n\n| events | resident KiB | open files | tasks |\n|---|---|---|---|\n");
+    for Sample { events, memory_kib, files, tasks } in samples {
+        let _ = writeln!(text, "| {events} | {memory_kib} | {files} | {tasks} |");
     }
     let [memory, files, tasks] = growth(&samples[WARM_UP..]);
     let _ = writeln!(
         text,
         "| growth after the first {} | {memory:.0} | {files:.0} | {tasks:.0} |",
-        samples[WARM_UP].changes
+        samples[WARM_UP].events
     );
     text
 }
@@ -228,10 +233,10 @@ fn report(title: &str, samples: &[Sample]) -> String {
 fn growth(samples: &[Sample]) -> [f64; 3] {
     let fields: [fn(&Sample) -> f64; 3] =
         [|sample| sample.memory_kib, |sample| sample.files, |sample| sample.tasks];
-    let changes = |sample: &Sample| sample.changes as f64;
-    let range = samples.last().map_or(0.0, changes) - samples.first().map_or(0.0, changes);
+    let events = |sample: &Sample| sample.events as f64;
+    let range = samples.last().map_or(0.0, events) - samples.first().map_or(0.0, events);
     fields.map(|field| {
-        let points: Vec<(f64, f64)> = samples.iter().map(|sample| (changes(sample), field(sample))).collect();
+        let points: Vec<(f64, f64)> = samples.iter().map(|sample| (events(sample), field(sample))).collect();
         slope(&points).unwrap_or(0.0) * range
     })
 }
@@ -249,15 +254,15 @@ mod tests {
     use super::*;
 
     fn samples(of: impl Fn(usize) -> f64) -> Vec<Sample> {
-        let sample = |changes| Sample { changes, memory_kib: of(changes), files: 30.0, tasks: 9.0 };
+        let sample = |events| Sample { events, memory_kib: of(events), files: 30.0, tasks: 9.0 };
         (0..22).map(|number| sample(number * 1000)).collect()
     }
 
     #[test]
     fn a_leak_is_growth_and_noise_is_none() {
-        let noisy = samples(|changes| if changes % 2000 == 0 { 20_000.0 } else { 21_000.0 });
+        let noisy = samples(|events| if events % 2000 == 0 { 20_000.0 } else { 21_000.0 });
         assert!(judge(&noisy).is_ok());
-        let leaking = samples(|changes| 20_000.0 + changes as f64);
+        let leaking = samples(|events| 20_000.0 + events as f64);
         let [memory, files, tasks] = growth(&leaking[WARM_UP..]);
         assert!(
             (memory - 16_000.0).abs() < 1.0 && files.abs() + tasks.abs() < 1.0,
