@@ -11,7 +11,7 @@ use crate::recording::{Recording, Verb};
 use crate::workload::{Created, Workload};
 
 /// How many groups are written at the same time; each has up to five requests in flight. The operator
-/// reconciles as many.
+/// reconciles as many (`src/controller/concurrency.rs`).
 const WORKERS: usize = 8;
 
 /// Writes the children and the status of each group that arrives, until the other end is closed.

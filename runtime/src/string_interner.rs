@@ -27,12 +27,24 @@ impl StringInterner {
             return known.clone();
         }
         if interned.strings.len() >= interned.limit.max(MIN_LIMIT) {
-            interned.strings.retain(|text| Arc::strong_count(text) > 1);
-            interned.limit = interned.strings.len() * 2;
+            interned.remove_unused();
         }
         let text: Arc<str> = text.into();
         interned.strings.insert(text.clone());
         text
+    }
+
+    /// Removes the strings that nothing else uses. This also happens whenever their number has doubled.
+    pub fn remove_unused(&self) {
+        self.0.lock().remove_unused();
+    }
+}
+
+impl Strings {
+    fn remove_unused(&mut self) {
+        self.strings.retain(|text| Arc::strong_count(text) > 1);
+        self.strings.shrink_to(self.strings.len() * 2);
+        self.limit = self.strings.len() * 2;
     }
 }
 
@@ -51,5 +63,10 @@ mod tests {
         }
         assert!(count() <= MIN_LIMIT, "{} strings", count());
         assert!(Arc::ptr_eq(&kept[7], &strings.intern("the same")));
+        strings.remove_unused();
+        assert_eq!(count(), 1);
+        drop(kept);
+        strings.remove_unused();
+        assert_eq!(count(), 0);
     }
 }

@@ -60,7 +60,7 @@ impl CachedChild {
     }
 
     /// Whether `known` is newer, and the response to the controller's own write is involved: the
-    /// watch lags behind it. An older version from the watch alone is accepted: the cluster may
+    /// watch lags behind it. An older version from a list alone is accepted: the cluster may
     /// have been restored from a backup.
     pub(super) fn is_outdated(&self, known: &Self) -> bool {
         self.child.uid == known.child.uid

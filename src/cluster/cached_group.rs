@@ -34,6 +34,13 @@ pub(super) struct SharedStrings {
     pub(super) keys: Arc<StringInterner>,
 }
 
+impl SharedStrings {
+    pub(super) fn remove_unused(&self) {
+        self.texts.remove_unused();
+        self.keys.remove_unused();
+    }
+}
+
 /// One stored KconsumerGroup.
 #[derive(Clone, Debug, PartialEq)]
 // group_id is Kafka's word.

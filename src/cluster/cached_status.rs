@@ -22,7 +22,7 @@ struct CachedCondition {
     /// Its type, status and reason, a line each, and its message. As one text, because each reference
     /// takes 16 bytes.
     text: Arc<str>,
-    /// Its last transition, in seconds since 1970: the API has no smaller unit.
+    /// Its last transition, in seconds since 1970. The operator writes whole seconds.
     since: i64,
     /// Negative if it has none.
     generation: i64,

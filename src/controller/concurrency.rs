@@ -9,9 +9,10 @@ use tokio::time::timeout;
 
 /// Reconciles that make progress. Each has up to five requests in flight. With more of them a burst of new
 /// groups is hardly done sooner, but the API server's watches fall behind, so a group that is created
-/// meanwhile is seen seconds late (docs/performance.md).
-const CONCURRENT: usize = 8;
-/// A reconcile that takes longer than this waits for requests that hang, as a rule. It gives up its slot.
+/// meanwhile is seen seconds late (docs/decisions.md).
+pub const CONCURRENT: usize = 8;
+/// A reconcile that takes longer than this waits for requests that hang, as a rule: it takes a tenth of this on a
+/// busy API server. It gives up its slot.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Reconciles in all, with those that gave up their slot.
 pub(super) const MAX_CONCURRENT: usize = 32;

@@ -34,6 +34,7 @@ use crate::cert_rotator::CertRotator;
 pub use crate::cluster::Scopes;
 use crate::cluster::{Affected, Cluster, Watches, crd_version, group_defaults, served_metrics};
 use crate::events::EventRecorder;
+pub use concurrency::CONCURRENT as CONCURRENT_RECONCILES;
 use concurrency::{MAX_CONCURRENT, Slot, Slots};
 pub use config::{ControllerConfig, ControllerError};
 use election::Election;
@@ -92,6 +93,7 @@ pub async fn run(
     tokio::spawn(ended.clone().run_until_cancelled_owned(defaults));
     tokio::spawn(ended.clone().run_until_cancelled_owned(served_metrics));
     tokio::spawn(unready_when_stopped(readiness.check("shutdown", ""), stop.clone()));
+    tokio::spawn(ended.clone().run_until_cancelled_owned(cluster.clone().forget_unused_strings()));
     metrics_server.map(|server| tokio::spawn(server.serve(registry, ended.clone())));
     probes.map(|server| tokio::spawn(server.serve(readiness, ended.clone())));
     let watching = tokio::spawn(watches.run(listener, synced.clone(), ended.clone()));

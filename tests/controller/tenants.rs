@@ -7,6 +7,7 @@ use kcg_tests::faults::{Action, Rule};
 use kcg_tests::namespace::Namespace;
 use kcg_tests::objects::{AUTOSCALER, CHILDREN, GROUP, TOPIC};
 use kcg_tests::{Outcome, eventually, met};
+use kconsumer_group_operator::controller::CONCURRENT_RECONCILES;
 use serde_json::json;
 
 use crate::env::{ControllerEnv, SOON};
@@ -18,8 +19,6 @@ const FLAPPING: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(100);
 /// The limit for the repair of another tenant's drift.
 const MOST: Duration = Duration::from_secs(2);
-/// How many groups are reconciled at once while no request hangs.
-const CONCURRENT: usize = 8;
 /// The limit for another tenant's new group while requests hang, which do so for ten seconds.
 const MOST_BEHIND_HANGING: Duration = Duration::from_secs(5);
 
@@ -105,7 +104,7 @@ async fn requests_of_one_tenant_that_hang_delay_another_s_new_group_by_seconds()
     }
     let sent = || env.faults.log.count("POST", creations);
     eventually("as many creations of a Service as groups are reconciled at once", SOON, async || {
-        Ok(met(sent() >= CONCURRENT, sent))
+        Ok(met(sent() >= CONCURRENT_RECONCILES, sent))
     })
     .await?;
     let began = Instant::now();

@@ -32,6 +32,8 @@ const WARM_UP: usize = 5;
 /// How long the groups may take to settle after the last fault.
 const LIMIT: Duration = Duration::from_mins(2);
 const QUIET: Duration = Duration::from_secs(5);
+/// How long the events between two samples may take.
+const STUCK: Duration = Duration::from_mins(20);
 
 /// What the process holds after so many events of its watches.
 #[derive(Clone, Copy, Debug)]
@@ -61,8 +63,7 @@ pub async fn soak(seed: u64) -> Result<()> {
     let before = samples[0].events;
     for part in 1..=SAMPLES {
         let seed = seed.wrapping_add(part as u64);
-        soak.change(before + part * events / SAMPLES, seed).await;
-        soak.replica.process().must_run()?;
+        soak.change(before + part * events / SAMPLES, seed).await?;
         let sample = soak.sample().await?;
         if is_long() {
             tools::to_stderr(&format!("{sample:?} after {} s", began.elapsed().as_secs()));
@@ -109,15 +110,24 @@ impl Soak {
 
     /// Makes random changes until the process has got this many events. One may fail: an object may just have
     /// been deleted.
-    async fn change(&self, until: usize, seed: u64) {
-        let workers = (0..SIDE_BY_SIDE).map(async |worker| {
+    async fn change(&self, until: usize, seed: u64) -> Result<()> {
+        let began = Instant::now();
+        let workers = (0..SIDE_BY_SIDE).map(async |worker| -> Result<()> {
             let mut random = Rng::with_seed(seed ^ ((worker as u64) << 32));
             while self.proxy.log().events() < until {
                 let name = random.choice(&self.names).expect("there are groups");
                 let _ = change(&self.namespace, name, &mut random).await;
+                self.replica.process().must_run()?;
+                ensure!(
+                    began.elapsed() < STUCK,
+                    "{} events after {STUCK:?}, not {until}",
+                    self.proxy.log().events()
+                );
             }
+            Ok(())
         });
-        futures::future::join_all(workers).await;
+        futures::future::try_join_all(workers).await?;
+        Ok(())
     }
 
     async fn sample(&self) -> Result<Sample> {

@@ -16,7 +16,11 @@ impl ObjectKey {
 
     /// [`Self::new`], in the one allocation that `keys` has of it.
     pub fn interned(keys: &StringInterner, namespace: &str, name: &str) -> Self {
-        Self(keys.intern(Self::new(namespace, name).as_str()))
+        if namespace.is_empty() {
+            Self(keys.intern(name))
+        } else {
+            Self(keys.intern(&format!("{namespace}/{name}")))
+        }
     }
 
     /// The namespace; empty if the object is not namespaced.

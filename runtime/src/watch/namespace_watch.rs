@@ -210,7 +210,9 @@ impl<'a, F> NamespaceWatch<'a, F> {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, false),
                 WatchEvent::Deleted(object) => (object, true),
                 WatchEvent::Bookmark(bookmark) => {
-                    advance(version, bookmark.metadata.resource_version);
+                    if !is_before(&bookmark.metadata.resource_version, version) {
+                        advance(version, bookmark.metadata.resource_version);
+                    }
                     continue;
                 }
                 WatchEvent::Error(status) => {

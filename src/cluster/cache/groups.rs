@@ -105,7 +105,7 @@ impl ClusterCache {
 
 impl GroupEntry {
     /// Whether the known version of the same group is newer, and the response to the controller's
-    /// own write is involved. An older version from the watch alone is accepted: the cluster may
+    /// own write is involved. An older version from a list alone is accepted: the cluster may
     /// have been restored from a backup.
     fn has_newer_group(&self, group: &CachedGroup, from_own_write: bool) -> bool {
         self.group.as_ref().is_some_and(|known| {

@@ -141,7 +141,7 @@ fn controller() -> Vec<Panel> {
         ),
         lines(
             "Workqueue depth",
-            "Groups that wait for one of 32 workers. It returns to zero unless the API server is slow or groups change constantly.",
+            "Groups that wait for their reconcile. It returns to zero unless the API server is slow or groups change constantly.",
             "short",
             THIRD,
             vec![(format!("max by (pod) ({})", own("workqueue_depth")), "{{pod}}")],
