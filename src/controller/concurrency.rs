@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 /// Reconciles that make progress. Each has up to five requests in flight. With more of them a burst of new
 /// groups is hardly done sooner, but the API server's watches fall behind, so a group that is created
-/// meanwhile is seen seconds late (docs/decisions.md).
+/// meanwhile is seen seconds late (docs/performance.md).
 pub const CONCURRENT: usize = 8;
 /// A reconcile that takes longer than this waits for requests that hang, as a rule: it takes a tenth of this on a
 /// busy API server. It gives up its slot.
