@@ -6,7 +6,6 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kcg_api::KconsumerGroupStatus;
-
 use kcg_runtime::string_interner::StringInterner;
 
 /// One group's status.
@@ -108,6 +107,13 @@ mod tests {
             assert_eq!(CachedStatus::of(status(message), &strings).status(), status(message));
         }
         assert_eq!(CachedStatus::default().status(), KconsumerGroupStatus::default());
+    }
+
+    #[test]
+    fn equal_conditions_of_two_groups_share_their_text() {
+        let strings = StringInterner::default();
+        let [first, second] = [(); 2].map(|()| CachedStatus::of(status("the same"), &strings));
+        assert!(Arc::ptr_eq(&first.conditions[0].text, &second.conditions[0].text));
     }
 
     #[test]

@@ -25,7 +25,6 @@ mod write_error;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 
 use kcg_api::Violation;
 use kcg_api::valid::{ParsedGroup, TopicGrants};
@@ -56,9 +55,6 @@ use cached_child::CachedChild;
 use cached_group::SharedStrings;
 use requests::ChildRequests;
 use stored_group::StoredGroup;
-
-/// How often the strings that nothing uses any more are forgotten.
-const FORGET_INTERVAL: Duration = Duration::from_mins(1);
 
 /// One cluster: the facts that the watches reported, and the client for the writes.
 pub(crate) struct Cluster {
@@ -102,13 +98,9 @@ impl Cluster {
         &self.strings.keys
     }
 
-    /// Forgets the strings of objects that are gone, as long as it is polled.
-    pub(crate) async fn forget_unused_strings(self: Arc<Self>) {
-        let mut interval = tokio::time::interval(FORGET_INTERVAL);
-        loop {
-            interval.tick().await;
-            self.strings.remove_unused();
-        }
+    /// Forgets the strings of objects that are gone.
+    pub(crate) fn forget_unused_strings(&self) {
+        self.strings.remove_unused();
     }
 
     /// A group as its types, with the bounds that its spec exceeds.

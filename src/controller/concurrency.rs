@@ -10,7 +10,7 @@ use tokio::time::timeout;
 /// Reconciles that make progress. Each has up to five requests in flight. With more of them a burst of new
 /// groups is hardly done sooner, but the API server's watches fall behind, so a group that is created
 /// meanwhile is seen seconds late (docs/performance.md).
-pub const CONCURRENT: usize = 8;
+pub const CONCURRENT_RECONCILES: usize = 8;
 /// A reconcile that takes longer than this waits for requests that hang, as a rule: it takes a tenth of this on a
 /// busy API server. It gives up its slot.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -26,7 +26,7 @@ pub(super) struct Slot(OwnedSemaphorePermit);
 
 impl Default for Slots {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(CONCURRENT)))
+        Self(Arc::new(Semaphore::new(CONCURRENT_RECONCILES)))
     }
 }
 
@@ -64,7 +64,7 @@ mod tests {
     async fn a_reconcile_that_hangs_keeps_its_slot_for_two_seconds_and_is_run_to_its_end() {
         let (slots, began) = (Slots::default(), Instant::now());
         let mut hanging = tokio::task::JoinSet::new();
-        for _ in 0..CONCURRENT {
+        for _ in 0..CONCURRENT_RECONCILES {
             hanging.spawn(slots.acquire().await.run(sleep(5 * PATIENCE)));
         }
         assert_eq!(started_after(&slots, began).await, PATIENCE);
@@ -75,7 +75,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_reconcile_that_ends_frees_its_slot_at_once() {
         let (slots, began) = (Slots::default(), Instant::now());
-        for _ in 0..CONCURRENT {
+        for _ in 0..CONCURRENT_RECONCILES {
             tokio::spawn(slots.acquire().await.run(sleep(PATIENCE / 4)));
         }
         assert_eq!(started_after(&slots, began).await, PATIENCE / 4);

@@ -34,7 +34,7 @@ use crate::cert_rotator::CertRotator;
 pub use crate::cluster::Scopes;
 use crate::cluster::{Affected, Cluster, Watches, crd_version, group_defaults, served_metrics};
 use crate::events::EventRecorder;
-pub use concurrency::CONCURRENT as CONCURRENT_RECONCILES;
+pub use concurrency::CONCURRENT_RECONCILES;
 use concurrency::{MAX_CONCURRENT, Slot, Slots};
 pub use config::{ControllerConfig, ControllerError};
 use election::Election;
@@ -46,7 +46,7 @@ use workqueue::WorkQueue;
 
 /// How long reconciles in progress may continue after SIGTERM.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(15);
-/// How often the retry states of groups that are in sync are forgotten.
+/// How often the strings of objects that are gone, and the retry states of groups that are in sync, are forgotten.
 const FORGET_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Runs the controller until `stop` is cancelled (SIGTERM) and the reconciles in progress have
@@ -93,7 +93,7 @@ pub async fn run(
     tokio::spawn(ended.clone().run_until_cancelled_owned(defaults));
     tokio::spawn(ended.clone().run_until_cancelled_owned(served_metrics));
     tokio::spawn(unready_when_stopped(readiness.check("shutdown", ""), stop.clone()));
-    tokio::spawn(ended.clone().run_until_cancelled_owned(cluster.clone().forget_unused_strings()));
+    tokio::spawn(ended.clone().run_until_cancelled_owned(forget_unused_strings(cluster.clone())));
     metrics_server.map(|server| tokio::spawn(server.serve(registry, ended.clone())));
     probes.map(|server| tokio::spawn(server.serve(readiness, ended.clone())));
     let watching = tokio::spawn(watches.run(listener, synced.clone(), ended.clone()));
@@ -107,6 +107,15 @@ pub async fn run(
     };
     ended.cancel();
     result
+}
+
+/// Forgets the strings of objects that are gone, again and again.
+async fn forget_unused_strings(cluster: Arc<Cluster>) {
+    let mut forget = tokio::time::interval(FORGET_INTERVAL);
+    loop {
+        forget.tick().await;
+        cluster.forget_unused_strings();
+    }
 }
 
 /// Fails the readiness check from SIGTERM on.

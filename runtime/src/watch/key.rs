@@ -1,6 +1,10 @@
 //! The namespace and name of an object, in one small allocation that clones share.
 
-use std::{borrow::Borrow, fmt, sync::Arc};
+use std::{
+    borrow::{Borrow, Cow},
+    fmt,
+    sync::Arc,
+};
 
 use crate::string_interner::StringInterner;
 
@@ -11,16 +15,12 @@ pub struct ObjectKey(Arc<str>);
 impl ObjectKey {
     /// The key of an object; `namespace` is empty if the object is not namespaced.
     pub fn new(namespace: &str, name: &str) -> Self {
-        if namespace.is_empty() { Self(name.into()) } else { Self(format!("{namespace}/{name}").into()) }
+        Self(text(namespace, name).into())
     }
 
     /// [`Self::new`], in the one allocation that `keys` has of it.
     pub fn interned(keys: &StringInterner, namespace: &str, name: &str) -> Self {
-        if namespace.is_empty() {
-            Self(keys.intern(name))
-        } else {
-            Self(keys.intern(&format!("{namespace}/{name}")))
-        }
+        Self(keys.intern(&text(namespace, name)))
     }
 
     /// The namespace; empty if the object is not namespaced.
@@ -37,6 +37,10 @@ impl ObjectKey {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+fn text<'a>(namespace: &str, name: &'a str) -> Cow<'a, str> {
+    if namespace.is_empty() { name.into() } else { format!("{namespace}/{name}").into() }
 }
 
 /// Lets a map with ObjectKeys be queried with `"namespace/name"`.

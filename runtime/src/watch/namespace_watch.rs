@@ -46,9 +46,9 @@ pub(super) fn state_after(error: &RequestError) -> WatchState {
     }
 }
 
-/// The version to continue from. An event without one leaves it.
+/// Advances the version to continue from. An event without one leaves it, and it never goes back.
 fn advance(version: &mut String, newer: String) {
-    if !newer.is_empty() {
+    if !newer.is_empty() && !is_before(&newer, version) {
         *version = newer;
     }
 }
@@ -210,21 +210,19 @@ impl<'a, F> NamespaceWatch<'a, F> {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, false),
                 WatchEvent::Deleted(object) => (object, true),
                 WatchEvent::Bookmark(bookmark) => {
-                    if !is_before(&bookmark.metadata.resource_version, version) {
-                        advance(version, bookmark.metadata.resource_version);
-                    }
+                    advance(version, bookmark.metadata.resource_version);
                     continue;
                 }
                 WatchEvent::Error(status) => {
                     return self.list_watch.failed(kube::Error::Api(status)).into();
                 }
             };
-            let Some(meta) = self.meta(&object) else { continue };
+            let Some(mut meta) = self.meta(&object) else { continue };
             if is_before(&meta.resource_version, version) {
                 tracing::warn!(watch = health.name(), "an event is older than the last one: listing again");
                 return End::Expired;
             }
-            advance(version, meta.resource_version.clone());
+            advance(version, std::mem::take(&mut meta.resource_version));
             if is_deleted {
                 self.deleted(&meta);
             } else {
