@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use kcg_devcluster::{ControlPlane, Crds, deploy_folder, usage};
 use kube::Client;
 
+use crate::kinds::{GROUP, get};
 use crate::machine;
 
 /// etcd and an API server with every CRD.
@@ -56,6 +57,21 @@ impl Cluster {
         let apiserver = processes.iter().find(|(name, _)| name == "kube-apiserver");
         let cpu = apiserver.and_then(|(_, pid)| usage::cpu_seconds(*pid));
         cpu.context("the API server has ended")
+    }
+
+    /// How many lists of groups the API server has answered since its start, by its metrics.
+    pub async fn lists_of_groups(&self) -> Result<f64> {
+        let metrics =
+            self.client.request_text(get("/metrics")).await.context("read the API server's metrics")?;
+        let is_list = |line: &&str| {
+            line.starts_with("apiserver_request_total{")
+                && [format!("resource=\"{}\"", GROUP.plural), "verb=\"LIST\"".to_owned()]
+                    .iter()
+                    .all(|label| line.contains(label))
+        };
+        let counts =
+            metrics.lines().filter(is_list).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        Ok(counts.sum())
     }
 
     /// The administrator's kubeconfig.

@@ -9,7 +9,6 @@ use anyhow::{Context, Result, ensure};
 use kcg_devcluster::{OPERATOR, Port, Process, cargo, plain_http, usage};
 
 use crate::cluster::Cluster;
-use crate::machine::{self, Side};
 use crate::options::Peer;
 
 /// The name of this repository's operator in the report.
@@ -67,16 +66,17 @@ impl Contestant {
         self.name == OURS
     }
 
-    /// Starts it without waiting.
-    pub async fn start(&self, cluster: &Cluster) -> Result<Running> {
-        let running = self.start_with(cluster, cluster.kubeconfig())?;
-        if cluster.is_pinned() {
-            machine::pin(running.process.pid(), Side::Measured).await?;
-        }
-        Ok(running)
+    /// Whether its probes are at a known address.
+    pub fn has_probes(&self) -> bool {
+        self.arguments.iter().any(|argument| argument.contains("{probes}"))
     }
 
-    /// Starts it with another kubeconfig, on any core.
+    /// Starts it without waiting, on the cores of this process.
+    pub fn start(&self, cluster: &Cluster) -> Result<Running> {
+        self.start_with(cluster, cluster.kubeconfig())
+    }
+
+    /// Starts it with another kubeconfig.
     pub fn start_with(&self, cluster: &Cluster, kubeconfig: &Path) -> Result<Running> {
         let (metrics, probes) = (Port::take()?, Port::take()?);
         let replaced = |argument: &String| {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::machine::Machine;
 use crate::plot;
-use crate::statistics::Summary;
+use crate::statistics::{LEAST, Summary};
 
 /// The figures of one quantity.
 #[derive(Clone, Debug, Serialize)]
@@ -46,10 +46,10 @@ impl Row {
         let Some(summary) = &self.summary else { return "not measured".to_owned() };
         if !summary.is_result && self.unit != COUNT {
             let (many, spread) = (self.samples.len(), summary.spread * 100.0);
-            return if many > 1 {
-                format!("no result: spread {spread:.0} %")
-            } else {
-                "no result: once".to_owned()
+            return match many {
+                1 => "no result: once".to_owned(),
+                2.. if many < LEAST => "no result: twice".to_owned(),
+                _ => format!("no result: spread {spread:.0} %"),
             };
         }
         match self.target {
@@ -107,6 +107,12 @@ impl Report {
         self.write(folder)
     }
 
+    /// The figures of one quantity that was measured before.
+    pub fn samples(&self, case: &str, what: &str) -> Option<&[f64]> {
+        let row = self.rows.iter().find(|row| row.case == case && row.what == what);
+        row.map(|row| row.samples.as_slice())
+    }
+
     /// Prints the head of the table.
     pub fn begin() {
         println!("{HEAD}");
@@ -155,6 +161,7 @@ mod tests {
         assert_eq!(verdict(RATIO, &[1.1, 1.12, 1.15], 1.08), "missed");
         assert_eq!(verdict(RATIO, &[0.9, 1.02, 1.1], 1.08), "no result: spread 20 %");
         assert_eq!(verdict(RATIO, &[1.0], 1.08), "no result: once");
+        assert_eq!(verdict(RATIO, &[1.0, 1.0], 1.08), "no result: twice");
         assert_eq!(verdict(COUNT, &[0.0], 0.0), "reached");
         assert_eq!(verdict(COUNT, &[], 0.0), "not measured");
     }

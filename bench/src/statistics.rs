@@ -4,6 +4,8 @@ use serde::Serialize;
 
 /// The widest range, as a part of the median, of which the median still says something.
 pub const MAX_SPREAD: f64 = 0.15;
+/// The fewest measurements of which the median says something.
+pub const LEAST: usize = 3;
 
 /// What repeated measurements of one thing say.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -16,7 +18,7 @@ pub struct Summary {
     pub high: f64,
     /// The range as a part of the median.
     pub spread: f64,
-    /// Whether there are several measurements, and their spread is at most [`MAX_SPREAD`].
+    /// Whether there are [`LEAST`] measurements, and their spread is at most [`MAX_SPREAD`].
     pub is_result: bool,
 }
 
@@ -32,7 +34,7 @@ impl Summary {
             sorted[middle]
         };
         let spread = if high > low { (high - low) / median.abs() } else { 0.0 };
-        Some(Self { median, low, high, spread, is_result: sorted.len() > 1 && spread <= MAX_SPREAD })
+        Some(Self { median, low, high, spread, is_result: sorted.len() >= LEAST && spread <= MAX_SPREAD })
     }
 }
 
@@ -73,13 +75,13 @@ mod tests {
         assert_eq!((narrow.median, narrow.low, narrow.high), (1.05, 1.0, 1.1));
         assert!(narrow.is_result);
         assert!(!Summary::of(&[1.0, 1.3, 1.1]).expect("samples").is_result);
-        assert!(!Summary::of(&[1.0]).expect("a sample").is_result, "once is no result");
+        assert!(!Summary::of(&[1.0, 1.0]).expect("samples").is_result, "twice is no result");
         assert_eq!(Summary::of(&[]), None);
     }
 
     #[test]
     fn measurements_that_are_all_zero_have_no_spread() {
-        let zero = Summary::of(&[0.0, 0.0]).expect("samples");
+        let zero = Summary::of(&[0.0; 3]).expect("samples");
         assert!(zero.is_result && zero.spread == 0.0);
     }
 

@@ -83,7 +83,7 @@ async fn measure(
     let workload = Workload::new("bench", groups);
     match entrant {
         Entrant::Operator(contestant) => {
-            let running = contestant.start(&cluster).await?;
+            let running = contestant.start(&cluster)?;
             converge(&cluster, &running, WARM_UP).await?;
             workload.create_topics(&cluster.client).await?;
             running.rest().await?;

@@ -1,9 +1,10 @@
 //! What the status writes of the autoscalers cost an operator at rest: those that move no lag far, and those
 //! that do.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::Client;
 use serde_json::{Value, json};
@@ -21,16 +22,16 @@ use crate::workload::Workload;
 const CASE: &str = "idle";
 /// Status writes a second.
 const RATE: u32 = 300;
-/// The most autoscalers whose status is written.
-const MOST_AUTOSCALERS: usize = 3000;
 const WRITERS: usize = 16;
+/// The most windows of each kind.
+const MOST_WINDOWS: usize = 3;
 /// The most status writes at a time: half of the changes that an API server runs at a time.
 const MOST_IN_FLIGHT: usize = 100;
 /// The most writes a second while lags change much.
 const MOST_WRITES: f64 = 10.0;
 /// The most of a core, in percent.
 const MOST_CPU: f64 = 3.0;
-/// How long an operator may gather what the last status writes have changed.
+/// How long an operator may gather what the last status writes of a window have changed.
 const GATHER: Duration = Duration::from_secs(3);
 
 /// The lag that a status write reports, by its number and its round over all autoscalers.
@@ -46,45 +47,76 @@ fn moving(_: usize, round: usize) -> usize {
     if round.is_multiple_of(2) { 50_000 } else { 500 }
 }
 
-pub(super) async fn run(
-    bench: &mut Bench<'_>,
-    contestant: &Contestant,
-    cluster: &Cluster,
-    running: &Running,
-) -> Result<()> {
+pub(super) async fn run(bench: &mut Bench<'_>, contestant: &Contestant, cluster: &Cluster) -> Result<()> {
+    let running = contestant.start(cluster)?;
+    running.rest().await?;
     let groups = bench.options.most_groups();
     let churn = Churn {
         client: cluster.client.clone(),
         workload: Workload::new("bench", groups),
-        autoscalers: groups.min(MOST_AUTOSCALERS),
+        autoscalers: groups,
         metric: metric(cluster).await?,
+        number: Cell::new(0),
     };
-    progress(&format!("{}: the first status of {} autoscalers", contestant.name, churn.autoscalers));
+    progress(&format!("{}: the first status of {groups} autoscalers", contestant.name));
     churn.first().await?;
     running.rest().await?;
-    let rest = Duration::from_secs(bench.options.rest);
-    for (lags, what) in [(still as Lag, "lags that stay"), (moving as Lag, "lags that change much")] {
-        progress(&format!("{}: {RATE} status writes a second, {what}", contestant.name));
-        let tally = Tally::begin(&cluster.client).await?;
-        let (before, began) = (running.cpu()?, Instant::now());
-        let written = churn.write(lags, rest).await?;
-        let seconds = began.elapsed().as_secs_f64();
-        let cpu = (running.cpu()? - before) / seconds * 100.0;
-        tokio::time::sleep(GATHER).await;
-        let writes = tally.total()?.saturating_sub(written) as f64;
-        let row = |figure: &str, unit, value| {
-            Row::new(CASE, groups, format!("{}, {what}: {figure}", contestant.name), unit, vec![value])
+    let time = Duration::from_secs(bench.options.rest);
+    for (lags, what, limit) in [
+        (still as Lag, "lags that stay", Limit::Writes(0.0)),
+        (moving as Lag, "lags that change much", Limit::WritesASecond(MOST_WRITES)),
+    ] {
+        let mut windows = Vec::new();
+        for _ in 0..bench.options.rounds.min(MOST_WINDOWS) {
+            progress(&format!("{}: {RATE} status writes a second, {what}", contestant.name));
+            windows.push(window(&churn, &running, lags, time).await?);
+        }
+        let row = |figure: &str, unit, of: fn(&Window) -> f64| {
+            let what = format!("{}, {what}: {figure}", contestant.name);
+            Row::new(CASE, groups, what, unit, windows.iter().map(of).collect())
         };
-        let by_operator = if what == "lags that stay" {
-            row("its writes", COUNT, writes).at_most(0.0)
-        } else {
-            row("its writes a second", COUNT, writes / seconds).at_most(MOST_WRITES)
+        let by_operator = match limit {
+            Limit::Writes(most) => row("its writes", COUNT, |window| window.writes).at_most(most),
+            Limit::WritesASecond(most) => {
+                row("its writes a second", "1/s", |window| window.writes / window.seconds).at_most(most)
+            }
         };
-        let rate = row("status writes a second", COUNT, written as f64 / seconds);
-        bench.add(vec![rate, by_operator, row("its CPU, % of a core", COUNT, cpu).at_most(MOST_CPU)])?;
-        running.rest().await?;
+        bench.add(vec![
+            row("status writes a second", "1/s", |window| window.rate),
+            by_operator,
+            row("its CPU", "% of a core", |window| window.cpu).at_most(MOST_CPU),
+        ])?;
     }
-    Ok(())
+    running.stop().await
+}
+
+/// What an operator may write while others write statuses.
+enum Limit {
+    Writes(f64),
+    WritesASecond(f64),
+}
+
+/// What was seen while statuses were written.
+struct Window {
+    seconds: f64,
+    /// Status writes a second.
+    rate: f64,
+    /// Those of the operator.
+    writes: f64,
+    /// In percent of a core.
+    cpu: f64,
+}
+
+async fn window(churn: &Churn, running: &Running, lags: Lag, time: Duration) -> Result<Window> {
+    let tally = Tally::begin(&churn.client).await?;
+    let (before, began) = (running.cpu()?, Instant::now());
+    let written = churn.write(lags, time).await?;
+    let rate = written as f64 / began.elapsed().as_secs_f64();
+    tokio::time::sleep(GATHER).await;
+    let (seconds, total) = (began.elapsed().as_secs_f64(), tally.total()?);
+    ensure!(total >= written, "{written} statuses were written, and {total} writes were seen");
+    let cpu = (running.cpu()? - before) / seconds * 100.0;
+    Ok(Window { seconds, rate, writes: (total - written) as f64, cpu })
 }
 
 /// The metric by which the autoscalers of this operator read the lag.
@@ -102,12 +134,14 @@ struct Churn {
     workload: Workload,
     autoscalers: usize,
     metric: String,
+    /// Of the next status: no two are equal, so none is a write without an event.
+    number: Cell<usize>,
 }
 
 impl Churn {
     /// Gives each autoscaler a status.
     async fn first(&self) -> Result<()> {
-        let writes = (0..self.autoscalers).map(|index| self.client.request::<Value>(self.patch(index, 500)));
+        let writes = (0..self.autoscalers).map(|_| self.client.request::<Value>(self.next(|_, _| 500)));
         stream::iter(writes).buffer_unordered(WRITERS).try_collect::<Vec<_>>().await?;
         Ok(())
     }
@@ -118,10 +152,9 @@ impl Churn {
         let mut clock = interval(Duration::from_secs(1) / RATE);
         clock.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let mut writing = JoinSet::new();
-        for number in 0..count {
+        for _ in 0..count {
             clock.tick().await;
-            let lag = lags(number, number / self.autoscalers);
-            let request = self.patch(number % self.autoscalers, lag);
+            let request = self.next(lags);
             let client = self.client.clone();
             writing.spawn(async move { client.request::<Value>(request).await });
             while let Some(written) = writing.try_join_next() {
@@ -138,11 +171,14 @@ impl Churn {
         Ok(count)
     }
 
-    fn patch(&self, index: usize, lag: usize) -> http::Request<Vec<u8>> {
+    /// The status of the autoscaler whose turn it is.
+    fn next(&self, lags: Lag) -> http::Request<Vec<u8>> {
+        let number = self.number.replace(self.number.get() + 1);
+        let (index, lag) = (number % self.autoscalers, lags(number, number / self.autoscalers));
         let path = format!("{}/status", self.workload.path(AUTOSCALER, index));
         let value = json!({"metric": {"name": self.metric}, "current": {"averageValue": lag.to_string()}});
         let condition = |type_: &str, status: &str, reason: &str| {
-            json!({"type": type_, "status": status, "reason": reason, "message": format!("the lag is {lag}"),
+            json!({"type": type_, "status": status, "reason": reason, "message": format!("write {number}: the lag is {lag}"),
                 "lastTransitionTime": "2026-01-01T00:00:00Z"})
         };
         let conditions = [

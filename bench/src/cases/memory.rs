@@ -9,7 +9,7 @@ use super::{Bench, converge, progress};
 use crate::cluster::Cluster;
 use crate::contestant::{Contestant, Running};
 use crate::options::Case;
-use crate::report::{RATIO, Row};
+use crate::report::{COUNT, RATIO, Row};
 use crate::workload::Workload;
 
 const CASE: &str = "memory";
@@ -34,7 +34,7 @@ pub(super) async fn grow(
     cluster: &Cluster,
 ) -> Result<Running> {
     let name = &contestant.name;
-    let running = contestant.start(cluster).await?;
+    let running = contestant.start(cluster)?;
     running.rest().await?;
     let row = |groups, what: &str, unit, value| {
         Row::new(CASE, groups, format!("{name}: {what}"), unit, vec![value])
@@ -74,19 +74,20 @@ pub(super) async fn after_restart(
 ) -> Result<()> {
     let (name, groups) = (&contestant.name, bench.options.most_groups());
     let empty = bench.cluster().await?;
-    let running = contestant.start(&empty).await?;
+    let running = contestant.start(&empty)?;
     running.rest().await?;
     let base = running.resident()?;
     running.stop().await?;
     drop(empty);
 
-    let running = contestant.start(cluster).await?;
+    let running = contestant.start(cluster)?;
     running.rest().await?;
     let (steady, first, own) = (running.resident()?, running.peak()?, running.own()?);
     usage::reset_peak(running.pid())?;
     cluster.restart_apiserver().await?;
     tokio::time::sleep(NOTICE).await;
     running.rest().await?;
+    let lists = cluster.lists_of_groups().await?;
     let (again, settled) = (running.peak()?, running.resident()?);
     let row = |what: &str, unit, value| Row::new(CASE, groups, format!("{name}: {what}"), unit, vec![value]);
     let rows = vec![
@@ -98,6 +99,7 @@ pub(super) async fn after_restart(
         row("peak of the lists after a restart of the API server / before", RATIO, again / steady)
             .at_most(MOST_PEAK),
         row("resident after these lists", "KiB", settled),
+        row("requests for these lists of groups", COUNT, lists),
     ];
     bench.add(rows)?;
     running.stop().await

@@ -9,6 +9,7 @@ mod topic_lag;
 mod webhook;
 
 use anyhow::{Context, Result};
+use kcg_devcluster::OPERATOR_BINARY;
 
 use crate::cluster::Cluster;
 use crate::contestant::{Contestant, Running, build_shipped};
@@ -32,7 +33,10 @@ pub struct Bench<'a> {
 pub async fn run(options: &Options) -> Result<()> {
     let ours = Contestant::ours(build_shipped().await?);
     let pinned = !options.unpinned && machine::can_pin().await;
-    let report = Report::new(Machine::read(pinned).await);
+    let mut report = Report::new(Machine::read(pinned).await);
+    if std::env::var_os(OPERATOR_BINARY).is_some() {
+        report.notes.push(format!("the operator is the program that {OPERATOR_BINARY} names"));
+    }
     let contestants = [ours].into_iter().chain(options.peers.iter().map(Contestant::peer)).collect();
     if pinned {
         machine::pin(std::process::id(), Side::Measured).await?;
@@ -54,6 +58,7 @@ pub async fn run(options: &Options) -> Result<()> {
             let contestant = bench.contestants[index].clone();
             bench.with_groups(&contestant).await?;
         }
+        restart::compare(&mut bench)?;
     }
     if options.runs(Case::Webhook) {
         webhook::run(&mut bench).await?;
@@ -99,15 +104,16 @@ impl Bench<'_> {
         if self.options.runs(Case::TopicLag) {
             topic_lag::run(self, contestant, &cluster).await?;
         }
-        if self.options.runs(Case::Idle) {
-            idle::run(self, contestant, &cluster, &running).await?;
-        }
         running.stop().await?;
         if self.options.runs(Case::Restart) {
             restart::with_groups(self, contestant, &cluster).await?;
         }
         if self.options.runs(Case::Memory) {
             memory::after_restart(self, contestant, &cluster).await?;
+        }
+        // The last one: statuses may still be written long after it.
+        if self.options.runs(Case::Idle) {
+            idle::run(self, contestant, &cluster).await?;
         }
         Ok(())
     }

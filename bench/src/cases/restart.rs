@@ -7,11 +7,11 @@ use anyhow::{Context, Result};
 use futures::future::try_join_all;
 use kcg_devcluster::usage;
 use kube::Client;
-use serde_json::Value;
+use serde::de::IgnoredAny;
 
 use super::{Bench, progress};
 use crate::cluster::Cluster;
-use crate::contestant::Contestant;
+use crate::contestant::{Contestant, OURS};
 use crate::kinds::WATCHED;
 use crate::observe::{list, versions, written};
 use crate::report::{COUNT, RATIO, Row};
@@ -24,6 +24,9 @@ const MOST_TIME: f64 = 1.3;
 const MOST_START: f64 = 50.0;
 /// Bytes of the program.
 const MOST_BINARY: f64 = 15e6;
+/// The CPU time, as a multiple of another operator's.
+const MOST_CPU: f64 = 0.5;
+const OWN_CPU: &str = "its own CPU until it rests";
 
 /// Starts without a group, and the size of the program.
 pub(super) async fn empty(bench: &mut Bench<'_>) -> Result<()> {
@@ -47,13 +50,13 @@ pub(super) async fn empty(bench: &mut Bench<'_>) -> Result<()> {
         row("operator: start to /readyz", "ms", starts),
         row("floor: list and parse", "ms", lists),
         row("operator - floor", "ms", beyond).at_most(MOST_START),
-        row("operator: size of the program", "bytes", vec![size as f64]).at_most(MOST_BINARY),
+        row("operator: size of the program in bytes", COUNT, vec![size as f64]).at_most(MOST_BINARY),
     ])
 }
 
 /// Milliseconds from the start to readiness.
 async fn start(contestant: &Contestant, cluster: &Cluster) -> Result<f64> {
-    let running = contestant.start(cluster).await?;
+    let running = contestant.start(cluster)?;
     let ready = running.ready().await?.as_secs_f64() * 1000.0;
     running.stop().await?;
     Ok(ready)
@@ -77,8 +80,8 @@ pub(super) async fn with_groups(
                 continue;
             }
             let before = versions(&cluster.client).await?;
-            let running = contestant.start(cluster).await?;
-            if contestant.is_ours() {
+            let running = contestant.start(cluster)?;
+            if contestant.has_probes() {
                 add("ready", running.ready().await?.as_secs_f64());
             }
             running.rest().await?;
@@ -101,7 +104,24 @@ pub(super) async fn with_groups(
         rows.push(row(format!("{name} / floor: time"), RATIO, ratio).at_most(MOST_TIME));
         rows.push(row("floor: its own CPU".to_owned(), "CPU-s", list_cpu));
     }
-    rows.push(row(format!("{name}: its own CPU until it rests"), "CPU-s", cpu));
+    rows.push(row(format!("{name}: {OWN_CPU}"), "CPU-s", cpu));
+    bench.add(rows)
+}
+
+/// The CPU time of our restarts next to that of the other operators.
+pub(super) fn compare(bench: &mut Bench<'_>) -> Result<()> {
+    let groups = bench.options.most_groups();
+    let cpu = |name: &str| bench.report.samples(CASE, &format!("{name}: {OWN_CPU}"));
+    let Some(ours) = cpu(OURS) else { return Ok(()) };
+    let peers = bench.contestants.iter().filter(|contestant| !contestant.is_ours());
+    let rows = peers.filter_map(|peer| {
+        let ratio = ratios(ours, cpu(&peer.name)?);
+        Some(
+            Row::new(CASE, groups, format!("{OURS} / {}: own CPU", peer.name), RATIO, ratio)
+                .at_most(MOST_CPU),
+        )
+    });
+    let rows = rows.collect();
     bench.add(rows)
 }
 
@@ -116,7 +136,7 @@ async fn list_all(cluster: &Cluster) -> Result<(f64, f64)> {
 }
 
 async fn parsed(client: &Client, kind: crate::kinds::Kind) -> Result<usize> {
-    Ok(list::<Value>(client, kind, kind.selector).await?.0.len())
+    Ok(list::<IgnoredAny>(client, kind, kind.selector).await?.0.len())
 }
 
 fn own_cpu() -> f64 {

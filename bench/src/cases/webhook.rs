@@ -32,7 +32,7 @@ const MOST_CPU: f64 = 1.15;
 /// The 99th percentile that the webhook adds to a creation, as a multiple of what the constant one adds.
 const MOST_ADDED: f64 = 1.2;
 /// Creations of each kind in a round.
-const CREATIONS: usize = 200;
+const CREATIONS: usize = 1000;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// A server of reviews.
@@ -78,7 +78,7 @@ impl Servers {
         std::fs::write(folder.join("tls.crt"), pair.certificate)?;
         std::fs::write(folder.join("tls.key"), pair.key)?;
         let port = Port::take()?;
-        let ours = Contestant::webhook(program, port.address(), &folder).start(cluster).await?;
+        let ours = Contestant::webhook(program, port.address(), &folder).start(cluster)?;
         ours.ready().await?;
         let ours = Server { name: OURS, process: Serving::Ours(ours), port };
         let constant = start_constant(cluster, &folder, CONSTANT, false).await?;
@@ -93,9 +93,6 @@ async fn start_constant(cluster: &Cluster, folder: &Path, name: &'static str, wa
     command.args(constant_server::Arguments::to_arguments(port.address(), folder, walks));
     let log = cluster.plane.folder().join(format!("{}.log", name.replace(' ', "-")));
     let process = Process::start_command(name, command, log)?;
-    if cluster.is_pinned() {
-        machine::pin(process.pid(), Side::Measured).await?;
-    }
     let began = Instant::now();
     while TcpStream::connect(port.address()).await.is_err() {
         process.must_run()?;
