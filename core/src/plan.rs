@@ -40,6 +40,8 @@ pub enum Write {
         kind: ChildKind,
         /// The uid of the live object.
         uid: Box<str>,
+        /// Its resourceVersion, as for [`Target`].
+        version: u64,
     },
 }
 
@@ -155,7 +157,10 @@ fn write(
     };
     let own = child.controller.as_deref() == Some(group_uid);
     match desired {
-        None if own && !child.deleting => (Some(Write::Delete { kind, uid: child.uid.clone() }), None),
+        None if own && !child.deleting => {
+            let (uid, version) = (child.uid.clone(), child.resource_version);
+            (Some(Write::Delete { kind, uid, version }), None)
+        }
         None => (None, None),
         Some(_) if !own => (None, Some(ChildError::NameConflict { owner: owner(child) })),
         // Its finalizers belong to others. The watch reports when it is gone.

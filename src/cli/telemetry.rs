@@ -5,6 +5,8 @@ use std::io;
 
 use clap::{Args, ValueEnum};
 use kcg_api::escape;
+use kcg_core::text;
+use serde_json::{Map, Value};
 use tracing::{Metadata, Subscriber};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::{self, MakeWriter};
@@ -71,7 +73,31 @@ where
     registry().with(filter).with(events.with_filter(filter_fn(has_no_body)))
 }
 
-/// Escapes in each event what a terminal would obey: a field may have text of any user's.
+/// The most bytes of an event: of what is logged, a message is bounded and names are short. A message of
+/// the API server is not.
+const MAX_EVENT: usize = 4 * text::MAX_MESSAGE;
+
+/// An event that is too long, with shorter fields, or cut.
+fn bounded(event: &str, format: LogFormat) -> Cow<'_, str> {
+    if event.len() <= MAX_EVENT {
+        return event.into();
+    }
+    let fields = match format {
+        LogFormat::Json => serde_json::from_str::<Map<String, Value>>(event).ok(),
+        LogFormat::Text => None,
+    };
+    let Some(mut fields) = fields else {
+        return format!("{}\n", text::one_line(event.trim_end(), MAX_EVENT)).into();
+    };
+    for field in fields.values_mut() {
+        if let Value::String(long) = field {
+            *long = text::bounded(std::mem::take(long));
+        }
+    }
+    format!("{}\n", Value::Object(fields)).into()
+}
+
+/// Bounds each event, and escapes in it what a terminal would obey: a field may have text of any user's.
 struct EscapingWriter<W> {
     writer: W,
     format: LogFormat,
@@ -89,6 +115,7 @@ impl<W: io::Write> io::Write for EscapingWriter<W> {
     /// Writes one event: the layer hands it over as a whole.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let event = String::from_utf8_lossy(bytes);
+        let event = bounded(&event, self.format);
         let escaped: Cow<'_, str> = match (self.format, event.strip_suffix('\n')) {
             // Only the event's own end begins a line.
             (LogFormat::Text, Some(line)) => format!("{}\n", escape::line(line)).into(),
@@ -160,6 +187,24 @@ mod tests {
             });
             let lines = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
             assert!(lines.contains(shown) && lines.lines().count() == 1, "{lines}");
+        }
+    }
+
+    #[test]
+    fn a_long_message_of_the_api_server_is_cut_in_its_line() {
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let log = Log::default();
+            let writer = log.clone();
+            let subscriber = subscriber(EnvFilter::new("info"), format, move || writer.clone());
+            let error = "no. ".repeat(100_000);
+            tracing::subscriber::with_default(subscriber, || tracing::warn!(error, group = "g", "a line"));
+            let lines = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+            assert!(lines.ends_with('\n') && lines.lines().count() == 1 && lines.contains("a line"));
+            assert!(lines.len() < MAX_EVENT + 10, "{}", lines.len());
+            if let LogFormat::Json = format {
+                let event: Value = serde_json::from_str(&lines).unwrap();
+                assert_eq!(event["group"], "g");
+            }
         }
     }
 

@@ -68,6 +68,14 @@ impl CachedChild {
             && (known.from_own_write || self.from_own_write)
     }
 
+    /// The watch may have been faster than the response to the controller's own write, and it reports each
+    /// version once.
+    pub(super) fn keep_source(&mut self, known: &Self) {
+        if self.child.uid == known.child.uid && self.child.resource_version == known.child.resource_version {
+            self.from_own_write &= known.from_own_write;
+        }
+    }
+
     /// If another field manager changed the held partitions, the change is reverted and ignored
     /// until then.
     pub(super) fn keep_held_partitions(&mut self, known: &Self) {

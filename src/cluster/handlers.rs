@@ -109,7 +109,9 @@ pub(super) fn on_children(
             Event::Synced if !not_served => {
                 let mut cache = cluster.cache();
                 cache.set_listed(kind);
-                cache.set_served(kind, true)
+                let mut affected = cache.remove_unreported(kind);
+                affected.append(&mut cache.set_served(kind, true));
+                affected
             }
             Event::Synced | Event::Served(_) => Affected::new(),
         });

@@ -132,14 +132,16 @@ impl ChildRequests {
         self.send(what, request, |text| Ok(project::version(&project::read(text)?))).await
     }
 
-    /// Deletes the object with this uid only.
+    /// Deletes the object with this uid only. A conflict as for [`Self::set_managed_fields`].
     pub(super) async fn delete(
         &self,
         kind: ChildKind,
         key: &ObjectKey,
         uid: &str,
+        version: u64,
     ) -> Result<(), RequestError> {
-        let preconditions = Preconditions { uid: Some(uid.to_owned()), ..Preconditions::default() };
+        let resource_version = (version > 0).then(|| version.to_string());
+        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version };
         let parameters = DeleteParams::background().preconditions(preconditions);
         let request = children(kind, key).delete(key.name(), &parameters);
         self.send(format!("delete {} {key}", kind.kind()), request, ignored).await

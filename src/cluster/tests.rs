@@ -1,6 +1,9 @@
 //! When an object counts as drifted, and what a status may replace.
 
 use http::{Request, Response};
+use kcg_api::{GroupDefaults, ValidGroup};
+use kcg_core::children::DELETED;
+use kcg_core::plan::Write;
 use kcg_runtime::lease::{Leadership, SystemClock};
 use kcg_runtime::watch::Event;
 use kube::client::Body;
@@ -68,4 +71,43 @@ async fn an_object_of_a_group_without_a_deployment_has_drifted_once_the_deployme
     assert_eq!(drift_after(&mut services, "3"), Drift::Unknown, "nor with the Services");
     deployments(Event::Synced);
     assert_eq!(drift_after(&mut services, "4"), Drift::Drifted);
+}
+
+#[tokio::test]
+async fn a_child_that_was_created_and_deleted_before_a_list_is_not_taken_to_exist() {
+    let key = ObjectKey::new("ns", "g");
+    let (cluster, _) = cluster_that_answers(503, &key);
+    let notified: Arc<Mutex<Affected>> = Arc::default();
+    let log = notified.clone();
+    let listener = move |mut affected: Affected| log.lock().append(&mut affected);
+    let mut services = on_children(&cluster, ChildKind::Service, &listener);
+    let owner = json!({"apiVersion": "v1", "kind": "K", "name": "g", "uid": "u", "controller": true});
+    let created = json!({"metadata": {"name": "g", "namespace": "ns", "uid": "s", "resourceVersion": "2", "ownerReferences": [owner]}});
+    let exists = || cluster.observe(&key).expect("the group").observed.child(ChildKind::Service).is_some();
+    services(Event::Synced);
+    cluster.observe_own_write(&key, ChildKind::Service, &created, DELETED);
+    services(Event::Applied(key.clone(), created.clone()));
+    services(Event::Synced);
+    assert!(exists(), "the watch has reported it");
+    services(Event::Deleted(key.clone()));
+    let again = json!({"metadata": {"name": "g", "namespace": "ns", "uid": "t", "resourceVersion": "4", "ownerReferences": created["metadata"]["ownerReferences"]}});
+    cluster.observe_own_write(&key, ChildKind::Service, &again, DELETED);
+    assert!(exists());
+    notified.lock().clear();
+    services(Event::Synced);
+    assert!(!exists() && *notified.lock() == [key.clone()]);
+}
+
+#[tokio::test]
+async fn a_child_is_deleted_only_as_it_was_when_that_was_decided() {
+    let key = ObjectKey::new("ns", "g");
+    let (cluster, bodies) = cluster_that_answers(409, &key);
+    let group = cluster.observe(&key).expect("the group").group.parse(&key, usize::MAX).group;
+    let group =
+        ValidGroup::read(&group, &TopicGrants::Own, &GroupDefaults::default()).expect("a valid group");
+    let leadership = Leadership::without_lease(Arc::new(SystemClock::default()));
+    let delete = Write::Delete { kind: ChildKind::PrometheusRule, uid: "r".into(), version: 7 };
+    let deleted = cluster.write(&group, 1, &delete, &leadership).await;
+    assert!(matches!(deleted, Err(WriteError::Waiting)), "{deleted:?}");
+    assert_eq!(bodies.lock()[0]["preconditions"], json!({"uid": "r", "resourceVersion": "7"}));
 }

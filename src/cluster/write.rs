@@ -25,8 +25,9 @@ pub(crate) struct AppliedWrite {
     pub(crate) kind: ChildKind,
 }
 
-/// The maximum number of steps of one write. It starts over if the object changes in the meantime.
-const MAX_STEPS: usize = 6;
+/// How often one write reads the object and starts over, because it has changed in the meantime. A
+/// Deployment whose pods crash changes several times a second, and an apply may take as long.
+const MAX_LOOKUPS: usize = 6;
 
 /// What the log calls a change of managedFields.
 const TAKE_OVER: &str = "take over";
@@ -74,7 +75,9 @@ impl Cluster {
             Write::Repair { desired, digest, target, compare_first: false } => {
                 (desired, *digest, Step::Repair(target.clone()))
             }
-            Write::Delete { kind, uid } => return self.delete(&key, *kind, uid, leadership).await,
+            Write::Delete { kind, uid, version } => {
+                return self.delete(&key, *kind, (uid, *version), leadership).await;
+            }
         };
         let write = ChildWrite {
             cluster: self,
@@ -93,13 +96,15 @@ impl Cluster {
         &self,
         key: &ObjectKey,
         kind: ChildKind,
-        uid: &str,
+        (uid, version): (&str, u64),
         leadership: &Leadership,
     ) -> Result<Vec<AppliedWrite>, WriteError> {
         may_write(leadership)?;
-        match self.requests.delete(kind, key, uid).await {
+        match self.requests.delete(kind, key, uid, version).await {
             Ok(()) => Ok(vec![AppliedWrite { verb: "delete", kind }]),
             Err(error) if error.is_not_found() => Ok(Vec::new()),
+            // It has changed, or another object has the name now: the watch reports it.
+            Err(error) if error.is_conflict() => Err(WriteError::Waiting),
             Err(error) => Err(WriteError::of(kind, &error)),
         }
     }
@@ -107,25 +112,26 @@ impl Cluster {
 
 impl ChildWrite<'_> {
     async fn run(mut self, first: Step) -> Result<Vec<AppliedWrite>, WriteError> {
-        let mut step = first;
-        for _ in 0..MAX_STEPS {
+        let (mut step, mut lookups) = (first, 0);
+        loop {
             step = match step {
-                Step::Lookup => self.look_up().await?,
+                Step::Lookup if lookups == MAX_LOOKUPS => return Err(self.changes_too_often()),
+                Step::Lookup => {
+                    lookups += 1;
+                    self.look_up().await?
+                }
                 Step::Create => self.create().await?,
                 Step::Repair(target) => self.repair(target).await?,
                 Step::TakeOver(uid, rejection) => self.take_over(uid, &rejection).await?,
                 Step::Done => return Ok(self.applied),
             };
         }
-        if matches!(step, Step::Done) {
-            return Ok(self.applied);
-        }
-        let message = format!(
-            "{} {} changed during each of {MAX_STEPS} attempts to write it",
-            self.kind().kind(),
-            self.key
-        );
-        Err(ChildError::Failed { message }.into())
+    }
+
+    fn changes_too_often(&self) -> WriteError {
+        let (kind, key) = (self.kind().kind(), self.key);
+        let message = format!("{kind} {key} changed during each of {MAX_LOOKUPS} attempts to write it");
+        ChildError::Failed { message }.into()
     }
 
     fn kind(&self) -> ChildKind {

@@ -109,12 +109,15 @@ impl RetryState {
     pub(super) fn may_write_lag(&mut self, now: Instant, all: &mut LagWrites) -> Result<(), Instant> {
         self.may_write_status(now, LAG_INTERVAL)?;
         // A moment that has passed unused is not a permit for a later write.
-        let reserved = self.lag_write_at.filter(|at| now.saturating_duration_since(*at) < GRACE);
-        let at = match reserved {
+        let at = match self.reserved_lag_write(now) {
             Some(at) => at,
             None => *self.lag_write_at.insert(all.reserve(now)?),
         };
         if at > now { Err(at) } else { Ok(()) }
+    }
+
+    fn reserved_lag_write(&self, now: Instant) -> Option<Instant> {
+        self.lag_write_at.filter(|at| now.saturating_duration_since(*at) < GRACE)
     }
 
     pub(super) fn status_succeeded(&mut self, now: Instant) {
@@ -151,7 +154,7 @@ impl RetryState {
             && self.limit.is_full(now)
             && !self.status_written.as_ref().is_some_and(recently)
             && self.status_retry_at.is_none()
-            && self.lag_write_at.is_none()
+            && self.reserved_lag_write(now).is_none()
     }
 }
 
@@ -169,7 +172,7 @@ mod tests {
     use super::*;
 
     fn delete() -> Write {
-        Write::Delete { kind: ChildKind::PrometheusRule, uid: "u".into() }
+        Write::Delete { kind: ChildKind::PrometheusRule, uid: "u".into(), version: 1 }
     }
 
     fn refused() -> WriteError {
@@ -281,7 +284,8 @@ mod tests {
         assert_eq!(state.may_write_lag(later, &mut all), Err(later + tenth));
         assert_eq!(state.may_write_lag(later, &mut all), Err(later + tenth));
         assert_eq!(state.may_write_lag(later + tenth, &mut all), Ok(()));
-        // A reserved moment that passed unused permits nothing.
+        // A reserved moment that passed unused permits nothing, and is not kept: the lag came back.
+        assert!(!state.is_empty(later + tenth) && state.is_empty(later + LAG_INTERVAL));
         let much_later = later + 100 * LAG_INTERVAL;
         assert_eq!(other.may_write_lag(much_later, &mut all), Ok(()));
         assert_eq!(state.may_write_lag(much_later, &mut all), Err(much_later + tenth));

@@ -127,7 +127,7 @@ mod tests {
             assert_eq!(permitted(&mut limit, &ChildKind::ALL.map(create), now).len(), 5);
         }
         assert_eq!(permitted(&mut limit, &ChildKind::ALL.map(create), now), [], "twenty creations");
-        let delete = [Write::Delete { kind: ChildKind::PrometheusRule, uid: "u".into() }];
+        let delete = [Write::Delete { kind: ChildKind::PrometheusRule, uid: "u".into(), version: 1 }];
         for _ in 0..20 {
             assert_eq!(permitted(&mut limit, &delete, now).len(), 1);
         }

@@ -129,6 +129,21 @@ async fn a_conflict_over_a_field_is_slowed_down() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_child_that_changes_before_several_applies_is_repaired_and_no_failure_is_reported() -> Outcome {
+    let env = ControllerEnv::start("busy-child").await?;
+    env.create_group("g", &json!({})).await?;
+    env.children_exist("g").await?;
+    env.condition_is("g", "Ready", NO_FAILED_WRITE).await?;
+    env.drift_is_repaired("g").await?;
+    let statuses = || env.faults.log.count("PATCH", "/kconsumergroups/g/status");
+    let before = statuses();
+    env.faults.add(Rule::new("PATCH", "/services/g?").times(5).act(Action::Answer(409)));
+    env.drift_is_repaired("g").await?;
+    assert_eq!(statuses(), before, "a status was written");
+    env.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn holder_that_cannot_renew_its_lease_stops_writing_until_it_can() -> Outcome {
     let env = ControllerEnv::start("lease").await?;
     env.create_group("g", &json!({})).await?;

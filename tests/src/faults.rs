@@ -222,8 +222,9 @@ where
 }
 
 fn failure(code: u16) -> Response<Full<Bytes>> {
+    let reason = if code == 409 { "Conflict" } else { "Injected" };
     let status = json!({
-        "apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code, "reason": "Injected",
+        "apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code, "reason": reason,
         "message": format!("the test answers {code}"),
     });
     let mut answer = Response::new(Full::from(status.to_string()));

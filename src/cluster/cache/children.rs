@@ -6,7 +6,7 @@ use kcg_core::drift::Drift;
 use kcg_core::facts::{Child, predicate};
 use kcg_runtime::watch::ObjectKey;
 
-use super::{Affected, ClusterCache};
+use super::{Affected, ClusterCache, GroupEntry};
 use crate::cluster::cached_child::CachedChild;
 
 impl ClusterCache {
@@ -25,6 +25,7 @@ impl ClusterCache {
         let is_relevant = match entry.children[kind].as_deref() {
             Some(known) if child.is_outdated(known) => return Vec::new(),
             Some(known) => {
+                child.keep_source(known);
                 child.keep_held_partitions(known);
                 predicate::is_relevant(&known.child(), &child.child(), &shown)
             }
@@ -86,6 +87,17 @@ impl ClusterCache {
         entry.tombstones.push_front(child.uid().into());
         self.drop_if_empty(key);
         vec![key.clone()]
+    }
+
+    /// All objects of a kind were listed again, and so each child that the watch reports was reported. One that
+    /// only the response to an own write has reported may have been deleted before the list. If it exists
+    /// nevertheless, its creation is refused, and it is read.
+    pub(in crate::cluster) fn remove_unreported(&mut self, kind: ChildKind) -> Affected {
+        let is_unreported =
+            |entry: &GroupEntry| entry.children[kind].as_ref().is_some_and(|child| child.is_from_own_write());
+        let entries = self.entries.iter().filter(|(_, entry)| is_unreported(entry));
+        let keys: Vec<ObjectKey> = entries.map(|(key, _)| key.clone()).collect();
+        keys.iter().flat_map(|key| self.remove_child(key, kind)).collect()
     }
 
     /// Sets whether the cluster serves a kind of child.

@@ -25,12 +25,17 @@ impl ClusterCache {
         if entry.has_newer_group(&group, from_own_write) {
             return Vec::new();
         }
+        // The watch may have been faster than the response, and it reports each version once.
+        let is_known = entry
+            .group
+            .as_ref()
+            .is_some_and(|known| known.uid == group.uid && known.resource_version == group.resource_version);
+        entry.from_own_write = from_own_write && (entry.from_own_write || !is_known);
         let group = Arc::new(group);
         let before = entry.group.replace(group.clone());
         if before.as_ref().is_some_and(|before| before.uid != group.uid) {
             entry.remembered = None;
         }
-        entry.from_own_write = from_own_write;
         for kind in ChildKind::ALL {
             if let Some(child) = &mut entry.children[kind] {
                 child.share_controller(&group.uid);

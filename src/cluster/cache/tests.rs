@@ -335,6 +335,19 @@ fn a_watch_behind_our_own_write_is_ignored_and_a_restored_cluster_is_not() {
 }
 
 #[test]
+fn a_watch_that_was_faster_than_the_response_is_not_waited_for() {
+    let mut cache = ClusterCache::default();
+    cache.set_group(&key("a"), group("a", 9, &json!({"topic": "t"})), false);
+    cache.set_group(&key("a"), group("a", 9, &json!({"topic": "t"})), true);
+    cache.set_child(&key("a"), HPA, autoscaler(9, None, false));
+    cache.set_child(&key("a"), HPA, autoscaler(9, None, true));
+    // The cluster is restored from a backup.
+    cache.set_child(&key("a"), HPA, autoscaler(5, None, false));
+    assert_eq!(cache.child(&key("a"), HPA).unwrap().resource_version, 5);
+    assert_eq!(cache.set_group(&key("a"), group("a", 5, &json!({"topic": "u"})), false), [key("a")]);
+}
+
+#[test]
 fn an_equivalent_group_affects_no_group() {
     let mut cache = ClusterCache::default();
     let consumer = json!({"topic": "t"});
