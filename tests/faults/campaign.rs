@@ -96,6 +96,16 @@ impl Ledger {
     }
 }
 
+/// The plans that met nothing, if they are too many to be chance. All plans are made from the requests of
+/// a clean run, and a request that time decides may be missing in another run. In the long run of
+/// 2026-11-28 none of 1,228 plans was reported as missed; 2 % is more than the timing of a busy computer
+/// explains. Three are allowed at least, because a sample of CI has some tens of plans.
+pub fn too_many_missed(all: &[Finished]) -> Option<Vec<&str>> {
+    let missed = all.iter().filter(|finished| finished.outcome == "missed");
+    let missed: Vec<&str> = missed.map(|finished| finished.plan.as_str()).collect();
+    (missed.len() > (all.len() / 50).max(3)).then_some(missed)
+}
+
 /// Runs these plans, `side_by_side` at once, and begins no further one after `deadline`. Plans that the
 /// ledger has are not run again. Prints progress.
 pub async fn run_all(
@@ -206,5 +216,17 @@ mod tests {
         assert!(text.contains("| 1 group: kill after | 2 | 1 | 0 | 1 |"), "{text}");
         assert!(text.contains("| 1 group: answer 500 before, 3 times | 1 | 0 | 1 | 0 |"), "{text}");
         assert!(text.contains("FAILED: 1 group | create services #2 kill after\n    I2: x"), "{text}");
+    }
+
+    #[test]
+    fn more_than_three_and_more_than_two_percent_of_missed_plans_are_too_many() {
+        let all = |missed: usize, passed: usize| {
+            let mut all = vec![finished("1 group", "missed"); missed];
+            all.extend(vec![finished("1 group", "passed"); passed]);
+            all
+        };
+        let is_too_many = |missed, passed| too_many_missed(&all(missed, passed)).is_some();
+        assert!(!is_too_many(0, 20) && !is_too_many(3, 20) && is_too_many(4, 20));
+        assert!(!is_too_many(20, 980) && is_too_many(21, 979));
     }
 }

@@ -32,9 +32,9 @@ impl Faults {
         Self(Arc::new(Mutex::new(State { rules, random: None, lists: HashMap::new() })))
     }
 
-    /// Faults at random requests and events, until they are stopped.
-    pub fn random(seed: u64) -> Self {
-        let random = Some(Random { generator: fastrand::Rng::with_seed(seed), met: 0 });
+    /// Faults at random requests and events, until they are stopped. One of so many events is lost.
+    pub fn random(seed: u64, events: usize) -> Self {
+        let random = Some(Random { generator: fastrand::Rng::with_seed(seed), met: 0, events });
         Self(Arc::new(Mutex::new(State { rules: Vec::new(), random, lists: HashMap::new() })))
     }
 
@@ -83,16 +83,16 @@ impl Faults {
 struct Random {
     generator: fastrand::Rng,
     met: usize,
+    /// Of so many events of watches one is lost.
+    events: usize,
 }
 
 /// Of so many requests one meets a fault.
 const REQUESTS: usize = 100;
-/// Of so many events of watches one is lost.
-const EVENTS: usize = 5000;
 
 impl Random {
     fn fault(&mut self, verb: &str) -> Option<Fault> {
-        let rarity = if verb == EVENT { EVENTS } else { REQUESTS };
+        let rarity = if verb == EVENT { self.events } else { REQUESTS };
         if self.generator.usize(..rarity) > 0 {
             return None;
         }

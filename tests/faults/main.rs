@@ -21,6 +21,7 @@ mod faults;
 mod life;
 mod log;
 mod oracle;
+mod paused_leader;
 mod plan;
 mod proxy;
 mod recorder;
@@ -37,7 +38,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use kcg_tests::{Outcome, is_long, measured, variable};
 
-use campaign::{Finished, Ledger, folder, report, run_all};
+use campaign::{Finished, Ledger, folder, report, run_all, too_many_missed};
 use oracle::Clean;
 use plan::Plan;
 use rig::Rig;
@@ -116,6 +117,8 @@ async fn every_fault_at_every_request_leaves_the_promises_intact() -> Outcome {
     assert!(!all.is_empty(), "no plan was run");
     let failed: Vec<_> = all.iter().filter(|finished| finished.failed()).collect();
     assert!(failed.is_empty(), "{} of {} plans failed: {failed:#?}", failed.len(), all.len());
+    let missed = too_many_missed(&all);
+    assert!(missed.is_none(), "of {} plans too many met no request: {missed:#?}", all.len());
     Ok(())
 }
 

@@ -105,19 +105,28 @@ fn pairs(versions: &[Version], kind: Kind) -> Vec<(&Version, &Version)> {
     pairs.collect()
 }
 
-/// I3: maxReplicas never falls, for no topic was made anew.
+/// I3: maxReplicas never falls, for no topic was made anew. The drift of the life does not count.
 fn lowered_ceilings(versions: &[Version]) -> Vec<String> {
     let mut highest: HashMap<&str, i64> = HashMap::new();
     let mut found = Vec::new();
     for version in of(versions, AUTOSCALER) {
         let max = version.object["spec"]["maxReplicas"].as_i64().unwrap_or_default();
         let before = highest.entry(version.name()).or_insert(max);
-        if max < *before && max != DRIFTED_MAX {
+        if max < *before && !is_drifted(&version.object) {
             found.push(format!("I3: maxReplicas of {} fell from {before} to {max}", version.name()));
         }
         *before = max.max(*before);
     }
     found
+}
+
+/// Whether the third party of the life has written maxReplicas, and the operator not since: its number
+/// alone could be the operator's, too.
+fn is_drifted(autoscaler: &Value) -> bool {
+    let writers = managers(autoscaler).filter(|(_, fields)| !fields["f:spec"]["f:maxReplicas"].is_null());
+    let writers: Vec<&str> = writers.map(|(manager, _)| manager).collect();
+    let is_of_others = !writers.is_empty() && writers.iter().all(|manager| !manager.starts_with(MANAGER));
+    is_of_others && autoscaler["spec"]["maxReplicas"] == DRIFTED_MAX
 }
 
 /// I4: what the operator has written is controlled by a group, and a bystander is as it was.
@@ -231,9 +240,10 @@ fn unbounded(clean: &Clean, seen: &Observed) -> Vec<String> {
 }
 
 /// I11: the operator counts the error that it got, or that it gave the request up before. A killed
-/// process takes its counters along.
+/// process takes its counters along, and a life that ends with its fault is over before they are read.
+/// Metrics that could not be read count nothing.
 fn invisible(plan: &Plan, seen: &Observed) -> Vec<String> {
-    if plan.kills() || !seen.all_met || seen.metrics.is_empty() {
+    if plan.kills() || plan.removes() || !seen.all_met {
         return Vec::new();
     }
     let codes = plan.rules.iter().filter_map(|rule| match rule.fault {

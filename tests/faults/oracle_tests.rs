@@ -6,8 +6,12 @@ fn version(kind: Kind, object: Value) -> Version {
     Version { kind, gone: false, object: object.into() }
 }
 
-fn autoscaler(max: i64) -> Version {
-    version(AUTOSCALER, json!({"metadata": {"name": "a", "uid": "u"}, "spec": {"maxReplicas": max}}))
+/// An autoscaler whose maxReplicas these managers have written.
+fn autoscaler(max: i64, writers: &[&str]) -> Version {
+    let entry = |manager: &&str| json!({"manager": manager, "fieldsV1": {"f:spec": {"f:maxReplicas": {}}}});
+    let entries: Vec<Value> = writers.iter().map(entry).collect();
+    let metadata = json!({"name": "a", "uid": "u", "managedFields": entries});
+    version(AUTOSCALER, json!({"metadata": metadata, "spec": {"maxReplicas": max}}))
 }
 
 fn group(generation: i64, observed: i64, status: &str, time: &str) -> Version {
@@ -32,9 +36,15 @@ fn deployment(manager: &str, owner: &str, replicas: i64) -> Version {
 
 #[test]
 fn a_ceiling_that_falls_is_found_and_a_third_partys_is_not() {
-    assert_eq!(lowered_ceilings(&[autoscaler(3), autoscaler(6), autoscaler(3)]).len(), 1);
-    let repaired = [autoscaler(6), autoscaler(DRIFTED_MAX), autoscaler(6)];
-    assert_eq!(lowered_ceilings(&repaired), [""; 0]);
+    let creator = format!("{CREATOR}12345678");
+    let of_ours = |max| autoscaler(max, &[MANAGER]);
+    let fallen = |low| lowered_ceilings(&[of_ours(6), low, of_ours(6)]).len();
+    assert_eq!(lowered_ceilings(&[of_ours(3), of_ours(6), of_ours(3)]).len(), 1);
+    assert_eq!(fallen(autoscaler(DRIFTED_MAX, &["third-party"])), 0);
+    for writers in [vec![MANAGER], vec![creator.as_str()], vec!["third-party", MANAGER], vec![]] {
+        assert_eq!(fallen(autoscaler(DRIFTED_MAX, &writers)), 1, "{writers:?}");
+    }
+    assert_eq!(fallen(autoscaler(DRIFTED_MAX + 1, &["third-party"])), 1);
 }
 
 #[test]
@@ -115,6 +125,8 @@ fn an_error_that_no_metric_counts_is_found() {
     assert_eq!(invisible(&plan, &seen("503", true)), [""; 0]);
     assert_eq!(invisible(&plan, &seen("500", true)).len(), 1);
     assert_eq!(invisible(&plan, &seen("500", false)), [""; 0], "no request met the fault");
+    let unread = Observed { all_met: true, ..Observed::default() };
+    assert_eq!(invisible(&plan, &unread).len(), 1, "the metrics were not read");
     let killed = "1 group | create services #1 kill after | list pods #1 answer 503 before".parse().unwrap();
     assert_eq!(invisible(&killed, &seen("500", true)), [""; 0]);
 }

@@ -56,8 +56,9 @@ struct Soak {
 
 /// Changes objects until the process has got this many events, and judges it.
 pub async fn soak(seed: u64) -> Result<()> {
-    let events = if is_long() { 1_000_000 } else { 1000 };
-    let soak = Soak::start(seed).await?;
+    // A lost event is followed by a list, which takes its time.
+    let (events, one_lost_of) = if is_long() { (1_000_000, 5000) } else { (3000, 100) };
+    let soak = Soak::start(seed, one_lost_of).await?;
     let began = Instant::now();
     let mut samples = vec![soak.sample().await?];
     let before = samples[0].events;
@@ -72,16 +73,16 @@ pub async fn soak(seed: u64) -> Result<()> {
     }
     let took = began.elapsed();
     let faults = soak.proxy.faults().stop();
-    soak.settles().await?;
-    samples.push(soak.sample().await?);
     let title = format!("{events} events and {faults} faults in {} s, KCG_FAULT_SEED={seed}", took.as_secs());
     measured(&report(&title, &samples));
+    soak.settles().await?;
+    samples.push(soak.sample().await?);
     soak.leaves_nothing().await?;
     judge(&samples)
 }
 
 impl Soak {
-    async fn start(seed: u64) -> Result<Self> {
+    async fn start(seed: u64, one_lost_of: usize) -> Result<Self> {
         let plane = ControlPlane::builder()
             .scheduler(false)
             .controllers("garbage-collector-controller")
@@ -89,7 +90,7 @@ impl Soak {
         let env = TestEnv::install(plane.start().await?, &deploy("scopes/cluster")).await?;
         let webhook = env.operator.start_webhook(&[]).await?;
         let upstream = Upstream::of(env.plane.kubeconfig_path()).await?;
-        let proxy = Proxy::start(&upstream, Faults::random(seed), Hooks::none()).await?;
+        let proxy = Proxy::start(&upstream, Faults::random(seed, one_lost_of), Hooks::none()).await?;
         let copy = env.plane.folder().join("soak.kubeconfig");
         let kubeconfig = proxy.kubeconfig(&upstream, env.operator.controller_kubeconfig(), copy)?;
         let namespace = env.namespace("soak").await?;

@@ -419,4 +419,56 @@ mod tests {
         let lists: Vec<usize> = limits.lock().iter().copied().take(7).collect();
         assert_eq!(lists, [50, 25, 12, 12, 12, 12, 12]);
     }
+
+    /// The first page of each list has `a`, and each first attempt at the second page gets a 410.
+    #[tokio::test(start_paused = true)]
+    async fn a_list_whose_continue_token_expires_begins_again_and_deletes_nothing_before_it_ends() {
+        let log: Arc<Mutex<Vec<String>>> = Arc::default();
+        let requests = log.clone();
+        let mut second_pages = [None, Some("b"), None, Some("c")].into_iter();
+        let server = service_fn(move |request: Request<Body>| {
+            let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+            let page = match (is_watch, parameter(&request, "continue")) {
+                (true, _) => None,
+                (false, None) => {
+                    requests.lock().push("first page".to_owned());
+                    Some(("a", "1"))
+                }
+                (false, Some(_)) => {
+                    requests.lock().push("second page".to_owned());
+                    second_pages.next().flatten().map(|name| (name, ""))
+                }
+            };
+            let expired = json!({"code": 410, "reason": "Expired", "message": "too old"});
+            let (code, body): (u16, Value) = page.map_or((410, expired), |(name, next)| {
+                let object = json!({"metadata": {"name": name, "namespace": "ns"}});
+                (200, json!({"metadata": {"resourceVersion": "5", "continue": next}, "items": [object]}))
+            });
+            async move { Response::builder().status(code).body(Body::from(body.to_string().into_bytes())) }
+        });
+        let (client, spec) = (Client::new(server, "default"), WatchSpec::typed::<ConfigMap>(Scope::All));
+        let watcher = Watcher::new("configmaps", client, spec, Transform::new(|_: Value| ()));
+        let (health, stop, events) = (watcher.health(), CancellationToken::new(), log.clone());
+        let ended = stop.clone();
+        let handle = move |event| {
+            let synced = if health.synced() { "synced" } else { "not synced" };
+            let line = match event {
+                Event::Applied(key, ()) => format!("{} while {synced}", key.name()),
+                Event::Deleted(key) => format!("{} deleted", key.name()),
+                Event::Synced => "synced".to_owned(),
+                _ => return,
+            };
+            let mut events = events.lock();
+            events.push(line);
+            if events.iter().filter(|line| *line == "synced").count() == 2 {
+                ended.cancel();
+            }
+        };
+        tokio::time::timeout(MINUTE, watcher.run(stop, handle)).await.unwrap();
+        let wanted = "first page, a while not synced, second page, \
+                      first page, a while not synced, second page, b while not synced, synced, \
+                      first page, a while synced, second page, \
+                      first page, a while synced, second page, c while synced, b deleted, synced";
+        assert_eq!(log.lock().join(", "), wanted);
+    }
 }
