@@ -25,8 +25,7 @@ pub(crate) struct AppliedWrite {
     pub(crate) kind: ChildKind,
 }
 
-/// How often one write reads the object and starts over, because it has changed in the meantime. A
-/// Deployment whose pods crash changes several times a second, and an apply may take as long.
+/// How often one write reads the object: a Deployment whose pods crash changes several times a second.
 const MAX_LOOKUPS: usize = 6;
 
 /// What the log calls a change of managedFields.
@@ -52,12 +51,12 @@ struct ChildWrite<'a> {
     min: i32,
     desired: &'a Desired,
     digest: Digest,
+    lookups: usize,
     applied: Vec<AppliedWrite>,
 }
 
 impl Cluster {
-    /// Carries out one write. Returns the requests that changed something: none if the object has
-    /// not drifted. `min` is the autoscaler's minReplicas, for a new Deployment.
+    /// Carries out one write. Returns the requests that changed something. `min` is the autoscaler's.
     pub(crate) async fn write(
         &self,
         group: &ValidGroup,
@@ -71,9 +70,8 @@ impl Cluster {
                 let is_listed = self.cache().has_listed(desired.kind);
                 (desired, *digest, if *look_up_first || !is_listed { Step::Lookup } else { Step::Create })
             }
-            Write::Repair { desired, digest, compare_first: true, .. } => (desired, *digest, Step::Lookup),
-            Write::Repair { desired, digest, target, compare_first: false } => {
-                (desired, *digest, Step::Repair(target.clone()))
+            Write::Repair { desired, digest, target, compare_first } => {
+                (desired, *digest, if *compare_first { Step::Lookup } else { Step::Repair(target.clone()) })
             }
             Write::Delete { kind, uid, version } => {
                 return self.delete(&key, *kind, (uid, *version), leadership).await;
@@ -87,6 +85,7 @@ impl Cluster {
             min,
             desired,
             digest,
+            lookups: 0,
             applied: Vec::new(),
         };
         write.run(first).await
@@ -112,14 +111,10 @@ impl Cluster {
 
 impl ChildWrite<'_> {
     async fn run(mut self, first: Step) -> Result<Vec<AppliedWrite>, WriteError> {
-        let (mut step, mut lookups) = (first, 0);
+        let mut step = first;
         loop {
             step = match step {
-                Step::Lookup if lookups == MAX_LOOKUPS => return Err(self.changes_too_often()),
-                Step::Lookup => {
-                    lookups += 1;
-                    self.look_up().await?
-                }
+                Step::Lookup => self.look_up().await?,
                 Step::Create => self.create().await?,
                 Step::Repair(target) => self.repair(target).await?,
                 Step::TakeOver(uid, rejection) => self.take_over(uid, &rejection).await?,
@@ -128,17 +123,17 @@ impl ChildWrite<'_> {
         }
     }
 
-    fn changes_too_often(&self) -> WriteError {
-        let (kind, key) = (self.kind().kind(), self.key);
-        let message = format!("{kind} {key} changed during each of {MAX_LOOKUPS} attempts to write it");
-        ChildError::Failed { message }.into()
-    }
-
     fn kind(&self) -> ChildKind {
         self.desired.kind
     }
 
     async fn look_up(&mut self) -> Result<Step, WriteError> {
+        if self.lookups == MAX_LOOKUPS {
+            let (kind, key) = (self.kind().kind(), self.key);
+            let message = format!("{kind} {key} changed during each of {MAX_LOOKUPS} attempts to write it");
+            return Err(ChildError::Failed { message }.into());
+        }
+        self.lookups += 1;
         let live = self.cluster.requests.get(self.kind(), self.key).await;
         if let Some(live) = live.map_err(|error| WriteError::of(self.kind(), &error))? {
             return self.found(&live);
