@@ -54,6 +54,8 @@ impl Row {
         }
         match self.target {
             None => String::new(),
+            // Each count is exact, so none may be above it.
+            Some(target) if self.unit == COUNT && summary.high > target => "missed".to_owned(),
             Some(target) if summary.median <= target => "reached".to_owned(),
             Some(_) => "missed".to_owned(),
         }
@@ -163,6 +165,7 @@ mod tests {
         assert_eq!(verdict(RATIO, &[1.0], 1.08), "no result: once");
         assert_eq!(verdict(RATIO, &[1.0, 1.0], 1.08), "no result: twice");
         assert_eq!(verdict(COUNT, &[0.0], 0.0), "reached");
+        assert_eq!(verdict(COUNT, &[0.0, 0.0, 500.0], 0.0), "missed");
         assert_eq!(verdict(COUNT, &[], 0.0), "not measured");
     }
 

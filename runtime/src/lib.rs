@@ -49,7 +49,7 @@
 //! tokio::spawn(watcher.run(CancellationToken::new(), move |event| match event {
 //!     Event::Applied(key, phase) => drop(phases.lock().unwrap().insert(key, phase)),
 //!     Event::Deleted(key) => drop(phases.lock().unwrap().remove(&key)),
-//!     Event::Unparsable(..) | Event::Synced | Event::StateChanged(_) | Event::Served(_) => {}
+//!     Event::Unparsable(..) | Event::Listed(_) | Event::Synced | Event::StateChanged(_) | Event::Served(_) => {}
 //! }));
 //! println!("complete: {}, at most {} s old", health.synced(), health.age().as_secs());
 //! # Ok(())

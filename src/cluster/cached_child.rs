@@ -15,18 +15,27 @@ pub(super) struct CachedChild {
     held: Option<Box<str>>,
     /// Of everything that its drift was computed from.
     fingerprint: u64,
-    /// It is known from the response to the controller's own write, which the watch has not reached
-    /// yet.
-    from_own_write: bool,
+    source: ChildSource,
+    /// Whether the watch has reported an object of this uid.
+    reported: bool,
+}
+
+/// Where the version of a child is known from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ChildSource {
+    /// A list or an event.
+    Watch,
+    /// The response to a request of the controller, which the watch has not reached yet.
+    Response,
 }
 
 impl CachedChild {
-    pub(super) fn new(mut child: Child, fingerprint: u64, from_own_write: bool) -> Self {
+    pub(super) fn new(mut child: Child, fingerprint: u64, source: ChildSource) -> Self {
         let held = match &mut child.detail {
             Detail::Autoscaler(facts) => facts.held.take().map(|held| held.annotation().into()),
             _ => None,
         };
-        Self { child, held, fingerprint, from_own_write }
+        Self { child, held, fingerprint, source, reported: source == ChildSource::Watch }
     }
 
     /// The facts.
@@ -55,24 +64,37 @@ impl CachedChild {
         self.held.as_deref().and_then(Held::parse)
     }
 
-    pub(super) fn is_from_own_write(&self) -> bool {
-        self.from_own_write
+    pub(super) fn is_from_response(&self) -> bool {
+        self.source == ChildSource::Response
     }
 
-    /// Whether `known` is newer, and the response to the controller's own write is involved: the
+    /// Whether the watch has reported an object of this uid.
+    pub(super) fn is_reported(&self) -> bool {
+        self.reported
+    }
+
+    /// The watch has reported it, in an older version or in one that cannot be read.
+    pub(super) fn set_reported(&mut self) {
+        self.reported = true;
+    }
+
+    /// Whether `known` is newer, and the response to a request of the controller is involved: the
     /// watch lags behind it. An older version from a list alone is accepted: the cluster may
     /// have been restored from a backup.
     pub(super) fn is_outdated(&self, known: &Self) -> bool {
         self.child.uid == known.child.uid
             && self.child.resource_version < known.child.resource_version
-            && (known.from_own_write || self.from_own_write)
+            && (known.is_from_response() || self.is_from_response())
     }
 
-    /// The watch may have been faster than the response to the controller's own write, and it reports each
-    /// version once.
-    pub(super) fn keep_source(&mut self, known: &Self) {
-        if self.child.uid == known.child.uid && self.child.resource_version == known.child.resource_version {
-            self.from_own_write &= known.from_own_write;
+    /// The watch has reported what it has reported before. It may have been faster than the response, and it
+    /// reports each version once.
+    pub(super) fn keep_reports(&mut self, known: &Self) {
+        if self.child.uid == known.child.uid {
+            self.reported |= known.reported;
+            if self.child.resource_version == known.child.resource_version && !known.is_from_response() {
+                self.source = ChildSource::Watch;
+            }
         }
     }
 
@@ -88,6 +110,7 @@ impl CachedChild {
     /// Its current state could not be read, so it is read before it is written. Returns whether that is
     /// news.
     pub(super) fn forget_drift(&mut self) -> bool {
+        self.child.resource_version = 0;
         std::mem::take(&mut self.child.drift) != Drift::Unknown
     }
 

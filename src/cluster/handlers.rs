@@ -34,9 +34,11 @@ pub(super) fn on_groups(
             Event::Deleted(key) => cluster.cache().remove_group(&key),
             Event::StateChanged(WatchState::NotServed) => cluster.cache().remove_groups(),
             // The API server itself writes what is read of a group.
-            Event::Unparsable(..) | Event::Synced | Event::StateChanged(_) | Event::Served(_) => {
-                Affected::new()
-            }
+            Event::Unparsable(..)
+            | Event::Listed(_)
+            | Event::Synced
+            | Event::StateChanged(_)
+            | Event::Served(_) => Affected::new(),
         });
     }
 }
@@ -52,7 +54,7 @@ pub(super) fn on_topics(
             Event::Applied(key, facts) => cluster.cache().set_topic(key, facts),
             Event::Deleted(key) => cluster.cache().remove_topic(&key),
             Event::StateChanged(_) => refresh_availability(&cluster, &health),
-            Event::Unparsable(..) | Event::Synced | Event::Served(_) => Affected::new(),
+            Event::Unparsable(..) | Event::Listed(_) | Event::Synced | Event::Served(_) => Affected::new(),
         });
     }
 }
@@ -105,13 +107,12 @@ pub(super) fn on_children(
                 not_served = state == WatchState::NotServed;
                 if not_served { cluster.cache().set_served(kind, false) } else { Affected::new() }
             }
+            Event::Listed(namespace) => cluster.cache().remove_unreported(kind, namespace.as_deref()),
             // A kind that is newly served counts once its objects are known.
             Event::Synced if !not_served => {
                 let mut cache = cluster.cache();
                 cache.set_listed(kind);
-                let mut affected = cache.remove_unreported(kind);
-                affected.append(&mut cache.set_served(kind, true));
-                affected
+                cache.set_served(kind, true)
             }
             Event::Synced | Event::Served(_) => Affected::new(),
         });
@@ -163,7 +164,7 @@ pub(super) fn on_pods(
                 cluster.cache().set_pod(&pod, group)
             }
             Event::Deleted(pod) | Event::Unparsable(pod, _) => cluster.cache().set_pod(&pod, None),
-            Event::Synced | Event::StateChanged(_) | Event::Served(_) => Affected::new(),
+            Event::Listed(_) | Event::Synced | Event::StateChanged(_) | Event::Served(_) => Affected::new(),
         });
     }
 }

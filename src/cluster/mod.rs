@@ -9,6 +9,7 @@ mod cached_child;
 mod cached_group;
 mod cached_status;
 pub(crate) mod crd_version;
+mod delete;
 pub(crate) mod group_defaults;
 mod handlers;
 mod live;
@@ -51,7 +52,7 @@ pub(crate) use write_error::WriteError;
 
 use crate::events::EventRecorder;
 use cache::ClusterCache;
-use cached_child::CachedChild;
+use cached_child::{CachedChild, ChildSource};
 use cached_group::SharedStrings;
 use requests::ChildRequests;
 use stored_group::StoredGroup;
@@ -162,6 +163,11 @@ impl Cluster {
 
     /// Takes in a child from its watch.
     fn observe_child(&self, key: &ObjectKey, kind: ChildKind, live: &Value) -> Affected {
+        let child = self.compared(key, kind, live, ChildSource::Watch);
+        self.cache().set_child(key, kind, child)
+    }
+
+    fn compared(&self, key: &ObjectKey, kind: ChildKind, live: &Value, source: ChildSource) -> CachedChild {
         let mut child = project::child(kind, live);
         let fingerprint = project::fingerprint(live);
         let known = self.cache().known_drift(key, kind, fingerprint);
@@ -170,17 +176,31 @@ impl Cluster {
         } else {
             child = self.compare(key, kind, child, live);
         }
-        self.cache().set_child(key, kind, CachedChild::new(child, fingerprint, false))
+        CachedChild::new(child, fingerprint, source)
     }
 
-    /// Takes in the response to the controller's own write of a child. It counts as in sync even if
+    /// Takes in a child from the response to a request that was sent after so many lists of its kind. Returns
+    /// whether it was stored.
+    fn observe_response(&self, key: &ObjectKey, kind: ChildKind, live: &Value, lists: u64) -> bool {
+        let child = self.compared(key, kind, live, ChildSource::Response);
+        self.cache().set_child_of_response(key, kind, child, lists)
+    }
+
+    /// Like [`Self::observe_response`] for the controller's own write of a child. It counts as in sync even if
     /// the API server stored it in a way that a comparison takes for drift: another write of the
     /// same object would not change that.
-    fn observe_own_write(&self, key: &ObjectKey, kind: ChildKind, live: &Value, digest: Digest) {
+    fn observe_own_write(
+        &self,
+        key: &ObjectKey,
+        kind: ChildKind,
+        live: &Value,
+        (digest, lists): (Digest, u64),
+    ) -> bool {
         let child = Child { drift: Drift::InSync(digest), ..project::child(kind, live) };
         let fingerprint = project::fingerprint(live);
         // The reconcile that wrote observes the group again, so no listener has to be notified.
-        self.cache().set_child(key, kind, CachedChild::new(child, fingerprint, true));
+        let child = CachedChild::new(child, fingerprint, ChildSource::Response);
+        self.cache().set_child_of_response(key, kind, child, lists)
     }
 
     /// Sets the drift of a live child from its group's desired state at this moment.

@@ -26,7 +26,7 @@ pub(crate) struct AppliedWrite {
 }
 
 /// How often one write reads the object: a Deployment whose pods crash changes several times a second.
-const MAX_LOOKUPS: usize = 6;
+pub(super) const MAX_LOOKUPS: usize = 6;
 
 /// What the log calls a change of managedFields.
 const TAKE_OVER: &str = "take over";
@@ -52,6 +52,8 @@ struct ChildWrite<'a> {
     desired: &'a Desired,
     digest: Digest,
     lookups: usize,
+    /// How many lists of its kind were complete when the write began.
+    lists: u64,
     applied: Vec<AppliedWrite>,
 }
 
@@ -86,26 +88,10 @@ impl Cluster {
             desired,
             digest,
             lookups: 0,
+            lists: self.cache().lists(desired.kind),
             applied: Vec::new(),
         };
         write.run(first).await
-    }
-
-    async fn delete(
-        &self,
-        key: &ObjectKey,
-        kind: ChildKind,
-        (uid, version): (&str, u64),
-        leadership: &Leadership,
-    ) -> Result<Vec<AppliedWrite>, WriteError> {
-        may_write(leadership)?;
-        match self.requests.delete(kind, key, uid, version).await {
-            Ok(()) => Ok(vec![AppliedWrite { verb: "delete", kind }]),
-            Err(error) if error.is_not_found() => Ok(Vec::new()),
-            // It has changed, or another object has the name now: the watch reports it.
-            Err(error) if error.is_conflict() => Err(WriteError::Waiting),
-            Err(error) => Err(WriteError::of(kind, &error)),
-        }
     }
 }
 
@@ -155,14 +141,11 @@ impl ChildWrite<'_> {
         }
         self.cluster.cache().remove_tombstone(self.key, &child.uid);
         if self.is_news(&child) {
-            self.cluster.observe_child(self.key, self.kind(), live);
+            self.cluster.observe_response(self.key, self.kind(), live, self.lists);
             return Err(WriteError::Waiting);
         }
         match drift::drift(Some(self.desired), live) {
-            Drift::InSync(_) => {
-                self.cluster.observe_own_write(self.key, self.kind(), live, self.digest);
-                Ok(Step::Done)
-            }
+            Drift::InSync(_) => self.done(live),
             Drift::Drifted | Drift::Unknown => Ok(Step::Repair(Target::of(&child))),
         }
     }
@@ -198,7 +181,7 @@ impl ChildWrite<'_> {
         }
         let manager = creation::creator(&self.desired.object);
         match self.cluster.requests.create(self.kind(), self.key, &object, manager).await {
-            Ok(live) => Ok(self.created(&live)),
+            Ok(live) => self.created(&live),
             Err(error) if error.is_already_exists() => Ok(Step::Lookup),
             Err(error) => Err(WriteError::of(self.kind(), &error)),
         }
@@ -206,14 +189,13 @@ impl ChildWrite<'_> {
 
     /// What was created is as desired, unless an admission webhook changed it or a list has two items
     /// of one key: then an apply shows what the API server says to that.
-    fn created(&mut self, live: &Value) -> Step {
-        if drift::matches(&self.desired.object, live) {
-            self.record("create", live);
-            return Step::Done;
-        }
+    fn created(&mut self, live: &Value) -> Result<Step, WriteError> {
         self.applied.push(AppliedWrite { verb: "create", kind: self.kind() });
-        self.cluster.observe_child(self.key, self.kind(), live);
-        Step::Repair(Target::of(&project::child(self.kind(), live)))
+        if drift::matches(&self.desired.object, live) {
+            return self.done(live);
+        }
+        self.cluster.observe_response(self.key, self.kind(), live, self.lists);
+        Ok(Step::Repair(Target::of(&project::child(self.kind(), live))))
     }
 
     async fn repair(&mut self, mut target: Target) -> Result<Step, WriteError> {
@@ -227,8 +209,8 @@ impl ChildWrite<'_> {
         may_write(self.leadership)?;
         match self.cluster.requests.apply(kind, self.key, &target, &self.desired.object).await {
             Ok(live) => {
-                self.record("repair", &live);
-                Ok(Step::Done)
+                self.applied.push(AppliedWrite { verb: "repair", kind });
+                self.done(&live)
             }
             // It has changed, another object has the name now, or none.
             Err(error) if error.is_conflict() => Ok(Step::Lookup),
@@ -282,9 +264,11 @@ impl ChildWrite<'_> {
         }
     }
 
-    fn record(&mut self, verb: &'static str, live: &Value) {
-        self.applied.push(AppliedWrite { verb, kind: self.kind() });
-        self.cluster.observe_own_write(self.key, self.kind(), live, self.digest);
+    /// The object is as desired. It is looked up again if a list has overtaken the response.
+    fn done(&self, live: &Value) -> Result<Step, WriteError> {
+        let of = (self.digest, self.lists);
+        let is_stored = self.cluster.observe_own_write(self.key, self.kind(), live, of);
+        if is_stored { Ok(Step::Done) } else { Err(WriteError::Waiting) }
     }
 }
 
@@ -295,6 +279,6 @@ fn end_locally(creation: Creation, live: &mut Value, kind: ChildKind) -> bool {
     patch.is_ok_and(|patch| json_patch::patch(live, &patch).is_ok())
 }
 
-fn may_write(leadership: &Leadership) -> Result<(), WriteError> {
+pub(super) fn may_write(leadership: &Leadership) -> Result<(), WriteError> {
     if leadership.still_held() { Ok(()) } else { Err(WriteError::NotLeading) }
 }

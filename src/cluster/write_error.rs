@@ -22,8 +22,8 @@ pub(crate) enum WriteError {
         /// The API server's Retry-After.
         retry_after: Option<Duration>,
     },
-    /// Nothing is wrong, but nothing can be written yet: an object or a namespace is terminating, or the
-    /// watch has not brought the newest version of the group.
+    /// Nothing is wrong, but nothing can be written yet: an object or a namespace is terminating, the watch
+    /// has not brought the newest version of the group, or a list has overtaken the response to a write.
     Waiting,
     /// This process is no longer the leader.
     NotLeading,

@@ -138,7 +138,7 @@ async fn a_controller_without_free_file_descriptors_and_disk_space_repairs_and_r
     let limit = open() + 4;
     limit_files(pid, limit)?;
     let sockets = join_all((0..SOCKETS).map(|_| TcpStream::connect(controller.metrics))).await;
-    eventually("no file descriptor is free", SOON, async || Ok(met(open() >= limit, || open()))).await?;
+    eventually("no file descriptor is free", SOON, async || Ok(met(open() >= limit, open))).await?;
     ns.drift_is_repaired("g").await?;
     assert!(open() >= limit, "{} of {limit} files are open", open());
     drop(sockets);

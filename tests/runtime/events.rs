@@ -77,6 +77,7 @@ impl<F: Debug + Send + 'static> RecordedEvents<F> {
                 self.unparsable.remove(key.as_str());
                 self.deleted.push(key.to_string());
             }
+            Event::Listed(_) => {}
             Event::Synced => self.synced += 1,
             Event::StateChanged(state) => self.states.push(state),
             Event::Served(resource) => self.served.push(resource.version),

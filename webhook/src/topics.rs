@@ -45,7 +45,7 @@ impl TopicCache {
             Event::Deleted(key) | Event::Unparsable(key, _) => drop(store.remove(key.as_str())),
             // The API server deleted the topics together with their kind.
             Event::StateChanged(WatchState::NotServed) => store.clear(None),
-            Event::Synced | Event::StateChanged(_) | Event::Served(_) => {}
+            Event::Listed(_) | Event::Synced | Event::StateChanged(_) | Event::Served(_) => {}
         }
     }
 

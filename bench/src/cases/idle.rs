@@ -111,11 +111,11 @@ async fn window(churn: &Churn, running: &Running, lags: Lag, time: Duration) -> 
     let tally = Tally::begin(&churn.client).await?;
     let (before, began) = (running.cpu()?, Instant::now());
     let written = churn.write(lags, time).await?;
-    let rate = written as f64 / began.elapsed().as_secs_f64();
+    let writing = began.elapsed().as_secs_f64();
+    let (rate, cpu) = (written as f64 / writing, (running.cpu()? - before) / writing * 100.0);
     tokio::time::sleep(GATHER).await;
     let (seconds, total) = (began.elapsed().as_secs_f64(), tally.total()?);
     ensure!(total >= written, "{written} statuses were written, and {total} writes were seen");
-    let cpu = (running.cpu()? - before) / seconds * 100.0;
     Ok(Window { seconds, rate, writes: (total - written) as f64, cpu })
 }
 

@@ -201,6 +201,11 @@ impl WatchHealth {
         changed.then_some(WatchState::Starting)
     }
 
+    /// The name of a namespace; `None` if it is the whole cluster.
+    pub(super) fn namespace(&self, index: usize) -> Option<String> {
+        self.lock()[index].namespace.clone()
+    }
+
     /// A namespace was listed completely. Returns its new state if it changed.
     pub(super) fn set_listed(&self, index: usize) -> Option<WatchState> {
         let entry = &mut self.lock()[index];

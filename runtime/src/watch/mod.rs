@@ -42,6 +42,9 @@ pub enum Event<F> {
     Deleted(ObjectKey),
     /// The object exists but the transform cannot read it.
     Unparsable(ObjectKey, Unparsable),
+    /// A list of this namespace, or of the whole cluster, is complete: every object that it has was passed, and
+    /// every object that was passed before and that it lacks is [`Event::Deleted`].
+    Listed(Option<String>),
     /// Every object that exists and may be read has been passed. Repeated after each later list.
     Synced,
     /// The state changed in one namespace or in all; [`WatchHealth`] has the state of each. After

@@ -133,6 +133,7 @@ impl<'a, F> NamespaceWatch<'a, F> {
         for key in self.known_keys.finish_list() {
             handler.handle(Event::Deleted(key));
         }
+        handler.handle(Event::Listed(health.namespace(self.index)));
         handler.state_changed(health.set_listed(self.index));
         if health.waiting_for().is_none() {
             handler.handle(Event::Synced);
@@ -455,6 +456,7 @@ mod tests {
             let line = match event {
                 Event::Applied(key, ()) => format!("{} while {synced}", key.name()),
                 Event::Deleted(key) => format!("{} deleted", key.name()),
+                Event::Listed(namespace) => format!("{} listed", namespace.as_deref().unwrap_or("all")),
                 Event::Synced => "synced".to_owned(),
                 _ => return,
             };
@@ -466,9 +468,9 @@ mod tests {
         };
         tokio::time::timeout(MINUTE, watcher.run(stop, handle)).await.unwrap();
         let wanted = "first page, a while not synced, second page, \
-                      first page, a while not synced, second page, b while not synced, synced, \
+                      first page, a while not synced, second page, b while not synced, all listed, synced, \
                       first page, a while synced, second page, \
-                      first page, a while synced, second page, c while synced, b deleted, synced";
+                      first page, a while synced, second page, c while synced, b deleted, all listed, synced";
         assert_eq!(log.lock().join(", "), wanted);
     }
 }

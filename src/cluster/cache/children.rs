@@ -18,14 +18,19 @@ impl ClusterCache {
         mut child: CachedChild,
     ) -> Affected {
         let entry = self.entries.entry(key.clone()).or_default();
-        if child.is_from_own_write() && entry.tombstones.iter().any(|uid| **uid == *child.uid()) {
+        if child.is_from_response() && entry.tombstones.iter().any(|uid| **uid == *child.uid()) {
             return vec![key.clone()];
         }
         let shown = entry.group.as_ref().map(|group| group.shown_lag()).unwrap_or_default();
-        let is_relevant = match entry.children[kind].as_deref() {
-            Some(known) if child.is_outdated(known) => return Vec::new(),
+        let is_relevant = match entry.children[kind].as_deref_mut() {
+            Some(known) if child.is_outdated(known) => {
+                if !child.is_from_response() {
+                    known.set_reported();
+                }
+                return Vec::new();
+            }
             Some(known) => {
-                child.keep_source(known);
+                child.keep_reports(known);
                 child.keep_held_partitions(known);
                 predicate::is_relevant(&known.child(), &child.child(), &shown)
             }
@@ -41,11 +46,31 @@ impl ClusterCache {
         if is_relevant { vec![key.clone()] } else { Vec::new() }
     }
 
+    /// Stores a child from the response to a request that was sent after so many lists. Returns whether it did:
+    /// if there was another list meanwhile, a child that is not known may have been deleted before it.
+    pub(in crate::cluster) fn set_child_of_response(
+        &mut self,
+        key: &ObjectKey,
+        kind: ChildKind,
+        child: CachedChild,
+        lists: u64,
+    ) -> bool {
+        let known = self.entries.get(key).and_then(|entry| entry.children[kind].as_ref());
+        let is_certain = self.lists[kind] == lists || known.is_some_and(|known| known.uid() == child.uid());
+        if is_certain {
+            self.set_child(key, kind, child);
+        }
+        is_certain
+    }
+
     /// The watch reported a child that is not read, because it is too large. The write that reads it
     /// reports why.
     pub(in crate::cluster) fn set_unreadable(&mut self, key: &ObjectKey, kind: ChildKind) -> Affected {
-        let known = self.entries.get_mut(key).and_then(|entry| entry.children[kind].as_mut());
-        if known.is_some_and(|known| known.forget_drift()) { vec![key.clone()] } else { Vec::new() }
+        let Some(known) = self.entries.get_mut(key).and_then(|entry| entry.children[kind].as_mut()) else {
+            return Vec::new();
+        };
+        known.set_reported();
+        if known.forget_drift() { vec![key.clone()] } else { Vec::new() }
     }
 
     /// The child was read from the API server. The watch reports a child as deleted, too, if it
@@ -73,31 +98,51 @@ impl ClusterCache {
 
     /// Removes a deleted child.
     pub(in crate::cluster) fn remove_child(&mut self, key: &ObjectKey, kind: ChildKind) -> Affected {
-        let Some(entry) = self.entries.get_mut(key) else {
+        let Some(child) = self.take_child(key, kind) else {
             return Vec::new();
         };
-        let Some(child) = entry.children[kind].take() else {
-            return Vec::new();
-        };
-        if child.is_autoscaler_of(entry.group_uid()) {
-            entry.remembered = child.held();
+        if let Some(entry) = self.entries.get_mut(key) {
+            // As many as a group has children.
+            entry.tombstones.truncate(ChildKind::COUNT - 1);
+            entry.tombstones.push_front(child.uid().into());
         }
-        // As many as a group has children.
-        entry.tombstones.truncate(ChildKind::COUNT - 1);
-        entry.tombstones.push_front(child.uid().into());
         self.drop_if_empty(key);
         vec![key.clone()]
     }
 
-    /// All objects of a kind were listed again, and so each child that the watch reports was reported. One that
-    /// only the response to an own write has reported may have been deleted before the list. If it exists
-    /// nevertheless, its creation is refused, and it is read.
-    pub(in crate::cluster) fn remove_unreported(&mut self, kind: ChildKind) -> Affected {
+    fn take_child(&mut self, key: &ObjectKey, kind: ChildKind) -> Option<Box<CachedChild>> {
+        let entry = self.entries.get_mut(key)?;
+        let child = entry.children[kind].take()?;
+        if child.is_autoscaler_of(entry.group_uid()) {
+            entry.remembered = child.held();
+        }
+        Some(child)
+    }
+
+    /// All objects of a kind were listed again, in a namespace or in all. A child that no list and no event has
+    /// reported was perhaps created and deleted before the list. If it exists nevertheless, its creation is refused,
+    /// and it is read.
+    pub(in crate::cluster) fn remove_unreported(
+        &mut self,
+        kind: ChildKind,
+        namespace: Option<&str>,
+    ) -> Affected {
+        self.lists[kind] += 1;
         let is_unreported =
-            |entry: &GroupEntry| entry.children[kind].as_ref().is_some_and(|child| child.is_from_own_write());
-        let entries = self.entries.iter().filter(|(_, entry)| is_unreported(entry));
-        let keys: Vec<ObjectKey> = entries.map(|(key, _)| key.clone()).collect();
-        keys.iter().flat_map(|key| self.remove_child(key, kind)).collect()
+            |entry: &GroupEntry| entry.children[kind].as_ref().is_some_and(|child| !child.is_reported());
+        let is_listed = |key: &ObjectKey| namespace.is_none_or(|namespace| key.namespace() == namespace);
+        let unreported = self.entries.iter().filter(|(key, entry)| is_listed(key) && is_unreported(entry));
+        let keys: Affected = unreported.map(|(key, _)| key.clone()).collect();
+        for key in &keys {
+            self.take_child(key, kind);
+            self.drop_if_empty(key);
+        }
+        keys
+    }
+
+    /// How many lists of a kind were complete so far.
+    pub(in crate::cluster) fn lists(&self, kind: ChildKind) -> u64 {
+        self.lists[kind]
     }
 
     /// Sets whether the cluster serves a kind of child.

@@ -42,6 +42,8 @@ pub(super) struct ClusterCache {
     not_served: PerChild<bool>,
     /// Whether all objects of this kind of child have been listed once.
     listed: PerChild<bool>,
+    /// How many lists of this kind of child were complete.
+    lists: PerChild<u64>,
     /// The lag metrics that the custom metrics API serves.
     served_metrics: ServedMetrics,
 }

@@ -1,6 +1,7 @@
 //! Which groups each change affects, and what is remembered.
 
 use super::*;
+use crate::cluster::cached_child::ChildSource;
 use crate::cluster::cached_group::SharedStrings;
 use crate::cluster::stored_group::StoredGroup;
 use kcg_api::topic::TopicLookup;
@@ -28,7 +29,7 @@ fn facts(partitions: i32) -> TopicFacts {
     TopicFacts::stated("t", partitions)
 }
 
-fn autoscaler(version: u64, held: Option<&str>, from_own_write: bool) -> CachedChild {
+fn autoscaler(version: u64, held: Option<&str>, from_response: bool) -> CachedChild {
     let facts = AutoscalerFacts { held: held.and_then(Held::parse), ..AutoscalerFacts::default() };
     let child = Child {
         uid: "hpa".into(),
@@ -39,7 +40,7 @@ fn autoscaler(version: u64, held: Option<&str>, from_own_write: bool) -> CachedC
         creation: None,
         detail: Detail::Autoscaler(Box::new(facts)),
     };
-    CachedChild::new(child, version, from_own_write)
+    CachedChild::new(child, version, if from_response { ChildSource::Response } else { ChildSource::Watch })
 }
 
 const HPA: ChildKind = ChildKind::HorizontalPodAutoscaler;
@@ -450,7 +451,7 @@ fn a_foreign_change_of_the_held_partitions_is_ignored() {
     let mut spoilt = autoscaler(3, Some("oops"), false).child();
     let Detail::Autoscaler(facts) = &mut spoilt.detail else { panic!("an autoscaler") };
     facts.held_is_foreign = true;
-    cache.set_child(&key("a"), HPA, CachedChild::new(spoilt, 3, false));
+    cache.set_child(&key("a"), HPA, CachedChild::new(spoilt, 3, ChildSource::Watch));
     let Detail::Autoscaler(facts) = cache.child(&key("a"), HPA).unwrap().detail else {
         panic!("an autoscaler")
     };
