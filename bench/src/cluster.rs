@@ -63,11 +63,11 @@ impl Cluster {
     pub async fn lists_of_groups(&self) -> Result<f64> {
         let metrics =
             self.client.request_text(get("/metrics")).await.context("read the API server's metrics")?;
+        let resource = format!("resource=\"{}\"", GROUP.plural);
         let is_list = |line: &&str| {
             line.starts_with("apiserver_request_total{")
-                && [format!("resource=\"{}\"", GROUP.plural), "verb=\"LIST\"".to_owned()]
-                    .iter()
-                    .all(|label| line.contains(label))
+                && line.contains(&resource)
+                && line.contains("verb=\"LIST\"")
         };
         let counts =
             metrics.lines().filter(is_list).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());

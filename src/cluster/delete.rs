@@ -16,7 +16,8 @@ impl Cluster {
         &self,
         key: &ObjectKey,
         kind: ChildKind,
-        (uid, mut version): (&str, u64),
+        uid: &str,
+        mut version: u64,
         leadership: &Leadership,
     ) -> Result<Vec<AppliedWrite>, WriteError> {
         for _ in 0..MAX_LOOKUPS {

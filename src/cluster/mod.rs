@@ -194,7 +194,8 @@ impl Cluster {
         key: &ObjectKey,
         kind: ChildKind,
         live: &Value,
-        (digest, lists): (Digest, u64),
+        digest: Digest,
+        lists: u64,
     ) -> bool {
         let child = Child { drift: Drift::InSync(digest), ..project::child(kind, live) };
         let fingerprint = project::fingerprint(live);

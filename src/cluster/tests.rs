@@ -85,7 +85,7 @@ async fn a_child_that_was_created_and_deleted_before_a_list_is_not_taken_to_exis
     let created = json!({"metadata": {"name": "g", "namespace": "ns", "uid": "s", "resourceVersion": "2", "ownerReferences": [owner]}});
     let exists = || cluster.observe(&key).expect("the group").observed.child(ChildKind::Service).is_some();
     let own_write = |live: &Value, lists: u64| {
-        cluster.observe_own_write(&key, ChildKind::Service, live, (DELETED, lists));
+        cluster.observe_own_write(&key, ChildKind::Service, live, DELETED, lists);
     };
     services(Event::Listed(None));
     own_write(&created, 1);

@@ -76,7 +76,7 @@ impl Cluster {
                 (desired, *digest, if *compare_first { Step::Lookup } else { Step::Repair(target.clone()) })
             }
             Write::Delete { kind, uid, version } => {
-                return self.delete(&key, *kind, (uid, *version), leadership).await;
+                return self.delete(&key, *kind, uid, *version, leadership).await;
             }
         };
         let write = ChildWrite {
@@ -266,8 +266,8 @@ impl ChildWrite<'_> {
 
     /// The object is as desired. It is looked up again if a list has overtaken the response.
     fn done(&self, live: &Value) -> Result<Step, WriteError> {
-        let of = (self.digest, self.lists);
-        let is_stored = self.cluster.observe_own_write(self.key, self.kind(), live, of);
+        let (digest, lists) = (self.digest, self.lists);
+        let is_stored = self.cluster.observe_own_write(self.key, self.kind(), live, digest, lists);
         if is_stored { Ok(Step::Done) } else { Err(WriteError::Waiting) }
     }
 }

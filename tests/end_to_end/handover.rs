@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use kcg_tests::audit::{self, received};
+use kcg_tests::counted_requests;
 use kcg_tests::objects::{AUTOSCALER, DEPLOYMENT, GROUP, LEASE, SERVICE, TOPIC, condition, is_observed};
 use serde_json::{Value, json};
 
@@ -48,9 +49,7 @@ async fn await_successor(env: &Arc<SharedEnv>, before: &str) -> Result<()> {
 async fn requests(env: &Arc<SharedEnv>, position: usize, verbs: &[&str]) -> Result<u64> {
     let controllers = env.controllers.lock().await;
     let (_, metrics) = controllers[position].get("/metrics").await?;
-    let lines = metrics.lines().filter(|line| line.contains("_api_requests_total{"));
-    let counted = lines.filter(|line| verbs.iter().any(|verb| line.contains(&format!("verb=\"{verb}\""))));
-    Ok(counted.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())
+    Ok(counted_requests(&metrics, verbs))
 }
 
 async fn the_standby_watches_and_writes_nothing(env: Arc<SharedEnv>) -> Result<()> {

@@ -105,7 +105,7 @@ fn pairs(versions: &[Version], kind: Kind) -> Vec<(&Version, &Version)> {
     pairs.collect()
 }
 
-/// I3: maxReplicas never falls, for no topic was made anew. The drift of the life does not count.
+/// I3: maxReplicas never falls, for no topic was created again. The drift of the life does not count.
 fn lowered_ceilings(versions: &[Version]) -> Vec<String> {
     let mut highest: HashMap<&str, i64> = HashMap::new();
     let mut found = Vec::new();

@@ -7,9 +7,8 @@ use anyhow::{Context as _, Result};
 use kcg_api::names;
 use kcg_devcluster::{ControlPlane, Replica};
 use kcg_tests::env::{LIMIT, TestEnv, all_crds};
-use kcg_tests::namespace::Namespace;
 use kcg_tests::objects::{LEASE, SERVICE};
-use kcg_tests::{Outcome, deploy, eventually, met};
+use kcg_tests::{Outcome, counted_requests, deploy, eventually, met};
 use serde_json::{Value, json};
 
 const NAME: &str = "g";
@@ -47,11 +46,7 @@ async fn await_holder(env: &TestEnv, identity: &str) -> Result<()> {
 /// How many writes a replica has tried, those of its Lease aside.
 async fn writes(replica: &Replica) -> Result<u64> {
     let (_, metrics) = replica.get("/metrics").await?;
-    let prefix = format!("{}_api_requests_total{{", names::METRIC_PREFIX);
-    let counted = metrics.lines().filter(|line| {
-        line.starts_with(&prefix) && WRITES.iter().any(|verb| line.contains(&format!("verb=\"{verb}\"")))
-    });
-    Ok(counted.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())
+    Ok(counted_requests(&metrics, &WRITES))
 }
 
 /// Waits until a replica has tried no write for [`SETTLED`]. Returns how many it has tried.
@@ -77,12 +72,6 @@ async fn no_longer_leads(replica: &Replica) -> Result<()> {
     .await
 }
 
-/// Changes a field of the group's Service that the operator owns. Returns the Service's new version.
-async fn change_service(ns: &Namespace) -> Result<Value> {
-    let change = json!([{"op": "replace", "path": "/spec/ports/0/targetPort", "value": 1}]);
-    Ok(ns.json_patch(SERVICE, NAME, &change).await?["metadata"]["resourceVersion"].clone())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_was_paused_until_another_one_led_is_a_standby_and_writes_nothing() -> Outcome {
     let env = install().await?;
@@ -106,7 +95,7 @@ async fn a_leader_that_was_paused_until_another_one_led_is_a_standby_and_writes_
 
     // Only the old leader could repair this change, and it does not lead.
     new.process().pause()?;
-    let changed = change_service(&ns).await?;
+    let changed = ns.change_service(NAME).await?["metadata"]["resourceVersion"].clone();
     old.process().resume()?;
     no_longer_leads(&old).await?;
     assert_eq!(settled_writes(&old).await?, before, "the old leader wrote");
@@ -114,8 +103,7 @@ async fn a_leader_that_was_paused_until_another_one_led_is_a_standby_and_writes_
     assert_eq!(audit.children()?, [SERVICE.plural], "only the new leader's repair");
 
     new.process().resume()?;
-    let repaired = |service: &Value| service["spec"]["ports"][0]["targetPort"] == 8085;
-    ns.eventually(SERVICE, NAME, "it is repaired", repaired).await?;
+    ns.service_is_repaired(NAME).await?;
     audit.eventually_of_child(SERVICE, NAME, 2).await?;
     assert_eq!(settled_writes(&old).await?, before, "the old leader wrote");
     assert_eq!(audit.children()?, [SERVICE.plural; 2], "only the new leader's repairs");

@@ -21,6 +21,7 @@ pub mod legal_pod;
 pub mod load;
 pub mod namespace;
 pub mod objects;
+mod requests;
 mod slope;
 pub mod strimzi;
 
@@ -33,6 +34,7 @@ pub use changes::{Change, changes};
 pub use deploy::{deploy, deploy_copy, promtool, repository};
 pub use environment::variable;
 pub use eventually::{eventually, met};
+pub use requests::counted_requests;
 pub use slope::slope;
 
 /// The result of a test, and of a step in one. `?` takes any error, a text too.

@@ -232,8 +232,18 @@ impl Namespace {
 
     /// Changes a field of the group's Service that the operator owns, and waits for its repair.
     pub async fn drift_is_repaired(&self, group: &str) -> Result<()> {
+        self.change_service(group).await?;
+        self.service_is_repaired(group).await
+    }
+
+    /// Changes a field of the group's Service that the operator owns. Returns the Service.
+    pub async fn change_service(&self, group: &str) -> Result<Value> {
         let change = json!([{"op": "replace", "path": "/spec/ports/0/targetPort", "value": 1}]);
-        self.json_patch(SERVICE, group, &change).await?;
+        self.json_patch(SERVICE, group, &change).await
+    }
+
+    /// Waits until the change of [`Self::change_service`] is repaired.
+    pub async fn service_is_repaired(&self, group: &str) -> Result<()> {
         let repaired = |service: &Value| service["spec"]["ports"][0]["targetPort"] == 8085;
         self.eventually(SERVICE, group, "it is repaired", repaired).await.map(drop)
     }

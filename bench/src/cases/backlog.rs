@@ -26,7 +26,7 @@ const MOST: f64 = 1.0;
 /// Between two of them.
 const PAUSE: Duration = Duration::from_millis(250);
 const LIMIT: Duration = Duration::from_mins(2);
-/// What is told of the times of a round.
+/// The percentiles of a round that are reported.
 const PARTS: [(&str, f64); 3] = [("p50", 0.5), ("p99", 0.99), ("the longest", 1.0)];
 
 pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
@@ -35,16 +35,15 @@ pub(super) async fn run(bench: &mut Bench<'_>) -> Result<()> {
         let mut figures: [Vec<f64>; 3] = Default::default();
         for round in 0..bench.options.rounds.min(3) {
             let times = measure(bench, &contestant, Workload::new("bench", groups)).await?;
-            let [.., most] = PARTS.map(|(_, part)| percentile(&times, part));
+            let found = PARTS.map(|(_, part)| percentile(&times, part));
             progress(&format!(
-                "{}: backlog, round {}: {} new groups, the longest {most:.2} s",
+                "{}: backlog, round {}: {} new groups, the longest {:.2} s",
                 contestant.name,
                 round + 1,
-                times.len()
+                times.len(),
+                found[2]
             ));
-            for (figures, (_, part)) in figures.iter_mut().zip(PARTS) {
-                figures.push(percentile(&times, part));
-            }
+            figures.iter_mut().zip(found).for_each(|(figures, found)| figures.push(found));
         }
         let rows = figures.into_iter().zip(PARTS).map(|(samples, (part, _))| {
             let row =

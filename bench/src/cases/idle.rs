@@ -62,39 +62,33 @@ pub(super) async fn run(bench: &mut Bench<'_>, contestant: &Contestant, cluster:
     churn.first().await?;
     running.rest().await?;
     let time = Duration::from_secs(bench.options.rest);
-    for (lags, what, limit) in [
-        (still as Lag, "lags that stay", Limit::Writes(0.0)),
-        (moving as Lag, "lags that change much", Limit::WritesASecond(MOST_WRITES)),
-    ] {
+    let kinds: [(Lag, &str, &str, &str, f64, Figure); 2] = [
+        (still, "lags that stay", "its writes", COUNT, 0.0, |window| window.writes),
+        (moving, "lags that change much", "its writes a second", "1/s", MOST_WRITES, |window| {
+            window.writes / window.seconds
+        }),
+    ];
+    for (lags, what, writes, unit, most, of) in kinds {
         let mut windows = Vec::new();
         for _ in 0..bench.options.rounds.min(MOST_WINDOWS) {
             progress(&format!("{}: {RATE} status writes a second, {what}", contestant.name));
             windows.push(window(&churn, &running, lags, time).await?);
         }
-        let row = |figure: &str, unit, of: fn(&Window) -> f64| {
+        let row = |figure: &str, unit, of: Figure| {
             let what = format!("{}, {what}: {figure}", contestant.name);
             Row::new(CASE, groups, what, unit, windows.iter().map(of).collect())
         };
-        let by_operator = match limit {
-            Limit::Writes(most) => row("its writes", COUNT, |window| window.writes).at_most(most),
-            Limit::WritesASecond(most) => {
-                row("its writes a second", "1/s", |window| window.writes / window.seconds).at_most(most)
-            }
-        };
         bench.add(vec![
             row("status writes a second", "1/s", |window| window.rate),
-            by_operator,
+            row(writes, unit, of).at_most(most),
             row("its CPU", "% of a core", |window| window.cpu).at_most(MOST_CPU),
         ])?;
     }
     running.stop().await
 }
 
-/// What an operator may write while others write statuses.
-enum Limit {
-    Writes(f64),
-    WritesASecond(f64),
-}
+/// One figure of a window.
+type Figure = fn(&Window) -> f64;
 
 /// What was seen while statuses were written.
 struct Window {
