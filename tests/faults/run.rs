@@ -137,7 +137,12 @@ impl Life<'_> {
                 break;
             }
             if step == Step::Delete {
-                self.settle(SETTLED, &clean.states[clean.states.len() - 2]).await?;
+                let settled = self.settle(SETTLED, &clean.states[clean.states.len() - 2]).await;
+                // The last Event may be sent only now.
+                if is_removed() {
+                    break;
+                }
+                settled?;
                 observed.history = self.history()?;
                 self.inspect(observed).await;
             }
