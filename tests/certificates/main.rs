@@ -18,7 +18,7 @@ use kcg_tests::certificate::RENEWED;
 use kcg_tests::env::{TestEnv, all_crds, api_server};
 use kcg_tests::load::{Load, assert_no_failures};
 use kcg_tests::namespace::refusal;
-use kcg_tests::{Outcome, deploy, eventually, is_long, measured, met};
+use kcg_tests::{Outcome, deploy, eventually, is_long, measured, met, metric};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::sync::Mutex;
@@ -57,14 +57,10 @@ fn files(env: &TestEnv) -> Outcome<Files> {
 }
 
 /// How often a webhook has reloaded its certificate with this result.
-async fn reloads(webhook: &Replica, result: &str) -> anyhow::Result<u64> {
+async fn reloads(webhook: &Replica, result: &str) -> anyhow::Result<f64> {
     let (_, metrics) = webhook.get("/metrics").await?;
-    let counted = metrics.lines().find_map(|line| {
-        let (name, value) = line.rsplit_once(' ')?;
-        name.contains(&format!("certificate_reloads_total{{result=\"{result}\"}}"))
-            .then(|| value.parse().ok())?
-    });
-    Ok(counted.unwrap_or_default())
+    let result = format!("{{result=\"{result}\"}}");
+    Ok(metric(&metrics, "certificate_reloads_total", |labels| labels == result).unwrap_or_default())
 }
 
 /// Swaps the webhook's files a hundred times between two valid pairs, with a half-written pair

@@ -16,7 +16,7 @@ use kcg_tests::env::{all_crds, api_server};
 use kcg_tests::faults::Faults;
 use kcg_tests::namespace::Namespace;
 use kcg_tests::objects::condition;
-use kcg_tests::{Outcome, eventually, met};
+use kcg_tests::{Outcome, eventually, met, metric};
 use kcg_webhook::group_defaults;
 use kconsumer_group_operator::controller::{self, ControllerConfig, ControllerError, Scopes};
 use kube::{Client, Config};
@@ -186,8 +186,8 @@ impl ControllerEnv {
     pub async fn no_longer_leads(&self) -> Outcome {
         eventually("the controller to lose the Lease", SOON, async || {
             let text = self.metrics().await.unwrap_or_default();
-            let leader = text.lines().find(|line| line.starts_with("kconsumer_group_operator_leader "));
-            Ok(met(leader.is_some_and(|line| line.ends_with(" 0")), || format!("{leader:?}")))
+            let leads = metric(&text, "leader", |_| true);
+            Ok(met(leads == Some(0.0), || format!("leader {leads:?}")))
         })
         .await?;
         Ok(())

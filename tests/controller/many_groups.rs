@@ -7,7 +7,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kcg_devcluster::usage;
 use kcg_tests::namespace::Namespace;
 use kcg_tests::objects::{AUTOSCALER, CHILDREN, DEPLOYMENT, GROUP, Kind, is_observed};
-use kcg_tests::{Outcome, eventually, is_long, measured, met, variable};
+use kcg_tests::{Outcome, eventually, is_long, measured, met, metric, variable};
 use kube::api::ListParams;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -21,31 +21,21 @@ const ALL: Duration = Duration::from_hours(1);
 const MEMORY: u64 = 256 << 10;
 /// How many requests a test has in flight.
 const AT_ONCE: usize = 16;
-const REQUESTS: &str = "api_requests_total{";
+const REQUESTS: &str = "api_requests_total";
 
 /// `KCG_MANY`, or the full number in the long form.
 fn many(full: usize, short: usize) -> Outcome<usize> {
     Ok(variable("KCG_MANY")?.unwrap_or(if is_long() { full } else { short }))
 }
 
-/// The sum of a metric's samples whose labels `count`.
-async fn metric(of: &Controller, name: &str, counts: impl Fn(&str) -> bool) -> Outcome<f64> {
-    let text = get(of.metrics, "/metrics").await?;
-    let samples = text.lines().filter(|line| {
-        line.strip_prefix("kconsumer_group_operator_").is_some_and(|line| line.starts_with(name))
-            && counts(line)
-    });
-    // Of no samples the sum is -0.
-    Ok(samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() + 0.0)
-}
-
 /// How many writes the API server has carried out, and how many not. The Lease is replaced, and not counted
 /// but for its creation.
 async fn writes(of: &Controller) -> Outcome<[f64; 2]> {
-    let is_write = |line: &str| WRITES.iter().any(|verb| line.contains(verb));
-    let is_done = |line: &str| line.contains("code=\"20");
-    let done = metric(of, REQUESTS, |line| is_write(line) && is_done(line)).await?;
-    Ok([done, metric(of, REQUESTS, |line| is_write(line) && !is_done(line)).await?])
+    let text = get(of.metrics, "/metrics").await?;
+    let is_write = |labels: &str| WRITES.iter().any(|verb| labels.contains(verb));
+    let is_done = |labels: &str| labels.contains("code=\"20");
+    let counted = |done: bool| metric(&text, REQUESTS, |labels| is_write(labels) && is_done(labels) == done);
+    Ok([true, false].map(|done| counted(done).unwrap_or_default()))
 }
 
 /// The labels of writes.
@@ -73,8 +63,9 @@ async fn has_reconciled(controller: &Controller, groups: usize) -> Outcome {
     Ok(eventually(&what, ALL, async || {
         controller.process.must_run()?;
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let done = metric(controller, "reconciles_total", |_| true).await.unwrap_or_default();
-        let waiting = metric(controller, "workqueue_depth", |_| true).await.unwrap_or(1.0);
+        let text = get(controller.metrics, "/metrics").await.unwrap_or_default();
+        let done = metric(&text, "reconciles_total", |_| true).unwrap_or_default();
+        let waiting = metric(&text, "workqueue_depth", |_| true).unwrap_or(1.0);
         #[allow(clippy::cast_precision_loss, reason = "some thousands")]
         let met_all = done >= groups as f64 && waiting == 0.0;
         Ok(met(met_all, || format!("{done} reconciles, {waiting} wait")))
@@ -103,7 +94,8 @@ async fn many_new_groups_cost_six_writes_each_another_tenant_s_does_not_wait_and
             Ok(met(there * 10 >= groups * 9, || there))
         })
         .await?;
-        let waiting = metric(&first, "workqueue_depth", |_| true).await?;
+        let waiting = metric(&get(first.metrics, "/metrics").await?, "workqueue_depth", |_| true);
+        let waiting = waiting.ok_or("no depth of the workqueue")?;
         other.create_group("newest", &json!({"consumerSpec": {"groupId": "newest"}})).await?;
         let since = Instant::now();
         other.children_exist("newest").await?;

@@ -9,9 +9,9 @@ use anyhow::{Context, Result, bail};
 use futures::{StreamExt, TryStreamExt, stream};
 use kcg_devcluster::audit::AuditEvent;
 use kcg_tests::audit::{NamespaceAudit, between};
-use kcg_tests::eventually;
 use kcg_tests::namespace::Namespace;
 use kcg_tests::objects::{AUTOSCALER, GROUP, condition, is_ready};
+use kcg_tests::{eventually, metric};
 use kube::ResourceExt;
 use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
@@ -170,14 +170,6 @@ fn written_anywhere(env: &SharedEnv, since: kcg_devcluster::audit::Mark) -> Resu
     Ok((others.iter().map(describe).collect(), lease.len()))
 }
 
-/// The sum of the samples of a metric of a replica.
-async fn metric(env: &SharedEnv, position: usize, name: &str) -> Result<f64> {
-    let controllers = env.controllers.lock().await;
-    let (_, text) = controllers.get(position).context("a replica")?.get("/metrics").await?;
-    let samples = text.lines().filter(|line| line.starts_with(name) && !line.starts_with('#'));
-    Ok(samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
-}
-
 async fn a_restart_with_two_hundred_groups_writes_nothing(env: Arc<SharedEnv>) -> Result<()> {
     let _place = many(&env).await?;
     let all: Vec<_> = env.controllers.lock().await.drain(..).collect();
@@ -199,15 +191,15 @@ async fn a_restart_with_two_hundred_groups_writes_nothing(env: Arc<SharedEnv>) -
     Ok(())
 }
 
-const RECONCILES: &str = "kconsumer_group_operator_reconciles_total";
-const QUEUE: &str = "kconsumer_group_operator_workqueue_depth";
-
 /// Waits until the one replica that runs has reconciled every group; returns how many there are.
 pub async fn every_group_is_reconciled(env: &Arc<SharedEnv>) -> Result<f64> {
     let groups = many_known(env).await?;
     eventually("every group is reconciled", LIMIT, async || {
-        let reconciled = metric(env, 0, RECONCILES).await.unwrap_or_default();
-        let waiting = metric(env, 0, QUEUE).await.unwrap_or(1.0);
+        let controllers = env.controllers.lock().await;
+        let (_, text) = controllers.first().context("a replica")?.get("/metrics").await.unwrap_or_default();
+        drop(controllers);
+        let reconciled = metric(&text, "reconciles_total", |_| true).unwrap_or_default();
+        let waiting = metric(&text, "workqueue_depth", |_| true).unwrap_or(1.0);
         Ok(if reconciled >= groups && waiting == 0.0 {
             Ok(())
         } else {

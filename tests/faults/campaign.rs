@@ -23,10 +23,18 @@ use crate::run::{self, Run};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
     pub plan: String,
-    /// `passed`, `missed` (no request met the fault, and the promises held) or `FAILED`.
-    pub outcome: String,
+    pub outcome: PlanOutcome,
     pub seconds: u64,
     pub violations: String,
+}
+
+/// What became of a plan, in the order of the report's columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlanOutcome {
+    Passed,
+    /// The promises held, but no request met the fault.
+    Missed,
+    Failed,
 }
 
 /// The file of finished plans. Its first line names the operator's program: what another build
@@ -39,31 +47,46 @@ pub struct Ledger {
 impl Finished {
     fn of(plan: &Plan, run: &Result<Run>) -> Self {
         let (outcome, violations, seconds) = match run {
-            Ok(run) if !run.violations.is_empty() => ("FAILED", run.violations.join("; "), run.took),
-            Ok(run) if !run.all_met => ("missed", String::new(), run.took),
-            Ok(run) => ("passed", String::new(), run.took),
-            Err(error) => ("FAILED", format!("{error:#}"), Duration::ZERO),
+            Ok(run) if !run.violations.is_empty() => {
+                (PlanOutcome::Failed, run.violations.join("; "), run.took)
+            }
+            Ok(run) if !run.all_met => (PlanOutcome::Missed, String::new(), run.took),
+            Ok(run) => (PlanOutcome::Passed, String::new(), run.took),
+            Err(error) => (PlanOutcome::Failed, format!("{error:#}"), Duration::ZERO),
         };
         let violations = violations.replace(['\t', '\n'], " ");
-        Self { plan: plan.to_string(), outcome: outcome.into(), seconds: seconds.as_secs(), violations }
+        Self { plan: plan.to_string(), outcome, seconds: seconds.as_secs(), violations }
     }
 
     fn line(&self) -> String {
-        format!("{}\t{}\t{}\t{}\n", self.plan, self.outcome, self.seconds, self.violations)
+        format!("{}\t{}\t{}\t{}\n", self.plan, self.outcome.name(), self.seconds, self.violations)
     }
 
     fn parse(line: &str) -> Option<Self> {
         let [plan, outcome, seconds, violations] = line.split('\t').collect::<Vec<_>>().try_into().ok()?;
         Some(Self {
             plan: plan.to_owned(),
-            outcome: outcome.to_owned(),
+            outcome: PlanOutcome::ALL.into_iter().find(|known| known.name() == outcome)?,
             seconds: seconds.parse().ok()?,
             violations: violations.to_owned(),
         })
     }
 
     pub fn failed(&self) -> bool {
-        self.outcome == "FAILED"
+        self.outcome == PlanOutcome::Failed
+    }
+}
+
+impl PlanOutcome {
+    const ALL: [Self; 3] = [Self::Passed, Self::Missed, Self::Failed];
+
+    /// Its name in the file of finished plans.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Missed => "missed",
+            Self::Failed => "FAILED",
+        }
     }
 }
 
@@ -101,7 +124,7 @@ impl Ledger {
 /// 2026-11-28 none of 1,228 plans was reported as missed; 2 % is more than the timing of a busy computer
 /// explains. Three are allowed at least, because a sample of CI has some tens of plans.
 pub fn too_many_missed(all: &[Finished]) -> Option<Vec<&str>> {
-    let missed = all.iter().filter(|finished| finished.outcome == "missed");
+    let missed = all.iter().filter(|finished| finished.outcome == PlanOutcome::Missed);
     let missed: Vec<&str> = missed.map(|finished| finished.plan.as_str()).collect();
     (missed.len() > (all.len() / 50).max(3)).then_some(missed)
 }
@@ -152,9 +175,8 @@ pub fn report(all: &[Finished], took: Duration) -> String {
     let mut rows: BTreeMap<String, [usize; 4]> = BTreeMap::new();
     for finished in all {
         let row = rows.entry(fault(&finished.plan)).or_default();
-        let column = ["passed", "missed", "FAILED"].iter().position(|outcome| finished.outcome == *outcome);
         row[0] += 1;
-        row[column.unwrap_or(2) + 1] += 1;
+        row[finished.outcome as usize + 1] += 1;
     }
     let mut text = String::from("| fault | plans | passed | missed | failed |\n|---|---|---|---|---|\n");
     for (fault, [plans, passed, missed, failed]) in &rows {
@@ -187,8 +209,8 @@ pub fn folder() -> PathBuf {
 mod tests {
     use super::*;
 
-    fn finished(plan: &str, outcome: &str) -> Finished {
-        Finished { plan: plan.into(), outcome: outcome.into(), seconds: 3, violations: "I2: x".into() }
+    fn finished(plan: &str, outcome: PlanOutcome) -> Finished {
+        Finished { plan: plan.into(), outcome, seconds: 3, violations: "I2: x".into() }
     }
 
     #[test]
@@ -196,11 +218,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("finished.tsv");
         let ledger = Ledger::of_build(&path, "build 1").unwrap();
-        ledger.add(&finished("1 group", "passed")).unwrap();
-        ledger.add(&finished("2 groups", "FAILED")).unwrap();
+        ledger.add(&finished("1 group", PlanOutcome::Passed)).unwrap();
+        ledger.add(&finished("2 groups", PlanOutcome::Failed)).unwrap();
         let again = Ledger::of_build(&path, "build 1").unwrap();
         assert_eq!(again.passed.keys().collect::<Vec<_>>(), ["1 group"]);
-        assert_eq!(again.passed["1 group"], finished("1 group", "passed"));
+        assert_eq!(again.passed["1 group"], finished("1 group", PlanOutcome::Passed));
         assert!(Ledger::of_build(&path, "build 2").unwrap().passed.is_empty());
         assert!(Ledger::of_build(&path, "build 2").unwrap().passed.is_empty());
     }
@@ -208,9 +230,9 @@ mod tests {
     #[test]
     fn the_report_counts_by_fault_and_names_what_failed() {
         let all = [
-            finished("1 group | create services #1 kill after", "passed"),
-            finished("1 group | create services #2 kill after", "FAILED"),
-            finished("1 group | create services #2 x3 answer 500 before", "missed"),
+            finished("1 group | create services #1 kill after", PlanOutcome::Passed),
+            finished("1 group | create services #2 kill after", PlanOutcome::Failed),
+            finished("1 group | create services #2 x3 answer 500 before", PlanOutcome::Missed),
         ];
         let text = report(&all, Duration::from_secs(9));
         assert!(text.contains("| 1 group: kill after | 2 | 1 | 0 | 1 |"), "{text}");
@@ -221,8 +243,8 @@ mod tests {
     #[test]
     fn more_than_three_and_more_than_two_percent_of_missed_plans_are_too_many() {
         let all = |missed: usize, passed: usize| {
-            let mut all = vec![finished("1 group", "missed"); missed];
-            all.extend(vec![finished("1 group", "passed"); passed]);
+            let mut all = vec![finished("1 group", PlanOutcome::Missed); missed];
+            all.extend(vec![finished("1 group", PlanOutcome::Passed); passed]);
             all
         };
         let is_too_many = |missed, passed| too_many_missed(&all(missed, passed)).is_some();

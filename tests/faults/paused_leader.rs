@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use kcg_api::names;
 use kcg_devcluster::{ControlPlane, Replica};
 use kcg_tests::env::{LIMIT, TestEnv, all_crds};
 use kcg_tests::objects::{LEASE, SERVICE};
-use kcg_tests::{Outcome, counted_requests, deploy, eventually, met};
+use kcg_tests::{Outcome, counted_requests, deploy, eventually, met, metric};
 use serde_json::{Value, json};
 
 const NAME: &str = "g";
@@ -63,11 +63,10 @@ async fn settled_writes(replica: &Replica) -> Result<u64> {
 
 /// Waits until a replica reports that it does not lead.
 async fn no_longer_leads(replica: &Replica) -> Result<()> {
-    let name = format!("{}_leader ", names::METRIC_PREFIX);
     eventually("it no longer leads", LIMIT, async || {
         let (_, metrics) = replica.get("/metrics").await?;
-        let leads = metrics.lines().find_map(|line| line.strip_prefix(&name)).context("no such metric")?;
-        Ok(met(leads == "0", || format!("leader {leads}")))
+        let leads = metric(&metrics, "leader", |_| true);
+        Ok(met(leads == Some(0.0), || format!("leader {leads:?}")))
     })
     .await
 }

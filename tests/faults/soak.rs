@@ -8,13 +8,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use fastrand::Rng;
-use kcg_api::names;
 use kcg_devcluster::{ControlPlane, Replica, tools, usage};
 use kcg_tests::deploy;
 use kcg_tests::env::{TestEnv, all_crds};
 use kcg_tests::namespace::Namespace;
 use kcg_tests::objects::{AUTOSCALER, CHILDREN, DEPLOYMENT, GROUP, Kind, SERVICE, TOPIC, is_observed};
-use kcg_tests::{is_long, measured, slope};
+use kcg_tests::{is_long, measured, metric, slope};
 use serde_json::{Value, json};
 
 use crate::faults::Faults;
@@ -136,14 +135,13 @@ impl Soak {
         let files = fs::read_dir(format!("/proc/{pid}/fd"))?.count();
         let (status, metrics) = self.replica.get("/metrics").await?;
         ensure!(status == 200, "/metrics: HTTP {status}");
-        let tasks = format!("{}_tasks ", names::METRIC_PREFIX);
-        let tasks = metrics.lines().find_map(|line| line.strip_prefix(&tasks)).context("no tasks")?;
+        let tasks = metric(&metrics, "tasks", |_| true).context("no tasks")?;
         let memory = usage::resident_kib(pid).context("no process")?;
         Ok(Sample {
             events: self.proxy.log().events(),
             memory_kib: memory as f64,
             files: files as f64,
-            tasks: tasks.parse()?,
+            tasks,
         })
     }
 

@@ -19,9 +19,9 @@ pub mod helm;
 pub mod kubectl;
 pub mod legal_pod;
 pub mod load;
+mod metrics;
 pub mod namespace;
 pub mod objects;
-mod requests;
 mod slope;
 pub mod strimzi;
 
@@ -34,7 +34,7 @@ pub use changes::{Change, changes};
 pub use deploy::{deploy, deploy_copy, promtool, repository};
 pub use environment::variable;
 pub use eventually::{eventually, met};
-pub use requests::counted_requests;
+pub use metrics::{counted_requests, metric};
 pub use slope::slope;
 
 /// The result of a test, and of a step in one. `?` takes any error, a text too.
