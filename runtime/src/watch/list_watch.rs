@@ -1,7 +1,7 @@
 //! The list and the watch request. Objects are left as text: one that does not parse must not
 //! affect the others.
 
-use std::time::Duration;
+use std::{panic::resume_unwind, time::Duration};
 
 use futures::Stream;
 use kube::{
@@ -11,6 +11,7 @@ use kube::{
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{ObjectKey, WatchSpec};
 use crate::{
@@ -21,6 +22,11 @@ use crate::{
 
 /// The longest page of several objects, in bytes.
 const MAX_PAGE: usize = 4 << 20;
+/// The next page has twice the objects if this one has at most this many bytes: small objects are fetched with
+/// fewer requests, and few pages are longer than twice this.
+const SMALL_PAGE: usize = 512 << 10;
+/// How many objects the first page of a list has at most, before anything is known of their size.
+const FIRST_PAGE: u32 = 50;
 
 /// One page of a list. Its items are parts of the response.
 #[derive(Debug, Deserialize)]
@@ -102,9 +108,34 @@ impl ListWatch {
         }
     }
 
-    /// The text of one page of a list with at most `limit` objects; `continue_token` is empty for the
-    /// first. Reads the latest state, not a possibly stale cache.
-    pub(super) async fn list(&self, continue_token: &str, limit: PageLimit) -> Result<Vec<u8>, RequestError> {
+    /// Begins to fetch one page of a list; `continue_token` is empty for the first. A page that is too large
+    /// is asked for again with fewer objects. Returns its text, and the limit of the next page. Dropping the
+    /// future gives the request up.
+    pub(super) fn begin_page(
+        &self,
+        continue_token: String,
+        mut limit: PageLimit,
+    ) -> impl Future<Output = Result<(Vec<u8>, PageLimit), RequestError>> + Send + use<> {
+        let list_watch = self.clone();
+        let fetching = AbortOnDropHandle::new(tokio::spawn(async move {
+            loop {
+                match (list_watch.list(&continue_token, limit).await, limit.smaller()) {
+                    (Err(RequestError::TooLarge { .. }), Some(smaller)) => limit = smaller,
+                    (text, _) => {
+                        return text.map(|text| {
+                            let next = limit.after(text.len());
+                            (text, next)
+                        });
+                    }
+                }
+            }
+        }));
+        async move { fetching.await.unwrap_or_else(|error| resume_unwind(error.into_panic())) }
+    }
+
+    /// The text of one page of a list with at most `limit` objects. Reads the latest state, not a possibly
+    /// stale cache.
+    async fn list(&self, continue_token: &str, limit: PageLimit) -> Result<Vec<u8>, RequestError> {
         let parameters = ListParams {
             label_selector: self.labels.clone(),
             field_selector: self.fields.clone(),
@@ -119,7 +150,8 @@ impl ListWatch {
 
     /// The limit of the first page.
     pub(super) fn page_limit(&self) -> PageLimit {
-        PageLimit { objects: self.page_size.max(1), most: self.page_size.max(1) }
+        let most = self.page_size.max(1);
+        PageLimit { objects: FIRST_PAGE.min(most), most }
     }
 
     /// A page as its items.
@@ -194,7 +226,7 @@ impl PageLimit {
 
     /// The limit after a page of this many bytes.
     pub(super) fn after(self, bytes: usize) -> Self {
-        let objects = if bytes <= MAX_PAGE / 4 { self.objects.saturating_mul(2) } else { self.objects };
+        let objects = if bytes <= SMALL_PAGE { self.objects.saturating_mul(2) } else { self.objects };
         Self { objects: objects.min(self.most), ..self }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use kube::api::WatchEvent;
 use serde_json::value::RawValue;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
     end::{End, is_before, is_expired},
     handler::Handler,
     known_keys::KnownKeys,
-    list_watch::{ListWatch, Meta, PageHead},
+    list_watch::{ListWatch, Meta, Page},
 };
 use crate::{backoff::Backoff, client::RequestError, string_interner::StringInterner};
 
@@ -112,23 +113,21 @@ impl<'a, F> NamespaceWatch<'a, F> {
     /// watch from.
     async fn list(&mut self) -> Result<String, RequestError> {
         self.known_keys.begin_list();
-        let mut continue_token = String::new();
-        let mut limit = self.list_watch.page_limit();
-        let version = loop {
-            let text = match (self.list_watch.list(&continue_token, limit).await, limit.smaller()) {
-                (Err(RequestError::TooLarge { .. }), Some(smaller)) => {
-                    limit = smaller;
-                    continue;
-                }
-                (text, _) => text?,
-            };
-            let head = self.page(&text)?;
-            limit = limit.after(text.len());
-            continue_token = head.continue_token;
-            if continue_token.is_empty() {
-                break head.resource_version;
-            }
-        };
+        let list_watch = self.list_watch.clone();
+        let mut next = Some(list_watch.begin_page(String::new(), list_watch.page_limit()));
+        let mut version = String::new();
+        while let Some(fetched) = next {
+            let (text, limit) = fetched.await?;
+            let Page { metadata, items } = list_watch.page(&text)?;
+            // The API server prepares the next page while this one is handled.
+            let continue_token = metadata.continue_token;
+            let is_last = continue_token.is_empty();
+            next = (!is_last).then(|| list_watch.begin_page(continue_token, limit));
+            // The request is sent even if this is the only thread of the runtime.
+            yield_now().await;
+            self.page(items);
+            version = metadata.resource_version;
+        }
         let Shared { health, handler, .. } = self.shared;
         for key in self.known_keys.finish_list() {
             handler.handle(Event::Deleted(key));
@@ -142,15 +141,13 @@ impl<'a, F> NamespaceWatch<'a, F> {
     }
 
     /// Passes on the objects of a page.
-    fn page(&mut self, text: &[u8]) -> Result<PageHead, RequestError> {
-        let page = self.list_watch.page(text)?;
+    fn page(&mut self, items: Vec<&RawValue>) {
         self.shared.health.mark_alive(self.index);
-        for object in page.items {
+        for object in items {
             if let Some(meta) = self.meta(object) {
                 self.applied(meta, object);
             }
         }
-        Ok(page.metadata)
     }
 
     /// Watches until a new list is needed. An error means that the kind may not be served, or that
@@ -467,10 +464,10 @@ mod tests {
             }
         };
         tokio::time::timeout(MINUTE, watcher.run(stop, handle)).await.unwrap();
-        let wanted = "first page, a while not synced, second page, \
-                      first page, a while not synced, second page, b while not synced, all listed, synced, \
-                      first page, a while synced, second page, \
-                      first page, a while synced, second page, c while synced, b deleted, all listed, synced";
+        let wanted = "first page, second page, a while not synced, \
+                      first page, second page, a while not synced, b while not synced, all listed, synced, \
+                      first page, second page, a while synced, \
+                      first page, second page, a while synced, c while synced, b deleted, all listed, synced";
         assert_eq!(log.lock().join(", "), wanted);
     }
 }

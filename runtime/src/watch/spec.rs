@@ -46,9 +46,9 @@ pub struct WatchSpec {
     pub(super) timeout: Duration,
 }
 
-/// The default page size of a list. A page of large objects is asked for again with fewer of them, so
-/// that it needs little memory.
-const PAGE_SIZE: u32 = 50;
+/// The most objects of a page of a list, as client-go asks for. The first page has fewer, and pages of large
+/// objects, too, so that a list needs little memory.
+const PAGE_SIZE: u32 = 500;
 
 impl WatchSpec {
     /// A kind with a Rust type.
