@@ -30,10 +30,12 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Restarts the API server at the same port. Its watches end, and their resource versions are too old
-    /// for the new one.
+    /// Restarts the API server at the same port, and removes the history of etcd. The watches end, and their
+    /// resource versions are too old for the new one: with the history, it would go on where they ended.
     pub async fn restart_apiserver(&self) -> Result<()> {
-        self.plane.restart_apiserver().await?;
+        self.plane.stop_apiserver();
+        self.plane.free_etcd().await?;
+        self.plane.start_apiserver().await?;
         self.pin().await
     }
 
@@ -71,7 +73,8 @@ impl Cluster {
         };
         let counts =
             metrics.lines().filter(is_list).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-        Ok(counts.sum())
+        // Of no samples the sum is -0.
+        Ok(counts.sum::<f64>() + 0.0)
     }
 
     /// The administrator's kubeconfig.

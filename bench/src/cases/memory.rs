@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use kcg_devcluster::usage;
 
 use super::{Bench, converge, progress};
@@ -88,6 +88,7 @@ pub(super) async fn after_restart(
     tokio::time::sleep(NOTICE).await;
     running.rest().await?;
     let lists = cluster.lists_of_groups().await?;
+    ensure!(!contestant.is_ours() || lists > 0.0, "{name} did not list again");
     let (again, settled) = (running.peak()?, running.resident()?);
     let row = |what: &str, unit, value| Row::new(CASE, groups, format!("{name}: {what}"), unit, vec![value]);
     let rows = vec![
