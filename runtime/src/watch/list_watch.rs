@@ -294,4 +294,13 @@ mod tests {
         let grown = std::iter::successors(Some(one), |limit| Some(limit.after(1000))).nth(7);
         assert_eq!(grown, Some(full));
     }
+
+    #[test]
+    fn pages_of_small_objects_grow_to_the_page_size() {
+        let first = PageLimit { objects: FIRST_PAGE, most: 500 };
+        let limits = std::iter::successors(Some(first), |limit| Some(limit.after(SMALL_PAGE)));
+        let limits: Vec<u32> = limits.map(|limit| limit.objects).take(6).collect();
+        assert_eq!(limits, [50, 100, 200, 400, 500, 500]);
+        assert_eq!(first.after(SMALL_PAGE + 1), first);
+    }
 }
